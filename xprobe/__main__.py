@@ -1,0 +1,6 @@
+"""``python -m xprobe``."""
+
+from xprobe.cli import main
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,282 @@
+"""Settings × folds → problems: what is trained and tested, before anything is.
+
+All settings share their folds, their inner folds and, per generator, one random order of the
+synthetic images; nothing depends on the encoder.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.random import Generator
+
+from xprobe import folds
+from xprobe.errors import XprobeError, some
+from xprobe.heads import Problem
+from xprobe.types import Bools, Fold, Ints, Manifest, Setting, Strings, SweepConfig
+
+
+@dataclass(frozen=True, eq=False)
+class Block:
+    """One setting in one repeat: a problem a fold, which together test every real image once.
+
+    Attributes:
+        setting, repeat: which.
+        problems: one a fold, rows of the study.
+        n_real, n_synthetic: training images of each fold.
+        dropped: synthetic images that each fold's lineage guard kept out.
+        short: whether a class has fewer synthetic images than the ratio asks.
+    """
+
+    setting: Setting
+    repeat: int
+    problems: tuple[Problem, ...]
+    n_real: tuple[int, ...]
+    n_synthetic: tuple[int, ...]
+    dropped: tuple[int, ...]
+    short: bool
+
+    @property
+    def test(self) -> Ints:
+        """Rows of all test images, fold after fold."""
+        return np.concatenate([p.test for p in self.problems])
+
+    @property
+    def fold(self) -> Ints:
+        """Fold of each row of `test`."""
+        return np.repeat(np.arange(len(self.problems)), [len(p.test) for p in self.problems])
+
+
+@dataclass(frozen=True, eq=False)
+class Design:
+    """Everything that will be trained.
+
+    Attributes:
+        study: the images that take part; rows of the problems.
+        protocol: how it is tested, in words.
+        generators: names, sorted.
+        blocks: repeat by repeat.
+        warnings: what the reader of the results must know.
+    """
+
+    study: Manifest
+    protocol: str
+    generators: tuple[str, ...]
+    blocks: tuple[Block, ...]
+    warnings: tuple[str, ...]
+
+
+def stream(seed: int, *names: str | int) -> Generator:
+    """Return the random stream of a purpose: independent of all others, the same in every run."""
+    digest = hashlib.sha256(json.dumps([seed, *names]).encode()).digest()
+    return np.random.default_rng(int.from_bytes(digest[:16], "big"))
+
+
+def make_design(manifest: Manifest, config: SweepConfig) -> Design:
+    """Lay out a sweep.
+
+    Raises:
+        XprobeError: no synthetic images; too few images or groups of a class, or too few
+            synthetic ones for a ratio.
+    """
+    test = manifest.select(manifest.split == "test")
+    held_out = len(test) > 0 and config.folds is None
+    real = manifest.select((manifest.source == "real") & (manifest.split == "train"))
+    warnings: list[str] = []
+    if held_out:
+        kept = folds.away_from(real, test)
+        if len(kept) < len(real):
+            warnings.append(
+                f"{len(real) - len(kept)} real training images share a group or their content "
+                f"with the hold-out and are not trained on"
+            )
+        real = kept
+    real = folds.choose_real(real, config.per_class, stream(config.seed, "choose"))
+    _check_groups(real)
+    all_folds, protocol = _all_folds(real, test if held_out else None, config)
+    synthetic = manifest.select(manifest.source == "synthetic")
+    if not len(synthetic):
+        raise XprobeError(
+            "no synthetic images to compare with; put them into "
+            "synthetic/[<generator>/]<class>/… and embed them"
+        )
+    generators = tuple(sorted(set(synthetic.generator)))
+    warnings += _supply_warnings(synthetic, generators, real, all_folds, config)
+    if any(not fold.inner for fold in all_folds):
+        warnings.append("a class has a single group to train on: C is fixed, not chosen")
+    tested = test if held_out else real
+    study = manifest.select(
+        np.isin(manifest.id.astype(str), np.concatenate([real.id, tested.id]).astype(str))
+        | (manifest.source == "synthetic")
+    )
+    maker = _Maker(study, config)
+    blocks = [b for r in range(config.repeats) for b in maker.blocks(all_folds, r, generators)]
+    warnings += _lineage_warnings(synthetic, generators)
+    return Design(study, protocol, generators, tuple(blocks), tuple(warnings))
+
+
+def _check_groups(real: Manifest) -> None:
+    few = [c for c in sorted(set(real.label)) if len(set(real.group[real.label == c])) < 2]
+    if few:
+        raise XprobeError(
+            f"fewer than two real images or groups of class {some(few)}; one is needed to train "
+            f"and another to test: add images, or remove the class"
+        )
+
+
+def _all_folds(
+    real: Manifest, test: Manifest | None, config: SweepConfig
+) -> tuple[list[Fold], str]:
+    repeats = f"{config.repeats} repeat{'s' * (config.repeats > 1)}"
+    if test is not None:  # nothing is drawn on the real side, so every repeat has the same folds
+        made = [
+            folds.hold_out(real, test, r, config.inner_folds, stream(config.seed, "folds"))
+            for r in range(config.repeats)
+        ]
+        return made, f"fixed hold-out, {repeats}"
+    k = folds.count_folds(real.label, real.group, config.folds or folds.MOST_FOLDS)
+    made = []
+    for r in range(config.repeats):
+        rng = stream(config.seed, "folds", r)
+        made += folds.cross_validation(real, k, r, config.inner_folds, rng)
+    return made, f"{k}-fold cross-validation, {repeats}"
+
+
+def _supply_warnings(
+    synthetic: Manifest,
+    generators: tuple[str, ...],
+    real: Manifest,
+    all_folds: list[Fold],
+    config: SweepConfig,
+) -> list[str]:
+    label_of = dict(zip(real.id, real.label, strict=True))
+    largest: Counter[str] = Counter()
+    for fold in all_folds:
+        largest |= Counter(label_of[i] for i in fold.train_real)  # the union takes the maximum
+    found = []
+    for name in generators:
+        own = synthetic.select(synthetic.generator == name)
+        wrong = folds.check_supply(own, name, dict(sorted(largest.items())), config.ratios)
+        if wrong and not config.allow_fewer:
+            raise XprobeError(
+                f"{wrong}: choose smaller --ratios or --per-class, or go on with --allow-fewer"
+            )
+        if wrong:
+            found.append(f"{wrong}; went on with fewer, as asked")
+    return found
+
+
+def _lineage_warnings(synthetic: Manifest, generators: tuple[str, ...]) -> list[str]:
+    unknown = [
+        name
+        for name in generators
+        if ((synthetic.parent == "") & (synthetic.group == ""))[synthetic.generator == name].any()
+    ]
+    if not unknown:
+        return []
+    return [
+        f"the lineage of synthetic images is not known (generator {some(unknown)}): that some were "
+        f"made from test images cannot be excluded; name their sources in the manifest's parent "
+        f"column"
+    ]
+
+
+class _Maker:
+    """Turns folds into blocks; holds what all of them share."""
+
+    def __init__(self, study: Manifest, config: SweepConfig) -> None:
+        self.study, self.config = study, config
+        self.row = {id_: i for i, id_ in enumerate(study.id)}
+        self.group = dict(zip(study.id, study.group, strict=True))
+        self.real = study.select(study.source == "real")
+        self.part: dict[str, Manifest] = {}
+        self.lineage: dict[str, folds.Lineage] = {}
+        for name in sorted(set(study.generator) - {""}):
+            self.part[name] = study.select(study.generator == name)
+            self.lineage[name] = folds.trace(self.part[name], self.real)
+
+    def blocks(
+        self, all_folds: list[Fold], repeat: int, generators: tuple[str, ...]
+    ) -> list[Block]:
+        """Return every setting's block of one repeat, real-only first."""
+        own = [fold for fold in all_folds if fold.repeat == repeat]
+        made = [self._real_only(own, repeat)]
+        for name in generators:
+            orders = [
+                stream(self.config.seed, "draw", name, repeat, fold.index).permutation(
+                    len(self.part[name])
+                )
+                for fold in own
+            ]
+            largest = max(self.config.ratios)
+            only = Setting("synthetic-only", None, name)
+            made.append(self._block(only, largest, own, orders, repeat))
+            for ratio in self.config.ratios:
+                made.append(self._block(Setting("mix", ratio, name), ratio, own, orders, repeat))
+        return made
+
+    def _real_only(self, own: list[Fold], repeat: int) -> Block:
+        problems = tuple(
+            Problem(
+                self._rows(fold.train_real),
+                self._rows(fold.test_real),
+                tuple((self._rows(a), self._rows(b)) for a, b in fold.inner),
+            )
+            for fold in own
+        )
+        sizes = tuple(len(p.train) for p in problems)
+        none = (0,) * len(problems)
+        return Block(Setting("real-only"), repeat, problems, sizes, none, none, False)
+
+    def _block(
+        self, setting: Setting, ratio: float, own: list[Fold], orders: list[Ints], repeat: int
+    ) -> Block:
+        problems, n_real, n_synthetic, dropped = [], [], [], []
+        short = False
+        for fold, order in zip(own, orders, strict=True):
+            train, n_kept_out, lacks = self._train(
+                setting, ratio, order, fold.train_real, fold.test_real
+            )
+            inner = tuple(
+                (self._train(setting, ratio, order, a, b, fold.test_real)[0], self._rows(b))
+                for a, b in fold.inner
+            )
+            problems.append(Problem(train, self._rows(fold.test_real), inner))
+            with_real = setting.name == "mix"
+            n_real.append(len(fold.train_real) if with_real else 0)
+            n_synthetic.append(len(train) - n_real[-1])
+            dropped.append(n_kept_out)
+            short |= lacks
+        return Block(
+            setting, repeat, tuple(problems), tuple(n_real), tuple(n_synthetic), tuple(dropped),
+            short,
+        )  # fmt: skip
+
+    def _train(
+        self, setting: Setting, ratio: float, order: Ints, train: Strings, *held: Strings
+    ) -> tuple[Ints, int, bool]:
+        """Return training rows, the number of synthetic images kept out, and whether some lack.
+
+        `held` are the parts that must not be known: an inner fold holds out its validation part
+        and the test part.
+        """
+        assert setting.generator is not None
+        part = self.part[setting.generator]
+        allowed = self._allowed(setting.generator, held)
+        label = self.study.label[self._rows(train)]
+        drawn = folds.draw(part, allowed, order, label, ratio)
+        rows = self._rows(part.id[drawn.rows])
+        if setting.name == "mix":
+            rows = np.concatenate([self._rows(train), rows])
+        return np.sort(rows), int((~allowed).sum()), drawn.short
+
+    def _allowed(self, generator: str, held: tuple[Strings, ...]) -> Bools:
+        groups = {self.group[id_] for part in held for id_ in part}
+        return self.lineage[generator].allowed(np.array(sorted(groups), dtype=object))
+
+    def _rows(self, ids: Strings) -> Ints:
+        return np.sort(np.array([self.row[i] for i in ids], dtype=np.intp))

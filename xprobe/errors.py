@@ -1,0 +1,53 @@
+"""Errors that the user can mend, each said in one line with its remedy."""
+
+from __future__ import annotations
+
+import difflib
+import errno
+from collections.abc import Iterable
+
+
+class XprobeError(Exception):
+    """Something the user can mend; the command line prints it as one line, without a traceback."""
+
+
+class XprobeWarning(UserWarning):
+    """Something the user should know; the command line prints it on stderr and goes on."""
+
+
+def nearest(word: str, known: Iterable[str], most: int = 3) -> str:
+    """Return ``" (did you mean a or b?)"`` for the known words nearest to `word`, else ``""``."""
+    close = difflib.get_close_matches(word, list(known), n=most, cutoff=0.5)
+    return f" (did you mean {' or '.join(close)}?)" if close else ""
+
+
+def some(names: Iterable[str], most: int = 5) -> str:
+    """Return the first names, comma-separated, and how many more there are."""
+    names = list(names)
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
+
+
+_REMEDIES = {
+    errno.ENOSPC: "the disk is full; free some space and run the command again: "
+    "everything that was finished is kept",
+    errno.EDQUOT: "your disk quota is used up; free some space and run the command again: "
+    "everything that was finished is kept",
+    errno.EACCES: "permission denied; choose a folder that you may write to",
+    errno.EPERM: "permission denied; choose a folder that you may write to",
+    errno.EROFS: "the file system is read-only; choose another folder",
+    errno.ENOTDIR: "a file stands where a folder is needed; choose another folder",
+    errno.EEXIST: "a file stands where a folder is needed; choose another folder",
+    errno.EISDIR: "a folder stands where a file is needed; choose another name",
+    errno.ENOENT: "there is no such file or folder",
+    errno.EMFILE: "too many open files; raise the limit with 'ulimit -n 4096'",
+    errno.ENAMETOOLONG: "the name is too long for this file system",
+}
+
+
+def explain_os_error(error: OSError) -> str | None:
+    """Return the one line that explains an operating-system error, or None for an unknown one."""
+    remedy = _REMEDIES.get(error.errno or 0)
+    if remedy is None:
+        return None
+    return f"{error.filename}: {remedy}" if error.filename else remedy

@@ -1,0 +1,189 @@
+"""Manifest × encoder → store: the only loop over frozen forward passes."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+import joblib
+import numpy as np
+
+from xprobe.encoders import Encoder
+from xprobe.images import UnusableImageError, decode
+from xprobe.store import Store, StoredEncoder, digests_to_embed
+from xprobe.types import Floats, Manifest, Progress, no_progress
+
+SHARD_ROWS = 4096
+SHARD_S = 30.0  # a kill costs at most this much work
+
+
+@dataclass(frozen=True)
+class Embedded:
+    """What one run of `embed` did; images = embedded + reused + failed.
+
+    Attributes:
+        name, key, dim: of the encoder.
+        images: images of the manifest.
+        embedded: contents that went through the encoder now.
+        reused: images whose content the store had, or another image of this run brought.
+        failed: images that cannot be embedded.
+        seconds, images_per_s: of this run, decoding and writing included.
+        failures: id → reason.
+    """
+
+    name: str
+    key: str
+    dim: int
+    images: int
+    embedded: int
+    reused: int
+    failed: int
+    seconds: float
+    images_per_s: float
+    failures: dict[str, str]
+
+
+@dataclass
+class _Batch:
+    """What became of a batch: rows of `x` belong to `digests`."""
+
+    digests: list[str] = field(default_factory=list)
+    x: list[Floats] = field(default_factory=list)
+    failed: dict[str, str] = field(default_factory=dict)
+    unreadable: dict[str, str] = field(default_factory=dict)  # not a property of the content
+
+    def add(self, other: _Batch) -> None:
+        self.digests += other.digests
+        self.x += other.x
+        self.failed |= other.failed
+        self.unreadable |= other.unreadable
+
+
+def embed(
+    manifest: Manifest,
+    encoder: Encoder,
+    name: str,
+    store: Store,
+    *,
+    batch_size: int = 32,
+    workers: int | None = None,
+    progress: Progress = no_progress,
+) -> Embedded:
+    """Embed every content of a manifest that the store lacks.
+
+    `workers` threads (default: one a core) each decode and forward batches of their own, so that
+    every core computes all the time. Finished rows are put into the store at least every
+    `SHARD_S` seconds and when the run is interrupted.
+    """
+    start = time.monotonic()
+    stored = store.add_encoder(name, encoder.spec)
+    work = digests_to_embed(manifest, store.index(stored))
+    path_of = dict(zip(reversed(manifest.sha256), reversed(manifest.path), strict=True))
+    unreadable: dict[str, str] = {}
+    embedded = 0
+    with progress(f"embed {name}", len(work)) as advance:
+        for batch in _shards(_batches(work, path_of, encoder, batch_size, workers, advance)):
+            if batch.digests or batch.failed:
+                x = np.concatenate(batch.x) if batch.x else np.empty((0, encoder.spec.dim))
+                store.write_shard(stored, batch.digests, x, batch.failed)
+            embedded += len(batch.digests)
+            unreadable |= batch.unreadable
+    failures = _failures(manifest, store, stored, unreadable)
+    seconds = time.monotonic() - start
+    return Embedded(
+        name=name,
+        key=encoder.spec.key,
+        dim=encoder.spec.dim,
+        images=len(manifest),
+        embedded=embedded,
+        reused=len(manifest) - embedded - len(failures),
+        failed=len(failures),
+        seconds=round(seconds, 3),
+        images_per_s=round(embedded / seconds, 1),
+        failures=failures,
+    )
+
+
+def _failures(
+    manifest: Manifest, store: Store, stored: StoredEncoder, unreadable: dict[str, str]
+) -> dict[str, str]:
+    reasons = {"": "no such file, or not readable", **store.index(stored).failed, **unreadable}
+    pairs = zip(manifest.id, manifest.sha256, strict=True)
+    return {id_: reasons[digest] for id_, digest in pairs if digest in reasons}
+
+
+def _shards(batches: Iterator[_Batch]) -> Iterator[_Batch]:
+    """Gather batches into shards by rows and by age; an interrupt yields what is there."""
+    shard, since = _Batch(), time.monotonic()
+    try:
+        for batch in batches:
+            shard.add(batch)
+            if len(shard.digests) >= SHARD_ROWS or time.monotonic() - since > SHARD_S:
+                full, shard, since = shard, _Batch(), time.monotonic()
+                yield full
+    except KeyboardInterrupt:
+        yield shard
+        raise
+    yield shard
+
+
+def _batches(
+    work: list[str],
+    path_of: dict[str, str],
+    encoder: Encoder,
+    batch_size: int,
+    workers: int | None,
+    advance: Callable[[int], None],
+) -> Iterator[_Batch]:
+    """Yield finished batches in order, at most two a worker ahead of the consumer."""
+    workers = workers or joblib.cpu_count()
+    todo = (work[i : i + batch_size] for i in range(0, len(work), batch_size))
+    pool = ThreadPoolExecutor(workers, initializer=encoder.prepare_thread)
+    queue: deque[Future[_Batch]] = deque()
+    try:
+        for digests in todo:
+            future = pool.submit(_run, digests, path_of, encoder, batch_size)
+            future.add_done_callback(partial(_report, advance, len(digests)))
+            queue.append(future)
+            if len(queue) > 2 * workers:
+                yield queue.popleft().result()
+        while queue:
+            yield queue.popleft().result()
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _report(advance: Callable[[int], None], n: int, _done: Future[_Batch]) -> None:
+    advance(n)
+
+
+def _run(digests: list[str], path_of: dict[str, str], encoder: Encoder, batch_size: int) -> _Batch:
+    batch = _Batch()
+    pixels = []
+    for digest in digests:
+        try:
+            content = Path(path_of[digest]).read_bytes()
+        except OSError as error:
+            batch.unreadable[digest] = (error.strerror or str(error)).lower()
+            continue
+        if hashlib.sha256(content).hexdigest() != digest:
+            batch.unreadable[digest] = "changed while it was being embedded; run again"
+            continue
+        try:
+            pixels.append(encoder.preprocess(decode(io.BytesIO(content))))
+        except UnusableImageError as error:
+            batch.failed[digest] = str(error)
+        else:
+            batch.digests.append(digest)
+    if pixels:
+        short = batch_size - len(pixels) if encoder.fixed_batch else 0
+        padded = np.stack(pixels + [pixels[-1]] * short)
+        batch.x.append(encoder.forward(padded)[: len(pixels)])
+    return batch

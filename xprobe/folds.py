@@ -1,0 +1,208 @@
+"""Group-safe folds of the real images and nested draws of synthetic ones (docs/protocol.md).
+
+All randomness comes from the passed generator; the rules do not depend on the order of the rows
+but through it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.random import Generator
+from numpy.typing import NDArray
+
+from xprobe.errors import XprobeError, some
+from xprobe.types import Bools, Fold, Ints, Manifest, Strings
+
+MOST_FOLDS = 5
+
+
+def away_from(real: Manifest, test: Manifest) -> Manifest:
+    """Return the real images that share no group, and so no content, with the hold-out.
+
+    Raises:
+        XprobeError: nothing of a class is left.
+    """
+    kept = real.select(~np.isin(real.group.astype(str), test.group.astype(str)))
+    if lost := sorted(set(real.label) - set(kept.label)):
+        raise XprobeError(
+            f"every real training image of class {some(lost)} shares its group, or its content, "
+            f"with the hold-out; nothing is left to train on"
+        )
+    return kept
+
+
+def choose_real(real: Manifest, per_class: int | None, rng: Generator) -> Manifest:
+    """Return `per_class` real images of each class, or all.
+
+    Raises:
+        XprobeError: a class has fewer images than that.
+    """
+    if per_class is None:
+        return real
+    keep: list[int] = []
+    short = []
+    for name in sorted(set(real.label)):
+        rows = np.flatnonzero(real.label == name)
+        if len(rows) < per_class:
+            short.append(f"{name} ({len(rows)})")
+            continue
+        keep.extend(rng.permutation(rows)[:per_class])
+    if short:
+        raise XprobeError(
+            f"--per-class {per_class}: fewer real images than that of class {some(short)}; "
+            f"choose a smaller number, or add images"
+        )
+    return real.select(np.sort(np.array(keep, dtype=np.intp)))
+
+
+def count_folds(label: Strings, group: Strings, most: int) -> int:
+    """Return min(`most`, the smallest number of groups in a class)."""
+    return min(most, *(len(set(group[label == name])) for name in sorted(set(label))))
+
+
+def divide(label: Strings, group: Strings, k: int, rng: Generator) -> NDArray[np.intp]:
+    """Return the fold (n,) of each image: groups whole, every class spread evenly.
+
+    Groups go one by one, the largest first and equals in random order, to the fold that has the
+    least of their classes so far.
+    """
+    _, codes = np.unique(label.astype(str), return_inverse=True)
+    _, group_of = np.unique(group.astype(str), return_inverse=True)
+    counts = np.zeros((int(group_of.max()) + 1, int(codes.max()) + 1), dtype=np.intp)
+    np.add.at(counts, (group_of, codes), 1)
+    order = rng.permutation(len(counts))
+    order = order[np.argsort(-counts[order].sum(axis=1), kind="stable")]
+    load = np.zeros((k, counts.shape[1]))
+    fold_of_group = np.empty(len(counts), dtype=np.intp)
+    share = counts / counts.sum(axis=0)
+    for g in order:
+        of_its_classes = load @ (counts[g] > 0)
+        total = load.sum(axis=1)
+        fold = np.lexsort((rng.random(k), total, of_its_classes.round(12)))[0]
+        fold_of_group[g] = fold
+        load[fold] += share[g]
+    return np.asarray(fold_of_group[group_of])
+
+
+def cross_validation(
+    real: Manifest, k: int, repeat: int, inner_folds: int, rng: Generator
+) -> list[Fold]:
+    """Return the k folds of one repeat over the real images."""
+    fold_of = divide(real.label, real.group, k, rng)
+    folds = []
+    for index in range(k):
+        train, test = real.select(fold_of != index), real.select(fold_of == index)
+        if missing := sorted(set(real.label) - set(train.label)):
+            raise XprobeError(
+                f"fold {index + 1} of {k} has no group of class {some(missing)} left to train on; "
+                f"choose fewer --folds"
+            )
+        inner = inner_divisions(train, inner_folds, rng)
+        folds.append(Fold(repeat, index, train.id, test.id, inner))
+    return folds
+
+
+def hold_out(real: Manifest, test: Manifest, repeat: int, inner_folds: int, rng: Generator) -> Fold:
+    """Return the one fold of a fixed hold-out."""
+    return Fold(repeat, 0, real.id, test.id, inner_divisions(real, inner_folds, rng))
+
+
+def inner_divisions(
+    train: Manifest, most: int, rng: Generator
+) -> tuple[tuple[Strings, Strings], ...]:
+    """Return pairs (train, validation) of ids to choose C by; none if a class has one group."""
+    k = count_folds(train.label, train.group, most)
+    if k < 2:
+        return ()
+    fold_of = divide(train.label, train.group, k, rng)
+    pairs = [(fold_of != i, fold_of == i) for i in range(k)]
+    whole = len(set(train.label))
+    if any(len(set(train.label[rest])) < whole for rest, _ in pairs):
+        return ()  # groups of several classes can leave an inner training part without one
+    return tuple((train.id[rest], train.id[held]) for rest, held in pairs)
+
+
+@dataclass(frozen=True, eq=False)
+class Lineage:
+    """Where the synthetic images of a generator come from.
+
+    Attributes:
+        source: (n, 2) number of the real group that an image was made from, by its parent and by
+            its own group; -1: not known.
+        known: (n,) whether either is.
+    """
+
+    source: NDArray[np.intp]
+    known: Bools
+    _number: dict[str, int]
+
+    def allowed(self, held_groups: Strings) -> Bools:
+        """Return (n,) whether an image may be trained on while these groups are held out."""
+        held = np.zeros(len(self._number) + 1, dtype=bool)  # the last: not known
+        held[[self._number[g] for g in set(held_groups)]] = True
+        return np.asarray(~held[self.source].any(axis=1))
+
+
+def trace(synthetic: Manifest, real: Manifest) -> Lineage:
+    """Return the lineage of synthetic images with respect to all real ones (training and test)."""
+    number = {name: i for i, name in enumerate(sorted(set(real.group)))}
+    of_id = {id_: number[g] for id_, g in zip(real.id, real.group, strict=True)}
+    either = {**number, **of_id}  # a parent is the id of an image or the name of a group
+    parent = [either.get(p, -1) if p else -1 for p in synthetic.parent]
+    group = [number.get(g, -1) if g else -1 for g in synthetic.group]
+    source = np.stack([parent, group], axis=1).astype(np.intp).reshape(-1, 2)
+    known = (synthetic.parent != "") | (synthetic.group != "")
+    return Lineage(source, np.asarray(known, dtype=bool), number)
+
+
+@dataclass(frozen=True, eq=False)
+class Draw:
+    """Synthetic images for one training part.
+
+    Attributes:
+        rows: positions in the synthetic manifest.
+        short: whether some class has fewer than the ratio asks.
+    """
+
+    rows: Ints
+    short: bool
+
+
+def draw(
+    synthetic: Manifest, allowed: Bools, order: Ints, train_label: Strings, ratio: float
+) -> Draw:
+    """Return, class by class, the first round(ratio × real images) allowed ones in `order`.
+
+    The same `order` at another ratio gives nested subsets: 1:1 ⊂ 1:2 ⊂ 1:3.
+    """
+    rows, short = [], False
+    ordered = order[allowed[order]]
+    label = synthetic.label[ordered]
+    for name in synthetic.classes:
+        want = round(ratio * int((train_label == name).sum()))
+        own = ordered[label == name][:want]
+        short |= len(own) < want
+        rows.append(own)
+    return Draw(np.sort(np.concatenate(rows)), short)
+
+
+def check_supply(
+    synthetic: Manifest, generator: str, train: dict[str, int], ratios: tuple[float, ...]
+) -> str | None:
+    """Return what is wrong if a generator has too few images for the largest ratio, else None.
+
+    `train` is the number of images of each class in the largest real training part.
+    """
+    have = {c: int((synthetic.label == c).sum()) for c in train}
+    need = {c: round(max(ratios) * n) for c, n in train.items()}
+    short = [f"{c} ({have[c]} of {need[c]})" for c in train if have[c] < need[c]]
+    if not short:
+        return None
+    possible = min(have[c] / train[c] for c in train)
+    largest = int(possible) if possible >= 1 else int(possible * 100) / 100
+    return (
+        f"generator {generator} has too few synthetic images for the ratio 1:{max(ratios):g} in "
+        f"class {some(short)}; the largest possible ratio is 1:{largest:g}"
+    )

@@ -1,0 +1,149 @@
+"""From an image file to the pixels that an encoder sees."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+import PIL
+from PIL import Image, ImageOps
+
+SUFFIXES = frozenset(  # compared in lower case
+    (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".tif", ".tiff", ".bmp", ".dib", ".gif")
+)
+MAX_PIXELS = 178_956_970  # where Pillow itself stops: half a GB as RGB
+
+# What decides a pixel: this module's rules and Pillow's decoders and filters. Pillow 13 resizes
+# tall images in another order than 12 did, so its major version is part of every encoder's key.
+PREPROCESSING = f"1/pillow-{PIL.__version__.split('.')[0]}"
+
+INTERPOLATIONS = {
+    "nearest": Image.Resampling.NEAREST,
+    "bilinear": Image.Resampling.BILINEAR,
+    "bicubic": Image.Resampling.BICUBIC,
+    "lanczos": Image.Resampling.LANCZOS,
+}
+
+_WHITE = (255, 255, 255, 255)
+
+
+class UnusableImageError(Exception):
+    """The file holds no image that can be used; the message says why."""
+
+
+def probe(path: str | Path) -> tuple[str, int, int]:
+    """Return (file format, width, height) from the header alone, sizes in pixels.
+
+    Raises:
+        UnusableImageError: no readable header.
+    """
+    try:
+        with _open(path) as image:
+            return image.format or "?", image.width, image.height
+    except _FAULTS as error:
+        raise UnusableImageError(_reason(error)) from error
+
+
+def decode(path: str | Path | BinaryIO) -> Image.Image:
+    """Return the first frame of a file as 8-bit RGB, upright.
+
+    EXIF orientation is applied; 16-bit and floating-point samples are scaled to 8 bits; CMYK and
+    palettes are converted; transparent pixels are laid on white, because the colour stored behind
+    them is not part of the picture.
+
+    Raises:
+        UnusableImageError: not an image, truncated, damaged, or more than `MAX_PIXELS` pixels.
+    """
+    try:
+        with _open(path) as image:
+            if image.width * image.height > MAX_PIXELS:
+                raise UnusableImageError(
+                    f"{image.width} x {image.height} pixels, more than {MAX_PIXELS:,} allowed"
+                )
+            image.load()
+            return _to_rgb(ImageOps.exif_transpose(image))
+    except _FAULTS as error:
+        raise UnusableImageError(_reason(error)) from error
+
+
+# Pillow's plugins raise any of these on damaged input.
+_FAULTS = (OSError, ValueError, SyntaxError, EOFError, IndexError, TypeError, KeyError,
+           ArithmeticError, MemoryError, RuntimeError, Image.DecompressionBombError)  # fmt: skip
+
+
+def _open(path: str | Path | BinaryIO) -> Image.Image:
+    with warnings.catch_warnings():
+        # Large images are welcome up to MAX_PIXELS; odd metadata does not change a pixel.
+        warnings.simplefilter("ignore")
+        return Image.open(path)
+
+
+def _reason(error: BaseException) -> str:
+    if isinstance(error, PIL.UnidentifiedImageError):
+        return "not an image, or in a format that Pillow cannot read"
+    if isinstance(error, FileNotFoundError):
+        return "no such file"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror.lower()
+    return f"{error}" or type(error).__name__
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    if image.mode == "RGB" and "transparency" not in image.info:
+        return image
+    if image.mode in ("F", "I") or image.mode.startswith("I;"):
+        return Image.fromarray(_to_8_bit(np.asarray(image)), mode="L").convert("RGB")
+    if image.has_transparency_data:
+        layer = image.convert("RGBA")
+        paper = Image.new("RGBA", layer.size, _WHITE)
+        return Image.alpha_composite(paper, layer).convert("RGB")
+    return image.convert("RGB")
+
+
+def _to_8_bit(samples: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """Scale samples by the narrowest full range that holds them: 1 (floats), 255 or 65535."""
+    if not np.isfinite(samples).all():
+        raise UnusableImageError("samples that are not finite")
+    low, high = float(samples.min()), float(samples.max())
+    is_float = samples.dtype.kind == "f"
+    if low < 0 or high > 65535:
+        raise UnusableImageError(f"samples from {low:g} to {high:g} lie outside 0 to 65535")
+    if is_float and high <= 1:
+        full = 1.0
+    elif (is_float or samples.dtype.itemsize > 2) and high <= 255:
+        full = 255.0
+    else:
+        full = 65535.0
+    return np.rint(samples.astype(np.float64) * (255.0 / full)).astype(np.uint8)
+
+
+def resize(image: Image.Image, size: tuple[int, int], mode: str, interpolation: str) -> Image.Image:
+    """Return the image at exactly `size` = (height, width) pixels.
+
+    `shortest` scales the shorter side to the target and cuts the centre (CLIP), `squash` ignores
+    the aspect ratio (SigLIP), `longest` scales the longer side and pads with black. The geometry
+    is torchvision's and open_clip's, to the pixel.
+    """
+    height, width = size
+    filter_ = INTERPOLATIONS[interpolation]
+    if mode == "squash":
+        return image.resize((width, height), filter_)
+    w, h = image.size
+    if mode == "longest":
+        factor = max(h / height, w / width)
+        scaled = image.resize((round(w / factor), round(h / factor)), filter_)
+        top, left = (height - scaled.height) // 2, (width - scaled.width) // 2
+        paper = Image.new("RGB", (width, height))
+        paper.paste(scaled, (left, top))
+        return paper
+    if height == width:
+        # torchvision truncates the longer side
+        scale_to = (height, int(height * h / w)) if w <= h else (int(height * w / h), height)
+    else:
+        factor = min(h / height, w / width)
+        scale_to = (round(w / factor), round(h / factor))
+    scaled = image if scale_to == image.size else image.resize(scale_to, filter_)
+    top, left = round((scaled.height - height) / 2.0), round((scaled.width - width) / 2.0)
+    return scaled.crop((left, top, left + width, top + height))

@@ -1,0 +1,258 @@
+"""Predictions of a design → what a study answers: rows with verdicts, confusions, single runs."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+from xprobe import metrics, results, verdict
+from xprobe.design import Block, Design, stream
+from xprobe.errors import XprobeError
+from xprobe.types import Bools, Ints, Result, Setting, SweepConfig
+
+
+@dataclass(frozen=True, eq=False)
+class _Tested:
+    """All repeats of one setting, test images in one order.
+
+    Attributes:
+        predicted: (R, N) predicted class.
+        blocks, abouts: of each repeat.
+    """
+
+    predicted: NDArray[np.intp]
+    blocks: tuple[Block, ...]
+    abouts: tuple[dict[str, Any], ...]
+
+
+def judge(
+    design: Design,
+    runs: list[str],
+    folder: Path,
+    config: SweepConfig,
+    label: str,
+    margin: float | None,
+) -> dict[str, Any]:
+    """Return the answering part of a study document.
+
+    Returns:
+        ``results`` (flat `Result` rows), ``settings`` (confusion matrix, recall, precision and F1
+        per class of each setting), ``runs`` (one row a fold and repeat) and ``warnings``.
+    """
+    tested, y, group = _gather(design, runs, folder)
+    maker = _Rows(design, config, label, y, group)
+    real = tested[Setting("real-only")]
+    rows = maker.real_only(real)
+    for generator in design.generators:
+        own = {s: t for s, t in tested.items() if s.generator == generator}
+        rows += maker.family(real, own, margin)
+    return {
+        "results": [asdict(row) for row in rows],
+        "settings": [_details(s, t, y, len(design.study.classes)) for s, t in tested.items()],
+        "runs": [row for s, t in tested.items() for row in _run_rows(s, t, y, design)],
+        "warnings": [*design.warnings, *_choice_warnings(tested, config)],
+    }
+
+
+def _gather(
+    design: Design, runs: list[str], folder: Path
+) -> tuple[dict[Setting, _Tested], Ints, Ints]:
+    """Load every block's predictions; return them by setting, with labels and groups (N,)."""
+    order = np.sort(np.unique(design.blocks[0].test))
+    ids = design.study.id[order]
+    by_setting: dict[Setting, list[tuple[Block, dict[str, Any], NDArray[np.intp]]]] = {}
+    by_setting = defaultdict(list)
+    for run, block in zip(runs, design.blocks, strict=True):
+        loaded = results.load_predictions(folder, run)
+        if loaded is None:
+            raise XprobeError(f"{folder}: predictions vanished; run 'xprobe sweep' again")
+        predictions, about = loaded
+        row = {id_: i for i, id_ in enumerate(predictions.id)}
+        predicted = predictions.score.argmax(axis=1)[[row[i] for i in ids]]
+        by_setting[block.setting].append((block, about, predicted))
+    tested = {
+        setting: _Tested(
+            np.stack([p for _, _, p in found]),
+            tuple(b for b, _, _ in found),
+            tuple(a for _, a, _ in found),
+        )
+        for setting, found in by_setting.items()
+    }
+    y = np.searchsorted(np.array(design.study.classes), design.study.label[order].astype(str))
+    _, group = np.unique(design.study.group[order].astype(str), return_inverse=True)
+    return tested, y.astype(np.intp), group.astype(np.intp)
+
+
+class _Rows:
+    """Makes the `Result` rows of one encoder and head."""
+
+    def __init__(
+        self, design: Design, config: SweepConfig, label: str, y: Ints, group: Ints
+    ) -> None:
+        self.design, self.config, self.label, self.y, self.group = design, config, label, y, group
+        self.k = len(design.study.classes)
+        self.n_groups = len(np.unique(group))
+        self.t = float(stats.t.ppf(1 - verdict.ALPHA / 2, self.n_groups - 1))
+
+    def real_only(self, real: _Tested) -> list[Result]:
+        setting = Setting("real-only")
+        f1 = self._macro_f1([real])[0]
+        return [
+            self._row(setting, real, "accuracy", self._accuracy(real), None),
+            self._row(setting, real, "macro_f1", self._around(f1), None),
+        ]
+
+    def family(
+        self, real: _Tested, own: dict[Setting, _Tested], margin: float | None
+    ) -> list[Result]:
+        """One generator's settings against real-only, accuracy judged, macro-F1 beside it."""
+        family = verdict.compare(
+            real.predicted == self.y,
+            np.stack([t.predicted for t in own.values()]) == self.y,
+            self.group,
+            stream(self.config.seed, "max-t"),
+            margin=margin,
+        )
+        f1 = self._macro_f1([real, *own.values()])
+        rows = []
+        for (setting, tested), comparison, draws in zip(
+            own.items(), family.comparisons, f1[1:], strict=True
+        ):
+            rows.append(self._row(setting, tested, "accuracy", self._accuracy(tested), comparison))
+            difference = float(draws[0] - f1[0][0])
+            half = family.critical * float((draws[1:] - f1[0][1:]).std(ddof=1))
+            interval = (difference, difference - half, difference + half)
+            rows.append(self._row(setting, tested, "macro_f1", self._around(draws), None, interval))
+        return rows
+
+    def _accuracy(self, tested: _Tested) -> tuple[float, float, float]:
+        hit: Bools = tested.predicted == self.y
+        return verdict.interval(hit, self.group)
+
+    def _macro_f1(self, tested: list[_Tested]) -> NDArray[np.float64]:
+        """Macro-F1 (S, 1 + draws): the estimate, then bootstrap draws shared by all settings."""
+        predicted = np.stack([t.predicted for t in tested])
+        estimate = [
+            np.mean([metrics.macro_f1(metrics.confusion(self.y, p, self.k)) for p in t.predicted])
+            for t in tested
+        ]
+        draws = metrics.bootstrap_macro_f1(
+            self.y, predicted, self.group, self.k, stream(self.config.seed, "bootstrap")
+        )
+        return np.concatenate([np.array(estimate)[:, None], draws], axis=1)
+
+    def _around(self, draws: NDArray[np.float64]) -> tuple[float, float, float]:
+        value, half = float(draws[0]), self.t * float(draws[1:].std(ddof=1))
+        return value, max(0.0, value - half), min(1.0, value + half)
+
+    def _row(
+        self,
+        setting: Setting,
+        tested: _Tested,
+        metric: str,
+        value: tuple[float, float, float],
+        comparison: verdict.Comparison | None,
+        difference: tuple[float, float, float] | None = None,
+    ) -> Result:
+        if comparison is not None:
+            difference = (comparison.difference, comparison.low, comparison.high)
+        real = float(np.mean([b.n_real for b in tested.blocks]))
+        synthetic = float(np.mean([b.n_synthetic for b in tested.blocks]))
+        return Result(
+            encoder=self.label,
+            generator=setting.generator,
+            head=self.config.head,
+            protocol=self.design.protocol,
+            setting=setting.name,
+            ratio=setting.ratio,
+            metric=metric,
+            value=value[0],
+            ci_low=value[1],
+            ci_high=value[2],
+            difference=difference[0] if difference else None,
+            difference_low=difference[1] if difference else None,
+            difference_high=difference[2] if difference else None,
+            p_adjusted=comparison.p_adjusted if comparison else None,
+            verdict=comparison.verdict if comparison else None,
+            detectable=comparison.detectable if comparison else None,
+            n_test=len(self.y),
+            n_groups=self.n_groups,
+            dropped_by_lineage=sum(sum(b.dropped) for b in tested.blocks),
+            n_train_real=real,
+            n_train_synthetic=synthetic,
+            ratio_actual=round(synthetic / real, 3) if setting.ratio is not None else None,
+        )
+
+
+def _details(setting: Setting, tested: _Tested, y: Ints, k: int) -> dict[str, Any]:
+    counts = sum(metrics.confusion(y, p, k) for p in tested.predicted)
+    recall, precision, f1 = metrics.per_class(np.asarray(counts))
+    return {
+        **_name(setting),
+        "confusion": np.asarray(counts).tolist(),
+        "recall": recall.tolist(),
+        "precision": precision.tolist(),
+        "f1": f1.tolist(),
+        "short": any(b.short for b in tested.blocks),
+    }
+
+
+def _name(setting: Setting) -> dict[str, Any]:
+    return {"setting": setting.name, "ratio": setting.ratio, "generator": setting.generator}
+
+
+def _run_rows(setting: Setting, tested: _Tested, y: Ints, design: Design) -> list[dict[str, Any]]:
+    order = np.sort(np.unique(design.blocks[0].test))
+    place = {row: i for i, row in enumerate(order)}
+    k = len(design.study.classes)
+    rows = []
+    for block, about, predicted in zip(tested.blocks, tested.abouts, tested.predicted, strict=True):
+        for fold, problem in enumerate(block.problems):
+            own = np.array([place[r] for r in problem.test])
+            counts = metrics.confusion(y[own], predicted[own], k)
+            rows.append(
+                {
+                    **_name(setting),
+                    "repeat": block.repeat,
+                    "fold": fold,
+                    "n_train_real": block.n_real[fold],
+                    "n_train_synthetic": block.n_synthetic[fold],
+                    "dropped_by_lineage": block.dropped[fold],
+                    "n_test": len(own),
+                    "c": about["c"][fold],
+                    "accuracy": metrics.accuracy(y[own], predicted[own]),
+                    "macro_f1": float(metrics.macro_f1(counts)),
+                }
+            )
+    return rows
+
+
+def _choice_warnings(tested: dict[Setting, _Tested], config: SweepConfig) -> list[str]:
+    found = []
+    edges = [
+        (setting, c)
+        for setting, t in tested.items()
+        for about in t.abouts
+        for c, edge in zip(about["c"], about["at_edge"], strict=True)
+        if edge
+    ]
+    choices = sum(len(about["c"]) for t in tested.values() for about in t.abouts)
+    if edges:
+        titles = sorted({setting.title for setting, _ in edges})
+        low, high = config.c_grid[0], config.c_grid[-1]
+        at_low = sum(c == low for _, c in edges)
+        found.append(
+            f"C was chosen at an edge of its grid in {len(edges)} of {choices} cases "
+            f"({at_low} × {low:g}, {len(edges) - at_low} × {high:g}; settings "
+            f"{', '.join(titles)}): a wider --c-grid may fit better"
+        )
+    unconverged = sum(about["unconverged"] for t in tested.values() for about in t.abouts)
+    if unconverged:
+        found.append(f"{unconverged} logistic regressions did not converge")
+    return found

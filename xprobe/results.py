@@ -1,0 +1,130 @@
+"""Results on disk: predictions by what decided them, and one document a study.
+
+``predictions/<key>.npz`` holds the scores of one setting and repeat; ``studies/<key>.json`` holds
+what `xprobe sweep` answered for one encoder and head, with everything needed to read it.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import io
+import json
+import platform
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from xprobe import __version__
+from xprobe.errors import XprobeError
+from xprobe.store import put
+from xprobe.types import Predictions
+from xprobe.verdict import holm
+
+STUDY_VERSION = 1
+_LIBRARIES = ("numpy", "scipy", "scikit-learn", "torch", "open_clip_torch", "Pillow", "h5py")
+
+
+def predictions_file(folder: Path, run: str) -> Path:
+    """Return where the predictions of a run lie."""
+    return folder / "predictions" / run[:2] / f"{run}.npz"
+
+
+def save_predictions(folder: Path, predictions: Predictions, about: dict[str, Any]) -> None:
+    """Put the predictions of a run whole; `about` is kept beside them as JSON."""
+    buffer = io.BytesIO()
+    np.savez_compressed(
+        buffer,
+        id=predictions.id.astype(str),
+        label=predictions.label.astype(np.int32),
+        score=predictions.score.astype(np.float32),
+        fold=predictions.fold.astype(np.int32),
+        about=np.array(json.dumps(about)),
+    )
+    file = predictions_file(folder, predictions.run)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    put(file, buffer.getvalue())
+
+
+def load_predictions(folder: Path, run: str) -> tuple[Predictions, dict[str, Any]] | None:
+    """Return the predictions of a run and what was kept beside them, or None if there are none."""
+    file = predictions_file(folder, run)
+    try:
+        with np.load(file, allow_pickle=False) as data:
+            about = json.loads(str(data["about"]))
+            columns = {name: data[name] for name in ("id", "label", "score", "fold")}
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError) as error:
+        raise XprobeError(f"{file}: damaged; delete it and run 'xprobe sweep' again") from error
+    columns["id"] = columns["id"].astype(object)
+    return Predictions(run, **columns), about
+
+
+def save_study(folder: Path, key: str, study: dict[str, Any]) -> None:
+    """Put the document of a study whole."""
+    (folder / "studies").mkdir(parents=True, exist_ok=True)
+    text = json.dumps(study, indent=1, ensure_ascii=False, allow_nan=False)
+    put(folder / "studies" / f"{key[:32]}.json", f"{text}\n".encode())
+
+
+def load_studies(folder: Path) -> list[dict[str, Any]]:
+    """Return the newest study of each encoder and head, sorted by encoder and head.
+
+    Raises:
+        XprobeError: there is none, or one of a newer format.
+    """
+    files = sorted((folder / "studies").glob("*.json"))
+    if not files:
+        raise XprobeError(f"{folder}: no results; run 'xprobe sweep' first, or name --results")
+    newest: dict[tuple[str, str], dict[str, Any]] = {}
+    for file in files:
+        study = json.loads(file.read_text(encoding="utf-8"))
+        if study["version"] > STUDY_VERSION:
+            raise XprobeError(f"{file}: written by a newer xprobe; upgrade this one")
+        key = (study["encoder"]["label"], study["config"]["head"])
+        if key not in newest or newest[key]["created"] < study["created"]:
+            newest[key] = study
+    return [study for _, study in sorted(newest.items())]
+
+
+def families(studies: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return every family of comparisons with its smallest adjusted p, and that over all families.
+
+    The last is Holm's: what may be claimed if the families were looked through for the best.
+    """
+    found: dict[tuple[str, str, str], list[float]] = {}
+    for study in studies:
+        for row in study["results"]:
+            if row["p_adjusted"] is not None:
+                key = (row["encoder"], row["generator"], row["head"])
+                found.setdefault(key, []).append(row["p_adjusted"])
+    smallest = [min(p) for p in found.values()]
+    return [
+        {
+            "encoder": encoder, "generator": generator, "head": head,
+            "comparisons": len(found[encoder, generator, head]), "p_smallest": p, "p_study_wide": q,
+        }
+        for (encoder, generator, head), p, q in zip(found, smallest, holm(smallest), strict=True)
+    ]  # fmt: skip
+
+
+def provenance() -> dict[str, Any]:
+    """Return versions of what computed a result; `commit` if xprobe runs from a git checkout."""
+    versions = {"xprobe": __version__, "python": platform.python_version()}
+    versions |= {name: importlib.metadata.version(name) for name in _LIBRARIES}
+    return {"versions": versions, "commit": _commit(), "platform": platform.platform()}
+
+
+def _commit() -> str | None:
+    here = Path(__file__).parent
+    if not (here.parent / ".git").exists():
+        return None
+    command = ["git", "-C", str(here), "rev-parse", "HEAD"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=5, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip() or None

@@ -1,0 +1,325 @@
+"""The feature store: immutable HDF5 shards that count only with their receipt (docs/store.md).
+
+A shard and its receipt are each put whole or not at all, so a process may be killed at any
+instant, and several may write into one store at once.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import re
+import time
+import uuid
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from xprobe.errors import XprobeError, nearest, some
+from xprobe.types import EncoderSpec, Features, Floats, Manifest, digest_of
+
+FORMAT = "xprobe-features"
+VERSION = 1
+_STALE_S = 3600.0  # a temporary file lives for milliseconds; one this old was left by a kill
+
+
+@dataclass(frozen=True)
+class StoredEncoder:
+    """An encoder that the store has features of.
+
+    Attributes:
+        name: the name it was embedded under.
+        key: digest of its spec.
+        spec: the fields that decide its features.
+        folder: where its shards lie.
+    """
+
+    name: str
+    key: str
+    spec: EncoderSpec
+    folder: Path
+
+
+@dataclass(frozen=True)
+class Index:
+    """What the store holds of one encoder, by content digest.
+
+    Attributes:
+        rows: digest → (shard file, row).
+        failed: digest → why that content cannot be embedded.
+    """
+
+    rows: Mapping[str, tuple[Path, int]]
+    failed: Mapping[str, str]
+
+
+class Store:
+    """A folder of features, one sub-folder per encoder key."""
+
+    def __init__(self, folder: str | Path, *, create: bool = False) -> None:
+        """Open a store, or make it.
+
+        Raises:
+            XprobeError: there is none and `create` is false; it is of a newer format.
+        """
+        self.folder = Path(folder)
+        marker = self.folder / "format.json"
+        if not marker.is_file():
+            if not create:
+                raise XprobeError(
+                    f"{self.folder}: no feature store; make one with 'xprobe embed', or name "
+                    f"another with --features"
+                )
+            self.folder.mkdir(parents=True, exist_ok=True)
+            create_if_absent(marker, _json({"format": FORMAT, "version": VERSION}))
+        try:
+            found = json.loads(marker.read_text(encoding="utf-8"))
+            version, kind = int(found["version"]), found["format"]
+        except (ValueError, KeyError, TypeError) as error:
+            raise XprobeError(f"{marker}: not the marker of a feature store") from error
+        if kind != FORMAT:
+            raise XprobeError(f"{marker}: not the marker of a feature store, but of {kind!r}")
+        if version > VERSION:
+            raise XprobeError(
+                f"{self.folder}: a feature store of format {version}, and this xprobe reads up to "
+                f"{VERSION}; upgrade xprobe, or embed into another folder with --out"
+            )
+
+    def encoders(self) -> list[StoredEncoder]:
+        """Return every encoder of the store, sorted by name and key."""
+        found = []
+        for file in sorted(self.folder.glob("*/encoder.json")):
+            about = json.loads(file.read_text(encoding="utf-8"))
+            fields: dict[str, Any] = about["spec"]
+            fields = {k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()}
+            spec = EncoderSpec(**fields)
+            found.append(StoredEncoder(about["name"], about["key"], spec, file.parent))
+        return sorted(found, key=lambda e: (e.name, e.key))
+
+    def labels(self) -> dict[str, str]:
+        """Return key → the name to show: ``name``, or ``name@key`` where two share a name."""
+        encoders = self.encoders()
+        names = [e.name for e in encoders]
+        return {
+            e.key: e.name if names.count(e.name) == 1 else f"{e.name}@{e.key[:8]}" for e in encoders
+        }
+
+    def find(self, name: str) -> list[StoredEncoder]:
+        """Return the encoders of a name, of ``name@key``, or of a key's beginning.
+
+        Raises:
+            XprobeError: there is none.
+        """
+        wanted, _, key = name.partition("@")
+        found = [e for e in self.encoders() if e.name == wanted and e.key.startswith(key)]
+        if not found:
+            known = [e.name for e in self.encoders()]
+            raise XprobeError(
+                f"{self.folder} has no features of {name!r}{nearest(name, known)}; make them with "
+                f"'xprobe embed --encoder {wanted}' (there are: {some(sorted(set(known)), 9)})"
+            )
+        return found
+
+    def add_encoder(self, name: str, spec: EncoderSpec) -> StoredEncoder:
+        """Return the stored encoder of a spec, made if it is new."""
+        for stored in self.encoders():
+            if stored.key == spec.key:
+                return stored
+        slug = re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.")[-40:]
+        folder = self.folder / f"{slug}-{spec.key[:16]}"
+        for part in ("shards", "receipts"):
+            (folder / part).mkdir(parents=True, exist_ok=True)
+        about = {"name": name, "key": spec.key, "spec": asdict(spec)}
+        create_if_absent(folder / "encoder.json", _json(about))
+        return StoredEncoder(name, spec.key, spec, folder)
+
+    def index(self, encoder: StoredEncoder) -> Index:
+        """Return what is there of one encoder. Receipts in order of name; the first row counts."""
+        rows: dict[str, tuple[Path, int]] = {}
+        failed: dict[str, str] = {}
+        for file in sorted((encoder.folder / "receipts").glob("*.json")):
+            receipt = json.loads(file.read_text(encoding="utf-8"))
+            failed.update({bad["sha256"]: bad["reason"] for bad in receipt["failed"]})
+            if receipt["shard"] is None:
+                continue
+            shard = encoder.folder / "shards" / receipt["shard"]
+            with _open_shard(shard, file) as h5:
+                digests = h5["sha256"][:]
+            if len(digests) != receipt["rows"]:
+                raise _damaged(shard, file)
+            for row, digest in enumerate(digests):
+                rows.setdefault(digest.tobytes().hex(), (shard, row))
+        return Index(rows, {d: reason for d, reason in failed.items() if d not in rows})
+
+    def write_shard(
+        self,
+        encoder: StoredEncoder,
+        digests: Sequence[str],
+        x: Floats,
+        failed: Mapping[str, str],
+    ) -> None:
+        """Put one shard and its receipt: rows x (n, d) of the contents `digests`, and failures.
+
+        A second shard of the same contents is dropped: the first receipt wins.
+        """
+        shard_key = digest_of([encoder.key, sorted([*digests, *failed])])
+        receipt = encoder.folder / "receipts" / f"{shard_key[:32]}.json"
+        if receipt.exists():
+            return
+        _sweep_stale(encoder.folder)
+        name = None
+        content = b""
+        if len(digests):
+            content = _shard_bytes(encoder, digests, x)
+            name = f"{shard_key[:16]}-{hashlib.sha256(content).hexdigest()[:16]}.h5"
+            put(encoder.folder / "shards" / name, content)
+        about = {
+            "version": VERSION,
+            "shard": name,
+            "rows": len(digests),
+            "bytes": len(content),
+            "sha256": hashlib.sha256(content).hexdigest(),
+            "failed": [{"sha256": d, "reason": r} for d, r in sorted(failed.items())],
+        }
+        create_if_absent(receipt, _json(about))
+
+    def read(self, encoder: StoredEncoder, manifest: Manifest) -> tuple[Features, dict[str, str]]:
+        """Return the features of a manifest's images, and id → reason of those that have none.
+
+        Raises:
+            XprobeError: images were never embedded.
+        """
+        index = self.index(encoder)
+        no_file = {
+            i: "no such file" for i, d in zip(manifest.id, manifest.sha256, strict=True) if not d
+        }
+        failed = {
+            i: index.failed[d]
+            for i, d in zip(manifest.id, manifest.sha256, strict=True)
+            if d in index.failed
+        } | no_file
+        wanted = [
+            (i, d) for i, d in zip(manifest.id, manifest.sha256, strict=True) if i not in failed
+        ]
+        missing = [i for i, d in wanted if d not in index.rows]
+        if missing:
+            raise XprobeError(
+                f"{len(missing)} of {len(manifest)} images are not embedded with {encoder.name} "
+                f"({some(missing, 3)}); run 'xprobe embed --encoder {encoder.name}' first"
+            )
+        x = np.empty((len(wanted), encoder.spec.dim), dtype=np.float32)
+        by_shard: dict[Path, list[tuple[int, int]]] = {}
+        for position, (_, digest) in enumerate(wanted):
+            shard, row = index.rows[digest]
+            by_shard.setdefault(shard, []).append((position, row))
+        for shard, places in by_shard.items():
+            to, rows = map(list, zip(*places, strict=True))
+            with _open_shard(shard, shard) as h5:
+                x[to] = h5["x"][:][rows]
+        x.flags.writeable = False
+        return Features(encoder.key, np.array([i for i, _ in wanted], dtype=object), x), failed
+
+    def coverage(self, encoder: StoredEncoder, manifest: Manifest) -> bool:
+        """Return whether the store has any image of a manifest under an encoder."""
+        index = self.index(encoder)
+        return any(digest in index.rows for digest in manifest.sha256)
+
+
+def _shard_bytes(encoder: StoredEncoder, digests: Sequence[str], x: Floats) -> bytes:
+    """Build a shard in memory: equal content gives equal bytes, and a full disk a plain error."""
+    x = np.ascontiguousarray(x, dtype=np.float32)
+    if x.shape != (len(digests), encoder.spec.dim):
+        raise ValueError(f"x of shape {x.shape} for {len(digests)} images of {encoder.name}")
+    if not np.isfinite(x).all():
+        raise XprobeError(f"{encoder.name} gave features that are not finite; try --precision fp32")
+    raw = np.frombuffer(bytes.fromhex("".join(digests)), dtype=np.uint8).reshape(-1, 32)
+    buffer = io.BytesIO()
+    with h5py.File(buffer, "w", libver=("earliest", "v110")) as h5:
+        h5.attrs["format"] = FORMAT
+        h5.attrs["version"] = VERSION
+        h5.attrs["encoder"] = encoder.key
+        h5.create_dataset("sha256", data=raw, track_times=False)
+        h5.create_dataset("x", data=x, track_times=False)
+    return buffer.getvalue()
+
+
+def _open_shard(shard: Path, receipt: Path) -> h5py.File:
+    try:
+        return h5py.File(shard, "r", locking=False)  # immutable, so nothing to lock against
+    except OSError as error:
+        raise _damaged(shard, receipt) from error
+
+
+def _damaged(shard: Path, receipt: Path) -> XprobeError:
+    return XprobeError(
+        f"{shard}: a shard that is missing or damaged; delete {receipt} and run 'xprobe embed' "
+        f"again, which embeds only what was in it"
+    )
+
+
+def _json(value: Any) -> bytes:
+    return (json.dumps(value, indent=1, ensure_ascii=False) + "\n").encode()
+
+
+def put(file: Path, content: bytes) -> None:
+    """Write a whole file: under its name there is the old content or all of the new."""
+    temporary = _write_temporary(file, content)
+    try:
+        temporary.replace(file)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def create_if_absent(file: Path, content: bytes) -> bool:
+    """Write a whole file unless there is one; return whether this call made it."""
+    temporary = _write_temporary(file, content)
+    try:
+        os.link(temporary, file)
+    except FileExistsError:
+        return False
+    except OSError:  # no hard links here (exFAT, some mounts): the last writer wins
+        if file.exists():
+            return False
+        temporary.replace(file)
+        return True
+    finally:
+        temporary.unlink(missing_ok=True)
+    return True
+
+
+def _write_temporary(file: Path, content: bytes) -> Path:
+    temporary = file.with_name(f".tmp-{uuid.uuid4().hex}")
+    try:
+        with temporary.open("xb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+    except BaseException as error:
+        temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.filename is None:
+            error.filename = str(file)
+        raise
+    return temporary
+
+
+def _sweep_stale(folder: Path) -> None:
+    for part in ("shards", "receipts"):
+        for file in (folder / part).glob(".tmp-*"):
+            try:
+                if time.time() - file.stat().st_mtime > _STALE_S:
+                    file.unlink()
+            except OSError:  # another process was faster
+                continue
+
+
+def digests_to_embed(manifest: Manifest, index: Index) -> list[str]:
+    """Return the content digests that an index lacks, each once, in the manifest's order."""
+    fresh: Iterable[str] = dict.fromkeys(manifest.sha256)
+    return [d for d in fresh if d and d not in index.rows and d not in index.failed]

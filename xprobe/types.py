@@ -1,0 +1,362 @@
+"""The frozen values that the stages hand to each other. They check themselves once; no I/O.
+
+Notation: n images, d features, k classes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xprobe.errors import XprobeError, some
+
+Strings = NDArray[Any]  # one-dimensional object array of str
+Floats = NDArray[np.floating[Any]]
+Ints = NDArray[np.intp]
+Bools = NDArray[np.bool_]
+
+SOURCES = ("real", "synthetic")
+SPLITS = ("train", "test", "extra")
+PRECISIONS = ("fp32", "bf16", "fp16")
+
+
+Progress = Callable[[str, int], AbstractContextManager[Callable[[int], None]]]
+"""``with progress("embed hog", total) as advance: … advance(n)``: how long work is shown."""
+
+
+@contextmanager
+def no_progress(_title: str, _total: int) -> Iterator[Callable[[int], None]]:
+    """Show nothing."""
+    yield lambda _n: None
+
+
+def digest_of(value: Any) -> str:
+    """Return the SHA-256 hex digest of a JSON-serialisable value in canonical form."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def frozen_strings(values: Iterable[str]) -> Strings:
+    """Return an owned, read-only object array of str, shape (n,)."""
+    listed = list(values)
+    array = np.empty(len(listed), dtype=object)
+    array[:] = listed
+    array.flags.writeable = False
+    return array
+
+
+def frozen_array(values: Any, dtype: Any = None) -> NDArray[Any]:
+    """Return an owned, read-only copy of an array."""
+    array = np.array(values, dtype=dtype, order="C")
+    array.flags.writeable = False
+    return array
+
+
+@dataclass(frozen=True, eq=False)
+class Manifest:
+    """The image table: one row an image, columns of equal length n.
+
+    Attributes:
+        id: unique name of the image; by default its POSIX path relative to DATA.
+        path: where its file lies, absolute.
+        sha256: hex digest of the file's content; ``""`` if the file cannot be read.
+        label: class name.
+        source: ``real`` or ``synthetic``.
+        group: the scene that the image shows; images of one group are never split between
+            training and test. ``""`` on a synthetic image: not known.
+        parent: id or group of the real image that a synthetic image was made from; ``""``: not
+            known.
+        generator: what made a synthetic image; ``""`` on a real image.
+        split: ``train``, ``test`` (fixed hold-out) or ``extra`` (real images for controls only).
+        prompt: the text that a synthetic image was made with; ``""``: not known.
+        classes: the class names, sorted; the columns of every score.
+
+    Raises:
+        XprobeError: ids given twice, an unknown source or split.
+    """
+
+    id: Strings
+    path: Strings
+    sha256: Strings
+    label: Strings
+    source: Strings
+    group: Strings
+    parent: Strings
+    generator: Strings
+    split: Strings
+    prompt: Strings
+    classes: tuple[str, ...] = field(default=())
+
+    def __post_init__(self) -> None:
+        for name in self.columns():
+            object.__setattr__(self, name, frozen_strings(getattr(self, name)))
+        lengths = {name: len(getattr(self, name)) for name in self.columns()}
+        if len(set(lengths.values())) > 1:
+            raise ValueError(f"columns of different length: {lengths}")
+        if not self.classes:
+            object.__setattr__(self, "classes", tuple(sorted(set(self.label))))
+        names, counts = np.unique(self.id.astype(str), return_counts=True)
+        if (counts > 1).any():
+            raise XprobeError(
+                f"ids given twice: {some(names[counts > 1])}; give every image an id of its own"
+            )
+        for column, known in (("source", SOURCES), ("split", SPLITS)):
+            unknown = sorted(set(getattr(self, column)) - set(known))
+            if unknown:
+                raise XprobeError(
+                    f"unknown {column} {some(map(repr, unknown))}; known: {', '.join(known)}"
+                )
+
+    @classmethod
+    def columns(cls) -> tuple[str, ...]:
+        """Return the names of the per-image columns, in order."""
+        return tuple(f.name for f in fields(cls) if f.name != "classes")
+
+    def __len__(self) -> int:
+        return len(self.id)
+
+    def select(self, rows: Bools | Ints) -> Manifest:
+        """Return the images of a mask (n,) or of positions, with the same classes."""
+        columns = {name: getattr(self, name)[rows] for name in self.columns()}
+        return Manifest(**columns, classes=self.classes)
+
+    @property
+    def fingerprint(self) -> str:
+        """Digest of everything in the table but the paths and prompts: what a study depends on."""
+        columns = [c for c in self.columns() if c not in ("path", "prompt")]
+        return digest_of([list(self.classes), [getattr(self, c).tolist() for c in columns]])
+
+
+@dataclass(frozen=True)
+class EncoderSpec:
+    """Every field that decides a feature's value, and nothing else.
+
+    Attributes:
+        source: the family and architecture, such as ``open_clip:ViT-B-32-quickgelu``.
+        weights: digest of the weights; ``""`` for an encoder without any.
+        layer: where the feature is taken.
+        dim: d, the length of a feature.
+        input_px: height and width of the image that the encoder sees, pixels.
+        resize: ``shortest`` (then centre crop), ``longest`` (then pad) or ``squash``.
+        interpolation: the resizing filter.
+        mean, std: per-channel normalisation on the 0–1 scale.
+        precision: arithmetic of the forward pass.
+        preprocessing: version of the code that turns a file into pixels and features.
+    """
+
+    source: str
+    weights: str
+    layer: str
+    dim: int
+    input_px: tuple[int, int]
+    resize: str
+    interpolation: str
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    precision: str
+    preprocessing: str
+
+    def __post_init__(self) -> None:
+        if self.resize not in ("shortest", "longest", "squash"):
+            raise ValueError(f"unknown resize mode {self.resize!r}")
+        if self.precision not in PRECISIONS:
+            raise ValueError(f"unknown precision {self.precision!r}")
+
+    @property
+    def key(self) -> str:
+        """SHA-256 hex digest of all fields."""
+        return digest_of(asdict(self))
+
+
+@dataclass(frozen=True, eq=False)
+class Features:
+    """Features of images by id, no labels.
+
+    Attributes:
+        encoder: key of the encoder.
+        id: (n,) ids.
+        x: (n, d) finite, read-only.
+    """
+
+    encoder: str
+    id: Strings
+    x: Floats
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "id", frozen_strings(self.id))
+        x = self.x
+        if x.flags.writeable:
+            x = x.view()
+            x.flags.writeable = False
+        object.__setattr__(self, "x", x)
+        if x.ndim != 2 or len(x) != len(self.id):
+            raise ValueError(f"x of shape {x.shape} for {len(self.id)} ids")
+        if not np.isfinite(x).all():
+            bad = self.id[~np.isfinite(x).all(axis=1)]
+            raise XprobeError(f"features that are not finite: {some(bad)}")
+
+
+@dataclass(frozen=True, eq=False)
+class Fold:
+    """One train/test division of the images of a study, as ids.
+
+    Attributes:
+        repeat, index: which repeat, which fold within it.
+        train_real: real images to train on.
+        test_real: real images to test on; no image and no group of `train_real` among them.
+        inner: for the choice of C, pairs (train, validation) that divide `train_real` in the same
+            way; empty if a class has too few groups.
+    """
+
+    repeat: int
+    index: int
+    train_real: Strings
+    test_real: Strings
+    inner: tuple[tuple[Strings, Strings], ...]
+
+    def __post_init__(self) -> None:
+        for a, b in ((self.train_real, self.test_real), *self.inner):
+            if set(a) & set(b):
+                raise ValueError("training and test part share an image")
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What is trained on: ``real-only``, ``synthetic-only`` or ``mix`` 1:ratio of one generator."""
+
+    name: str
+    ratio: float | None = None
+    generator: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.name not in ("real-only", "synthetic-only", "mix"):
+            raise ValueError(f"unknown setting {self.name!r}")
+        if (self.ratio is None) != (self.name != "mix"):
+            raise ValueError("a ratio belongs to a mix, and to nothing else")
+        if (self.generator is None) != (self.name == "real-only"):
+            raise ValueError("every setting but real-only names its generator")
+
+    @property
+    def title(self) -> str:
+        """How people read it: ``real-only``, ``synthetic-only``, ``1:2``."""
+        return self.name if self.ratio is None else f"1:{self.ratio:g}"
+
+
+@dataclass(frozen=True, eq=False)
+class Predictions:
+    """Scores of real test images under one setting and repeat, all folds together.
+
+    Attributes:
+        run: key of everything that decided these scores.
+        id: (n,) test images.
+        label: (n,) index of the true class.
+        score: (n, k) log-probabilities.
+        fold: (n,) fold in which the image was tested.
+    """
+
+    run: str
+    id: Strings
+    label: Ints
+    score: Floats
+    fold: Ints
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "id", frozen_strings(self.id))
+        for name in ("label", "score", "fold"):
+            object.__setattr__(self, name, frozen_array(getattr(self, name)))
+        n = len(self.id)
+        if self.label.shape != (n,) or self.fold.shape != (n,) or self.score.shape[:1] != (n,):
+            raise ValueError("id, label, fold and score differ in length")
+        if not np.isfinite(self.score).all():
+            raise ValueError("scores must be finite")
+
+    @property
+    def hit(self) -> Bools:
+        """(n,) whether the highest score is the true class's."""
+        return np.asarray(self.score.argmax(axis=1) == self.label)
+
+
+@dataclass(frozen=True)
+class Result:
+    """One metric of one setting over all its folds and repeats: one flat JSON object.
+
+    Intervals are 95 %. `difference` is to real-only, on the same test images; its interval and
+    `p_adjusted` hold for all comparisons of the family together. All but `n_*` and
+    `dropped_by_lineage` are fractions.
+    """
+
+    encoder: str
+    generator: str | None
+    head: str
+    protocol: str
+    setting: str
+    ratio: float | None
+    metric: str
+    value: float
+    ci_low: float
+    ci_high: float
+    difference: float | None
+    difference_low: float | None
+    difference_high: float | None
+    p_adjusted: float | None
+    verdict: str | None
+    detectable: float | None
+    n_test: int
+    n_groups: int
+    dropped_by_lineage: int
+    n_train_real: float
+    n_train_synthetic: float
+    ratio_actual: float | None
+
+
+@dataclass(frozen=True)
+class SweepConfig:
+    """Everything a user may choose about a sweep; the defaults are the protocol.
+
+    Attributes:
+        ratios: r of each mix 1:r, synthetic per real training image of the same class.
+        per_class: real images of each class to study; None takes all.
+        folds: largest number of cross-validation folds; None: 5, or the fixed hold-out if there
+            is one.
+        repeats: how often folds and synthetic subsets are drawn anew.
+        inner_folds: largest number of folds for the choice of C.
+        c_grid: the values of C to choose from, ascending.
+        head: name of the head.
+        seed: every random choice follows from it.
+        allow_fewer: go on if there are fewer synthetic images than a ratio needs.
+    """
+
+    ratios: tuple[float, ...] = (1, 2, 3, 4)
+    per_class: int | None = None
+    folds: int | None = None
+    repeats: int = 10
+    inner_folds: int = 5
+    c_grid: tuple[float, ...] = tuple(float(c) for c in np.logspace(-2, 4, 10))
+    head: str = "logistic"
+    seed: int = 0
+    allow_fewer: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.ratios or any(not np.isfinite(r) or r <= 0 for r in self.ratios):
+            raise XprobeError("ratios must be positive numbers, such as --ratios 1,2,3,4")
+        object.__setattr__(self, "ratios", tuple(sorted(set(self.ratios))))
+        if self.repeats < 1:
+            raise XprobeError("--repeats must be 1 or more")
+        if self.per_class is not None and self.per_class < 2:
+            raise XprobeError("--per-class must be 2 or more: one image to train, one to test")
+        if self.folds is not None and self.folds < 2:
+            raise XprobeError("--folds must be 2 or more")
+        if self.inner_folds < 2:
+            raise XprobeError("--inner-folds must be 2 or more")
+        if not self.c_grid or any(not np.isfinite(c) or c <= 0 for c in self.c_grid):
+            raise XprobeError("every value of C must be a positive number")
+        object.__setattr__(self, "c_grid", tuple(sorted(set(self.c_grid))))
+        if self.seed < 0:
+            raise XprobeError("--seed must be 0 or more")

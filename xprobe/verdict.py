@@ -1,0 +1,209 @@
+"""Paired differences → intervals and verdicts (docs/protocol.md). Pure.
+
+N test images in G groups, R repeats, S settings compared with real-only. A *family* is all
+comparisons of one encoder × generator × head; its intervals and p-values hold simultaneously.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.random import Generator
+from numpy.typing import NDArray
+from scipy import stats
+
+from xprobe.types import Bools, Floats, Ints
+
+ALPHA = 0.05
+DRAWS = 20_000
+POWER_QUANTILE = 0.84  # normal quantile of 80 % power
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One setting against real-only.
+
+    Attributes:
+        difference: mean over test images of the mean over repeats of hit − hit of real-only.
+        se: its standard error.
+        low, high: simultaneous 95 % interval.
+        p_adjusted: single-step max-T p-value within the family.
+        verdict: ``helps``, ``hurts``, ``equivalent within ±m`` or ``no detectable difference``.
+        detectable: the difference that a study like this finds with 80 % probability.
+    """
+
+    difference: float
+    se: float
+    low: float
+    high: float
+    p_adjusted: float
+    verdict: str
+    detectable: float
+
+
+@dataclass(frozen=True)
+class Family:
+    """The comparisons of one family.
+
+    Attributes:
+        comparisons: one a setting, in the order given.
+        critical: half-width of the simultaneous 95 % intervals in standard errors.
+        df: degrees of freedom.
+    """
+
+    comparisons: tuple[Comparison, ...]
+    critical: float
+    df: float
+
+
+def compare(
+    hit_real: Bools,
+    hit: Bools,
+    group: Ints,
+    rng: Generator,
+    *,
+    margin: float | None = None,
+    model: Ints | None = None,
+    draws: int = DRAWS,
+) -> Family:
+    """Compare settings with real-only on the same test images.
+
+    Args:
+        hit_real: (R, N) whether real-only was right, per repeat.
+        hit: (S, R, N) the same for each setting.
+        group: (N,) group of each test image, or all different.
+        margin: differences up to this size count as equal; None makes no claim of equivalence.
+        model: (R, N) number of the fitted model that tested an image, for fits that are
+            stochastic; None for deterministic heads.
+        draws: of the multivariate t distribution.
+
+    The order of the settings changes nothing, and exchanging the two arguments of a single
+    comparison flips its sign exactly.
+    """
+    per_repeat = hit.astype(np.float64) - hit_real.astype(np.float64)  # (S, R, N)
+    d = per_repeat.mean(axis=1)
+    difference = d.mean(axis=1)
+    variance, U = _cluster_variance(d - difference[:, None], group)
+    G, N = U.shape[1], d.shape[1]
+    correlation = G / ((G - 1) * N**2) * (U @ U.T) / np.sqrt(np.outer(variance, variance))
+    np.fill_diagonal(correlation, 1.0)
+    df = float(G - 1)
+    if model is not None:
+        residual = per_repeat - difference[:, None, None]
+        variance, df = _with_model_variance(variance, residual, group, model)
+    se = np.sqrt(variance)
+    largest = _max_t(correlation, difference / se, se, df, rng, draws)
+    exceed = draws - np.searchsorted(largest, np.abs(difference / se), side="left")
+    p = (exceed + 1) / (draws + 1)
+    critical, critical_90 = _critical(largest, ALPHA), _critical(largest, 2 * ALPHA)
+    comparisons = tuple(
+        Comparison(
+            difference=float(difference[s]),
+            se=float(se[s]),
+            low=float(difference[s] - critical * se[s]),
+            high=float(difference[s] + critical * se[s]),
+            p_adjusted=float(p[s]),
+            verdict=_verdict(difference[s], critical_90 * se[s], p[s], margin),
+            detectable=float((critical + POWER_QUANTILE) * se[s]),
+        )
+        for s in range(len(difference))
+    )
+    return Family(comparisons, critical, df)
+
+
+def _cluster_variance(
+    residual: Floats, group: Ints
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """V = G/(G−1)·ΣU_g²/N² + 1/(N·G) with U_g the sum of residuals (S, N) over a group.
+
+    The second term keeps V from 0 where settings agree on every image (Agresti & Min 2005).
+    """
+    _, code = np.unique(group, return_inverse=True)
+    G, N = int(code.max()) + 1, residual.shape[1]
+    if G < 2:
+        raise ValueError("a standard error needs two or more groups of test images")
+    U = np.stack([np.bincount(code, weights=row, minlength=G) for row in residual]).astype(float)
+    return np.asarray(G / (G - 1) * (U**2).sum(axis=1) / N**2 + 1 / (N * G)), U
+
+
+def _with_model_variance(
+    variance: NDArray[np.float64], residual: Floats, group: Ints, model: Ints
+) -> tuple[NDArray[np.float64], float]:
+    """Add the model-to-model component of stochastic fits; return V and the smallest df.
+
+    V += max(0, V_model − V_cell): what the J fitted models vary beyond what their test images
+    do. Satterthwaite degrees of freedom, the smallest of the family for all.
+    """
+    _, group_code = np.unique(group, return_inverse=True)
+    _, model_code = np.unique(model.ravel(), return_inverse=True)
+    G, J = int(group_code.max()) + 1, int(model_code.max()) + 1
+    if J < 2:
+        return variance, float(G - 1)
+    S, R, N = residual.shape
+    flat = residual.reshape(S, R * N)
+    cell = np.tile(group_code, R) * J + model_code
+    scale = J / (J - 1) / (R * N) ** 2
+    by_model = np.stack([np.bincount(model_code, weights=row, minlength=J) for row in flat])
+    by_cell = np.stack([np.bincount(cell, weights=row, minlength=G * J) for row in flat])
+    extra = np.maximum(0, scale * ((by_model**2).sum(axis=1) - (by_cell**2).sum(axis=1)))
+    total = variance + extra
+    df = total**2 / (variance**2 / (G - 1) + extra**2 / (J - 1))
+    return total, float(df.min())
+
+
+def _max_t(
+    correlation: NDArray[np.float64],
+    t: NDArray[np.float64],
+    se: NDArray[np.float64],
+    df: float,
+    rng: Generator,
+    draws: int,
+) -> NDArray[np.float64]:
+    """Return draws of max|T|, T multivariate t, ascending.
+
+    The settings are put into an order of their own first, so that theirs does not matter.
+    """
+    order = np.lexsort((se, np.abs(t)))
+    values, vectors = np.linalg.eigh(correlation[np.ix_(order, order)])
+    root = vectors * np.sqrt(np.clip(values, 0, None))
+    root = root / np.sqrt((root**2).sum(axis=1, keepdims=True))
+    normal = rng.standard_normal((draws, len(t))) @ root.T
+    scale = np.sqrt(rng.chisquare(df, size=draws) / df)
+    return np.sort(np.abs(normal).max(axis=1) / scale)
+
+
+def _critical(largest: NDArray[np.float64], alpha: float) -> float:
+    """The value that |t| must exceed for an adjusted p of at most alpha: the two never disagree."""
+    draws = len(largest)
+    may_exceed = max(int(np.floor(alpha * (draws + 1) + 1e-9)) - 1, 0)
+    return float(largest[draws - 1 - may_exceed])
+
+
+def _verdict(difference: float, half_width_90: float, p: float, margin: float | None) -> str:
+    if p <= ALPHA:
+        return "helps" if difference > 0 else "hurts"
+    if margin is not None and abs(difference) + half_width_90 <= margin:
+        return f"equivalent within ±{100 * margin:g} points"
+    return "no detectable difference"
+
+
+def interval(hit: Bools, group: Ints) -> tuple[float, float, float]:
+    """Return (accuracy, low, high) of hits (R, N): pointwise 95 %, groups respected."""
+    per_image = hit.astype(np.float64).mean(axis=0)
+    value = float(per_image.mean())
+    variance, U = _cluster_variance(per_image[None] - value, group)
+    half = float(stats.t.ppf(1 - ALPHA / 2, U.shape[1] - 1) * np.sqrt(variance[0]))
+    return value, max(0.0, value - half), min(1.0, value + half)
+
+
+def holm(p: Sequence[float]) -> list[float]:
+    """Return Holm-adjusted p-values: over several families, each by its smallest adjusted p."""
+    order = np.argsort(p)
+    adjusted = np.empty(len(p))
+    running = 0.0
+    for rank, i in enumerate(order):
+        running = max(running, min(1.0, (len(p) - rank) * p[i]))
+        adjusted[i] = running
+    return [float(a) for a in adjusted]
