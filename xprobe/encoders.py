@@ -20,7 +20,7 @@ from PIL import Image
 from xprobe.errors import XprobeError, nearest, some
 from xprobe.images import PREPROCESSING, resize
 from xprobe.types import PRECISIONS, EncoderSpec, Floats, digest_of
-from xprobe.weights import digest_weights, fetch, is_cached, load_strictly, read_state
+from xprobe.weights import cached_file, digest_weights, fetch, load_strictly, read_state
 
 if TYPE_CHECKING:
     import torch
@@ -66,6 +66,7 @@ class Preset:
         dim: d, features per image.
         input_px: side of the square image it sees, pixels.
         licence: of the weights.
+        hub: repository of the weights; ``""`` without any.
         note: one line for the listing.
     """
 
@@ -73,26 +74,32 @@ class Preset:
     dim: int
     input_px: int
     licence: str
+    hub: str = ""
     note: str = ""
 
 
-_OPENAI = "MIT"
-_SIGLIP = "Apache-2.0"
+def _clip(model: str, hub: str, dim: int, input_px: int, note: str = "") -> Preset:
+    return Preset(f"open_clip:{model}-quickgelu/openai", dim, input_px, "MIT", f"timm/{hub}", note)
+
+
+def _siglip(model: str, dim: int, input_px: int) -> Preset:
+    return Preset(f"open_clip:{model}/webli", dim, input_px, "Apache-2.0", f"timm/{model}")
+
 
 ENCODERS: dict[str, Preset] = {
-    "hog": Preset("builtin:hog", 420, 64, "-", FLOOR),
-    "pixels": Preset("builtin:pixels", 768, 16, "-", FLOOR),
-    "clip-rn50": Preset("open_clip:RN50-quickgelu/openai", 1024, 224, _OPENAI),
-    "clip-vit-b32": Preset("open_clip:ViT-B-32-quickgelu/openai", 512, 224, _OPENAI, "the default"),
-    "clip-vit-b16": Preset("open_clip:ViT-B-16-quickgelu/openai", 512, 224, _OPENAI),
-    "clip-vit-l14": Preset("open_clip:ViT-L-14-quickgelu/openai", 768, 224, _OPENAI),
-    "clip-vit-l14-336": Preset("open_clip:ViT-L-14-336-quickgelu/openai", 768, 336, _OPENAI),
-    "siglip-vit-b16": Preset("open_clip:ViT-B-16-SigLIP/webli", 768, 224, _SIGLIP),
-    "siglip-vit-l16-256": Preset("open_clip:ViT-L-16-SigLIP-256/webli", 1024, 256, _SIGLIP),
-    "siglip-so400m-384": Preset("open_clip:ViT-SO400M-14-SigLIP-384/webli", 1152, 384, _SIGLIP),
-    "siglip2-vit-b16": Preset("open_clip:ViT-B-16-SigLIP2/webli", 768, 224, _SIGLIP),
-    "siglip2-vit-l16-256": Preset("open_clip:ViT-L-16-SigLIP2-256/webli", 1024, 256, _SIGLIP),
-    "siglip2-so400m-384": Preset("open_clip:ViT-SO400M-16-SigLIP2-384/webli", 1152, 384, _SIGLIP),
+    "hog": Preset("builtin:hog", 420, 64, "-", note=FLOOR),
+    "pixels": Preset("builtin:pixels", 768, 16, "-", note=FLOOR),
+    "clip-rn50": _clip("RN50", "resnet50_clip.openai", 1024, 224),
+    "clip-vit-b32": _clip("ViT-B-32", "vit_base_patch32_clip_224.openai", 512, 224, "the default"),
+    "clip-vit-b16": _clip("ViT-B-16", "vit_base_patch16_clip_224.openai", 512, 224),
+    "clip-vit-l14": _clip("ViT-L-14", "vit_large_patch14_clip_224.openai", 768, 224),
+    "clip-vit-l14-336": _clip("ViT-L-14-336", "vit_large_patch14_clip_336.openai", 768, 336),
+    "siglip-vit-b16": _siglip("ViT-B-16-SigLIP", 768, 224),
+    "siglip-vit-l16-256": _siglip("ViT-L-16-SigLIP-256", 1024, 256),
+    "siglip-so400m-384": _siglip("ViT-SO400M-14-SigLIP-384", 1152, 384),
+    "siglip2-vit-b16": _siglip("ViT-B-16-SigLIP2", 768, 224),
+    "siglip2-vit-l16-256": _siglip("ViT-L-16-SigLIP2-256", 1024, 256),
+    "siglip2-so400m-384": _siglip("ViT-SO400M-16-SigLIP2-384", 1152, 384),
 }
 DEFAULT_ENCODER = "clip-vit-b32"
 
@@ -105,8 +112,10 @@ def canonical(name: str) -> str:
     return name
 
 
-def load(name: str, device: str = "cpu", precision: str = "fp32") -> Encoder:
+def load(name: str, device: str = "auto", precision: str = "fp32") -> Encoder:
     """Return the encoder of a short or long name, its weights loaded and checked.
+
+    `device` is a torch device, or ``auto``: a GPU if there is one.
 
     Raises:
         XprobeError: an unknown name, weights that are not on this machine and cannot be fetched,
@@ -114,14 +123,24 @@ def load(name: str, device: str = "cpu", precision: str = "fp32") -> Encoder:
     """
     if precision not in PRECISIONS:
         raise XprobeError(f"unknown precision {precision!r}; known: {', '.join(PRECISIONS)}")
+    scheme, rest = check_name(name)
+    if scheme == "open_clip":
+        return _OpenClip(rest, pick_device(device), precision)
+    if precision != "fp32":
+        raise XprobeError(f"{name} has no network and computes in fp32 only")
+    return _BUILTIN[rest]()
+
+
+def check_name(name: str) -> tuple[str, str]:
+    """Return (scheme, rest) of the long form of an encoder's name.
+
+    Raises:
+        XprobeError: no encoder is named like that; offers the nearest names.
+    """
     source = ENCODERS[name].source if name in ENCODERS else name
     scheme, _, rest = source.partition(":")
-    if scheme == "builtin" and rest in _BUILTIN:
-        if precision != "fp32":
-            raise XprobeError(f"{name} has no network and computes in fp32 only")
-        return _BUILTIN[rest]()
-    if scheme == "open_clip" and rest:
-        return _OpenClip(rest, device, precision)
+    if (scheme == "builtin" and rest in _BUILTIN) or (scheme == "open_clip" and rest):
+        return scheme, rest
     raise XprobeError(
         f"unknown encoder {name!r}{nearest(name, ENCODERS)}; 'xprobe encoders' lists the names, "
         f"and any open_clip model is open_clip:<model>/<pretrained tag or file>"
@@ -130,11 +149,8 @@ def load(name: str, device: str = "cpu", precision: str = "fp32") -> Encoder:
 
 def is_local(name: str) -> bool:
     """Return whether the weights of a named encoder are on this machine."""
-    scheme, _, rest = ENCODERS[name].source.partition(":")
-    if scheme == "builtin":
-        return True
-    model, _, tag = rest.partition("/")
-    return is_cached(model, tag)
+    preset = ENCODERS[name]
+    return not preset.hub or cached_file(preset.hub) is not None
 
 
 def pick_device(device: str) -> str:

@@ -21,7 +21,7 @@ from xprobe.store import Store, StoredEncoder, digests_to_embed
 from xprobe.types import Floats, Manifest, Progress, no_progress
 
 SHARD_ROWS = 4096
-SHARD_S = 30.0  # a kill costs at most this much work
+FIRST_SHARD_S, SHARD_S = 2.0, 30.0  # a kill costs at most a third of a run, and never more
 
 
 @dataclass(frozen=True)
@@ -79,8 +79,9 @@ def embed(
     """Embed every content of a manifest that the store lacks.
 
     `workers` threads (default: one a core) each decode and forward batches of their own, so that
-    every core computes all the time. Finished rows are put into the store at least every
-    `SHARD_S` seconds and when the run is interrupted.
+    every core computes all the time. Finished rows are put into the store after
+    `FIRST_SHARD_S` seconds, then ever more rarely, at least every `SHARD_S` seconds, and when the
+    run is interrupted.
     """
     start = time.monotonic()
     stored = store.add_encoder(name, encoder.spec)
@@ -121,12 +122,15 @@ def _failures(
 
 def _shards(batches: Iterator[_Batch]) -> Iterator[_Batch]:
     """Gather batches into shards by rows and by age; an interrupt yields what is there."""
-    shard, since = _Batch(), time.monotonic()
+    shard = _Batch()
+    start = since = time.monotonic()
     try:
         for batch in batches:
             shard.add(batch)
-            if len(shard.digests) >= SHARD_ROWS or time.monotonic() - since > SHARD_S:
-                full, shard, since = shard, _Batch(), time.monotonic()
+            now = time.monotonic()
+            oldest_s = min(SHARD_S, max(FIRST_SHARD_S, (since - start) / 2))
+            if len(shard.digests) >= SHARD_ROWS or now - since > oldest_s:
+                full, shard, since = shard, _Batch(), now
                 yield full
     except KeyboardInterrupt:
         yield shard

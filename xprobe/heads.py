@@ -19,7 +19,7 @@ from xprobe.errors import XprobeError
 from xprobe.types import Floats, Ints
 
 HEADS = ("logistic",)
-TOLERANCE = 1e-6  # on the largest component of the gradient of the mean loss
+TOLERANCE = 1e-7  # on the largest component of the gradient of the mean loss
 MOST_ITERATIONS = 1000
 C_WITHOUT_CHOICE = 10.0  # the middle of the default grid, where no inner fold can be made
 IMPOSSIBLE = -80.0  # log-probability of a class without training images; exp() of it is not 0
@@ -66,6 +66,19 @@ def unit_rows(x: Floats) -> Floats:
     return np.asarray(x / np.where(length > 0, length, 1))
 
 
+def _without_null_columns(x: Floats) -> Floats:
+    """Rotate a pool (n, d) into the r ≤ d columns that it spans, to float32 precision.
+
+    The penalised optimum is the same in any orthogonal basis, and lies in the span of the rows.
+    """
+    if len(x) <= x.shape[1]:
+        return x  # each problem rotates its own, even fewer rows
+    gram = x.T.astype(np.float64) @ x
+    values, vectors = np.linalg.eigh(gram)
+    kept = values > values[-1] * 1e-12
+    return x if kept.all() else np.asarray(x @ vectors[:, kept], dtype=np.float32)
+
+
 def solve(
     x: Floats,
     y: Ints,
@@ -93,7 +106,7 @@ def solve(
     unique = [numbers[0] for numbers in groups.values()]
     same = dict(zip(unique, groups.values(), strict=True))
     workers = min(workers or joblib.cpu_count(), len(unique)) or 1
-    x = unit_rows(x)
+    x = _without_null_columns(unit_rows(x))
     grid = tuple(map(float, c_grid))
     if workers == 1:
         solved: Iterator[tuple[int, Fit]] = (

@@ -157,6 +157,15 @@ def find_problems(manifest: Manifest) -> list[str]:
     return problems
 
 
+def codec_problems(formats: list[dict[str, Any]]) -> list[str]:
+    """Return what `shapes` rows say of a shortcut: a classifier may tell sources by file format."""
+    kinds = {s: {row["format"] for row in formats if row["source"] == s} for s in SOURCES}
+    if not all(kinds.values()) or kinds["real"] == kinds["synthetic"]:
+        return []
+    said = " but ".join(f"{s} images are {some(sorted(kinds[s]))}" for s in SOURCES)
+    return [f"{said}: traces of compression can tell them apart"]
+
+
 def _problems_of_copies(manifest: Manifest, rows: list[int]) -> Iterator[str]:
     sources = set(manifest.source[rows])
     splits = {manifest.split[i] for i in rows if manifest.source[i] == "real"}

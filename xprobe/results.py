@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from xprobe import __version__
-from xprobe.errors import XprobeError
+from xprobe.errors import XprobeError, nearest, some
 from xprobe.store import put
 from xprobe.types import Predictions
 from xprobe.verdict import holm
@@ -70,8 +70,8 @@ def save_study(folder: Path, key: str, study: dict[str, Any]) -> None:
     put(folder / "studies" / f"{key[:32]}.json", f"{text}\n".encode())
 
 
-def load_studies(folder: Path) -> list[dict[str, Any]]:
-    """Return the newest study of each encoder and head, sorted by encoder and head.
+def load_studies(folder: Path, encoders: Sequence[str] = ()) -> list[dict[str, Any]]:
+    """Return the newest study of each encoder and head, sorted; of `encoders` alone if named.
 
     Raises:
         XprobeError: there is none, or one of a newer format.
@@ -87,7 +87,14 @@ def load_studies(folder: Path) -> list[dict[str, Any]]:
         key = (study["encoder"]["label"], study["config"]["head"])
         if key not in newest or newest[key]["created"] < study["created"]:
             newest[key] = study
-    return [study for _, study in sorted(newest.items())]
+    known = {label for label, _ in newest}
+    if unknown := [name for name in encoders if name not in known]:
+        raise XprobeError(
+            f"{folder} has no results of {some(unknown)}{nearest(unknown[0], known)}; there are: "
+            f"{some(sorted(known), 9)}"
+        )
+    chosen = set(encoders) or known
+    return [study for (label, _), study in sorted(newest.items()) if label in chosen]
 
 
 def families(studies: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

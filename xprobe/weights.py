@@ -6,10 +6,13 @@ import hashlib
 import os
 import socket
 import urllib.parse
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from xprobe.errors import XprobeError, some
+
+OPEN_CLIP_FILES = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
 
 
 def read_state(checkpoint: Path) -> dict[str, Any]:
@@ -64,29 +67,12 @@ def digest_weights(module: Any) -> str:
     return digest.hexdigest()
 
 
-def _hub_files(model: str, tag: str) -> list[tuple[str, str]]:
-    """(repository, file name) candidates of tagged weights, the preferred first."""
-    import open_clip
-    from open_clip.pretrained import HF_WEIGHTS_NAME, _get_safe_alternatives
-
-    config = open_clip.get_pretrained_cfg(model, tag)
-    repo, file = os.path.split(config.get("hf_hub") or "")
-    if not repo:
-        return []
-    file = file or HF_WEIGHTS_NAME
-    return [(repo, name) for name in dict.fromkeys([*_get_safe_alternatives(file), file])]
-
-
-def is_cached(model: str, tag: str) -> bool:
-    """Return whether tagged open_clip weights are on this machine."""
-    return _cached(_hub_files(model, tag)) is not None
-
-
-def _cached(files: list[tuple[str, str]]) -> Path | None:
+def cached_file(repository: str, names: Sequence[str] = OPEN_CLIP_FILES) -> Path | None:
+    """Return the first of these files of a hub repository that is on this machine, or None."""
     from huggingface_hub import try_to_load_from_cache
 
-    for repo, file in files:
-        found = try_to_load_from_cache(repo, file)
+    for name in names:
+        found = try_to_load_from_cache(repository, name)
         if isinstance(found, str):
             return Path(found)
     return None
@@ -101,10 +87,12 @@ def fetch(model: str, tag: str, name: str) -> Path:
     import open_clip
     from huggingface_hub.constants import ENDPOINT, HF_HUB_CACHE, HF_HUB_OFFLINE
 
-    files = _hub_files(model, tag)
-    if (cached := _cached(files)) is not None:
+    config = open_clip.get_pretrained_cfg(model, tag)
+    repository, file = os.path.split(config.get("hf_hub") or "")
+    names = [file] if file else OPEN_CLIP_FILES
+    if repository and (cached := cached_file(repository, names)) is not None:
         return cached
-    wanted = f"{files[0][1]} of {files[0][0]}" if files else f"{model}/{tag}"
+    wanted = f"{names[0]} of {repository}" if repository else str(config.get("url"))
     remedy = (
         f"{name}: the weights ({wanted}) are not on this machine; on one with a network run "
         f"'xprobe embed --encoder {name}' and copy {HF_HUB_CACHE} here, or name a file: "
@@ -113,7 +101,7 @@ def fetch(model: str, tag: str, name: str) -> Path:
     if HF_HUB_OFFLINE or not _reachable(ENDPOINT):
         raise XprobeError(f"{remedy} ({ENDPOINT} cannot be reached)")
     try:
-        path = open_clip.download_pretrained(open_clip.get_pretrained_cfg(model, tag))
+        path = open_clip.download_pretrained(config)
     except Exception as error:
         raise XprobeError(f"{remedy} (the download failed: {error})") from error
     return Path(path)

@@ -1,0 +1,106 @@
+"""Fixtures that several test files share, and the settings of Hypothesis."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from zlib import crc32
+
+import numpy as np
+import pytest
+from hypothesis import settings
+from PIL import Image
+
+from xprobe.types import Manifest
+
+# The same examples in every run, nothing written, and no clock: CI machines are slow at times.
+settings.register_profile("xprobe", derandomize=True, database=None, deadline=None)
+settings.load_profile("xprobe")
+
+SavePicture = Callable[..., Path]
+MakeData = Callable[..., Path]
+MakeManifest = Callable[..., Manifest]
+
+
+@pytest.fixture(scope="session")
+def save_picture() -> SavePicture:
+    """``save_picture(path, content=None, colour=128, size_px=(12, 10))``: a small noisy picture.
+
+    `content` decides every pixel, by default it is the path: equal content, equal bytes.
+    `colour` is the mean of the red channel, size is (width, height).
+    """
+
+    def save(
+        path: Path, content: str | None = None, colour: int = 128, size_px: Sequence[int] = (12, 10)
+    ) -> Path:
+        rng = np.random.default_rng(crc32((content or path.as_posix()).encode()))
+        pixels = rng.integers(0, 256, (size_px[1], size_px[0], 3))
+        pixels[..., 0] = np.clip(rng.normal(colour, 20, pixels.shape[:2]), 0, 255)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels.astype(np.uint8)).save(path)
+        return path
+
+    return save
+
+
+@pytest.fixture
+def make_data(tmp_path: Path, save_picture: SavePicture) -> MakeData:
+    """``make_data(classes=("a", "b"), real=4, synthetic=8, …)``: a study's folder; returns DATA.
+
+    The numbers are images a class: ``real/<class>/0.png``, … and so on for `synthetic` (for each
+    of `generators`; None: no folder of its own), `test` and `extra`. All pictures differ, and the
+    classes differ in colour, so that a head can learn them. `name` is the folder's, for tests
+    that need several.
+    """
+
+    def make(
+        classes: Sequence[str] = ("a", "b"),
+        *,
+        real: int = 4,
+        synthetic: int = 8,
+        test: int = 0,
+        extra: int = 0,
+        generators: Sequence[str | None] = (None,),
+        name: str = "data",
+    ) -> Path:
+        data = tmp_path / name
+        parts = {"real": real, "test": test, "extra": extra}
+        parts |= {f"synthetic/{g}" if g else "synthetic": synthetic for g in generators}
+        for part, n in parts.items():
+            for k, label in enumerate(classes):
+                for i in range(n):
+                    file = f"{part}/{label}/{i}.png"
+                    save_picture(data / file, file, round(255 * (k + 0.5) / len(classes)))
+        return data
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def make_manifest() -> MakeManifest:
+    """``make_manifest(label=["a", "b", …], source=[…], …)``: an image table without files.
+
+    Columns that are not given are what `xprobe.manifest.read` would fill in: ids ``i0``, ``i1``, …,
+    all contents differ, everything is real and to train on, every real image its own group.
+    """
+
+    def make(label: Sequence[str], **columns: Sequence[str]) -> Manifest:
+        n = len(label)
+        id_ = columns.get("id") or [f"i{i}" for i in range(n)]
+        source = columns.get("source") or ["real"] * n
+        real = [s == "real" for s in source]
+        table = {
+            "id": id_,
+            "path": id_,
+            "sha256": [f"content of {i}" for i in id_],
+            "label": label,
+            "source": source,
+            "group": [i if r else "" for i, r in zip(id_, real, strict=True)],
+            "parent": [""] * n,
+            "generator": ["" if r else "default" for r in real],
+            "split": ["train"] * n,
+            "prompt": [""] * n,
+        }
+        return Manifest(**(table | columns))  # type: ignore[arg-type]  # frozen there
+
+    return make

@@ -1,0 +1,91 @@
+"""The rules of the house: imports point upstream, and each heavy library has its homes."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parent.parent / "xprobe"
+
+# Upstream first: a module imports only what stands before it.
+ORDER = [
+    "__init__", "errors", "types", "images", "manifest", "weights", "encoders", "store", "extract",
+    "folds", "heads", "design", "metrics", "verdict", "results", "judge", "sweep", "figures",
+    "report", "demo", "cli", "__main__",
+]  # fmt: skip
+
+HOMES = {
+    "h5py": {"store"},
+    "faiss": {"distance"},
+    "matplotlib": {"figures"},
+    "ray": {"engine"},
+    "typer": {"cli"},
+    "jinja2": {"report"},
+    "torch": {"encoders", "weights"},
+    "open_clip": {"encoders", "weights"},
+    "sklearn": {"heads", "demo"},
+    "skimage": {"encoders"},
+    "pyarrow": {"manifest"},
+}
+
+MODULES = sorted(path.stem for path in PACKAGE.glob("*.py"))
+
+
+def imports_of(module: str) -> set[str]:
+    """Every imported name, wherever in the file: ``xprobe.store`` and ``h5py`` alike."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse((PACKAGE / f"{module}.py").read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found.add(node.module)
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+def test_every_module_has_its_place() -> None:
+    assert MODULES == sorted(ORDER)
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_imports_point_upstream(module: str) -> None:
+    own = {name.split(".")[1] for name in imports_of(module) if name.startswith("xprobe.")}
+    own &= set(ORDER)
+    later = {name for name in own if ORDER.index(name) >= ORDER.index(module)}
+    assert not later
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_heavy_libraries_stay_in_their_homes(module: str) -> None:
+    roots = {name.split(".")[0] for name in imports_of(module)}
+    strangers = {root for root in roots & set(HOMES) if module not in HOMES[root]}
+    assert not strangers
+
+
+@pytest.mark.parametrize("module", [m for m in MODULES if m != "cli"])
+def test_only_the_command_line_prints(module: str) -> None:
+    tree = ast.parse((PACKAGE / f"{module}.py").read_text(encoding="utf-8"))
+    calls = {
+        n.func.id
+        for n in ast.walk(tree)
+        if isinstance(n, ast.Call) and isinstance(n.func, ast.Name)
+    }
+    assert "print" not in calls
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_no_function_is_longer_than_a_screen(module: str) -> None:
+    tree = ast.parse((PACKAGE / f"{module}.py").read_text(encoding="utf-8"))
+    long = {
+        node.name: node.end_lineno - node.lineno + 1
+        for node in ast.walk(tree)
+        if isinstance(node, ast.FunctionDef) and node.end_lineno
+        and node.end_lineno - node.lineno + 1 > 80
+    }  # fmt: skip
+    assert not long
+
+
+def test_no_module_has_a_name_that_explains_nothing() -> None:
+    assert not {"utils", "util", "helpers", "common", "misc"} & set(MODULES)

@@ -1,0 +1,54 @@
+"""The demonstration's data: what it says they are. (The whole demo is run by .ci/run.)"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from xprobe import demo, manifest
+from xprobe.design import make_design
+
+
+def test_the_demo_is_a_valid_study(tmp_path: Path) -> None:
+    advanced: list[int] = []
+    data = demo.make_data(tmp_path / "data", advanced.append)
+    assert sum(advanced) == demo.IMAGES
+    table = manifest.read(data)
+    counts = manifest.counts(table)
+    assert {(c["generator"], c["n"]) for c in counts} == {
+        (None, 100),
+        ("font", 400),
+        ("density", 400),
+    }
+    assert not manifest.find_problems(table)
+    formats, unusable = manifest.shapes(table)
+    assert not unusable
+    assert not manifest.codec_problems(formats)
+    assert {row["format"] for row in formats} == {"PNG"}
+    design = make_design(table, demo.CONFIG)
+    assert design.protocol == "5-fold cross-validation, 1 repeat"
+    assert {size for block in design.blocks for size in block.n_real} == {0, 800}
+
+
+def test_it_is_made_once_and_always_the_same(tmp_path: Path) -> None:
+    one, two = (demo.make_data(tmp_path / name) for name in ("one", "two"))
+    assert manifest.read(one).fingerprint == manifest.read(two).fingerprint
+    file = one / "real/0/000.png"
+    before = file.stat().st_mtime_ns
+    demo.make_data(one)
+    assert file.stat().st_mtime_ns == before
+
+
+def test_no_synthetic_digit_is_a_copy_of_one_under_study(tmp_path: Path) -> None:
+    data = demo.make_data(tmp_path / "data")
+
+    def pixels(folder: str) -> np.ndarray:
+        return np.stack(
+            [np.asarray(Image.open(f)).ravel() for f in sorted((data / folder).glob("*/*.png"))]
+        )
+
+    real = {row.tobytes() for row in pixels("real")}
+    for generator in ("font", "density"):
+        assert not real & {row.tobytes() for row in pixels(f"synthetic/{generator}")}

@@ -1,0 +1,441 @@
+"""What is trained and tested: shared folds, nothing known of a test image, one draw for all."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from xprobe.design import Block, Design, make_design, stream
+from xprobe.errors import XprobeError
+from xprobe.heads import Problem
+from xprobe.types import Manifest, SweepConfig
+
+MakeStudy = Callable[..., Manifest]
+CONFIG = SweepConfig(ratios=(1, 2), repeats=2)
+
+
+@pytest.fixture(scope="session")
+def make_study(make_manifest: Callable[..., Manifest]) -> MakeStudy:
+    """``make_study(real=8, synthetic=20, test=0, lineage=False, …)``: numbers a class of two.
+
+    With `lineage`, the i-th synthetic image of a class is made from its i-th real one, round and
+    round, first training, then test images. `columns` are functions row → value.
+    """
+
+    def make(
+        real: int = 8,
+        synthetic: int = 20,
+        test: int = 0,
+        lineage: bool = False,
+        generators: tuple[str, ...] = ("default",),
+        **columns: Callable[[dict[str, str]], str],
+    ) -> Manifest:
+        rows: list[dict[str, str]] = []
+        for c in "ab":
+            own = [(f"r{c}{i}", "train") for i in range(real)]
+            own += [(f"t{c}{i}", "test") for i in range(test)]
+            for id_, split in own:
+                rows.append({"id": id_, "label": c, "source": "real", "split": split, "group": id_})
+            for g in generators:
+                for i in range(synthetic):
+                    parent = own[i % len(own)][0] if lineage else ""
+                    rows.append({"id": f"s{g}{c}{i}", "label": c, "source": "synthetic",
+                                 "split": "train", "parent": parent, "generator": g})  # fmt: skip
+        for row in rows:
+            row |= {name: make_value(row) for name, make_value in columns.items()}
+        names = ("id", "label", "source", "split", "group", "parent", "generator")
+        return make_manifest(**{name: [row.get(name, "") for row in rows] for name in names})
+
+    return make
+
+
+def scene_of(id_: str) -> str:
+    """Return the name of the scene that two consecutive real images show."""
+    return f"scene {id_[:2]}{int(id_[2:]) // 2}"
+
+
+def settings_of(design: Design) -> list[tuple[str, str | None]]:
+    return [(b.setting.title, b.setting.generator) for b in design.blocks if b.repeat == 0]
+
+
+def pick(design: Design, title: str, repeat: int = 0, generator: str | None = None) -> Block:
+    (found,) = [
+        b
+        for b in design.blocks
+        if b.setting.title == title and b.repeat == repeat
+        and (generator is None or b.setting.generator == generator)
+    ]  # fmt: skip
+    return found
+
+
+def parts(problem: Problem) -> Iterator[tuple[np.ndarray, list[np.ndarray]]]:
+    """Yield each training part with the parts that it must not know."""
+    yield problem.train, [problem.test]
+    for train, validation in problem.inner:
+        yield train, [validation, problem.test]
+
+
+def is_real(design: Design) -> np.ndarray:
+    return np.asarray(design.study.source == "real")
+
+
+def all_rows(design: Design) -> list[Any]:
+    """Return every row of every problem, by id: equal for equal designs."""
+    id_ = design.study.id
+    return [
+        (b.setting, b.repeat, [[sorted(id_[part]) for pair in (*p.inner, (p.train, p.test))
+                                for part in pair] for p in b.problems])
+        for b in design.blocks
+    ]  # fmt: skip
+
+
+# --- settings and folds ------------------------------------------------------------------
+
+
+def test_every_generator_has_its_settings_and_real_only_is_made_once(
+    make_study: MakeStudy,
+) -> None:
+    design = make_design(make_study(generators=("x", "y")), CONFIG)
+    each = [("synthetic-only", "1:1", "1:2"), ("x", "y")]
+    assert settings_of(design) == [
+        ("real-only", None), *((title, g) for g in each[1] for title in each[0])
+    ]  # fmt: skip
+    assert design.generators == ("x", "y")
+    assert len(design.blocks) == 14
+    assert design.protocol == "5-fold cross-validation, 2 repeats"
+
+
+def test_all_settings_share_test_and_validation_parts(make_study: MakeStudy) -> None:
+    design = make_design(make_study(lineage=True), CONFIG)
+    for block in design.blocks:
+        real_only = pick(design, "real-only", block.repeat)
+        for own, other in zip(block.problems, real_only.problems, strict=True):
+            assert own.test.tolist() == other.test.tolist()
+            assert len(own.inner) == len(other.inner) == 5
+            for (_, mine), (_, theirs) in zip(own.inner, other.inner, strict=True):
+                assert mine.tolist() == theirs.tolist()
+
+
+def test_every_real_image_and_no_other_is_tested_once_a_repeat(make_study: MakeStudy) -> None:
+    design = make_design(make_study(lineage=True), CONFIG)
+    for block in design.blocks:
+        assert sorted(block.test) == np.flatnonzero(is_real(design)).tolist()
+        assert block.fold.tolist() == [i for i, p in enumerate(block.problems) for _ in p.test]
+        for problem in block.problems:
+            assert all(is_real(design)[v].all() for _, v in problem.inner)
+
+
+def test_repeats_divide_and_draw_anew(make_study: MakeStudy) -> None:
+    design = make_design(make_study(), CONFIG)
+    for title in ("real-only", "1:1"):
+        one, two = (pick(design, title, r).problems[0].train.tolist() for r in (0, 1))
+        assert one != two
+
+
+def test_the_settings_train_on_what_their_names_say(make_study: MakeStudy) -> None:
+    design = make_design(make_study(real=10), CONFIG)
+    real = is_real(design)
+    for index in range(5):
+        base = pick(design, "real-only").problems[index]
+        assert real[base.train].all()
+        assert len(base.train) == 16
+        only, one, two = (
+            pick(design, t).problems[index] for t in ("synthetic-only", "1:1", "1:2")
+        )  # fmt: skip
+        assert not real[only.train].any()
+        assert set(only.train) == set(two.train[~real[two.train]])
+        for mix, ratio in ((one, 1), (two, 2)):
+            assert set(mix.train[real[mix.train]]) == set(base.train)
+            drawn = Counter(design.study.label[mix.train[~real[mix.train]]])
+            assert drawn == {"a": 8 * ratio, "b": 8 * ratio}
+        assert set(one.train) < set(two.train)
+    block = pick(design, "1:2")
+    assert (block.n_real, block.n_synthetic) == ((16,) * 5, (32,) * 5)
+    assert pick(design, "synthetic-only").n_real == (0,) * 5
+    assert pick(design, "real-only").n_synthetic == (0,) * 5
+    assert not any(b.short or any(b.dropped) for b in design.blocks)
+
+
+def test_inner_draws_are_of_the_ratio_too(make_study: MakeStudy) -> None:
+    design = make_design(make_study(real=10), CONFIG)
+    real = is_real(design)
+    for problem in pick(design, "1:2").problems:
+        for train, _ in problem.inner:
+            label = design.study.label[train]
+            for c in "ab":
+                n_real = (real[train] & (label == c)).sum()
+                assert (~real[train] & (label == c)).sum() == 2 * n_real
+
+
+def test_the_number_of_folds_follows_the_smallest_class_and_the_option(
+    make_study: MakeStudy,
+) -> None:
+    assert make_design(make_study(real=3), CONFIG).protocol.startswith("3-fold")
+    assert make_design(make_study(), replace(CONFIG, folds=2)).protocol.startswith("2-fold")
+    assert make_design(make_study(), replace(CONFIG, folds=7)).protocol.startswith("7-fold")
+    one = make_design(make_study(), replace(CONFIG, repeats=1))
+    assert one.protocol == "5-fold cross-validation, 1 repeat"
+
+
+# --- lineage -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("column", ["parent", "group"])
+@pytest.mark.parametrize("test", [0, 3])
+def test_no_part_is_trained_on_images_made_from_its_held_out_parts(
+    make_study: MakeStudy, column: str, test: int
+) -> None:
+    """Scenes of two images; lineage given by image, or by scene in the group column."""
+
+    def group(row: dict[str, str]) -> str:
+        if row["source"] == "real":
+            return scene_of(row["id"])
+        return scene_of(row["parent"]) if column == "group" else ""
+
+    manifest = make_study(lineage=True, test=test, group=group)
+    if column == "group":
+        manifest = replace(manifest, parent=[""] * len(manifest))  # type: ignore[arg-type]
+    design = make_design(manifest, CONFIG)
+    study = design.study
+    of = dict(zip(study.id, study.group, strict=True))
+    origin = [of.get(p, g) for p, g in zip(study.parent, study.group, strict=True)]
+    seen = 0
+    for block in design.blocks:
+        for index, problem in enumerate(block.problems):
+            for train, held in parts(problem):
+                held_scenes = {of[study.id[i]] for part in held for i in part}
+                assert not {origin[i] for i in train} & held_scenes
+                seen += 1
+            held_out = {of[study.id[i]] for i in problem.test}
+            made = [origin[i] for i in np.flatnonzero(~is_real(design))]
+            expected = sum(o in held_out for o in made) if block.setting.generator else 0
+            assert block.dropped[index] == expected
+    assert seen > len(design.blocks)
+    assert not any("lineage" in w for w in design.warnings)
+
+
+def test_an_image_made_from_a_real_one_outside_the_study_keeps_away_from_its_scene(
+    make_study: MakeStudy,
+) -> None:
+    """--per-class leaves out one image of a scene and tests another."""
+    manifest = make_study(
+        real=8, synthetic=40, lineage=True,
+        group=lambda r: scene_of(r["id"]) if r["source"] == "real" else "",
+    )  # fmt: skip
+    design = make_design(manifest, replace(CONFIG, per_class=4, ratios=(0.5,)))
+    study = design.study
+    assert any(p not in set(study.id) for p in study.parent if p), "nothing to tell apart"
+    for block in design.blocks:
+        for problem in block.problems:
+            for train, held in parts(problem):
+                made_from = {scene_of(study.parent[i]) for i in train if study.parent[i]}
+                assert not made_from & {study.group[i] for part in held for i in part}
+
+
+def test_an_image_made_from_a_training_twin_of_the_hold_out_is_kept_out(
+    make_study: MakeStudy,
+) -> None:
+    """ra0 shows the scene of test image ta0: it is not trained on, and no image made from it."""
+    manifest = make_study(
+        test=2, synthetic=30, lineage=True,
+        group=lambda r: "" if r["source"] == "synthetic" else {"ra0": "ta0"}.get(r["id"], r["id"]),
+    )  # fmt: skip
+    design = make_design(manifest, CONFIG)
+    study = design.study
+    assert "ra0" not in study.id
+    for block in design.blocks:
+        for problem in block.problems:
+            for train, _ in parts(problem):
+                assert "ra0" not in study.parent[train]
+                assert "ta0" not in study.parent[train]
+
+
+def test_an_image_made_from_an_extra_image_keeps_away_from_its_scene(
+    make_study: MakeStudy,
+) -> None:
+    manifest = make_study(
+        test=4, synthetic=30, lineage=True,
+        group=lambda r: r["id"].replace("t", "r") if r["source"] == "real" else "",
+        split=lambda r: {"test": "extra"}.get(r["split"], r["split"]),
+    )  # fmt: skip
+    design = make_design(manifest, CONFIG)
+    study = design.study
+    assert "ta0" not in study.id
+    for block in design.blocks:
+        for problem in block.problems:
+            for train, held in parts(problem):
+                made_from = {study.parent[i].replace("t", "r") for i in train} - {""}
+                assert not made_from & {study.group[i] for part in held for i in part}
+
+
+def test_a_shortage_by_lineage_alone_is_recorded_and_stops_nothing(make_study: MakeStudy) -> None:
+    design = make_design(make_study(real=8, synthetic=14, lineage=True), CONFIG)
+    block = pick(design, "1:2")
+    assert block.short
+    assert not pick(design, "1:1").short
+    assert max(block.dropped) > 0
+    assert any(n < 2 * r for n, r in zip(block.n_synthetic, block.n_real, strict=True))
+
+
+def test_unknown_lineage_is_said(make_study: MakeStudy) -> None:
+    def warned(manifest: Manifest) -> bool:
+        return any("lineage" in w for w in make_design(manifest, CONFIG).warnings)
+
+    assert warned(make_study())
+    assert not warned(make_study(lineage=True))
+    forgotten = make_study(lineage=True, parent=lambda r: r.get("parent", "").replace("rb0", ""))
+    assert warned(forgotten)
+
+
+# --- hold-out ----------------------------------------------------------------------------
+
+
+def test_the_hold_out_is_the_test_part_of_every_fit(make_study: MakeStudy) -> None:
+    design = make_design(make_study(test=3), CONFIG)
+    assert design.protocol == "fixed hold-out, 2 repeats"
+    held = np.flatnonzero(design.study.split == "test")
+    for block in design.blocks:
+        assert block.test.tolist() == held.tolist()
+        assert not {*held} & {*block.problems[0].train}
+        assert all(not {*held} & ({*t} | {*v}) for t, v in block.problems[0].inner)
+
+
+def test_on_a_hold_out_only_the_synthetic_images_are_drawn_anew(make_study: MakeStudy) -> None:
+    design = make_design(make_study(test=3), CONFIG)
+    one, two = (all_rows(design)[i][2] for i, b in enumerate(design.blocks)
+                if b.setting.title == "real-only")  # fmt: skip
+    assert one == two
+    for title in ("synthetic-only", "1:1"):
+        first, second = (pick(design, title, r).problems[0].train.tolist() for r in (0, 1))
+        assert first != second
+
+
+def test_training_images_that_share_a_group_with_the_hold_out_are_left_out_and_counted(
+    make_study: MakeStudy,
+) -> None:
+    manifest = make_study(
+        test=2,
+        group=lambda r: {"ra0": "scene", "ra1": "scene", "ta1": "scene"}.get(r["id"], r["id"])
+        if r["source"] == "real" else "",
+    )  # fmt: skip
+    design = make_design(manifest, CONFIG)
+    assert not {"ra0", "ra1"} & set(design.study.id)
+    assert any(w.startswith("2 real training images share a group") for w in design.warnings)
+
+
+def test_asked_for_folds_the_hold_out_takes_no_part(make_study: MakeStudy) -> None:
+    design = make_design(make_study(test=3), replace(CONFIG, folds=4))
+    assert design.protocol.startswith("4-fold")
+    assert "test" not in design.study.split
+
+
+def test_synthetic_copies_and_images_of_the_unused_hold_out_may_be_trained_on(
+    make_study: MakeStudy,
+) -> None:
+    """What is not tested needs no guard: nothing is dropped but for the test part."""
+    design = make_design(make_study(test=3, lineage=True), replace(CONFIG, folds=4))
+    of_test = sum(p.startswith("t") for p in design.study.parent)
+    kept_out = sum(pick(design, "1:1").dropped)
+    assert kept_out == (~is_real(design)).sum() - of_test
+
+
+# --- what does not matter, and what does -------------------------------------------------
+
+
+def test_a_further_ratio_changes_no_other_mix(make_study: MakeStudy) -> None:
+    manifest = make_study(synthetic=60, lineage=True)
+    small = make_design(manifest, CONFIG)
+    large = make_design(manifest, replace(CONFIG, ratios=(0.5, 1, 2, 3)))
+    shared = ("real-only", "1:1", "1:2")
+    kept = [row for row in all_rows(large) if row[0].title in shared]
+    assert kept == [row for row in all_rows(small) if row[0].title in shared]
+
+
+def test_a_further_generator_changes_no_other(make_study: MakeStudy) -> None:
+    one = make_design(make_study(generators=("x",)), CONFIG)
+    two = make_design(make_study(generators=("w", "x")), CONFIG)
+    assert [r for r in all_rows(two) if r[0].generator != "w"] == all_rows(one)
+
+
+def test_a_further_repeat_changes_no_other(make_study: MakeStudy) -> None:
+    few, many = (make_design(make_study(), replace(CONFIG, repeats=r)) for r in (1, 3))
+    assert all_rows(many)[: len(few.blocks)] == all_rows(few)
+
+
+def test_the_seed_decides_everything(make_study: MakeStudy) -> None:
+    manifest = make_study()
+    one, same = (all_rows(make_design(manifest, CONFIG)) for _ in range(2))
+    other = all_rows(make_design(manifest, replace(CONFIG, seed=1)))
+    assert one == same
+    assert all(a[2] != b[2] for a, b in zip(one, other, strict=True))
+
+
+@pytest.mark.parametrize("test", [0, 3])
+def test_the_images_of_another_split_change_nothing(make_study: MakeStudy, test: int) -> None:
+    with_extra = make_study(
+        real=10, test=test, split=lambda r: "extra" if r["id"][2:] in "89" else r["split"]
+    )
+    assert all_rows(make_design(with_extra, CONFIG)) == all_rows(
+        make_design(with_extra.select(with_extra.split != "extra"), CONFIG)
+    )
+
+
+def test_streams_of_different_purposes_differ() -> None:
+    names = [("folds", 0), ("folds", 1), ("draw", "x", 1), ("draw", "x1"), ("draw", "x", "1")]
+    draws = {stream(seed, *n).integers(2**60) for n in names for seed in (0, 1)}
+    assert len(draws) == 10
+    assert stream(3, "a").integers(2**60) == stream(3, "a").integers(2**60)
+
+
+# --- sizes -------------------------------------------------------------------------------
+
+
+def test_per_class_studies_that_many_real_images(make_study: MakeStudy) -> None:
+    design = make_design(make_study(real=9, synthetic=9), replace(CONFIG, per_class=5))
+    assert Counter(design.study.label[is_real(design)]) == {"a": 5, "b": 5}
+    assert pick(design, "real-only").n_real == (8,) * 5
+    with pytest.raises(XprobeError, match="fewer real images"):
+        make_design(make_study(real=3), replace(CONFIG, per_class=4))
+
+
+def test_per_class_is_of_what_the_hold_out_leaves(make_study: MakeStudy) -> None:
+    design = make_design(make_study(test=4), replace(CONFIG, per_class=5))
+    assert Counter(design.study.split[is_real(design)]) == {"train": 10, "test": 8}
+
+
+def test_a_shortage_is_an_error_unless_fewer_are_allowed(make_study: MakeStudy) -> None:
+    manifest = make_study(real=10, synthetic=15)  # 8 in training
+    with pytest.raises(
+        XprobeError, match=r"1:2 .*a \(15 of 16\), b .*possible ratio is 1:1.*allow"
+    ):
+        make_design(manifest, CONFIG)
+    design = make_design(manifest, replace(CONFIG, allow_fewer=True))
+    assert [b.setting.title for b in design.blocks if b.repeat == 0 and b.short] == [
+        "synthetic-only", "1:2",
+    ]  # fmt: skip
+    assert pick(design, "1:2").n_synthetic == (30,) * 5
+    assert any("largest possible ratio" in w and "as asked" in w for w in design.warnings)
+
+
+def test_a_class_of_two_groups_has_a_fixed_c_and_says_so(make_study: MakeStudy) -> None:
+    design = make_design(make_study(real=2), CONFIG)
+    assert design.protocol.startswith("2-fold")
+    assert all(p.inner == () for b in design.blocks for p in b.problems)
+    assert any("C is fixed" in w for w in design.warnings)
+    assert not any("C is fixed" in w for w in make_design(make_study(), CONFIG).warnings)
+
+
+def test_a_class_of_one_group_is_refused(make_study: MakeStudy) -> None:
+    one_scene = make_study(group=lambda r: "b" if r["label"] == "b" else r.get("group", ""))
+    with pytest.raises(XprobeError, match="fewer than two real images or groups of class b"):
+        make_design(one_scene, CONFIG)
+
+
+def test_nothing_synthetic_is_refused(make_study: MakeStudy) -> None:
+    with pytest.raises(XprobeError, match="no synthetic images"):
+        make_design(make_study(synthetic=0), CONFIG)

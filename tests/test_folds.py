@@ -1,0 +1,287 @@
+"""Folds that keep groups whole, and draws of synthetic images that know no test image."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from xprobe import folds
+from xprobe.errors import XprobeError
+from xprobe.types import Manifest, frozen_strings
+
+Make = Callable[..., Manifest]
+
+
+def rng(seed: int = 0) -> np.random.Generator:
+    return np.random.default_rng(seed)
+
+
+def counts_by_fold(label: np.ndarray, fold: np.ndarray, k: int) -> np.ndarray:
+    """Return the number of images (k, classes)."""
+    return np.array([[((fold == i) & (label == c)).sum() for c in set(label)] for i in range(k)])
+
+
+# --- divide ------------------------------------------------------------------------------
+
+TABLES = st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 12)), min_size=1, max_size=40)
+
+
+@given(TABLES, st.integers(2, 5), st.integers(0, 99))
+def test_every_image_is_in_one_fold_and_its_whole_group_with_it(
+    table: list[tuple[str, int]], k: int, seed: int
+) -> None:
+    label, group = (frozen_strings(map(str, column)) for column in zip(*table, strict=True))
+    fold = folds.divide(label, group, k, rng(seed))
+    assert fold.shape == label.shape
+    assert set(fold) <= set(range(k))
+    assert all(len(set(fold[group == g])) == 1 for g in set(group))
+
+
+@given(st.lists(st.sampled_from("abcd"), min_size=5, max_size=60), st.integers(2, 5))
+def test_classes_of_single_images_are_spread_evenly(label: list[str], k: int) -> None:
+    group = frozen_strings(map(str, range(len(label))))
+    fold = folds.divide(frozen_strings(label), group, k, rng())
+    counts = counts_by_fold(np.array(label), fold, k)
+    assert np.ptp(counts, axis=0).max() <= 1
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from("abc"), st.integers(1, 4)), min_size=1, max_size=25),
+    st.integers(0, 99),
+)
+def test_every_fold_has_every_class_that_has_groups_enough(
+    groups: list[tuple[str, int]], seed: int
+) -> None:
+    """Groups of one class; with as many folds as the smallest class has groups."""
+    label = frozen_strings(c for c, size in groups for _ in range(size))
+    group = frozen_strings(str(g) for g, (_, size) in enumerate(groups) for _ in range(size))
+    k = folds.count_folds(label, group, 5)
+    fold = folds.divide(label, group, k, rng(seed))
+    assert counts_by_fold(label, fold, k).min() >= 1
+
+
+def test_small_groups_make_up_for_a_large_one() -> None:
+    sizes = [1, 1, 1, 4, 1]
+    group = frozen_strings(str(g) for g, n in enumerate(sizes) for _ in range(n))
+    fold = folds.divide(frozen_strings("a" * 8), group, 2, rng())
+    assert sorted(Counter(fold.tolist()).values()) == [4, 4]
+
+
+def test_divide_follows_its_generator() -> None:
+    label, group = frozen_strings("ab" * 20), frozen_strings(map(str, range(40)))
+    one, same, other = (folds.divide(label, group, 5, rng(seed)) for seed in (1, 1, 2))
+    assert (one == same).all()
+    assert (one != other).any()
+
+
+def test_all_divisions_are_equally_likely() -> None:
+    """Four images into two folds: three ways to pair the first with another, a third each."""
+    group, label = frozen_strings("wxyz"), frozen_strings("aaaa")
+    one = rng()
+    draws = [folds.divide(label, group, 2, one) for _ in range(900)]
+    mates = Counter(int(np.flatnonzero(fold[1:] == fold[0])[0]) for fold in draws)
+    assert all(abs(n - 300) < 4.5 * np.sqrt(900 * 2 / 9) for n in mates.values())
+    assert len(mates) == 3
+
+
+def test_the_number_of_folds_is_the_smallest_number_of_groups_up_to_the_most() -> None:
+    label, group = frozen_strings("aaaabbb"), frozen_strings("1234567")
+    assert folds.count_folds(label, group, 5) == 3
+    assert folds.count_folds(label, group, 2) == 2
+    assert folds.count_folds(label, frozen_strings("1234556"), 5) == 2
+
+
+# --- cross-validation and hold-out -------------------------------------------------------
+
+
+@given(st.lists(st.tuples(st.sampled_from("ab"), st.integers(0, 9)), min_size=4, max_size=30))
+@settings(max_examples=60)
+def test_folds_test_every_image_once_and_inner_folds_validate_every_other_once(
+    make_manifest: Make, table: list[tuple[str, int]]
+) -> None:
+    label = [c for c, _ in table]
+    group = [f"{c}{g}" for c, g in table]  # groups of one class
+    real = make_manifest(label, group=group)
+    k = folds.count_folds(real.label, real.group, 5)
+    if k < 2:
+        return
+    of = dict(zip(real.id, real.group, strict=True))
+    made = folds.cross_validation(real, k, 3, 5, rng())
+    assert Counter(i for f in made for i in f.test_real) == Counter(real.id)
+    for index, fold in enumerate(made):
+        assert (fold.repeat, fold.index) == (3, index)
+        assert {*fold.train_real} | {*fold.test_real} == {*real.id}
+        assert not {of[i] for i in fold.train_real} & {of[i] for i in fold.test_real}
+        if fold.inner:
+            assert Counter(i for _, v in fold.inner for i in v) == Counter(fold.train_real)
+        for train, validation in fold.inner:
+            assert {*train} | {*validation} == {*fold.train_real}
+            assert not {of[i] for i in train} & {of[i] for i in validation}
+
+
+def test_a_class_whose_groups_all_fall_into_one_fold_is_an_error(make_manifest: Make) -> None:
+    """Scenes of several classes: the rare class is in one scene only."""
+    real = make_manifest("aaab", group=["1", "2", "3", "3"])
+    with pytest.raises(XprobeError, match="no group of class b left to train on"):
+        folds.cross_validation(real, 2, 0, 5, rng())
+
+
+def test_no_inner_folds_where_a_class_has_a_single_group(make_manifest: Make) -> None:
+    assert folds.inner_divisions(make_manifest("aabb", group=["1", "2", "3", "3"]), 5, rng()) == ()
+    assert len(folds.inner_divisions(make_manifest("aabb"), 5, rng())) == 2
+
+
+def test_the_hold_out_is_tested_and_its_groups_never_trained_on(make_manifest: Make) -> None:
+    real = make_manifest("aaabbb", group=["1", "2", "3", "4", "5", "6"])
+    test = make_manifest("ab", id=["t1", "t2"], group=["2", "6"])
+    kept = folds.away_from(real, test)
+    assert kept.group.tolist() == ["1", "3", "4", "5"]
+    fold = folds.hold_out(kept, test, 0, 5, rng())
+    assert fold.train_real.tolist() == kept.id.tolist()
+    assert fold.test_real.tolist() == ["t1", "t2"]
+
+
+def test_a_class_that_the_hold_out_takes_away_whole_is_an_error(make_manifest: Make) -> None:
+    real = make_manifest("aabb", group=["1", "2", "3", "3"])
+    with pytest.raises(XprobeError, match="class b shares its group"):
+        folds.away_from(real, make_manifest("b", id=["t"], group=["3"]))
+
+
+def test_per_class_takes_that_many_of_each(make_manifest: Make) -> None:
+    real = make_manifest("aaaaabbbb")
+    chosen = folds.choose_real(real, 3, rng())
+    assert Counter(chosen.label) == {"a": 3, "b": 3}
+    assert folds.choose_real(real, None, rng()) is real
+    other = folds.choose_real(real, 3, rng(5))
+    assert chosen.id.tolist() != other.id.tolist()
+    with pytest.raises(XprobeError, match=r"per-class 5: .* class b \(4\)"):
+        folds.choose_real(real, 5, rng())
+
+
+# --- lineage -----------------------------------------------------------------------------
+
+
+def test_an_image_is_kept_out_if_its_parent_or_group_is_held_out(make_manifest: Make) -> None:
+    real = make_manifest("aaaa", id=["p", "q", "r", "s"], group=["g", "g", "h", "s"])
+    made = [
+        # parent, group, kept out while g is held out
+        ("p", "", True),  # made from an image of g
+        ("g", "", True),  # made from scene g
+        ("", "g", True),  # shows scene g
+        ("r", "g", True),  # either of the two
+        ("q", "h", True),
+        ("r", "h", False),
+        ("s", "", False),
+        ("", "", False),  # not known
+        ("unheard of", "", False),
+        ("", "unheard of", False),
+    ]
+    parent, group, held = zip(*made, strict=True)
+    n = len(made)
+    synthetic = make_manifest("a" * n, source=["synthetic"] * n, parent=parent, group=group)
+    lineage = folds.trace(synthetic, real)
+    assert (~lineage.allowed(frozen_strings(["g"]))).tolist() == list(held)
+    assert lineage.allowed(frozen_strings([])).all()
+    assert lineage.known.tolist() == [bool(p or g) for p, g, _ in made]
+
+
+def test_a_parent_named_like_an_image_and_like_a_group_is_kept_out_with_either(
+    make_manifest: Make,
+) -> None:
+    real = make_manifest("aa", id=["x", "y"], group=["scene", "x"])
+    lineage = folds.trace(make_manifest("a", id=["s"], source=["synthetic"], parent=["x"]), real)
+    assert not lineage.allowed(frozen_strings(["scene"])).any()
+    assert not lineage.allowed(frozen_strings(["x"])).any()
+
+
+def test_nothing_synthetic_has_an_empty_lineage(make_manifest: Make) -> None:
+    real = make_manifest("ab")
+    lineage = folds.trace(real.select(real.label == "c"), real)
+    assert lineage.allowed(frozen_strings(["i0"])).shape == (0,)
+
+
+# --- draws -------------------------------------------------------------------------------
+
+
+def supply(make_manifest: Make, **n: int) -> Manifest:
+    label = [c for c, count in n.items() for _ in range(count)]
+    return make_manifest(label, source=["synthetic"] * len(label))
+
+
+@given(
+    st.integers(0, 99),
+    st.lists(st.floats(0.1, 4), min_size=2, max_size=2).map(sorted),
+    st.integers(1, 6),
+)
+@settings(max_examples=50)
+def test_draws_respect_the_ratio_of_each_class_and_are_nested(
+    make_manifest: Make, seed: int, ratios: list[float], n_b: int
+) -> None:
+    synthetic = supply(make_manifest, a=24, b=30)
+    order = rng(seed).permutation(54)
+    train = frozen_strings(["a"] * 5 + ["b"] * n_b)
+    allowed = np.ones(54, dtype=bool)
+    few, many = (folds.draw(synthetic, allowed, order, train, r) for r in ratios)
+    for ratio, drawn in zip(ratios, (few, many), strict=True):
+        label = synthetic.label[drawn.rows]
+        assert (label == "a").sum() == round(5 * ratio)
+        assert (label == "b").sum() == round(n_b * ratio)
+        assert len(set(drawn.rows)) == len(drawn.rows)
+        assert not drawn.short
+    assert set(few.rows) <= set(many.rows)
+
+
+def test_what_is_not_allowed_is_not_drawn_and_a_shortage_is_noted(make_manifest: Make) -> None:
+    synthetic = supply(make_manifest, a=6, b=6)
+    allowed = np.arange(12) % 2 == 0
+    order, train = rng().permutation(12), frozen_strings("aabb")
+    full = folds.draw(synthetic, allowed, order, train, 1.5)
+    assert full.rows.tolist() == [0, 2, 4, 6, 8, 10]
+    assert not full.short
+    lacking = folds.draw(synthetic, allowed, order, train, 2)
+    assert lacking.rows.tolist() == full.rows.tolist()
+    assert lacking.short
+
+
+def test_keeping_one_image_out_exchanges_no_other(make_manifest: Make) -> None:
+    synthetic = supply(make_manifest, a=20)
+    order, train = rng().permutation(20), frozen_strings("aaaaa")
+    allowed = np.ones(20, dtype=bool)
+    before = folds.draw(synthetic, allowed, order, train, 1).rows
+    allowed[before[2]] = False
+    after = folds.draw(synthetic, allowed, order, train, 1).rows
+    assert len(set(before) - set(after)) == 1
+    assert before[2] not in after
+
+
+def test_too_few_synthetic_images_are_named_with_the_largest_possible_ratio(
+    make_manifest: Make,
+) -> None:
+    synthetic = supply(make_manifest, a=11, b=9)
+    assert folds.check_supply(synthetic, "x", {"a": 4, "b": 3}, (1, 2)) is None
+    wrong = folds.check_supply(synthetic, "x", {"a": 4, "b": 3}, (1, 3))
+    assert wrong is not None
+    assert "generator x" in wrong
+    assert "class a (11 of 12);" in wrong
+    assert wrong.endswith("the largest possible ratio is 1:2")
+    both = folds.check_supply(synthetic, "x", {"a": 40, "b": 30}, (0.5, 4))
+    assert both is not None
+    assert "a (11 of 160), b (9 of 120)" in both
+    assert both.endswith("1:0.27")
+
+
+@given(st.integers(1, 40), st.integers(0, 40))
+def test_the_ratio_that_is_called_possible_is_possible(
+    make_manifest: Make, n_real: int, n_synthetic: int
+) -> None:
+    synthetic, train = supply(make_manifest, a=n_synthetic), {"a": n_real}
+    wrong = folds.check_supply(synthetic, "x", train, (50,))
+    assert wrong is not None
+    largest = float(wrong.rsplit("1:", 1)[1])
+    if largest > 0:
+        assert folds.check_supply(synthetic, "x", train, (largest,)) is None

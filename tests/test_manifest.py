@@ -1,0 +1,506 @@
+"""The image table: folders and files → manifest, and what is wrong with them."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from xprobe import manifest as manifests
+from xprobe.errors import XprobeError
+from xprobe.manifest import counts, find_problems, read, shapes, write
+from xprobe.types import Manifest
+
+FORMATS = (".csv", ".jsonl", ".parquet")
+Make = Callable[..., Path]
+
+
+def cell(manifest: Manifest, id_: str, column: str) -> str:
+    return str(getattr(manifest, column)[manifest.id.tolist().index(id_)])
+
+
+def put(file: Path, content: bytes = b"") -> Path:
+    """Write a file; no picture is needed to be listed, its content is the path unless given."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_bytes(content or os.fsencode(file))
+    return file
+
+
+def table(folder: Path, rows: list[dict[str, Any]], suffix: str = ".jsonl") -> Path:
+    """Write a manifest file and every image that it names."""
+    for row in rows:
+        if row.get("path") and not (folder / row["path"]).exists():
+            put(folder / row["path"])
+    file = folder / f"manifest{suffix}"
+    if suffix == ".csv":
+        names = list(dict.fromkeys(name for row in rows for name in row))
+        lines = [",".join(names), *(",".join(row.get(n, "") for n in names) for row in rows)]
+        file.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    else:
+        file.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return file
+
+
+def row(path: str, label: str = "a", source: str = "real", **more: str) -> dict[str, str]:
+    return {"path": path, "label": label, "source": source, **more}
+
+
+# --- folders ---------------------------------------------------------------------------
+
+
+def test_a_folder_gives_ids_relative_to_it_and_classes_from_its_folders(make_data: Make) -> None:
+    data = make_data(("b", "a"), real=1, synthetic=1)
+    manifest = read(data)
+    assert manifest.id.tolist() == [
+        "real/a/0.png", "real/b/0.png", "synthetic/a/0.png", "synthetic/b/0.png",
+    ]  # fmt: skip
+    assert manifest.label.tolist() == ["a", "b", "a", "b"]
+    assert manifest.source.tolist() == ["real", "real", "synthetic", "synthetic"]
+    assert manifest.generator.tolist() == ["", "", "default", "default"]
+    assert manifest.group.tolist() == ["real/a/0.png", "real/b/0.png", "", ""]
+    assert manifest.classes == ("a", "b")
+    assert manifest.path.tolist() == [str(data / id_) for id_ in manifest.id]
+
+
+def test_a_folder_below_synthetic_is_a_class_exactly_if_real_has_it(make_data: Make) -> None:
+    manifest = read(make_data(real=1, synthetic=1, generators=(None, "sdxl", "flux")))
+    assert cell(manifest, "synthetic/sdxl/a/0.png", "generator") == "sdxl"
+    assert cell(manifest, "synthetic/flux/b/0.png", "generator") == "flux"
+    assert cell(manifest, "synthetic/b/0.png", "generator") == "default"
+    assert cell(manifest, "synthetic/sdxl/a/0.png", "label") == "a"
+
+
+def test_test_and_extra_are_real_images_of_their_own_split(make_data: Make) -> None:
+    manifest = read(make_data(real=1, test=1, extra=1))
+    for part in ("test", "extra"):
+        assert cell(manifest, f"{part}/a/0.png", "source") == "real"
+        assert cell(manifest, f"{part}/a/0.png", "split") == part
+    assert cell(manifest, "real/a/0.png", "split") == "train"
+
+
+def test_real_may_hold_the_splits(tmp_path: Path, make_data: Make) -> None:
+    data = make_data(real=2)
+    for split, file in (("train", "0.png"), ("test", "1.png")):
+        for label in "ab":
+            (data / "real" / split / label).mkdir(parents=True)
+            (data / "real" / label / file).rename(data / "real" / split / label / file)
+    for label in "ab":
+        (data / "real" / label).rmdir()
+    manifest = read(data)
+    assert manifest.classes == ("a", "b")
+    assert cell(manifest, "real/train/a/0.png", "split") == "train"
+    assert cell(manifest, "real/test/a/1.png", "split") == "test"
+    put(data / "test" / "a" / "9.png")
+    with pytest.raises(XprobeError, match=r"both .* exist; keep one"):
+        read(data)
+
+
+def test_a_class_may_be_called_test(make_data: Make) -> None:
+    """Only beside real/train is real/test a split."""
+    assert read(make_data(("test", "other"))).classes == ("other", "test")
+    assert read(make_data(("test", "extra"), name="both")).classes == ("extra", "test")
+
+
+def test_an_empty_folder_below_synthetic_is_no_generator(make_data: Make) -> None:
+    data = make_data()
+    (data / "synthetic" / "later").mkdir()
+    assert set(read(data).generator) == {"", "default"}
+
+
+def test_nested_folders_and_any_case_of_suffix_count_and_hidden_files_do_not(
+    make_data: Make,
+) -> None:
+    data = make_data(real=1, synthetic=1)
+    put(data / "real/a/deep/er/1.JPeG")
+    put(data / "real/a/2.TIF")
+    for hidden in ("real/a/.3.png", "real/a/.cache/4.png", "real/.thumbs/5.png", "real/a/notes.md"):
+        put(data / hidden)
+    ids = [i for i in read(data).id if i.startswith("real/a/")]
+    assert ids == ["real/a/0.png", "real/a/2.TIF", "real/a/deep/er/1.JPeG"]
+    assert read(data).classes == ("a", "b")
+
+
+def test_links_are_followed_and_circles_survived(tmp_path: Path, make_data: Make) -> None:
+    data = make_data(real=2)
+    elsewhere = tmp_path / "elsewhere"
+    (data / "real" / "a").rename(elsewhere)
+    (data / "real" / "a").symlink_to(elsewhere)
+    (elsewhere / "again").symlink_to(elsewhere)
+    manifest = read(data)
+    assert len({*manifest.path}) == len(manifest)
+    assert cell(manifest, "real/a/1.png", "label") == "a"
+    own = [i for i in manifest.id if i.startswith("real/a/")]
+    assert own == ["real/a/0.png", "real/a/1.png"]
+
+
+def test_a_link_that_brings_images_under_another_class_is_reported(make_data: Make) -> None:
+    data = make_data(real=2)
+    (data / "real" / "b" / "up").symlink_to(data / "real" / "a")
+    assert "2 images are the same file under several classes" in " ".join(find_problems(read(data)))
+
+
+def test_the_order_of_the_file_system_changes_nothing(
+    make_data: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = make_data(real=3, generators=("x", "y"))
+    expected, walk, iterdir = read(data), os.walk, Path.iterdir
+
+    def backwards(*args: Any, **options: Any) -> Any:
+        for folder, below, names in walk(*args, **options):
+            below.reverse()
+            yield folder, below, names[::-1]
+
+    monkeypatch.setattr(os, "walk", backwards)
+    monkeypatch.setattr(Path, "iterdir", lambda self: iter(list(iterdir(self))[::-1]))
+    found = read(data)
+    assert found.id.tolist() == expected.id.tolist()
+    assert found.fingerprint == expected.fingerprint
+
+
+def test_the_fingerprint_is_of_the_content_and_not_of_the_place(make_data: Make) -> None:
+    data = make_data()
+    before = read(data).fingerprint
+    moved = data.parent / "moved"
+    shutil.move(data, moved)
+    assert read(moved).fingerprint == before
+    put(moved / "real/a/0.png", b"another content")
+    assert read(moved).fingerprint != before
+
+
+# --- manifest files ----------------------------------------------------------------------
+
+ODD = " ,\"'\n\r;\\/\t\x0b\x85\u2028é漢"
+WORDS = st.text(st.sampled_from(ODD) | st.characters(codec="utf-8"), max_size=8).map(str.strip)
+NAMES = WORDS.filter(bool)
+
+
+@st.composite
+def studies(draw: st.DrawFn) -> dict[str, list[str]]:
+    """Columns of a valid manifest with odd names."""
+    labels = draw(st.lists(NAMES, min_size=1, max_size=2, unique=True))
+    n = 3 * len(labels)
+    lists = {"min_size": n, "max_size": n}
+    return {
+        "id": draw(st.lists(NAMES, unique=True, **lists)),  # type: ignore[arg-type]
+        "label": labels * 3,
+        "source": ["real"] * (2 * len(labels)) + ["synthetic"] * len(labels),
+        "group": draw(st.lists(WORDS, **lists)),  # type: ignore[arg-type]
+        "parent": draw(st.lists(WORDS, **lists)),  # type: ignore[arg-type]
+        "generator": draw(st.lists(WORDS, **lists)),  # type: ignore[arg-type]
+        "split": ["train"] * len(labels)
+        + draw(st.sampled_from([["test"], ["extra"], ["train"], [""]])) * len(labels)
+        + [""] * len(labels),
+        "prompt": draw(st.lists(WORDS, **lists)),  # type: ignore[arg-type]
+    }
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+@given(study=studies())
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_written_and_read_again_nothing_is_lost(
+    suffix: str, study: dict[str, list[str]], tmp_path: Path
+) -> None:
+    n = len(study["id"])
+    generators = [g or "default" for g in study["generator"]]
+    if len({g for g, s in zip(generators, study["source"], strict=True) if s == "synthetic"}) > 1:
+        study["generator"] = ["one"] * n  # every generator needs every class
+    rows = [{name: values[i] for name, values in study.items()} for i in range(n)]
+    manifest = read(table(tmp_path, [{**r, "path": f"{i}.png"} for i, r in enumerate(rows)]))
+    for file in (tmp_path / f"again{suffix}", tmp_path / "deeper" / f"again{suffix}"):
+        write(manifest, file)
+        again = read(file)
+        assert again.fingerprint == manifest.fingerprint
+        assert again.prompt.tolist() == manifest.prompt.tolist()
+        assert [Path(p).resolve() for p in again.path] == [Path(p) for p in manifest.path]
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+def test_a_folder_written_as_a_file_stays_the_same_study(make_data: Make, suffix: str) -> None:
+    manifest = read(make_data(real=2, test=1, generators=("x", "y")))
+    file = Path(manifest.path[0]).parents[2] / f"manifest{suffix}"
+    write(manifest, file)
+    assert read(file).fingerprint == manifest.fingerprint
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+@pytest.mark.parametrize("odd", ["\u2028", "\x85", "\x0b", "\r\n", ","])
+def test_an_odd_character_within_a_prompt_survives(tmp_path: Path, odd: str, suffix: str) -> None:
+    rows = [row("1.png"), row("2.png"), row("3.png", source="synthetic", prompt=f"a{odd}b")]
+    file = tmp_path / f"again{suffix}"
+    write(read(table(tmp_path, rows)), file)
+    assert cell(read(file), "3.png", "prompt") == f"a{odd}b"
+
+
+def test_a_group_named_like_its_only_image_survives(tmp_path: Path) -> None:
+    rows = [row("1.png"), row("2.png", group="2.png"), row("3.png", source="synthetic", group="s")]
+    rows.append(row("4.png", source="synthetic", group="4.png"))
+    manifest = read(table(tmp_path, rows))
+    write(manifest, tmp_path / "again.csv")
+    assert read(tmp_path / "again.csv").group.tolist() == manifest.group.tolist()
+
+
+def test_a_file_name_that_is_no_text_is_read_and_never_a_traceback(make_data: Make) -> None:
+    data = make_data()
+    put(data / "real/a" / os.fsdecode(b"caf\xe9.png"))
+    for suffix in FORMATS:
+        file = data.parent / f"m{suffix}"
+        try:
+            manifest = read(data)
+            write(manifest, file)
+        except XprobeError as error:
+            assert "caf" in str(error)
+        else:
+            assert read(file).fingerprint == manifest.fingerprint
+
+
+def test_the_order_of_the_rows_changes_nothing(tmp_path: Path) -> None:
+    rows = [row(f"{i}.png", group=f"g{i // 2}") for i in range(6)]
+    rows += [row("s.png", source="synthetic", parent="g1"), row("t.png", source="synthetic")]
+    for path in ("0.png", "5.png", "t.png"):
+        put(tmp_path / path, b"the same")
+    forwards = read(table(tmp_path, rows))
+    backwards = read(table(tmp_path, rows[::-1]))
+    assert forwards.fingerprint == backwards.fingerprint
+
+
+def test_a_table_needs_no_more_than_path_label_and_source(tmp_path: Path) -> None:
+    rows = [row("p/1.png"), row("p/2.png"), row("q/3.png", source="synthetic")]
+    for suffix in (".csv", ".jsonl"):
+        manifest = read(table(tmp_path, rows, suffix))
+        assert manifest.id.tolist() == ["p/1.png", "p/2.png", "q/3.png"]
+        assert manifest.generator.tolist() == ["", "", "default"]
+        assert set(manifest.split) == {"train"}
+    spreadsheet = tmp_path / "excel.csv"
+    spreadsheet.write_text("\ufeff" + (tmp_path / "manifest.csv").read_text(), encoding="utf-8")
+    assert read(spreadsheet).fingerprint == manifest.fingerprint
+
+
+def test_another_suffix_is_no_manifest(tmp_path: Path, make_data: Make) -> None:
+    with pytest.raises(XprobeError, match="csv"):
+        write(read(make_data()), tmp_path / "manifest.xlsx")
+    with pytest.raises(XprobeError, match="csv"):
+        read(put(tmp_path / "manifest.xlsx"))
+
+
+# --- errors ------------------------------------------------------------------------------
+
+
+def test_a_missing_folder_is_named(tmp_path: Path) -> None:
+    with pytest.raises(XprobeError, match="nowhere: no such folder"):
+        read(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize(
+    ("folder", "message"),
+    [("", "no folder"), ("real", "no class folders"), ("real/a", "no images found")],
+)
+def test_an_empty_folder_says_what_belongs_there(tmp_path: Path, folder: str, message: str) -> None:
+    (tmp_path / folder).mkdir(exist_ok=True, parents=True)
+    with pytest.raises(XprobeError, match=message) as error:
+        read(tmp_path)
+    assert "real/<class>/" in str(error.value)
+
+
+def test_a_synthetic_class_that_real_lacks_is_refused(make_data: Make) -> None:
+    data = make_data(("house", "road"))
+    put(data / "synthetic/hous/0.png")
+    with pytest.raises(XprobeError, match=r"hous is no class .*did you mean house\?"):
+        read(data)
+    shutil.rmtree(data / "synthetic/hous")
+    put(data / "synthetic/sdxl/house/0.png")
+    put(data / "synthetic/sdxl/rode/0.png")
+    with pytest.raises(XprobeError, match=r"class 'rode' of .*sdxl.*did you mean road\?"):
+        read(data)
+
+
+@pytest.mark.parametrize("part", ["synthetic", "synthetic/sdxl"])
+def test_a_real_class_that_a_generator_lacks_is_refused(make_data: Make, part: str) -> None:
+    data = make_data(("house", "road"), generators=("sdxl", None))
+    shutil.rmtree(data / part / "road")
+    name = "sdxl" if part.endswith("sdxl") else "default"
+    with pytest.raises(XprobeError, match=f"'road' of real has no images in .*{name}"):
+        read(data)
+
+
+@pytest.mark.parametrize("part", ["test", "extra"])
+def test_a_class_without_training_images_is_refused(make_data: Make, part: str) -> None:
+    data = make_data(**{part: 1})
+    put(data / part / "c" / "0.png")
+    with pytest.raises(XprobeError, match=f"'c' of {part} has no real images to train on"):
+        read(data)
+
+
+GOOD = [row("1.png"), row("2.png"), row("3.png", source="synthetic")]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ([row("1.png", id="x"), row("2.png", id="x")], "ids given twice: x"),
+        ([row("1.png"), row("1.png")], "ids given twice: 1.png"),
+        ([*GOOD, row("4.png", lable="a")], r"unknown column 'lable' \(did you mean label\?\)"),
+        ([row("1.png", source="synthetik")], r"row 1: .*'synthetik' \(did you mean synthetic\?\)"),
+        ([row("1.png"), row("2.png", split="val")], "row 2: split 'val'; it is train, test, extra"),
+        ([*GOOD, row("4.png", source="synthetic", split="test")], "row 4: .* always on real"),
+        ([*GOOD, row("4.png", label="")], "row 4: label is empty"),
+        ([*GOOD, row("4.png", label="  ")], "row 4: label is empty"),
+        ([{"path": "1.png", "label": "a"}], "column source is missing"),
+        ([], "."),
+        ([row("3.png", source="synthetic")], "no real images to train on"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("suffix", [".csv", ".jsonl"])
+def test_what_is_wrong_with_a_table_is_said(
+    tmp_path: Path, wrong: list[dict[str, str]], message: str, suffix: str
+) -> None:
+    with pytest.raises(XprobeError, match=message):
+        read(table(tmp_path, wrong, suffix))
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("m.csv", b"path,label,source\n\xff\xfe,a,real\n"),
+        ("m.csv", b'path,label,source\n"1.png,a,real\n'),
+        ("m.csv", b"path,label,source\n1.png,a,real,more,and more\n"),
+        ("m.csv", b"path,label,source,label\n1.png,a,real,b\n"),
+        ("m.jsonl", b"{'path': 1}\n"),
+        ("m.jsonl", b"[1, 2]\n"),
+        ("m.jsonl", b"17\n"),
+        ("m.parquet", b"PAR1 not really"),
+        ("m.parquet", b""),
+    ],
+)
+def test_a_damaged_table_is_one_line_of_error(tmp_path: Path, name: str, content: bytes) -> None:
+    put(tmp_path / "1.png")
+    file = tmp_path / name
+    file.write_bytes(content)
+    with pytest.raises(XprobeError, match=name):
+        read(file)
+
+
+def test_a_table_none_of_whose_files_exists_is_refused_and_one_missing_file_is_not(
+    tmp_path: Path,
+) -> None:
+    file = table(tmp_path, GOOD)
+    (tmp_path / "2.png").unlink()
+    assert cell(read(file), "2.png", "sha256") == ""
+    for name in ("1.png", "3.png"):
+        (tmp_path / name).unlink()
+    with pytest.raises(XprobeError, match="none of the 3 files"):
+        read(file)
+
+
+# --- copies ------------------------------------------------------------------------------
+
+
+def test_real_copies_share_a_group_however_they_are_chained(tmp_path: Path) -> None:
+    put(tmp_path / "1.png", b"one")
+    put(tmp_path / "2.png", b"one")
+    put(tmp_path / "3.png", b"two")
+    put(tmp_path / "4.png", b"two")
+    rows = [
+        row("1.png", group="p"), row("2.png", group="q"), row("3.png", group="q"),
+        row("4.png", group="r"), row("5.png"), row("6.png", source="synthetic", parent="r"),
+    ]  # fmt: skip
+    manifest = read(table(tmp_path, rows))
+    assert len({cell(manifest, f"{i}.png", "group") for i in (1, 2, 3, 4)}) == 1
+    assert cell(manifest, "5.png", "group") == "5.png"
+    assert cell(manifest, "6.png", "parent") == cell(manifest, "4.png", "group")
+
+
+def test_a_synthetic_copy_of_a_real_image_counts_as_made_from_it(make_data: Make) -> None:
+    data = make_data()
+    shutil.copy(data / "real/a/1.png", data / "synthetic/b/7.png")
+    manifest = read(data)
+    assert cell(manifest, "synthetic/b/7.png", "group") == "real/a/1.png"
+    assert cell(manifest, "synthetic/b/6.png", "group") == ""
+
+
+def test_empty_files_are_no_copies_of_each_other(make_data: Make) -> None:
+    data = make_data()
+    for file in ("real/a/0.png", "real/a/1.png", "synthetic/a/0.png"):
+        (data / file).write_bytes(b"")
+    manifest = read(data)
+    assert cell(manifest, "real/a/1.png", "group") == "real/a/1.png"
+    assert cell(manifest, "synthetic/a/0.png", "group") == ""
+    assert find_problems(manifest) == []
+
+
+@pytest.mark.parametrize(
+    ("copy", "problem"),
+    [
+        ("test/a/0.png", "same file in training and test part"),
+        ("synthetic/a/0.png", "same file as real and as synthetic"),
+        ("real/b/0.png", "same file under several classes"),
+        ("real/a/1.png", "same file as another real image"),
+    ],
+)
+def test_copies_are_reported_where_there_should_be_none(
+    make_data: Make, copy: str, problem: str
+) -> None:
+    data = make_data(test=1)
+    assert find_problems(read(data)) == []
+    shutil.copy(data / "real/a/0.png", data / copy)
+    assert any(problem in p and "real/a/" in p for p in find_problems(read(data)))
+
+
+def test_classes_too_small_to_test_are_reported(make_data: Make) -> None:
+    data = make_data(real=2, test=1)
+    (data / "real/b/1.png").unlink()
+    (data / "test/a/0.png").unlink()
+    problems = " ".join(find_problems(read(data)))
+    assert "fewer than two real images or groups of class b" in problems
+    assert "the hold-out has no image of class a" in problems
+
+
+# --- what there is -----------------------------------------------------------------------
+
+
+def test_counts_are_one_row_a_class_source_generator_and_split(make_data: Make) -> None:
+    found = counts(read(make_data(("a",), real=3, synthetic=2, test=1, generators=("x", "y"))))
+    assert found == [
+        {"class": "a", "source": "real", "generator": None, "split": "test", "n": 1},
+        {"class": "a", "source": "real", "generator": None, "split": "train", "n": 3},
+        {"class": "a", "source": "synthetic", "generator": "x", "split": "train", "n": 2},
+        {"class": "a", "source": "synthetic", "generator": "y", "split": "train", "n": 2},
+    ]
+
+
+def test_shapes_are_formats_and_sizes_and_the_files_without_any(
+    make_data: Make, save_picture: Make
+) -> None:
+    data = make_data(("a",), real=2, synthetic=1)
+    save_picture(data / "real/a/2.png", size_px=(30, 8))
+    save_picture(data / "real/a/3.jpg", size_px=(5, 6))
+    put(data / "real/a/4.png", b"no picture")
+    rows, unusable = shapes(read(data))
+    assert rows == [
+        {"source": "real", "format": "JPEG", "n": 1, "width": [5] * 3, "height": [6] * 3},
+        {"source": "real", "format": "PNG", "n": 3, "width": [12, 12, 30], "height": [8, 10, 10]},
+        {"source": "synthetic", "format": "PNG", "n": 1, "width": [12] * 3, "height": [10] * 3},
+    ]
+    assert list(unusable) == ["real/a/4.png"]
+    assert "not an image" in unusable["real/a/4.png"]
+
+
+def test_a_selection_keeps_the_classes_of_the_study(make_data: Make) -> None:
+    manifest = read(make_data(("a", "b", "c")))
+    part = manifest.select(manifest.label == "b")
+    assert part.classes == ("a", "b", "c")
+    assert set(part.label) == {"b"}
+    assert part.fingerprint != manifest.fingerprint
+
+
+def test_columns_cannot_be_changed(make_data: Make) -> None:
+    manifest = read(make_data())
+    with pytest.raises(ValueError, match="read-only"):
+        manifest.label[0] = "other"
+    assert set(manifests.REQUIRED + manifests.OPTIONAL) | {"sha256"} == set(Manifest.columns())

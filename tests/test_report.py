@@ -1,0 +1,445 @@
+"""The report: answer first, self-contained, escaped, reproducible, and equal to the studies."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import fields
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from xprobe import figures, report, results
+from xprobe.errors import XprobeError
+from xprobe.types import Result, SweepConfig
+
+NASTY = (
+    "<script>alert(1)</script>",
+    'a "quoted" & b',
+    "pipe|comma,*star*",
+    "$x^2$",
+    "日本語",
+    "é" * 90,
+)
+
+
+def make_study(
+    encoder: str = "clip",
+    *,
+    generators: tuple[str, ...] = ("default",),
+    ratios: tuple[float, ...] = (1, 2, 4),
+    classes: tuple[str, ...] = ("cat", "dog"),
+    effect: float = 0.05,
+    half: float = 0.02,
+    margin: float | None = None,
+    protocol: str = "5-fold cross-validation, 10 repeats",
+    source: str = "open_clip:ViT-B-32",
+    **extra: Any,
+) -> dict[str, Any]:
+    """A study document as `xprobe sweep` writes it; every mix differs by `effect` ± `half`."""
+    k = len(classes)
+    rng = np.random.default_rng(len(encoder) + k)
+    names: list[tuple[str, float | None, str | None]] = [("real-only", None, None)]
+    for generator in generators:
+        names.append(("synthetic-only", None, generator))
+        names += [("mix", ratio, generator) for ratio in ratios]
+    rows, settings, runs = [], [], []
+    for name, ratio, generator in names:
+        own = {"setting": name, "ratio": ratio, "generator": generator}
+        difference = None if name == "real-only" else effect + rng.normal() / 1e6
+        for metric in ("accuracy", "macro_f1"):
+            rows.append(make_row(encoder, own, metric, difference, half, margin, protocol))
+        counts = rng.integers(0, 9, (k, k)) + 20 * np.eye(k, dtype=int)
+        recall = (np.diag(counts) / counts.sum(axis=1)).tolist()
+        settings.append({**own, "confusion": counts.tolist(), "recall": recall, "short": False})
+        runs.append({**own, "repeat": 0, "fold": 0, "c": 1.0, "accuracy": rng.random()})
+    counts = [
+        {"class": c, "source": source, "generator": g, "split": "train", "n": 100 + i}
+        for i, c in enumerate(classes)
+        for source, g in (("real", None), *(("synthetic", g) for g in generators))
+    ]
+    config = SweepConfig(ratios=ratios)
+    return {
+        "version": 1,
+        "created": "2026-01-01T00:00:00+00:00",
+        "command": "xprobe sweep",
+        "encoder": {
+            "label": encoder, "name": encoder, "key": "ab" * 32, "source": source,
+            "weights": "cd" * 32, "layer": "output", "dim": 8, "input_px": [224, 224],
+            "resize": "shortest", "interpolation": "bicubic", "precision": "fp32",
+            "preprocessing": "1",
+        },
+        "protocol": protocol,
+        "config": {**{f.name: getattr(config, f.name) for f in fields(config)}, "margin": margin},
+        "generators": list(generators),
+        "manifest": {"fingerprint": "ef" * 32, "classes": list(classes), "counts": counts},
+        "versions": {"xprobe": "0.1.0"},
+        "commit": None,
+        "platform": "Linux",
+        "results": rows,
+        "settings": settings,
+        "runs": runs,
+        "warnings": [],
+        **extra,
+    }  # fmt: skip
+
+
+def make_row(
+    encoder: str,
+    own: dict[str, Any],
+    metric: str,
+    difference: float | None,
+    half: float,
+    margin: float | None,
+    protocol: str,
+) -> dict[str, Any]:
+    judged = metric == "accuracy" and difference is not None
+    verdict = None
+    if judged and difference is not None:
+        verdict = "no detectable difference"
+        if abs(difference) > half:
+            verdict = "helps" if difference > 0 else "hurts"
+        elif margin is not None and abs(difference) + half <= margin:
+            verdict = f"equivalent within ±{100 * margin:g} points"
+    value = 0.7 + (difference or 0)
+    row = {
+        "encoder": encoder, **own, "head": "logistic", "protocol": protocol, "metric": metric,
+        "value": value, "ci_low": value - 0.03, "ci_high": value + 0.03, "difference": difference,
+        "difference_low": None if difference is None else difference - half,
+        "difference_high": None if difference is None else difference + half,
+        "p_adjusted": (0.0004 if verdict in ("helps", "hurts") else 0.4) if judged else None,
+        "verdict": verdict, "detectable": 1.4 * half if judged else None, "n_test": 600,
+        "n_groups": 600, "dropped_by_lineage": 0,
+        "n_train_real": 0.0 if own["setting"] == "synthetic-only" else 80.0,
+        "n_train_synthetic": 80.0 * (own["ratio"] or 0), "ratio_actual": own["ratio"],
+    }  # fmt: skip
+    return {f.name: row[f.name] for f in fields(Result)}
+
+
+def written(tmp_path: Path, *studies: dict[str, Any]) -> tuple[dict[str, Any], Path]:
+    for number, study in enumerate(studies):
+        results.save_study(tmp_path / "results", f"{number:032d}", study)
+    return report.write_report(tmp_path / "results", tmp_path / "out"), tmp_path / "out"
+
+
+@pytest.fixture
+def no_figures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave the figures out of reports whose words alone are tested: drawing takes the time."""
+    monkeypatch.setattr(figures, "draw", lambda _studies: iter(()))
+
+
+class Page(HTMLParser):
+    """What a browser would make of a page: its texts, and everything that would be fetched."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.urls: list[str] = []
+        self.texts: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.urls += [v or "" for a, v in attrs if a in ("src", "href", "srcset", "data", "poster")]
+
+    def handle_data(self, data: str) -> None:
+        if self.tags[-1:] != ["style"] and data.strip():
+            self.texts.append(data.strip())
+
+
+@pytest.fixture(scope="module")
+def nasty(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], Path]:
+    """A report of two encoders with names that break what can be broken."""
+    generators = ("<b>gén|1</b>", "x](http://evil)", "$a$", "日本", "con")
+    a = make_study("a/<i>", generators=generators, ratios=(1, 30), classes=NASTY, warnings=["<w>&"])
+    b = make_study("A/<i>", generators=generators[:2], ratios=(1, 30), classes=NASTY, effect=-0.05)
+    return written(tmp_path_factory.mktemp("nasty"), a, b)
+
+
+def test_the_first_lines_hold_the_answer(tmp_path: Path) -> None:
+    answer, out = written(tmp_path, make_study(effect=0.129, half=0.045))
+    headline = "Yes: adding synthetic images raised accuracy in all 3 comparisons."
+    sentence = (
+        "clip · generator default · 1:2 — +12.9 points [+8.4, +17.4], helps; "
+        "a difference of 6.3 points could have been detected."
+    )
+    assert answer["answer"][0] == headline
+    assert sentence in answer["answer"]
+    lines = (out / "summary.md").read_text(encoding="utf-8").splitlines()
+    assert lines[0] == f"# {headline}"
+    assert f"- {sentence}" in lines[:8]
+    texts = Page((out / "index.html").read_text(encoding="utf-8")).texts
+    assert headline in texts[0]
+    assert texts[1:3] == [report.QUESTION, headline]
+    shown = " ".join(texts[3:40])
+    assert "1:2 +12.9 points [+8.4, +17.4] helps" in shown
+    assert "a difference of 6.3 points could have been detected" in shown
+
+
+@pytest.mark.usefixtures("no_figures")
+def test_synthetic_only_is_a_question_of_its_own(tmp_path: Path) -> None:
+    study = make_study(effect=0.0)
+    row = next(r for r in study["results"] if r["setting"] == "synthetic-only")
+    row |= {"difference": -0.2, "verdict": "hurts", "n_train_synthetic": 320.0, "p_adjusted": 0.0}
+    answer, _ = written(tmp_path, study)
+    assert answer["answer"][0].startswith("No detectable difference:")
+    assert "(320 synthetic in place of 80 real images) — −20.0 points" in answer["answer"][-1]
+    assert "worse than real-only" in answer["answer"][-1]
+
+
+@pytest.mark.usefixtures("no_figures")
+@pytest.mark.parametrize(
+    ("effects", "start"),
+    [
+        ((0.05, 0.0), "Yes: adding synthetic images raised accuracy in 3 of 6 comparisons; in the"),
+        ((-0.05, 0.0), "No, they hurt: adding synthetic images lowered accuracy in 3 of 6"),
+        ((0.05, -0.05), "Mixed: adding synthetic images raised accuracy in 3 and lowered it in 3"),
+        ((0.0, 0.0), "No detectable difference: adding synthetic images changed accuracy detec"),
+    ],
+)
+def test_the_headline(tmp_path: Path, effects: tuple[float, float], start: str) -> None:
+    studies = [make_study(f"e{i}", effect=effect) for i, effect in enumerate(effects)]
+    answer, _ = written(tmp_path, *studies)
+    assert answer["answer"][0].startswith(start)
+    assert answer["answer"][1].startswith("There are 2 families of comparisons")
+
+
+@pytest.mark.usefixtures("no_figures")
+def test_the_headline_within_the_margin(tmp_path: Path) -> None:
+    answer, out = written(tmp_path, make_study(effect=0.0, half=0.01, margin=0.02, ratios=(1,)))
+    wanted = "No difference that matters: equivalent within the margin in the only comparison."
+    assert answer["answer"][0] == wanted
+    assert "equivalent within ±2 points;" in answer["answer"][1]
+    assert "Equivalent within ±2 points" in (out / "index.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.usefixtures("no_figures")
+def test_a_claim_that_does_not_hold_study_wide_is_not_a_yes(tmp_path: Path) -> None:
+    studies = [make_study("e0", effect=0.05), *(make_study(f"e{i}", effect=0) for i in range(1, 4))]
+    for row in studies[0]["results"]:
+        row["p_adjusted"] = None if row["p_adjusted"] is None else 0.03
+    answer, _ = written(tmp_path, *studies)
+    headline, note = answer["answer"][:2]
+    assert headline.startswith("Not certain: adding synthetic images raised accuracy in 3 of 12")
+    assert "study-wide p 0.120" in headline
+    assert "e0 · default 0.120" in note
+
+
+def test_the_page_fetches_nothing_and_runs_nothing(nasty: tuple[dict[str, Any], Path]) -> None:
+    text = (nasty[1] / "index.html").read_text(encoding="utf-8")
+    page = Page(text)
+    outside = [url for url in page.urls if not url.startswith("data:image/svg+xml;base64,")]
+    assert len(page.urls) > len(outside)
+    assert set(outside) == {"#warnings", "#differences", "#measured", "#limits"}
+    assert all(f' id="{url[1:]}"' in text for url in outside)
+    assert not {"script", "link", "iframe", "object"} & set(page.tags)
+    assert not re.search(r"url\(|@import", text)
+    assert "prefers-color-scheme: dark" in text
+
+
+def test_names_are_escaped(nasty: tuple[dict[str, Any], Path]) -> None:
+    page = Page((nasty[1] / "index.html").read_text(encoding="utf-8"))
+    assert set(NASTY) <= set(page.texts)  # each as text, none as markup
+    assert not {"i", "w"} & set(page.tags)
+    markdown = (nasty[1] / "summary.md").read_text(encoding="utf-8")
+    assert "\\<b\\>" in markdown  # shown as it is
+    assert not re.search(r"(?<!\\)(<[A-Za-z]|\]\(http)", markdown)
+    tables = [line for line in markdown.splitlines() if line.startswith("|")]
+    columns = {len(re.findall(r"(?<!\\)\|", line)) for line in tables}
+    assert columns == {5, 10}  # of the families and of the settings: no cell is split
+
+
+def test_every_figure_is_there_and_whole(nasty: tuple[dict[str, Any], Path]) -> None:
+    answer, out = nasty
+    files = [Path(file) for file in answer["figures"]]
+    assert sorted(files) == sorted((out / "figures").iterdir())
+    assert len({file.name.lower() for file in files}) == len(files) == 2 * (1 + (2 + 16) + (2 + 7))
+    for file in files:
+        assert re.fullmatch(r"[A-Za-z0-9._-]{1,90}", file.name)
+        if file.suffix == ".svg":
+            ElementTree.parse(file)
+        else:
+            with Image.open(file) as image:
+                assert round(image.info["dpi"][0]) == 200
+    markdown = (out / "summary.md").read_text(encoding="utf-8")
+    named = re.findall(r"\]\((figures/[^)]+)\)", markdown)
+    assert len(named) == 1 + 2 * 2
+    assert all((out / name).is_file() for name in named)
+
+
+def test_figures_show_names_as_they_are(nasty: tuple[dict[str, Any], Path]) -> None:
+    svg = (nasty[1] / "figures" / "confusion-A-i-real-only.svg").read_text(encoding="utf-8")
+    root = ElementTree.fromstring(svg)
+    texts = {e.text for e in root.iter("{http://www.w3.org/2000/svg}text")}
+    assert {"$x^2$", "日本語", 'a "quoted" & b', "é" * 23 + "…"} <= texts
+
+
+def test_the_same_studies_give_the_same_bytes(tmp_path: Path) -> None:
+    _, out = written(tmp_path, make_study(), make_study("other", effect=-0.1))
+    report.write_report(tmp_path / "results", tmp_path / "again")
+    first = {f.relative_to(out): f.read_bytes() for f in out.rglob("*") if f.is_file()}
+    again = tmp_path / "again"
+    second = {f.relative_to(again): f.read_bytes() for f in again.rglob("*") if f.is_file()}
+    assert first == second
+    assert not [name for name in first if name.name.startswith(".tmp")]
+
+
+@pytest.mark.usefixtures("no_figures")
+def test_the_tables_are_the_studies(tmp_path: Path) -> None:
+    studies = [make_study("a", generators=("g,1", "g\n2")), make_study("b")]
+    _, out = written(tmp_path, *studies)
+    rows = [row for study in studies for row in study["results"]]
+    with (out / "results.csv").open(encoding="utf-8", newline="") as stream:
+        read = list(csv.DictReader(stream))
+    assert list(read[0]) == [f.name for f in fields(Result)]
+    assert [{k: "" if v is None else str(v) for k, v in row.items()} for row in rows] == read
+    with (out / "runs.csv").open(encoding="utf-8", newline="") as stream:
+        runs = list(csv.DictReader(stream))
+    wanted = [run["accuracy"] for study in studies for run in study["runs"]]
+    assert [float(run["accuracy"]) for run in runs] == wanted
+    assert [r["encoder"] for r in runs] == ["a"] * 9 + ["b"] * 5
+    whole = json.loads((out / "results.json").read_text(encoding="utf-8"))
+    assert whole["results"] == rows
+    assert whole["families"] == results.families(studies)
+    assert [s["encoder"]["label"] for s in whole["studies"]] == ["a", "b"]
+    kept = {"config", "protocol", "encoder", "manifest", "warnings", "versions"}
+    assert kept <= set(whole["studies"][0])
+
+
+def test_own_old_figures_go_and_those_of_others_stay(tmp_path: Path) -> None:
+    _, out = written(tmp_path, make_study(generators=("old", "new")))
+    assert any("old" in f.name for f in (out / "figures").iterdir())
+    Image.new("RGB", (4, 4)).save(out / "figures" / "mine.png")
+    (out / "figures" / "mine.svg").write_text("<svg/>", encoding="utf-8")
+    shutil.rmtree(tmp_path / "results")
+    answer, _ = written(tmp_path, make_study(generators=("new",)))
+    left = {f.name for f in (out / "figures").iterdir()}
+    assert left == {Path(f).name for f in answer["figures"]} | {"mine.png", "mine.svg"}
+
+
+@pytest.mark.usefixtures("no_figures")
+def test_a_floor_is_called_one(tmp_path: Path) -> None:
+    _, out = written(tmp_path, make_study("hog", source="builtin:hog"), make_study("clip"))
+    for name in ("index.html", "summary.md"):
+        text = (out / name).read_text(encoding="utf-8")
+        assert re.search(rf"hog[^\n]*{report.FLOOR}", text)
+        assert not re.search(rf"clip[^\n]*{report.FLOOR}", text)
+
+
+@pytest.mark.usefixtures("no_figures")
+@pytest.mark.parametrize(
+    ("protocol", "words", "not_words"),
+    [
+        ("5-fold cross-validation, 10 repeats", "(1 − 1/5)·n", "Fixed hold-out."),
+        ("fixed hold-out, 5 repeats", "Fixed hold-out. The same 600 real images", "·n real"),
+        ("something new", "something new; 600 real images", "Fixed hold-out."),
+    ],
+)
+def test_the_protocol_in_words(tmp_path: Path, protocol: str, words: str, not_words: str) -> None:
+    _, out = written(tmp_path, make_study(protocol=protocol))
+    for name in ("index.html", "summary.md"):
+        text = (out / name).read_text(encoding="utf-8")
+        assert words in text
+        assert not_words not in text
+        assert "C has seen real labels" in text
+
+
+@pytest.mark.usefixtures("no_figures")
+def test_warnings_are_said_once_with_their_studies(tmp_path: Path) -> None:
+    a, b, c = (make_study(e, warnings=["for all"]) for e in ("a", "b", "c"))
+    a["warnings"].append("for two")
+    b["warnings"].append("for two")
+    c["manifest"]["fingerprint"] = "00" * 32
+    _, out = written(tmp_path, a, b, c)
+    markdown = (out / "summary.md").read_text(encoding="utf-8")
+    own = markdown.split("## Warnings\n\n")[1].split("\n\n")[0].splitlines()
+    assert own[0].startswith("- the studies are not of the same images")
+    assert own[1:] == ["- for all", "- a, b: for two"]
+
+
+@pytest.mark.usefixtures("no_figures")
+def test_lineage_and_the_actual_ratio_are_shown(tmp_path: Path) -> None:
+    study = make_study()
+    row = next(r for r in study["results"] if r["ratio"] == 4 and r["metric"] == "accuracy")
+    row |= {"ratio_actual": 3.5, "dropped_by_lineage": 1234}
+    _, out = written(tmp_path, study)
+    page = " ".join(Page((out / "index.html").read_text(encoding="utf-8")).texts)
+    assert "actual ratio 1:3.5" in page and "1,234" in page and "Dropped by lineage" in page
+    assert "actual ratio 1:2" not in page
+    assert "1:4 (actual 1:3.5)" in (out / "summary.md").read_text(encoding="utf-8")
+
+
+def test_many_classes_hide_the_numbers(tmp_path: Path) -> None:
+    classes = tuple(f"class {i:02d} of a long list of names" for i in range(60))
+    study = make_study(classes=classes, ratios=(1,))
+    study["settings"][0]["confusion"][3] = [0] * 60  # a class without test images
+    study["settings"] = study["settings"][:1]
+    drawn = list(figures.draw([study]))
+    few = list(figures.draw([make_study(ratios=(1,))]))
+    numbers = [len(re.findall(rb"<text[^>]*>\d+</text>", d[-1].svg)) for d in (drawn, few)]
+    assert numbers == [6, 6 + 4]  # the colour bar's, and the four cells of two classes
+
+
+def test_a_long_study_gets_several_pages_of_differences() -> None:
+    study = make_study(generators=tuple(f"g{i}" for i in range(12)), ratios=(1, 2, 3, 4))
+    pages = [d for d in figures.draw([{**study, "settings": []}]) if d.kind == "differences"]
+    assert [d.name for d in pages] == ["differences", "differences-2"]
+    assert pages[0].title.endswith("(1 of 2)")
+
+
+@pytest.mark.parametrize(
+    ("fraction", "text"),
+    [(0.129, "+12.9"), (-0.0041, "−0.4"), (3e-4, "+0.03"), (2e-5, "+0.002"), (0.0, "0.0")],
+)  # fmt: skip
+def test_points(fraction: float, text: str) -> None:
+    assert figures.points(fraction) == text
+
+
+@pytest.mark.parametrize(
+    ("p", "text"), [(5e-5, "< 0.001"), (0.0123, "0.012"), (0.0502, "0.0502"), (1.0, "1.000")]
+)
+def test_p(p: float, text: str) -> None:
+    assert report._p(p) == text
+    assert math.isclose(float(text.strip("< ")), p, abs_tol=1e-3)
+
+
+def test_errors_surface(tmp_path: Path) -> None:
+    with pytest.raises(XprobeError, match="xprobe sweep"):
+        report.write_report(tmp_path / "none", tmp_path / "out")
+    (tmp_path / "out").write_text("a file", encoding="utf-8")
+    with pytest.raises(OSError):
+        written(tmp_path, make_study())
+
+
+def test_the_callers_plots_are_untouched(tmp_path: Path) -> None:
+    code = (
+        "import sys, matplotlib; matplotlib.rcParams['image.origin'] = 'lower'\n"
+        "from pathlib import Path; from xprobe.report import write_report\n"
+        f"write_report(Path({str(tmp_path / 'results')!r}), Path({str(tmp_path / 'out')!r}))\n"
+        "assert matplotlib.rcParams['image.origin'] == 'lower' \n"
+        "assert 'matplotlib.pyplot' not in sys.modules\n"
+    )
+    results.save_study(tmp_path / "results", "0" * 64, make_study(ratios=(1,)))
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    quiet = {f.name: f.read_bytes() for f in (tmp_path / "out" / "figures").iterdir()}
+    report.write_report(tmp_path / "results", tmp_path / "out")
+    assert quiet == {f.name: f.read_bytes() for f in (tmp_path / "out" / "figures").iterdir()}
+
+
+@pytest.mark.usefixtures("no_figures")
+def test_floors_alone_are_not_the_last_word(tmp_path: Path) -> None:
+    answer, _ = written(tmp_path, make_study("hog", source="builtin:hog"))
+    assert answer["answer"][1].startswith("Every encoder here is a floor")
+    answer, _ = written(tmp_path, make_study("hog", source="builtin:hog"), make_study("clip"))
+    assert not any(sentence.startswith("Every encoder") for sentence in answer["answer"])

@@ -1,0 +1,370 @@
+"""Intervals and verdicts: closed forms, identities, and the error rate that is claimed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.testing import assert_allclose, assert_array_equal
+from scipy import stats
+
+from xprobe.verdict import ALPHA, DRAWS, Comparison, Family, compare, holm, interval
+
+S, R, N = 3, 4, 120
+RNG = np.random.default_rng(0)
+REAL = RNG.random((R, N)) < 0.7
+HIT = RNG.random((S, R, N)) < np.array([0.65, 0.7, 0.9])[:, None, None]
+ALONE = np.arange(N)  # every image its own group
+SCENES = np.arange(N) // 4
+
+
+def family(
+    real: np.ndarray = REAL, hit: np.ndarray = HIT, group: np.ndarray = ALONE, seed: int = 0,
+    draws: int = 2000, **options: Any,
+) -> Family:  # fmt: skip
+    return compare(real, hit, group, np.random.default_rng(seed), draws=draws, **options)
+
+
+def column(found: Family, name: str) -> np.ndarray:
+    return np.array([getattr(c, name) for c in found.comparisons])
+
+
+# --- the standard error --------------------------------------------------------------------
+
+
+def variance_by_loop(d: np.ndarray, group: np.ndarray) -> float:
+    """V = G/(G−1)·ΣU_g²/N² + 1/(N·G), as PROTOCOL.md has it."""
+    delta, n, groups = d.mean(), len(d), sorted(set(group.tolist()))
+    total = 0.0
+    for g in groups:
+        total += sum(d[i] - delta for i in range(n) if group[i] == g) ** 2
+    return len(groups) / (len(groups) - 1) * total / n**2 + 1 / (n * len(groups))
+
+
+@pytest.mark.parametrize("group", [ALONE, SCENES, RNG.integers(0, 30, N)])
+def test_difference_and_standard_error_are_those_of_the_protocol(group: np.ndarray) -> None:
+    found = family(group=group)
+    for s, comparison in enumerate(found.comparisons):
+        d = np.array([np.mean([int(HIT[s, r, i]) - int(REAL[r, i]) for r in range(R)])
+                      for i in range(N)])  # fmt: skip
+        assert_allclose(comparison.difference, d.mean(), atol=1e-15)
+        assert_allclose(comparison.se, np.sqrt(variance_by_loop(d, group)), rtol=1e-12)
+        assert_allclose(comparison.high - comparison.difference, found.critical * comparison.se)
+        assert_allclose(comparison.difference - comparison.low, found.critical * comparison.se)
+        assert_allclose(comparison.detectable, (found.critical + 0.84) * comparison.se)
+    assert found.df == len(set(group.tolist())) - 1
+
+
+def test_of_single_images_the_variance_is_that_of_a_mean_and_the_floor() -> None:
+    d = (HIT.astype(float) - REAL).mean(axis=1)
+    expected = d.var(axis=1, ddof=1) / N + 1 / N**2
+    assert_allclose(column(family(), "se") ** 2, expected, rtol=1e-12)
+
+
+def test_clusters_of_equal_images_count_once() -> None:
+    """Every image four times in one scene: the standard error of the scenes, but for the floor."""
+    once, real = HIT[..., :30], REAL[:, :30]
+    few = column(family(real, once, np.arange(30)), "se") ** 2 - 1 / 30**2
+    repeated = family(real.repeat(4, 1), once.repeat(4, 2), SCENES)
+    assert_allclose(column(repeated, "se") ** 2 - 1 / (N * 30), few, rtol=1e-9)
+
+
+def test_positively_correlated_clusters_widen_the_interval() -> None:
+    scene = RNG.normal(size=30).repeat(4)
+    hit = RNG.normal(size=(1, R, N)) < scene + 0.5
+    apart, together = (family(hit=hit, group=g).comparisons[0] for g in (ALONE, SCENES))
+    assert together.difference == apart.difference
+    assert together.se > 1.2 * apart.se
+    assert together.high - together.low > apart.high - apart.low
+
+
+def test_the_names_of_the_groups_do_not_matter() -> None:
+    renamed = RNG.permutation(30)[SCENES] * 7 + 3
+    one, other = family(group=SCENES), family(group=renamed)
+    assert_allclose(column(one, "se"), column(other, "se"), rtol=1e-12)
+
+
+def test_one_group_is_no_sample() -> None:
+    with pytest.raises(ValueError, match="two or more groups"):
+        family(group=np.zeros(N, dtype=int))
+
+
+# --- identities ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("group", [ALONE, SCENES])
+def test_identical_settings_differ_by_exactly_nothing(group: np.ndarray) -> None:
+    for comparison in family(hit=np.stack([REAL] * S), group=group).comparisons:
+        assert comparison.difference == 0
+        assert 0 < comparison.high < 0.2
+        assert comparison.low == -comparison.high
+        assert comparison.p_adjusted == 1
+        assert comparison.verdict == "no detectable difference"
+
+
+def test_one_identical_setting_leaves_the_others_finite() -> None:
+    found = family(hit=np.concatenate([REAL[None], HIT]))
+    assert found.comparisons[0].difference == 0
+    assert np.isfinite([column(found, n) for n in ("se", "low", "high", "p_adjusted")]).all()
+
+
+@given(st.permutations(range(5)), st.integers(0, 9))
+@settings(max_examples=30)
+def test_the_order_of_the_settings_changes_nothing(order: list[int], seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    hit = rng.random((5, R, N)) < 0.7
+    hit[3] = hit[1]  # two that are alike
+    one, other = family(hit=hit), family(hit=hit[order])
+    assert [one.comparisons[s] for s in order] == list(other.comparisons)
+    assert one.critical == other.critical
+
+
+def test_the_order_of_settings_with_equal_t_changes_nothing() -> None:
+    """One image wrong each, so equal in everything but in what they share with the third."""
+    real = np.ones((1, N), dtype=bool)
+    hit = np.ones((3, 1, N), dtype=bool)
+    hit[0, 0, 0] = hit[1, 0, 1] = hit[2, 0, 1:4] = False
+    one, other = family(real, hit), family(real, hit[[1, 0, 2]])
+    assert column(one, "se")[0] == column(one, "se")[1]
+    assert one.critical == other.critical
+    assert column(one, "p_adjusted").tolist() == column(other, "p_adjusted")[[1, 0, 2]].tolist()
+
+
+def test_exchanging_the_two_sides_flips_the_sign_exactly() -> None:
+    there = family(hit=HIT[2:], group=SCENES, margin=0.1)
+    back = family(HIT[2], REAL[None], SCENES, margin=0.1)
+    one, other = there.comparisons[0], back.comparisons[0]
+    assert one == Comparison(
+        -other.difference, other.se, -other.high, -other.low, other.p_adjusted,
+        {"helps": "hurts", "hurts": "helps"}.get(other.verdict, other.verdict), other.detectable,
+    )  # fmt: skip
+    assert one.verdict == "helps"
+
+
+def test_the_generator_decides() -> None:
+    assert family(seed=1) == family(seed=1)
+    assert family(seed=1).critical != family(seed=2).critical
+
+
+# --- verdict, p-value and interval ---------------------------------------------------------
+
+
+@given(
+    seed=st.integers(0, 10_000),
+    n=st.sampled_from([8, 20, 60, 200]),
+    settings_=st.integers(1, 5),
+    shift=st.floats(-0.35, 0.35),
+    margin=st.none() | st.floats(0.01, 0.5),
+    draws=st.sampled_from([19, 39, 99, 2000]),
+    stochastic=st.booleans(),
+)
+@settings(max_examples=200)
+def test_verdict_p_value_and_interval_never_disagree(
+    seed: int, n: int, settings_: int, shift: float, margin: float | None, draws: int,
+    stochastic: bool,
+) -> None:  # fmt: skip
+    rng = np.random.default_rng(seed)
+    skill = rng.normal(size=n)
+    real = rng.normal(size=(2, n)) * 0.5 < skill + 0.5
+    hit = rng.normal(size=(settings_, 2, n)) * 0.5 < skill + 0.5 + shift
+    model = np.arange(2 * n).reshape(2, n) % 4 if stochastic else None
+    found = family(real, hit, rng.integers(0, n // 2, n), draws=draws, margin=margin, model=model)
+    for c in found.comparisons:
+        significant = c.p_adjusted <= ALPHA
+        assert significant == (c.low > 0 or c.high < 0)
+        assert significant == (c.verdict in ("helps", "hurts"))
+        assert (c.verdict == "helps") == (c.low > 0)
+        assert (c.verdict == "hurts") == (c.high < 0)
+        assert 0 < c.p_adjusted <= 1
+        if c.verdict.startswith("equivalent"):
+            assert margin is not None
+            assert abs(c.difference) < margin
+
+
+def test_a_margin_turns_a_narrow_interval_into_equivalence() -> None:
+    wide = family().comparisons[1]
+    assert wide.verdict == "no detectable difference"
+    assert family(margin=0.3).comparisons[1].verdict == "equivalent within ±30 points"
+    assert family(margin=wide.high / 2).comparisons[1].verdict == "no detectable difference"
+    assert family(margin=0.9).comparisons[2].verdict == "helps"
+
+
+def test_equivalence_is_the_90_percent_interval_within_the_margin() -> None:
+    """Of a single comparison: difference ± t(.95)·se."""
+    found = family(hit=HIT[1:2], draws=200_000)
+    c = found.comparisons[0]
+    edge = abs(c.difference) + stats.t.ppf(0.95, found.df) * c.se
+    for margin, equal in ((edge * 1.01, True), (edge * 0.99, False)):
+        verdict = family(hit=HIT[1:2], draws=200_000, margin=margin).comparisons[0].verdict
+        assert verdict.startswith("equivalent") == equal
+
+
+# --- the multivariate t --------------------------------------------------------------------
+
+
+def quantile_error(level: float, density: float, draws: int) -> float:
+    """Four standard errors of an empirical quantile."""
+    return 4 * np.sqrt(level * (1 - level) / draws) / density
+
+
+@pytest.mark.parametrize("n", [6, 30, 120])
+def test_the_critical_value_of_one_comparison_is_students(n: int) -> None:
+    found = family(REAL[:, :n], HIT[1:2, :, :n], np.arange(n), draws=DRAWS)
+    expected = stats.t.ppf(0.975, n - 1)
+    error = quantile_error(0.95, 2 * stats.t.pdf(expected, n - 1), DRAWS)
+    assert abs(found.critical - expected) < error
+
+
+def test_the_p_value_of_one_comparison_is_students() -> None:
+    for s in range(S):
+        c = family(hit=HIT[s : s + 1], draws=DRAWS).comparisons[0]
+        expected = 2 * stats.t.sf(abs(c.difference) / c.se, N - 1)
+        error = 4 * np.sqrt(expected * (1 - expected) / DRAWS) + 2 / DRAWS
+        assert abs(c.p_adjusted - expected) < error
+
+
+def test_the_critical_value_of_independent_comparisons_is_sidaks() -> None:
+    """Differences on images of their own; with many images t is almost normal."""
+    n = 4000
+    hit = np.zeros((4, 1, n), dtype=bool)
+    real = np.zeros((1, n), dtype=bool)
+    for s in range(4):
+        hit[s, 0, s * 1000 : s * 1000 + 500] = True
+    d = hit[:, 0].astype(float)
+    correlation = np.corrcoef(d)[0, 1]
+    assert abs(correlation) < 0.15
+    found = family(real, hit, np.arange(n), draws=DRAWS)
+    level = 0.95 ** (1 / 4)
+    expected = stats.t.ppf((1 + level) / 2, n - 1)
+    density = 4 * level**3 * 2 * stats.norm.pdf(expected)
+    slack = 0.01  # for the correlations of −1/7
+    assert abs(found.critical - expected) < quantile_error(0.95, density, DRAWS) + slack
+
+
+def test_a_family_of_copies_costs_nothing() -> None:
+    """In the limit of many images, where the floor keeps no copies from a correlation of 1."""
+    n = 100_000
+    rng = np.random.default_rng(0)
+    real, hit = rng.random((2, 1, n)) < 0.7
+    one, many = (compare(real, np.stack([hit] * s), np.arange(n), rng, draws=DRAWS) for s in (1, 6))
+    error = quantile_error(0.95, 2 * stats.norm.pdf(one.critical), DRAWS)
+    assert abs(one.critical - many.critical) < np.sqrt(2) * error
+
+
+def test_a_larger_family_has_wider_intervals() -> None:
+    assert family(draws=DRAWS).critical > family(hit=HIT[:1], draws=DRAWS).critical + 0.1
+
+
+# --- stochastic fits -----------------------------------------------------------------------
+
+MODEL = (np.arange(R)[:, None] * 5 + ALONE % 5).astype(int)  # five folds a repeat
+
+
+def test_models_that_do_not_vary_add_nothing() -> None:
+    """Each image is right or wrong in every repeat, and each fold holds the same mixture."""
+    per_fold = np.arange(N) // 5 % 2 == 0
+    hit = np.broadcast_to(per_fold, (1, R, N))
+    real = np.broadcast_to(np.arange(N) // 5 % 3 == 0, (R, N))
+    without, with_model = family(real, hit), family(real, hit, model=MODEL)
+    assert with_model.comparisons[0].se == without.comparisons[0].se
+    assert with_model.df == without.df
+
+
+def test_seed_noise_widens_and_costs_degrees_of_freedom() -> None:
+    luck = RNG.normal(0, 0.8, 20)[MODEL]
+    hit = RNG.normal(size=(1, R, N)) < 0.5 + luck
+    without, with_model = family(hit=hit), family(hit=hit, model=MODEL)
+    assert with_model.comparisons[0].se > 1.1 * without.comparisons[0].se
+    assert with_model.df < without.df
+    assert with_model.comparisons[0].difference == without.comparisons[0].difference
+
+
+@pytest.mark.parametrize("group", [ALONE, SCENES])
+def test_the_model_component_is_that_of_the_protocol(group: np.ndarray) -> None:
+    luck = RNG.normal(0, 0.8, 20)[MODEL]
+    hit = RNG.normal(size=(2, R, N)) < 0.5 + luck
+    found = family(hit=hit, group=group, model=MODEL)
+    dfs = []
+    for s in range(2):
+        per = hit[s].astype(float) - REAL
+        base = variance_by_loop(per.mean(axis=0), group)
+        residual, J, G = per - per.mean(), 20, len(set(group.tolist()))
+        scale = J / (J - 1) / (R * N) ** 2
+        v_model = scale * sum(residual[m == MODEL].sum() ** 2 for m in range(J))
+        v_cell = scale * sum(
+            residual[(m == MODEL) & (group == g)].sum() ** 2 for m in range(J) for g in set(group)
+        )
+        extra = max(0.0, v_model - v_cell)
+        assert_allclose(found.comparisons[s].se ** 2, base + extra, rtol=1e-12)
+        dfs.append((base + extra) ** 2 / (base**2 / (G - 1) + extra**2 / (J - 1)))
+    assert_allclose(found.df, min(dfs), rtol=1e-12)
+
+
+def test_the_numbers_of_the_models_do_not_matter() -> None:
+    renamed = RNG.permutation(20)[MODEL] * 3 + 1
+    one, other = family(model=MODEL), family(model=renamed)
+    assert_allclose(column(one, "se"), column(other, "se"), rtol=1e-12)
+
+
+# --- one accuracy --------------------------------------------------------------------------
+
+
+def test_the_interval_of_an_accuracy_is_students_on_the_groups() -> None:
+    for group in (ALONE, SCENES):
+        per_image = REAL.mean(axis=0)
+        value, low, high = interval(REAL, group)
+        half = stats.t.ppf(0.975, len(set(group.tolist())) - 1) * np.sqrt(
+            variance_by_loop(per_image, group)
+        )
+        assert_allclose((value, low, high), (REAL.mean(), value - half, value + half), rtol=1e-12)
+
+
+@pytest.mark.parametrize("right", [True, False])
+def test_the_interval_of_a_perfect_accuracy_has_a_width_and_stays_within_0_and_1(
+    right: bool,
+) -> None:
+    value, low, high = interval(np.full((R, N), right), ALONE)
+    assert value == right
+    assert 0 <= low < high <= 1
+
+
+# --- several families ----------------------------------------------------------------------
+
+
+def test_holm_is_the_example_worked_by_hand() -> None:
+    # ordered .005·4, .01·3, .03·2, .04·1 → .02, .03, .06, .06 (never falling)
+    assert_allclose(holm([0.01, 0.04, 0.03, 0.005]), [0.03, 0.06, 0.06, 0.02])
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=8))
+def test_holm_lies_between_p_and_bonferroni_and_keeps_the_order(p: list[float]) -> None:
+    adjusted = holm(p)
+    assert all(a <= b <= min(1, len(p) * a) + 1e-15 for a, b in zip(p, adjusted, strict=True))
+    assert min(adjusted) == min(1, len(p) * min(p))
+    assert_array_equal(np.array(adjusted)[np.argsort(p)], np.sort(adjusted))
+    assert holm(p[:1]) == p[:1]
+
+
+# --- the claim -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("scenes", [False, True])
+def test_under_a_null_a_family_errs_in_at_most_one_of_twenty(scenes: bool) -> None:
+    """Four settings that share what they do to an image, 400 studies: ≤ .05 + 3 MC errors."""
+    studies, n = 400, 180
+    rng = np.random.default_rng(3)
+    group = np.arange(n) // (6 if scenes else 1)
+    wrong = 0
+    for _ in range(studies):
+        skill = rng.normal(0.7, 1, n)
+        luck = rng.normal(0, 0.5, (5, group[-1] + 1))  # of a setting with a scene
+        luck[1:] += rng.normal(0, 0.4, group[-1] + 1)  # that all but real-only share
+        luck[0] += rng.normal(0, 0.4, group[-1] + 1)
+        hit = skill + luck[:, None, group] + rng.normal(0, 0.5, (5, 3, n)) > 0
+        found = compare(hit[0], hit[1:], group, rng, draws=1000)
+        wrong += any(c.verdict in ("helps", "hurts") for c in found.comparisons)
+    assert wrong / studies <= 0.05 + 3 * np.sqrt(0.05 * 0.95 / studies)
+    assert wrong > 0

@@ -1,0 +1,533 @@
+"""The command line: parse, one call, print. The only module that prints."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import signal
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from xprobe import __version__
+from xprobe.encoders import DEFAULT_ENCODER, ENCODERS
+from xprobe.errors import XprobeError, explain_os_error, some
+from xprobe.types import PRECISIONS, SweepConfig
+
+if TYPE_CHECKING:
+    from xprobe.extract import Embedded
+    from xprobe.types import Manifest
+
+app = typer.Typer(
+    name="xprobe",
+    help="Do AI-generated images help image recognition? A verdict with a known error rate.\n\n"
+    "In a folder that holds data/real/<class>/… and data/synthetic/[<generator>/]<class>/… run: "
+    "xprobe embed, xprobe sweep, xprobe report. To see it work first: xprobe demo.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+# In a file or a pipe there is no width to fit into.
+out = Console(
+    highlight=False, markup=False, soft_wrap=True, width=None if sys.stdout.isatty() else 160
+)
+err = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
+
+DENSE_C_GRID = tuple(10.0 ** (-6 + 0.25 * i) for i in range(45))
+
+Data = Annotated[
+    Path, typer.Argument(help="Folder of images, or a manifest (.csv, .jsonl, .parquet).")
+]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
+Features = Annotated[Path, typer.Option(help="Feature store that embed wrote.")]
+Results = Annotated[Path, typer.Option(help="Folder of predictions and studies.")]
+Workers = Annotated[
+    int | None, typer.Option(min=1, help="Threads or processes; default one a core.")
+]
+
+
+def main() -> None:
+    """Run the command line; every error that the user can mend is one line and exit status 1."""
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        app()
+    except XprobeError as error:
+        _fail(str(error))
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(141)
+    except OSError as error:
+        explained = explain_os_error(error)
+        if explained is None:
+            raise
+        _fail(explained)
+    except SystemExit as end:
+        if end.code == 130:
+            err.print("interrupted; everything finished so far is kept, run again to go on")
+        raise
+
+
+def _interrupt(_signal: int, _frame: object) -> None:
+    raise KeyboardInterrupt
+
+
+def _fail(message: str) -> None:
+    err.print(f"error: {message}")
+    sys.exit(1)
+
+
+def _version(show: bool) -> None:
+    if show:
+        out.print(f"xprobe {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command()
+def scan(
+    data: Data = Path("data"),
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Write the table to this file.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Table the images: counts, sizes, formats, and what looks wrong."""
+    from xprobe import manifest as manifests
+
+    manifest = manifests.read(data)
+    counts = manifests.counts(manifest)
+    formats, unusable = manifests.shapes(manifest)
+    warnings = manifests.find_problems(manifest) + manifests.codec_problems(formats)
+    if unusable:
+        shown = [f"{id_} ({reason})" for id_, reason in unusable.items()]
+        warnings.append(f"{len(unusable)} files hold no readable image: {some(shown, 3)}")
+    if output is not None:
+        manifests.write(manifest, output)
+    if as_json:
+        _print_json(
+            {"images": len(manifest), "counts": counts, "formats": formats, "warnings": warnings}
+        )
+        return
+    _print_table(
+        f"{len(manifest)} images",
+        ["class", "source", "generator", "split", "n"],
+        [[row[c] for c in ("class", "source", "generator", "split", "n")] for row in counts],
+    )
+    _print_table(
+        "pixels (smallest, median, largest)",
+        ["source", "format", "n", "width", "height"],
+        [
+            [
+                row["source"],
+                row["format"],
+                row["n"],
+                _spread(row["width"]),
+                _spread(row["height"]),
+            ]
+            for row in formats
+        ],
+    )
+    _warn(warnings)
+    if output is not None:
+        out.print(f"wrote {output}")
+
+
+@app.command()
+def encoders(as_json: Json = False) -> None:
+    """List the encoders: names, dimension, input size, licence, whether the weights are here."""
+    from xprobe.encoders import is_local
+
+    rows = [
+        {
+            "name": name,
+            "source": preset.source,
+            "dim": preset.dim,
+            "input_px": preset.input_px,
+            "licence": preset.licence,
+            "local": is_local(name),
+            "note": preset.note,
+        }
+        for name, preset in ENCODERS.items()
+    ]
+    if as_json:
+        _print_json({"encoders": rows})
+        return
+    columns = ["name", "source", "dim", "input_px", "licence", "local"]
+    _print_table("encoders", columns, [[row[c] for c in columns] for row in rows])
+    for note in dict.fromkeys(row["note"] for row in rows if row["note"]):
+        out.print(f"{', '.join(str(r['name']) for r in rows if r['note'] == note)}: {note}")
+    out.print("Any other open_clip model: open_clip:<model>/<pretrained tag or weights file>")
+
+
+@app.command()
+def embed(
+    data: Data = Path("data"),
+    encoder: Annotated[
+        list[str] | None,
+        typer.Option(help=f"Name of an encoder; repeat for several. Default {DEFAULT_ENCODER}."),
+    ] = None,
+    store: Annotated[Path, typer.Option("--out", help="Feature store to add to.")] = Path(
+        "features"
+    ),
+    batch_size: Annotated[int, typer.Option(min=1, help="Images a forward pass.")] = 32,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")] = "auto",
+    precision: Annotated[str, typer.Option(help=f"{', '.join(PRECISIONS)}.")] = PRECISIONS[0],
+    workers: Workers = None,
+    as_json: Json = False,
+) -> None:
+    """Embed every image once with frozen encoders; goes on where it was."""
+    from xprobe import manifest as manifests
+
+    manifest = manifests.read(data)
+    _warn(manifests.find_problems(manifest))
+    done = run_embed(
+        manifest, encoder or [DEFAULT_ENCODER], store, batch_size, device, precision, workers
+    )
+    rows = [{k: v for k, v in asdict(e).items() if k != "failures"} for e in done]
+    if as_json:
+        _print_json({"store": str(store), "encoders": rows})
+    else:
+        columns = ["name", "dim", "images", "embedded", "reused", "failed", "seconds"]
+        columns.append("images_per_s")
+        _print_table(f"features in {store}", columns, [[r[c] for c in columns] for r in rows])
+    failed = {id_ for e in done for id_ in e.failures}
+    if failed:
+        _warn([f"{len(failed)} images were skipped; {store / 'failed.csv'} lists them and why"])
+
+
+@app.command()
+def sweep(
+    data: Data = Path("data"),
+    ratios: Annotated[
+        str, typer.Option(help="Synthetic images per real one, comma-separated.")
+    ] = ",".join(f"{r:g}" for r in SweepConfig.ratios),
+    encoder: Annotated[
+        list[str] | None, typer.Option(help="Name in the store; repeat. Default: all in it.")
+    ] = None,
+    features: Features = Path("features"),
+    results: Annotated[Path, typer.Option("--out", help="Folder for predictions and studies.")] = (
+        Path("results")
+    ),
+    per_class: Annotated[
+        int | None, typer.Option(help="Real images of each class to study. Default: all.")
+    ] = SweepConfig.per_class,
+    folds: Annotated[
+        int | None,
+        typer.Option(help="Cross-validation folds. Default: 5, or the hold-out if data has one."),
+    ] = SweepConfig.folds,
+    repeats: Annotated[
+        int, typer.Option(help="How often folds and synthetic subsets are drawn anew.")
+    ] = SweepConfig.repeats,
+    inner_folds: Annotated[
+        int, typer.Option(help="Folds within each training part, to choose C.")
+    ] = SweepConfig.inner_folds,
+    c_grid: Annotated[
+        str, typer.Option(help="Values of C: default (10), dense (45), or comma-separated.")
+    ] = "default",
+    head: Annotated[str, typer.Option(help="What is trained on the features.")] = SweepConfig.head,
+    margin: Annotated[
+        float | None,
+        typer.Option(help="Accuracy differences up to this fraction count as equal, e.g. 0.02."),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Every random choice follows.")] = SweepConfig.seed,
+    allow_fewer: Annotated[
+        bool,
+        typer.Option(
+            "--allow-fewer/--no-allow-fewer",
+            help="Go on where a ratio needs more synthetic images than there are.",
+        ),
+    ] = SweepConfig.allow_fewer,
+    workers: Workers = None,
+    as_json: Json = False,
+) -> None:
+    """Train real only, synthetic only and mixes; test on unseen real images; judge."""
+    from xprobe import manifest as manifests
+    from xprobe.results import families
+
+    if margin is not None and not 0 < margin < 1:
+        raise typer.BadParameter("--margin is a fraction between 0 and 1, such as 0.02")
+    config = SweepConfig(
+        ratios=_numbers(ratios, "--ratios"),
+        per_class=per_class,
+        folds=folds,
+        repeats=repeats,
+        inner_folds=inner_folds,
+        c_grid=_c_grid(c_grid),
+        head=head,
+        seed=seed,
+        allow_fewer=allow_fewer,
+    )
+    manifest = manifests.read(data)
+    studies = run_sweep(manifest, features, results, config, encoder or [], margin, workers)
+    _show_studies(studies, families(studies), as_json)
+
+
+@app.command()
+def report(
+    results: Results = Path("results"),
+    folder: Annotated[Path, typer.Option("--out", help="Folder to write to.")] = Path("report"),
+    encoder: Annotated[
+        list[str] | None, typer.Option(help="Name in the results; repeat. Default: all.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Write the answer: index.html, summary.md, figures, results.csv and .json."""
+    from xprobe.report import write_report
+
+    with _busy("drawing figures"):
+        written = write_report(results, folder, encoder or ())
+    if as_json:
+        _print_json(written)
+        return
+    for line in written["answer"]:
+        out.print(line)
+    out.print(f"\nreport: {written['report']}")
+
+
+@app.command()
+def demo(
+    folder: Annotated[Path, typer.Option("--out", help="Folder to work in.")] = Path("xprobe-demo"),
+    as_json: Json = False,
+) -> None:
+    """Run a true study of handwritten digits, offline, in under two minutes."""
+    from xprobe import demo as demonstration
+    from xprobe import manifest as manifests
+    from xprobe.report import write_report
+    from xprobe.results import families
+
+    if not as_json:
+        out.print(demonstration.ABOUT.strip() + "\n")
+    with show_progress("make images", demonstration.IMAGES) as advance:
+        data = demonstration.make_data(folder / "data", advance)
+    manifest = manifests.read(data)
+    run_embed(manifest, [demonstration.ENCODER], folder / "features")
+    studies = run_sweep(
+        manifest, folder / "features", folder / "results", demonstration.CONFIG,
+        [demonstration.ENCODER],
+    )  # fmt: skip
+    with _busy("drawing figures"):
+        written = write_report(folder / "results", folder / "report")
+    if as_json:
+        rows = [row for study in studies for row in study["results"]]
+        _print_json({"results": rows, "families": families(studies), "report": written["report"]})
+        return
+    _show_studies(studies, families(studies), as_json=False)
+    for line in written["answer"]:
+        out.print(line)
+    out.print(f"\n{demonstration.CUT.strip()}\n\nreport: {written['report']}")
+
+
+# --- what commands share ------------------------------------------------------------------------
+
+
+def run_embed(
+    manifest: Manifest,
+    names: Sequence[str],
+    folder: Path,
+    batch_size: int = 32,
+    device: str = "auto",
+    precision: str = PRECISIONS[0],
+    workers: int | None = None,
+) -> list[Embedded]:
+    """Embed with each encoder in turn; list what failed in the store's failed.csv."""
+    from xprobe.encoders import canonical, check_name, load
+    from xprobe.extract import embed as embed_images
+    from xprobe.store import Store, put
+
+    names = list(dict.fromkeys(canonical(name) for name in names))
+    for name in names:
+        check_name(name)
+    store = Store(folder, create=True)
+    done = []
+    for name in names:
+        encoder = load(name, device, precision)
+        done.append(
+            embed_images(
+                manifest, encoder, name, store,
+                batch_size=batch_size, workers=workers, progress=show_progress,
+            )
+        )  # fmt: skip
+    path_of = dict(zip(manifest.id, manifest.path, strict=True))
+    table = io.StringIO()
+    writer = csv.writer(table, lineterminator="\n")
+    writer.writerow(["encoder", "id", "path", "reason"])
+    failed = [(e.name, id_, path_of[id_], why) for e in done for id_, why in e.failures.items()]
+    writer.writerows(failed)
+    if failed:
+        put(folder / "failed.csv", table.getvalue().encode())
+    else:
+        (folder / "failed.csv").unlink(missing_ok=True)
+    return done
+
+
+def run_sweep(
+    manifest: Manifest,
+    features: Path,
+    results: Path,
+    config: SweepConfig,
+    names: Sequence[str] = (),
+    margin: float | None = None,
+    workers: int | None = None,
+) -> list[dict[str, Any]]:
+    """Sweep the encoders of a store."""
+    from xprobe.encoders import canonical
+    from xprobe.store import Store
+    from xprobe.sweep import sweep as sweep_settings
+
+    results.mkdir(parents=True, exist_ok=True)
+    return sweep_settings(
+        manifest, Store(features), results, config,
+        encoders=[canonical(name) for name in names],
+        margin=margin, workers=workers, progress=show_progress,
+    )  # fmt: skip
+
+
+def _show_studies(
+    studies: list[dict[str, Any]], families: list[dict[str, Any]], as_json: bool
+) -> None:
+    rows = [row for study in studies for row in study["results"]]
+    warnings = list(dict.fromkeys(w for study in studies for w in study["warnings"]))
+    if as_json:
+        _print_json({"results": rows, "families": families, "warnings": warnings})
+    else:
+        for study in studies:
+            for generator in study["generators"]:
+                _print_family(study, generator)
+        if len(families) > 1:
+            _print_table(
+                f"{len(families)} families of comparisons",
+                ["encoder", "generator", "smallest p", "study-wide p (Holm)"],
+                [
+                    [f["encoder"], f["generator"], _p(f["p_smallest"]), _p(f["p_study_wide"])]
+                    for f in families
+                ],
+            )
+    _warn(warnings)
+
+
+def _print_family(study: dict[str, Any], generator: str) -> None:
+    names = (study["encoder"]["label"], f"generator {generator}", study["protocol"], "accuracy, %")
+    columns = ["setting", "accuracy", "minus real-only", "p", "verdict", "detectable"]
+    cells = [
+        _result_cells(row)
+        for row in study["results"]
+        if row["metric"] == "accuracy" and row["generator"] in (None, generator)
+    ]
+    _print_table(" · ".join(names), columns, cells)
+
+
+def _result_cells(row: dict[str, Any]) -> list[Any]:
+    setting = row["setting"] if row["ratio"] is None else f"mix 1:{row['ratio']:g}"
+    value, low, high = (100 * row[name] for name in ("value", "ci_low", "ci_high"))
+    cells = [setting, f"{value:.1f} [{low:.1f}, {high:.1f}]"]
+    if row["difference"] is None:
+        return [*cells, None, None, None, None]
+    names = ("difference", "difference_low", "difference_high", "detectable")
+    difference, low, high, detectable = (100 * row[name] for name in names)
+    return [
+        *cells,
+        f"{difference:+.1f} [{low:+.1f}, {high:+.1f}]",
+        _p(row["p_adjusted"]),
+        row["verdict"],
+        f"±{detectable:.1f}",
+    ]
+
+
+def _p(p: float) -> str:
+    return "< 0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def _numbers(text: str, option: str) -> tuple[float, ...]:
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError as error:
+        raise typer.BadParameter(f"{option} takes numbers like 1,2,3,4, not {text!r}") from error
+
+
+def _c_grid(text: str) -> tuple[float, ...]:
+    if text == "default":
+        return SweepConfig.c_grid
+    return DENSE_C_GRID if text == "dense" else _numbers(text, "--c-grid")
+
+
+def _spread(values: list[int]) -> str:
+    return ", ".join(map(str, values))
+
+
+def _print_json(document: dict[str, Any]) -> None:
+    sys.stdout.write(json.dumps(document, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def _print_table(title: str, columns: list[str], rows: list[list[Any]]) -> None:
+    table = Table(
+        title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False
+    )
+    for column in columns:
+        right = all(isinstance(row[columns.index(column)], (int, float)) for row in rows)
+        table.add_column(
+            column.replace("_", " "), justify="right" if right else "left", overflow="fold"
+        )
+    for row in rows:
+        table.add_row(*(_cell(value) for value in row))
+    out.print(table, soft_wrap=False)
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return "–"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return str(value)
+
+
+def _warn(warnings: Sequence[str]) -> None:
+    for warning in warnings:
+        err.print(f"warning: {warning}")
+
+
+def _busy(what: str) -> AbstractContextManager[object]:
+    """Show that something goes on, if stderr is a terminal."""
+    return err.status(f"{what} …") if err.is_terminal else nullcontext()
+
+
+@contextmanager
+def show_progress(title: str, total: int) -> Iterator[Callable[[int], None]]:
+    """Show a bar with rate and time left on stderr, if that is a terminal and there is work."""
+    if not err.is_terminal or not total:
+        yield lambda _n: None
+        return
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        Task,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+
+    class Rate(TextColumn):
+        def render(self, task: Task) -> Any:
+            self.text_format = f"{task.speed:.1f}/s" if task.speed else "–/s"
+            return super().render(task)
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), Rate(""))
+    with Progress(*columns, TimeRemainingColumn(), console=err, transient=True) as bar:
+        task = bar.add_task(title, total=total)
+        yield lambda n: bar.advance(task, n)

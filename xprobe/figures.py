@@ -1,0 +1,390 @@
+"""Results → figures, as PNG and SVG bytes; the only matplotlib.
+
+Equal studies give equal bytes. Figures are drawn through matplotlib's object API, so that nothing
+of the caller's plotting state is used or changed.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import textwrap
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib import font_manager
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+
+Row = dict[str, Any]
+
+MARK = "xprobe report"  # in the metadata of every figure: how a later report knows its own
+METRICS = {"accuracy": "Accuracy", "macro_f1": "Macro-F1"}
+_DPI = 200
+_ROWS_A_PAGE = 44
+_MOST_CLASSES_WITH_NUMBERS = 20
+_INK, _MUTED, _RULE = "#1a1a1a", "#5f5f5f", "#d0d0d0"
+# Okabe & Ito's palette in an order whose greys differ too; markers and dashes say it once more.
+_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#4d4d4d")
+_MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
+_DASHES = ("-", (0, (5, 1.5)), (0, (1.5, 1.5)), (0, (5, 1.5, 1, 1.5)))
+_VERDICTS = {
+    "helps": ("#0072B2", "o", True),
+    "hurts": ("#D55E00", "s", True),
+    "equivalent": ("#009E73", "D", True),
+    "no detectable difference": ("#5f5f5f", "o", False),
+}
+_BLUES = LinearSegmentedColormap.from_list(
+    "share", ["#ffffff", "#b7d3ea", "#3f86bf", "#08306b"]
+).with_extremes(bad="#ececec")
+# For names that DejaVu has no glyphs of, in the PNGs; an SVG leaves the choice to its reader.
+_OTHER_SCRIPTS = ("Noto Sans CJK JP", "Noto Sans CJK SC", "Droid Sans Fallback", "Hiragino Sans",
+                  "Microsoft YaHei", "Noto Sans Devanagari", "Noto Sans Thai")  # fmt: skip
+_STYLE: Any = {
+    "font.size": 9, "axes.titlesize": 9, "axes.labelsize": 9, "legend.fontsize": 8,
+    "xtick.labelsize": 8.5, "ytick.labelsize": 8.5, "axes.spines.top": False,
+    "axes.spines.right": False, "axes.linewidth": 0.7, "axes.edgecolor": _MUTED,
+    "axes.labelcolor": _INK, "text.color": _INK, "xtick.color": _INK, "ytick.color": _INK,
+    "xtick.major.width": 0.7, "ytick.major.width": 0.7, "grid.color": _RULE,
+    "grid.linewidth": 0.5, "legend.frameon": False, "svg.fonttype": "none",
+    "svg.hashsalt": "xprobe", "text.parse_math": False,
+}  # fmt: skip
+
+
+@dataclass(frozen=True, eq=False)
+class Drawing:
+    """A finished figure.
+
+    Attributes:
+        name: stem of its files.
+        kind: ``differences``, a metric, or ``confusion``.
+        study: position of its study; None for a figure over all.
+        title: what it shows, in words.
+        svg, png: its two files.
+    """
+
+    name: str
+    kind: str
+    study: int | None
+    title: str
+    svg: bytes
+    png: bytes
+
+
+def draw(studies: Sequence[dict[str, Any]]) -> Iterator[Drawing]:
+    """Draw every figure of a report, one after another.
+
+    First the differences to real-only of all studies; then for each study accuracy and macro-F1
+    over the ratios, and the confusion matrix of each setting.
+    """
+    names = _Names()
+    pages = _pages(studies)
+    for number, page in enumerate(pages, start=1):
+        part = f" ({number} of {len(pages)})" if len(pages) > 1 else ""
+        title = f"Differences in accuracy to real-only{part}"
+        yield _finish(names.new("differences"), "differences", None, title, _forest, page)
+    for i, study in enumerate(studies):
+        name = study_title(study)
+        for metric, words in METRICS.items():
+            if rows := [r for r in study["results"] if r["metric"] == metric]:
+                stem, title = names.new(f"{metric}-{name}"), f"{words} over the ratios, {name}"
+                yield _finish(stem, metric, i, title, _curves, rows, words, name)
+        for setting in sorted(study["settings"], key=in_order):
+            title = " · ".join([name, *_generator(setting), setting_title(setting)])
+            stem, classes = names.new(f"confusion-{title}"), study["manifest"]["classes"]
+            confusion = setting["confusion"]
+            yield _finish(stem, "confusion", i, title, _confusion, classes, confusion, title)
+
+
+def study_title(study: dict[str, Any]) -> str:
+    """Return how people read a study: its encoder, and its head unless that is the default."""
+    head = study["config"]["head"]
+    label = str(study["encoder"]["label"])
+    return label if head == "logistic" else f"{label} · {head} head"
+
+
+def setting_title(row: Row) -> str:
+    """Return how people read a setting: ``real-only``, ``synthetic-only``, ``1:2``."""
+    return str(row["setting"]) if row["ratio"] is None else f"1:{row['ratio']:g}"
+
+
+def in_order(row: Row) -> tuple[str, bool, float]:
+    """Sort key: real-only, then for each generator its mixes by ratio, then synthetic-only."""
+    return row["generator"] or "", row["setting"] != "mix", row["ratio"] or 0
+
+
+def points(fraction: float) -> str:
+    """Return a difference of fractions as signed percentage points: ``+12.9``, ``−0.4``, ``0.0``.
+
+    Further decimals keep the sign of a difference that one decimal would call 0.
+    """
+    value = 100 * fraction
+    for digits in (1, 2, 3):
+        if round(value, digits):
+            return f"{value:+.{digits}f}".replace("-", "−")
+    return "0.0"
+
+
+def span(low: float, high: float) -> str:
+    """Return an interval of differences in percentage points: ``[+8.5, +17.4]``."""
+    return f"[{points(low)}, {points(high)}]"
+
+
+def _generator(row: Row) -> list[str]:
+    return [] if row["generator"] is None else [row["generator"]]
+
+
+class _Names:
+    """Gives file stems that are safe on every file system, each once."""
+
+    def __init__(self) -> None:
+        self.given: set[str] = set()
+
+    def new(self, text: str) -> str:
+        text = text.replace("1:", "1-").replace("·", "-")
+        stem = re.sub(r"[^A-Za-z0-9._]+", "-", text).strip("-.")[:80].rstrip("-.") or "figure"
+        found, number = stem, 1
+        while found.lower() in self.given:
+            number += 1
+            found = f"{stem}-{number}"
+        self.given.add(found.lower())
+        return found
+
+
+def _finish(
+    name: str, kind: str, study: int | None, title: str, make: Callable[..., Figure], *args: Any
+) -> Drawing:
+    svg, png = io.BytesIO(), io.BytesIO()
+    with mpl.rc_context(), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "(?s)Glyph .* missing from font", UserWarning)
+        mpl.rcdefaults()  # whatever the reader's matplotlibrc says
+        mpl.rcParams.update(_STYLE)
+        installed = set(font_manager.get_font_names())
+        others = [font for font in _OTHER_SCRIPTS if font in installed]
+        mpl.rcParams["font.family"] = ["DejaVu Sans", *others]
+        figure = make(*args)
+        FigureCanvasAgg(figure)
+        figure.savefig(svg, format="svg", metadata={"Date": None, "Creator": MARK})
+        figure.savefig(png, format="png", dpi=_DPI, metadata={"Software": MARK})
+    family = b"font-family: 'DejaVu Sans'"  # its text stays text, and readers may lack the font
+    fonts = svg.getvalue().replace(family, family + b", Verdana, Arial, sans-serif")
+    return Drawing(name, kind, study, title, fonts, png.getvalue())
+
+
+def _shown(text: str, most: int) -> str:
+    """Return a name as a figure can show it: printable, and no longer than `most`."""
+    text = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
+    return text if len(text) <= most else f"{text[: most - 1]}…"
+
+
+def _headline(figure: Figure, text: str) -> None:
+    wide = int(figure.get_figwidth() * 11)
+    lines = textwrap.wrap(_shown(text, 3 * wide), wide)
+    figure.suptitle("\n".join(lines), x=0.01, ha="left", fontsize=9.5, fontweight="bold")
+
+
+def _curves(rows: Sequence[Row], metric: str, title: str) -> Figure:
+    """A metric over the ratios: a line per generator, real-only across, synthetic-only beside."""
+    figure = Figure(figsize=(4.8, 3.9), layout="constrained")
+    ax = figure.subplots()
+    generators = list(dict.fromkeys(r["generator"] for r in rows if r["generator"] is not None))
+    ratios = sorted({r["ratio"] for r in rows if r["setting"] == "mix"})
+    place = _places(ratios)
+    beside = (max(place.values(), default=0.0)) + 1.25
+    step = min(0.16, 0.6 / max(1, len(generators)))
+    handles = _real_line(ax, rows)
+    for i, generator in enumerate(generators):
+        colour, marker = _COLOURS[i % len(_COLOURS)], _MARKERS[i % len(_MARKERS)]
+        dash = _DASHES[i % len(_DASHES)]
+        shift = (i - (len(generators) - 1) / 2) * step
+        own = [r for r in rows if r["generator"] == generator]
+        mixes = sorted((r for r in own if r["setting"] == "mix"), key=lambda r: r["ratio"])
+        _points(ax, [place[r["ratio"]] + shift for r in mixes], mixes, colour, marker, dash)
+        only = [r for r in own if r["setting"] == "synthetic-only"]
+        _points(ax, [beside + shift] * len(only), only, colour, marker, "none")
+        look: dict[str, Any] = {"color": colour, "marker": marker, "ls": dash, "ms": 5, "lw": 1.5}
+        handles.append(Line2D([], [], label=_shown(f"real + {generator}", 38), **look))
+    _ratio_axis(ax, place, beside)
+    ax.set_ylabel(f"{metric} (%)")
+    ax.grid(axis="y")
+    _headline(figure, title)
+    figure.legend(handles=handles, loc="outside lower center", ncols=2, handlelength=2.6)
+    return figure
+
+
+def _places(ratios: Sequence[float]) -> dict[float, float]:
+    """Return the place of each ratio on the axis, 1 apart at the least; logarithmic if wide."""
+    scale = np.asarray(ratios, dtype=float)
+    if len(scale) > 1:
+        scale = np.log2(scale) if scale[-1] / scale[0] > 10 else scale
+        scale = scale / np.diff(scale).min()
+        if scale[-1] - scale[0] > 12:  # no room for that at the narrowest gap
+            scale = np.arange(len(ratios), dtype=float)
+    return dict(zip(ratios, scale.tolist(), strict=True))
+
+
+def _real_line(ax: Axes, rows: Sequence[Row]) -> list[Line2D | Patch]:
+    real = [r for r in rows if r["setting"] == "real-only"]
+    for row in real:
+        ax.axhspan(100 * row["ci_low"], 100 * row["ci_high"], color="#000000", alpha=0.09, lw=0)
+        ax.axhline(100 * row["value"], color="#333333", lw=1.3, ls=(0, (6, 3)))
+    line = Line2D([], [], color="#333333", lw=1.3, ls=(0, (6, 3)), label="real-only")
+    return [line, Patch(color="#000000", alpha=0.09, lw=0, label="its 95 % interval")]
+
+
+def _points(
+    ax: Axes, x: Sequence[float], rows: Sequence[Row], colour: str, marker: str, dash: Any
+) -> None:
+    y = [100 * r["value"] for r in rows]
+    down = [100 * (r["value"] - r["ci_low"]) for r in rows]
+    up = [100 * (r["ci_high"] - r["value"]) for r in rows]
+    inside = "white" if dash == "none" else colour
+    ax.errorbar(
+        x, y, yerr=[down, up], color=colour, marker=marker, ls=dash, lw=1.5, ms=5, mfc=inside,
+        mew=1.2, elinewidth=1, capsize=2.5, capthick=1,
+    )  # fmt: skip
+
+
+def _ratio_axis(ax: Axes, place: dict[float, float], beside: float) -> None:
+    titles = [f"1:{ratio:g}" for ratio in place]
+    ax.set_xticks([*place.values(), beside], [*titles, "synthetic-\nonly"])
+    ax.set_xlim(min(place.values(), default=beside) - 0.5, beside + 0.5)
+    ax.axvline(beside - 0.62, color=_MUTED, lw=0.6, ls=(0, (1, 2)))
+    ax.set_xlabel("Real : synthetic training images")
+
+
+def _pages(studies: Sequence[dict[str, Any]]) -> list[list[tuple[str, float | None, list[Row]]]]:
+    """Return the blocks (title, margin, rows) of every forest plot: a family a block."""
+    pages: list[list[tuple[str, float | None, list[Row]]]] = [[]]
+    filled = 0
+    for study in studies:
+        judged = (r for r in study["results"] if r["verdict"] is not None)
+        rows = sorted(judged, key=in_order)
+        for generator in dict.fromkeys(r["generator"] for r in rows):
+            own = [r for r in rows if r["generator"] == generator]
+            if filled and filled + len(own) > _ROWS_A_PAGE:
+                pages.append([])
+                filled = 0
+            title = f"{study_title(study)} · {generator}"
+            pages[-1].append((title, study["config"].get("margin"), own))
+            filled += len(own) + 1
+    return [page for page in pages if page]
+
+
+def _forest(blocks: Sequence[tuple[str, float | None, list[Row]]]) -> Figure:
+    """Differences to real-only with simultaneous intervals, by family."""
+    lines = sum(len(rows) + 1.4 for _, _, rows in blocks)
+    figure = Figure(figsize=(7, 0.235 * lines + 1.35), layout="constrained")
+    ax = figure.subplots()
+    across = ax.get_yaxis_transform()
+    y, ticks, labels, seen = 0.0, [], [], []
+    for title, margin, rows in blocks:
+        ax.text(
+            0, y, _shown(title, 70), transform=across, va="center", fontweight="bold", fontsize=8.5,
+            bbox={"facecolor": "white", "edgecolor": "none", "pad": 1},
+        )  # fmt: skip
+        if margin is not None:
+            between = [y + 0.5, y + len(rows) + 0.5]
+            ax.fill_betweenx(
+                between, -100 * margin, 100 * margin, color="#009E73", alpha=0.13, lw=0
+            )
+        for row in rows:
+            y += 1
+            ticks.append(y)
+            labels.append(setting_title(row))
+            seen.append(_difference(ax, y, row))
+        y += 1.4
+    ax.axvline(0, color=_INK, lw=0.9, zorder=1)
+    ax.set_yticks(ticks, labels)
+    ax.set_ylim(y - 0.7, -0.7)
+    ax.tick_params(axis="y", length=0)
+    ax.spines["left"].set_visible(False)
+    ax.grid(axis="x")
+    ax.set_axisbelow(True)
+    ax.set_xlabel("← worse\u2003Difference in accuracy (percentage points)\u2003better →")
+    _headline(figure, "Differences to real-only with simultaneous 95 % intervals")
+    margins = {margin for _, margin, _ in blocks} - {None}
+    figure.legend(handles=_verdict_legend(seen, margins), loc="outside lower center", ncols=5)
+    return figure
+
+
+def _difference(ax: Axes, y: float, row: Row) -> str:
+    kind = verdict_kind(row["verdict"])
+    colour, marker, filled = _VERDICTS[kind]
+    low, high = 100 * row["difference_low"], 100 * row["difference_high"]
+    ax.plot([low, high], [y, y], color=colour, lw=1.5, solid_capstyle="butt")
+    inside = colour if filled else "white"
+    ax.plot(100 * row["difference"], y, marker=marker, ms=5.5, color=colour, mfc=inside, mew=1.3)
+    text = f"{points(row['difference'])}\u2002{span(row['difference_low'], row['difference_high'])}"
+    across = ax.get_yaxis_transform()
+    ax.text(1.02, y, text, transform=across, va="center", fontsize=8)
+    return kind
+
+
+def verdict_kind(verdict: str) -> str:
+    """Return which of the four verdicts it is, without the margin of an equivalence."""
+    return "equivalent" if verdict.startswith("equivalent") else verdict
+
+
+def _verdict_legend(seen: Sequence[str], margins: set[Any]) -> list[Line2D | Patch]:
+    handles: list[Line2D | Patch] = []
+    for kind, (colour, marker, filled) in _VERDICTS.items():
+        if kind in seen:
+            inside = colour if filled else "white"
+            look: dict[str, Any] = {
+                "color": colour,
+                "marker": marker,
+                "mfc": inside,
+                "mew": 1.3,
+                "ms": 5.5,
+            }
+            handles.append(Line2D([], [], lw=1.5, label=kind, **look))
+    if margins:
+        words = " or ".join(f"±{100 * m:g}" for m in sorted(margins))
+        handles.append(Patch(color="#009E73", alpha=0.13, lw=0, label=f"margin {words} points"))
+    return handles
+
+
+def _confusion(classes: Sequence[str], counts: Sequence[Sequence[int]], title: str) -> Figure:
+    """A confusion matrix, each row as shares of its true class: recall on the diagonal."""
+    k, matrix = len(classes), np.asarray(counts, dtype=float)
+    total = matrix.sum(axis=1, keepdims=True)
+    share = np.divide(100 * matrix, total, out=np.full_like(matrix, np.nan), where=total > 0)
+    names = [_shown(name, 24) for name in classes]
+    cells = float(np.clip(0.34 * k, 1.8, 12))  # inches
+    size = min(8.5, 0.6 * 72 * cells / k)
+    label = max(len(name) for name in names) * 0.62 * size / 72
+    figure = Figure(figsize=(cells + label + 1.3, cells + label + 0.9), layout="constrained")
+    ax = figure.subplots()
+    image = ax.imshow(share, cmap=_BLUES, vmin=0, vmax=100, interpolation="nearest")
+    ax.set_xticks(range(k), names, rotation=90, fontsize=size)
+    ax.set_yticks(range(k), names, fontsize=size)
+    ax.tick_params(length=0)
+    ax.spines[:].set_visible(False)
+    ax.set_xlabel("Predicted class")
+    ax.set_ylabel("True class")
+    if k <= _MOST_CLASSES_WITH_NUMBERS:
+        _cell_numbers(ax, share)
+    bar = figure.colorbar(image, ax=ax, shrink=0.7 if k > 6 else 1.0, aspect=28, pad=0.02)
+    bar.set_label("Share of the true class (%)")
+    bar.outline.set_visible(False)
+    _headline(figure, title)
+    return figure
+
+
+def _cell_numbers(ax: Axes, share: np.ndarray[Any, Any]) -> None:
+    for i, j in np.argwhere(share >= 0.5):
+        colour = "white" if share[i, j] > 55 else _INK
+        weight = "bold" if i == j else "normal"
+        ax.text(
+            j, i, f"{share[i, j]:.0f}", ha="center", va="center", color=colour, fontsize=7.5,
+            fontweight=weight,
+        )  # fmt: skip

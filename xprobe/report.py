@@ -1,0 +1,400 @@
+"""Studies → a report: the answer in words first, then tables, figures and how it was measured.
+
+Nothing is measured here: every number shown is one of a study's, formatted.
+"""
+
+from __future__ import annotations
+
+import base64
+import csv
+import io
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from markupsafe import Markup
+
+from xprobe import figures, results
+from xprobe.figures import METRICS, in_order, points, setting_title, span, study_title, verdict_kind
+from xprobe.store import put
+from xprobe.types import Result
+from xprobe.verdict import ALPHA
+
+Study = dict[str, Any]
+Row = dict[str, Any]
+
+FLOOR = "a floor, not a learned encoder"
+QUESTION = "Do AI-generated images help image recognition?"
+_OTHER_WORDS = {"helps": "better than real-only", "hurts": "worse than real-only"}
+# What Markdown would take for markup; an interval in brackets and "< 0.001" it would not.
+_MARKUP = re.compile(r"[\\`*_|~>]|\](?=\()|<(?=[A-Za-z/!?])|&(?=[#A-Za-z])")
+
+
+def write_report(results_folder: Path, out: Path, encoders: Sequence[str] = ()) -> dict[str, Any]:
+    """Write the report of the studies in a results folder.
+
+    Args:
+        results_folder: what `xprobe sweep` wrote; the newest study of each encoder and head counts.
+        out: where index.html, summary.md, results.csv, runs.csv, results.json and figures/ go.
+        encoders: names to report on; none: all.
+
+    Returns:
+        ``report`` and ``summary`` (paths), ``answer`` (sentences) and ``figures`` (paths).
+
+    Raises:
+        XprobeError: there are no results, or none of a named encoder.
+        OSError: `out` cannot be written.
+    """
+    studies = results.load_studies(results_folder, encoders)
+    families = results.families(studies)
+    (out / "figures").mkdir(parents=True, exist_ok=True)
+    drawings, files = [], []
+    for drawing in figures.draw(studies):
+        for suffix, content in ((".svg", drawing.svg), (".png", drawing.png)):
+            files.append(out / "figures" / (drawing.name + suffix))
+            put(files[-1], content)
+        drawings.append(_drawing_view(drawing))
+    view = _view(studies, families, drawings)
+    put(out / "index.html", _render("report.html.j2", view))
+    put(out / "summary.md", _render("summary.md.j2", view))
+    rows = [row for study in studies for row in study["results"]]
+    put(out / "results.csv", _csv([f.name for f in fields(Result)], rows))
+    put(out / "runs.csv", _runs_csv(studies))
+    whole = {
+        "results": rows,
+        "families": families,
+        "studies": [{k: v for k, v in s.items() if k not in ("results", "runs")} for s in studies],
+    }
+    put(out / "results.json", f"{json.dumps(whole, indent=1, ensure_ascii=False)}\n".encode())
+    _remove_former(out / "figures", files)
+    return {
+        "report": str(out / "index.html"), "summary": str(out / "summary.md"),
+        "answer": view["answer"]["sentences"],
+        "figures": [str(file) for file in files],
+    }  # fmt: skip
+
+
+def _remove_former(folder: Path, current: Sequence[Path]) -> None:
+    """Remove figures of a former report that are not of this one; those of others stay."""
+    for file in sorted(folder.iterdir()):
+        if file.suffix in (".svg", ".png") and file not in current and file.is_file():
+            with file.open("rb") as stream:
+                if figures.MARK.encode() in stream.read(4096):
+                    file.unlink()
+
+
+def _csv(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> bytes:
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, columns, extrasaction="ignore", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue().encode()
+
+
+def _runs_csv(studies: Sequence[Study]) -> bytes:
+    rows = [
+        {"encoder": study["encoder"]["label"], "head": study["config"]["head"], **run}
+        for study in studies
+        for run in study["runs"]
+    ]
+    return _csv(list(dict.fromkeys(name for row in rows for name in row)), rows)
+
+
+def _drawing_view(drawing: figures.Drawing) -> dict[str, Any]:
+    uri = f"data:image/svg+xml;base64,{base64.b64encode(drawing.svg).decode()}"
+    return {"uri": uri, **{k: getattr(drawing, k) for k in ("name", "kind", "study", "title")}}
+
+
+def _render(template: str, view: dict[str, Any]) -> bytes:
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("xprobe"),
+        autoescape=template.endswith(".html.j2"),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=_markdown if template.endswith(".md.j2") else None,
+    )
+    environment.filters |= {
+        "percent": _percent, "points": points, "span": span, "p": _p, "count": _count,
+        "estimate": _estimate,
+    }  # fmt: skip
+    return environment.get_template(template).render(view).strip().encode() + b"\n"
+
+
+def _markdown(value: Any) -> Any:
+    """Escape a value for Markdown, in a table cell too; what a template calls safe stays."""
+    if isinstance(value, str) and not isinstance(value, Markup):
+        return _MARKUP.sub(lambda found: "\\" + found[0], " ".join(value.splitlines()))
+    return value
+
+
+def _estimate(row: Row) -> str:
+    return f"{_percent(row['value'])} [{_percent(row['ci_low'])}, {_percent(row['ci_high'])}]"
+
+
+def _percent(fraction: float) -> str:
+    return f"{100 * fraction:.1f}"
+
+
+def _p(p: float) -> str:
+    if p < 0.001:
+        return "< 0.001"
+    return f"{p:.4f}" if abs(p - ALPHA) < 0.0005 else f"{p:.3f}"  # never on the wrong side of .05
+
+
+def _count(n: float) -> str:
+    return f"{n:,.0f}" if float(n).is_integer() else f"{n:,.1f}"
+
+
+def _answer(studies: Sequence[Study], families: Sequence[Row]) -> dict[str, Any]:
+    """Say what was found: a headline, then a sentence for each comparison."""
+    rows = ((s, r) for s in studies for r in sorted(s["results"], key=in_order))
+    judged = [(s, r) for s, r in rows if r["verdict"] is not None]
+    headline = _headline([r for _, r in judged if r["setting"] == "mix"], families)
+    notes = _notes(studies, families)
+    lines = [_line(s, r) for s, r in judged if r["setting"] == "mix"]
+    others = [_line(s, r) for s, r in judged if r["setting"] != "mix"]
+    sentences = [headline, *notes, *(line["sentence"] for line in (*lines, *others))]
+    return {
+        "headline": headline, "notes": notes, "lines": lines, "others": others,
+        "sentences": sentences,
+    }  # fmt: skip
+
+
+def _headline(mixes: Sequence[Row], families: Sequence[Row]) -> str:
+    n = len(mixes)
+    kinds = [verdict_kind(row["verdict"]) for row in mixes]
+    helps, hurts, equal = (kinds.count(kind) for kind in ("helps", "hurts", "equivalent"))
+    if not helps and not hurts:
+        if n and equal == n:
+            return f"No difference that matters: equivalent within the margin in {_of(n, n)}."
+        some = f"; {equal} of them were equivalent within the margin" if equal else ""
+        return (
+            f"No detectable difference: adding synthetic images changed accuracy detectably in "
+            f"none of {n} comparisons{some}."
+        )
+    if helps and hurts:
+        text = f"raised accuracy in {helps} and lowered it in {hurts} of {n} comparisons"
+    else:
+        text = f"{'raised' if helps else 'lowered'} accuracy in {_of(helps or hurts, n)}"
+    if rest := n - helps - hurts:
+        text += f"; in the other {rest if rest > 1 else 'one'} no difference was detected"
+    best = _study_wide(mixes, families)
+    if best > ALPHA:
+        return (
+            f"Not certain: adding synthetic images {text}. This does not hold over all "
+            f"{len(families)} families of comparisons together (study-wide p {_p(best)})."
+        )
+    start = "Mixed" if helps and hurts else "Yes" if helps else "No, they hurt"
+    return f"{start}: adding synthetic images {text}."
+
+
+def _of(k: int, n: int) -> str:
+    if n == 1:
+        return "the only comparison"
+    return f"all {n} comparisons" if k == n else f"{k} of {n} comparisons"
+
+
+def _study_wide(mixes: Sequence[Row], families: Sequence[Row]) -> float:
+    """Return the smallest study-wide p of the families in which a mix helps or hurts."""
+    claims = [r for r in mixes if verdict_kind(r["verdict"]) in ("helps", "hurts")]
+    claimed = {(r["encoder"], r["generator"], r["head"]) for r in claims}
+    return min(
+        float(f["p_study_wide"])
+        for f in families
+        if (f["encoder"], f["generator"], f["head"]) in claimed
+    )
+
+
+def _notes(studies: Sequence[Study], families: Sequence[Row]) -> list[str]:
+    notes = []
+    if all(map(_is_floor, studies)):
+        notes.append(
+            "Every encoder here is a floor without learned weights: ask a learned one too."
+        )
+    if len(families) > 1:
+        first = [f"{_family_title(f)} {_p(f['p_study_wide'])}" for f in families[:6]]
+        more = f" and {len(families) - 6} more (see the table)" if len(families) > 6 else ""
+        notes.append(
+            f"There are {len(families)} families of comparisons, each with its own error rate of "
+            f"5 %. Study-wide p over all of them (Holm): {', '.join(first)}{more}."
+        )
+    return notes
+
+
+def _badge(row: Row) -> str:
+    """Return the style of a verdict: helps, hurts, equivalent, no; nothing without a verdict."""
+    return verdict_kind(row["verdict"]).split()[0] if row["verdict"] else ""
+
+
+def _is_floor(study: Study) -> bool:
+    return bool(study["encoder"]["source"].startswith("builtin:"))
+
+
+def _family_title(family: Row) -> str:
+    head = "" if family["head"] == "logistic" else f" · {family['head']} head"
+    return f"{family['encoder']}{head} · {family['generator']}"
+
+
+def _line(study: Study, row: Row) -> dict[str, Any]:
+    setting = setting_title(row)
+    verdict = row["verdict"]
+    if row["setting"] == "synthetic-only":
+        real = next(r for r in study["results"] if r["setting"] == "real-only")
+        setting += (
+            f" ({_count(row['n_train_synthetic'])} synthetic in place of "
+            f"{_count(real['n_train_real'])} real images)"
+        )
+    if row["setting"] != "mix":
+        verdict = _OTHER_WORDS.get(verdict, verdict)
+    who = f"{study_title(study)} · generator {row['generator']}"
+    difference = f"{points(row['difference'])} points"
+    interval = span(row["difference_low"], row["difference_high"])
+    could = f"a difference of {_percent(row['detectable'])} points could have been detected"
+    return {
+        "who": who, "floor": _is_floor(study), "setting": setting, "difference": difference,
+        "interval": interval, "verdict": verdict, "badge": _badge(row), "could": could,
+        "sentence": f"{who} · {setting} — {difference} {interval}, {verdict}; {could}.",
+    }  # fmt: skip
+
+
+def _view(
+    studies: Sequence[Study], families: Sequence[Row], drawings: Sequence[dict[str, Any]]
+) -> dict[str, Any]:
+    """Return what the templates show."""
+    measured = _render("measured.txt.j2", {"plans": _plans(studies), "families": len(families)})
+    titled = [line.split(": ", 1) for line in measured.decode().splitlines() if line.strip()]
+    return {
+        "question": QUESTION,
+        "floor": FLOOR,
+        "answer": _answer(studies, families),
+        "facts": _facts(studies),
+        "warnings": _warnings(studies),
+        "families": [{**f, "title": _family_title(f)} for f in families],
+        "studies": [_study_view(i, s, drawings) for i, s in enumerate(studies)],
+        "differences": [d for d in drawings if d["study"] is None],
+        "measured": [(term, text) for term, text in titled if term != "Limit"],
+        "limits": [text for term, text in titled if term == "Limit"],
+        "counts": _counts(studies),
+        "metrics": METRICS,
+    }
+
+
+def _plans(studies: Sequence[Study]) -> list[dict[str, Any]]:
+    """Return what decides how results came about, once for all studies that share it."""
+    plans: dict[str, dict[str, Any]] = {}
+    for study in studies:
+        real = next(r for r in study["results"] if r["setting"] == "real-only")
+        k, _, rest = study["protocol"].partition("-fold cross-validation")
+        plan = {
+            "protocol": study["protocol"],
+            "hold_out": study["protocol"].startswith("fixed hold-out"),
+            "k": int(k) if rest and k.isdecimal() else None,
+            "config": study["config"],
+            "n_train": _count(real["n_train_real"]),
+            "n_test": _count(real["n_test"]),
+            "n_groups": _count(real["n_groups"]),
+        }
+        found = plans.setdefault(json.dumps(plan, sort_keys=True), {**plan, "of": []})
+        found["of"].append(study_title(study))
+    return list(plans.values())
+
+
+def _facts(studies: Sequence[Study]) -> list[tuple[str, str]]:
+    real = [next(r for r in s["results"] if r["setting"] == "real-only") for s in studies]
+    facts = {
+        "Encoders": (study_title(s) for s in studies),
+        "Generators": (g for s in studies for g in s["generators"]),
+        "Ratios": (f"1:{r:g}" for s in studies for r in s["config"]["ratios"]),
+        "Classes": (str(len(s["manifest"]["classes"])) for s in studies),
+        "Real images to train on": (_count(r["n_train_real"]) for r in real),
+        "Real images to test on": (_count(r["n_test"]) for r in real),
+        "Protocol": (s["protocol"] for s in studies),
+    }
+    return [(term, ", ".join(dict.fromkeys(values))) for term, values in facts.items()]
+
+
+def _warnings(studies: Sequence[Study]) -> list[dict[str, str]]:
+    """Return every warning once, with the studies that it is of."""
+    found: dict[str, list[str]] = {}
+    for study in studies:
+        for text in dict.fromkeys(study["warnings"]):
+            found.setdefault(text, []).append(study_title(study))
+    shared = [
+        {"who": ", ".join(who) if len(who) < len(studies) else "", "text": text}
+        for text, who in found.items()
+    ]
+    differ = ""
+    if len({s["manifest"]["fingerprint"] for s in studies}) > 1:
+        differ = "the studies are not of the same images"
+    elif len({json.dumps({**s["config"], "head": ""}, sort_keys=True) for s in studies}) > 1:
+        differ = "the studies were made with different options"
+    if differ:
+        remedy = "compare encoders with care, or run 'xprobe sweep' again for all of them"
+        shared.insert(0, {"who": "", "text": f"{differ}: {remedy}"})
+    return shared
+
+
+def _study_view(i: int, study: Study, drawings: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    own = [d for d in drawings if d["study"] == i]
+    return {
+        "title": study_title(study),
+        "floor": _is_floor(study),
+        "groups": _groups(study),
+        "dropped": any(r["dropped_by_lineage"] for r in study["results"]),
+        "curves": [d for d in own if d["kind"] in METRICS],
+        "confusions": [d for d in own if d["kind"] == "confusion"],
+        "recall": _recall(study),
+        "document": study,
+    }
+
+
+def _groups(study: Study) -> list[dict[str, Any]]:
+    """Return the table of settings: a group for real-only, then one per generator."""
+    by_setting: dict[tuple[Any, ...], dict[str, Any]] = {}
+    for row in study["results"]:
+        cells = by_setting.setdefault((row["generator"], row["setting"], row["ratio"]), {})
+        cells[row["metric"]] = row
+    groups: dict[str | None, list[dict[str, Any]]] = {}
+    for cells in sorted(by_setting.values(), key=lambda c: in_order(c["accuracy"])):
+        row = cells["accuracy"]
+        ratio, actual = row["ratio"], row["ratio_actual"]
+        differs = actual is not None and abs(actual - ratio) > 0.01 * ratio
+        cells |= {"row": row, "title": setting_title(row), "badge": _badge(row)}
+        cells["actual"] = f"1:{actual:g}" if differs else None
+        groups.setdefault(row["generator"], []).append(cells)
+    return [{"generator": generator, "rows": rows} for generator, rows in groups.items()]
+
+
+def _recall(study: Study) -> dict[str, Any]:
+    settings = sorted(study["settings"], key=in_order)
+    several = len(study["generators"]) > 1
+    columns = [(s["generator"] if several else None, setting_title(s)) for s in settings]
+    classes = study["manifest"]["classes"]
+    rows = [(name, [s["recall"][c] for s in settings]) for c, name in enumerate(classes)]
+    return {"columns": columns, "rows": rows}
+
+
+def _counts(studies: Sequence[Study]) -> list[dict[str, Any]]:
+    """Return a table of the images per class for each set of images that was studied."""
+    tables: dict[str, dict[str, Any]] = {}
+    for study in studies:
+        manifest = study["manifest"]
+        if manifest["fingerprint"] not in tables:
+            n = {
+                (c["class"], (c["source"], c["generator"] or "", c["split"])): c["n"]
+                for c in manifest["counts"]
+            }
+            columns = sorted({column for _, column in n})
+            rows = [(name, [n.get((name, c), 0) for c in columns]) for name in manifest["classes"]]
+            totals = [sum(cells[i] for _, cells in rows) for i in range(len(columns))]
+            tables[manifest["fingerprint"]] = {
+                "columns": columns, "rows": rows, "totals": totals, "of": [],
+                "fingerprint": manifest["fingerprint"],
+            }  # fmt: skip
+        tables[manifest["fingerprint"]]["of"].append(study_title(study))
+    return list(tables.values())
