@@ -373,6 +373,8 @@ def test_the_seed_decides_everything(make_study: MakeStudy) -> None:
     other = all_rows(make_design(manifest, replace(CONFIG, seed=1)))
     assert one == same
     assert all(a[2] != b[2] for a, b in zip(one, other, strict=True))
+    few = [make_design(manifest, replace(CONFIG, per_class=4, seed=s)).study for s in (0, 0, 1)]
+    assert few[0].fingerprint == few[1].fingerprint != few[2].fingerprint
 
 
 @pytest.mark.parametrize("test", [0, 3])

@@ -164,7 +164,9 @@ def test_half_transparent_is_mixed_with_white_by_its_alpha() -> None:
 
 @pytest.mark.parametrize("mode", ["L", "RGB", "I;16"])
 def test_a_colour_declared_transparent_becomes_white(mode: str) -> None:
-    pixels = {"L": GRAY, "RGB": RGB, "I;16": GRAY.astype(np.uint16) * 257}[mode].copy()
+    pixels: np.ndarray = np.array(RGB if mode == "RGB" else GRAY)
+    if mode == "I;16":
+        pixels = pixels.astype(np.uint16) * 257
     pixels[0, 0] = 0
     clear = (0, 0, 0) if mode == "RGB" else 0
     file = stored(pixels, "PNG", transparency=clear)
@@ -236,8 +238,16 @@ def test_decoding_in_threads_leaves_the_warning_filters_alone(
 
     one, two = stored(RGB, "PNG"), stored(RGB, "PNG")
     monkeypatch.setattr(Image, "open", slow_open)
-    first = threading.Thread(target=lambda: (decode(one), first_out.set()))
-    second = threading.Thread(target=lambda: first_in.wait(10) and decode(two))
+
+    def run_first() -> None:
+        decode(one)
+        first_out.set()
+
+    def run_second() -> None:
+        assert first_in.wait(10)
+        decode(two)
+
+    first, second = threading.Thread(target=run_first), threading.Thread(target=run_second)
     with warnings.catch_warnings():
         for thread in (first, second):
             thread.start()

@@ -105,7 +105,9 @@ def test_real_may_hold_the_splits(tmp_path: Path, make_data: Make) -> None:
 def test_a_class_may_be_called_test(make_data: Make) -> None:
     """Only beside real/train is real/test a split."""
     assert read(make_data(("test", "other"))).classes == ("other", "test")
-    assert read(make_data(("test", "extra"), name="both")).classes == ("extra", "test")
+    data = make_data(("test", "extra"), name="both")
+    put(data / "real" / "test" / "deep" / "9.png")
+    assert read(data).classes == ("extra", "test")
 
 
 def test_an_empty_folder_below_synthetic_is_no_generator(make_data: Make) -> None:
@@ -504,3 +506,11 @@ def test_columns_cannot_be_changed(make_data: Make) -> None:
     with pytest.raises(ValueError, match="read-only"):
         manifest.label[0] = "other"
     assert set(manifests.REQUIRED + manifests.OPTIONAL) | {"sha256"} == set(Manifest.columns())
+
+
+@pytest.mark.parametrize("column", ["source", "split"])
+def test_no_manifest_has_an_unknown_source_or_split(
+    make_manifest: Callable[..., Manifest], column: str
+) -> None:
+    with pytest.raises(XprobeError, match=f"unknown {column} 'val'"):
+        make_manifest("ab", **{column: ["val", "real" if column == "source" else "train"]})

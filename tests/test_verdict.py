@@ -207,7 +207,7 @@ def test_equivalence_is_the_90_percent_interval_within_the_margin() -> None:
 
 def quantile_error(level: float, density: float, draws: int) -> float:
     """Four standard errors of an empirical quantile."""
-    return 4 * np.sqrt(level * (1 - level) / draws) / density
+    return float(4 * np.sqrt(level * (1 - level) / draws) / density)
 
 
 @pytest.mark.parametrize("n", [6, 30, 120])
@@ -242,6 +242,23 @@ def test_the_critical_value_of_independent_comparisons_is_sidaks() -> None:
     density = 4 * level**3 * 2 * stats.norm.pdf(expected)
     slack = 0.01  # for the correlations of −1/7
     assert abs(found.critical - expected) < quantile_error(0.95, density, DRAWS) + slack
+
+
+def test_correlated_comparisons_miss_together_in_one_of_twenty() -> None:
+    """The multivariate t distribution within the critical values has 95 %, by integration."""
+    hit = REAL ^ (RNG.random((1, R, N)) < 0.2) ^ (RNG.random((4, R, N)) < 0.05)
+    d = (hit.astype(float) - REAL).mean(axis=1)
+    covariance = np.cov(d) / N
+    scale = np.sqrt(np.diag(covariance) + 1 / N**2)
+    correlation = covariance / np.outer(scale, scale)
+    np.fill_diagonal(correlation, 1)
+    found = family(hit=hit, draws=100_000)
+    box = np.full(4, found.critical)
+    inside = stats.multivariate_t(shape=correlation, df=N - 1, seed=0).cdf(
+        box, lower_limit=-box, random_state=0
+    )
+    assert 0.4 < correlation[0, 1] < 0.9
+    assert abs(inside - 0.95) < 4 * np.sqrt(0.95 * 0.05 / 100_000)
 
 
 def test_a_family_of_copies_costs_nothing() -> None:
@@ -305,8 +322,10 @@ def test_the_model_component_is_that_of_the_protocol(group: np.ndarray) -> None:
 
 def test_the_numbers_of_the_models_do_not_matter() -> None:
     renamed = RNG.permutation(20)[MODEL] * 3 + 1
-    one, other = family(model=MODEL), family(model=renamed)
+    hit = RNG.normal(size=(1, R, N)) < 0.5 + RNG.normal(0, 0.8, 20)[MODEL]
+    one, other = (family(hit=hit, model=model) for model in (MODEL, renamed))
     assert_allclose(column(one, "se"), column(other, "se"), rtol=1e-12)
+    assert_allclose(one.df, other.df, rtol=1e-12)
 
 
 # --- one accuracy --------------------------------------------------------------------------

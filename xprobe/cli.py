@@ -371,7 +371,7 @@ def run_embed(
     failed = [(e.name, id_, path_of[id_], why) for e in done for id_, why in e.failures.items()]
     writer.writerows(failed)
     if failed:
-        put(folder / "failed.csv", table.getvalue().encode())
+        put(folder / "failed.csv", table.getvalue().encode(errors="backslashreplace"))
     else:
         (folder / "failed.csv").unlink(missing_ok=True)
     return done

@@ -113,7 +113,7 @@ def make_design(manifest: Manifest, config: SweepConfig) -> Design:
         np.isin(manifest.id.astype(str), np.concatenate([real.id, tested.id]).astype(str))
         | (manifest.source == "synthetic")
     )
-    maker = _Maker(study, config)
+    maker = _Maker(study, manifest.select(manifest.source == "real"), config)
     blocks = [b for r in range(config.repeats) for b in maker.blocks(all_folds, r, generators)]
     warnings += _lineage_warnings(synthetic, generators)
     return Design(study, protocol, generators, tuple(blocks), tuple(warnings))
@@ -188,16 +188,15 @@ def _lineage_warnings(synthetic: Manifest, generators: tuple[str, ...]) -> list[
 class _Maker:
     """Turns folds into blocks; holds what all of them share."""
 
-    def __init__(self, study: Manifest, config: SweepConfig) -> None:
+    def __init__(self, study: Manifest, real: Manifest, config: SweepConfig) -> None:
         self.study, self.config = study, config
         self.row = {id_: i for i, id_ in enumerate(study.id)}
         self.group = dict(zip(study.id, study.group, strict=True))
-        self.real = study.select(study.source == "real")
         self.part: dict[str, Manifest] = {}
         self.lineage: dict[str, folds.Lineage] = {}
         for name in sorted(set(study.generator) - {""}):
             self.part[name] = study.select(study.generator == name)
-            self.lineage[name] = folds.trace(self.part[name], self.real)
+            self.lineage[name] = folds.trace(self.part[name], real)
 
     def blocks(
         self, all_folds: list[Fold], repeat: int, generators: tuple[str, ...]

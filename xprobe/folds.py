@@ -129,8 +129,8 @@ class Lineage:
     """Where the synthetic images of a generator come from.
 
     Attributes:
-        source: (n, 2) number of the real group that an image was made from, by its parent and by
-            its own group; -1: not known.
+        source: (n, 3) number of the real group that an image was made from: that of the image
+            its parent names, the group its parent names, and its own group; -1: none.
         known: (n,) whether either is.
     """
 
@@ -146,13 +146,15 @@ class Lineage:
 
 
 def trace(synthetic: Manifest, real: Manifest) -> Lineage:
-    """Return the lineage of synthetic images with respect to all real ones (training and test)."""
+    """Return the lineage of synthetic images with respect to all real ones.
+
+    All, also those that take no part: an image made from one of them shows its scene.
+    """
     number = {name: i for i, name in enumerate(sorted(set(real.group)))}
     of_id = {id_: number[g] for id_, g in zip(real.id, real.group, strict=True)}
-    either = {**number, **of_id}  # a parent is the id of an image or the name of a group
-    parent = [either.get(p, -1) if p else -1 for p in synthetic.parent]
-    group = [number.get(g, -1) if g else -1 for g in synthetic.group]
-    source = np.stack([parent, group], axis=1).astype(np.intp).reshape(-1, 2)
+    names = ((of_id, synthetic.parent), (number, synthetic.parent), (number, synthetic.group))
+    found = [[table.get(name, -1) for name in column] for table, column in names]
+    source = np.array(found, dtype=np.intp).T.reshape(-1, 3)
     known = (synthetic.parent != "") | (synthetic.group != "")
     return Lineage(source, np.asarray(known, dtype=bool), number)
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 import warnings
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 import PIL
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image
 
 SUFFIXES = frozenset(  # compared in lower case
     (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".tif", ".tiff", ".bmp", ".dib", ".gif")
@@ -40,9 +41,9 @@ def probe(path: str | Path) -> tuple[str, int, int]:
         UnusableImageError: no readable header.
     """
     try:
-        with _open(path) as image:
+        with _QUIET, Image.open(path) as image:
             return image.format or "?", image.width, image.height
-    except _FAULTS as error:
+    except Exception as error:  # Pillow's plugins raise anything on damaged input
         raise UnusableImageError(_reason(error)) from error
 
 
@@ -57,27 +58,67 @@ def decode(path: str | Path | BinaryIO) -> Image.Image:
         UnusableImageError: not an image, truncated, damaged, or more than `MAX_PIXELS` pixels.
     """
     try:
-        with _open(path) as image:
+        with _QUIET, Image.open(path) as image:
             if image.width * image.height > MAX_PIXELS:
                 raise UnusableImageError(
                     f"{image.width} x {image.height} pixels, more than {MAX_PIXELS:,} allowed"
                 )
             image.load()
-            return _to_rgb(ImageOps.exif_transpose(image))
-    except _FAULTS as error:
+            upright = _orientation(image)
+            rgb = _to_rgb(image)
+            return rgb if upright is None else rgb.transpose(upright)
+    except Exception as error:
         raise UnusableImageError(_reason(error)) from error
 
 
-# Pillow's plugins raise any of these on damaged input.
-_FAULTS = (OSError, ValueError, SyntaxError, EOFError, IndexError, TypeError, KeyError,
-           ArithmeticError, MemoryError, RuntimeError, Image.DecompressionBombError)  # fmt: skip
+class _Quiet:
+    """No warnings of Pillow's while any thread is inside: odd metadata does not change a pixel.
+
+    `warnings.catch_warnings` alone is not made for threads: the last one out puts back what the
+    first one in found.
+    """
+
+    def __init__(self) -> None:
+        self._lock, self._inside = threading.Lock(), 0
+        self._saved = warnings.catch_warnings()
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if self._inside == 0:
+                self._saved = warnings.catch_warnings()
+                self._saved.__enter__()
+                warnings.filterwarnings("ignore", module=r"PIL\.")
+            self._inside += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._inside -= 1
+            if self._inside == 0:
+                self._saved.__exit__(None, None, None)
 
 
-def _open(path: str | Path | BinaryIO) -> Image.Image:
-    with warnings.catch_warnings():
-        # Large images are welcome up to MAX_PIXELS; odd metadata does not change a pixel.
-        warnings.simplefilter("ignore")
-        return Image.open(path)
+_QUIET = _Quiet()
+
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+def _orientation(image: Image.Image) -> Image.Transpose | None:
+    """What puts the image upright. Metadata that cannot be read say nothing.
+
+    (`PIL.ImageOps.exif_transpose` writes all metadata anew, and fails where one entry is odd.)
+    """
+    try:
+        return _UPRIGHT.get(image.getexif().get(ExifTags.Base.Orientation, 1))
+    except Exception:
+        return None
 
 
 def _reason(error: BaseException) -> str:
@@ -94,7 +135,10 @@ def _to_rgb(image: Image.Image) -> Image.Image:
     if image.mode == "RGB" and "transparency" not in image.info:
         return image
     if image.mode in ("F", "I") or image.mode.startswith("I;"):
-        return Image.fromarray(_to_8_bit(np.asarray(image)), mode="L").convert("RGB")
+        samples = np.asarray(image)
+        gray = _to_8_bit(samples)
+        gray[samples == image.info.get("transparency")] = 255
+        return Image.fromarray(gray).convert("RGB")
     if image.has_transparency_data:
         layer = image.convert("RGBA")
         paper = Image.new("RGBA", layer.size, _WHITE)
@@ -133,7 +177,7 @@ def resize(image: Image.Image, size: tuple[int, int], mode: str, interpolation: 
     w, h = image.size
     if mode == "longest":
         factor = max(h / height, w / width)
-        scaled = image.resize((round(w / factor), round(h / factor)), filter_)
+        scaled = image.resize((max(1, round(w / factor)), max(1, round(h / factor))), filter_)
         top, left = (height - scaled.height) // 2, (width - scaled.width) // 2
         paper = Image.new("RGB", (width, height))
         paper.paste(scaled, (left, top))

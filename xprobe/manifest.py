@@ -71,7 +71,12 @@ def write(manifest: Manifest, file: str | Path) -> None:
     for i in range(len(manifest)):
         row = {name: getattr(manifest, name)[i] for name in names}
         row["path"] = _relative(Path(row["path"]), base)
-        row["group"] = "" if row["group"] == row["id"] else row["group"]
+        if row["source"] == "real" and row["group"] == row["id"]:
+            row["group"] = ""  # the default
+        if _as_text(row["path"]) != row["path"]:
+            raise XprobeError(
+                f"{row['id']}: a file name that is no UTF-8 cannot stand in a manifest; rename it"
+            )
         rows.append(row)
     file.parent.mkdir(parents=True, exist_ok=True)
     if file.suffix.lower() == ".csv":
@@ -226,11 +231,16 @@ def _scan_synthetic(data: Path, classes: set[str]) -> Iterator[Row]:
 def _row(
     data: Path, file: Path, label: str, source: str, generator: str = "", split: str = "train"
 ) -> Row:
-    id_ = file.relative_to(data).as_posix()
+    path = file.relative_to(data).as_posix()
     return {
-        "id": id_, "path": id_, "label": label, "source": source, "generator": generator,
-        "split": split,
+        "id": _as_text(path), "path": path, "label": _as_text(label), "source": source,
+        "generator": _as_text(generator), "split": split,
     }  # fmt: skip
+
+
+def _as_text(name: str) -> str:
+    """Return a file name with bytes that are no UTF-8 written out."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
 def _folders(root: Path) -> list[Path]:
@@ -268,7 +278,7 @@ def _read_rows(file: Path) -> list[Row]:
                 columns: Iterable[str] = reader.fieldnames or ()
                 rows: list[dict[str, Any]] = list(reader)
         elif suffix in (".jsonl", ".ndjson"):
-            lines = file.read_text(encoding="utf-8-sig").splitlines()
+            lines = file.read_text(encoding="utf-8-sig").split("\n")  # not U+2028
             rows = [json.loads(line) for line in lines if line.strip()]
             columns = dict.fromkeys(name for row in rows for name in row)
         elif suffix == ".parquet":
@@ -281,6 +291,8 @@ def _read_rows(file: Path) -> list[Row]:
     except (csv.Error, ValueError, AttributeError, TypeError) as error:
         raise XprobeError(f"{file}: cannot be read as a manifest: {error}") from error
     columns = [str(name) for name in columns]
+    if len(set(columns)) < len(columns) or any(None in row for row in rows):
+        raise XprobeError(f"{file}: a column is there twice, or a row has more cells than columns")
     missing = [name for name in REQUIRED if name not in columns]
     unknown = [name for name in columns if name not in REQUIRED + OPTIONAL]
     if unknown:

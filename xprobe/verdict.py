@@ -165,7 +165,8 @@ def _max_t(
 
     The settings are put into an order of their own first, so that theirs does not matter.
     """
-    order = np.lexsort((se, np.abs(t)))
+    company = np.sort(np.abs(correlation), axis=1).round(9)  # with equal t, by whom they resemble
+    order = np.lexsort((*company.T, se, np.abs(t)))
     values, vectors = np.linalg.eigh(correlation[np.ix_(order, order)])
     root = vectors * np.sqrt(np.clip(values, 0, None))
     root = root / np.sqrt((root**2).sum(axis=1, keepdims=True))
