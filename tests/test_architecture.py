@@ -13,7 +13,7 @@ PACKAGE = Path(__file__).parent.parent / "xprobe"
 ORDER = [
     "__init__", "errors", "types", "images", "manifest", "weights", "encoders", "store", "extract",
     "folds", "heads", "design", "metrics", "verdict", "results", "judge", "sweep", "figures",
-    "report", "demo", "cli", "__main__",
+    "report", "demo", "tables", "cli", "__main__",
 ]  # fmt: skip
 
 HOMES = {

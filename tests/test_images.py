@@ -393,3 +393,23 @@ def test_the_thinnest_strip_is_still_a_picture(
     found = resize(Image.new("RGB", size, "white"), target, mode, "bicubic")
     assert found.size == target[::-1]
     assert np.asarray(found).max() == 255
+
+
+def test_an_extreme_strip_is_scaled_at_its_centre_alone() -> None:
+    """Scaled as a whole, 1 x 100,000 pixels would become 5 billion."""
+    strip = Image.new("RGB", (1, 100_000))
+    strip.paste((255, 0, 0), (0, 49_000, 1, 51_000))
+    assert_array_equal(
+        np.asarray(resize(strip, (224, 224), "shortest", "bicubic"))[0, 0], [255, 0, 0]
+    )
+    assert resize(strip, (224, 224), "shortest", "bicubic").size == (224, 224)
+
+
+def test_the_centre_alone_is_what_scaling_and_cutting_gives(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    image = decode(stored(np.tile(RGB, (4, 9, 1)), "PNG"))
+    whole = np.asarray(resize(image, (16, 16), "shortest", "bicubic")).astype(int)
+    monkeypatch.setattr("xprobe.images.MAX_PIXELS", 1)
+    centre = np.asarray(resize(image, (16, 16), "shortest", "bicubic")).astype(int)
+    assert np.abs(whole - centre).max() <= 2

@@ -133,6 +133,16 @@ def test_the_order_of_settings_with_equal_t_changes_nothing() -> None:
     assert column(one, "p_adjusted").tolist() == column(other, "p_adjusted")[[1, 0, 2]].tolist()
 
 
+def test_the_order_of_two_pairs_of_like_settings_changes_nothing() -> None:
+    """Each as near to one of the others as the next, but not to the same one."""
+    real = np.ones((1, N), dtype=bool)
+    hit = np.ones((4, 1, N), dtype=bool)
+    for s, wrong in enumerate([(0, 1), (1, 2), (10, 11), (11, 12)]):
+        hit[s, 0, wrong] = False
+    one, other = family(real, hit), family(real, hit[[0, 2, 1, 3]])
+    assert one.critical == other.critical
+
+
 def test_exchanging_the_two_sides_flips_the_sign_exactly() -> None:
     there = family(hit=HIT[2:], group=SCENES, margin=0.1)
     back = family(HIT[2], REAL[None], SCENES, margin=0.1)

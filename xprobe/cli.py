@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import signal
 import sys
@@ -11,21 +9,16 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
-from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from xprobe import __version__
+from xprobe import __version__, tables
 from xprobe.encoders import DEFAULT_ENCODER, ENCODERS
 from xprobe.errors import XprobeError, explain_os_error, some
 from xprobe.types import PRECISIONS, SweepConfig
-
-if TYPE_CHECKING:
-    from xprobe.extract import Embedded
-    from xprobe.types import Manifest
 
 app = typer.Typer(
     name="xprobe",
@@ -125,25 +118,9 @@ def scan(
             {"images": len(manifest), "counts": counts, "formats": formats, "warnings": warnings}
         )
         return
-    _print_table(
-        f"{len(manifest)} images",
-        ["class", "source", "generator", "split", "n"],
-        [[row[c] for c in ("class", "source", "generator", "split", "n")] for row in counts],
-    )
-    _print_table(
-        "pixels (smallest, median, largest)",
-        ["source", "format", "n", "width", "height"],
-        [
-            [
-                row["source"],
-                row["format"],
-                row["n"],
-                _spread(row["width"]),
-                _spread(row["height"]),
-            ]
-            for row in formats
-        ],
-    )
+    columns = ("class", "source", "generator", "split", "n")
+    _print(tables.of_rows(f"{len(manifest)} images", columns, counts))
+    _print(tables.of_formats(formats))
     _warn(warnings)
     if output is not None:
         out.print(f"wrote {output}")
@@ -169,8 +146,8 @@ def encoders(as_json: Json = False) -> None:
     if as_json:
         _print_json({"encoders": rows})
         return
-    columns = ["name", "source", "dim", "input_px", "licence", "local"]
-    _print_table("encoders", columns, [[row[c] for c in columns] for row in rows])
+    columns = ("name", "source", "dim", "input_px", "licence", "local")
+    _print(tables.of_rows("encoders", columns, rows))
     for note in dict.fromkeys(row["note"] for row in rows if row["note"]):
         out.print(f"{', '.join(str(r['name']) for r in rows if r['note'] == note)}: {note}")
     out.print("Any other open_clip model: open_clip:<model>/<pretrained tag or weights file>")
@@ -194,19 +171,20 @@ def embed(
 ) -> None:
     """Embed every image once with frozen encoders; goes on where it was."""
     from xprobe import manifest as manifests
+    from xprobe.extract import embed_all
 
     manifest = manifests.read(data)
     _warn(manifests.find_problems(manifest))
-    done = run_embed(
-        manifest, encoder or [DEFAULT_ENCODER], store, batch_size, device, precision, workers
-    )
+    done = embed_all(
+        manifest, encoder or [DEFAULT_ENCODER], store, batch_size=batch_size, device=device,
+        precision=precision, workers=workers, progress=show_progress,
+    )  # fmt: skip
     rows = [{k: v for k, v in asdict(e).items() if k != "failures"} for e in done]
     if as_json:
         _print_json({"store": str(store), "encoders": rows})
     else:
-        columns = ["name", "dim", "images", "embedded", "reused", "failed", "seconds"]
-        columns.append("images_per_s")
-        _print_table(f"features in {store}", columns, [[r[c] for c in columns] for r in rows])
+        columns = ("name", "dim", "images", "embedded", "reused", "failed", "seconds")
+        _print(tables.of_rows(f"features in {store}", (*columns, "images_per_s"), rows))
     failed = {id_ for e in done for id_ in e.failures}
     if failed:
         _warn([f"{len(failed)} images were skipped; {store / 'failed.csv'} lists them and why"])
@@ -260,6 +238,8 @@ def sweep(
     """Train real only, synthetic only and mixes; test on unseen real images; judge."""
     from xprobe import manifest as manifests
     from xprobe.results import families
+    from xprobe.store import Store
+    from xprobe.sweep import sweep as sweep_settings
 
     if margin is not None and not 0 < margin < 1:
         raise typer.BadParameter("--margin is a fraction between 0 and 1, such as 0.02")
@@ -274,8 +254,10 @@ def sweep(
         seed=seed,
         allow_fewer=allow_fewer,
     )
-    manifest = manifests.read(data)
-    studies = run_sweep(manifest, features, results, config, encoder or [], margin, workers)
+    studies = sweep_settings(
+        manifests.read(data), Store(features), results, config, encoders=encoder or (),
+        margin=margin, workers=workers, progress=show_progress,
+    )  # fmt: skip
     _show_studies(studies, families(studies), as_json)
 
 
@@ -309,18 +291,22 @@ def demo(
     """Run a true study of handwritten digits, offline, in under two minutes."""
     from xprobe import demo as demonstration
     from xprobe import manifest as manifests
+    from xprobe.extract import embed_all
     from xprobe.report import write_report
     from xprobe.results import families
+    from xprobe.store import Store
+    from xprobe.sweep import sweep as sweep_settings
 
     if not as_json:
         out.print(demonstration.ABOUT.strip() + "\n")
     with show_progress("make images", demonstration.IMAGES) as advance:
         data = demonstration.make_data(folder / "data", advance)
     manifest = manifests.read(data)
-    run_embed(manifest, [demonstration.ENCODER], folder / "features")
-    studies = run_sweep(
-        manifest, folder / "features", folder / "results", demonstration.CONFIG,
-        [demonstration.ENCODER],
+    encoders = [demonstration.ENCODER]
+    embed_all(manifest, encoders, folder / "features", progress=show_progress)
+    studies = sweep_settings(
+        manifest, Store(folder / "features"), folder / "results", demonstration.CONFIG,
+        encoders=encoders, progress=show_progress,
     )  # fmt: skip
     with _busy("drawing figures"):
         written = write_report(folder / "results", folder / "report")
@@ -337,68 +323,6 @@ def demo(
 # --- what commands share ------------------------------------------------------------------------
 
 
-def run_embed(
-    manifest: Manifest,
-    names: Sequence[str],
-    folder: Path,
-    batch_size: int = 32,
-    device: str = "auto",
-    precision: str = PRECISIONS[0],
-    workers: int | None = None,
-) -> list[Embedded]:
-    """Embed with each encoder in turn; list what failed in the store's failed.csv."""
-    from xprobe.encoders import canonical, check_name, load
-    from xprobe.extract import embed as embed_images
-    from xprobe.store import Store, put
-
-    names = list(dict.fromkeys(canonical(name) for name in names))
-    for name in names:
-        check_name(name)
-    store = Store(folder, create=True)
-    done = []
-    for name in names:
-        encoder = load(name, device, precision)
-        done.append(
-            embed_images(
-                manifest, encoder, name, store,
-                batch_size=batch_size, workers=workers, progress=show_progress,
-            )
-        )  # fmt: skip
-    path_of = dict(zip(manifest.id, manifest.path, strict=True))
-    table = io.StringIO()
-    writer = csv.writer(table, lineterminator="\n")
-    writer.writerow(["encoder", "id", "path", "reason"])
-    failed = [(e.name, id_, path_of[id_], why) for e in done for id_, why in e.failures.items()]
-    writer.writerows(failed)
-    if failed:
-        put(folder / "failed.csv", table.getvalue().encode(errors="backslashreplace"))
-    else:
-        (folder / "failed.csv").unlink(missing_ok=True)
-    return done
-
-
-def run_sweep(
-    manifest: Manifest,
-    features: Path,
-    results: Path,
-    config: SweepConfig,
-    names: Sequence[str] = (),
-    margin: float | None = None,
-    workers: int | None = None,
-) -> list[dict[str, Any]]:
-    """Sweep the encoders of a store."""
-    from xprobe.encoders import canonical
-    from xprobe.store import Store
-    from xprobe.sweep import sweep as sweep_settings
-
-    results.mkdir(parents=True, exist_ok=True)
-    return sweep_settings(
-        manifest, Store(features), results, config,
-        encoders=[canonical(name) for name in names],
-        margin=margin, workers=workers, progress=show_progress,
-    )  # fmt: skip
-
-
 def _show_studies(
     studies: list[dict[str, Any]], families: list[dict[str, Any]], as_json: bool
 ) -> None:
@@ -409,49 +333,10 @@ def _show_studies(
     else:
         for study in studies:
             for generator in study["generators"]:
-                _print_family(study, generator)
+                _print(tables.of_family(study, generator))
         if len(families) > 1:
-            _print_table(
-                f"{len(families)} families of comparisons",
-                ["encoder", "generator", "smallest p", "study-wide p (Holm)"],
-                [
-                    [f["encoder"], f["generator"], _p(f["p_smallest"]), _p(f["p_study_wide"])]
-                    for f in families
-                ],
-            )
+            _print(tables.of_families(families))
     _warn(warnings)
-
-
-def _print_family(study: dict[str, Any], generator: str) -> None:
-    names = (study["encoder"]["label"], f"generator {generator}", study["protocol"], "accuracy, %")
-    columns = ["setting", "accuracy", "minus real-only", "p", "verdict", "detectable"]
-    cells = [
-        _result_cells(row)
-        for row in study["results"]
-        if row["metric"] == "accuracy" and row["generator"] in (None, generator)
-    ]
-    _print_table(" · ".join(names), columns, cells)
-
-
-def _result_cells(row: dict[str, Any]) -> list[Any]:
-    setting = row["setting"] if row["ratio"] is None else f"mix 1:{row['ratio']:g}"
-    value, low, high = (100 * row[name] for name in ("value", "ci_low", "ci_high"))
-    cells = [setting, f"{value:.1f} [{low:.1f}, {high:.1f}]"]
-    if row["difference"] is None:
-        return [*cells, None, None, None, None]
-    names = ("difference", "difference_low", "difference_high", "detectable")
-    difference, low, high, detectable = (100 * row[name] for name in names)
-    return [
-        *cells,
-        f"{difference:+.1f} [{low:+.1f}, {high:+.1f}]",
-        _p(row["p_adjusted"]),
-        row["verdict"],
-        f"±{detectable:.1f}",
-    ]
-
-
-def _p(p: float) -> str:
-    return "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
 def _numbers(text: str, option: str) -> tuple[float, ...]:
@@ -467,34 +352,12 @@ def _c_grid(text: str) -> tuple[float, ...]:
     return DENSE_C_GRID if text == "dense" else _numbers(text, "--c-grid")
 
 
-def _spread(values: list[int]) -> str:
-    return ", ".join(map(str, values))
-
-
 def _print_json(document: dict[str, Any]) -> None:
     sys.stdout.write(json.dumps(document, ensure_ascii=False, allow_nan=False) + "\n")
 
 
-def _print_table(title: str, columns: list[str], rows: list[list[Any]]) -> None:
-    table = Table(
-        title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False
-    )
-    for column in columns:
-        right = all(isinstance(row[columns.index(column)], (int, float)) for row in rows)
-        table.add_column(
-            column.replace("_", " "), justify="right" if right else "left", overflow="fold"
-        )
-    for row in rows:
-        table.add_row(*(_cell(value) for value in row))
+def _print(table: Table) -> None:
     out.print(table, soft_wrap=False)
-
-
-def _cell(value: Any) -> str:
-    if value is None:
-        return "–"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return str(value)
 
 
 def _warn(warnings: Sequence[str]) -> None:

@@ -385,11 +385,11 @@ def _open_clip_model(name: str, checkpoint: Path) -> Any:
 
     from open_clip import factory
 
-    logging.getLogger().setLevel(
-        logging.ERROR
-    )  # open_clip warns of the random weights replaced next
-    model = factory.create_model(name, load_weights=False, pretrained_text=False)
-    logging.getLogger().setLevel(logging.WARNING)
+    logging.disable(logging.WARNING)  # of the random weights, which are replaced next
+    try:
+        model = factory.create_model(name, load_weights=False, pretrained_text=False)
+    finally:
+        logging.disable(logging.NOTSET)
     state = read_state(checkpoint)
     state = factory.convert_state_dict(model, state)
     if "positional_embedding" in state and not hasattr(model, "positional_embedding"):

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import csv
 import hashlib
 import io
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
@@ -15,10 +16,10 @@ from pathlib import Path
 import joblib
 import numpy as np
 
-from xprobe.encoders import Encoder
+from xprobe.encoders import Encoder, canonical, check_name, load
 from xprobe.images import UnusableImageError, decode
-from xprobe.store import Store, StoredEncoder, digests_to_embed
-from xprobe.types import Floats, Manifest, Progress, no_progress
+from xprobe.store import Store, StoredEncoder, digests_to_embed, put
+from xprobe.types import PRECISIONS, Floats, Manifest, Progress, no_progress
 
 SHARD_ROWS = 4096
 FIRST_SHARD_S, SHARD_S = 2.0, 30.0  # a kill costs at most a third of a run, and never more
@@ -110,6 +111,52 @@ def embed(
         images_per_s=round(embedded / seconds, 1),
         failures=failures,
     )
+
+
+def embed_all(
+    manifest: Manifest,
+    names: Sequence[str],
+    folder: Path,
+    *,
+    batch_size: int = 32,
+    device: str = "auto",
+    precision: str = PRECISIONS[0],
+    workers: int | None = None,
+    progress: Progress = no_progress,
+) -> list[Embedded]:
+    """Embed with each encoder in turn, and list what failed in the store's failed.csv.
+
+    Raises:
+        XprobeError: an unknown encoder (before any work), missing weights, a newer store.
+    """
+    names = list(dict.fromkeys(canonical(name) for name in names))
+    for name in names:
+        check_name(name)
+    store = Store(folder, create=True)
+    done = []
+    for name in names:
+        encoder = load(name, device, precision)
+        done.append(
+            embed(
+                manifest, encoder, name, store,
+                batch_size=batch_size, workers=workers, progress=progress,
+            )
+        )  # fmt: skip
+    _list_failures(folder / "failed.csv", manifest, done)
+    return done
+
+
+def _list_failures(file: Path, manifest: Manifest, done: Sequence[Embedded]) -> None:
+    path_of = dict(zip(manifest.id, manifest.path, strict=True))
+    failed = [(e.name, id_, path_of[id_], why) for e in done for id_, why in e.failures.items()]
+    if not failed:
+        file.unlink(missing_ok=True)
+        return
+    table = io.StringIO()
+    writer = csv.writer(table, lineterminator="\n")
+    writer.writerow(["encoder", "id", "path", "reason"])
+    writer.writerows(failed)
+    put(file, table.getvalue().encode(errors="backslashreplace"))
 
 
 def _failures(

@@ -188,6 +188,11 @@ def resize(image: Image.Image, size: tuple[int, int], mode: str, interpolation: 
     else:
         factor = min(h / height, w / width)
         scale_to = (round(w / factor), round(h / factor))
+    if scale_to[0] * scale_to[1] > MAX_PIXELS:  # an extreme strip: scale its centre alone
+        part_w, part_h = width * w / scale_to[0], height * h / scale_to[1]
+        x, y = (w - part_w) / 2, (h - part_h) / 2
+        box = (x, y, x + part_w, y + part_h)
+        return image.resize((width, height), filter_, box=box)
     scaled = image if scale_to == image.size else image.resize(scale_to, filter_)
     top, left = round((scaled.height - height) / 2.0), round((scaled.width - width) / 2.0)
     return scaled.crop((left, top, left + width, top + height))

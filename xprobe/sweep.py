@@ -14,9 +14,10 @@ import numpy as np
 
 from xprobe import heads, results
 from xprobe.design import Block, Design, make_design
+from xprobe.encoders import canonical
 from xprobe.errors import XprobeError, nearest
 from xprobe.judge import judge
-from xprobe.manifest import counts
+from xprobe.manifest import counts, find_problems
 from xprobe.store import Store, StoredEncoder
 from xprobe.types import (
     Floats,
@@ -62,6 +63,7 @@ def sweep(
             f"unknown head {config.head!r}{nearest(config.head, heads.HEADS)}; "
             f"known: {', '.join(heads.HEADS)}"
         )
+    folder.mkdir(parents=True, exist_ok=True)
     chosen = _choose(store, manifest, encoders)
     labels = store.labels()
     designs: dict[str, Design] = {}
@@ -77,6 +79,7 @@ def sweep(
         runs = _run_keys(design, encoder.key, config)
         _solve_missing(design, x, runs, folder, config, labels[encoder.key], workers, progress)
         judged = judge(design, runs, folder, config, labels[encoder.key], margin)
+        judged["warnings"] += find_problems(usable)
         if failed:
             judged["warnings"].append(
                 f"{len(failed)} images could not be embedded and take no part (see failed.csv)"
@@ -90,7 +93,7 @@ def sweep(
 
 def _choose(store: Store, manifest: Manifest, names: Sequence[str]) -> list[StoredEncoder]:
     if names:
-        found = [encoder for name in dict.fromkeys(names) for encoder in store.find(name)]
+        found = [encoder for name in names for encoder in store.find(canonical(name))]
     else:
         found = [encoder for encoder in store.encoders() if store.coverage(encoder, manifest)]
     if not found:

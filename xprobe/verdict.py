@@ -94,7 +94,7 @@ def compare(
         residual = per_repeat - difference[:, None, None]
         variance, df = _with_model_variance(variance, residual, group, model)
     se = np.sqrt(variance)
-    largest = _max_t(correlation, difference / se, se, df, rng, draws)
+    largest = _max_t(correlation, d, df, rng, draws)
     exceed = draws - np.searchsorted(largest, np.abs(difference / se), side="left")
     p = (exceed + 1) / (draws + 1)
     critical, critical_90 = _critical(largest, ALPHA), _critical(largest, 2 * ALPHA)
@@ -155,22 +155,21 @@ def _with_model_variance(
 
 def _max_t(
     correlation: NDArray[np.float64],
-    t: NDArray[np.float64],
-    se: NDArray[np.float64],
+    d: NDArray[np.float64],
     df: float,
     rng: Generator,
     draws: int,
 ) -> NDArray[np.float64]:
     """Return draws of max|T|, T multivariate t, ascending.
 
-    The settings are put into an order of their own first, so that theirs does not matter.
+    The settings are put into the order of their differences d (S, N) first, so that the order in
+    which they were given does not matter.
     """
-    company = np.sort(np.abs(correlation), axis=1).round(9)  # with equal t, by whom they resemble
-    order = np.lexsort((*company.T, se, np.abs(t)))
+    order = sorted(range(len(d)), key=lambda s: (np.abs(d[s]).tobytes(), d[s].tobytes()))
     values, vectors = np.linalg.eigh(correlation[np.ix_(order, order)])
     root = vectors * np.sqrt(np.clip(values, 0, None))
     root = root / np.sqrt((root**2).sum(axis=1, keepdims=True))
-    normal = rng.standard_normal((draws, len(t))) @ root.T
+    normal = rng.standard_normal((draws, len(d))) @ root.T
     scale = np.sqrt(rng.chisquare(df, size=draws) / df)
     return np.sort(np.abs(normal).max(axis=1) / scale)
 

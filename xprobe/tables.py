@@ -1,0 +1,91 @@
+"""Results as tables for a terminal. Builds them; the command line prints them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich import box
+from rich.table import Table
+
+Row = Mapping[str, Any]
+
+
+def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> Table:
+    """Return a table; numbers stand right, None is a dash."""
+    made = Table(
+        title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False
+    )
+    for i, column in enumerate(columns):
+        numbers = all(isinstance(row[i], (int, float)) for row in rows)
+        made.add_column(
+            column.replace("_", " "), justify="right" if numbers else "left", overflow="fold"
+        )
+    for row in rows:
+        made.add_row(*(_cell(value) for value in row))
+    return made
+
+
+def of_rows(title: str, columns: Sequence[str], rows: Sequence[Row]) -> Table:
+    """Return a table of these fields of flat rows."""
+    return table(title, columns, [[row[column] for column in columns] for row in rows])
+
+
+def of_formats(rows: Sequence[Row]) -> Table:
+    """Return the table of `manifest.shapes` rows."""
+    columns = ("source", "format", "n", "width", "height")
+    shown = [
+        {**row, **{side: ", ".join(map(str, row[side])) for side in ("width", "height")}}
+        for row in rows
+    ]
+    return of_rows("pixels (smallest, median, largest)", columns, shown)
+
+
+def of_family(study: Row, generator: str) -> Table:
+    """Return what a study says of one generator, real-only first, accuracy in percent."""
+    names = (study["encoder"]["label"], f"generator {generator}", study["protocol"], "accuracy, %")
+    columns = ("setting", "accuracy", "minus real-only", "p", "verdict", "detectable")
+    cells = [
+        _result_cells(row)
+        for row in study["results"]
+        if row["metric"] == "accuracy" and row["generator"] in (None, generator)
+    ]
+    return table(" · ".join(names), columns, cells)
+
+
+def of_families(families: Sequence[Row]) -> Table:
+    """Return the table of `results.families`."""
+    columns = ("encoder", "generator", "smallest p", "study-wide p (Holm)")
+    cells = [
+        [f["encoder"], f["generator"], _p(f["p_smallest"]), _p(f["p_study_wide"])] for f in families
+    ]
+    return table(f"{len(families)} families of comparisons", columns, cells)
+
+
+def _result_cells(row: Row) -> list[Any]:
+    setting = row["setting"] if row["ratio"] is None else f"mix 1:{row['ratio']:g}"
+    value, low, high = (100 * row[name] for name in ("value", "ci_low", "ci_high"))
+    cells = [setting, f"{value:.1f} [{low:.1f}, {high:.1f}]"]
+    if row["difference"] is None:
+        return [*cells, None, None, None, None]
+    names = ("difference", "difference_low", "difference_high", "detectable")
+    difference, low, high, detectable = (100 * row[name] for name in names)
+    return [
+        *cells,
+        f"{difference:+.1f} [{low:+.1f}, {high:+.1f}]",
+        _p(row["p_adjusted"]),
+        row["verdict"],
+        f"±{detectable:.1f}",
+    ]
+
+
+def _p(p: float) -> str:
+    return "< 0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return "–"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return str(value)
