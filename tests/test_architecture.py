@@ -11,11 +11,13 @@ PACKAGE = Path(__file__).parent.parent / "xprobe"
 
 # Upstream first: a module imports only what stands before it.
 ORDER = [
-    "__init__", "errors", "types", "images", "manifest", "weights", "encoders", "store", "extract",
-    "folds", "heads", "design", "metrics", "verdict", "results", "judge", "sweep", "figures",
-    "report", "demo", "tables", "cli", "__main__",
+    "__init__", "errors", "types", "images", "manifest", "presets", "weights", "towers", "floors",
+    "tower_open_clip", "tower_timm", "tower_hf", "encoders", "store", "extract", "imports", "folds",
+    "heads", "design", "metrics", "verdict", "results", "judge", "sweep", "figures", "report",
+    "demo", "tables", "progress", "cli", "__main__",
 ]  # fmt: skip
 
+TORCH = {"weights", "towers", "tower_open_clip", "tower_timm", "tower_hf"}
 HOMES = {
     "h5py": {"store"},
     "faiss": {"distance"},
@@ -23,11 +25,14 @@ HOMES = {
     "ray": {"engine"},
     "typer": {"cli"},
     "jinja2": {"report"},
-    "torch": {"encoders", "weights"},
-    "open_clip": {"encoders", "weights"},
+    "torch": TORCH,
+    "open_clip": {"weights", "tower_open_clip", "tower_hf"},
+    "timm": {"tower_timm"},
+    "torchvision": {"tower_timm"},
+    "transformers": {"tower_hf"},
     "sklearn": {"heads", "demo"},
-    "skimage": {"encoders"},
-    "pyarrow": {"manifest"},
+    "skimage": {"floors"},
+    "pyarrow": {"manifest", "imports"},
 }
 
 MODULES = sorted(path.stem for path in PACKAGE.glob("*.py"))

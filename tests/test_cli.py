@@ -37,6 +37,7 @@ def xprobe(
     """Run a command in an empty folder; nothing but a plain exit may come out of it."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(signal, "signal", lambda *_: None)
+    monkeypatch.setenv("HF_HUB_OFFLINE", "")  # restored afterwards, whatever --offline sets
 
     def run(*arguments: str) -> Ran:
         capfd.readouterr()
@@ -291,6 +292,37 @@ def test_odd_names_survive_the_whole_way(
     page = Path("report/index.html").read_text()
     assert "Überschwemmung, stark" in page
     assert "<b>|" not in page
+
+
+def test_random_weights_are_asked_for_recorded_and_told_in_red(
+    data: Path, xprobe: Callable[..., Ran]
+) -> None:
+    name = "timm:test_vit.r160_in1k"
+    assert "is not on this machine" in error_of(xprobe("embed", "--encoder", name, "--offline"))
+    first = xprobe("embed", "--encoder", name, "--random-weights", "--json").json["encoders"][0]
+    again = xprobe("embed", "--encoder", name, "--random-weights", "--json").json["encoders"][0]
+    assert (first["embedded"], again["reused"]) == (30, 30)
+    about = json.loads(next(Path("features").glob("*/encoder.json")).read_text())
+    assert about["spec"]["weights"].startswith("random:")
+    assert "RANDOM WEIGHTS" in xprobe("sweep", *FAST).err
+    xprobe("report")
+    page = Path("report/index.html").read_text()
+    assert '<span class="random">RANDOM WEIGHTS' in page
+    assert "RANDOM WEIGHTS" in Path("report/summary.md").read_text()
+
+
+def test_a_layer_that_is_not_there_is_one_line(data: Path, xprobe: Callable[..., Ran]) -> None:
+    name = "timm:test_vit.r160_in1k"
+    ran = xprobe("embed", "--encoder", name, "--random-weights", "--layer", "projected")
+    assert "use --layer pooled" in error_of(ran)
+    assert "leave the option out" in error_of(
+        xprobe("embed", "--encoder", "hog", "--layer", "pooled")
+    )
+
+
+def test_fetch_says_what_is_missing_or_that_it_loads(xprobe: Callable[..., Ran]) -> None:
+    assert xprobe("encoders", "fetch", "hog", "--json").json["encoders"][0]["dim"] == 420
+    assert "did you mean hog" in error_of(xprobe("encoders", "fetch", "hgo"))
 
 
 def test_interrupts_end_with_130_and_a_word(

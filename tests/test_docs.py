@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 import typer.main
 
@@ -56,6 +57,22 @@ def test_links_lead_somewhere(page: Path) -> None:
     targets = re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8"))
     local = [t for t in targets if not t.startswith("http")]
     assert all((page.parent / target).exists() for target in local), local
+
+
+def test_the_example_of_an_own_encoder_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from xprobe import encoders
+
+    blocks = re.findall(r"```python\n(.*?)```", COMMANDS, flags=re.S)
+    (example,) = [block for block in blocks if "(Encoder)" in block]
+    assert len([line for line in example.splitlines() if line.strip()]) <= 12
+    (tmp_path / "example_of_an_encoder.py").write_text(example)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    encoder = encoders.load("example_of_an_encoder:MeanColour")
+    pixels = np.full((2, 32, 32, 3), 7, dtype=np.uint8)
+    np.testing.assert_array_equal(encoder.forward(pixels), np.full((2, 3), 7))
 
 
 def test_readme_begins_with_the_two_commands() -> None:

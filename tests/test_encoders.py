@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
-from xprobe import encoders, extract, manifest, weights
+from xprobe import encoders, extract, manifest, tower_open_clip, weights
 from xprobe.errors import XprobeError
 from xprobe.store import Store
 
@@ -154,7 +154,7 @@ def test_a_pickle_is_refused_and_not_run(tmp_path: Path) -> None:
 
 def test_siglip_weights_from_a_file_keep_siglips_preprocessing() -> None:
     """open_clip itself falls back to CLIP's mean and crop here."""
-    found = encoders._preprocess_of("ViT-B-16-SigLIP")
+    found = tower_open_clip._preprocess_of("ViT-B-16-SigLIP")
     assert found["mean"] == (0.5, 0.5, 0.5)
     assert found["resize_mode"] == "squash"
 
@@ -169,7 +169,13 @@ def test_plain_gelu_with_quickgelu_weights_is_refused() -> None:
     [
         ("hgo", "did you mean hog"),
         ("clip-vit-b3", "did you mean clip-vit-b32"),
-        ("timm:resnet50", "unknown encoder"),
+        ("timm:resnet51", "timm has no model"),
+        ("timm:resnet50.nonsense", "timm has no weights"),
+        ("torchvision:alexnot/X", "did you mean alexnet"),
+        ("torchvision:alexnet/X", "there are: IMAGENET1K_V1"),
+        ("hf:/no/such/folder", "no such folder"),
+        ("hf:nonsense", "no such folder"),
+        ("skysense-o", "import-features FILE"),
         ("builtin:nothing", "unknown encoder"),
         ("open_clip:ViT-B-33/openai", "did you mean ViT-B-32"),
         ("open_clip:ViT-B-32-quickgelu/opennai", "did you mean openai"),
@@ -195,7 +201,9 @@ def test_missing_weights_without_a_network_are_answered_with_the_remedy(
     for name in ("http_proxy", "https_proxy", "all_proxy"):
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.upper(), raising=False)
-    with pytest.raises(XprobeError, match=r"clip-vit-b32: the weights .*'--encoder hog'"):
+    with pytest.raises(
+        XprobeError, match=r"clip-vit-b32: open_clip_model.safetensors of .*'--encoder hog'"
+    ):
         encoders.load("clip-vit-b32")
     assert not encoders.is_local("clip-vit-b32")
 
@@ -208,26 +216,64 @@ def test_cached_weights_are_used_without_asking_the_network(
 
     monkeypatch.setattr(weights, "_reachable", no_network)
     monkeypatch.setattr(weights, "cached_file", lambda *_: tiny[1])
-    assert weights.fetch("ViT-B-32-quickgelu", "openai", "clip-vit-b32") == tiny[1]
+    assert weights.hub_file("org/name", ["weights"], "clip-vit-b32") == tiny[1]
 
 
-@pytest.mark.parametrize("name", sorted(encoders.ENCODERS))
-def test_every_preset_says_what_the_library_says(name: str) -> None:
+def of_scheme(*schemes: str) -> list[str]:
+    return [n for n, p in encoders.ENCODERS.items() if p.source.partition(":")[0] in schemes]
+
+
+@pytest.mark.parametrize("name", of_scheme("builtin"))
+def test_the_floors_are_as_listed(name: str) -> None:
+    preset, spec = encoders.ENCODERS[name], encoders.load(name).spec
+    assert (spec.dim, spec.input_px) == (preset.dim, (preset.input_px,) * 2)
+    assert encoders.is_local(name)
+
+
+@pytest.mark.parametrize("name", of_scheme("open_clip"))
+def test_every_open_clip_preset_says_what_the_library_says(name: str) -> None:
     preset = encoders.ENCODERS[name]
-    if preset.source.startswith("builtin:"):
-        spec = encoders.load(name).spec
-        assert (spec.dim, spec.input_px) == (preset.dim, (preset.input_px,) * 2)
-        return
     model, _, tag = preset.source.removeprefix("open_clip:").partition("/")
     config = open_clip.get_model_config(model)
     assert config is not None
     assert config["embed_dim"] == preset.dim
     size = config["vision_cfg"].get("image_size", config["vision_cfg"].get("timm_model_img_size"))
     assert (size or 224) == preset.input_px
+    if tag.startswith("hub:"):
+        assert tag == f"hub:{preset.hub}/{preset.file}"
+        return
     assert tag in open_clip.list_pretrained_tags_by_model(model)
     published = open_clip.get_pretrained_cfg(model, tag)
     assert bool(config.get("quick_gelu", False)) == bool(published.get("quick_gelu", False))
     assert published["hf_hub"] == f"{preset.hub}/"
+
+
+@pytest.mark.parametrize("name", of_scheme("timm"))
+def test_every_timm_preset_says_what_the_library_says(name: str) -> None:
+    import timm
+
+    preset = encoders.ENCODERS[name]
+    full = preset.source.removeprefix("timm:")
+    config = timm.get_pretrained_cfg(full)
+    assert config is not None
+    assert config.hf_hub_id == preset.hub
+    assert config.input_size[1] == preset.input_px
+    assert config.hf_hub_filename is None
+    assert preset.licence.lower() in str(config.license)
+    with torch.device("meta"):
+        model = timm.create_model(full, num_classes=0)
+    assert model.head_hidden_size == preset.dim
+
+
+def test_the_torchvision_preset_says_what_the_library_says() -> None:
+    from torchvision import models
+
+    preset = encoders.ENCODERS["alexnet"]
+    published = models.AlexNet_Weights.IMAGENET1K_V1
+    assert published.url.endswith(f"/{preset.file}")
+    assert preset.source == "torchvision:alexnet/IMAGENET1K_V1"
+    with torch.device("meta"):
+        assert models.alexnet().classifier[-1].in_features == preset.dim
 
 
 @pytest.mark.parametrize("name", ["hog", "pixels"])

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from xprobe import encoders, extract, manifest
+from xprobe import encoders, extract, floors, manifest
 from xprobe.store import Store
 from xprobe.types import Manifest
 
@@ -115,7 +115,7 @@ def test_a_file_that_changes_meanwhile_is_not_stored_under_its_old_content(
 
 
 def test_an_interrupt_keeps_what_was_finished(data: Path, tmp_path: Path) -> None:
-    class Interrupted(encoders._Pixels):
+    class Interrupted(floors.RawPixels):
         calls = 0
 
         def forward(self, pixels: np.ndarray) -> np.ndarray:

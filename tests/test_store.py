@@ -103,7 +103,7 @@ def test_every_field_of_the_spec_changes_the_key() -> None:
     other = {
         "source": "s", "weights": "w", "layer": "l", "dim": 4, "input_px": (4, 5),
         "resize": "shortest", "interpolation": "bilinear", "mean": (0.1,) * 3, "std": (0.9,) * 3,
-        "precision": "bf16", "preprocessing": "2",
+        "precision": "bf16", "preprocessing": "2", "activation": "gelu", "resize_px": 8,
     }  # fmt: skip
     keys = {SPEC.key} | {replace(SPEC, **{name: value}).key for name, value in other.items()}
     assert len(keys) == 1 + len(other)

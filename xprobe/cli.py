@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
@@ -15,7 +15,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from xprobe import __version__, tables
+from xprobe import __version__, progress, tables
 from xprobe.encoders import DEFAULT_ENCODER, ENCODERS
 from xprobe.errors import XprobeError, explain_os_error, some
 from xprobe.types import PRECISIONS, SweepConfig
@@ -33,7 +33,7 @@ app = typer.Typer(
 out = Console(
     highlight=False, markup=False, soft_wrap=True, width=None if sys.stdout.isatty() else 160
 )
-err = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
+err = progress.console
 
 DENSE_C_GRID = tuple(10.0 ** (-6 + 0.25 * i) for i in range(45))
 
@@ -43,6 +43,7 @@ Data = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
 Features = Annotated[Path, typer.Option(help="Feature store that embed wrote.")]
 Results = Annotated[Path, typer.Option(help="Folder of predictions and studies.")]
+Offline = Annotated[bool, typer.Option("--offline", help="Never ask the network for weights.")]
 Workers = Annotated[
     int | None, typer.Option(min=1, help="Threads or processes; default one a core.")
 ]
@@ -126,9 +127,39 @@ def scan(
         out.print(f"wrote {output}")
 
 
-@app.command()
-def encoders(as_json: Json = False) -> None:
+encoders_app = typer.Typer(
+    invoke_without_command=True,
+    rich_markup_mode=None,
+    help="List the encoders: names, dimension, input size, licence, whether the weights are here.",
+)
+app.add_typer(encoders_app, name="encoders")
+
+
+@encoders_app.command()
+def fetch(
+    names: Annotated[list[str], typer.Argument(help="Short or long names.", metavar="NAME…")],
+    as_json: Json = False,
+) -> None:
+    """Download weights ahead of time, and check that they load."""
+    from xprobe.encoders import check_name, load
+
+    for name in names:
+        check_name(name)
+    rows = []
+    for name in names:
+        spec = load(name, "cpu").spec
+        rows.append({"name": name, "source": spec.source, "dim": spec.dim, "key": spec.key})
+    if as_json:
+        _print_json({"encoders": rows})
+        return
+    _print(tables.of_rows("weights on this machine", ("name", "source", "dim"), rows))
+
+
+@encoders_app.callback()
+def encoders(context: typer.Context, as_json: Json = False) -> None:
     """List the encoders: names, dimension, input size, licence, whether the weights are here."""
+    if context.invoked_subcommand is not None:
+        return
     from xprobe.encoders import is_local
 
     rows = [
@@ -166,10 +197,22 @@ def embed(
     batch_size: Annotated[int, typer.Option(min=1, help="Images a forward pass.")] = 32,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")] = "auto",
     precision: Annotated[str, typer.Option(help=f"{', '.join(PRECISIONS)}.")] = PRECISIONS[0],
+    layer: Annotated[
+        str | None,
+        typer.Option(help="projected (into the space shared with text; the default) or pooled."),
+    ] = None,
+    random_weights: Annotated[
+        bool,
+        typer.Option(
+            "--random-weights/--no-random-weights", help="Leave the weights as initialised."
+        ),
+    ] = False,
+    offline: Offline = False,
     workers: Workers = None,
     as_json: Json = False,
 ) -> None:
     """Embed every image once with frozen encoders; goes on where it was."""
+    _go_offline(offline)
     from xprobe import manifest as manifests
     from xprobe.extract import embed_all
 
@@ -177,7 +220,8 @@ def embed(
     _warn(manifests.find_problems(manifest))
     done = embed_all(
         manifest, encoder or [DEFAULT_ENCODER], store, batch_size=batch_size, device=device,
-        precision=precision, workers=workers, progress=show_progress,
+        precision=precision, layer=layer, random_weights=random_weights, workers=workers,
+        progress=progress.bar,
     )  # fmt: skip
     rows = [{k: v for k, v in asdict(e).items() if k != "failures"} for e in done]
     if as_json:
@@ -188,6 +232,51 @@ def embed(
     failed = {id_ for e in done for id_ in e.failures}
     if failed:
         _warn([f"{len(failed)} images were skipped; {store / 'failed.csv'} lists them and why"])
+
+
+@app.command("import-features")
+def import_features(
+    file: Annotated[
+        Path, typer.Argument(help="Embeddings: .npz, .h5, .hdf5, .parquet or .csv.", metavar="FILE")
+    ],
+    name: Annotated[
+        str, typer.Option("--encoder-name", help="What the encoder is called from now on.")
+    ],
+    data: Annotated[
+        Path, typer.Option(help="Folder of images, or a manifest (.csv, .jsonl, .parquet).")
+    ] = Path("data"),
+    store: Annotated[Path, typer.Option("--out", help="Feature store to add to.")] = Path(
+        "features"
+    ),
+    allow_missing: Annotated[
+        bool,
+        typer.Option(
+            "--allow-missing/--no-allow-missing", help="Go on if images have no row in FILE."
+        ),
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Store embeddings that were computed elsewhere as an encoder like any other."""
+    from xprobe import imports
+    from xprobe import manifest as manifests
+    from xprobe.store import Store
+
+    base = data if data.is_dir() else data.parent
+    done = imports.import_features(
+        manifests.read(data), file, name, Store(store, create=True), base=base,
+        allow_missing=allow_missing, progress=progress.bar,
+    )  # fmt: skip
+    columns = ("name", "key", "dim", "images", "embedded", "reused", "failed", "seconds")
+    row = {column: getattr(done, column) for column in (*columns, "images_per_s")}
+    rest = {"unmatched_rows": done.unmatched_rows, "missing_images": done.missing_images}
+    if as_json:
+        _print_json({"store": str(store), "encoders": [row], **rest})
+    else:
+        shown = [column for column in row if column != "key"]
+        _print(tables.of_rows(f"features in {store}", shown, [row]))
+        if not done.embedded:
+            out.print(f"nothing new: {store} had all of it")
+    _warn(imports.remarks(done, file))
 
 
 @app.command()
@@ -256,7 +345,7 @@ def sweep(
     )
     studies = sweep_settings(
         manifests.read(data), Store(features), results, config, encoders=encoder or (),
-        margin=margin, workers=workers, progress=show_progress,
+        margin=margin, workers=workers, progress=progress.bar,
     )  # fmt: skip
     _show_studies(studies, families(studies), as_json)
 
@@ -273,7 +362,7 @@ def report(
     """Write the answer: index.html, summary.md, figures, results.csv and .json."""
     from xprobe.report import write_report
 
-    with _busy("drawing figures"):
+    with progress.busy("drawing figures"):
         written = write_report(results, folder, encoder or ())
     if as_json:
         _print_json(written)
@@ -299,16 +388,16 @@ def demo(
 
     if not as_json:
         out.print(demonstration.ABOUT.strip() + "\n")
-    with show_progress("make images", demonstration.IMAGES) as advance:
+    with progress.bar("make images", demonstration.IMAGES) as advance:
         data = demonstration.make_data(folder / "data", advance)
     manifest = manifests.read(data)
     encoders = [demonstration.ENCODER]
-    embed_all(manifest, encoders, folder / "features", progress=show_progress)
+    embed_all(manifest, encoders, folder / "features", progress=progress.bar)
     studies = sweep_settings(
         manifest, Store(folder / "features"), folder / "results", demonstration.CONFIG,
-        encoders=encoders, progress=show_progress,
+        encoders=encoders, progress=progress.bar,
     )  # fmt: skip
-    with _busy("drawing figures"):
+    with progress.busy("drawing figures"):
         written = write_report(folder / "results", folder / "report")
     if as_json:
         rows = [row for study in studies for row in study["results"]]
@@ -318,6 +407,12 @@ def demo(
     for line in written["answer"]:
         out.print(line)
     out.print(f"\n{demonstration.CUT.strip()}\n\nreport: {written['report']}")
+
+
+def _go_offline(offline: bool) -> None:
+    """The hub's library reads this when it is imported, so before anything else is."""
+    if offline:
+        os.environ["HF_HUB_OFFLINE"] = "1"
 
 
 # --- what commands share ------------------------------------------------------------------------
@@ -363,34 +458,3 @@ def _print(table: Table) -> None:
 def _warn(warnings: Sequence[str]) -> None:
     for warning in warnings:
         err.print(f"warning: {warning}")
-
-
-def _busy(what: str) -> AbstractContextManager[object]:
-    """Show that something goes on, if stderr is a terminal."""
-    return err.status(f"{what} …") if err.is_terminal else nullcontext()
-
-
-@contextmanager
-def show_progress(title: str, total: int) -> Iterator[Callable[[int], None]]:
-    """Show a bar with rate and time left on stderr, if that is a terminal and there is work."""
-    if not err.is_terminal or not total:
-        yield lambda _n: None
-        return
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        Task,
-        TextColumn,
-        TimeRemainingColumn,
-    )
-
-    class Rate(TextColumn):
-        def render(self, task: Task) -> Any:
-            self.text_format = f"{task.speed:.1f}/s" if task.speed else "–/s"
-            return super().render(task)
-
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), Rate(""))
-    with Progress(*columns, TimeRemainingColumn(), console=err, transient=True) as bar:
-        task = bar.add_task(title, total=total)
-        yield lambda n: bar.advance(task, n)

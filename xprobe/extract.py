@@ -121,6 +121,8 @@ def embed_all(
     batch_size: int = 32,
     device: str = "auto",
     precision: str = PRECISIONS[0],
+    layer: str | None = None,
+    random_weights: bool = False,
     workers: int | None = None,
     progress: Progress = no_progress,
 ) -> list[Embedded]:
@@ -135,7 +137,7 @@ def embed_all(
     store = Store(folder, create=True)
     done = []
     for name in names:
-        encoder = load(name, device, precision)
+        encoder = load(name, device, precision, layer, random_weights)
         done.append(
             embed(
                 manifest, encoder, name, store,

@@ -163,12 +163,14 @@ def _to_8_bit(samples: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     return np.rint(samples.astype(np.float64) * (255.0 / full)).astype(np.uint8)
 
 
-def resize(image: Image.Image, size: tuple[int, int], mode: str, interpolation: str) -> Image.Image:
+def resize(
+    image: Image.Image, size: tuple[int, int], mode: str, interpolation: str, scale_px: int = 0
+) -> Image.Image:
     """Return the image at exactly `size` = (height, width) pixels.
 
-    `shortest` scales the shorter side to the target and cuts the centre (CLIP), `squash` ignores
-    the aspect ratio (SigLIP), `longest` scales the longer side and pads with black. The geometry
-    is torchvision's and open_clip's, to the pixel.
+    `shortest` scales the shorter side to `scale_px` (0: to the target) and cuts the centre (CLIP,
+    timm), `squash` ignores the aspect ratio (SigLIP), `longest` scales the longer side and pads
+    with black. The geometry is torchvision's and open_clip's, to the pixel.
     """
     height, width = size
     filter_ = INTERPOLATIONS[interpolation]
@@ -184,7 +186,8 @@ def resize(image: Image.Image, size: tuple[int, int], mode: str, interpolation: 
         return paper
     if height == width:
         # torchvision truncates the longer side
-        scale_to = (height, int(height * h / w)) if w <= h else (int(height * w / h), height)
+        side = scale_px or height
+        scale_to = (side, int(side * h / w)) if w <= h else (int(side * w / h), side)
     else:
         factor = min(h / height, w / width)
         scale_to = (round(w / factor), round(h / factor))

@@ -21,13 +21,14 @@ from markupsafe import Markup
 from xprobe import figures, results
 from xprobe.figures import METRICS, in_order, points, setting_title, span, study_title, verdict_kind
 from xprobe.store import put
-from xprobe.types import Result
+from xprobe.types import RANDOM, Result
 from xprobe.verdict import ALPHA
 
 Study = dict[str, Any]
 Row = dict[str, Any]
 
 FLOOR = "a floor, not a learned encoder"
+RANDOM_WEIGHTS = "RANDOM WEIGHTS: says nothing of a trained encoder"
 QUESTION = "Do AI-generated images help image recognition?"
 _OTHER_WORDS = {"helps": "better than real-only", "hurts": "worse than real-only"}
 # What Markdown would take for markup; an interval in brackets and "< 0.001" it would not.
@@ -231,6 +232,10 @@ def _badge(row: Row) -> str:
     return verdict_kind(row["verdict"]).split()[0] if row["verdict"] else ""
 
 
+def _has_random_weights(study: Study) -> bool:
+    return str(study["encoder"]["weights"]).startswith(RANDOM)
+
+
 def _is_floor(study: Study) -> bool:
     return bool(study["encoder"]["source"].startswith("builtin:"))
 
@@ -256,7 +261,8 @@ def _line(study: Study, row: Row) -> dict[str, Any]:
     interval = span(row["difference_low"], row["difference_high"])
     could = f"a difference of {_percent(row['detectable'])} points could have been detected"
     return {
-        "who": who, "floor": _is_floor(study), "setting": setting, "difference": difference,
+        "who": who, "floor": _is_floor(study), "random": _has_random_weights(study),
+        "setting": setting, "difference": difference,
         "interval": interval, "verdict": verdict, "badge": _badge(row), "could": could,
         "sentence": f"{who} · {setting} — {difference} {interval}, {verdict}; {could}.",
     }  # fmt: skip
@@ -271,6 +277,7 @@ def _view(
     return {
         "question": QUESTION,
         "floor": FLOOR,
+        "random": RANDOM_WEIGHTS,
         "answer": _answer(studies, families),
         "facts": _facts(studies),
         "warnings": _warnings(studies),
@@ -344,6 +351,7 @@ def _study_view(i: int, study: Study, drawings: Sequence[dict[str, Any]]) -> dic
     return {
         "title": study_title(study),
         "floor": _is_floor(study),
+        "random": _has_random_weights(study),
         "groups": _groups(study),
         "dropped": any(r["dropped_by_lineage"] for r in study["results"]),
         "curves": [d for d in own if d["kind"] in METRICS],

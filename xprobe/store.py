@@ -209,9 +209,11 @@ class Store:
         ]
         missing = [i for i, d in wanted if d not in index.rows]
         if missing:
+            imported = encoder.spec.source.startswith("import:")
+            remedy = "import-features FILE --encoder-name" if imported else "embed --encoder"
             raise XprobeError(
                 f"{len(missing)} of {len(manifest)} images are not embedded with {encoder.name} "
-                f"({some(missing, 3)}); run 'xprobe embed --encoder {encoder.name}' first"
+                f"({some(missing, 3)}); run 'xprobe {remedy} {encoder.name}' first"
             )
         x = np.empty((len(wanted), encoder.spec.dim), dtype=np.float32)
         by_shard: dict[Path, list[tuple[int, int]]] = {}
@@ -261,6 +263,16 @@ def _damaged(shard: Path, receipt: Path) -> XprobeError:
         f"{shard}: a shard that is missing or damaged; delete {receipt} and run 'xprobe embed' "
         f"again, which embeds only what was in it"
     )
+
+
+def read_datasets(file: Path, names: Sequence[str]) -> dict[str, Any]:
+    """Return those of the named data sets that the root of any HDF5 file has, read whole.
+
+    Raises:
+        OSError, RuntimeError, TypeError: not an HDF5 file, damaged, or of a type unknown to NumPy.
+    """
+    with h5py.File(file, "r", locking=False) as h5:
+        return {name: h5[name][()] for name in names if isinstance(h5.get(name), h5py.Dataset)}
 
 
 def _json(value: Any) -> bytes:

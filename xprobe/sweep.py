@@ -80,6 +80,11 @@ def sweep(
         _solve_missing(design, x, runs, folder, config, labels[encoder.key], workers, progress)
         judged = judge(design, runs, folder, config, labels[encoder.key], margin)
         judged["warnings"] += find_problems(usable)
+        if encoder.spec.has_random_weights:
+            judged["warnings"].insert(
+                0, f"{labels[encoder.key]} has RANDOM WEIGHTS, as asked: this says nothing of any "
+                "trained encoder",
+            )  # fmt: skip
         if failed:
             judged["warnings"].append(
                 f"{len(failed)} images could not be embedded and take no part (see failed.csv)"

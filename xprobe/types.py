@@ -24,6 +24,7 @@ Bools = NDArray[np.bool_]
 
 SOURCES = ("real", "synthetic")
 SPLITS = ("train", "test", "extra")
+RANDOM = "random:"  # how the weights of a spec begin that were never trained
 PRECISIONS = ("fp32", "bf16", "fp16")
 
 
@@ -149,6 +150,11 @@ class EncoderSpec:
         mean, std: per-channel normalisation on the 0–1 scale.
         precision: arithmetic of the forward pass.
         preprocessing: version of the code that turns a file into pixels and features.
+        activation: of a network that exists with several under one name; ``""`` otherwise.
+        resize_px: with ``shortest``, the shorter side before the cut, pixels; 0: that of the input.
+
+    A field that is added later has a default and is part of the key only where it differs from
+    it, so that the keys of stored features stay.
     """
 
     source: str
@@ -162,6 +168,8 @@ class EncoderSpec:
     std: tuple[float, ...]
     precision: str
     preprocessing: str
+    activation: str = ""
+    resize_px: int = 0
 
     def __post_init__(self) -> None:
         if self.resize not in ("shortest", "longest", "squash"):
@@ -170,9 +178,15 @@ class EncoderSpec:
             raise ValueError(f"unknown precision {self.precision!r}")
 
     @property
+    def has_random_weights(self) -> bool:
+        """Whether its weights were never trained, as the user asked."""
+        return self.weights.startswith(RANDOM)
+
+    @property
     def key(self) -> str:
-        """SHA-256 hex digest of all fields."""
-        return digest_of(asdict(self))
+        """SHA-256 hex digest of all fields, those at their default left out."""
+        defaults = {f.name: f.default for f in fields(self)}
+        return digest_of({k: v for k, v in asdict(self).items() if v != defaults[k]})
 
 
 @dataclass(frozen=True, eq=False)

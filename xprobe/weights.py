@@ -6,13 +6,15 @@ import hashlib
 import os
 import socket
 import urllib.parse
-from collections.abc import Sequence
+import urllib.request
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from xprobe.errors import XprobeError, some
 
 OPEN_CLIP_FILES = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
+TIMM_FILES = ("model.safetensors", "pytorch_model.bin")  # of timm and transformers
 
 
 def read_state(checkpoint: Path) -> dict[str, Any]:
@@ -51,10 +53,21 @@ def load_strictly(model: Any, state: dict[str, Any], checkpoint: Path) -> None:
         "unexpected": [k for k in state if k not in own],
         "of another shape": [k for k in own if k in state and own[k].shape != state[k].shape],
     }
-    if any(faults.values()):
-        said = "; ".join(f"{len(k)} {what}: {some(k, 3)}" for what, k in faults.items() if k)
-        raise XprobeError(f"{checkpoint}: the weights do not fit the architecture: {said}")
+    refuse_misfit(faults, checkpoint)
     model.load_state_dict(state, strict=True)
+
+
+def refuse_misfit(faults: Mapping[str, Sequence[str]], checkpoint: Path) -> None:
+    """Raise if a kind of fault (missing, unexpected, …) names any weights.
+
+    Raises:
+        XprobeError: names them.
+    """
+    said = [f"{len(keys)} {kind}: {some(keys, 3)}" for kind, keys in faults.items() if keys]
+    if said:
+        raise XprobeError(
+            f"{checkpoint}: the weights do not fit the architecture: {'; '.join(said)}"
+        )
 
 
 def digest_weights(module: Any) -> str:
@@ -78,42 +91,88 @@ def cached_file(repository: str, names: Sequence[str] = OPEN_CLIP_FILES) -> Path
     return None
 
 
-def fetch(model: str, tag: str, name: str) -> Path:
-    """Return the file of tagged open_clip weights, from the local cache or else from the hub.
+def hub_file(
+    repository: str, names: Sequence[str], encoder: str, file_form: str | None = None
+) -> Path:
+    """Return the first of these files of a hub repository: from the local cache, else fetched.
+
+    Args:
+        repository: ``org/name``.
+        names: files, the preferred first; one is enough.
+        encoder: what the user calls it, for the error.
+        file_form: what to write before a file's or folder's path instead.
 
     Raises:
-        XprobeError: neither has it; says how to provide it for the encoder `name`.
+        XprobeError: it is neither here nor to be had; says what is missing and how to provide it.
     """
-    import open_clip
-    from huggingface_hub.constants import ENDPOINT, HF_HUB_CACHE, HF_HUB_OFFLINE
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.constants import ENDPOINT, HF_HUB_CACHE
+    from huggingface_hub.errors import EntryNotFoundError
 
-    config = open_clip.get_pretrained_cfg(model, tag)
-    repository, file = os.path.split(config.get("hf_hub") or "")
-    names = [file] if file else OPEN_CLIP_FILES
-    if repository and (cached := cached_file(repository, names)) is not None:
+    if (cached := cached_file(repository, names)) is not None:
         return cached
-    wanted = f"{names[0]} of {repository}" if repository else str(config.get("url"))
-    remedy = (
-        f"{name}: the weights ({wanted}) are not on this machine; on one with a network run "
-        f"'xprobe embed --encoder {name}' and copy {HF_HUB_CACHE} here, or name a file: "
-        f"--encoder open_clip:{model}/path/to/weights.safetensors; '--encoder hog' needs none"
+    instead = f"name a local one, --encoder {file_form}PATH; " if file_form else ""
+    missing = (
+        f"{encoder}: {names[0]} of {repository} is not on this machine; run 'xprobe encoders fetch "
+        f"{encoder}' on one with a network and copy {HF_HUB_CACHE} here; or set HF_ENDPOINT to a "
+        f"mirror; or {instead}('--encoder hog' needs no weights)"
     )
-    if HF_HUB_OFFLINE or not _reachable(ENDPOINT):
-        raise XprobeError(f"{remedy} ({ENDPOINT} cannot be reached)")
+    if is_offline():
+        raise XprobeError(f"{missing} [offline, as asked]")
+    if not _reachable(ENDPOINT):
+        raise XprobeError(f"{missing} [{ENDPOINT} cannot be reached]")
+    for name in names:
+        try:
+            return Path(hf_hub_download(repository, name))
+        except EntryNotFoundError:
+            continue
+        except Exception as error:  # the hub raises a dozen kinds
+            line = str(error).strip().splitlines()[0]
+            raise XprobeError(f"{missing} [the download failed: {line}]") from error
+    raise XprobeError(f"{encoder}: {repository} has no {' or '.join(names)}; it holds no weights")
+
+
+def address_file(url: str, file: Path, encoder: str) -> Path:
+    """Return `file`, downloaded from an address if it is not there.
+
+    Raises:
+        XprobeError: it is neither here nor to be had.
+    """
+    import torch
+
+    if file.is_file():
+        return file
+    missing = f"{encoder}: {file} is not on this machine; download {url} to there"
+    if is_offline() or not _reachable(url):
+        raise XprobeError(f"{missing} ('--encoder hog' needs no weights)")
+    file.parent.mkdir(parents=True, exist_ok=True)
     try:
-        path = open_clip.download_pretrained(config)
+        torch.hub.download_url_to_file(url, str(file), progress=False)
     except Exception as error:
-        raise XprobeError(f"{remedy} (the download failed: {error})") from error
-    return Path(path)
+        raise XprobeError(f"{missing} [the download failed: {error}]") from error
+    return file
+
+
+def torch_cache() -> Path:
+    """Return where torch keeps downloaded weights, as ``torch.hub`` finds it."""
+    cache = os.environ.get("XDG_CACHE_HOME", "~/.cache")
+    home = os.environ.get("TORCH_HOME", f"{cache}/torch")
+    return Path(home).expanduser() / "hub" / "checkpoints"
+
+
+def is_offline() -> bool:
+    """Return whether the network must not be asked: ``--offline``, or HF_HUB_OFFLINE is set."""
+    return os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE")
 
 
 def _reachable(url: str, timeout_s: float = 3.0) -> bool:
     """The hub's own retries take over 20 s where there is no network; one connection tells."""
-    proxies = ("HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy")
-    if any(os.environ.get(name) for name in proxies):
-        return True  # only the proxy can tell
     parts = urllib.parse.urlsplit(url)
-    port = parts.port or (443 if parts.scheme == "https" else 80)
+    scheme = parts.scheme or "https"
+    proxy = urllib.request.getproxies().get(scheme)
+    if proxy and not urllib.request.proxy_bypass(parts.hostname or ""):
+        parts = urllib.parse.urlsplit(proxy if "//" in proxy else f"//{proxy}")
+    port = parts.port or (80 if parts.scheme == "http" else 443)
     try:
         socket.create_connection((parts.hostname or "", port), timeout=timeout_s).close()
     except OSError:

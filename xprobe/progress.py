@@ -1,0 +1,42 @@
+"""How long work is shown: on stderr, if that is a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any
+
+from rich.console import Console
+
+console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
+
+
+def busy(what: str) -> AbstractContextManager[object]:
+    """Show that something goes on, if stderr is a terminal."""
+    return console.status(f"{what} …") if console.is_terminal else nullcontext()
+
+
+@contextmanager
+def bar(title: str, total: int) -> Iterator[Callable[[int], None]]:
+    """Show a bar with rate and time left on stderr, if that is a terminal and there is work."""
+    if not console.is_terminal or not total:
+        yield lambda _n: None
+        return
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        Task,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+
+    class Rate(TextColumn):
+        def render(self, task: Task) -> Any:
+            self.text_format = f"{task.speed:.1f}/s" if task.speed else "–/s"
+            return super().render(task)
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), Rate(""))
+    with Progress(*columns, TimeRemainingColumn(), console=console, transient=True) as shown:
+        task = shown.add_task(title, total=total)
+        yield lambda n: shown.advance(task, n)

@@ -1,0 +1,161 @@
+"""Image towers of timm, ``timm:<model>[/file]``, and ``torchvision:<model>/<weights>``."""
+
+from __future__ import annotations
+
+import math
+import urllib.parse
+from pathlib import Path
+from typing import Any
+
+from xprobe.errors import XprobeError, nearest, some
+from xprobe.presets import canonical
+from xprobe.towers import Tower, View, Wish, check_layer
+from xprobe.weights import (
+    TIMM_FILES,
+    address_file,
+    hub_file,
+    load_strictly,
+    read_state,
+    refuse_misfit,
+    torch_cache,
+)
+
+
+def load(name: str, wish: Wish) -> Tower:
+    """Return a timm model without its classifier: ``<architecture>.<tag>`` or with ``/<file>``.
+
+    Raises:
+        XprobeError: an unknown model or tag, weights that are nowhere or do not fit.
+    """
+    import timm
+    import torch
+
+    model_name, _, file = name.partition("/")
+    architecture = model_name.partition(".")[0]
+    if not timm.is_model(architecture):
+        known = timm.list_models()
+        raise XprobeError(f"timm has no model {architecture!r}{nearest(architecture, known)}")
+    tags = timm.list_pretrained(f"{architecture}.*")
+    config = (
+        None
+        if "." in model_name and model_name not in tags and not file
+        else (timm.get_pretrained_cfg(model_name, allow_unregistered=False))
+    )
+    if config is None:
+        raise XprobeError(
+            f"timm has no weights {model_name!r}{nearest(model_name, tags)}; there are: "
+            f"{some(tags, 9) or 'none, so give a file: timm:<model>/<file>'}"
+        )
+    full = f"{config.architecture}.{config.tag}" if config.tag else str(config.architecture)
+    layer = check_layer(f"timm:{full}", wish.layer, has_projection=False)
+    if wish.random:
+        torch.manual_seed(0)
+        model = timm.create_model(full, pretrained=False)
+    else:
+        checkpoint = _checkpoint(full, file, config)
+        model = _build(full, read_state(checkpoint), checkpoint)
+    model.reset_classifier(0)  # type: ignore[operator]
+    return Tower(model, f"timm:{full}", layer, _view(model, full), random=wish.random)
+
+
+def _checkpoint(full: str, file: str, config: Any) -> Path:
+    if file:
+        path = Path(file).expanduser()
+        if not path.is_file():
+            raise XprobeError(f"timm:{full}/{file}: no checkpoint file {path}")
+        return path
+    if not config.hf_hub_id:
+        raise XprobeError(
+            f"timm has no weights of {full} on the hub; give a file: timm:{full}/FILE"
+        )
+    names = [config.hf_hub_filename] if config.hf_hub_filename else TIMM_FILES
+    return hub_file(config.hf_hub_id, names, canonical(f"timm:{full}"), f"timm:{full}/")
+
+
+def _build(full: str, state: dict[str, Any], checkpoint: Path) -> Any:
+    """Let timm convert and load a state dict, strictly and without resampling.
+
+    It is loaded with its classifier, so that nothing may be missing; timm itself would resample a
+    position embedding of another image size without a word.
+    """
+    import timm
+
+    try:
+        model = timm.create_model(
+            full, pretrained=True, pretrained_cfg_overlay={"state_dict": state}
+        )
+    except (RuntimeError, KeyError, ValueError) as error:
+        said = " ".join(str(error).split())[:300]
+        raise XprobeError(
+            f"{checkpoint}: the weights do not fit the architecture {full}: {said}"
+        ) from error
+    own = model.state_dict()
+    resampled = [
+        k for k in ("pos_embed",) if k in own and k in state and own[k].shape != state[k].shape
+    ]
+    refuse_misfit({"of another shape": resampled}, checkpoint)
+    return model
+
+
+def _view(model: Any, full: str) -> View:
+    import timm.data
+
+    data = timm.data.resolve_model_data_config(model)
+    _, height, width = data["input_size"]
+    mode, share = data["crop_mode"], data["crop_pct"]
+    if mode not in ("center", "squash") or (mode == "squash" and share != 1) or height != width:
+        raise XprobeError(f"timm:{full}: preprocessing {mode} at {share} is not supported")
+    side = math.floor(height / share)
+    return View(
+        input_px=(height, width),
+        resize="shortest" if mode == "center" else "squash",
+        interpolation=data["interpolation"],
+        mean=tuple(map(float, data["mean"])),
+        std=tuple(map(float, data["std"])),
+        resize_px=side if side != height else 0,
+    )
+
+
+def load_torchvision(name: str, wish: Wish) -> Tower:
+    """Return a torchvision classifier without its last layer, ``<model>/<weights>``.
+
+    Raises:
+        XprobeError: an unknown model or weights, weights that are nowhere or do not fit.
+    """
+    import torch
+    from torchvision import models
+
+    model_name, _, weights_name = name.partition("/")
+    known = models.list_models(module=models)
+    if model_name not in known:
+        raise XprobeError(f"torchvision has no model {model_name!r}{nearest(model_name, known)}")
+    published = {each.name: each for each in models.get_model_weights(model_name)}
+    if weights_name not in published:
+        raise XprobeError(
+            f"torchvision has no weights {weights_name!r} of {model_name}; there are: "
+            f"{some(published, 9)}"
+        )
+    chosen = published[weights_name]
+    torch.manual_seed(0)
+    model = models.get_model(model_name, weights=None)
+    if not wish.random:
+        file = torch_cache() / Path(urllib.parse.urlsplit(chosen.url).path).name
+        checkpoint = address_file(chosen.url, file, canonical(f"torchvision:{name}"))
+        load_strictly(model, read_state(checkpoint), checkpoint)
+    if isinstance(getattr(model, "classifier", None), torch.nn.Sequential):
+        model.classifier[-1] = torch.nn.Identity()
+    elif isinstance(getattr(model, "fc", None), torch.nn.Linear):
+        model.fc = torch.nn.Identity()
+    else:
+        raise XprobeError(f"torchvision:{model_name}: its last layer is not known; try timm")
+    seen = chosen.transforms()
+    view = View(
+        input_px=(seen.crop_size[0],) * 2,
+        resize="shortest",
+        interpolation=seen.interpolation.value,
+        mean=tuple(seen.mean),
+        std=tuple(seen.std),
+        resize_px=seen.resize_size[0],
+    )
+    layer = check_layer(f"torchvision:{name}", wish.layer, has_projection=False)
+    return Tower(model, f"torchvision:{model_name}", layer, view, random=wish.random)

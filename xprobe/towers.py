@@ -1,0 +1,194 @@
+"""What an encoder is, and the network that most of them are: a frozen image tower in torch."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from xprobe.errors import XprobeError
+from xprobe.images import INTERPOLATIONS, PREPROCESSING, resize
+from xprobe.types import RANDOM, EncoderSpec, Floats
+from xprobe.weights import digest_weights
+
+if TYPE_CHECKING:
+    import torch
+
+Pixels = NDArray[np.uint8]
+LAYERS = ("projected", "pooled")
+
+
+class Encoder(ABC):
+    """A frozen encoder, ready to run.
+
+    Attributes:
+        spec: everything that decides its features.
+    """
+
+    spec: EncoderSpec
+    fixed_batch: bool = False
+    """Whether `forward` must always be given the same number of images (short batches padded)."""
+
+    def prepare_thread(self) -> None:  # noqa: B027  # most have nothing to set up
+        """Set up the calling thread, before its first `forward`."""
+
+    def preprocess(self, image: Image.Image) -> Pixels:
+        """Return an upright RGB image as the encoder sees it, (height, width, 3) uint8."""
+        spec = self.spec
+        return np.asarray(
+            resize(image, spec.input_px, spec.resize, spec.interpolation, spec.resize_px)
+        )
+
+    @abstractmethod
+    def forward(self, pixels: Pixels) -> Floats:
+        """Return features (n, d) float32 of preprocessed images (n, height, width, 3) uint8.
+
+        Row i depends on image i alone, to the last bit, for any n that is used throughout.
+        """
+
+
+@dataclass(frozen=True)
+class Wish:
+    """How a tower is asked for.
+
+    Attributes:
+        layer: ``projected`` or ``pooled``; None: the former where there is one.
+        random: leave the weights as initialised (from a fixed seed), for speed tests and as the
+            floor of an architecture.
+    """
+
+    layer: str | None = None
+    random: bool = False
+
+
+@dataclass(frozen=True)
+class View:
+    """How a tower sees an image; the fields are those of `EncoderSpec`."""
+
+    input_px: tuple[int, int]
+    resize: str
+    interpolation: str
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    resize_px: int = 0
+
+
+@dataclass(frozen=True)
+class Tower:
+    """A loaded network.
+
+    Attributes:
+        module: normalised images (n, 3, height, width) → features (n, d).
+        source: family and architecture, for the spec.
+        layer: where the feature is taken: ``projected`` into the space shared with text, or
+            ``pooled`` before that; towers without a text space have the latter only.
+        view: its preprocessing.
+        activation: of architectures that exist with several.
+        random: whether its weights are as initialised.
+    """
+
+    module: torch.nn.Module
+    source: str
+    layer: str
+    view: View
+    activation: str = ""
+    random: bool = False
+
+
+class Network(Encoder):
+    """A tower on a device, in a precision.
+
+    The last bits of a matrix product depend on the number of rows, so batches are of fixed size.
+    """
+
+    fixed_batch = True
+
+    def __init__(self, tower: Tower, device: str, precision: str) -> None:
+        import torch
+
+        view = tower.view
+        if view.interpolation not in INTERPOLATIONS:
+            raise XprobeError(f"{tower.source}: interpolation {view.interpolation!r} is unknown")
+        dtype = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
+        self._device, self._dtype = torch.device(device), dtype
+        module = tower.module.eval().requires_grad_(False)
+        weights = (RANDOM if tower.random else "") + digest_weights(module)
+        with torch.inference_mode():
+            shape = tuple(module(torch.zeros(1, 3, *view.input_px)).shape)
+        if len(shape) != 2:
+            raise XprobeError(f"{tower.source}: features of shape {shape[1:]}, not one vector")
+        self._module = module.to(self._device, dtype)
+        self._mean = torch.tensor(view.mean, device=self._device).view(1, 3, 1, 1)
+        self._std = torch.tensor(view.std, device=self._device).view(1, 3, 1, 1)
+        self.spec = EncoderSpec(
+            source=tower.source,
+            weights=weights,
+            layer=tower.layer,
+            dim=shape[1],
+            input_px=view.input_px,
+            resize=view.resize,
+            interpolation=view.interpolation,
+            mean=view.mean,
+            std=view.std,
+            precision=precision,
+            preprocessing=PREPROCESSING,
+            activation=tower.activation,
+            resize_px=view.resize_px,
+        )
+
+    def prepare_thread(self) -> None:
+        """One intra-op thread: as many threads as cores work side by side, which is faster."""
+        import torch
+
+        if self._device.type == "cpu":
+            torch.set_num_threads(1)
+
+    def forward(self, pixels: Pixels) -> Floats:
+        import torch
+
+        with torch.inference_mode():
+            batch = torch.from_numpy(np.ascontiguousarray(pixels)).to(self._device)
+            x = batch.permute(0, 3, 1, 2).float().div(255)
+            x = x.sub(self._mean).div(self._std).to(self._dtype)
+            features = self._module(x).float().cpu().numpy()
+        return np.asarray(features, dtype=np.float32)
+
+
+def pick_device(device: str) -> str:
+    """Return the torch device that `auto` stands for, or `device` after a check."""
+    import torch
+
+    if device == "auto":
+        if torch.cuda.is_available():
+            return "cuda"
+        return "mps" if torch.backends.mps.is_available() else "cpu"
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        line = str(error).splitlines()[0]
+        raise XprobeError(f"device {device!r} is not usable here ({line}); try cpu") from error
+    return device
+
+
+def check_layer(source: str, layer: str | None, has_projection: bool) -> str:
+    """Return the layer to take: by default the projected one where there is one.
+
+    Raises:
+        XprobeError: there is no such layer.
+    """
+    if layer is None:
+        return "projected" if has_projection else "pooled"
+    if layer not in LAYERS:
+        raise XprobeError(f"unknown layer {layer!r}; known: {', '.join(LAYERS)}")
+    if layer == "projected" and not has_projection:
+        raise XprobeError(f"{source} has no projection shared with text; use --layer pooled")
+    return layer
+
+
+def first_feature(output: Any) -> Any:
+    """Some towers (CoCa) return (pooled, tokens)."""
+    return output[0] if isinstance(output, tuple) else output
