@@ -11,7 +11,8 @@ PACKAGE = Path(__file__).parent.parent / "xprobe"
 
 # Upstream first: a module imports only what stands before it.
 ORDER = [
-    "__init__", "errors", "types", "images", "manifest", "presets", "weights", "towers", "floors",
+    "__init__", "errors", "types", "images", "manifest", "presets", "weights", "prompts", "towers",
+    "floors",
     "tower_open_clip", "tower_timm", "tower_hf", "encoders", "store", "extract", "imports", "folds",
     "heads", "design", "metrics", "verdict", "results", "judge", "sweep", "figures", "report",
     "demo", "tables", "progress", "cli", "__main__",

@@ -237,6 +237,19 @@ def test_every_open_clip_preset_says_what_the_library_says(name: str) -> None:
     config = open_clip.get_model_config(model)
     assert config is not None
     assert config["embed_dim"] == preset.dim
+    quick = bool(config.get("quick_gelu", False))
+    assert preset.activation == ("quick_gelu" if quick else "gelu")
+    with torch.device("meta"):
+        built = open_clip.create_model(
+            model, load_weights=False, pretrained_text=False, device="meta"
+        )
+    visual: Any = built.visual
+    if getattr(visual, "proj", None) is not None:
+        assert preset.dim_pooled == visual.proj.shape[0]
+    elif hasattr(visual, "attnpool"):
+        assert preset.dim_pooled == visual.attnpool.c_proj.in_features
+    else:  # a timm tower without a projection
+        assert preset.dim_pooled == preset.dim
     size = config["vision_cfg"].get("image_size", config["vision_cfg"].get("timm_model_img_size"))
     assert (size or 224) == preset.input_px
     if tag.startswith("hub:"):

@@ -380,6 +380,25 @@ def test_open_clip_from_a_hub_repository(hub: Callable[[str], Path]) -> None:
     assert encoders.load("open_clip:hf-hub:org/clip").spec.mean == (0.5, 0.5, 0.5)
 
 
+def test_a_folder_without_weights_is_not_embedded_with_random_ones(tmp_path: Path) -> None:
+    """open_clip itself builds a randomly initialised model here and only logs it."""
+    (tmp_path / "open_clip_config.json").write_text(json.dumps({"model_cfg": TINY}))
+    with pytest.raises(XprobeError, match="no weights in it"):
+        encoders.load(f"open_clip:local-dir:{tmp_path}")
+
+
+def test_the_network_is_embedded_in_evaluation_mode(
+    tmp_path: Path, pictures: list[Image.Image]
+) -> None:
+    """open_clip hands it over in training mode, where a batch norm mixes the images of a batch."""
+    torch.manual_seed(0)
+    save_file(open_clip.create_model("tiny-rn").state_dict(), tmp_path / "w.safetensors")
+    encoder = encoders.load(f"open_clip:tiny-rn/{tmp_path / 'w.safetensors'}")
+    together = features(encoder, pictures)
+    alone = features(encoder, [pictures[0]] * len(pictures))
+    np.testing.assert_allclose(together[0], alone[0], rtol=1e-4, atol=1e-6)
+
+
 @pytest.mark.filterwarnings("ignore::FutureWarning")
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_a_torchscript_archive_is_refused(tmp_path: Path) -> None:

@@ -167,7 +167,9 @@ def encoders(context: typer.Context, as_json: Json = False) -> None:
             "name": name,
             "source": preset.source,
             "dim": preset.dim,
+            "dim_pooled": preset.dim_pooled or None,
             "input_px": preset.input_px,
+            "activation": preset.activation or None,
             "licence": preset.licence,
             "local": is_local(name),
             "note": preset.note,
@@ -207,6 +209,10 @@ def embed(
             "--random-weights/--no-random-weights", help="Leave the weights as initialised."
         ),
     ] = False,
+    prompts: Annotated[
+        str | None,
+        typer.Option(help="Embed the classes as text too: clip, satellite, plain, or a JSON file."),
+    ] = None,
     offline: Offline = False,
     workers: Workers = None,
     as_json: Json = False,
@@ -220,7 +226,8 @@ def embed(
     _warn(manifests.find_problems(manifest))
     done = embed_all(
         manifest, encoder or [DEFAULT_ENCODER], store, batch_size=batch_size, device=device,
-        precision=precision, layer=layer, random_weights=random_weights, workers=workers,
+        precision=precision, layer=layer, random_weights=random_weights, prompts=prompts,
+        workers=workers,
         progress=progress.bar,
     )  # fmt: skip
     rows = [{k: v for k, v in asdict(e).items() if k != "failures"} for e in done]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 import importlib.metadata
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from xprobe import tower_hf, tower_open_clip, tower_timm
@@ -18,7 +18,7 @@ from xprobe.floors import FLOORS
 from xprobe.presets import DEFAULT_ENCODER, ENCODERS, IMPORT_ONLY, canonical
 from xprobe.towers import Encoder, Network, Tower, Wish, pick_device
 from xprobe.types import PRECISIONS
-from xprobe.weights import OPEN_CLIP_FILES, TIMM_FILES, cached_file, torch_cache
+from xprobe.weights import OPEN_CLIP_FILES, TIMM_FILES, cached_file, hub_file, torch_cache
 
 __all__ = ["DEFAULT_ENCODER", "ENCODERS", "canonical", "check_name", "is_local", "load"]
 
@@ -56,6 +56,8 @@ def load(
     if precision not in PRECISIONS:
         raise XprobeError(f"unknown precision {precision!r}; known: {', '.join(PRECISIONS)}")
     scheme, rest = check_name(name)
+    if name in ENCODERS and not random_weights:
+        _bring(name)
     if scheme in TOWERS:
         wish = Wish(layer, random_weights)
         return Network(TOWERS[scheme](rest, wish), pick_device(device), precision)
@@ -102,8 +104,23 @@ def is_local(name: str) -> bool:
         return (torch_cache() / preset.file).is_file()
     if not preset.hub:
         return scheme == "builtin"
-    usual = OPEN_CLIP_FILES if scheme == "open_clip" else TIMM_FILES
-    return cached_file(preset.hub, [preset.file] if preset.file else usual) is not None
+    return cached_file(preset.hub, _files(name)) is not None
+
+
+def _files(name: str) -> Sequence[str]:
+    preset = ENCODERS[name]
+    if preset.file:
+        return [preset.file]
+    return OPEN_CLIP_FILES if preset.source.startswith("open_clip:") else TIMM_FILES
+
+
+def _bring(name: str) -> None:
+    """Have the weights of a preset here before torch is imported: a lack is told at once."""
+    preset = ENCODERS[name]
+    if preset.hub:
+        scheme, _, rest = preset.source.partition(":")
+        form = "hf:" if scheme == "hf" else f"{scheme}:{rest.partition('/')[0]}/"
+        hub_file(preset.hub, _files(name), name, form)
 
 
 def _is_module(name: str) -> bool:

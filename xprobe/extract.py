@@ -18,6 +18,8 @@ import numpy as np
 
 from xprobe.encoders import Encoder, canonical, check_name, load
 from xprobe.images import UnusableImageError, decode
+from xprobe.prompts import embed_classes
+from xprobe.prompts import read as read_prompts
 from xprobe.store import Store, StoredEncoder, digests_to_embed, put
 from xprobe.types import PRECISIONS, Floats, Manifest, Progress, no_progress
 
@@ -123,10 +125,13 @@ def embed_all(
     precision: str = PRECISIONS[0],
     layer: str | None = None,
     random_weights: bool = False,
+    prompts: str | None = None,
     workers: int | None = None,
     progress: Progress = no_progress,
 ) -> list[Embedded]:
     """Embed with each encoder in turn, and list what failed in the store's failed.csv.
+
+    With `prompts` (`prompts.read`) the classes too, as text, for zero-shot recognition.
 
     Raises:
         XprobeError: an unknown encoder (before any work), missing weights, a newer store.
@@ -134,10 +139,14 @@ def embed_all(
     names = list(dict.fromkeys(canonical(name) for name in names))
     for name in names:
         check_name(name)
+    chosen = read_prompts(prompts) if prompts else None
     store = Store(folder, create=True)
     done = []
     for name in names:
         encoder = load(name, device, precision, layer, random_weights)
+        if chosen is not None:
+            text = embed_classes(encoder.embed_text, manifest.classes, chosen)
+            store.put_text(store.add_encoder(name, encoder.spec), text)
         done.append(
             embed(
                 manifest, encoder, name, store,

@@ -38,8 +38,11 @@ def judge(
     config: SweepConfig,
     label: str,
     margin: float | None,
+    zero_shot: Ints | None = None,
 ) -> dict[str, Any]:
     """Return the answering part of a study document.
+
+    `zero_shot` are the classes that text features predict for the images of the study, or None.
 
     Returns:
         ``results`` (flat `Result` rows), ``settings`` (confusion matrix, recall, precision and F1
@@ -48,14 +51,19 @@ def judge(
     tested, y, group = _gather(design, runs, folder)
     maker = _Rows(design, config, label, y, group)
     real = tested[Setting("real-only")]
-    rows = maker.real_only(real)
+    rows = maker.alone(Setting("real-only"), real)
+    if zero_shot is not None:
+        setting = Setting("zero-shot")
+        predicted = zero_shot[np.unique(design.blocks[0].test)]
+        tested[setting] = _Tested(predicted[None], (), ())
+        rows += maker.alone(setting, tested[setting])
     for generator in design.generators:
         own = {s: t for s, t in tested.items() if s.generator == generator}
         rows += maker.family(real, own, margin)
     return {
         "results": [asdict(row) for row in rows],
         "settings": [_details(s, t, y, len(design.study.classes)) for s, t in tested.items()],
-        "runs": [row for s, t in tested.items() for row in _run_rows(s, t, y, design)],
+        "runs": [row for s, t in tested.items() if t.blocks for row in _run_rows(s, t, y, design)],
         "warnings": [*design.warnings, *_choice_warnings(tested, config)],
     }
 
@@ -100,12 +108,12 @@ class _Rows:
         self.n_groups = len(np.unique(group))
         self.t = float(stats.t.ppf(1 - verdict.ALPHA / 2, self.n_groups - 1))
 
-    def real_only(self, real: _Tested) -> list[Result]:
-        setting = Setting("real-only")
-        f1 = self._macro_f1([real])[0]
+    def alone(self, setting: Setting, tested: _Tested) -> list[Result]:
+        """A setting that is compared with nothing."""
+        f1 = self._macro_f1([tested])[0]
         return [
-            self._row(setting, real, "accuracy", self._accuracy(real), None),
-            self._row(setting, real, "macro_f1", self._around(f1), None),
+            self._row(setting, tested, "accuracy", self._accuracy(tested), None),
+            self._row(setting, tested, "macro_f1", self._around(f1), None),
         ]
 
     def family(
@@ -162,8 +170,9 @@ class _Rows:
     ) -> Result:
         if comparison is not None:
             difference = (comparison.difference, comparison.low, comparison.high)
-        real = float(np.mean([b.n_real for b in tested.blocks]))
-        synthetic = float(np.mean([b.n_synthetic for b in tested.blocks]))
+        trained = tested.blocks or (None,)  # zero-shot trains on nothing
+        real = float(np.mean([b.n_real if b else 0 for b in trained]))
+        synthetic = float(np.mean([b.n_synthetic if b else 0 for b in trained]))
         return Result(
             encoder=self.label,
             generator=setting.generator,

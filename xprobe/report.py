@@ -197,6 +197,8 @@ def _headline(mixes: Sequence[Row], families: Sequence[Row]) -> str:
 def _of(k: int, n: int) -> str:
     if n == 1:
         return "the only comparison"
+    if k == n == 2:
+        return "both comparisons"
     return f"all {n} comparisons" if k == n else f"{k} of {n} comparisons"
 
 

@@ -22,6 +22,7 @@ import h5py
 import numpy as np
 
 from xprobe.errors import XprobeError, nearest, some
+from xprobe.prompts import TextFeatures
 from xprobe.types import EncoderSpec, Features, Floats, Manifest, digest_of
 
 FORMAT = "xprobe-features"
@@ -226,6 +227,30 @@ class Store:
                 x[to] = h5["x"][:][rows]
         x.flags.writeable = False
         return Features(encoder.key, np.array([i for i, _ in wanted], dtype=object), x), failed
+
+    def put_text(self, encoder: StoredEncoder, text: TextFeatures) -> None:
+        """Keep the text features of these classes; the last ones count."""
+        buffer = io.BytesIO()
+        about = {"classes": text.classes, "prompts": text.prompts, "logit_scale": text.logit_scale}
+        np.savez(buffer, x=text.x, about=np.array(json.dumps(about)))
+        file = self._text_file(encoder, text.classes)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        put(file, buffer.getvalue())
+
+    def read_text(self, encoder: StoredEncoder, classes: Sequence[str]) -> TextFeatures | None:
+        """Return the text features of exactly these classes, or None if there are none."""
+        try:
+            with np.load(self._text_file(encoder, classes), allow_pickle=False) as data:
+                about = json.loads(str(data["about"]))
+                x = data["x"]
+        except FileNotFoundError:
+            return None
+        found = tuple(about["classes"])
+        return TextFeatures(found, x, about["logit_scale"], about["prompts"])
+
+    @staticmethod
+    def _text_file(encoder: StoredEncoder, classes: Sequence[str]) -> Path:
+        return encoder.folder / "text" / f"{digest_of(list(classes))[:32]}.npz"
 
     def coverage(self, encoder: StoredEncoder, manifest: Manifest) -> bool:
         """Return whether the store has any image of a manifest under an encoder."""

@@ -18,6 +18,7 @@ from xprobe.encoders import canonical
 from xprobe.errors import XprobeError, nearest
 from xprobe.judge import judge
 from xprobe.manifest import counts, find_problems
+from xprobe.prompts import classify
 from xprobe.store import Store, StoredEncoder
 from xprobe.types import (
     Floats,
@@ -78,7 +79,9 @@ def sweep(
         x = features.x[[row[i] for i in design.study.id]]
         runs = _run_keys(design, encoder.key, config)
         _solve_missing(design, x, runs, folder, config, labels[encoder.key], workers, progress)
-        judged = judge(design, runs, folder, config, labels[encoder.key], margin)
+        text = store.read_text(encoder, design.study.classes)
+        zero_shot = None if text is None else classify(x, text).argmax(axis=1)
+        judged = judge(design, runs, folder, config, labels[encoder.key], margin, zero_shot)
         judged["warnings"] += find_problems(usable)
         if encoder.spec.has_random_weights:
             judged["warnings"].insert(
@@ -89,6 +92,7 @@ def sweep(
             judged["warnings"].append(
                 f"{len(failed)} images could not be embedded and take no part (see failed.csv)"
             )
+        judged["prompts"] = None if text is None else text.prompts
         study = _document(encoder, labels[encoder.key], usable, design, config, margin) | judged
         key = digest_of([encoder.key, usable.fingerprint, asdict(config), margin])
         results.save_study(folder, key, study)

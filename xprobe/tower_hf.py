@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from xprobe.errors import XprobeError, nearest
-from xprobe.presets import canonical
+from xprobe.presets import ENCODERS, canonical
 from xprobe.tower_open_clip import Source, build
-from xprobe.towers import Tower, View, Wish, check_layer
+from xprobe.towers import TextSide, Tower, View, Wish, check_layer
 from xprobe.weights import TIMM_FILES, hub_file, read_state, refuse_misfit
 
 # Heads that a checkpoint may bring along and an encoder has no use for.
@@ -34,7 +35,7 @@ def load(name: str, wish: Wish) -> Tower:
     if "model_type" not in config and "model_name" in config:
         return _wrapped_open_clip(config["model_name"], checkpoint, wish)
     model = _random_model(folder) if checkpoint is None else _load_model(folder, checkpoint)
-    return _tower(model, wish, _view(folder))
+    return _tower(model, wish, _view(folder), canonical(f"hf:{name}"), folder)
 
 
 def _find(name: str, with_weights: bool) -> tuple[Path, Path | None]:
@@ -114,7 +115,7 @@ def _takes_class_token(model_type: str) -> bool:
     return model_type in ("vit", "vit_mae", "deit", "beit", "data2vec-vision", "vit_msn")
 
 
-def _tower(model: Any, wish: Wish, view: View) -> Tower:
+def _tower(model: Any, wish: Wish, view: View, name: str, folder: Path) -> Tower:
     import torch
 
     kind = model.config.model_type
@@ -141,7 +142,34 @@ def _tower(model: Any, wish: Wish, view: View) -> Tower:
     source = model.config.to_dict()
     architecture = source.get("vision_config") or source
     activation = str(architecture.get("hidden_act") or "")
-    return Tower(Image(), f"hf:{kind}", layer, view, activation, wish.random)
+    text = _text_side(model, name, folder) if hasattr(model, "get_text_features") else None
+    return Tower(Image(), f"hf:{kind}", layer, view, activation, wish.random, text)
+
+
+def _text_side(model: Any, name: str, folder: Path) -> TextSide:
+    def embed(texts: Sequence[str]) -> tuple[Any, float]:
+        import transformers
+
+        if not Path(name.removeprefix("hf:")).is_dir():
+            repository = ENCODERS[name].hub if name in ENCODERS else name.removeprefix("hf:")
+            hub_file(repository, ["tokenizer_config.json"], name, "hf:")
+            hub_file(repository, ["tokenizer.json", "spiece.model", "vocab.json"], name, "hf:")
+        try:
+            tokenizer = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        except (OSError, ValueError, ImportError) as error:
+            raise XprobeError(f"{name}: no tokenizer: {str(error).splitlines()[0]}") from error
+        longest = model.config.text_config.max_position_embeddings  # SigLIP was trained padded
+        tokens = tokenizer(
+            list(texts), padding="max_length", max_length=longest, truncation=True,
+            return_tensors="pt",
+        )  # fmt: skip
+        known = {k: v for k, v in tokens.items() if k in ("input_ids", "attention_mask")}
+        if model.config.model_type == "siglip":
+            known.pop("attention_mask", None)
+        output = model.get_text_features(**known)
+        return getattr(output, "pooler_output", output), model.logit_scale.exp().item()
+
+    return embed
 
 
 def _view(folder: Path) -> View:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import logging
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from xprobe.errors import XprobeError, nearest, some
 from xprobe.presets import canonical
-from xprobe.towers import Tower, View, Wish, check_layer, first_feature
+from xprobe.towers import TextSide, Tower, View, Wish, check_layer, first_feature
 from xprobe.types import digest_of
 from xprobe.weights import OPEN_CLIP_FILES, hub_file, load_strictly, read_state
 
@@ -101,7 +102,35 @@ def build(source: Source, state: dict[str, Any] | None, wish: Wish) -> Tower:
         view,
         "" if config is None else "quick_gelu" if quick else "gelu",
         random=state is None,
+        text=_text_side(model, source),
     )
+
+
+def _text_side(model: Any, source: Source) -> TextSide:
+    def embed(texts: Sequence[str]) -> tuple[torch.Tensor, float]:
+        tokens = _tokenizer(source)(list(texts))
+        return model.encode_text(tokens), model.logit_scale.exp().item()
+
+    return embed
+
+
+def _tokenizer(source: Source) -> Any:
+    """Return the tokenizer; one that lies on the hub is taken from its cache without asking."""
+    import open_clip
+    from open_clip.tokenizer import HFTokenizer
+
+    if source.model.startswith("local-dir:"):
+        return open_clip.get_tokenizer(source.model)
+    text = (open_clip.get_model_config(source.model) or {}).get("text_cfg", {})
+    repository = text.get("hf_tokenizer_name")
+    if not repository:
+        return open_clip.get_tokenizer(source.model)
+    for file in ("tokenizer_config.json", "tokenizer.json"):
+        folder = hub_file(repository, [file], f"the tokenizer of {source.model}").parent
+    return HFTokenizer(
+        str(folder), context_length=text.get("context_length", 77),
+        tokenizer_mode=text.get("tokenizer_mode"), **text.get("tokenizer_kwargs", {}),
+    )  # fmt: skip
 
 
 def _Visual(visual: torch.nn.Module) -> torch.nn.Module:  # noqa: N802  # reads as a class

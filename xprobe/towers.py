@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     import torch
 
 Pixels = NDArray[np.uint8]
+TextSide = Callable[[Sequence[str]], "tuple[torch.Tensor, float]"]
 LAYERS = ("projected", "pooled")
 
 
@@ -32,6 +34,14 @@ class Encoder(ABC):
     spec: EncoderSpec
     fixed_batch: bool = False
     """Whether `forward` must always be given the same number of images (short batches padded)."""
+
+    def embed_text(self, texts: Sequence[str]) -> tuple[Floats, float]:
+        """Return text features (n, d) in the space of the images', and the logit scale.
+
+        Raises:
+            XprobeError: the encoder has no text side, or its tokenizer is not on this machine.
+        """
+        raise XprobeError(f"{self.spec.source} has no text side; leave out --prompts")
 
     def prepare_thread(self) -> None:  # noqa: B027  # most have nothing to set up
         """Set up the calling thread, before its first `forward`."""
@@ -89,6 +99,7 @@ class Tower:
         view: its preprocessing.
         activation: of architectures that exist with several.
         random: whether its weights are as initialised.
+        text: texts → (features (n, d) in the projected space, logit scale); None without one.
     """
 
     module: torch.nn.Module
@@ -97,6 +108,7 @@ class Tower:
     view: View
     activation: str = ""
     random: bool = False
+    text: TextSide | None = None
 
 
 class Network(Encoder):
@@ -115,6 +127,7 @@ class Network(Encoder):
             raise XprobeError(f"{tower.source}: interpolation {view.interpolation!r} is unknown")
         dtype = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
         self._device, self._dtype = torch.device(device), dtype
+        self._text = tower.text if tower.layer == "projected" else None
         module = tower.module.eval().requires_grad_(False)
         weights = (RANDOM if tower.random else "") + digest_weights(module)
         with torch.inference_mode():
@@ -139,6 +152,15 @@ class Network(Encoder):
             activation=tower.activation,
             resize_px=view.resize_px,
         )
+
+    def embed_text(self, texts: Sequence[str]) -> tuple[Floats, float]:
+        if self._text is None:
+            return super().embed_text(texts)
+        import torch
+
+        with torch.inference_mode():
+            features, scale = self._text(texts)
+        return np.asarray(features.float().cpu().numpy(), dtype=np.float32), scale
 
     def prepare_thread(self) -> None:
         """One intra-op thread: as many threads as cores work side by side, which is faster."""

@@ -243,19 +243,22 @@ class Fold:
 
 @dataclass(frozen=True)
 class Setting:
-    """What is trained on: ``real-only``, ``synthetic-only`` or ``mix`` 1:ratio of one generator."""
+    """What is trained on: ``real-only``, ``synthetic-only`` or ``mix`` 1:ratio of one generator.
+
+    ``zero-shot`` trains on no image: the encoder's text features classify.
+    """
 
     name: str
     ratio: float | None = None
     generator: str | None = None
 
     def __post_init__(self) -> None:
-        if self.name not in ("real-only", "synthetic-only", "mix"):
+        if self.name not in ("real-only", "zero-shot", "synthetic-only", "mix"):
             raise ValueError(f"unknown setting {self.name!r}")
         if (self.ratio is None) != (self.name != "mix"):
             raise ValueError("a ratio belongs to a mix, and to nothing else")
-        if (self.generator is None) != (self.name == "real-only"):
-            raise ValueError("every setting but real-only names its generator")
+        if (self.generator is None) != (self.name in ("real-only", "zero-shot")):
+            raise ValueError("every setting with synthetic images names their generator")
 
     @property
     def title(self) -> str:

@@ -1,0 +1,167 @@
+"""Classes as text: templates, the ensemble, and zero-shot scores."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import open_clip
+import pytest
+import torch
+import transformers
+from safetensors.torch import save_file
+
+from xprobe import encoders, extract, manifest, prompts
+from xprobe.errors import XprobeError
+from xprobe.store import Store
+from xprobe.sweep import sweep
+from xprobe.types import SweepConfig
+
+TINY = {
+    "embed_dim": 16,
+    "vision_cfg": {"image_size": 32, "layers": 1, "width": 32, "head_width": 16, "patch_size": 16},
+    "text_cfg": {"context_length": 77, "vocab_size": 49408, "width": 16, "heads": 2, "layers": 1},
+}
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, str]:
+    """Return a tiny CLIP and its long name."""
+    folder = tmp_path_factory.mktemp("tiny")
+    (folder / "tiny-text.json").write_text(json.dumps(TINY))
+    open_clip.add_model_config(folder)
+    torch.manual_seed(0)
+    model = open_clip.create_model("tiny-text").eval()
+    save_file(model.state_dict(), folder / "w.safetensors")
+    return model, f"open_clip:tiny-text/{folder / 'w.safetensors'}"
+
+
+def test_every_built_in_template_takes_the_class() -> None:
+    for name in ("clip", "satellite", "satellite-he", "plain"):
+        filled = prompts.read(name).of_class("sea_lake")
+        assert filled
+        assert all("sea lake" in text and "{}" not in text for text in filled)
+    assert prompts.read("satellite-he").of_class("x") == ["a centered satellite photo of x."]
+
+
+def test_a_file_of_templates_and_words(tmp_path: Path) -> None:
+    file = tmp_path / "mine.json"
+    file.write_text(json.dumps({"templates": ["{} from above"], "classes": {"wind": "a storm"}}))
+    found = prompts.read(str(file))
+    assert found.of_class("wind") == ["a storm from above"]
+    assert found.of_class("fire") == ["fire from above"]
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("no json", "not of the form"),
+        ("[]", "not of the form"),
+        ('{"templates": []}', "every template needs"),
+        ('{"templates": ["a photo"]}', "every template needs"),
+    ],
+)
+def test_a_wrong_file_is_one_line(content: str, said: str, tmp_path: Path) -> None:
+    (tmp_path / "bad.json").write_text(content)
+    with pytest.raises(XprobeError, match=said):
+        prompts.read(str(tmp_path / "bad.json"))
+    with pytest.raises(XprobeError, match="did you mean satellite"):
+        prompts.read("satelite")
+
+
+def test_the_ensemble_is_the_unit_mean_of_unit_features() -> None:
+    table = {"a b": [3.0, 0.0], "c b": [0.0, 5.0]}
+
+    def embed(texts: Sequence[str]) -> tuple[np.ndarray, float]:
+        return np.array([table[t] for t in texts]), 10.0
+
+    found = prompts.embed_classes(embed, ["b"], prompts.Prompts("p", ("a {}", "c {}"), {}))
+    np.testing.assert_allclose(found.x, [[0.5**0.5, 0.5**0.5]], rtol=1e-6)
+    assert (found.classes, found.logit_scale, found.prompts) == (("b",), 10.0, "p")
+
+
+def test_open_clip_text_features_and_zero_shot_scores_are_open_clips(tiny: tuple[Any, str]) -> None:
+    model, name = tiny
+    classes = ("dog", "sea_lake", "forest")
+    text = prompts.embed_classes(encoders.load(name).embed_text, classes, prompts.read("clip"))
+    tokenizer = open_clip.get_tokenizer("tiny-text")
+    rows = []
+    with torch.inference_mode():
+        for label in ("dog", "sea lake", "forest"):
+            texts = [t.replace("{}", label) for t in prompts.read("clip").templates]
+            x = model.encode_text(tokenizer(texts), normalize=True).mean(dim=0)
+            rows.append(x / x.norm())
+        images = torch.randn(5, 16)
+        unit = images / images.norm(dim=1, keepdim=True)
+        logits = model.logit_scale.exp() * unit @ torch.stack(rows).T
+    np.testing.assert_allclose(text.x, torch.stack(rows).numpy(), rtol=1e-4, atol=1e-6)
+    expected = logits.log_softmax(dim=1).numpy()
+    np.testing.assert_allclose(prompts.classify(images.numpy(), text), expected, atol=1e-4)
+
+
+def test_transformers_text_features_are_transformers(tmp_path: Path) -> None:
+    from tokenizers import Tokenizer, models, pre_tokenizers
+
+    words = {w: i for i, w in enumerate(["<pad>", "<eos>", "a", "photo", "of", "dog", ".", "?"])}
+    plain = Tokenizer(models.WordLevel(words, unk_token="?"))
+    plain.pre_tokenizer = pre_tokenizers.Whitespace()
+    tokenizer = transformers.PreTrainedTokenizerFast(
+        tokenizer_object=plain, pad_token="<pad>", eos_token="<eos>", unk_token="?"
+    )
+    small = {
+        "hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2,
+        "intermediate_size": 48,
+    }  # fmt: skip
+    text = {**small, "vocab_size": 9, "max_position_embeddings": 8, "eos_token_id": 1}
+    config = transformers.SiglipConfig(
+        text_config=text, vision_config={**small, "image_size": 32, "patch_size": 16}
+    )
+    torch.manual_seed(0)
+    model = transformers.SiglipModel(config).eval()
+    model.save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    size = {"height": 32, "width": 32}
+    seen = {"size": size, "image_mean": [0.5] * 3, "image_std": [0.5] * 3, "resample": 3}
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps(seen))
+    found, scale = encoders.load(f"hf:{tmp_path}").embed_text(["a photo of a dog ."])
+    ids = torch.tensor([[2, 3, 4, 2, 5, 6, 0, 0]])
+    with torch.inference_mode():
+        output = model.get_text_features(input_ids=ids)
+    expected = getattr(output, "pooler_output", output)
+    np.testing.assert_allclose(found, expected.numpy(), rtol=1e-4, atol=1e-6)
+    assert scale == pytest.approx(model.logit_scale.exp().item())
+
+
+@pytest.mark.parametrize("layer", [None, "pooled"])
+def test_an_encoder_without_a_text_side_says_so(layer: str | None, tiny: tuple[Any, str]) -> None:
+    encoder = encoders.load("hog") if layer is None else encoders.load(tiny[1], layer=layer)
+    with pytest.raises(XprobeError, match="no text side; leave out --prompts"):
+        encoder.embed_text(["a photo"])
+
+
+def test_a_sweep_shows_zero_shot_on_the_same_test_images(
+    tiny: tuple[Any, str], make_data: Callable[..., Path], tmp_path: Path
+) -> None:
+    table = manifest.read(make_data(real=5, synthetic=5))
+    folder = tmp_path / "features"
+    extract.embed_all(table, [tiny[1]], folder, prompts="plain", workers=1)
+    store = Store(folder)
+    config = SweepConfig(ratios=(1,), repeats=1, c_grid=(1.0,))
+    (study,) = sweep(table, store, tmp_path / "results", config, workers=1)
+    row = next(
+        r for r in study["results"] if r["setting"] == "zero-shot" and r["metric"] == "accuracy"
+    )
+    (encoder,) = store.encoders()
+    text = store.read_text(encoder, table.classes)
+    assert text is not None
+    real = table.select(table.source == "real")
+    features, _ = store.read(encoder, real)
+    predicted = np.array(table.classes)[prompts.classify(features.x, text).argmax(axis=1)]
+    assert row["value"] == pytest.approx((predicted == real.label).mean())
+    assert (row["n_train_real"], row["n_train_synthetic"], row["n_test"]) == (0, 0, 10)
+    assert row["difference"] is row["verdict"] is row["generator"] is None
+    assert study["prompts"] == "plain"
+    assert store.read_text(encoder, ("other", "classes")) is None
