@@ -71,7 +71,7 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Path
 def pictures() -> list[Image.Image]:
     """Odd sizes: the geometry of resizing and cutting shows in every pixel."""
     rng = np.random.default_rng(0)
-    sizes = [(301, 200), (200, 301), (37, 90), (224, 224), (513, 333), (64, 65)]
+    sizes = [(301, 200), (200, 301), (37, 90), (224, 224), (513, 333), (64, 65), (75, 64), (64, 75)]
     return [Image.fromarray(rng.integers(0, 256, (h, w, 3), dtype=np.uint8)) for w, h in sizes]
 
 

@@ -169,8 +169,9 @@ def resize(
     """Return the image at exactly `size` = (height, width) pixels.
 
     `shortest` scales the shorter side to `scale_px` (0: to the target) and cuts the centre (CLIP,
-    timm), `squash` ignores the aspect ratio (SigLIP), `longest` scales the longer side and pads
-    with black. The geometry is torchvision's and open_clip's, to the pixel.
+    timm), `shortest-floor` the same with half pixels rounded down (transformers), `squash` ignores
+    the aspect ratio (SigLIP), `longest` scales the longer side and pads with black. The geometry
+    is that of the libraries, to the pixel.
     """
     height, width = size
     filter_ = INTERPOLATIONS[interpolation]
@@ -197,5 +198,9 @@ def resize(
         box = (x, y, x + part_w, y + part_h)
         return image.resize((width, height), filter_, box=box)
     scaled = image if scale_to == image.size else image.resize(scale_to, filter_)
-    top, left = round((scaled.height - height) / 2.0), round((scaled.width - width) / 2.0)
+    down, across = scaled.height - height, scaled.width - width
+    if mode == "shortest-floor":
+        top, left = down // 2, across // 2
+    else:
+        top, left = round(down / 2.0), round(across / 2.0)
     return scaled.crop((left, top, left + width, top + height))

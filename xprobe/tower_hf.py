@@ -184,11 +184,11 @@ def _view(folder: Path) -> View:
     target = _pair(cut if cut is not None else size)
     resize, before = "squash", 0
     if config.get("crop_pct") and _pair(size)[0] < 384:  # ConvNeXt
-        resize, before = "shortest", int(_pair(size)[0] / config["crop_pct"])
+        resize, before = "shortest-floor", int(_pair(size)[0] / config["crop_pct"])
         target = _pair(size)
     elif isinstance(size, int) or (isinstance(size, dict) and "shortest_edge" in size):
         squash = isinstance(size, int) and cut is None
-        resize, before = ("squash", 0) if squash else ("shortest", _pair(size)[0])
+        resize, before = ("squash", 0) if squash else ("shortest-floor", _pair(size)[0])
     return View(
         input_px=target,
         resize=resize,

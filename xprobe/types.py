@@ -145,7 +145,7 @@ class EncoderSpec:
         layer: where the feature is taken.
         dim: d, the length of a feature.
         input_px: height and width of the image that the encoder sees, pixels.
-        resize: ``shortest`` (then centre crop), ``longest`` (then pad) or ``squash``.
+        resize: as in `images.resize`.
         interpolation: the resizing filter.
         mean, std: per-channel normalisation on the 0–1 scale.
         precision: arithmetic of the forward pass.
@@ -172,7 +172,7 @@ class EncoderSpec:
     resize_px: int = 0
 
     def __post_init__(self) -> None:
-        if self.resize not in ("shortest", "longest", "squash"):
+        if self.resize not in ("shortest", "shortest-floor", "longest", "squash"):
             raise ValueError(f"unknown resize mode {self.resize!r}")
         if self.precision not in PRECISIONS:
             raise ValueError(f"unknown precision {self.precision!r}")
