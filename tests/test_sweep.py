@@ -290,6 +290,19 @@ def test_several_families_share_a_study_wide_p(study: tuple[Manifest, Store, Pat
     )
 
 
+def test_a_study_is_superseded_under_a_new_label_too(
+    study: tuple[Manifest, Store, Path],
+) -> None:
+    """The label of an encoder gets its key when another of the same name comes in."""
+    found = run(study, repeats=1)
+    key = found["encoder"]["key"]
+    found["encoder"]["label"] = f"pixels@{key[:8]}"
+    found["created"] = "9999-01-01T00:00:00"
+    results.save_study(study[2], "f" * 32, found)
+    (shown,) = results.load_studies(study[2])
+    assert shown["encoder"]["label"] == f"pixels@{key[:8]}"
+
+
 def test_a_study_document_is_plain_json_and_the_newest_counts(
     study: tuple[Manifest, Store, Path],
 ) -> None:

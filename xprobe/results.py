@@ -79,14 +79,21 @@ def load_studies(folder: Path, encoders: Sequence[str] = ()) -> list[dict[str, A
     files = sorted((folder / "studies").glob("*.json"))
     if not files:
         raise XprobeError(f"{folder}: no results; run 'xprobe sweep' first, or name --results")
-    newest: dict[tuple[str, str], dict[str, Any]] = {}
+    studies = []
     for file in files:
         study = json.loads(file.read_text(encoding="utf-8"))
         if study["version"] > STUDY_VERSION:
             raise XprobeError(f"{file}: written by a newer xprobe; upgrade this one")
-        key = (study["encoder"]["label"], study["config"]["head"])
-        if key not in newest or newest[key]["created"] < study["created"]:
-            newest[key] = study
+        studies.append(study)
+    newest: dict[tuple[str, str], dict[str, Any]] = {}
+    seen: set[tuple[str, str]] = set()
+    for study in sorted(studies, key=lambda study: str(study["created"]), reverse=True):
+        # An encoder's label changes when another of its name joins it; its key does not.
+        head, about = study["config"]["head"], study["encoder"]
+        names = {(about["label"], head), (about["key"], head)}
+        if not names & seen:
+            newest[about["label"], head] = study
+            seen |= names
     known = {label for label, _ in newest}
     if unknown := [name for name in encoders if name not in known]:
         raise XprobeError(
