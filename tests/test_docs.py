@@ -66,7 +66,7 @@ def test_the_example_of_an_own_encoder_runs(
 
     blocks = re.findall(r"```python\n(.*?)```", COMMANDS, flags=re.S)
     (example,) = [block for block in blocks if "(Encoder)" in block]
-    assert len([line for line in example.splitlines() if line.strip()]) <= 12
+    assert len([line for line in example.splitlines() if line.strip()]) <= 10
     (tmp_path / "example_of_an_encoder.py").write_text(example)
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)

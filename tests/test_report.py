@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 from dataclasses import fields
+from hashlib import sha256
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -74,7 +75,8 @@ def make_study(
         "created": "2026-01-01T00:00:00+00:00",
         "command": "xprobe sweep",
         "encoder": {
-            "label": encoder, "name": encoder, "key": "ab" * 32, "source": source,
+            "label": encoder, "name": encoder, "key": sha256(encoder.encode()).hexdigest(),
+            "source": source,
             "weights": "cd" * 32, "layer": "output", "dim": 8, "input_px": [224, 224],
             "resize": "shortest", "interpolation": "bicubic", "precision": "fp32",
             "preprocessing": "1",

@@ -7,9 +7,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from xprobe.images import PREPROCESSING
-from xprobe.towers import Encoder, Pixels
-from xprobe.types import EncoderSpec, Floats
+from xprobe.towers import Encoder, Pixels, plain_spec
+from xprobe.types import Floats
 
 
 class Hog(Encoder):
@@ -21,7 +20,7 @@ class Hog(Encoder):
 
     def __init__(self) -> None:
         version = ".".join(importlib.metadata.version("scikit-image").split(".")[:2])
-        self.spec = _spec("hog", 420, 64, f"scikit-image-{version}")
+        self.spec = plain_spec("builtin:hog", 420, (64, 64), f"scikit-image-{version}")
 
     def forward(self, pixels: Pixels) -> Floats:
         return np.stack([self._one(image) for image in pixels])
@@ -41,18 +40,10 @@ class RawPixels(Encoder):
     """The image itself at 16 x 16 pixels, on the 0-1 scale."""
 
     def __init__(self) -> None:
-        self.spec = _spec("pixels", 768, 16, "")
+        self.spec = plain_spec("builtin:pixels", 768, (16, 16), "")
 
     def forward(self, pixels: Pixels) -> Floats:
         return pixels.reshape(len(pixels), -1).astype(np.float32) / 255
 
 
 FLOORS: dict[str, Callable[[], Encoder]] = {"hog": Hog, "pixels": RawPixels}
-
-
-def _spec(name: str, dim: int, side: int, version: str) -> EncoderSpec:
-    return EncoderSpec(
-        source=f"builtin:{name}", weights="", layer="output", dim=dim, input_px=(side, side),
-        resize="squash", interpolation="bicubic", mean=(0.0,) * 3, std=(1.0,) * 3,
-        precision="fp32", preprocessing=f"{PREPROCESSING}/{version}",
-    )  # fmt: skip

@@ -180,6 +180,33 @@ class Network(Encoder):
         return np.asarray(features, dtype=np.float32)
 
 
+def plain_spec(
+    source: str,
+    dim: int,
+    input_px: tuple[int, int],
+    version: str,
+    *,
+    weights: str = "",
+    resize: str = "squash",
+    interpolation: str = "bicubic",
+) -> EncoderSpec:
+    """Return the spec of an encoder that takes plain pixels in fp32, as one of your own may.
+
+    Args:
+        source: what it is, such as ``own:mean-colour``; part of the key.
+        dim: d, the length of a feature.
+        input_px: height and width of what `Encoder.forward` is given.
+        version: of the code; another one is another encoder.
+        weights: digest of what was trained, if anything.
+        resize, interpolation: as in `images.resize`.
+    """
+    return EncoderSpec(
+        source=source, weights=weights, layer="output", dim=dim, input_px=input_px,
+        resize=resize, interpolation=interpolation, mean=(0.0,) * 3, std=(1.0,) * 3,
+        precision="fp32", preprocessing=f"{PREPROCESSING}/{version}",
+    )  # fmt: skip
+
+
 def pick_device(device: str) -> str:
     """Return the torch device that `auto` stands for, or `device` after a check."""
     import torch
