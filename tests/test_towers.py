@@ -399,6 +399,20 @@ def test_the_network_is_embedded_in_evaluation_mode(
     np.testing.assert_allclose(together[0], alone[0], rtol=1e-4, atol=1e-6)
 
 
+def test_a_missing_tokenizer_is_answered_with_the_encoder_to_fetch(
+    hub: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = {**TINY, "text_cfg": {**TINY["text_cfg"], "hf_tokenizer_name": "org/tokenizer"}}  # type: ignore[dict-item]
+    file = tmp_path / "w.safetensors"
+    save_file(open_clip.create_model("tiny-vit").state_dict(), file)
+    encoder = encoders.load(f"open_clip:tiny-vit/{file}")
+    assert encoder.has_text
+    monkeypatch.setattr(open_clip, "get_model_config", lambda _name: config)
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    with pytest.raises(XprobeError, match=r"fetch open_clip:tiny-vit/.*w\.safetensors'"):
+        encoder.embed_text(["a photo"])
+
+
 @pytest.mark.filterwarnings("ignore::FutureWarning")
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_a_torchscript_archive_is_refused(tmp_path: Path) -> None:

@@ -147,7 +147,10 @@ def fetch(
         check_name(name)
     rows = []
     for name in names:
-        spec = load(name, "cpu").spec
+        encoder = load(name, "cpu")
+        if encoder.has_text:
+            encoder.embed_text(["a photo"])  # brings its tokenizer too
+        spec = encoder.spec
         rows.append({"name": name, "source": spec.source, "dim": spec.dim, "key": spec.key})
     if as_json:
         _print_json({"encoders": rows})

@@ -6,7 +6,7 @@ import json
 import logging
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,7 +31,7 @@ def load(name: str, wish: Wish) -> Tower:
     if wish.random:
         model = name if name.startswith("local-dir:") else _known(name.partition("/")[0])
         return build(Source(model, None, _preprocess_of(model)), None, wish)
-    source = _resolve(name)
+    source = replace(_resolve(name), label=canonical(f"open_clip:{name}"))
     assert source.checkpoint is not None
     return build(source, read_state(source.checkpoint), wish)
 
@@ -52,6 +52,7 @@ class Source:
     model: str
     checkpoint: Path | None
     preprocess: dict[str, Any]
+    label: str = "open_clip"  # what the user calls it, for errors
 
     @property
     def architecture(self) -> str:
@@ -126,7 +127,7 @@ def _tokenizer(source: Source) -> Any:
     if not repository:
         return open_clip.get_tokenizer(source.model)
     for file in ("tokenizer_config.json", "tokenizer.json"):
-        folder = hub_file(repository, [file], f"the tokenizer of {source.model}").parent
+        folder = hub_file(repository, [file], source.label).parent
     return HFTokenizer(
         str(folder), context_length=text.get("context_length", 77),
         tokenizer_mode=text.get("tokenizer_mode"), **text.get("tokenizer_kwargs", {}),

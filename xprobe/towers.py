@@ -34,6 +34,8 @@ class Encoder(ABC):
     spec: EncoderSpec
     fixed_batch: bool = False
     """Whether `forward` must always be given the same number of images (short batches padded)."""
+    has_text: bool = False
+    """Whether `embed_text` embeds texts into the space of the images' features."""
 
     def embed_text(self, texts: Sequence[str]) -> tuple[Floats, float]:
         """Return text features (n, d) in the space of the images', and the logit scale.
@@ -128,6 +130,7 @@ class Network(Encoder):
         dtype = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
         self._device, self._dtype = torch.device(device), dtype
         self._text = tower.text if tower.layer == "projected" else None
+        self.has_text = self._text is not None
         module = tower.module.eval().requires_grad_(False)
         weights = (RANDOM if tower.random else "") + digest_weights(module)
         with torch.inference_mode():
