@@ -12,13 +12,14 @@ PACKAGE = Path(__file__).parent.parent / "xprobe"
 # Upstream first: a module imports only what stands before it.
 ORDER = [
     "__init__", "errors", "types", "images", "manifest", "presets", "weights", "prompts", "towers",
-    "floors",
-    "tower_open_clip", "tower_timm", "tower_hf", "encoders", "store", "extract", "imports", "folds",
-    "heads", "design", "metrics", "verdict", "results", "judge", "sweep", "figures", "report",
-    "demo", "tables", "progress", "cli", "__main__",
+    "floors", "tower_open_clip", "tower_timm", "tower_hf", "encoders", "store", "extract", "imports",
+    "folds", "problems", "solver", "basis", "logistic", "ridge", "heads", "design", "metrics",
+    "verdict", "results", "judge", "sweep", "figures", "report", "demo", "tables", "progress", "cli",
+    "__main__",
 ]  # fmt: skip
 
-TORCH = {"weights", "towers", "tower_open_clip", "tower_timm", "tower_hf"}
+TOWERS = {"weights", "towers", "tower_open_clip", "tower_timm", "tower_hf"}
+SOLVERS = {"solver", "basis", "logistic", "heads"}
 HOMES = {
     "h5py": {"store"},
     "faiss": {"distance"},
@@ -26,12 +27,12 @@ HOMES = {
     "ray": {"engine"},
     "typer": {"cli"},
     "jinja2": {"report"},
-    "torch": TORCH,
+    "torch": TOWERS | SOLVERS,
     "open_clip": {"weights", "tower_open_clip", "tower_hf"},
     "timm": {"tower_timm"},
     "torchvision": {"tower_timm"},
     "transformers": {"tower_hf"},
-    "sklearn": {"heads", "demo"},
+    "sklearn": {"logistic", "demo"},
     "skimage": {"floors"},
     "pyarrow": {"manifest", "imports"},
 }

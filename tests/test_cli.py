@@ -177,7 +177,7 @@ def test_errors_of_a_sweep_name_the_remedy(data: Path, xprobe: Callable[..., Ran
         xprobe("sweep", "--per-class", "9")
     )
     assert "unknown head 'logistics' (did you mean logistic?)" in error_of(
-        xprobe("sweep", "--head", "logistics")
+        xprobe("sweep", "--heads", "logistics")
     )
 
 

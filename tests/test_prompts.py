@@ -13,6 +13,7 @@ import pytest
 import torch
 import transformers
 from safetensors.torch import save_file
+from scipy.special import log_softmax
 
 from xprobe import encoders, extract, manifest, prompts
 from xprobe.errors import XprobeError
@@ -99,7 +100,8 @@ def test_open_clip_text_features_and_zero_shot_scores_are_open_clips(tiny: tuple
         logits = model.logit_scale.exp() * unit @ torch.stack(rows).T
     np.testing.assert_allclose(text.x, torch.stack(rows).numpy(), rtol=1e-4, atol=1e-6)
     expected = logits.log_softmax(dim=1).numpy()
-    np.testing.assert_allclose(prompts.classify(images.numpy(), text), expected, atol=1e-4)
+    logits = prompts.zero_shot_logits(images.numpy(), text)
+    np.testing.assert_allclose(log_softmax(logits, axis=1), expected, atol=1e-4)
 
 
 def test_transformers_text_features_are_transformers(tmp_path: Path) -> None:
@@ -159,7 +161,7 @@ def test_a_sweep_shows_zero_shot_on_the_same_test_images(
     assert text is not None
     real = table.select(table.source == "real")
     features, _ = store.read(encoder, real)
-    predicted = np.array(table.classes)[prompts.classify(features.x, text).argmax(axis=1)]
+    predicted = np.array(table.classes)[prompts.zero_shot_logits(features.x, text).argmax(axis=1)]
     assert row["value"] == pytest.approx((predicted == real.label).mean())
     assert (row["n_train_real"], row["n_train_synthetic"], row["n_test"]) == (0, 0, 10)
     assert row["difference"] is row["verdict"] is row["generator"] is None

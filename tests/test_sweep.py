@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from xprobe import encoders, extract, heads, manifest, results
+from xprobe import encoders, extract, manifest, results
 from xprobe.errors import XprobeError
 from xprobe.store import Store
 from xprobe.sweep import sweep
@@ -99,7 +100,7 @@ def test_a_second_run_solves_nothing_and_says_the_same(
     def refuse(*_: object) -> None:
         raise AssertionError("solved again")
 
-    monkeypatch.setattr(heads, "solve", refuse)
+    monkeypatch.setattr(sys.modules["xprobe.sweep"], "solve", refuse)
     assert run(study)["results"] == first["results"]
 
 
@@ -107,7 +108,7 @@ def test_an_interrupted_sweep_goes_on_where_it_was(
     study: tuple[Manifest, Store, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = run((study[0], study[1], tmp_path / "whole"))
-    solve, solved = heads.solve, []
+    solve, solved = sys.modules["xprobe.sweep"].solve, []
 
     def interrupted(*arguments: Any) -> Any:
         for number, fit in solve(*arguments):
@@ -116,7 +117,7 @@ def test_an_interrupted_sweep_goes_on_where_it_was(
             solved.append(number)
             yield number, fit
 
-    monkeypatch.setattr(heads, "solve", interrupted)
+    monkeypatch.setattr(sys.modules["xprobe.sweep"], "solve", interrupted)
     with pytest.raises(KeyboardInterrupt):
         run(study)
     before = len(list((study[2] / "predictions").rglob("*.npz")))
@@ -128,7 +129,7 @@ def test_an_interrupted_sweep_goes_on_where_it_was(
             yield number, fit
 
     solved.clear()
-    monkeypatch.setattr(heads, "solve", counted)
+    monkeypatch.setattr(sys.modules["xprobe.sweep"], "solve", counted)
     assert run(study)["results"] == whole["results"]
     assert len(solved) == (2 * 7 - 4) * 5
 

@@ -44,6 +44,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on s
 Features = Annotated[Path, typer.Option(help="Feature store that embed wrote.")]
 Results = Annotated[Path, typer.Option(help="Folder of predictions and studies.")]
 Offline = Annotated[bool, typer.Option("--offline", help="Never ask the network for weights.")]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")]
 Workers = Annotated[
     int | None, typer.Option(min=1, help="Threads or processes; default one a core.")
 ]
@@ -200,7 +201,7 @@ def embed(
         "features"
     ),
     batch_size: Annotated[int, typer.Option(min=1, help="Images a forward pass.")] = 32,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")] = "auto",
+    device: Device = "auto",
     precision: Annotated[str, typer.Option(help=f"{', '.join(PRECISIONS)}.")] = PRECISIONS[0],
     layer: Annotated[
         str | None,
@@ -318,7 +319,16 @@ def sweep(
     c_grid: Annotated[
         str, typer.Option(help="Values of C: default (10), dense (45), or comma-separated.")
     ] = "default",
-    head: Annotated[str, typer.Option(help="What is trained on the features.")] = SweepConfig.head,
+    c_rule: Annotated[
+        str, typer.Option(help="best, or one-se: the smallest C within a standard error of it.")
+    ] = SweepConfig.c_rule,
+    balanced: Annotated[
+        bool,
+        typer.Option("--balanced/--no-balanced", help="Let classes weigh the same in training."),
+    ] = SweepConfig.balanced,
+    heads: Annotated[
+        str, typer.Option(help="What is trained on the features, comma-separated.")
+    ] = SweepConfig.head,
     margin: Annotated[
         float | None,
         typer.Option(help="Accuracy differences up to this fraction count as equal, e.g. 0.02."),
@@ -332,6 +342,7 @@ def sweep(
         ),
     ] = SweepConfig.allow_fewer,
     workers: Workers = None,
+    device: Device = "auto",
     as_json: Json = False,
 ) -> None:
     """Train real only, synthetic only and mixes; test on unseen real images; judge."""
@@ -349,13 +360,15 @@ def sweep(
         repeats=repeats,
         inner_folds=inner_folds,
         c_grid=_c_grid(c_grid),
-        head=head,
+        c_rule=c_rule,
+        balanced=balanced,
         seed=seed,
         allow_fewer=allow_fewer,
     )
     studies = sweep_settings(
         manifests.read(data), Store(features), results, config, encoders=encoder or (),
-        margin=margin, workers=workers, progress=progress.bar,
+        heads=heads.split(","), margin=margin, workers=workers, device=device,
+        progress=progress.bar,
     )  # fmt: skip
     _show_studies(studies, families(studies), as_json)
 

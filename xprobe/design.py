@@ -16,7 +16,7 @@ from numpy.random import Generator
 
 from xprobe import folds
 from xprobe.errors import XprobeError, some
-from xprobe.heads import Problem
+from xprobe.problems import Problem
 from xprobe.types import Bools, Fold, Ints, Manifest, Setting, Strings, SweepConfig
 
 

@@ -1,199 +1,182 @@
-"""Heads on frozen features: a whole grid of problems on one pool of rows → scores.
-
-The head is multinomial logistic regression with an L2 penalty on features of unit length, solved
-to the optimum: at scikit-learn's default tolerance the solver stops early by amounts that differ
-between settings, an error larger than the effects a study looks for.
-"""
+"""Heads on frozen features: a whole grid of problems on one pool of rows → scores."""
 
 from __future__ import annotations
 
-import warnings
+import uuid
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from contextlib import contextmanager
+from typing import Protocol
 
 import joblib
 import numpy as np
-from scipy.special import log_softmax
+from threadpoolctl import threadpool_limits
 
-from xprobe.errors import XprobeError
+from xprobe.errors import XprobeError, nearest
+from xprobe.problems import Fit, Options, Pool, Problem, as_scores, choose, fit_temperature
 from xprobe.types import Floats, Ints
 
-HEADS = ("logistic",)
-TOLERANCE = 1e-7  # on the largest component of the gradient of the mean loss
-MOST_ITERATIONS = 1000
-C_WITHOUT_CHOICE = 10.0  # the middle of the default grid, where no inner fold can be made
-IMPOSSIBLE = -80.0  # log-probability of a class without training images; exp() of it is not 0
+HEADS = ("logistic", "ridge", "knn", "text", "text-soft")
+TEXT_HEADS = ("text", "text-soft")  # need text features
+NEIGHBORS = (1, 3, 5, 10, 20, 50, 100)
+_SHARPNESS = 1 / 0.07  # of a neighbour's vote in its cosine (Wu et al. 2018)
 
 
-@dataclass(frozen=True, eq=False)
-class Problem:
-    """One head to train and to test; rows are positions in the pool.
+class Head(Protocol):
+    """Solves problems on the pool that it was made with."""
 
-    Attributes:
-        train: rows to train on, real and synthetic.
-        test: rows to score.
-        inner: pairs (train, validation) for the choice of C; validation rows are real. Empty: no
-            choice, `C_WITHOUT_CHOICE`.
+    def solve(self, problem: Problem) -> Fit:
+        """Choose, fit, score."""
+        ...
+
+
+def check_head(name: str, pool: Pool | None = None) -> None:
+    """Refuse a head that does not exist, or for which a pool lacks something.
+
+    Raises:
+        XprobeError: there is none of that name, or it needs text features that are not there.
     """
-
-    train: Ints
-    test: Ints
-    inner: tuple[tuple[Ints, Ints], ...]
-
-
-@dataclass(frozen=True, eq=False)
-class Fit:
-    """A solved problem.
-
-    Attributes:
-        score: (n_test, k) log-probabilities, finite.
-        c: the chosen C.
-        at_edge: whether it is the smallest or largest of the grid, chosen among several.
-        fits: logistic regressions solved.
-        unconverged: of these, how many stopped at `MOST_ITERATIONS`.
-    """
-
-    score: Floats
-    c: float
-    at_edge: bool
-    fits: int
-    unconverged: int
+    if name not in HEADS:
+        raise XprobeError(f"unknown head {name!r}{nearest(name, HEADS)}; known: {', '.join(HEADS)}")
+    if name in TEXT_HEADS and pool is not None and pool.text_logits is None:
+        raise XprobeError(
+            f"head {name!r} starts from text features, which the store has not for these classes; "
+            f"run 'xprobe embed --prompts clip' with an encoder that reads text"
+        )
 
 
-def unit_rows(x: Floats) -> Floats:
-    """Return features (n, d) scaled to length 1; rows of zeros stay."""
-    length = np.linalg.norm(x, axis=1, keepdims=True)
-    return np.asarray(x / np.where(length > 0, length, 1))
+def make_head(name: str, pool: Pool, options: Options, device: str = "auto") -> Head:
+    """Return a head by name; raises as `check_head` does."""
+    check_head(name, pool)
+    if name == "knn":
+        return NearestNeighbors(pool, options)
+    if name == "ridge":
+        from xprobe.ridge import RidgeHead
 
+        return RidgeHead(pool, options)
+    from xprobe.logistic import Logistic
 
-def _without_null_columns(x: Floats) -> Floats:
-    """Rotate a pool (n, d) into the r ≤ d columns that it spans, to float32 precision.
-
-    The penalised optimum is the same in any orthogonal basis, and lies in the span of the rows.
-    """
-    if len(x) <= x.shape[1]:
-        return x  # each problem rotates its own, even fewer rows
-    gram = x.T.astype(np.float64) @ x
-    values, vectors = np.linalg.eigh(gram)
-    kept = values > values[-1] * 1e-12
-    return x if kept.all() else np.asarray(x @ vectors[:, kept], dtype=np.float32)
+    soft = name == "text-soft"
+    return Logistic(pool, options, _pick(device), text=name in TEXT_HEADS, soft=soft)
 
 
 def solve(
-    x: Floats,
-    y: Ints,
-    k: int,
+    name: str,
+    pool: Pool,
     problems: Sequence[Problem],
-    c_grid: Sequence[float],
+    options: Options,
     workers: int | None = None,
+    device: str = "auto",
 ) -> Iterator[tuple[int, Fit]]:
     """Solve a grid of problems on one pool; yield (number of the problem, its fit) as they end.
 
-    C is the one with the highest accuracy on the inner validation images, all folds together; the
-    smallest such C on ties.
-
     Args:
-        x: (n, d) features of the pool.
-        y: (n,) class indices below `k`.
-        k: number of classes; columns of the scores.
+        name: one of `HEADS`.
+        pool: the rows.
         problems: what to solve; equal ones are solved once.
-        c_grid: values of C, ascending, as in scikit-learn (C multiplies a sum of losses).
-        workers: processes, each with one thread; default one a core.
+        options: how C is chosen; the values of C of `knn` are `NEIGHBORS`.
+        workers: processes, each of which computes on one core; default one a core.
+        device: torch device of the logistic heads; auto: a CUDA one if there is one, else the CPU.
     """
-    groups: dict[tuple[bytes, ...], list[int]] = {}
+    check_head(name, pool)
+    same: dict[tuple[bytes, ...], list[int]] = {}
     for number, problem in enumerate(problems):
-        groups.setdefault(_identity(problem), []).append(number)
-    unique = [numbers[0] for numbers in groups.values()]
-    same = dict(zip(unique, groups.values(), strict=True))
-    workers = min(workers or joblib.cpu_count(), len(unique)) or 1
-    x = _without_null_columns(unit_rows(x))
-    grid = tuple(map(float, c_grid))
+        same.setdefault(problem.identity, []).append(number)
+    groups = sorted(same.values(), key=lambda own: pool.mixture(problems[own[0]]))
+    workers = min(workers or joblib.cpu_count(), len(groups)) or 1
     if workers == 1:
-        solved: Iterator[tuple[int, Fit]] = (
-            (i, _solve_one(x, y, k, problems[i], grid)) for i in unique
-        )
-        yield from _spread(solved, same)
+        head = make_head(name, pool, options, device)
+        with _one_core():
+            for own in groups:
+                fit = head.solve(problems[own[0]])
+                yield from ((number, fit) for number in own)
         return
+    # Processes, since between its operations torch needs the interpreter, which threads share.
+    # One thread of linear algebra in each: spinning ones slow each other 30-fold.
+    key = uuid.uuid4().hex
     with joblib.parallel_config("loky", n_jobs=workers, inner_max_num_threads=1):
         parallel = joblib.Parallel(return_as="generator_unordered", batch_size=1)
-        solved = parallel(joblib.delayed(_numbered)(i, x, y, k, problems[i], grid) for i in unique)
-        yield from _spread(solved, same)
+        tasks = (
+            joblib.delayed(_solve_there)(i, key, name, pool, options, device, problems[own[0]])
+            for i, own in enumerate(groups)
+        )
+        for i, fit in parallel(tasks):
+            yield from ((number, fit) for number in groups[i])
 
 
-def _spread(
-    solved: Iterator[tuple[int, Fit]], same: dict[int, list[int]]
-) -> Iterator[tuple[int, Fit]]:
-    for first, fit in solved:
-        for number in same[first]:
-            yield number, fit
+_head_there: tuple[str, Head] | None = None  # of a worker, which solves one grid at a time
 
 
-def _identity(problem: Problem) -> tuple[bytes, ...]:
-    parts = [problem.train, problem.test, *(part for pair in problem.inner for part in pair)]
-    return tuple(np.asarray(part).tobytes() for part in parts)
-
-
-def _numbered(
-    number: int, x: Floats, y: Ints, k: int, problem: Problem, c_grid: tuple[float, ...]
+def _solve_there(
+    i: int, key: str, name: str, pool: Pool, options: Options, device: str, problem: Problem
 ) -> tuple[int, Fit]:
-    return number, _solve_one(x, y, k, problem, c_grid)
+    global _head_there
+    if _head_there is None or _head_there[0] != key:
+        _head_there = key, make_head(name, pool, options, device)
+    return i, _head_there[1].solve(problem)
 
 
-def _solve_one(x: Floats, y: Ints, k: int, problem: Problem, c_grid: tuple[float, ...]) -> Fit:
-    fits = unconverged = 0
-    if not problem.inner or len(c_grid) == 1:
-        c, at_edge = (c_grid[0] if len(c_grid) == 1 else C_WITHOUT_CHOICE), False
-    else:
-        hits = np.zeros(len(c_grid))
-        for train, validations in _by_training_part(problem.inner):
-            path, failed = _path(x, y, k, train, validations, c_grid)
-            hits += [(scores.argmax(axis=1) == y[validations]).sum() for scores in path]
-            fits += len(c_grid)
-            unconverged += failed
-        best = int(hits.argmax())
-        c, at_edge = c_grid[best], best in (0, len(c_grid) - 1)
-    (score,), failed = _path(x, y, k, problem.train, problem.test, (c,))
-    return Fit(score.astype(np.float32), c, at_edge, fits + 1, unconverged + failed)
+@contextmanager
+def _one_core() -> Iterator[None]:
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with threadpool_limits(1, "blas"):
+            yield
+    finally:
+        torch.set_num_threads(before)
 
 
-def _by_training_part(inner: Sequence[tuple[Ints, Ints]]) -> list[tuple[Ints, Ints]]:
-    """Merge inner folds that train on the same rows, as all of synthetic-only's may do."""
-    merged: dict[bytes, tuple[Ints, list[Ints]]] = {}
-    for train, validation in inner:
-        merged.setdefault(train.tobytes(), (train, []))[1].append(validation)
-    return [(train, np.concatenate(parts)) for train, parts in merged.values()]
+def _pick(device: str) -> str:
+    import torch
+
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    return device
 
 
-def _path(
-    x: Floats, y: Ints, k: int, train: Ints, test: Ints, c_grid: Sequence[float]
-) -> tuple[list[Floats], int]:
-    """Return log-probabilities (n_test, k) at each C, and how many fits did not converge."""
-    from sklearn.exceptions import ConvergenceWarning
-    from sklearn.linear_model import LogisticRegression
+class NearestNeighbors:
+    """Weighted votes of the most similar training rows, as on frozen features since Wu et al.
 
-    present = np.unique(y[train])
-    if len(present) < 2:
-        raise XprobeError("a training part has fewer than two classes; nothing can be learned")
-    rows, held, labels = x[train].astype(np.float64), x[test].astype(np.float64), y[train]
-    if len(rows) < rows.shape[1]:
-        # The penalised optimum lies in the span of the rows: rotate it into as many columns.
-        _, _, basis = np.linalg.svd(rows, full_matrices=False)
-        rows, held = rows @ basis.T, held @ basis.T
-    head = LogisticRegression(
-        solver="newton-cg", tol=TOLERANCE, max_iter=MOST_ITERATIONS, warm_start=True
-    )
-    scores, unconverged = [], 0
-    for c in c_grid:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ConvergenceWarning)  # counted instead
-            # Newton's line search gives up where rounding hides the last decimals of progress.
-            warnings.filterwarnings("ignore", message=".*[Ll]ine [Ss]earch.*")
-            head.set_params(C=c).fit(rows, labels)
-        unconverged += int(max(head.n_iter_) >= MOST_ITERATIONS)
-        logits = head.decision_function(held)
-        if len(present) == 2:
-            logits = np.stack([np.zeros_like(logits), logits], axis=1)
-        full = np.full((len(test), k), IMPOSSIBLE)
-        full[:, present] = np.maximum(log_softmax(logits, axis=1), IMPOSSIBLE)
-        scores.append(full)
-    return scores, unconverged
+    The vote of a neighbour is exp(cosine / 0.07); `c` of a fit is how many vote.
+    """
+
+    def __init__(self, pool: Pool, options: Options) -> None:
+        """Take what all problems share."""
+        self.pool, self.options = pool, options
+
+    def solve(self, problem: Problem) -> Fit:
+        """Choose the number of neighbours on the inner folds, and vote on the test rows."""
+        pool = self.pool
+        present = pool.present(problem.train)
+        inner = problem.merged_inner()
+        fewest = min(len(train) for train in (problem.train, *(t for t, _ in inner)))
+        grid = [n for n in NEIGHBORS if n <= fewest] if inner else [min(5, fewest)]
+        best, at_edge, temperature = 0, False, None
+        if inner:
+            truth = np.concatenate([pool.y[validation] for _, validation in inner])
+            held = np.concatenate([self._votes(*pair, grid) for pair in inner], axis=1)
+            hits = (held.argmax(axis=2) == truth).sum(axis=1)
+            best, at_edge = choose(hits, len(truth), self.options.c_rule)
+            temperature = fit_temperature(held[best], truth, present)
+        score = self._votes(problem.train, problem.test, [grid[best]])[0]
+        fits = len(grid) * len(inner) + 1
+        return Fit(
+            as_scores(score, present), float(grid[best]), at_edge, fits, temperature=temperature
+        )
+
+    def _votes(self, train: Ints, asked: Ints, grid: Sequence[int]) -> Floats:
+        """Return the logarithm of the votes (m, n, k) of each number of neighbours."""
+        pool, most = self.pool, max(grid)
+        cosine = pool.rows(asked) @ pool.rows(train).T
+        nearest_ = np.argpartition(-cosine, most - 1, axis=1)[:, :most]
+        near = np.take_along_axis(cosine, nearest_, axis=1)
+        order = np.argsort(-near, axis=1, kind="stable")
+        near = np.take_along_axis(near, order, axis=1).astype(np.float64)
+        label = pool.y[train][np.take_along_axis(nearest_, order, axis=1)]
+        vote = np.exp(_SHARPNESS * (near - near[:, :1]))
+        each = vote[:, :, None] * (label[:, :, None] == np.arange(pool.k))
+        total = each.cumsum(axis=1)[:, np.array(grid) - 1]
+        # One vote more, shared by all classes, keeps the probability of none at 0.
+        return np.asarray(np.log(total + 1 / pool.k).transpose(1, 0, 2))

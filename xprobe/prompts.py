@@ -104,10 +104,8 @@ def embed_classes(
     return TextFeatures(tuple(classes), np.stack(rows), scale, prompts.name)
 
 
-def classify(x: Floats, text: TextFeatures) -> Floats:
-    """Return log-probabilities (n, k) of image features (n, d): softmax of scaled cosines."""
-    from scipy.special import log_softmax
-
+def zero_shot_logits(x: Floats, text: TextFeatures) -> Floats:
+    """Return the scaled cosines (n, k) of image features (n, d) with those of the classes."""
     length = np.linalg.norm(x, axis=1, keepdims=True)
     cosine = (x / np.where(length > 0, length, 1)) @ text.x.T
-    return np.asarray(log_softmax(text.logit_scale * cosine.astype(np.float64), axis=1))
+    return np.asarray(text.logit_scale * cosine.astype(np.float64))

@@ -5,23 +5,26 @@ from __future__ import annotations
 import hashlib
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from xprobe import heads, results
+from xprobe import results
 from xprobe.design import Block, Design, make_design
 from xprobe.encoders import canonical
-from xprobe.errors import XprobeError, nearest
+from xprobe.errors import XprobeError
+from xprobe.heads import TEXT_HEADS, check_head, solve
 from xprobe.judge import judge
 from xprobe.manifest import counts, find_problems
-from xprobe.prompts import classify
+from xprobe.problems import Fit, Options, Pool
+from xprobe.prompts import TextFeatures, zero_shot_logits
 from xprobe.store import Store, StoredEncoder
 from xprobe.types import (
-    Floats,
+    Features,
+    Ints,
     Manifest,
     Predictions,
     Progress,
@@ -30,7 +33,7 @@ from xprobe.types import (
     no_progress,
 )
 
-HEAD_VERSION = 1  # raised when a change of the heads changes their scores
+HEAD_VERSION = 2  # raised when a change of the heads changes their scores
 
 
 def sweep(
@@ -40,8 +43,10 @@ def sweep(
     config: SweepConfig,
     *,
     encoders: Sequence[str] = (),
+    heads: Sequence[str] = (),
     margin: float | None = None,
     workers: int | None = None,
+    device: str = "auto",
     progress: Progress = no_progress,
 ) -> list[dict[str, Any]]:
     """Train and test every setting on every encoder, save all predictions, and judge.
@@ -52,18 +57,18 @@ def sweep(
         folder: where predictions and studies are kept; what is there is not computed again.
         config: what is trained.
         encoders: names in the store; none: all that have features of this manifest.
+        heads: names of heads; none: that of `config`.
         margin: accuracy differences up to this size count as equal; None claims no equivalence.
         workers: processes; default one a core.
+        device: torch device that logistic heads are solved on; auto: a GPU if there is one.
         progress: how long work is shown.
 
     Returns:
-        One study document an encoder (docs/results.md).
+        One study document an encoder and head (docs/results.md).
     """
-    if config.head not in heads.HEADS:
-        raise XprobeError(
-            f"unknown head {config.head!r}{nearest(config.head, heads.HEADS)}; "
-            f"known: {', '.join(heads.HEADS)}"
-        )
+    configs = [replace(config, head=name) for name in dict.fromkeys(heads or (config.head,))]
+    for each in configs:
+        check_head(each.head)
     folder.mkdir(parents=True, exist_ok=True)
     chosen = _choose(store, manifest, encoders)
     labels = store.labels()
@@ -75,29 +80,51 @@ def sweep(
         if usable.fingerprint not in designs:
             designs[usable.fingerprint] = make_design(usable, config)
         design = designs[usable.fingerprint]
-        row = {id_: i for i, id_ in enumerate(features.id)}
-        x = features.x[[row[i] for i in design.study.id]]
-        runs = _run_keys(design, encoder.key, config)
-        _solve_missing(design, x, runs, folder, config, labels[encoder.key], workers, progress)
         text = store.read_text(encoder, design.study.classes)
-        zero_shot = None if text is None else classify(x, text).argmax(axis=1)
-        judged = judge(design, runs, folder, config, labels[encoder.key], margin, zero_shot)
-        judged["warnings"] += find_problems(usable)
-        if encoder.spec.has_random_weights:
-            judged["warnings"].insert(
-                0, f"{labels[encoder.key]} has RANDOM WEIGHTS, as asked: this says nothing of any "
-                "trained encoder",
-            )  # fmt: skip
-        if failed:
-            judged["warnings"].append(
-                f"{len(failed)} images could not be embedded and take no part (see failed.csv)"
-            )
-        judged["prompts"] = None if text is None else text.prompts
-        study = _document(encoder, labels[encoder.key], usable, design, config, margin) | judged
-        key = digest_of([encoder.key, usable.fingerprint, asdict(config), margin])
-        results.save_study(folder, key, study)
-        studies.append(study)
+        pool = _pool(design, features, text)
+        zero_shot = None if pool.text_logits is None else pool.text_logits.argmax(axis=1)
+        notes = _notes(usable, encoder, labels[encoder.key], failed)
+        for each in configs:
+            runs = _run_keys(design, encoder.key, each, text)
+            label = labels[encoder.key]
+            _solve_missing(design, pool, runs, folder, each, label, workers, device, progress)
+            judged = judge(design, runs, folder, each, label, margin, zero_shot)
+            judged["warnings"] = [*notes[0], *judged["warnings"], *notes[1]]
+            judged["prompts"] = None if text is None else text.prompts
+            study = _document(encoder, label, usable, design, each, margin) | judged
+            key = digest_of([encoder.key, usable.fingerprint, asdict(each), margin])
+            results.save_study(folder, key, study)
+            studies.append(study)
     return studies
+
+
+def _pool(design: Design, features: Features, text: TextFeatures | None) -> Pool:
+    """Return the rows of a study in the order of its images."""
+    study = design.study
+    row = {id_: i for i, id_ in enumerate(features.id)}
+    x = features.x[[row[i] for i in study.id]]
+    y = np.searchsorted(np.array(study.classes), study.label.astype(str))
+    origins = ["", *design.generators]  # real images have no generator
+    stratum = np.array([origins.index(name) for name in study.generator], dtype=np.intp)
+    logits = None if text is None else zero_shot_logits(x, text).astype(np.float32)
+    return Pool(x, y, len(study.classes), stratum, logits)
+
+
+def _notes(
+    usable: Manifest, encoder: StoredEncoder, label: str, failed: dict[str, str]
+) -> tuple[list[str], list[str]]:
+    """Return what the reader of the results must know before and after all else."""
+    before = []
+    if encoder.spec.has_random_weights:
+        before.append(
+            f"{label} has RANDOM WEIGHTS, as asked: this says nothing of any trained encoder"
+        )
+    after = find_problems(usable)
+    if failed:
+        after.append(
+            f"{len(failed)} images could not be embedded and take no part (see failed.csv)"
+        )
+    return before, after
 
 
 def _choose(store: Store, manifest: Manifest, names: Sequence[str]) -> list[StoredEncoder]:
@@ -112,7 +139,9 @@ def _choose(store: Store, manifest: Manifest, names: Sequence[str]) -> list[Stor
     return list({encoder.key: encoder for encoder in found}.values())
 
 
-def _run_keys(design: Design, encoder: str, config: SweepConfig) -> list[str]:
+def _run_keys(
+    design: Design, encoder: str, config: SweepConfig, text: TextFeatures | None
+) -> list[str]:
     """Return, for each block, the digest of everything that decides its predictions.
 
     That is the encoder, the head, and which contents under which labels are trained on, chosen
@@ -124,7 +153,12 @@ def _run_keys(design: Design, encoder: str, config: SweepConfig) -> list[str]:
     token = np.array(
         [hashlib.sha256("\0".join(each).encode()).digest()[:16] for each in names], dtype="V16"
     )
-    head = [HEAD_VERSION, config.head, list(config.c_grid), heads.TOLERANCE, list(study.classes)]
+    head: list[Any] = [
+        HEAD_VERSION, config.head, list(config.c_grid), config.c_rule, config.balanced,
+        list(study.classes),
+    ]  # fmt: skip
+    if config.head in TEXT_HEADS and text is not None:
+        head.append([hashlib.sha256(text.x.tobytes()).hexdigest(), text.logit_scale])
     keys = []
     for block in design.blocks:
         digest = hashlib.sha256(digest_of([encoder, head]).encode())
@@ -138,12 +172,13 @@ def _run_keys(design: Design, encoder: str, config: SweepConfig) -> list[str]:
 
 def _solve_missing(
     design: Design,
-    x: Floats,
+    pool: Pool,
     runs: list[str],
     folder: Path,
     config: SweepConfig,
     label: str,
     workers: int | None,
+    device: str,
     progress: Progress,
 ) -> None:
     """Solve and save the blocks that have no predictions yet, each as soon as its folds are in."""
@@ -153,18 +188,20 @@ def _solve_missing(
             todo.setdefault(run, block)
     if not todo:
         return
-    k = len(design.study.classes)
-    y = np.searchsorted(np.array(design.study.classes), design.study.label.astype(str))
+    options = Options(config.c_grid, config.c_rule, config.balanced)
     problems = [problem for block in todo.values() for problem in block.problems]
     places = [(run, i) for run, block in todo.items() for i in range(len(block.problems))]
-    waiting: dict[str, dict[int, heads.Fit]] = {run: {} for run in todo}
-    with progress(f"sweep {label}", len(problems)) as advance:
-        for number, fit in heads.solve(x, y, k, problems, config.c_grid, workers):
+    waiting: dict[str, dict[int, Fit]] = {run: {} for run in todo}
+    name = label if config.head == SweepConfig.head else f"{label} {config.head}"
+    with progress(f"sweep {name}", len(problems)) as advance:
+        for number, fit in solve(config.head, pool, problems, options, workers, device):
             run, fold = places[number]
             waiting[run][fold] = fit
             if len(waiting[run]) == len(todo[run].problems):
                 fits = waiting.pop(run)
-                _save(folder, run, todo[run], [fits[i] for i in sorted(fits)], y, design, label)
+                _save(
+                    folder, run, todo[run], [fits[i] for i in sorted(fits)], design, pool.y, label
+                )
             advance(1)
 
 
@@ -172,9 +209,9 @@ def _save(
     folder: Path,
     run: str,
     block: Block,
-    fits: list[heads.Fit],
-    y: np.ndarray[Any, Any],
+    fits: list[Fit],
     design: Design,
+    y: Ints,
     label: str,
 ) -> None:
     test = block.test
@@ -188,7 +225,9 @@ def _save(
         "classes": list(design.study.classes),
         "c": [f.c for f in fits],
         "at_edge": [f.at_edge for f in fits],
+        "temperature": [f.temperature for f in fits],
         "fits": sum(f.fits for f in fits),
+        "finished": sum(f.finished for f in fits),
         "unconverged": sum(f.unconverged for f in fits),
     }
     results.save_predictions(folder, predictions, about)

@@ -333,6 +333,9 @@ class Result:
     ratio_actual: float | None
 
 
+C_RULES = ("best", "one-se")
+
+
 @dataclass(frozen=True)
 class SweepConfig:
     """Everything a user may choose about a sweep; the defaults are the protocol.
@@ -345,6 +348,8 @@ class SweepConfig:
         repeats: how often folds and synthetic subsets are drawn anew.
         inner_folds: largest number of folds for the choice of C.
         c_grid: the values of C to choose from, ascending.
+        c_rule: ``best``, or ``one-se``: the smallest C within one standard error of the best.
+        balanced: whether classes weigh the same in training however many images they have.
         head: name of the head.
         seed: every random choice follows from it.
         allow_fewer: go on if there are fewer synthetic images than a ratio needs.
@@ -356,6 +361,8 @@ class SweepConfig:
     repeats: int = 10
     inner_folds: int = 5
     c_grid: tuple[float, ...] = tuple(float(c) for c in np.logspace(-2, 4, 10))
+    c_rule: str = "best"
+    balanced: bool = False
     head: str = "logistic"
     seed: int = 0
     allow_fewer: bool = False
@@ -375,5 +382,7 @@ class SweepConfig:
         if not self.c_grid or any(not np.isfinite(c) or c <= 0 for c in self.c_grid):
             raise XprobeError("every value of C must be a positive number")
         object.__setattr__(self, "c_grid", tuple(sorted(set(self.c_grid))))
+        if self.c_rule not in C_RULES:
+            raise XprobeError(f"--c-rule is one of {', '.join(C_RULES)}, not {self.c_rule!r}")
         if self.seed < 0:
             raise XprobeError("--seed must be 0 or more")

@@ -1,0 +1,421 @@
+"""Logistic heads of a whole grid: rotation, path over C, inner cross-validation, final fit.
+
+The objective is scikit-learn's: C·Σᵢ CE(W xᵢ + b, yᵢ) + ‖W‖²/2, the intercept b not penalised.
+Four things make a grid of them cheap without changing any optimum:
+
+* the rows of a problem are rotated into the principal axes of what it is drawn from, where the
+  Hessian is nearly diagonal and columns without variance fall away;
+* the path over C is solved in waves, from coarse to fine: problems start from the path of all rows
+  that they are drawn from, their inner folds from their own, and what the solved values of C
+  deviate from that start is interpolated to the next ones by a cubic;
+* inner folds are sample weights on the rows of their problem, so that all are solved together;
+* C is ranked at `RANK_TOLERANCE`, and the fit that is reported solved to `solver.TOLERANCE`.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields
+
+import numpy as np
+import torch
+from scipy.special import softmax
+from torch import Tensor
+
+from xprobe import solver
+from xprobe.basis import Basis
+from xprobe.problems import (
+    IMPOSSIBLE,
+    Fit,
+    Options,
+    Pool,
+    Problem,
+    as_scores,
+    choose,
+    class_weights,
+    fit_temperature,
+)
+from xprobe.solver import Batch, Solution, Start
+from xprobe.types import Floats, Ints
+
+RANK_TOLERANCE = 1e-6  # a path over C; see `solver.minimise`
+RANK_GRADIENT_TOLERANCE = 3e-5
+SOFT_SHARE, SOFT_TEMPERATURE = 0.5, 2.0  # of zero-shot targets (He et al. 2023)
+MEMORY_MIB = 512  # for the working arrays of one process; batches are split to fit
+_KNOTS = 4  # values of C, at least, in the first wave of a path
+_MIXTURES = 2  # rotated pools kept; problems come ordered by theirs
+
+
+class Logistic:
+    """Solves problems on one pool."""
+
+    def __init__(
+        self,
+        pool: Pool,
+        options: Options,
+        device: str = "cpu",
+        *,
+        text: bool = False,
+        soft: bool = False,
+    ) -> None:
+        """Take what all problems share.
+
+        Args:
+            pool: the rows.
+            options: how C is chosen.
+            device: torch device.
+            text: start from the zero-shot logits and penalise the deviation from them, so that
+                C → 0 leaves the zero-shot classifier but for its intercepts.
+            soft: mix zero-shot probabilities into the targets of synthetic rows.
+        """
+        self.pool, self.options, self.device = pool, options, device
+        self.text, self.soft = text, soft
+        self._shared: OrderedDict[tuple[float, ...], _Shared] = OrderedDict()
+
+    def solve(self, problem: Problem) -> Fit:
+        """Choose C on the inner folds, fit all training rows, score the test rows."""
+        pool, present = self.pool, self.pool.present(problem.train)
+        shared = self._share(pool.mixture(problem))
+        inner = problem.merged_inner()
+        grid = self.options.grid(bool(inner))
+        rows = np.unique(np.concatenate([problem.train, *(p for pair in inner for p in pair)]))
+        task = _Task(self, shared.basis, rows, _counts(rows, problem.train), present)
+        path = task.path(grid, shared.path(grid, present))
+        best, at_edge, temperature = 0, False, None
+        if inner:
+            truth = np.concatenate([pool.y[validation] for _, validation in inner])
+            held = task.inner_path(inner, grid, path)
+            hits = (held.argmax(axis=2) == truth).sum(axis=1)
+            best, at_edge = choose(hits, len(truth), self.options.c_rule)
+            temperature = fit_temperature(held[best], truth, present)
+        coefficients = task.final(grid[best], Start(path.coefficients[[best]]))
+        logits = shared.basis.logits(coefficients, problem.test)
+        if self.text:
+            assert pool.text_logits is not None
+            logits = logits + pool.text_logits[problem.test]
+        return Fit(
+            as_scores(logits, present), grid[best], at_edge, task.fits, task.finished,
+            task.unconverged, temperature,
+        )  # fmt: skip
+
+    def _share(self, mixture: tuple[float, ...]) -> _Shared:
+        if mixture not in self._shared:
+            share = np.array(mixture)[self.pool.stratum]
+            rows = np.flatnonzero(share)
+            basis = Basis(self.pool, share, self.device)
+            present = np.unique(self.pool.y[rows])
+            self._shared[mixture] = _Shared(basis, _Task(self, basis, rows, share[rows], present))
+            while len(self._shared) > _MIXTURES:
+                self._shared.popitem(last=False)
+        self._shared.move_to_end(mixture)
+        return self._shared[mixture]
+
+
+@dataclass(frozen=True, eq=False)
+class _Shared:
+    """What problems of one mixture share: the basis, and the path of all its rows to start from."""
+
+    basis: Basis
+    task: _Task
+    paths: dict[tuple[float, ...], Tensor] = field(default_factory=dict)
+
+    def path(self, grid: tuple[float, ...], present: Ints) -> Tensor | None:
+        """Return coefficients (m, k, d), or None for a problem that has other classes."""
+        if not np.array_equal(present, self.task.present):
+            return None
+        if grid not in self.paths:
+            self.paths[grid] = self.task.path(grid).coefficients
+        return self.paths[grid]
+
+
+class _Task:
+    """Weighted rows of a pool, and parts of them."""
+
+    def __init__(
+        self, head: Logistic, basis: Basis, rows: Ints, counts: Floats | Ints, present: Ints
+    ) -> None:
+        """Take the rows, how often each one counts, and the classes of those that do."""
+        self.head, self.rows, self.present, pool = head, rows, present, head.pool
+        self.y, self.k = pool.y[rows], pool.k
+        self.x = basis.rows(rows)
+        self.target = torch.from_numpy(self._targets()).to(basis.like)
+        self.offset = None
+        if head.text:
+            assert pool.text_logits is not None
+            self.offset = torch.from_numpy(pool.text_logits[rows].T.copy()).to(basis.like)
+        self.all, self.total = self._weights(counts)
+        self.fits = self.finished = self.unconverged = 0
+
+    def _targets(self) -> Floats:
+        target = np.zeros((self.k, len(self.y)), dtype=np.float32)
+        target[self.y, np.arange(len(self.y))] = 1
+        if self.head.soft:
+            pool = self.head.pool
+            assert pool.text_logits is not None
+            logits = pool.text_logits[self.rows][:, self.present] / SOFT_TEMPERATURE
+            of = pool.stratum[self.rows] > 0
+            target[:, of] *= 1 - SOFT_SHARE
+            target[np.ix_(self.present, of)] += SOFT_SHARE * softmax(logits[of], axis=1).T
+        return target
+
+    def _weights(self, counts: Floats | Ints) -> tuple[Tensor, float]:
+        """Return normalised weights (n,), and their sum before."""
+        weight = class_weights(self.y, counts, self.head.options.balanced)
+        total = float(weight.sum())
+        return torch.from_numpy(weight / total).to(self.target), total
+
+    def path(self, grid: Sequence[float], near: Tensor | None = None) -> Start:
+        """Return where all rows lead at each C (m problems), to rank tolerance.
+
+        `near` are coefficients (m, k, d) to start from; by default zeros, and an impossible
+        intercept for classes without training images.
+        """
+        if near is None:
+            near = self.target.new_zeros(len(grid), self.k, self.x.d)
+            absent = np.setdiff1d(np.arange(self.k), self.present)
+            near[:, torch.from_numpy(absent).to(near.device), -1] = IMPOSSIBLE
+        z = None
+        if self._at_once(6 * len(grid)):  # memory allows to keep the logits of a path
+            z = self.x.times(near.flatten(0, 1)).view(len(grid), self.k, -1)
+            z = z if self.offset is None else z + self.offset
+        start = Start(near, z).map(lambda t: t[None])
+        path, _ = self._path(self.all[None], [self.total], grid, start)
+        return path.map(lambda t: t[0])
+
+    def inner_path(
+        self, inner: list[tuple[Ints, Ints]], grid: Sequence[float], full: Start
+    ) -> Floats:
+        """Return the logits (m, n, k) of all validation rows at each C, fold after fold.
+
+        `full` is the path of all rows.
+        """
+        log_c = np.log(grid)
+        held: list[list[Floats]] = []
+        at_once = max(1, self._at_once(6 * len(grid)))
+        for some in (inner[i : i + at_once] for i in range(0, len(inner), at_once)):
+            weighted = [self._weights(_counts(self.rows, train)) for train, _ in some]
+            totals = [total for _, total in weighted]
+            near = [_shifted(full, log_c, float(np.log(t / self.total))) for t in totals]
+            weight = torch.stack([w for w, _ in weighted])
+            own = [np.searchsorted(self.rows, validation) for _, validation in some]
+            _, logits = self._path(weight, totals, grid, _stack(near), own)
+            held += logits
+        return np.concatenate([np.stack(logits) for logits in held], axis=1)
+
+    def _path(
+        self,
+        weight: Tensor,
+        totals: list[float],
+        grid: Sequence[float],
+        start: Start,
+        held: Sequence[Ints] = (),
+    ) -> tuple[Start, list[list[Floats]]]:
+        """Solve F weightings (F, n) at each C of a grid, from a start (F, m, …).
+
+        Returns:
+            The solutions (F, m, …), and for each weighting its logits (m, n, k) of `held` rows.
+        """
+        folds, m = start.coefficients.shape[:2]
+        log_c = np.log(grid)
+        now = start.map(torch.clone)
+        curvature = torch.empty_like(start.coefficients)
+        logits: list[list[Floats]] = [[np.zeros(0)] * m for _ in held]
+        known: list[int] = []
+        for wave in waves(m):
+            for i in wave if known else ():
+                near, share = cubic(log_c[known], log_c[i])
+                _interpolate(now, start, i, [known[j] for j in near], share)
+            penalty = [self._penalty(grid[i], total) for total in totals for i in wave]
+            of = torch.arange(folds, device=weight.device).repeat_interleave(len(wave))
+            found = self._minimise(
+                self._batch(weight, of, penalty),
+                Start(
+                    now.coefficients[:, wave].flatten(0, 1),
+                    None if now.logits is None else now.logits[:, wave].flatten(0, 1),
+                    None if now.curvature is None else now.curvature[:, wave].flatten(0, 1),
+                ),
+                RANK_TOLERANCE,
+                RANK_GRADIENT_TOLERANCE,
+            )
+            z = found.logits.unflatten(0, (folds, -1))
+            now.coefficients[:, wave] = found.coefficients.unflatten(0, (folds, -1))
+            curvature[:, wave] = found.curvature.unflatten(0, (folds, -1))
+            if now.logits is not None:
+                now.logits[:, wave] = z
+            for fold, rows in enumerate(held):
+                there = z[fold][:, :, torch.from_numpy(rows).to(z.device)].transpose(1, 2)
+                for i, own in zip(wave, there.cpu().numpy(), strict=True):
+                    logits[fold][i] = own
+            known = sorted([*known, *wave])
+        return Start(now.coefficients, now.logits, curvature), logits
+
+    def _at_once(self, arrays: int) -> int:
+        """Return how many times that many (k, n) arrays fit into the memory budget."""
+        return int(MEMORY_MIB * 2**20 // (4 * self.k * (len(self.rows) + self.x.d) * arrays))
+
+    def _batch(self, weight: Tensor, of: Tensor, penalty: list[float]) -> Batch:
+        λ = weight.new_tensor(penalty)
+        return Batch(self.x, self.target, weight, of, λ, self.offset, not self.head.soft)
+
+    def _penalty(self, c: float, total: float) -> float:
+        # Of two classes scikit-learn penalises the one difference vector, which is half as much.
+        return (2 if len(self.present) == 2 else 1) / (c * total)
+
+    def final(self, c: float, start: Start) -> Tensor:
+        """Return the coefficients (k, d) of all rows at one C, to full tolerance."""
+        of = torch.zeros(1, dtype=torch.long, device=self.all.device)
+        batch = self._batch(self.all[None], of, [self._penalty(c, self.total)])
+        found = self._minimise(batch, start, solver.TOLERANCE, solver.GRADIENT_TOLERANCE)
+        self.fits -= 1  # the path began it
+        return found.coefficients[0]
+
+    def _minimise(
+        self, batch: Batch, start: Start, tolerance: float, gradient_tolerance: float
+    ) -> Solution:
+        """Minimise a batch in as many parts as memory asks for, and finish what is left over."""
+        p = len(start.coefficients)
+        at_once = max(1, self._at_once(12))
+        parts = []
+        for own in torch.arange(p, device=self.all.device).split(at_once):
+            part = batch.select(own)
+            near = Start(
+                start.coefficients[own],
+                None if start.logits is None else start.logits[own],
+                None if start.curvature is None else start.curvature[own],
+            )
+            found = solver.minimise(part, near, tolerance, gradient_tolerance)
+            for j in (~found.converged).nonzero()[:, 0].tolist():
+                self._finish(part, j, found, tolerance, gradient_tolerance)
+            parts.append(found)
+        self.fits += p
+        if len(parts) == 1:
+            return parts[0]
+        names = [f.name for f in fields(Solution)]
+        return Solution(*(torch.cat([getattr(part, name) for part in parts]) for name in names))
+
+    def _finish(
+        self, batch: Batch, j: int, found: Solution, tolerance: float, gradient: float
+    ) -> None:
+        """Solve in place what float32 could not: in float64, and if that fails by scikit-learn."""
+        self.finished += 1
+        one = batch.select(torch.tensor([j], device=self.all.device)).double()
+        start = Start(found.coefficients[j : j + 1].double())
+        again = solver.minimise(one, start, tolerance, gradient)
+        converged = bool(again.converged[0])
+        found.coefficients[j], found.logits[j] = again.coefficients[0], again.logits[0]
+        if not converged and isinstance(self.x, solver.InMemory) and not self.head.text:
+            x, weight = self.x.x.double().cpu().numpy(), one.weight[one.of[0]].cpu().numpy()
+            w, converged = reference(x, self.y, weight, float(one.penalty[0]), self.k)
+            found.coefficients[j] = torch.from_numpy(w)
+            found.logits[j] = self.x.times(found.coefficients[j])
+        self.unconverged += not converged
+
+
+def _counts(rows: Ints, train: Ints) -> Ints:
+    """Return how often each of sorted rows is in `train`."""
+    return np.bincount(np.searchsorted(rows, train), minlength=len(rows))
+
+
+def _stack(starts: Sequence[Start]) -> Start:
+    """Put starts together along a new first axis."""
+
+    def stack(parts: list[Tensor | None]) -> Tensor | None:
+        known = [part for part in parts if part is not None]
+        return torch.stack(known) if known else None
+
+    coefficients = torch.stack([s.coefficients for s in starts])
+    return Start(
+        coefficients, stack([s.logits for s in starts]), stack([s.curvature for s in starts])
+    )
+
+
+def _interpolate(
+    now: Start, start: Start, i: int, known: Sequence[int], share: Sequence[float]
+) -> None:
+    """Add to what is not solved yet, value i of C, what the known ones deviate from their start.
+
+    Logits are linear in the coefficients, so they need no product.
+    """
+    for q, s in zip(known, share, strict=True):
+        now.coefficients[:, i] += s * (now.coefficients[:, q] - start.coefficients[:, q])
+        if now.logits is not None and start.logits is not None:
+            now.logits[:, i] += s * (now.logits[:, q] - start.logits[:, q])
+
+
+def waves(m: int) -> list[list[int]]:
+    """Return the order in which m values are solved: both ends and coarse knots, then halving."""
+    stride = 1
+    while m / (2 * stride) >= _KNOTS:
+        stride *= 2
+    found = [sorted({0, *range(m - 1, -1, -stride)})]
+    while stride > 1:
+        stride //= 2
+        done = {i for wave in found for i in wave}
+        found.append([i for i in range(m - 1, -1, -stride) if i not in done])
+    return found
+
+
+def cubic(known: Floats, at: float) -> tuple[list[int], list[float]]:
+    """Return which of ascending values lie nearest around `at`, and their Lagrange shares."""
+    right = int(np.searchsorted(known, at))
+    first = max(0, min(right - 2, len(known) - 4))
+    near = list(range(first, min(first + 4, len(known))))
+    share = [
+        float(np.prod([(at - known[q]) / (known[p] - known[q]) for q in near if q != p]))
+        for p in near
+    ]
+    return near, share
+
+
+def _shifted(path: Start, log_c: Floats, shift: float) -> Start:
+    """Return a path (m, …) at log C + shift, linear between its values, constant beyond.
+
+    What a sum of losses over fewer rows makes of a C: fewer rows act as a smaller one.
+    """
+    if len(log_c) == 1:
+        return path
+    right = np.clip(np.searchsorted(log_c, log_c + shift), 1, len(log_c) - 1)
+    share = (log_c + shift - log_c[right - 1]) / (log_c[right] - log_c[right - 1])
+    t = path.coefficients.new_tensor(np.clip(share, 0, 1))[:, None, None]
+
+    def at(values: Tensor) -> Tensor:
+        return t * values[right] + (1 - t) * values[right - 1]
+
+    logits = None if path.logits is None else at(path.logits)
+    return Start(at(path.coefficients), logits, path.curvature)
+
+
+def reference(x: Floats, y: Ints, weight: Floats, penalty: float, k: int) -> tuple[Floats, bool]:
+    """Solve one problem by scikit-learn's Newton method in float64, far closer than its default.
+
+    Args:
+        x: (n, d) rows, the last column ones.
+        y, weight: (n,) labels and weights of sum 1.
+        penalty: λ of `xprobe.solver`.
+        k: number of classes.
+
+    Returns:
+        Coefficients (k, d), and whether it converged.
+    """
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.linear_model import LogisticRegression
+
+    used = weight > 0
+    two = len(np.unique(y[used])) == 2
+    head = LogisticRegression(
+        C=(2 if two else 1) / penalty, solver="newton-cg", tol=1e-9, max_iter=1000
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # the caller counts it
+        # Newton's line search gives up where rounding hides the last decimals of progress.
+        warnings.filterwarnings("ignore", message=".*[Ll]ine [Ss]earch.*")
+        head.fit(x[used, :-1], y[used], sample_weight=weight[used])
+    found = np.concatenate([head.coef_, head.intercept_[:, None]], axis=1)
+    if two:
+        found = np.concatenate([-found / 2, found / 2])
+    coefficients = np.zeros((k, x.shape[1]))
+    coefficients[:, -1] = IMPOSSIBLE
+    coefficients[head.classes_] = found
+    return coefficients, bool(head.n_iter_.max() < 1000)
