@@ -12,14 +12,14 @@ PACKAGE = Path(__file__).parent.parent / "xprobe"
 # Upstream first: a module imports only what stands before it.
 ORDER = [
     "__init__", "errors", "types", "images", "manifest", "presets", "weights", "prompts", "towers",
-    "floors", "tower_open_clip", "tower_timm", "tower_hf", "encoders", "store", "extract", "imports",
-    "folds", "problems", "solver", "basis", "logistic", "ridge", "heads", "design", "metrics",
-    "verdict", "results", "judge", "sweep", "figures", "report", "demo", "tables", "progress", "cli",
-    "__main__",
+    "floors", "tower_open_clip", "tower_timm", "tower_hf", "encoders", "store", "extract",
+    "imports", "folds", "problems", "solver", "basis", "logistic", "ridge", "heads", "estimators",
+    "design", "metrics", "verdict", "results", "judge", "sweep", "figures", "report", "demo",
+    "tables", "progress", "cli", "__main__",
 ]  # fmt: skip
 
 TOWERS = {"weights", "towers", "tower_open_clip", "tower_timm", "tower_hf"}
-SOLVERS = {"solver", "basis", "logistic", "heads"}
+SOLVERS = {"solver", "basis", "logistic", "heads", "estimators"}
 HOMES = {
     "h5py": {"store"},
     "faiss": {"distance"},
@@ -32,7 +32,7 @@ HOMES = {
     "timm": {"tower_timm"},
     "torchvision": {"tower_timm"},
     "transformers": {"tower_hf"},
-    "sklearn": {"logistic", "demo"},
+    "sklearn": {"logistic", "estimators", "demo"},
     "skimage": {"floors"},
     "pyarrow": {"manifest", "imports"},
 }

@@ -68,7 +68,10 @@ def test_the_three_commands_give_the_whole_study(data: Path, xprobe: Callable[..
     assert xprobe("embed", "--encoder", "hog", "--encoder", "pixels").code == 0
     swept = xprobe("sweep", *FAST)
     assert swept.code == 0
-    assert "pixels · generator default · 5-fold cross-validation, 1 repeat" in swept.out
+    assert (
+        "pixels · logistic head · generator default · 5-fold cross-validation, 1 repeat"
+        in swept.out
+    )
     reported = xprobe("report")
     assert reported.code == 0
     assert "1:2" in reported.out

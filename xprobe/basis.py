@@ -40,7 +40,7 @@ class Axes:
         return rotated
 
 
-def principal_axes(x: Floats, weight: Floats) -> Axes:
+def principal_axes(x: Floats, weight: Floats | Ints) -> Axes:
     """Return the principal axes of rows x (n, d) under weights (n,).
 
     The penalised optimum is the same in any orthogonal basis, and lies in the span of the rows.
@@ -126,7 +126,7 @@ class Streamed:
 class Basis:
     """A pool in the principal axes of one mixture."""
 
-    def __init__(self, pool: Pool, share: Floats, device: str) -> None:
+    def __init__(self, pool: Pool, share: Floats | Ints, device: str) -> None:
         self.pool = pool
         self.like = torch.zeros(0, dtype=torch.float32, device=device)
         self.rotated: Tensor | None = None
@@ -136,7 +136,7 @@ class Basis:
         else:
             self.axes = self._streamed_axes(share)
 
-    def _streamed_axes(self, share: Floats) -> Axes:
+    def _streamed_axes(self, share: Floats | Ints) -> Axes:
         rows, weight = np.flatnonzero(share), share[share > 0] / share.sum()
         chunks = [slice(i, i + _CHUNK) for i in range(0, len(rows), _CHUNK)]
         mean = sum(weight[of] @ self.pool.rows(rows[of]) for of in chunks).astype(np.float32)
@@ -151,6 +151,12 @@ class Basis:
         if self.rotated is None:
             return Streamed(self.pool, rows, self.axes, self.like)
         return solver.InMemory(self.rotated[torch.from_numpy(rows).to(self.rotated.device)])
+
+    def linear(self, coefficients: Tensor) -> tuple[Floats, Floats]:
+        """Return coefficients (k, d) and intercepts (k,) on the pool's features, float64."""
+        rotated = coefficients.double().cpu().numpy()
+        w = rotated[:, :-1] @ self.axes.axes.T.astype(np.float64)
+        return w, rotated[:, -1] - w @ self.axes.mean
 
     def logits(self, coefficients: Tensor, rows: Ints) -> Floats:
         """Return logits (n, k) of rows of the pool under coefficients (k, d)."""

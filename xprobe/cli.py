@@ -18,7 +18,7 @@ from rich.table import Table
 from xprobe import __version__, progress, tables
 from xprobe.encoders import DEFAULT_ENCODER, ENCODERS
 from xprobe.errors import XprobeError, explain_os_error, some
-from xprobe.types import PRECISIONS, SweepConfig
+from xprobe.types import MEMORY_GIB, PRECISIONS, SweepConfig
 
 app = typer.Typer(
     name="xprobe",
@@ -45,6 +45,12 @@ Features = Annotated[Path, typer.Option(help="Feature store that embed wrote.")]
 Results = Annotated[Path, typer.Option(help="Folder of predictions and studies.")]
 Offline = Annotated[bool, typer.Option("--offline", help="Never ask the network for weights.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")]
+Balanced = Annotated[
+    bool, typer.Option("--balanced/--no-balanced", help="Let classes weigh the same in training.")
+]
+MemoryGib = Annotated[
+    float, typer.Option(min=0, help="Features beyond this size are read from disk in each pass.")
+]
 Workers = Annotated[
     int | None, typer.Option(min=1, help="Threads or processes; default one a core.")
 ]
@@ -322,10 +328,7 @@ def sweep(
     c_rule: Annotated[
         str, typer.Option(help="best, or one-se: the smallest C within a standard error of it.")
     ] = SweepConfig.c_rule,
-    balanced: Annotated[
-        bool,
-        typer.Option("--balanced/--no-balanced", help="Let classes weigh the same in training."),
-    ] = SweepConfig.balanced,
+    balanced: Balanced = SweepConfig.balanced,
     heads: Annotated[
         str, typer.Option(help="What is trained on the features, comma-separated.")
     ] = SweepConfig.head,
@@ -343,6 +346,7 @@ def sweep(
     ] = SweepConfig.allow_fewer,
     workers: Workers = None,
     device: Device = "auto",
+    memory_gib: MemoryGib = MEMORY_GIB,
     as_json: Json = False,
 ) -> None:
     """Train real only, synthetic only and mixes; test on unseen real images; judge."""
@@ -368,7 +372,7 @@ def sweep(
     studies = sweep_settings(
         manifests.read(data), Store(features), results, config, encoders=encoder or (),
         heads=heads.split(","), margin=margin, workers=workers, device=device,
-        progress=progress.bar,
+        memory_gib=memory_gib, progress=progress.bar,
     )  # fmt: skip
     _show_studies(studies, families(studies), as_json)
 

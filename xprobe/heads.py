@@ -16,6 +16,7 @@ from xprobe.problems import Fit, Options, Pool, Problem, as_scores, choose, fit_
 from xprobe.types import Floats, Ints
 
 HEADS = ("logistic", "ridge", "knn", "text", "text-soft")
+WHOLE_HEADS = ("ridge", "knn")  # cannot read features chunk by chunk
 TEXT_HEADS = ("text", "text-soft")  # need text features
 NEIGHBORS = (1, 3, 5, 10, 20, 50, 100)
 _SHARPNESS = 1 / 0.07  # of a neighbour's vote in its cosine (Wu et al. 2018)
@@ -37,7 +38,14 @@ def check_head(name: str, pool: Pool | None = None) -> None:
     """
     if name not in HEADS:
         raise XprobeError(f"unknown head {name!r}{nearest(name, HEADS)}; known: {', '.join(HEADS)}")
-    if name in TEXT_HEADS and pool is not None and pool.text_logits is None:
+    if pool is None:
+        return
+    if name in WHOLE_HEADS and not pool.in_memory:
+        raise XprobeError(
+            f"head {name!r} needs all features in memory; allow it more, --memory-gib, or leave it "
+            f"out of --heads"
+        )
+    if name in TEXT_HEADS and pool.text_logits is None:
         raise XprobeError(
             f"head {name!r} starts from text features, which the store has not for these classes; "
             f"run 'xprobe embed --prompts clip' with an encoder that reads text"

@@ -253,15 +253,24 @@ def _choice_warnings(tested: dict[Setting, _Tested], config: SweepConfig) -> lis
     ]
     choices = sum(len(about["c"]) for t in tested.values() for about in t.abouts)
     if edges:
-        titles = sorted({setting.title for setting, _ in edges})
-        low, high = config.c_grid[0], config.c_grid[-1]
-        at_low = sum(c == low for _, c in edges)
-        found.append(
-            f"C was chosen at an edge of its grid in {len(edges)} of {choices} cases "
-            f"({at_low} × {low:g}, {len(edges) - at_low} × {high:g}; settings "
-            f"{', '.join(titles)}): a wider --c-grid may fit better"
-        )
+        titles = ", ".join(sorted({setting.title for setting, _ in edges}))
+        found.append(_edge_warning(config, [c for _, c in edges], choices, titles))
     unconverged = sum(about["unconverged"] for t in tested.values() for about in t.abouts)
     if unconverged:
         found.append(f"{unconverged} logistic regressions did not converge")
     return found
+
+
+def _edge_warning(config: SweepConfig, edges: list[float], choices: int, titles: str) -> str:
+    if config.head == "knn":
+        return (
+            f"the number of neighbours was chosen at an edge of its grid in {len(edges)} of "
+            f"{choices} cases (settings {titles})"
+        )
+    low, high = config.c_grid[0], config.c_grid[-1]
+    at_low = sum(c == low for c in edges)
+    return (
+        f"C of the {config.head} head was chosen at an edge of its grid in {len(edges)} of "
+        f"{choices} cases ({at_low} × {low:g}, {len(edges) - at_low} × {high:g}; settings "
+        f"{titles}): a wider --c-grid may fit better"
+    )

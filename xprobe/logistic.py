@@ -72,10 +72,23 @@ class Logistic:
         """
         self.pool, self.options, self.device = pool, options, device
         self.text, self.soft = text, soft
+        self.passes = 0  # over the rows, of all problems together
         self._shared: OrderedDict[tuple[float, ...], _Shared] = OrderedDict()
 
     def solve(self, problem: Problem) -> Fit:
         """Choose C on the inner folds, fit all training rows, score the test rows."""
+        fitted = self.fit(problem)
+        logits = fitted.basis.logits(fitted.rotated, problem.test)
+        if self.text:
+            assert self.pool.text_logits is not None
+            logits = logits + self.pool.text_logits[problem.test]
+        return Fit(
+            as_scores(logits, self.pool.present(problem.train)), fitted.c, fitted.at_edge,
+            fitted.fits, fitted.finished, fitted.unconverged, fitted.temperature,
+        )  # fmt: skip
+
+    def fit(self, problem: Problem) -> Fitted:
+        """Choose C on the inner folds, and fit all training rows."""
         pool, present = self.pool, self.pool.present(problem.train)
         shared = self._share(pool.mixture(problem))
         inner = problem.merged_inner()
@@ -83,21 +96,19 @@ class Logistic:
         rows = np.unique(np.concatenate([problem.train, *(p for pair in inner for p in pair)]))
         task = _Task(self, shared.basis, rows, _counts(rows, problem.train), present)
         path = task.path(grid, shared.path(grid, present))
-        best, at_edge, temperature = 0, False, None
+        best, at_edge, temperature, accuracy = 0, False, None, np.zeros(0)
         if inner:
-            truth = np.concatenate([pool.y[validation] for _, validation in inner])
+            held_rows = np.concatenate([validation for _, validation in inner])
+            truth, weight = pool.y[held_rows], pool.weight[held_rows]
             held = task.inner_path(inner, grid, path)
-            hits = (held.argmax(axis=2) == truth).sum(axis=1)
-            best, at_edge = choose(hits, len(truth), self.options.c_rule)
-            temperature = fit_temperature(held[best], truth, present)
-        coefficients = task.final(grid[best], Start(path.coefficients[[best]]))
-        logits = shared.basis.logits(coefficients, problem.test)
-        if self.text:
-            assert pool.text_logits is not None
-            logits = logits + pool.text_logits[problem.test]
-        return Fit(
-            as_scores(logits, present), grid[best], at_edge, task.fits, task.finished,
-            task.unconverged, temperature,
+            hits = (held.argmax(axis=2) == truth) @ weight
+            accuracy = hits / weight.sum()
+            best, at_edge = choose(hits, weight.sum(), self.options.c_rule)
+            temperature = fit_temperature(held[best], truth, present, weight)
+        (rotated,) = task.final([grid[best]], path.coefficients[[best]])
+        return Fitted(
+            shared.basis, rotated, grid[best], best, at_edge, accuracy, temperature, task.fits,
+            task.finished, task.unconverged,
         )  # fmt: skip
 
     def _share(self, mixture: tuple[float, ...]) -> _Shared:
@@ -111,6 +122,34 @@ class Logistic:
                 self._shared.popitem(last=False)
         self._shared.move_to_end(mixture)
         return self._shared[mixture]
+
+
+@dataclass(frozen=True, eq=False)
+class Fitted:
+    """A head fitted on the training rows of a problem.
+
+    Attributes:
+        basis: what `rotated` refers to.
+        rotated: (k, r + 1) coefficients there, the last the intercept.
+        c: the chosen C, and `best` its number in the grid.
+        at_edge, temperature, fits, finished, unconverged: see `Fit`.
+        accuracy: (m,) of each C on the validation rows, all folds together; empty without folds.
+    """
+
+    basis: Basis
+    rotated: Tensor
+    c: float
+    best: int
+    at_edge: bool
+    accuracy: Floats
+    temperature: float | None
+    fits: int
+    finished: int
+    unconverged: int
+
+    def linear(self) -> tuple[Floats, Floats]:
+        """Return coefficients (k, d) and intercepts (k,) on the pool's own features, float64."""
+        return self.basis.linear(self.rotated)
 
 
 @dataclass(frozen=True, eq=False)
@@ -162,7 +201,10 @@ class _Task:
 
     def _weights(self, counts: Floats | Ints) -> tuple[Tensor, float]:
         """Return normalised weights (n,), and their sum before."""
-        weight = class_weights(self.y, counts, self.head.options.balanced)
+        options = self.head.options
+        weight = class_weights(self.y, counts * self.head.pool.weight[self.rows], options.balanced)
+        if options.class_weight:
+            weight = weight * np.array(options.class_weight)[self.y]
         total = float(weight.sum())
         return torch.from_numpy(weight / total).to(self.target), total
 
@@ -236,8 +278,7 @@ class _Task:
                     None if now.logits is None else now.logits[:, wave].flatten(0, 1),
                     None if now.curvature is None else now.curvature[:, wave].flatten(0, 1),
                 ),
-                RANK_TOLERANCE,
-                RANK_GRADIENT_TOLERANCE,
+                *self._tolerances(),
             )
             z = found.logits.unflatten(0, (folds, -1))
             now.coefficients[:, wave] = found.coefficients.unflatten(0, (folds, -1))
@@ -263,13 +304,18 @@ class _Task:
         # Of two classes scikit-learn penalises the one difference vector, which is half as much.
         return (2 if len(self.present) == 2 else 1) / (c * total)
 
-    def final(self, c: float, start: Start) -> Tensor:
-        """Return the coefficients (k, d) of all rows at one C, to full tolerance."""
-        of = torch.zeros(1, dtype=torch.long, device=self.all.device)
-        batch = self._batch(self.all[None], of, [self._penalty(c, self.total)])
-        found = self._minimise(batch, start, solver.TOLERANCE, solver.GRADIENT_TOLERANCE)
-        self.fits -= 1  # the path began it
-        return found.coefficients[0]
+    def _tolerances(self) -> tuple[float, float]:
+        if self.head.options.full_tolerance:
+            return solver.TOLERANCE, solver.GRADIENT_TOLERANCE
+        return RANK_TOLERANCE, RANK_GRADIENT_TOLERANCE
+
+    def final(self, grid: Sequence[float], near: Tensor) -> Tensor:
+        """Return the coefficients (m, k, d) of all rows at some C, to full tolerance."""
+        of = torch.zeros(len(grid), dtype=torch.long, device=self.all.device)
+        batch = self._batch(self.all[None], of, [self._penalty(c, self.total) for c in grid])
+        found = self._minimise(batch, Start(near), solver.TOLERANCE, solver.GRADIENT_TOLERANCE)
+        self.fits -= len(grid)  # the path began them
+        return found.coefficients
 
     def _minimise(
         self, batch: Batch, start: Start, tolerance: float, gradient_tolerance: float
@@ -286,6 +332,7 @@ class _Task:
                 None if start.curvature is None else start.curvature[own],
             )
             found = solver.minimise(part, near, tolerance, gradient_tolerance)
+            self.head.passes += int(found.passes.sum())
             for j in (~found.converged).nonzero()[:, 0].tolist():
                 self._finish(part, j, found, tolerance, gradient_tolerance)
             parts.append(found)
@@ -311,6 +358,31 @@ class _Task:
             found.coefficients[j] = torch.from_numpy(w)
             found.logits[j] = self.x.times(found.coefficients[j])
         self.unconverged += not converged
+
+
+def solve_path(
+    pool: Pool, rows: Ints, grid: Sequence[float], device: str = "cpu"
+) -> tuple[Floats, Floats]:
+    """Solve the path over C of some rows of a pool, each of its fits to full tolerance.
+
+    Args:
+        pool: the rows, and whether they are scaled to length 1.
+        rows: which ones to train on.
+        grid: values of C, ascending (m).
+        device: torch device.
+
+    Returns:
+        Coefficients (m, k, d) and intercepts (m, k) on the pool's features, float64.
+    """
+    present = pool.present(rows)
+    share = _counts(np.arange(len(pool.y)), rows)
+    head = Logistic(pool, Options(tuple(grid)), device)
+    rows = np.flatnonzero(share)
+    basis = Basis(pool, share, device)
+    task = _Task(head, basis, rows, share[rows], present)
+    rotated = task.final(grid, task.path(grid).coefficients)
+    found = [basis.linear(each) for each in rotated]
+    return np.stack([w for w, _ in found]), np.stack([b for _, b in found])
 
 
 def _counts(rows: Ints, train: Ints) -> Ints:

@@ -87,13 +87,15 @@ class Pool:
     """The rows that all problems share.
 
     Attributes:
-        x: (n, d) features, scaled to length 1 here; rows of zeros stay. A `Source` is read in
-            chunks, again and again.
+        x: (n, d) features, finite. A `Source` is read in chunks, again and again.
         y: (n,) class indices below `k`.
         k: number of classes; columns of the scores.
         stratum: (n,) origin of each row, such as real or one generator: problems of similar
             shares of each are solved in the same basis. Default: all of one.
         text_logits: (n, k) zero-shot logits, for the heads that start from them.
+        weight: (n,) how much each row counts, in training and in the choice of C, besides how
+            often a problem names it; only logistic heads know of it. Default: 1.
+        normalise: whether rows are scaled to length 1; rows of zeros stay.
     """
 
     x: Floats | Source
@@ -101,12 +103,16 @@ class Pool:
     k: int
     stratum: Ints = field(default_factory=lambda: np.zeros(0, dtype=np.intp))
     text_logits: Floats | None = None
+    weight: Floats = field(default_factory=lambda: np.zeros(0))
+    normalise: bool = True
 
     def __post_init__(self) -> None:
         if self.in_memory:
-            object.__setattr__(self, "x", _checked_rows(np.asarray(self.x)))
+            object.__setattr__(self, "x", self._checked(np.asarray(self.x)))
         if not len(self.stratum):
             object.__setattr__(self, "stratum", np.zeros(len(self.y), dtype=np.intp))
+        if not len(self.weight):
+            object.__setattr__(self, "weight", np.ones(len(self.y)))
 
     @property
     def in_memory(self) -> bool:
@@ -114,10 +120,15 @@ class Pool:
         return isinstance(self.x, np.ndarray)
 
     def rows(self, rows: Ints | None = None) -> Floats:
-        """Return features (m, d) of some rows, scaled to length 1; None: of all."""
+        """Return features (m, d) of some rows, scaled if asked for; None: of all."""
         if isinstance(self.x, np.ndarray):
             return self.x if rows is None else np.asarray(self.x[rows])
-        return _checked_rows(self.x[np.arange(len(self.y)) if rows is None else rows])
+        return self._checked(self.x[np.arange(len(self.y)) if rows is None else rows])
+
+    def _checked(self, x: Floats) -> Floats:
+        if not np.isfinite(x).all():
+            raise XprobeError("features must be finite; embed these images again")
+        return unit_rows(x) if self.normalise else x
 
     def mixture(self, problem: Problem) -> tuple[float, ...]:
         """Return which share of each stratum a problem trains on, to a quarter of an octave.
@@ -154,21 +165,20 @@ class Options:
         c_rule: ``best``: the highest accuracy on the inner validation images, all folds together;
             ``one-se``: the smallest C within one standard error of it. The smallest C on ties.
         balanced: whether classes weigh the same however many images they have.
+        class_weight: (k,) what the weights of each class's rows are multiplied by in training, in
+            logistic heads; empty: 1.
+        full_tolerance: whether logistic heads rank C at the tolerance of the final fit, too.
     """
 
     c_grid: tuple[float, ...]
     c_rule: str = "best"
     balanced: bool = False
+    class_weight: tuple[float, ...] = ()
+    full_tolerance: bool = False
 
     def grid(self, choosing: bool) -> tuple[float, ...]:
         """Return the values of C to fit: all of them, or one if nothing can choose."""
         return self.c_grid if choosing or len(self.c_grid) == 1 else (C_WITHOUT_CHOICE,)
-
-
-def _checked_rows(x: Floats) -> Floats:
-    if not np.isfinite(x).all():
-        raise XprobeError("features must be finite; embed these images again")
-    return unit_rows(x)
 
 
 def unit_rows(x: Floats) -> Floats:
@@ -192,12 +202,12 @@ def class_weights(y: Ints, counts: Floats | Ints, balanced: bool) -> Floats:
     return np.asarray(counts * share[y])
 
 
-def choose(hits: Ints, n: int, rule: str) -> tuple[int, bool]:
+def choose(hits: Floats | Ints, n: float, rule: str) -> tuple[int, bool]:
     """Return which of several strengths to take, ascending, and whether it is at an edge.
 
     Args:
         hits: validation images that each one classified right.
-        n: number of validation images.
+        n: number of validation images. Images may have weights, which are how often they count.
         rule: see `Options.c_rule`; the standard error is the binomial one of the best.
     """
     best = int(np.argmax(hits))
@@ -208,22 +218,24 @@ def choose(hits: Ints, n: int, rule: str) -> tuple[int, bool]:
     return best, len(hits) > 1 and best in (0, len(hits) - 1)
 
 
-def fit_temperature(logits: Floats, y: Ints, present: Ints) -> float:
+def fit_temperature(logits: Floats, y: Ints, present: Ints, weight: Floats | None = None) -> float:
     """Return the T that minimises the log-loss of softmax(logits / T) (Guo et al. 2017).
 
     Args:
         logits: (n, k).
         y: (n,) true classes; rows of a class that is not `present` do not count.
         present: classes that have training images; the others' logits do not count.
+        weight: (n,) how often each row counts; None: once.
     """
     known = np.isin(y, present)
     own, place = logits[known][:, present].astype(np.float64), np.searchsorted(present, y[known])
+    share = None if weight is None else weight[known]
     if not len(own):
         return 1.0
 
     def loss(log_t: float) -> float:
         log_p = log_softmax(own / np.exp(log_t), axis=1)
-        return float(-log_p[np.arange(len(own)), place].mean())
+        return float(-np.average(log_p[np.arange(len(own)), place], weights=share))
 
     low, high = _TEMPERATURES
     found = minimize_scalar(

@@ -293,6 +293,20 @@ def _view(
     }
 
 
+_HEADS = {
+    "logistic": "Multinomial logistic regression with an L2 penalty on frozen features of unit "
+    "length, solved to the optimum.",
+    "ridge": "Ridge regression on frozen features of unit length to targets of 1 for the class and "
+    "−1 for the others, solved exactly.",
+    "knn": "Votes of the training images nearest in cosine, weighted by exp(cosine / 0.07).",
+    "text": "Multinomial logistic regression on frozen features of unit length, solved to the "
+    "optimum; its L2 penalty is on what it deviates from the zero-shot classifier.",
+    "text-soft": "Multinomial logistic regression on frozen features of unit length, solved to the "
+    "optimum; its L2 penalty is on what it deviates from the zero-shot classifier, and targets of "
+    "synthetic images are half the label, half the zero-shot probabilities at temperature 2.",
+}
+
+
 def _plans(studies: Sequence[Study]) -> list[dict[str, Any]]:
     """Return what decides how results came about, once for all studies that share it."""
     plans: dict[str, dict[str, Any]] = {}
@@ -304,6 +318,7 @@ def _plans(studies: Sequence[Study]) -> list[dict[str, Any]]:
             "hold_out": study["protocol"].startswith("fixed hold-out"),
             "k": int(k) if rest and k.isdecimal() else None,
             "config": study["config"],
+            "head": _HEADS.get(study["config"]["head"], study["config"]["head"]),
             "n_train": _count(real["n_train_real"]),
             "n_test": _count(real["n_test"]),
             "n_groups": _count(real["n_groups"]),

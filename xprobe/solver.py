@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 
 TOLERANCE = 3e-8  # on the estimated distance to the optimal objective, relative
+_SURE = 1e-7  # the same, with what the estimate may be too low by; asked of tolerances below it
 GRADIENT_TOLERANCE = 1e-5  # on ‖∇f‖; alone it would stop too late at large C, too early at small
 MOST_PASSES = 200
 _HISTORY = 2  # pairs of steps; 3 to 20 need as many passes
@@ -191,7 +192,9 @@ def minimise(
 
     A problem is done when ‖∇f‖ ≤ `gradient_tolerance` and ½·∇fᵀM⁻¹∇f ≤ `tolerance`·min(f, the same
     at W = 0), M being the diagonal of the Hessian: the latter estimates how far f lies above its
-    minimum. It then leaves the batch, and the others go on.
+    minimum. It is too low by as much as M⁻¹ times the Hessian is ill-conditioned: below a tolerance
+    of `_SURE`, the estimate times the largest sᵀMs/sᵀy of all steps must be as small as that, too.
+    A problem that is done leaves the batch, and the others go on.
     """
     state = _State(batch, start)
     p = len(state.problem)
@@ -231,6 +234,7 @@ class _State:
         self.w = start.coefficients
         self.steps: list[tuple[Tensor, Tensor, Tensor]] = []  # s, y, 1/sᵀy (0: not to be used)
         self.at_zero = self._scale_at_zero(batch)
+        self.stretch = torch.ones_like(self.at_zero)
         if start.logits is not None:
             self.z = start.logits
         else:
@@ -303,8 +307,9 @@ class _State:
     def reached(self, tolerance: float, gradient_tolerance: float) -> Tensor:
         """Return which problems (p,) are done."""
         gap = 0.5 * _dot(self.g, self.g / self.m)
-        allowed = tolerance * torch.minimum(self.f, self.at_zero)
-        return (_dot(self.g, self.g).sqrt_() <= gradient_tolerance) & (gap <= allowed)
+        scale = torch.minimum(self.f, self.at_zero)
+        done = (_dot(self.g, self.g).sqrt_() <= gradient_tolerance) & (gap <= tolerance * scale)
+        return done & (gap * self.stretch <= _SURE * scale) if tolerance < _SURE else done
 
     def keep(self, which: Tensor) -> None:
         """Forget the other problems."""
@@ -322,6 +327,7 @@ class _State:
             "f",
             "h",
             "m",
+            "stretch",
         ):
             setattr(self, name, getattr(self, name)[index])
         self.at_zero = self.at_zero[index]
@@ -330,11 +336,11 @@ class _State:
 
     def step(self) -> None:
         """Go one step on, in all problems."""
-        d = self._direction()
+        d = self._centred(self._direction())
         slope = _dot(self.g, d)
         up = slope >= 0  # rounding, next to the optimum
         if bool(up.any()):
-            d = torch.where(up[:, None, None], -self.g / self.m, d)
+            d = torch.where(up[:, None, None], self._centred(-self.g / self.m), d)
             slope = _dot(self.g, d)
         z_d = self.logits(d)
         length, slope_there, z, r = self._search(d, z_d, slope)
@@ -346,7 +352,20 @@ class _State:
         # sᵀy from the slopes along the line, which are exact where g − g_before cancels.
         sy = length * (slope_there - slope)
         rho = torch.where(sy > 0, 1 / sy, 0)
+        # Not of the intercepts, whose curvature is bounded below and changes the most.
+        moved = (s * s * self.m)[:, :, :-1].sum((1, 2))
+        self.stretch = torch.maximum(self.stretch, rho * moved)
         self.steps = [*self.steps[1 - _HISTORY :], (s, y, rho)]
+
+    def _centred(self, d: Tensor) -> Tensor:
+        """Return a step after which no coefficients are common to all classes.
+
+        They change no probability, only the penalty for the worse; and as all that bends f along
+        them is λ, a preconditioner for the loss would all but never get rid of them.
+        """
+        common = d.mean(1, keepdim=True)
+        common[:, :, :-1] += self.w[:, :, :-1].mean(1, keepdim=True)
+        return d.sub_(common)
 
     def _direction(self) -> Tensor:
         """Return −H⁻¹∇f by the two-loop recursion."""
@@ -359,8 +378,8 @@ class _State:
         q /= self.m
         if self.steps:
             s, y, rho = self.steps[-1]
-            scale = torch.where(rho > 0, 1 / (rho * _dot(y, y / self.m)), 1)
-            q *= scale[:, None, None]
+            bend = rho * _dot(y, y / self.m)  # 0, too, where the gradient did not change by a bit
+            q *= torch.where(bend > 0, 1 / bend, 1)[:, None, None]
         for (s, y, rho), alpha in zip(self.steps, reversed(alphas), strict=True):
             q.addcmul_((alpha - rho * _dot(y, q))[:, None, None], s)
         return q.neg_()

@@ -14,7 +14,7 @@ import re
 import time
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ import numpy as np
 
 from xprobe.errors import XprobeError, nearest, some
 from xprobe.prompts import TextFeatures
-from xprobe.types import EncoderSpec, Features, Floats, Manifest, digest_of
+from xprobe.types import EncoderSpec, Features, Floats, Ints, Manifest, Strings, digest_of
 
 FORMAT = "xprobe-features"
 VERSION = 1
@@ -58,6 +58,42 @@ class Index:
 
     rows: Mapping[str, tuple[Path, int]]
     failed: Mapping[str, str]
+
+
+@dataclass(frozen=True, eq=False)
+class StoredRows:
+    """Features of images where they lie, read by row: x[rows] is (m, d) float32.
+
+    Attributes:
+        shards: files.
+        shard, row: (n,) which of them, and where in it.
+        dim: d.
+    """
+
+    shards: tuple[Path, ...]
+    shard: Ints
+    row: Ints
+    dim: int
+
+    def __len__(self) -> int:
+        """Return the number of images."""
+        return len(self.row)
+
+    def select(self, rows: Ints) -> StoredRows:
+        """Return some of the images, in that order."""
+        return replace(self, shard=self.shard[rows], row=self.row[rows])
+
+    def __getitem__(self, rows: Ints) -> Floats:
+        """Read the features of some of the images."""
+        x = np.empty((len(rows), self.dim), dtype=np.float32)
+        shard, row = self.shard[rows], self.row[rows]
+        for number in np.unique(shard):
+            here = shard == number
+            first, last = row[here].min(), row[here].max() + 1
+            file = self.shards[number]
+            with _open_shard(file, file) as h5:
+                x[here] = h5["x"][first:last][row[here] - first]
+        return x
 
 
 class Store:
@@ -196,6 +232,15 @@ class Store:
         Raises:
             XprobeError: images were never embedded.
         """
+        ids, stored, failed = self.locate(encoder, manifest)
+        x = stored[np.arange(len(stored))]
+        x.flags.writeable = False
+        return Features(encoder.key, ids, x), failed
+
+    def locate(
+        self, encoder: StoredEncoder, manifest: Manifest
+    ) -> tuple[Strings, StoredRows, dict[str, str]]:
+        """Return ids, features and failures as `read` does, but without reading the features."""
         index = self.index(encoder)
         no_file = {
             i: "no such file" for i, d in zip(manifest.id, manifest.sha256, strict=True) if not d
@@ -216,17 +261,13 @@ class Store:
                 f"{len(missing)} of {len(manifest)} images are not embedded with {encoder.name} "
                 f"({some(missing, 3)}); run 'xprobe {remedy} {encoder.name}' first"
             )
-        x = np.empty((len(wanted), encoder.spec.dim), dtype=np.float32)
-        by_shard: dict[Path, list[tuple[int, int]]] = {}
+        number: dict[Path, int] = {}
+        places = np.empty((2, len(wanted)), dtype=np.intp)
         for position, (_, digest) in enumerate(wanted):
             shard, row = index.rows[digest]
-            by_shard.setdefault(shard, []).append((position, row))
-        for shard, places in by_shard.items():
-            to, rows = map(list, zip(*places, strict=True))
-            with _open_shard(shard, shard) as h5:
-                x[to] = h5["x"][:][rows]
-        x.flags.writeable = False
-        return Features(encoder.key, np.array([i for i, _ in wanted], dtype=object), x), failed
+            places[:, position] = number.setdefault(shard, len(number)), row
+        ids = np.array([i for i, _ in wanted], dtype=object)
+        return ids, StoredRows(tuple(number), places[0], places[1], encoder.spec.dim), failed
 
     def put_text(self, encoder: StoredEncoder, text: TextFeatures) -> None:
         """Keep the text features of these classes; the last ones count."""

@@ -21,18 +21,20 @@ from xprobe.judge import judge
 from xprobe.manifest import counts, find_problems
 from xprobe.problems import Fit, Options, Pool
 from xprobe.prompts import TextFeatures, zero_shot_logits
-from xprobe.store import Store, StoredEncoder
+from xprobe.store import Store, StoredEncoder, StoredRows
 from xprobe.types import (
-    Features,
+    MEMORY_GIB,
     Ints,
     Manifest,
     Predictions,
     Progress,
+    Strings,
     SweepConfig,
     digest_of,
     no_progress,
 )
 
+_CHUNK = 8192  # images at a time, where features are read as they are needed
 HEAD_VERSION = 2  # raised when a change of the heads changes their scores
 
 
@@ -47,6 +49,7 @@ def sweep(
     margin: float | None = None,
     workers: int | None = None,
     device: str = "auto",
+    memory_gib: float = MEMORY_GIB,
     progress: Progress = no_progress,
 ) -> list[dict[str, Any]]:
     """Train and test every setting on every encoder, save all predictions, and judge.
@@ -61,6 +64,8 @@ def sweep(
         margin: accuracy differences up to this size count as equal; None claims no equivalence.
         workers: processes; default one a core.
         device: torch device that logistic heads are solved on; auto: a GPU if there is one.
+        memory_gib: features beyond this size are not held in memory, but read chunk by chunk in
+            each pass of the solver.
         progress: how long work is shown.
 
     Returns:
@@ -75,13 +80,13 @@ def sweep(
     designs: dict[str, Design] = {}
     studies = []
     for encoder in chosen:
-        features, failed = store.read(encoder, manifest)
+        ids, stored, failed = store.locate(encoder, manifest)
         usable = manifest.select(~np.isin(manifest.id.astype(str), list(failed)))
         if usable.fingerprint not in designs:
             designs[usable.fingerprint] = make_design(usable, config)
         design = designs[usable.fingerprint]
         text = store.read_text(encoder, design.study.classes)
-        pool = _pool(design, features, text)
+        pool = _pool(design, ids, stored, text, memory_gib)
         zero_shot = None if pool.text_logits is None else pool.text_logits.argmax(axis=1)
         notes = _notes(usable, encoder, labels[encoder.key], failed)
         for each in configs:
@@ -98,16 +103,28 @@ def sweep(
     return studies
 
 
-def _pool(design: Design, features: Features, text: TextFeatures | None) -> Pool:
+def _pool(
+    design: Design,
+    ids: Strings,
+    stored: StoredRows,
+    text: TextFeatures | None,
+    memory_gib: float,
+) -> Pool:
     """Return the rows of a study in the order of its images."""
     study = design.study
-    row = {id_: i for i, id_ in enumerate(features.id)}
-    x = features.x[[row[i] for i in study.id]]
+    row = {id_: i for i, id_ in enumerate(ids)}
+    own = stored.select(np.array([row[i] for i in study.id], dtype=np.intp))
     y = np.searchsorted(np.array(study.classes), study.label.astype(str))
     origins = ["", *design.generators]  # real images have no generator
     stratum = np.array([origins.index(name) for name in study.generator], dtype=np.intp)
-    logits = None if text is None else zero_shot_logits(x, text).astype(np.float32)
-    return Pool(x, y, len(study.classes), stratum, logits)
+    every = np.arange(len(own))
+    fits = len(own) * own.dim * 4 <= memory_gib * 2**30
+    pool = Pool(own[every] if fits else own, y, len(study.classes), stratum)
+    if text is None:
+        return pool
+    chunks = [every[i : i + _CHUNK] for i in range(0, len(own), _CHUNK)]
+    logits = [zero_shot_logits(pool.rows(chunk), text).astype(np.float32) for chunk in chunks]
+    return replace(pool, text_logits=np.concatenate(logits))
 
 
 def _notes(

@@ -43,7 +43,8 @@ def of_formats(rows: Sequence[Row]) -> Table:
 
 def of_family(study: Row, generator: str) -> Table:
     """Return what a study says of one generator, real-only first, accuracy in percent."""
-    names = (study["encoder"]["label"], f"generator {generator}", study["protocol"], "accuracy, %")
+    encoder, head = study["encoder"]["label"], f"{study['config']['head']} head"
+    names = (encoder, head, f"generator {generator}", study["protocol"], "accuracy, %")
     columns = ("setting", "accuracy", "minus real-only", "p", "verdict", "detectable")
     cells = [
         _result_cells(row)
@@ -55,9 +56,10 @@ def of_family(study: Row, generator: str) -> Table:
 
 def of_families(families: Sequence[Row]) -> Table:
     """Return the table of `results.families`."""
-    columns = ("encoder", "generator", "smallest p", "study-wide p (Holm)")
+    columns = ("encoder", "head", "generator", "smallest p", "study-wide p (Holm)")
     cells = [
-        [f["encoder"], f["generator"], _p(f["p_smallest"]), _p(f["p_study_wide"])] for f in families
+        [f["encoder"], f["head"], f["generator"], _p(f["p_smallest"]), _p(f["p_study_wide"])]
+        for f in families
     ]
     return table(f"{len(families)} families of comparisons", columns, cells)
 

@@ -334,6 +334,7 @@ class Result:
 
 
 C_RULES = ("best", "one-se")
+MEMORY_GIB = 2.0  # features of up to this size are held in memory
 
 
 @dataclass(frozen=True)
