@@ -282,6 +282,14 @@ def test_a_problem_that_may_not_go_on_is_told_unconverged() -> None:
     assert of.gap(stopped.coefficients[0]) > GAP
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_going_on_where_only_rounding_is_left_does_no_harm(kind: str) -> None:
+    for seed, c in enumerate([1e-6, 1e-3, 1.0]):
+        of = case(kind, c, hard=True, offset=True, seed=seed)
+        found = solver.minimise(batch(of), zero(batch(of)), tolerance=0)
+        assert of.gap(found.coefficients[0]) <= GAP
+
+
 def test_losses_far_below_the_resolution_of_float32_are_minimised() -> None:
     """Separable rows at C of 10⁵: 1 − p is of the order of 10⁻⁵ and less."""
     x = np.eye(3, dtype=np.float32).repeat(5, axis=0)

@@ -5,7 +5,8 @@ here, unlike in a sweep. Logistic heads divide the centred features by one numbe
 C·s², which changes no optimum, so that features of any scale converge alike. All fits are solved
 together in float32; from there Newton's method takes the one that is kept to what float64 can
 tell. Directions in which the features vary a million times less than in their widest one are taken
-as constant: standardise columns of unlike units.
+as constant: standardise columns of unlike units. Small problems are solved on one core; large ones
+use as many as torch is set to (``torch.set_num_threads``), which pays on idle cores only.
 
 Notation: n rows, d features, K classes, m values of C.
 """
