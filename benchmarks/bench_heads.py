@@ -12,9 +12,10 @@ the settings real-only, 1:1 … 1:4 and synthetic-only, 5 folds, 5 inner folds. 
 - ``torch``: a loop over torch.optim.LBFGS (strong Wolfe, history 10, gradient 1e-5).
 
 Slow contenders fit a sample: of each setting the training rows of one inner fold, at every C
-(tight and gaps: at every fourth or fifth of 45, torch: at three, once), which gives seconds per fit of each setting;
-xprobe's are those of all five folds of a setting over the fits that a loop would need. A ratio is
-the sum over settings of a contender's seconds over that of xprobe: above 1, xprobe is faster.
+(tight and gaps: at every fourth or fifth of 45; torch: at three, once), which gives seconds per fit
+of each setting; xprobe's are those of all five folds of a setting over the fits that a loop would
+need. A ratio is the sum over settings of a contender's seconds over that of xprobe: above 1, xprobe
+is faster.
 
 ``gap`` is (f − f*)/f* of a fit's objective in float64, f* that of scikit-learn's newton-cg at 1e-10
 or xprobe's, whichever is lower; ``agreement`` the share of test labels equal to that solution's.

@@ -73,6 +73,16 @@ def test_rows_follow_the_content_whatever_the_id(filled: Store) -> None:
     assert not features.x.flags.writeable
 
 
+def test_features_are_read_by_row_across_shards_in_any_order(filled: Store) -> None:
+    (encoder,) = filled.encoders()
+    ids, stored, failed = filled.locate(encoder, manifest_of("c", "bad", "a", "b"))
+    assert list(ids) == ["0-c", "2-a", "3-b"] and list(failed) == ["1-bad"]
+    assert len(stored) == 3
+    np.testing.assert_array_equal(stored[np.array([2, 0, 2, 1])], np.eye(3)[[1, 2, 1, 0]])
+    own = stored.select(np.array([2, 0]))
+    np.testing.assert_array_equal(own[np.array([1])], np.eye(3)[[2]])
+
+
 def test_an_unreadable_file_takes_no_part_and_a_new_one_is_asked_for(filled: Store) -> None:
     (encoder,) = filled.encoders()
     _, failed = filled.read(encoder, manifest_of("a", ""))

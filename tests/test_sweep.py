@@ -312,3 +312,43 @@ def test_a_study_document_is_plain_json_and_the_newest_counts(
     assert json.loads(json.dumps(newest)) == results.load_studies(study[2])[0]
     with pytest.raises(XprobeError, match="did you mean pixels"):
         results.load_studies(study[2], ["pixel"])
+
+
+def test_every_head_has_a_study_of_its_own(study: tuple[Manifest, Store, Path]) -> None:
+    table, store, folder = study
+    heads = ("logistic", "ridge", "knn")
+    found = sweep(table, store, folder, CONFIG, heads=heads, workers=1)
+    assert [each["config"]["head"] for each in found] == list(heads)
+    assert [{row["head"] for row in each["results"]} for each in found] == [{h} for h in heads]
+    kept = results.load_studies(folder)
+    assert [each["config"]["head"] for each in kept] == sorted(heads)
+    neighbours = {row["c"] for row in found[2]["runs"]}
+    assert neighbours <= {1, 3, 5, 10, 20, 50, 100}
+
+
+def test_features_beyond_the_memory_limit_give_the_same_study(
+    study: tuple[Manifest, Store, Path], tmp_path: Path
+) -> None:
+    table, store, folder = study
+    (held,) = sweep(table, store, folder, CONFIG, workers=1)
+    (streamed,) = sweep(table, store, tmp_path / "two", CONFIG, workers=1, memory_gib=0)
+    same = ("accuracy", "macro_f1", "c")
+    assert [[run[name] for name in same] for run in streamed["runs"]] == [
+        [run[name] for name in same] for run in held["runs"]
+    ]
+    with pytest.raises(XprobeError, match=r"'knn' needs all features in memory.*--memory-gib"):
+        sweep(table, store, folder, CONFIG, heads=("knn",), workers=1, memory_gib=0)
+
+
+def test_rules_of_the_choice_reach_the_fits(study: tuple[Manifest, Store, Path]) -> None:
+    table, store, folder = study
+    config = replace(CONFIG, c_grid=(0.01, 0.1, 1.0, 10.0, 100.0))
+    chosen, kept = {}, 0
+    for rule in ("best", "one-se"):
+        (found,) = sweep(table, store, folder, replace(config, c_rule=rule), workers=1)
+        chosen[rule] = np.array([run["c"] for run in found["runs"]])
+        before, kept = kept, len(list(folder.rglob("*.npz")))
+        assert kept > before
+    assert (chosen["one-se"] <= chosen["best"]).all()
+    with pytest.raises(XprobeError, match="--c-rule is one of best, one-se"):
+        replace(CONFIG, c_rule="worst")

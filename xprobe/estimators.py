@@ -16,7 +16,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, NamedTuple, Self
 
 import numpy as np
@@ -28,14 +28,13 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import check_cv
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
-from torch import Tensor
 
 from xprobe.errors import XprobeWarning
-from xprobe.heads import _one_core, _pick
+from xprobe.heads import one_core, pick_device
 from xprobe.logistic import Fitted, Logistic
+from xprobe.newton import Objective, newton
 from xprobe.problems import Options, Pool, Problem, class_weights
 from xprobe.ridge import Ridge, signs
-from xprobe.solver import TOLERANCE
 from xprobe.types import Floats, Ints, SweepConfig
 
 C_RULES = ("best", "one-se")
@@ -44,9 +43,6 @@ ALPHAS = tuple(1 / c for c in reversed(SweepConfig.c_grid))  # the strengths of 
 # ones classes are guessed by their shares, at larger ones the penalty has no say.
 _RANKED = np.array([1e-4, 1e10])
 _NARROW = 2e-6  # of the widest column; beyond, principal axes cannot tell it from a constant
-_DECREMENT = 1e-22  # relative; logits to about 1e-11
-_INNER_TOLERANCE = 1e-2  # of a Newton step, relative
-_MOST_PRODUCTS, _MOST_PASSES = 1000, 10_000  # of one Newton step, of all
 _ONE_CORE = 2**21  # numbers in X, below which threads lose more by waiting than they gain
 
 
@@ -401,13 +397,13 @@ def _solve(
     scaled = grid * scale**2
     ranked, of = np.unique(scaled.clip(*(_RANKED / total)), return_inverse=True)
     options = Options(tuple(ranked.tolist()), rule, balanced, tuple(of_class.tolist()))
-    solver, every = Logistic(pool, options, _pick(head.device)), np.arange(len(y))
-    with _one_core() if X.size < _ONE_CORE else nullcontext():
+    solver, every = Logistic(pool, options, pick_device(head.device)), np.arange(len(y))
+    with one_core() if X.size < _ONE_CORE else nullcontext():
         fitted = solver.fit(Problem(every, every[:0], inner))
         best = int(np.argmax(of == fitted.best))
         penalty = (2 if pool.k == 2 else 1) / (scaled[best] * total)
-        objective = _Objective.of(pool, weight / total, penalty, fitted)
-        exact = _newton(objective, fitted.rotated.double())
+        objective = _objective(pool, weight / total, penalty, fitted)
+        exact = newton(objective, fitted.rotated.double())
     coefficients, intercept = replace(fitted, rotated=exact.coefficients).linear()
     coefficients, intercept = coefficients / scale, intercept - intercept.mean()
     head._keep(coefficients, intercept - coefficients @ mean)
@@ -427,122 +423,15 @@ def _warn_of(short: int, fits: int) -> None:
         )
 
 
-@dataclass(frozen=True, eq=False)
-class _Objective:
-    """One logistic regression in float64, as in `xprobe.solver`.
-
-    Attributes:
-        x: (n, d) rows, the last column ones.
-        target: (k, n) one-hot.
-        weight: (n,) of sum 1.
-        penalty: (d,) λ, of the last column 0.
-    """
-
-    x: Tensor
-    target: Tensor
-    weight: Tensor
-    penalty: Tensor
-
-    @classmethod
-    def of(cls, pool: Pool, weight: Floats, penalty: float, fitted: Fitted) -> _Objective:
-        """Return the objective of all rows of a pool in the basis of a fit."""
-        axes, like = fitted.basis.axes, fitted.rotated
-        x = np.ones((len(pool.y), axes.axes.shape[1] + 1))
-        x[:, :-1] = (pool.rows() - axes.mean) @ axes.axes
-        penalties = np.full(x.shape[1], penalty)
-        penalties[-1] = 0
-        parts = (x, np.eye(pool.k)[:, pool.y], weight, penalties)
-        return cls(*(torch.from_numpy(part).to(like.device) for part in parts))
-
-    def at(self, w: Tensor) -> tuple[float, Tensor, Tensor]:
-        """Return the value at coefficients (k, d), its gradient (k, d), and probabilities (k, n).
-
-        1 − p_y is summed from the other classes, so that small losses do not cancel.
-        """
-        p = torch.softmax(w @ self.x.T, dim=0)
-        r = p * (1 - self.target)
-        wrong = r.sum(0)
-        r = (r - self.target * wrong) * self.weight
-        pull = self.penalty * w
-        loss = -torch.log1p(-wrong.clamp(max=1 - 2.0**-52)) @ self.weight
-        return float(loss + 0.5 * (pull * w).sum()), r @ self.x + pull, p
-
-    def curve(self, p: Tensor, v: Tensor) -> Tensor:
-        """Return the Hessian where probabilities are p, times v (k, d)."""
-        z = v @ self.x.T
-        z = z - (z * self.target).sum(0)  # any shift will do; this one does not cancel
-        return (p * (z - (p * z).sum(0)) * self.weight) @ self.x + self.penalty * v
-
-    def diagonal(self, p: Tensor) -> Tensor:
-        """Return the diagonal of the Hessian (k, d), kept above 0."""
-        h = (p * (1 - p) * self.weight) @ (self.x * self.x) + self.penalty
-        return h.clamp(min=float(h.max()) * 1e-12)
-
-
-class _Exact(NamedTuple):
-    """Coefficients (k, d), passes over the rows, and whether they are the optimum."""
-
-    coefficients: Tensor
-    passes: int
-    converged: bool
-
-
-def _newton(objective: _Objective, w: Tensor) -> _Exact:
-    """Minimise from coefficients (k, d) by Newton's method with conjugate gradients.
-
-    Stops when the Newton decrement, which estimates how far the value lies above its minimum,
-    is `_DECREMENT` of the value or of the decrement at 0, the smaller of both, or when rounding
-    keeps it from falling further; the latter counts as converged at `TOLERANCE`.
-    """
-    w = w - w.mean(0)
-    value, g, p = objective.at(torch.zeros_like(w))
-    at_zero = 0.5 * float((g * g / objective.diagonal(p)).sum())
-    value, g, p = objective.at(w)
-    passes, before = 0, float("inf")
-    while passes < _MOST_PASSES:
-        d, own = _conjugate_gradients(objective, g, p)
-        passes += own + 1
-        decrement = -0.5 * float((g * d).sum())
-        allowed = min(value, at_zero)
-        if decrement <= _DECREMENT * allowed or before <= decrement <= TOLERANCE * allowed:
-            break
-        before = decrement
-        length, slope = 1.0, -2 * decrement
-        there = objective.at(w + d)
-        while float((there[1] * d).sum()) > 0.5 * abs(slope) and length > 1e-6:
-            length, passes = length / 2, passes + 1
-            there = objective.at(w + length * d)
-        w, (value, g, p) = w + length * d, there
-    return _Exact(w, passes, decrement <= TOLERANCE * allowed)
-
-
-def _conjugate_gradients(objective: _Objective, g: Tensor, p: Tensor) -> tuple[Tensor, int]:
-    """Return −H⁻¹g (k, d) to `_INNER_TOLERANCE`, and the number of products with H.
-
-    It sums to 0 over the classes, as the optimum does: a shift of all changes no probability.
-    """
-
-    def scaled(r: Tensor) -> Tensor:
-        y = (r - r.mean(0)) / m
-        return y - y.mean(0)
-
-    m = objective.diagonal(p)
-    d, r = torch.zeros_like(g), -g
-    y = scaled(r)
-    v, size = y, float((r * y).sum())
-    enough = _INNER_TOLERANCE**2 * size
-    for number in range(_MOST_PRODUCTS):
-        if size <= enough:
-            return d, number
-        product = objective.curve(p, v)
-        bend = float((v * product).sum())
-        if bend <= 0:  # rounding
-            return d, number
-        d, r = d + size / bend * v, r - size / bend * product
-        y = scaled(r)
-        size, last = float((r * y).sum()), size
-        v = y + (size / last) * v
-    return d, _MOST_PRODUCTS
+def _objective(pool: Pool, weight: Floats, penalty: float, fitted: Fitted) -> Objective:
+    """Return the objective of all rows of a pool in the basis of a fit."""
+    axes, like = fitted.basis.axes, fitted.rotated
+    x = np.ones((len(pool.y), axes.axes.shape[1] + 1))
+    x[:, :-1] = (pool.rows() - axes.mean) @ axes.axes
+    penalties = np.full(x.shape[1], penalty)
+    penalties[-1] = 0
+    parts = (x, np.eye(pool.k)[:, pool.y], weight, penalties)
+    return Objective(*(torch.from_numpy(part).to(like.device) for part in parts))
 
 
 def _scale(centred: Floats, weight: Floats) -> float:

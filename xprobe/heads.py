@@ -64,7 +64,7 @@ def make_head(name: str, pool: Pool, options: Options, device: str = "auto") -> 
     from xprobe.logistic import Logistic
 
     soft = name == "text-soft"
-    return Logistic(pool, options, _pick(device), text=name in TEXT_HEADS, soft=soft)
+    return Logistic(pool, options, pick_device(device), text=name in TEXT_HEADS, soft=soft)
 
 
 def solve(
@@ -93,7 +93,7 @@ def solve(
     workers = min(workers or joblib.cpu_count(), len(groups)) or 1
     if workers == 1:
         head = make_head(name, pool, options, device)
-        with _one_core():
+        with one_core():
             for own in groups:
                 fit = head.solve(problems[own[0]])
                 yield from ((number, fit) for number in own)
@@ -124,7 +124,8 @@ def _solve_there(
 
 
 @contextmanager
-def _one_core() -> Iterator[None]:
+def one_core() -> Iterator[None]:
+    """Hold torch and BLAS to one thread."""
     import torch
 
     before = torch.get_num_threads()
@@ -136,7 +137,8 @@ def _one_core() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def _pick(device: str) -> str:
+def pick_device(device: str) -> str:
+    """Return the torch device that ``auto`` stands for: a CUDA one if there is any, or the CPU."""
     import torch
 
     if device == "auto":
