@@ -729,3 +729,17 @@ def test_a_temperature_is_recovered_from_simulated_labels() -> None:
     information = ((p * z**2).sum(axis=1) - (p * z).sum(axis=1) ** 2).sum()
     found = fit_temperature(1.7 * z, y, np.arange(4))
     assert abs(np.log(found / 1.7)) <= 4 / np.sqrt(information) + 1e-3
+
+
+@pytest.mark.parametrize("name", ["logistic", "ridge", "knn"])
+def test_an_inner_fold_of_one_class_takes_part(name: str) -> None:
+    rng = np.random.default_rng(0)
+    y = np.arange(60) % 2
+    x = (rng.normal(size=(2, 12))[y] + 0.2 * rng.normal(size=(60, 12))).astype(np.float32)
+    zeros, ones = np.flatnonzero(y == 0), np.flatnonzero(y == 1)
+    inner = ((zeros, ones[:3]), (np.arange(1, 60), np.array([0])))
+    problem = Problem(np.arange(60), np.arange(60), inner)
+    found = heads.solve(name, Pool(x, y, 2), [problem], Options((0.01, 1.0, 100.0)), workers=1)
+    ((_, fit),) = found
+    assert np.isfinite(fit.score).all()
+    assert fit.finished == fit.unconverged == 0

@@ -105,7 +105,7 @@ class Logistic:
             accuracy = hits / weight.sum()
             best, at_edge = choose(hits, weight.sum(), self.options.c_rule)
             temperature = fit_temperature(held[best], truth, present, weight)
-        (rotated,) = task.final([grid[best]], path.coefficients[[best]])
+        (rotated,) = task.final([grid[best]], path.map(lambda t: t[best : best + 1]))
         return Fitted(
             shared.basis, rotated, grid[best], best, at_edge, accuracy, temperature, task.fits,
             task.finished, task.unconverged,
@@ -241,10 +241,21 @@ class _Task:
             totals = [total for _, total in weighted]
             near = [_shifted(full, log_c, float(np.log(t / self.total))) for t in totals]
             weight = torch.stack([w for w, _ in weighted])
+            for start, (train, _) in zip(near, some, strict=True):
+                self._rule_out(start, np.setdiff1d(self.present, self.head.pool.y[train]))
             own = [np.searchsorted(self.rows, validation) for _, validation in some]
             _, logits = self._path(weight, totals, grid, _stack(near), own)
             held += logits
         return np.concatenate([np.stack(logits) for logits in held], axis=1)
+
+    def _rule_out(self, start: Start, classes: Ints) -> None:
+        """Give classes that a fold lacks an impossible intercept: its own would have no end."""
+        if len(classes):
+            absent = torch.from_numpy(classes).to(start.coefficients.device)
+            if start.logits is not None:
+                shift = IMPOSSIBLE - start.coefficients[:, absent, -1]
+                start.logits[:, absent] += shift[:, :, None]
+            start.coefficients[:, absent, -1] = IMPOSSIBLE
 
     def _path(
         self,
@@ -263,6 +274,7 @@ class _Task:
         log_c = np.log(grid)
         now = start.map(torch.clone)
         curvature = torch.empty_like(start.coefficients)
+        stretch = curvature.new_ones(folds, m)
         logits: list[list[Floats]] = [[np.zeros(0)] * m for _ in held]
         known: list[int] = []
         for wave in waves(m):
@@ -283,6 +295,7 @@ class _Task:
             z = found.logits.unflatten(0, (folds, -1))
             now.coefficients[:, wave] = found.coefficients.unflatten(0, (folds, -1))
             curvature[:, wave] = found.curvature.unflatten(0, (folds, -1))
+            stretch[:, wave] = found.stretch.unflatten(0, (folds, -1))
             if now.logits is not None:
                 now.logits[:, wave] = z
             for fold, rows in enumerate(held):
@@ -290,7 +303,7 @@ class _Task:
                 for i, own in zip(wave, there.cpu().numpy(), strict=True):
                     logits[fold][i] = own
             known = sorted([*known, *wave])
-        return Start(now.coefficients, now.logits, curvature), logits
+        return Start(now.coefficients, now.logits, curvature, stretch), logits
 
     def _at_once(self, arrays: int) -> int:
         """Return how many times that many (k, n) arrays fit into the memory budget."""
@@ -309,12 +322,15 @@ class _Task:
             return solver.TOLERANCE, solver.GRADIENT_TOLERANCE
         return RANK_TOLERANCE, RANK_GRADIENT_TOLERANCE
 
-    def final(self, grid: Sequence[float], near: Tensor) -> Tensor:
-        """Return the coefficients (m, k, d) of all rows at some C, to full tolerance."""
+    def final(self, grid: Sequence[float], path: Start) -> Tensor:
+        """Return the coefficients (m, k, d) of all rows at each C, to full tolerance."""
         of = torch.zeros(len(grid), dtype=torch.long, device=self.all.device)
         batch = self._batch(self.all[None], of, [self._penalty(c, self.total) for c in grid])
-        found = self._minimise(batch, Start(near), solver.TOLERANCE, solver.GRADIENT_TOLERANCE)
+        # Logits anew: those of a path have summed up what rounding did to each step.
+        near = Start(path.coefficients, stretch=path.stretch)
+        found = self._minimise(batch, near, solver.TOLERANCE, solver.GRADIENT_TOLERANCE)
         self.fits -= len(grid)  # the path began them
+        self.finished = min(self.finished, self.fits)
         return found.coefficients
 
     def _minimise(
@@ -330,6 +346,7 @@ class _Task:
                 start.coefficients[own],
                 None if start.logits is None else start.logits[own],
                 None if start.curvature is None else start.curvature[own],
+                None if start.stretch is None else start.stretch[own],
             )
             found = solver.minimise(part, near, tolerance, gradient_tolerance)
             self.head.passes += int(found.passes.sum())
@@ -380,7 +397,7 @@ def solve_path(
     rows = np.flatnonzero(share)
     basis = Basis(pool, share, device)
     task = _Task(head, basis, rows, share[rows], present)
-    rotated = task.final(grid, task.path(grid).coefficients)
+    rotated = task.final(grid, task.path(grid))
     found = [basis.linear(each) for each in rotated]
     return np.stack([w for w, _ in found]), np.stack([b for _, b in found])
 
@@ -447,7 +464,7 @@ def _shifted(path: Start, log_c: Floats, shift: float) -> Start:
     What a sum of losses over fewer rows makes of a C: fewer rows act as a smaller one.
     """
     if len(log_c) == 1:
-        return path
+        return Start(path.coefficients, path.logits, path.curvature).map(torch.clone)
     right = np.clip(np.searchsorted(log_c, log_c + shift), 1, len(log_c) - 1)
     share = (log_c + shift - log_c[right - 1]) / (log_c[right] - log_c[right - 1])
     t = path.coefficients.new_tensor(np.clip(share, 0, 1))[:, None, None]

@@ -147,11 +147,13 @@ class Start:
         logits: (p, k, n) of all rows, offset included, or None: not known.
         curvature: (p, k, d) Hessian diagonal of the loss, without the penalty, or None: not known.
             It need not be exact: it only decides the speed, and is renewed on long ways.
+        stretch: (p,) what the estimated distance to the optimum was seen to be too low by, or None.
     """
 
     coefficients: Tensor
     logits: Tensor | None = None
     curvature: Tensor | None = None
+    stretch: Tensor | None = None
 
     def map(self, change: Callable[[Tensor], Tensor]) -> Start:
         """Return all parts that are known, changed."""
@@ -159,6 +161,7 @@ class Start:
             change(self.coefficients),
             None if self.logits is None else change(self.logits),
             None if self.curvature is None else change(self.curvature),
+            None if self.stretch is None else change(self.stretch),
         )
 
 
@@ -169,7 +172,7 @@ class Solution:
     Attributes:
         coefficients: (p, k, d).
         logits: (p, k, n) of all rows, also those of weight 0; the offset is included.
-        curvature: (p, k, d) as of `Start`, of somewhere on the way.
+        curvature, stretch: (p, k, d) and (p,) as of `Start`, of somewhere on the way.
         passes: (p,) gradient evaluations after the first.
         converged: (p,) whether both tolerances were reached.
     """
@@ -177,6 +180,7 @@ class Solution:
     coefficients: Tensor
     logits: Tensor
     curvature: Tensor
+    stretch: Tensor
     passes: Tensor
     converged: Tensor
 
@@ -199,7 +203,7 @@ def minimise(
     state = _State(batch, start)
     p = len(state.problem)
     coefficients, logits = torch.empty_like(state.w), torch.empty_like(state.z)
-    curvature = torch.empty_like(state.w)
+    curvature, stretch = torch.empty_like(state.w), torch.empty_like(state.at_zero)
     passes = torch.zeros(p, dtype=torch.long, device=logits.device)
     converged = torch.zeros(p, dtype=torch.bool, device=logits.device)
     for number in range(most_passes + 1):
@@ -210,13 +214,13 @@ def minimise(
         if bool(done.any()):
             which = state.problem[done]
             coefficients[which], logits[which] = state.w[done], state.z[done]
-            curvature[which] = state.h[done]
+            curvature[which], stretch[which] = state.h[done], state.stretch[done]
             passes[which], converged[which] = number, reached[done]
             if bool(done.all()):
                 break
             state.keep(~done)
         state.step()
-    return Solution(coefficients, logits, curvature, passes, converged)
+    return Solution(coefficients, logits, curvature, stretch, passes, converged)
 
 
 class _State:
@@ -234,7 +238,7 @@ class _State:
         self.w = start.coefficients
         self.steps: list[tuple[Tensor, Tensor, Tensor]] = []  # s, y, 1/sᵀy (0: not to be used)
         self.at_zero = self._scale_at_zero(batch)
-        self.stretch = torch.ones_like(self.at_zero)
+        self.stretch = torch.ones_like(self.at_zero) if start.stretch is None else start.stretch
         if start.logits is not None:
             self.z = start.logits
         else:
