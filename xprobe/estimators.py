@@ -256,7 +256,9 @@ class RidgeHeadCV(_LinearHead):
         weight = class_weights(codes, weight, balanced) * of_class[codes]
         target = signs(codes, k)[:, 1 if k == 2 else 0 :]
         ridge = Ridge(rows, target, weight)
-        self.scores_ = -_left_out_errors(ridge, alphas) / (total * target.shape[1])
+        left_out = (target - ridge.leave_one_out(alpha) for alpha in alphas)
+        errors = np.array([np.sum(weight[:, None] * error**2) for error in left_out])
+        self.scores_ = -errors / (total * target.shape[1])
         best = int(np.argmax(self.scores_))
         self.alpha_, self.best_score_ = alphas[best], float(self.scores_[best])
         shrunk = ridge.axes.axes / (ridge.eigenvalue + self.alpha_)
@@ -441,22 +443,3 @@ def _scale(centred: Floats, weight: Floats) -> float:
         return 1.0
     square = ((centred / largest) ** 2).sum(axis=1)
     return largest * float(np.sqrt(np.average(square, weights=weight)))
-
-
-def _left_out_errors(ridge: Ridge, alphas: Sequence[float]) -> Floats:
-    """Return the weighted sums (m,) of squared errors on each row, fitted without it.
-
-    Both the residual and 1 − leverage are summed from what α leaves of each axis, α/(λ + α), so
-    that they are not lost to rounding where the head all but interpolates its rows.
-    """
-    root = np.sqrt(ridge.weight)[:, None]
-    span = root * ridge.rotated / np.sqrt(ridge.eigenvalue)  # orthonormal columns
-    residual = root * ridge.residual
-    within = span.T @ residual
-    beyond, free = np.zeros((1, 1)), np.zeros((1, 1))
-    if span.shape[1] < len(span) - 1:  # else the axes and the intercept span everything
-        beyond = residual - span @ within
-        free = 1 - root**2 / ridge.total - (span**2).sum(axis=1, keepdims=True)
-    left = [alpha / (ridge.eigenvalue + alpha) for alpha in alphas]
-    errors = [(beyond + (span * own) @ within) / (free + (span**2 @ own)[:, None]) for own in left]
-    return np.array([(error**2).sum() for error in errors])

@@ -57,11 +57,22 @@ class Ridge:
         return np.asarray(self.centre + self.residual[rows] - without)
 
     def leave_one_out(self, alpha: float) -> Floats:
-        """Return the decision values (n, k) of each training row, fitted without it."""
-        shrunk = self.rotated / (self.eigenvalue + alpha)
-        leverage = (1 / self.total + (shrunk * self.rotated).sum(axis=1)) * self.weight
-        residual = self.residual - shrunk @ self.moment
-        return np.asarray(self.centre + self.residual - residual / (1 - leverage)[:, None])
+        """Return the decision values (n, k) of each row, fitted without it; weights above 0.
+
+        Both the residual and 1 − leverage are summed from what α leaves of each axis, α/(λ + α), so
+        that they are not lost to rounding where the head all but interpolates its rows.
+        """
+        root = np.sqrt(self.weight)[:, None]
+        span = root * self.rotated / np.sqrt(self.eigenvalue)  # orthonormal columns
+        target = root * self.residual
+        within = span.T @ target
+        beyond, free = np.zeros((1, 1)), np.zeros((1, 1))
+        if span.shape[1] < len(span) - 1:  # else the axes and the intercept span everything
+            beyond = target - span @ within
+            free = 1 - root**2 / self.total - (span**2).sum(axis=1, keepdims=True)
+        left = alpha / (self.eigenvalue + alpha)
+        error = (beyond + (span * left) @ within) / (free + (span**2 @ left)[:, None])
+        return np.asarray(self.centre + self.residual - error / root)
 
 
 class RidgeHead:
