@@ -14,7 +14,6 @@ Four things make a grid of them cheap without changing any optimum:
 
 from __future__ import annotations
 
-import warnings
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
@@ -26,6 +25,8 @@ from torch import Tensor
 
 from xprobe import solver
 from xprobe.basis import Basis
+from xprobe.newton import reference
+from xprobe.paths import cubic, interpolate, shifted, stack, waves
 from xprobe.problems import (
     IMPOSSIBLE,
     Fit,
@@ -44,7 +45,6 @@ RANK_TOLERANCE = 1e-6  # a path over C; see `solver.minimise`
 RANK_GRADIENT_TOLERANCE = 3e-5
 SOFT_SHARE, SOFT_TEMPERATURE = 0.5, 2.0  # of zero-shot targets (He et al. 2023)
 MEMORY_MIB = 512  # for the working arrays of one process; batches are split to fit
-_KNOTS = 4  # values of C, at least, in the first wave of a path
 _MIXTURES = 2  # rotated pools kept; problems come ordered by theirs
 
 
@@ -239,12 +239,12 @@ class _Task:
         for some in (inner[i : i + at_once] for i in range(0, len(inner), at_once)):
             weighted = [self._weights(_counts(self.rows, train)) for train, _ in some]
             totals = [total for _, total in weighted]
-            near = [_shifted(full, log_c, float(np.log(t / self.total))) for t in totals]
+            near = [shifted(full, log_c, float(np.log(t / self.total))) for t in totals]
             weight = torch.stack([w for w, _ in weighted])
             for start, (train, _) in zip(near, some, strict=True):
                 self._rule_out(start, np.setdiff1d(self.present, self.head.pool.y[train]))
             own = [np.searchsorted(self.rows, validation) for _, validation in some]
-            _, logits = self._path(weight, totals, grid, _stack(near), own)
+            _, logits = self._path(weight, totals, grid, stack(near), own)
             held += logits
         return np.concatenate([np.stack(logits) for logits in held], axis=1)
 
@@ -280,7 +280,7 @@ class _Task:
         for wave in waves(m):
             for i in wave if known else ():
                 near, share = cubic(log_c[known], log_c[i])
-                _interpolate(now, start, i, [known[j] for j in near], share)
+                interpolate(now, start, i, [known[j] for j in near], share)
             penalty = [self._penalty(grid[i], total) for total in totals for i in wave]
             of = torch.arange(folds, device=weight.device).repeat_interleave(len(wave))
             found = self._minimise(
@@ -405,106 +405,3 @@ def solve_path(
 def _counts(rows: Ints, train: Ints) -> Ints:
     """Return how often each of sorted rows is in `train`."""
     return np.bincount(np.searchsorted(rows, train), minlength=len(rows))
-
-
-def _stack(starts: Sequence[Start]) -> Start:
-    """Put starts together along a new first axis."""
-
-    def stack(parts: list[Tensor | None]) -> Tensor | None:
-        known = [part for part in parts if part is not None]
-        return torch.stack(known) if known else None
-
-    coefficients = torch.stack([s.coefficients for s in starts])
-    return Start(
-        coefficients, stack([s.logits for s in starts]), stack([s.curvature for s in starts])
-    )
-
-
-def _interpolate(
-    now: Start, start: Start, i: int, known: Sequence[int], share: Sequence[float]
-) -> None:
-    """Add to what is not solved yet, value i of C, what the known ones deviate from their start.
-
-    Logits are linear in the coefficients, so they need no product.
-    """
-    for q, s in zip(known, share, strict=True):
-        now.coefficients[:, i] += s * (now.coefficients[:, q] - start.coefficients[:, q])
-        if now.logits is not None and start.logits is not None:
-            now.logits[:, i] += s * (now.logits[:, q] - start.logits[:, q])
-
-
-def waves(m: int) -> list[list[int]]:
-    """Return the order in which m values are solved: both ends and coarse knots, then halving."""
-    stride = 1
-    while m / (2 * stride) >= _KNOTS:
-        stride *= 2
-    found = [sorted({0, *range(m - 1, -1, -stride)})]
-    while stride > 1:
-        stride //= 2
-        done = {i for wave in found for i in wave}
-        found.append([i for i in range(m - 1, -1, -stride) if i not in done])
-    return found
-
-
-def cubic(known: Floats, at: float) -> tuple[list[int], list[float]]:
-    """Return which of ascending values lie nearest around `at`, and their Lagrange shares."""
-    right = int(np.searchsorted(known, at))
-    first = max(0, min(right - 2, len(known) - 4))
-    near = list(range(first, min(first + 4, len(known))))
-    share = [
-        float(np.prod([(at - known[q]) / (known[p] - known[q]) for q in near if q != p]))
-        for p in near
-    ]
-    return near, share
-
-
-def _shifted(path: Start, log_c: Floats, shift: float) -> Start:
-    """Return a path (m, …) at log C + shift, linear between its values, constant beyond.
-
-    What a sum of losses over fewer rows makes of a C: fewer rows act as a smaller one.
-    """
-    if len(log_c) == 1:
-        return Start(path.coefficients, path.logits, path.curvature).map(torch.clone)
-    right = np.clip(np.searchsorted(log_c, log_c + shift), 1, len(log_c) - 1)
-    share = (log_c + shift - log_c[right - 1]) / (log_c[right] - log_c[right - 1])
-    t = path.coefficients.new_tensor(np.clip(share, 0, 1))[:, None, None]
-
-    def at(values: Tensor) -> Tensor:
-        return t * values[right] + (1 - t) * values[right - 1]
-
-    logits = None if path.logits is None else at(path.logits)
-    return Start(at(path.coefficients), logits, path.curvature)
-
-
-def reference(x: Floats, y: Ints, weight: Floats, penalty: float, k: int) -> tuple[Floats, bool]:
-    """Solve one problem by scikit-learn's Newton method in float64, far closer than its default.
-
-    Args:
-        x: (n, d) rows, the last column ones.
-        y, weight: (n,) labels and weights of sum 1.
-        penalty: λ of `xprobe.solver`.
-        k: number of classes.
-
-    Returns:
-        Coefficients (k, d), and whether it converged.
-    """
-    from sklearn.exceptions import ConvergenceWarning
-    from sklearn.linear_model import LogisticRegression
-
-    used = weight > 0
-    two = len(np.unique(y[used])) == 2
-    head = LogisticRegression(
-        C=(2 if two else 1) / penalty, solver="newton-cg", tol=1e-9, max_iter=1000
-    )
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # the caller counts it
-        # Newton's line search gives up where rounding hides the last decimals of progress.
-        warnings.filterwarnings("ignore", message=".*[Ll]ine [Ss]earch.*")
-        head.fit(x[used, :-1], y[used], sample_weight=weight[used])
-    found = np.concatenate([head.coef_, head.intercept_[:, None]], axis=1)
-    if two:
-        found = np.concatenate([-found / 2, found / 2])
-    coefficients = np.zeros((k, x.shape[1]))
-    coefficients[:, -1] = IMPOSSIBLE
-    coefficients[head.classes_] = found
-    return coefficients, bool(head.n_iter_.max() < 1000)

@@ -1,18 +1,22 @@
 """One logistic regression in float64, to what float64 can tell: Newton's method.
 
 It takes over where float32 has ended: few steps are needed from there, and conjugate gradients cope
-with Hessians that the diagonal of `xprobe.solver` fits badly.
+with Hessians that the diagonal of `xprobe.solver` fits badly. `reference` is scikit-learn's.
 """
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from xprobe.problems import IMPOSSIBLE
 from xprobe.solver import TOLERANCE
+from xprobe.types import Floats, Ints
 
 _DECREMENT = 1e-22  # relative; logits to about 1e-11
 _INNER_TOLERANCE = 1e-2  # of a Newton step, relative
@@ -124,3 +128,37 @@ def _conjugate_gradients(objective: Objective, g: Tensor, p: Tensor) -> tuple[Te
         size, last = float((r * y).sum()), size
         v = y + (size / last) * v
     return d, _MOST_PRODUCTS
+
+
+def reference(x: Floats, y: Ints, weight: Floats, penalty: float, k: int) -> tuple[Floats, bool]:
+    """Solve one problem by scikit-learn's Newton method in float64, far closer than its default.
+
+    Args:
+        x: (n, d) rows, the last column ones.
+        y, weight: (n,) labels and weights of sum 1.
+        penalty: λ of `xprobe.solver`.
+        k: number of classes.
+
+    Returns:
+        Coefficients (k, d), and whether it converged.
+    """
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.linear_model import LogisticRegression
+
+    used = weight > 0
+    two = len(np.unique(y[used])) == 2
+    head = LogisticRegression(
+        C=(2 if two else 1) / penalty, solver="newton-cg", tol=1e-9, max_iter=1000
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # the caller counts it
+        # Newton's line search gives up where rounding hides the last decimals of progress.
+        warnings.filterwarnings("ignore", message=".*[Ll]ine [Ss]earch.*")
+        head.fit(x[used, :-1], y[used], sample_weight=weight[used])
+    found = np.concatenate([head.coef_, head.intercept_[:, None]], axis=1)
+    if two:
+        found = np.concatenate([-found / 2, found / 2])
+    coefficients = np.zeros((k, x.shape[1]))
+    coefficients[:, -1] = IMPOSSIBLE
+    coefficients[head.classes_] = found
+    return coefficients, bool(head.n_iter_.max() < 1000)
