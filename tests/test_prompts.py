@@ -167,3 +167,19 @@ def test_a_sweep_shows_zero_shot_on_the_same_test_images(
     assert row["difference"] is row["verdict"] is row["generator"] is None
     assert study["prompts"] == "plain"
     assert store.read_text(encoder, ("other", "classes")) is None
+
+
+def test_heads_that_start_from_text_are_swept_where_there_is_text(
+    tiny: tuple[Any, str], make_data: Callable[..., Path], tmp_path: Path
+) -> None:
+    table = manifest.read(make_data(real=5, synthetic=5))
+    store, folder = Store(tmp_path / "features", create=True), tmp_path / "results"
+    extract.embed_all(table, [tiny[1]], tmp_path / "features", workers=1)
+    config = SweepConfig(ratios=(1,), repeats=1, c_grid=(1e-9, 1.0))
+    with pytest.raises(XprobeError, match=r"'text' starts from text features.*embed --prompts"):
+        sweep(table, store, folder, config, heads=("text",), workers=1)
+    extract.embed_all(table, [tiny[1]], tmp_path / "features", prompts="plain", workers=1)
+    studies = sweep(table, store, folder, config, heads=("text", "text-soft"), workers=1)
+    assert [study["config"]["head"] for study in studies] == ["text", "text-soft"]
+    for study in studies:
+        assert {row["setting"] for row in study["results"]} >= {"real-only", "mix", "zero-shot"}
