@@ -2,7 +2,8 @@
 
 Made-up features like CLIP's: class clusters, a power-law spectrum, a common mean, unit length; the
 synthetic ones shifted and less spread. A study has 6 classes, 600 real and 2,400 synthetic rows,
-the settings real-only, 1:1 … 1:4 and synthetic-only, 5 folds, 5 inner folds. Contenders alternate:
+the settings real-only, 1:1 … 1:4 and synthetic-only, 5 folds, 4 repeats (a sweep has 10) and 5 inner
+folds. Contenders alternate:
 
 - ``xprobe``: `heads.solve` as `xprobe sweep` calls it, two processes; ``xprobe full``: the same,
   but every fit of the choice of C at the final tolerance too;
@@ -13,9 +14,9 @@ the settings real-only, 1:1 … 1:4 and synthetic-only, 5 folds, 5 inner folds. 
 
 Slow contenders fit a sample: of each setting the training rows of one inner fold, at every C
 (tight and gaps: at every fourth or fifth of 45; torch: at three, once), which gives seconds per fit
-of each setting; xprobe's are those of all five folds of a setting over the fits that a loop would
-need. A ratio is the sum over settings of a contender's seconds over that of xprobe: above 1, xprobe
-is faster.
+of each setting; xprobe's are those of all folds and repeats of a setting over the fits that a loop
+would need. A ratio is the sum over settings of a contender's seconds over that of xprobe: above 1,
+xprobe is faster.
 
 ``gap`` is (f − f*)/f* of a fit's objective in float64, f* that of scikit-learn's newton-cg at 1e-10
 or xprobe's, whichever is lower; ``agreement`` the share of test labels equal to that solution's.
@@ -52,12 +53,12 @@ from xprobe.problems import Options, Pool, Problem, unit_rows
 QUESTION = "How much faster than other solvers are xprobe's heads, and are they the optimum?"
 RATIO = {"real-only": 0, "1:1": 1, "1:2": 2, "1:3": 3, "1:4": 4, "synthetic-only": 4}
 GRIDS = {10: np.logspace(-2, 4, 10), 45: np.logspace(-6, 5, 45)}
-FOLDS = 5
+FOLDS, REPEATS = 5, 4
 
 
 @dataclass
 class Study:
-    """Rows of a study and the problems of one repeat, by setting."""
+    """Rows of a study and the problems of all repeats, by setting."""
 
     x: np.ndarray
     y: np.ndarray
@@ -90,14 +91,16 @@ def features(
     return x, np.concatenate(labels), np.repeat([0, 1], [n_real, n_synthetic])
 
 
-def make_study(size: float, d: int, seed: int) -> Study:
+def make_study(size: float, d: int, seed: int, repeats: int) -> Study:
     x, y, stratum = features(int(600 * size), int(2400 * size), d, 6, seed)
     rng = np.random.default_rng(seed)
     real, synthetic = np.flatnonzero(stratum == 0), np.flatnonzero(stratum == 1)
-    fold = rng.permutation(len(real)) % FOLDS
     problems: dict[str, list[Problem]] = {name: [] for name in RATIO}
-    for number in range(FOLDS):
-        train, order = real[fold != number], rng.permutation(synthetic)
+    for number in range(FOLDS * repeats):
+        if number % FOLDS == 0:
+            fold = rng.permutation(len(real)) % FOLDS
+        held = fold == number % FOLDS
+        train, order = real[~held], rng.permutation(synthetic)
         own = rng.permutation(len(train)) % FOLDS
 
         def rows(part: np.ndarray, name: str, order: np.ndarray = order) -> np.ndarray:
@@ -106,7 +109,7 @@ def make_study(size: float, d: int, seed: int) -> Study:
 
         for name in RATIO:
             inner = tuple((rows(train[own != i], name), train[own == i]) for i in range(FOLDS))
-            problems[name].append(Problem(rows(train, name), real[fold == number], inner))
+            problems[name].append(Problem(rows(train, name), real[held], inner))
     return Study(x, y, stratum, 6, problems)
 
 
@@ -217,32 +220,33 @@ def ratio(rows: Sequence[dict[str, Any]], slow: str, ours: str) -> float:
     return sum(row[f"{slow} s/fit"] for row in rows) / sum(row[f"{ours} s/fit"] for row in rows)
 
 
-def race_cv(study: Study, rounds: int) -> float:
-    """Return the ratio of LogisticRegressionCV, best of two ways, on a problem of each setting."""
+def race_cv(study: Study) -> float:
+    """Return the ratio of LogisticRegressionCV, best of two ways, to xprobe, per problem.
+
+    It solves one problem of each setting, xprobe all.
+    """
     grid = tuple(GRIDS[10])
-    problems = [own[0] for own in study.problems.values()]
 
     def theirs(jobs: int) -> None:
         with warnings.catch_warnings(), threadpool_limits(2 // jobs):
             warnings.simplefilter("ignore")
-            for problem in problems:
+            for problem in (own[0] for own in study.problems.values()):
                 rows = np.unique(np.concatenate([problem.train, *(v for _, v in problem.inner)]))
                 splits = [
-                    (np.searchsorted(rows, a), np.searchsorted(rows, b)) for a, b in problem.inner
+                    (np.searchsorted(rows, a), np.searchsorted(rows, b))
+                    for a, b in problem.merged_inner()
                 ]
                 LogisticRegressionCV(Cs=grid, cv=splits, n_jobs=jobs).fit(
                     study.x[rows], study.y[rows]
                 )
 
-    contenders = {
-        "xprobe": lambda: list(
-            heads.solve("logistic", study.pool, problems, Options(grid), workers=2, device="cpu")
-        ),
-        "one": lambda: theirs(1),
-        "two": lambda: theirs(2),
-    }
-    taken = race(contenders, rounds)
-    return min(taken["one"], taken["two"]) / taken["xprobe"]
+    def ours() -> None:
+        for own in study.problems.values():
+            list(heads.solve("logistic", study.pool, own, Options(grid), workers=2, device="cpu"))
+
+    taken = race({"xprobe": ours, "one": lambda: theirs(1), "two": lambda: theirs(2)}, 1)
+    problems = len(next(iter(study.problems.values())))
+    return min(taken["one"], taken["two"]) * problems / taken["xprobe"]
 
 
 def objective(
@@ -402,12 +406,12 @@ def measure(
     rows: list[dict[str, Any]] = []
     targets = []
     for d in dims:
-        study = make_study(size, d, seed=d)
+        study = make_study(size, d, d, 1 if size < 1 else REPEATS)
         way = best_way(study)
         warm = study.problems["real-only"][:2]
         list(heads.solve("logistic", study.pool, warm, Options((1.0,)), workers=2, device="cpu"))
         for m in values:
-            raced = race_grid(study, m, max(1, rounds - m // 30), way)
+            raced = race_grid(study, m, rounds if m == 10 else 1, way)
             rows += raced
             asked = {10: (7, 40), 45: (10, 60)}[m]
             name = f"d = {d}, {m} values of C: × a scikit-learn loop"
@@ -421,7 +425,7 @@ def measure(
                     f"{name.split('×')[0]}× torch LBFGS", 1, ratio(raced, "torch", "xprobe full")
                 )
             )
-        targets.append(at_least(f"d = {d}: × LogisticRegressionCV", 8, race_cv(study, rounds)))
+        targets.append(at_least(f"d = {d}: × LogisticRegressionCV", 8, race_cv(study)))
         exact = []
         for name, problems in study.problems.items():
             for m in values:
