@@ -2,8 +2,8 @@
 
 Made-up features like CLIP's: class clusters, a power-law spectrum, a common mean, unit length; the
 synthetic ones shifted and less spread. A study has 6 classes, 600 real and 2,400 synthetic rows,
-the settings real-only, 1:1 … 1:4 and synthetic-only, 5 folds, 4 repeats (a sweep has 10) and 5 inner
-folds. Contenders alternate:
+the settings real-only, 1:1 … 1:4 and synthetic-only, 5 folds, 4 repeats (a sweep has 10) and 5
+inner folds. Contenders alternate:
 
 - ``xprobe``: `heads.solve` as `xprobe sweep` calls it, two processes; ``xprobe full``: the same,
   but every fit of the choice of C at the final tolerance too;
