@@ -743,3 +743,23 @@ def test_an_inner_fold_of_one_class_takes_part(name: str) -> None:
     ((_, fit),) = found
     assert np.isfinite(fit.score).all()
     assert fit.finished == fit.unconverged == 0
+
+
+def test_balanced_votes_count_by_the_size_of_their_class() -> None:
+    x = np.array([[1, 0], [1, 0], [1, 0], [1, 0], [0, 1]], dtype=np.float32)
+    pool = Pool(x, np.array([0, 0, 0, 1, 1]), 2)
+    problem = Problem(np.arange(4), np.array([4]), ())
+    score = {}
+    for balanced in (False, True):
+        options = Options((1.0,), balanced=balanced)
+        ((_, fit),) = heads.solve("knn", pool, [problem], options, workers=1)
+        score[balanced] = fit.score[0]
+    assert score[False][0] > score[False][1]
+    assert score[True][0] == pytest.approx(score[True][1])
+
+
+def test_a_device_that_is_not_there_is_refused() -> None:
+    pool = Pool(np.eye(4, dtype=np.float32), np.array([0, 1, 0, 1]), 2)
+    problem = Problem(np.arange(4), np.arange(4), ())
+    with pytest.raises(XprobeError, match="device 'abacus' is not usable here"):
+        list(heads.solve("logistic", pool, [problem], Options((1.0,)), 1, "abacus"))

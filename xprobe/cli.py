@@ -371,8 +371,8 @@ def sweep(
     )
     studies = sweep_settings(
         manifests.read(data), Store(features), results, config, encoders=encoder or (),
-        heads=heads.split(","), margin=margin, workers=workers, device=device,
-        memory_gib=memory_gib, progress=progress.bar,
+        heads=[name.strip() for name in heads.split(",")], margin=margin, workers=workers,
+        device=device, memory_gib=memory_gib, progress=progress.bar,
     )  # fmt: skip
     _show_studies(studies, families(studies), as_json)
 

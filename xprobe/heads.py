@@ -11,8 +11,18 @@ import joblib
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from xprobe import towers
 from xprobe.errors import XprobeError, nearest
-from xprobe.problems import Fit, Options, Pool, Problem, as_scores, choose, fit_temperature
+from xprobe.problems import (
+    Fit,
+    Options,
+    Pool,
+    Problem,
+    as_scores,
+    choose,
+    class_weights,
+    fit_temperature,
+)
 from xprobe.types import Floats, Ints
 
 HEADS = ("logistic", "ridge", "knn", "text", "text-soft")
@@ -138,12 +148,17 @@ def one_core() -> Iterator[None]:
 
 
 def pick_device(device: str) -> str:
-    """Return the torch device that ``auto`` stands for: a CUDA one if there is any, or the CPU."""
-    import torch
+    """Return the torch device that ``auto`` stands for: a CUDA one if there is any, or the CPU.
 
-    if device == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    return device
+    Raises:
+        XprobeError: the device cannot be used, or has no float64, which ends what float32 cannot.
+    """
+    found = towers.pick_device(device)
+    if found.startswith("mps"):
+        if device != "auto":
+            raise XprobeError("heads need float64, which mps has not; try --device cpu")
+        return "cpu"
+    return found
 
 
 class NearestNeighbors:
@@ -184,8 +199,10 @@ class NearestNeighbors:
         near = np.take_along_axis(cosine, nearest_, axis=1)
         order = np.argsort(-near, axis=1, kind="stable")
         near = np.take_along_axis(near, order, axis=1).astype(np.float64)
-        label = pool.y[train][np.take_along_axis(nearest_, order, axis=1)]
-        vote = np.exp(_SHARPNESS * (near - near[:, :1]))
+        voter = np.take_along_axis(nearest_, order, axis=1)
+        label = pool.y[train][voter]
+        share = class_weights(pool.y[train], np.ones(len(train)), self.options.balanced)
+        vote = share[voter] * np.exp(_SHARPNESS * (near - near[:, :1]))
         each = vote[:, :, None] * (label[:, :, None] == np.arange(pool.k))
         total = each.cumsum(axis=1)[:, np.array(grid) - 1]
         # One vote more, shared by all classes, keeps the probability of none at 0.

@@ -144,7 +144,8 @@ class Start:
 
     Attributes:
         coefficients: (p, k, d).
-        logits: (p, k, n) of all rows, offset included, or None: not known.
+        logits: (p, k, n) of all rows, offset included, or None: not known. They are worked on in
+            place.
         curvature: (p, k, d) Hessian diagonal of the loss, without the penalty, or None: not known.
             It need not be exact: it only decides the speed, and is renewed on long ways.
         stretch: (p,) what the estimated distance to the optimum was seen to be too low by, or None.
