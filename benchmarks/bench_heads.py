@@ -220,7 +220,7 @@ def ratio(rows: Sequence[dict[str, Any]], slow: str, ours: str) -> float:
     return sum(row[f"{slow} s/fit"] for row in rows) / sum(row[f"{ours} s/fit"] for row in rows)
 
 
-def race_cv(study: Study) -> float:
+def race_cv(study: Study, rounds: int) -> float:
     """Return the ratio of LogisticRegressionCV, best of two ways, to xprobe, per problem.
 
     It solves one problem of each setting, xprobe all.
@@ -244,7 +244,7 @@ def race_cv(study: Study) -> float:
         for own in study.problems.values():
             list(heads.solve("logistic", study.pool, own, Options(grid), workers=2, device="cpu"))
 
-    taken = race({"xprobe": ours, "one": lambda: theirs(1), "two": lambda: theirs(2)}, 1)
+    taken = race({"xprobe": ours, "one": lambda: theirs(1), "two": lambda: theirs(2)}, rounds)
     problems = len(next(iter(study.problems.values())))
     return min(taken["one"], taken["two"]) * problems / taken["xprobe"]
 
@@ -425,7 +425,7 @@ def measure(
                     f"{name.split('×')[0]}× torch LBFGS", 1, ratio(raced, "torch", "xprobe full")
                 )
             )
-        targets.append(at_least(f"d = {d}: × LogisticRegressionCV", 8, race_cv(study)))
+        targets.append(at_least(f"d = {d}: × LogisticRegressionCV", 8, race_cv(study, rounds)))
         exact = []
         for name, problems in study.problems.items():
             for m in values:

@@ -512,6 +512,8 @@ def test_little_memory_splits_the_work_and_changes_nothing(
 @pytest.mark.parametrize("name", ["logistic", "text"])
 def test_features_may_be_read_in_chunks(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(basis, "_CHUNK", 64)
+    monkeypatch.setattr(basis, "_AXES_OF", 64)
+    monkeypatch.setattr(solver, "MANY", 64)
     pool, several = mixed()
     text = pool.rows() @ np.random.default_rng(0).normal(size=(12, 3)).astype(np.float32)
     pool = replace(pool, text_logits=text)
@@ -523,6 +525,22 @@ def test_features_may_be_read_in_chunks(name: str, monkeypatch: pytest.MonkeyPat
         assert (one.c, one.fits, other.unconverged) == (other.c, other.fits, 0)
         assert_allclose(other.score, one.score, atol=1e-4)
     assert source.most == 64
+
+
+def test_many_rows_have_the_optimum_of_few(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Axes and curvature of a sample, blocks, a quarter solved first: speed, not another result."""
+    pool, _ = mixed()
+    rows = np.arange(len(pool.y))
+    once = logistic.solve_path(pool, rows, GRID)
+    monkeypatch.setattr(basis, "_AXES_OF", 30)
+    monkeypatch.setattr(solver, "MANY", 30)
+    monkeypatch.setattr(solver, "_BLOCK", 16)
+    monkeypatch.setattr(logistic, "_QUARTER_FROM", 30)
+    again = logistic.solve_path(pool, rows, GRID)
+    x, ones = pool.rows().astype(np.float64), np.ones(len(rows))
+    for i, c in enumerate(GRID):
+        value, best = (objective(w[i], b[i], x, pool.y, c, ones) for w, b in (again, once))
+        assert abs(value - best) <= 1e-6 * best
 
 
 # What float32 does not reach

@@ -73,7 +73,11 @@ def test_rows_follow_the_content_whatever_the_id(filled: Store) -> None:
     assert not features.x.flags.writeable
 
 
-def test_features_are_read_by_row_across_shards_in_any_order(filled: Store) -> None:
+@pytest.mark.parametrize("at_once", [1, 8192])
+def test_features_are_read_by_row_across_shards_in_any_order(
+    filled: Store, at_once: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stores, "_READ_ROWS", at_once)
     (encoder,) = filled.encoders()
     ids, stored, failed = filled.locate(encoder, manifest_of("c", "bad", "a", "b"))
     assert list(ids) == ["0-c", "2-a", "3-b"] and list(failed) == ["1-bad"]

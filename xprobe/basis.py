@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -14,6 +15,7 @@ from xprobe.problems import Pool
 from xprobe.types import Floats, Ints
 
 _CHUNK = 8192  # rows read at once of features that do not fit into memory
+_AXES_OF = 8192  # rows, drawn from more; in other axes heads only take more passes
 _NULL_VARIANCE = 1e-12  # of the largest; float32 features cannot tell less from none
 
 
@@ -35,30 +37,33 @@ class Axes:
         """Return (x − mean)·axes with a last column of ones, (n, r + 1) float32."""
         rotated = np.empty((len(x), self.axes.shape[1] + 1), dtype=np.float32)
         axes = self.axes.astype(np.float32)
-        np.matmul((x - self.mean).astype(np.float32), axes, out=rotated[:, :-1])
+        for first in range(0, len(x), _CHUNK):
+            of = slice(first, first + _CHUNK)
+            np.matmul((x[of] - self.mean).astype(np.float32), axes, out=rotated[of, :-1])
         rotated[:, -1] = 1
         return rotated
 
 
-def principal_axes(x: Floats, weight: Floats | Ints) -> Axes:
+def principal_axes(x: Floats, weight: Floats | Ints, keep_null: bool = False) -> Axes:
     """Return the principal axes of rows x (n, d) under weights (n,).
 
     The penalised optimum is the same in any orthogonal basis, and lies in the span of the rows.
+    Axes without variance are left out, unless they are to be kept, as for a sample of the rows that
+    are solved.
     """
     weight = weight / weight.sum()
     x, weight = x[weight > 0], weight[weight > 0]
     mean = (weight @ x).astype(x.dtype)
     centred = (x - mean).astype(np.float64) * np.sqrt(weight)[:, None]
     n, d = centred.shape
-    if n >= d:
-        return _axes(mean, centred.T @ centred)
-    span, within = np.linalg.qr(centred.T)  # the axes lie in the span of the rows
-    return _axes(mean, within @ within.T, span)
-
-
-def _axes(mean: Floats, covariance: Floats, span: Floats | None = None) -> Axes:
+    if n >= d or keep_null:
+        span, covariance = None, centred.T @ centred
+    else:
+        span, within = np.linalg.qr(centred.T)  # the axes lie in the span of the rows
+        covariance = within @ within.T
     variance, vectors = np.linalg.eigh(covariance)
-    kept = variance > max(variance[-1] * _NULL_VARIANCE, np.finfo(np.float64).tiny)
+    null = max(variance[-1] * _NULL_VARIANCE, np.finfo(np.float64).tiny)
+    kept = (variance > null) | keep_null
     axes = vectors[:, kept][:, ::-1]
     axes = np.ascontiguousarray(axes if span is None else span @ axes)
     return Axes(mean, axes, variance[kept][::-1])
@@ -99,6 +104,15 @@ class Streamed:
     def _basis(self) -> Tensor:
         return torch.from_numpy(self.axes.axes).to(self.like)
 
+    @cached_property
+    def _sample(self) -> tuple[Tensor, Tensor]:
+        """Return a sample of the rows, (m,), and the squares of their rotated features, (m, d)."""
+        which = solver.sample(self.n, solver.MANY)
+        x = torch.from_numpy(self.pool.rows(self.rows[which.numpy()]) - self.axes.mean)
+        squares = (x.to(self.like) @ self._basis()).square_()
+        squares = torch.cat([squares, squares.new_ones(len(which), 1)], dim=1)
+        return which.to(self.like.device), squares
+
     def times(self, w: Tensor) -> Tensor:
         """Return w (q, d) times the rows, (q, n)."""
         raw, intercept = w[:, :-1] @ self._basis().T, w[:, -1:]
@@ -115,12 +129,8 @@ class Streamed:
         return torch.cat([total @ self._basis(), r.sum(1, keepdim=True)], dim=1)
 
     def gather_squares(self, h: Tensor) -> Tensor:
-        """Return the sum of the squared rows weighted by h (q, n), (q, d)."""
-        basis = self._basis()
-        total = h.new_zeros(len(h), basis.shape[1])
-        for which, x in self._chunks():
-            total += h[:, which] @ (x @ basis).square_()
-        return torch.cat([total, h.sum(1, keepdim=True)], dim=1)
+        """Return the sum of the squared rows weighted by h (q, n), (q, d), by a sample of them."""
+        return solver.squares_by_sample(h, *self._sample)
 
 
 class Basis:
@@ -130,26 +140,19 @@ class Basis:
         self.pool = pool
         self.like = torch.zeros(0, dtype=torch.float32, device=device)
         self.rotated: Tensor | None = None
+        of = np.flatnonzero(share)
+        d = pool.rows(of[:1]).shape[1]
+        drawn = of[solver.sample(len(of), max(_AXES_OF, 2 * d)).numpy()]
+        self.axes = principal_axes(pool.rows(drawn), share[drawn], keep_null=len(drawn) < len(of))
         if pool.in_memory:
-            self.axes = principal_axes(pool.rows(), share)
             self.rotated = torch.from_numpy(self.axes.rotate(pool.rows())).to(device)
-        else:
-            self.axes = self._streamed_axes(share)
-
-    def _streamed_axes(self, share: Floats | Ints) -> Axes:
-        rows, weight = np.flatnonzero(share), share[share > 0] / share.sum()
-        chunks = [slice(i, i + _CHUNK) for i in range(0, len(rows), _CHUNK)]
-        mean = sum(weight[of] @ self.pool.rows(rows[of]) for of in chunks).astype(np.float32)
-        covariance = np.zeros((len(mean), len(mean)))
-        for of in chunks:
-            centred = (self.pool.rows(rows[of]) - mean).astype(np.float64)
-            covariance += (centred * weight[of, None]).T @ centred
-        return _axes(mean, covariance)
 
     def rows(self, rows: Ints) -> solver.Rows:
         """Return rows of the pool for the solver."""
         if self.rotated is None:
             return Streamed(self.pool, rows, self.axes, self.like)
+        if len(rows) == len(self.rotated):  # they come sorted
+            return solver.InMemory(self.rotated)
         return solver.InMemory(self.rotated[torch.from_numpy(rows).to(self.rotated.device)])
 
     def linear(self, coefficients: Tensor) -> tuple[Floats, Floats]:

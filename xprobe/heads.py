@@ -5,6 +5,9 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from copy import copy
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Protocol
 
 import joblib
@@ -111,14 +114,29 @@ def solve(
     # Processes, since between its operations torch needs the interpreter, which threads share.
     # One thread of linear algebra in each: spinning ones slow each other 30-fold.
     key = uuid.uuid4().hex
-    with joblib.parallel_config("loky", n_jobs=workers, inner_max_num_threads=1):
-        parallel = joblib.Parallel(return_as="generator_unordered", batch_size=1)
+    with (
+        TemporaryDirectory(prefix="xprobe-", ignore_cleanup_errors=True) as folder,
+        joblib.parallel_config("loky", n_jobs=workers, inner_max_num_threads=1),
+    ):
+        pool = _mapped(pool, Path(folder, "x.npy"))
+        # joblib's own mapping of arrays waits a second at the end for files that workers hold open.
+        parallel = joblib.Parallel(return_as="generator_unordered", batch_size=1, max_nbytes=None)
         tasks = (
             joblib.delayed(_solve_there)(i, key, name, pool, options, device, problems[own[0]])
             for i, own in enumerate(groups)
         )
         for i, fit in parallel(tasks):
             yield from ((number, fit) for number in groups[i])
+
+
+def _mapped(pool: Pool, path: Path) -> Pool:
+    """Return a pool whose features lie in a file, which workers map instead of being sent them."""
+    if not isinstance(pool.x, np.ndarray):
+        return pool
+    np.save(path, pool.x)
+    mapped = copy(pool)
+    object.__setattr__(mapped, "x", np.load(path, mmap_mode="r"))
+    return mapped
 
 
 _head_there: tuple[str, Head] | None = None  # of a worker, which solves one grid at a time

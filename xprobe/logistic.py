@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 
 import numpy as np
 import torch
@@ -43,8 +43,10 @@ from xprobe.types import Floats, Ints
 
 RANK_TOLERANCE = 1e-6  # a path over C; see `solver.minimise`
 RANK_GRADIENT_TOLERANCE = 3e-5
+_START = 1e-4, 1e-3  # both, of a path that is only started from
 SOFT_SHARE, SOFT_TEMPERATURE = 0.5, 2.0  # of zero-shot targets (He et al. 2023)
 MEMORY_MIB = 512  # for the working arrays of one process; batches are split to fit
+_QUARTER_FROM = 4096  # rows that a quarter of is solved first
 _MIXTURES = 2  # rotated pools kept; problems come ordered by theirs
 
 
@@ -95,12 +97,13 @@ class Logistic:
         grid = self.options.grid(bool(inner))
         rows = np.unique(np.concatenate([problem.train, *(p for pair in inner for p in pair)]))
         task = _Task(self, shared.basis, rows, _counts(rows, problem.train), present)
-        path = task.path(grid, shared.path(grid, present))
+        path, held = task.paths(
+            grid, inner=inner, near=shared.path(grid, present), total=shared.task.total
+        )
         best, at_edge, temperature, accuracy = 0, False, None, np.zeros(0)
         if inner:
             held_rows = np.concatenate([validation for _, validation in inner])
             truth, weight = pool.y[held_rows], pool.weight[held_rows]
-            held = task.inner_path(inner, grid, path)
             hits = (held.argmax(axis=2) == truth) @ weight
             accuracy = hits / weight.sum()
             best, at_edge = choose(hits, weight.sum(), self.options.c_rule)
@@ -158,14 +161,14 @@ class _Shared:
 
     basis: Basis
     task: _Task
-    paths: dict[tuple[float, ...], Tensor] = field(default_factory=dict)
+    paths: dict[tuple[float, ...], Start] = field(default_factory=dict)
 
-    def path(self, grid: tuple[float, ...], present: Ints) -> Tensor | None:
-        """Return coefficients (m, k, d), or None for a problem that has other classes."""
+    def path(self, grid: tuple[float, ...], present: Ints) -> Start | None:
+        """Return where all rows lead, (m, …), or None for a problem that has other classes."""
         if not np.array_equal(present, self.task.present):
             return None
         if grid not in self.paths:
-            self.paths[grid] = self.task.path(grid).coefficients
+            self.paths[grid] = replace(self.task.paths(grid, _START)[0], logits=None)
         return self.paths[grid]
 
 
@@ -176,7 +179,8 @@ class _Task:
         self, head: Logistic, basis: Basis, rows: Ints, counts: Floats | Ints, present: Ints
     ) -> None:
         """Take the rows, how often each one counts, and the classes of those that do."""
-        self.head, self.rows, self.present, pool = head, rows, present, head.pool
+        self.head, self.basis, self.rows, self.counts = head, basis, rows, counts
+        self.present, pool = present, head.pool
         self.y, self.k = pool.y[rows], pool.k
         self.x = basis.rows(rows)
         self.target = torch.from_numpy(self._targets()).to(basis.like)
@@ -208,45 +212,74 @@ class _Task:
         total = float(weight.sum())
         return torch.from_numpy(weight / total).to(self.target), total
 
-    def path(self, grid: Sequence[float], near: Tensor | None = None) -> Start:
-        """Return where all rows lead at each C (m problems), to rank tolerance.
+    def paths(
+        self,
+        grid: Sequence[float],
+        tolerances: tuple[float, float] | None = None,
+        inner: Sequence[tuple[Ints, Ints]] = (),
+        near: Start | None = None,
+        total: float = 0,
+    ) -> tuple[Start, Floats]:
+        """Solve all rows, and the training rows of inner folds, at each C.
 
-        `near` are coefficients (m, k, d) to start from; by default zeros, and an impossible
-        intercept for classes without training images.
+        Args:
+            grid: the values of C, ascending (m).
+            tolerances: on the objective and the gradient; by default those that C is ranked at.
+            inner: training and validation rows.
+            near: a path (m, …) to start from.
+            total: sum of the weights that it was solved with.
+
+        Returns:
+            Where all rows lead (m, …), and the logits (m, n, k) of all validation rows, fold after
+            fold.
         """
-        if near is None:
-            near = self.target.new_zeros(len(grid), self.k, self.x.d)
-            absent = np.setdiff1d(np.arange(self.k), self.present)
-            near[:, torch.from_numpy(absent).to(near.device), -1] = IMPOSSIBLE
-        z = None
-        if self._at_once(6 * len(grid)):  # memory allows to keep the logits of a path
-            z = self.x.times(near.flatten(0, 1)).view(len(grid), self.k, -1)
-            z = z if self.offset is None else z + self.offset
-        start = Start(near, z).map(lambda t: t[None])
-        path, _ = self._path(self.all[None], [self.total], grid, start)
-        return path.map(lambda t: t[0])
-
-    def inner_path(
-        self, inner: list[tuple[Ints, Ints]], grid: Sequence[float], full: Start
-    ) -> Floats:
-        """Return the logits (m, n, k) of all validation rows at each C, fold after fold.
-
-        `full` is the path of all rows.
-        """
-        log_c = np.log(grid)
-        held: list[list[Floats]] = []
+        log_c, near = np.log(grid), self._with_logits(near or self._cold(grid))
+        weighted = [(self.all, self.total)]
+        weighted += [self._weights(_counts(self.rows, train)) for train, _ in inner]
+        lacking = [np.zeros(0, dtype=np.int64)]
+        lacking += [np.setdiff1d(self.present, self.head.pool.y[train]) for train, _ in inner]
+        held = [lacking[0], *(np.searchsorted(self.rows, validation) for _, validation in inner)]
+        found: list[Start] = []
+        logits: list[list[Floats]] = []
         at_once = max(1, self._at_once(6 * len(grid)))
-        for some in (inner[i : i + at_once] for i in range(0, len(inner), at_once)):
-            weighted = [self._weights(_counts(self.rows, train)) for train, _ in some]
-            totals = [total for _, total in weighted]
-            near = [shifted(full, log_c, float(np.log(t / self.total))) for t in totals]
-            weight = torch.stack([w for w, _ in weighted])
-            for start, (train, _) in zip(near, some, strict=True):
-                self._rule_out(start, np.setdiff1d(self.present, self.head.pool.y[train]))
-            own = [np.searchsorted(self.rows, validation) for _, validation in some]
-            _, logits = self._path(weight, totals, grid, stack(near), own)
-            held += logits
-        return np.concatenate([np.stack(logits) for logits in held], axis=1)
+        for some in (slice(i, i + at_once) for i in range(0, len(weighted), at_once)):
+            totals = [own for _, own in weighted[some]]
+            starts = [shifted(near, log_c, float(np.log(own / (total or own)))) for own in totals]
+            for start, classes in zip(starts, lacking[some], strict=True):
+                self._rule_out(start, classes)
+            weight = torch.stack([own for own, _ in weighted[some]])
+            part, of = self._path(
+                weight, totals, grid, tolerances or self._tolerances(), stack(starts), held[some]
+            )
+            found.append(part.map(lambda t: t[0].clone()))
+            logits += of
+        return found[0], np.concatenate([np.stack(each) for each in logits], axis=1)
+
+    def _cold(self, grid: Sequence[float]) -> Start:
+        """Return where to start without a path: where a quarter of the rows leads, of few zeros.
+
+        Classes without training images get an impossible intercept.
+        """
+        if len(self.rows) >= _QUARTER_FROM:
+            order = np.lexsort((np.random.default_rng(0).random(len(self.y)), self.y))
+            rank = np.arange(len(order)) - np.searchsorted(self.y[order], self.y[order])
+            quarter = np.sort(order[rank % 4 == 0])  # some of each class
+            counts = self.counts[quarter] * (self.counts.sum() / self.counts[quarter].sum())
+            task = _Task(self.head, self.basis, self.rows[quarter], counts, self.present)
+            path, _ = task.paths(grid, _START)
+            return Start(path.coefficients, curvature=path.curvature)
+        zeros = self.target.new_zeros(len(grid), self.k, self.x.d)
+        absent = np.setdiff1d(np.arange(self.k), self.present)
+        zeros[:, torch.from_numpy(absent).to(zeros.device), -1] = IMPOSSIBLE
+        return Start(zeros)
+
+    def _with_logits(self, path: Start) -> Start:
+        """Return a path with its logits, if memory allows to keep them."""
+        m = len(path.coefficients)
+        if not self._at_once(6 * m):
+            return path
+        z = self.x.times(path.coefficients.flatten(0, 1)).view(m, self.k, -1)
+        return replace(path, logits=z if self.offset is None else z + self.offset)
 
     def _rule_out(self, start: Start, classes: Ints) -> None:
         """Give classes that a fold lacks an impossible intercept: its own would have no end."""
@@ -262,6 +295,7 @@ class _Task:
         weight: Tensor,
         totals: list[float],
         grid: Sequence[float],
+        tolerances: tuple[float, float],
         start: Start,
         held: Sequence[Ints] = (),
     ) -> tuple[Start, list[list[Floats]]]:
@@ -290,7 +324,7 @@ class _Task:
                     None if now.logits is None else now.logits[:, wave].flatten(0, 1),
                     None if now.curvature is None else now.curvature[:, wave].flatten(0, 1),
                 ),
-                *self._tolerances(),
+                *tolerances,
             )
             z = found.logits.unflatten(0, (folds, -1))
             now.coefficients[:, wave] = found.coefficients.unflatten(0, (folds, -1))
@@ -397,7 +431,7 @@ def solve_path(
     rows = np.flatnonzero(share)
     basis = Basis(pool, share, device)
     task = _Task(head, basis, rows, share[rows], present)
-    rotated = task.final(grid, task.path(grid))
+    rotated = task.final(grid, task.paths(grid, _START)[0])
     found = [basis.linear(each) for each in rotated]
     return np.stack([w for w, _ in found]), np.stack([b for _, b in found])
 

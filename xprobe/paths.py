@@ -21,9 +21,11 @@ def stack(starts: Sequence[Start]) -> Start:
         known = [part for part in parts if part is not None]
         return torch.stack(known) if known else None
 
-    coefficients = torch.stack([s.coefficients for s in starts])
     return Start(
-        coefficients, stack([s.logits for s in starts]), stack([s.curvature for s in starts])
+        torch.stack([s.coefficients for s in starts]),
+        stack([s.logits for s in starts]),
+        stack([s.curvature for s in starts]),
+        stack([s.stretch for s in starts]),
     )
 
 
@@ -71,7 +73,7 @@ def shifted(path: Start, log_c: Floats, shift: float) -> Start:
     What a sum of losses over fewer rows makes of a C: fewer rows act as a smaller one.
     """
     if len(log_c) == 1:
-        return Start(path.coefficients, path.logits, path.curvature).map(torch.clone)
+        return path.map(torch.clone)
     right = np.clip(np.searchsorted(log_c, log_c + shift), 1, len(log_c) - 1)
     share = (log_c + shift - log_c[right - 1]) / (log_c[right] - log_c[right - 1])
     t = path.coefficients.new_tensor(np.clip(share, 0, 1))[:, None, None]
@@ -80,4 +82,4 @@ def shifted(path: Start, log_c: Floats, shift: float) -> Start:
         return t * values[right] + (1 - t) * values[right - 1]
 
     logits = None if path.logits is None else at(path.logits)
-    return Start(at(path.coefficients), logits, path.curvature)
+    return Start(at(path.coefficients), logits, path.curvature, path.stretch)

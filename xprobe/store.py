@@ -28,6 +28,7 @@ from xprobe.types import EncoderSpec, Features, Floats, Ints, Manifest, Strings,
 FORMAT = "xprobe-features"
 VERSION = 1
 _STALE_S = 3600.0  # a temporary file lives for milliseconds; one this old was left by a kill
+_READ_ROWS = 8192
 
 
 @dataclass(frozen=True)
@@ -88,11 +89,15 @@ class StoredRows:
         x = np.empty((len(rows), self.dim), dtype=np.float32)
         shard, row = self.shard[rows], self.row[rows]
         for number in np.unique(shard):
-            here = shard == number
-            first, last = row[here].min(), row[here].max() + 1
+            here = np.flatnonzero(shard == number)
+            here = here[np.argsort(row[here], kind="stable")]
             file = self.shards[number]
             with _open_shard(file, file) as h5:
-                x[here] = h5["x"][first:last][row[here] - first]
+                # Read as ranges, which is fast, but few rows at once of what may be a large file.
+                piece = row[here] // _READ_ROWS
+                for part in np.split(here, np.flatnonzero(np.diff(piece)) + 1):
+                    first, last = row[part[0]], row[part[-1]] + 1
+                    x[part] = h5["x"][first:last][row[part] - first]
         return x
 
 
