@@ -11,26 +11,28 @@ PACKAGE = Path(__file__).parent.parent / "xprobe"
 
 # Upstream first: a module imports only what stands before it.
 ORDER = [
-    "__init__", "errors", "types", "images", "manifest", "presets", "weights", "prompts", "towers",
-    "floors", "tower_open_clip", "tower_timm", "tower_hf", "encoders", "store", "extract",
-    "imports", "folds", "problems", "solver", "newton", "paths", "basis", "logistic", "ridge",
-    "heads", "estimators", "design", "metrics", "verdict", "results", "judge", "sweep", "figures",
-    "report", "demo", "tables", "progress", "cli", "__main__",
+    "__init__", "errors", "augment", "recipe", "types", "images", "manifest", "presets", "weights",
+    "prompts", "towers", "floors", "tower_open_clip", "tower_timm", "tower_hf", "encoders",
+    "store", "extract", "imports", "folds", "problems", "solver", "newton", "paths", "basis",
+    "logistic", "ridge", "heads", "estimators", "design", "metrics", "verdict", "results",
+    "pixels", "layers", "training", "finetune", "judge", "sweep", "figures", "report", "demo",
+    "tables", "progress", "options", "cli", "__main__",
 ]  # fmt: skip
 
 TOWERS = {"weights", "towers", "tower_open_clip", "tower_timm", "tower_hf"}
+TRAINING = {"augment", "layers", "training"}
 SOLVERS = {"solver", "newton", "paths", "basis", "logistic", "heads", "estimators"}
 HOMES = {
     "h5py": {"store"},
     "faiss": {"distance"},
     "matplotlib": {"figures"},
     "ray": {"engine"},
-    "typer": {"cli"},
+    "typer": {"cli", "options"},
     "jinja2": {"report"},
-    "torch": TOWERS | SOLVERS,
+    "torch": TOWERS | SOLVERS | TRAINING,
     "open_clip": {"weights", "tower_open_clip", "tower_hf"},
-    "timm": {"tower_timm"},
-    "torchvision": {"tower_timm"},
+    "timm": {"tower_timm", "layers"},
+    "torchvision": {"tower_timm", "augment"},
     "transformers": {"tower_hf"},
     "sklearn": {"newton", "estimators", "demo"},
     "skimage": {"floors"},

@@ -18,6 +18,23 @@ from rich.table import Table
 from xprobe import __version__, progress, tables
 from xprobe.encoders import DEFAULT_ENCODER, ENCODERS
 from xprobe.errors import XprobeError, explain_os_error, some
+from xprobe.options import (
+    AllowFewer,
+    Balanced,
+    CGrid,
+    CRule,
+    Data,
+    Device,
+    Features,
+    Heads,
+    Json,
+    MemoryGib,
+    Offline,
+    Results,
+    Workers,
+    with_recipe,
+)
+from xprobe.recipe import Recipe
 from xprobe.types import MEMORY_GIB, PRECISIONS, SweepConfig
 
 app = typer.Typer(
@@ -36,24 +53,6 @@ out = Console(
 err = progress.console
 
 DENSE_C_GRID = tuple(10.0 ** (-6 + 0.25 * i) for i in range(45))
-
-Data = Annotated[
-    Path, typer.Argument(help="Folder of images, or a manifest (.csv, .jsonl, .parquet).")
-]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
-Features = Annotated[Path, typer.Option(help="Feature store that embed wrote.")]
-Results = Annotated[Path, typer.Option(help="Folder of predictions and studies.")]
-Offline = Annotated[bool, typer.Option("--offline", help="Never ask the network for weights.")]
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")]
-Balanced = Annotated[
-    bool, typer.Option("--balanced/--no-balanced", help="Let classes weigh the same in training.")
-]
-MemoryGib = Annotated[
-    float, typer.Option(min=0, help="Features beyond this size are read from disk in each pass.")
-]
-Workers = Annotated[
-    int | None, typer.Option(min=1, help="Threads or processes; default one a core.")
-]
 
 
 def main() -> None:
@@ -297,7 +296,9 @@ def import_features(
 
 
 @app.command()
+@with_recipe
 def sweep(
+    recipe: Recipe,
     data: Data = Path("data"),
     ratios: Annotated[
         str, typer.Option(help="Synthetic images per real one, comma-separated.")
@@ -322,28 +323,22 @@ def sweep(
     inner_folds: Annotated[
         int, typer.Option(help="Folds within each training part, to choose C.")
     ] = SweepConfig.inner_folds,
-    c_grid: Annotated[
-        str, typer.Option(help="Values of C: default (10), dense (45), or comma-separated.")
-    ] = "default",
-    c_rule: Annotated[
-        str, typer.Option(help="best, or one-se: the smallest C within a standard error of it.")
-    ] = SweepConfig.c_rule,
+    c_grid: CGrid = "default",
+    c_rule: CRule = SweepConfig.c_rule,
     balanced: Balanced = SweepConfig.balanced,
-    heads: Annotated[
-        str, typer.Option(help="What is trained on the features, comma-separated.")
-    ] = SweepConfig.head,
+    heads: Heads = SweepConfig.head,
+    finetune_repeats: Annotated[
+        int, typer.Option(help="The same as --repeats for fine-tunes.")
+    ] = SweepConfig.finetune_repeats,
+    alternatives: Annotated[
+        str, typer.Option(help="Augmentations to fine-tune on real images with, comma-separated.")
+    ] = "",
     margin: Annotated[
         float | None,
         typer.Option(help="Accuracy differences up to this fraction count as equal, e.g. 0.02."),
     ] = None,
     seed: Annotated[int, typer.Option(help="Every random choice follows.")] = SweepConfig.seed,
-    allow_fewer: Annotated[
-        bool,
-        typer.Option(
-            "--allow-fewer/--no-allow-fewer",
-            help="Go on where a ratio needs more synthetic images than there are.",
-        ),
-    ] = SweepConfig.allow_fewer,
+    allow_fewer: AllowFewer = SweepConfig.allow_fewer,
     workers: Workers = None,
     device: Device = "auto",
     memory_gib: MemoryGib = MEMORY_GIB,
@@ -366,12 +361,15 @@ def sweep(
         c_grid=_c_grid(c_grid),
         c_rule=c_rule,
         balanced=balanced,
+        finetune_repeats=finetune_repeats,
+        recipe=recipe,
+        alternatives=tuple(_names(alternatives)),
         seed=seed,
         allow_fewer=allow_fewer,
     )
     studies = sweep_settings(
         manifests.read(data), Store(features), results, config, encoders=encoder or (),
-        heads=[name.strip() for name in heads.split(",")], margin=margin, workers=workers,
+        heads=_names(heads), margin=margin, workers=workers,
         device=device, memory_gib=memory_gib, progress=progress.bar,
     )  # fmt: skip
     _show_studies(studies, families(studies), as_json)
@@ -406,24 +404,12 @@ def demo(
 ) -> None:
     """Run a true study of handwritten digits, offline, in under two minutes."""
     from xprobe import demo as demonstration
-    from xprobe import manifest as manifests
-    from xprobe.extract import embed_all
     from xprobe.report import write_report
     from xprobe.results import families
-    from xprobe.store import Store
-    from xprobe.sweep import sweep as sweep_settings
 
     if not as_json:
         out.print(demonstration.ABOUT.strip() + "\n")
-    with progress.bar("make images", demonstration.IMAGES) as advance:
-        data = demonstration.make_data(folder / "data", advance)
-    manifest = manifests.read(data)
-    encoders = [demonstration.ENCODER]
-    embed_all(manifest, encoders, folder / "features", progress=progress.bar)
-    studies = sweep_settings(
-        manifest, Store(folder / "features"), folder / "results", demonstration.CONFIG,
-        encoders=encoders, progress=progress.bar,
-    )  # fmt: skip
+    studies = demonstration.run(folder, progress.bar)
     with progress.busy("drawing figures"):
         written = write_report(folder / "results", folder / "report")
     if as_json:
@@ -459,6 +445,10 @@ def _show_studies(
         if len(families) > 1:
             _print(tables.of_families(families))
     _warn(warnings)
+
+
+def _names(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",") if name.strip()]
 
 
 def _numbers(text: str, option: str) -> tuple[float, ...]:

@@ -17,7 +17,11 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
-from xprobe.types import SweepConfig
+from xprobe import manifest as manifests
+from xprobe.extract import embed_all
+from xprobe.store import Store
+from xprobe.sweep import sweep
+from xprobe.types import Progress, SweepConfig, no_progress
 
 PER_CLASS, SYNTHETIC_PER_CLASS, CLASSES = 100, 400, 10
 IMAGES = CLASSES * (PER_CLASS + 2 * SYNTHETIC_PER_CLASS)
@@ -36,6 +40,16 @@ CUT = """
 To end in two minutes this demo takes 1 repeat of the folds instead of 10, 4 values of C instead of
 10 and 2 inner folds instead of 5; its intervals are wider than a full study's for that.
 """
+
+
+def run(folder: Path, progress: Progress = no_progress) -> list[dict[str, Any]]:
+    """Make the images, embed them and sweep; return the studies, which lie in `folder`/results."""
+    with progress("make images", IMAGES) as advance:
+        data = make_data(folder / "data", advance)
+    manifest = manifests.read(data)
+    embed_all(manifest, [ENCODER], folder / "features", progress=progress)
+    store = Store(folder / "features")
+    return sweep(manifest, store, folder / "results", CONFIG, encoders=[ENCODER], progress=progress)
 
 
 def make_data(folder: Path, advance: Callable[[int], None] = lambda _n: None) -> Path:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.random import Generator
@@ -17,7 +17,9 @@ from numpy.random import Generator
 from xprobe import folds
 from xprobe.errors import XprobeError, some
 from xprobe.problems import Problem
-from xprobe.types import Bools, Fold, Ints, Manifest, Setting, Strings, SweepConfig
+from xprobe.types import FINETUNE, Bools, Fold, Ints, Manifest, Setting, Strings, SweepConfig
+
+EXTRA = ""  # the part of real images that are for controls only; generators have names
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,6 +32,8 @@ class Block:
         n_real, n_synthetic: training images of each fold.
         dropped: synthetic images that each fold's lineage guard kept out.
         short: whether a class has fewer synthetic images than the ratio asks.
+        budget: training rows of each fold that the steps of a fine-tune are counted by: those of
+            real-only, or (1 + r) times as many, for a mix 1:r and its control alike.
     """
 
     setting: Setting
@@ -39,6 +43,7 @@ class Block:
     n_synthetic: tuple[int, ...]
     dropped: tuple[int, ...]
     short: bool
+    budget: tuple[int, ...]
 
     @property
     def test(self) -> Ints:
@@ -112,6 +117,7 @@ def make_design(manifest: Manifest, config: SweepConfig) -> Design:
     study = manifest.select(
         np.isin(manifest.id.astype(str), np.concatenate([real.id, tested.id]).astype(str))
         | (manifest.source == "synthetic")
+        | (manifest.split == "extra")
     )
     maker = _Maker(study, manifest.select(manifest.source == "real"), config)
     blocks = [b for r in range(config.repeats) for b in maker.blocks(all_folds, r, generators)]
@@ -185,6 +191,10 @@ def _lineage_warnings(synthetic: Manifest, generators: tuple[str, ...]) -> list[
     ]
 
 
+def _rows_of_mix(n_real: int, ratio: float) -> int:
+    return round((1 + ratio) * n_real)
+
+
 class _Maker:
     """Turns folds into blocks; holds what all of them share."""
 
@@ -194,8 +204,11 @@ class _Maker:
         self.group = dict(zip(study.id, study.group, strict=True))
         self.part: dict[str, Manifest] = {}
         self.lineage: dict[str, folds.Lineage] = {}
-        for name in sorted(set(study.generator) - {""}):
-            self.part[name] = study.select(study.generator == name)
+        parts = {name: study.generator == name for name in sorted(set(study.generator) - {""})}
+        if (study.split == "extra").any():
+            parts[EXTRA] = study.split == "extra"
+        for name, of in parts.items():
+            self.part[name] = study.select(of)
             self.lineage[name] = folds.trace(self.part[name], real)
 
     def blocks(
@@ -203,14 +216,15 @@ class _Maker:
     ) -> list[Block]:
         """Return every setting's block of one repeat, real-only first."""
         own = [fold for fold in all_folds if fold.repeat == repeat]
-        made = [self._real_only(own, repeat)]
-        for name in generators:
-            orders = [
-                stream(self.config.seed, "draw", name, repeat, fold.index).permutation(
-                    len(self.part[name])
-                )
-                for fold in own
+        made = self._real(own, repeat)
+        if EXTRA in self.part:
+            orders = self._orders(EXTRA, own, repeat)
+            made += [
+                self._block(Setting("real-more", ratio), ratio, own, orders, repeat)
+                for ratio in self.config.ratios
             ]
+        for name in generators:
+            orders = self._orders(name, own, repeat)
             largest = max(self.config.ratios)
             only = Setting("synthetic-only", None, name)
             made.append(self._block(only, largest, own, orders, repeat))
@@ -218,7 +232,17 @@ class _Maker:
                 made.append(self._block(Setting("mix", ratio, name), ratio, own, orders, repeat))
         return made
 
-    def _real_only(self, own: list[Fold], repeat: int) -> Block:
+    def _orders(self, name: str, own: list[Fold], repeat: int) -> list[Ints]:
+        """Return in what order each fold draws from a part."""
+        return [
+            stream(self.config.seed, "draw", name, repeat, fold.index).permutation(
+                len(self.part[name])
+            )
+            for fold in own
+        ]
+
+    def _real(self, own: list[Fold], repeat: int) -> list[Block]:
+        """Return real-only, and for fine-tunes the controls of the mixes."""
         problems = tuple(
             Problem(
                 self._rows(fold.train_real),
@@ -229,7 +253,24 @@ class _Maker:
         )
         sizes = tuple(len(p.train) for p in problems)
         none = (0,) * len(problems)
-        return Block(Setting("real-only"), repeat, problems, sizes, none, none, False)
+        only = Block(Setting("real-only"), repeat, problems, sizes, none, none, False, sizes)
+        if self.config.head != FINETUNE:
+            return [only]
+        return [
+            only,
+            *(
+                replace(only, setting=setting, budget=tuple(_rows_of_mix(n, ratio) for n in sizes))
+                for setting, ratio in self._controls()
+            ),
+        ]
+
+    def _controls(self) -> list[tuple[Setting, float]]:
+        """Return the controls that train on the real images alone, and the ratio of their steps."""
+        ratios = self.config.ratios
+        return [
+            *((Setting("real-duplicated", ratio), ratio) for ratio in ratios),
+            *((Setting(name), max(ratios)) for name in self.config.alternatives),
+        ]
 
     def _block(
         self, setting: Setting, ratio: float, own: list[Fold], orders: list[Ints], repeat: int
@@ -245,14 +286,16 @@ class _Maker:
                 for a, b in fold.inner
             )
             problems.append(Problem(train, self._rows(fold.test_real), inner))
-            with_real = setting.name == "mix"
-            n_real.append(len(fold.train_real) if with_real else 0)
+            if setting.name == "real-more":
+                n_real.append(len(train))
+            else:
+                n_real.append(len(fold.train_real) if setting.name == "mix" else 0)
             n_synthetic.append(len(train) - n_real[-1])
             dropped.append(n_kept_out)
             short |= lacks
         return Block(
             setting, repeat, tuple(problems), tuple(n_real), tuple(n_synthetic), tuple(dropped),
-            short,
+            short, tuple(_rows_of_mix(len(fold.train_real), ratio) for fold in own),
         )  # fmt: skip
 
     def _train(
@@ -263,13 +306,12 @@ class _Maker:
         `held` are the parts that must not be known: an inner fold holds out its validation part
         and the test part.
         """
-        assert setting.generator is not None
-        part = self.part[setting.generator]
-        allowed = self._allowed(setting.generator, held)
+        name = setting.generator or EXTRA
+        part, allowed = self.part[name], self._allowed(name, held)
         label = self.study.label[self._rows(train)]
         drawn = folds.draw(part, allowed, order, label, ratio)
         rows = self._rows(part.id[drawn.rows])
-        if setting.name == "mix":
+        if setting.name != "synthetic-only":
             rows = np.concatenate([self._rows(train), rows])
         return np.sort(rows), int((~allowed).sum()), drawn.short
 

@@ -97,6 +97,14 @@ def check_name(name: str) -> tuple[str, str]:
     )
 
 
+def has_network(name: str) -> bool:
+    """Return whether a name stands for a network, which can be trained."""
+    try:
+        return check_name(name)[0] in TOWERS
+    except XprobeError:  # imported features
+        return False
+
+
 def is_local(name: str) -> bool:
     """Return whether the weights of a named encoder are on this machine."""
     preset = ENCODERS[name]

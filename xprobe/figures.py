@@ -24,9 +24,12 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
+from xprobe.types import setting_title as title_of
+
 Row = dict[str, Any]
 
 MARK = "xprobe report"  # in the metadata of every figure: how a later report knows its own
+ALTERNATIVES = "alternatives"  # the family without a generator: augmentations of real images
 METRICS = {"accuracy": "Accuracy", "macro_f1": "Macro-F1"}
 _DPI = 200
 _ROWS_A_PAGE = 44
@@ -112,8 +115,8 @@ def study_title(study: dict[str, Any]) -> str:
 
 
 def setting_title(row: Row) -> str:
-    """Return how people read a setting: ``real-only``, ``synthetic-only``, ``1:2``."""
-    return str(row["setting"]) if row["ratio"] is None else f"1:{row['ratio']:g}"
+    """Return how people read the setting of a row."""
+    return title_of(row["setting"], row["ratio"])
 
 
 def in_order(row: Row) -> tuple[str, bool, float]:
@@ -273,7 +276,7 @@ def _pages(studies: Sequence[dict[str, Any]]) -> list[list[tuple[str, float | No
             if filled and filled + len(own) > _ROWS_A_PAGE:
                 pages.append([])
                 filled = 0
-            title = f"{study_title(study)} · {generator}"
+            title = f"{study_title(study)} · {generator or ALTERNATIVES}"
             pages[-1].append((title, study["config"].get("margin"), own))
             filled += len(own) + 1
     return [page for page in pages if page]

@@ -26,9 +26,8 @@ from xprobe.problems import (
     class_weights,
     fit_temperature,
 )
-from xprobe.types import Floats, Ints
+from xprobe.types import HEADS, Floats, Ints
 
-HEADS = ("logistic", "ridge", "knn", "text", "text-soft")
 WHOLE_HEADS = ("ridge", "knn")  # cannot read features chunk by chunk
 TEXT_HEADS = ("text", "text-soft")  # need text features
 NEIGHBORS = (1, 3, 5, 10, 20, 50, 100)

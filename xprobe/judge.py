@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from dataclasses import asdict, dataclass
+from collections import Counter, defaultdict
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from scipy import stats
 from xprobe import metrics, results, verdict
 from xprobe.design import Block, Design, stream
 from xprobe.errors import XprobeError
-from xprobe.types import Bools, Ints, Result, Setting, SweepConfig
+from xprobe.types import FINETUNE, Bools, Ints, Result, Setting, SweepConfig
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,6 +52,12 @@ def judge(
     maker = _Rows(design, config, label, y, group)
     real = tested[Setting("real-only")]
     rows = maker.alone(Setting("real-only"), real)
+    controls = {s: t for s, t in tested.items() if s.name in ("real-duplicated", "real-more")}
+    if controls:
+        rows += maker.controls(real, controls)
+    alternatives = {s: t for s, t in tested.items() if s.name in config.alternatives}
+    if alternatives:
+        rows += maker.family(real, alternatives, margin, controls)
     if zero_shot is not None:
         setting = Setting("zero-shot")
         predicted = zero_shot[np.unique(design.blocks[0].test)]
@@ -59,7 +65,7 @@ def judge(
         rows += maker.alone(setting, tested[setting])
     for generator in design.generators:
         own = {s: t for s, t in tested.items() if s.generator == generator}
-        rows += maker.family(real, own, margin)
+        rows += maker.family(real, own, margin, controls)
     return {
         "results": [asdict(row) for row in rows],
         "settings": [_details(s, t, y, len(design.study.classes)) for s, t in tested.items()],
@@ -116,28 +122,82 @@ class _Rows:
             self._row(setting, tested, "macro_f1", self._around(f1), None),
         ]
 
+    def controls(self, real: _Tested, own: dict[Setting, _Tested]) -> list[Result]:
+        """What training on real images for longer changes; no claim, so no verdict."""
+        family = self._compare(real.predicted, list(own.values()), None)
+        rows = []
+        for (setting, tested), each in zip(own.items(), family.comparisons, strict=True):
+            interval = (each.difference, each.low, each.high)
+            rows.append(
+                self._row(setting, tested, "accuracy", self._accuracy(tested), None, interval)
+            )
+        return rows
+
     def family(
-        self, real: _Tested, own: dict[Setting, _Tested], margin: float | None
+        self,
+        real: _Tested,
+        own: dict[Setting, _Tested],
+        margin: float | None,
+        controls: dict[Setting, _Tested],
     ) -> list[Result]:
-        """One generator's settings against real-only, accuracy judged, macro-F1 beside it."""
-        family = verdict.compare(
-            real.predicted == self.y,
-            np.stack([t.predicted for t in own.values()]) == self.y,
-            self.group,
-            stream(self.config.seed, "max-t"),
-            margin=margin,
-        )
+        """One generator's settings, or the alternatives, against real-only.
+
+        Accuracy is judged, macro-F1 beside it. What has a control must beat that, too.
+        """
+        family = self._compare(real.predicted, list(own.values()), margin)
+        against = self._against_controls(own, controls)
         f1 = self._macro_f1([real, *own.values()])
         rows = []
         for (setting, tested), comparison, draws in zip(
             own.items(), family.comparisons, f1[1:], strict=True
         ):
-            rows.append(self._row(setting, tested, "accuracy", self._accuracy(tested), comparison))
+            control = against.get(setting)
+            if control is not None:
+                comparison = verdict.with_control(comparison, control)
+            accuracy = self._accuracy(tested)
+            row = self._row(setting, tested, "accuracy", accuracy, comparison)
+            rows.append(row if control is None else _beside(row, control))
             difference = float(draws[0] - f1[0][0])
             half = family.critical * float((draws[1:] - f1[0][1:]).std(ddof=1))
             interval = (difference, difference - half, difference + half)
             rows.append(self._row(setting, tested, "macro_f1", self._around(draws), None, interval))
         return rows
+
+    def _compare(
+        self, reference: NDArray[np.intp], own: list[_Tested], margin: float | None
+    ) -> verdict.Family:
+        """Compare settings with predictions (R, N) of real-only, or (S, R, N) of their controls."""
+        return verdict.compare(
+            reference == self.y,
+            np.stack([t.predicted for t in own]) == self.y,
+            self.group,
+            stream(self.config.seed, "max-t"),
+            margin=margin,
+            model=self._models(own[0]) if self.config.head == FINETUNE else None,
+        )
+
+    def _against_controls(
+        self, own: dict[Setting, _Tested], controls: dict[Setting, _Tested]
+    ) -> dict[Setting, verdict.Comparison]:
+        """Compare what adds something to the real images with these alone for as many steps."""
+        adding = [setting for setting in own if setting.name != "synthetic-only"]
+        largest = max(self.config.ratios)
+        same = [Setting("real-duplicated", setting.ratio or largest) for setting in adding]
+        if not set(same) <= set(controls):
+            return {}
+        reference = np.stack([controls[setting].predicted for setting in same])
+        family = self._compare(reference, [own[setting] for setting in adding], None)
+        return dict(zip(adding, family.comparisons, strict=True))
+
+    def _models(self, tested: _Tested) -> Ints:
+        """Return the number of the fitted model (R, N) that tested each image."""
+        order = np.sort(np.unique(self.design.blocks[0].test))
+        found = []
+        for repeat, block in enumerate(tested.blocks):
+            fold = np.empty(len(order), dtype=np.intp)
+            fold[np.searchsorted(order, block.test)] = block.fold
+            found.append(repeat * len(block.problems) + fold)
+        return np.stack(found)
 
     def _accuracy(self, tested: _Tested) -> tuple[float, float, float]:
         hit: Bools = tested.predicted == self.y
@@ -188,6 +248,9 @@ class _Rows:
             difference_low=difference[1] if difference else None,
             difference_high=difference[2] if difference else None,
             p_adjusted=comparison.p_adjusted if comparison else None,
+            control_difference=None,
+            control_low=None,
+            control_high=None,
             verdict=comparison.verdict if comparison else None,
             detectable=comparison.detectable if comparison else None,
             n_test=len(self.y),
@@ -195,8 +258,17 @@ class _Rows:
             dropped_by_lineage=sum(sum(b.dropped) for b in tested.blocks),
             n_train_real=real,
             n_train_synthetic=synthetic,
-            ratio_actual=round(synthetic / real, 3) if setting.ratio is not None else None,
+            ratio_actual=round(synthetic / real, 3) if setting.name == "mix" else None,
         )
+
+
+def _beside(row: Result, control: verdict.Comparison) -> Result:
+    return replace(
+        row,
+        control_difference=control.difference,
+        control_low=control.low,
+        control_high=control.high,
+    )
 
 
 def _details(setting: Setting, tested: _Tested, y: Ints, k: int) -> dict[str, Any]:
@@ -258,6 +330,10 @@ def _choice_warnings(tested: dict[Setting, _Tested], config: SweepConfig) -> lis
     unconverged = sum(about["unconverged"] for t in tested.values() for about in t.abouts)
     if unconverged:
         found.append(f"{unconverged} logistic regressions did not converge")
+    notes = Counter(
+        note for t in tested.values() for about in t.abouts for note in about.get("notes", [])
+    )
+    found += [f"{note} ({n} fine-tunes)" for note, n in notes.items()]
     return found
 
 

@@ -61,17 +61,21 @@ class Fit:
         fits: how many times a head was fitted.
         finished: of these, how many the reference solver had to finish.
         unconverged: of these, how many even that left short of the optimum.
+        steps: optimiser steps of a fine-tune.
+        notes: what the reader of the results must know of a fine-tune.
         temperature: what the logits are to be divided by for calibrated probabilities, fitted on
             the inner validation images at the chosen C; None without inner folds.
     """
 
     score: Floats
-    c: float
+    c: float | None
     at_edge: bool
     fits: int
     finished: int = 0
     unconverged: int = 0
     temperature: float | None = None
+    steps: int = 0
+    notes: tuple[str, ...] = ()
 
 
 class Source(Protocol):

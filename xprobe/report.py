@@ -19,7 +19,16 @@ import jinja2
 from markupsafe import Markup
 
 from xprobe import figures, results
-from xprobe.figures import METRICS, in_order, points, setting_title, span, study_title, verdict_kind
+from xprobe.figures import (
+    ALTERNATIVES,
+    METRICS,
+    in_order,
+    points,
+    setting_title,
+    span,
+    study_title,
+    verdict_kind,
+)
 from xprobe.store import put
 from xprobe.types import RANDOM, Result
 from xprobe.verdict import ALPHA
@@ -244,7 +253,7 @@ def _is_floor(study: Study) -> bool:
 
 def _family_title(family: Row) -> str:
     head = "" if family["head"] == "logistic" else f" · {family['head']} head"
-    return f"{family['encoder']}{head} · {family['generator']}"
+    return f"{family['encoder']}{head} · {family['generator'] or ALTERNATIVES}"
 
 
 def _line(study: Study, row: Row) -> dict[str, Any]:
@@ -258,7 +267,8 @@ def _line(study: Study, row: Row) -> dict[str, Any]:
         )
     if row["setting"] != "mix":
         verdict = _OTHER_WORDS.get(verdict, verdict)
-    who = f"{study_title(study)} · generator {row['generator']}"
+    of = f"generator {row['generator']}" if row["generator"] else ALTERNATIVES
+    who = f"{study_title(study)} · {of}"
     difference = f"{points(row['difference'])} points"
     interval = span(row["difference_low"], row["difference_high"])
     could = f"a difference of {_percent(row['detectable'])} points could have been detected"

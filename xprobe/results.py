@@ -63,6 +63,18 @@ def load_predictions(folder: Path, run: str) -> tuple[Predictions, dict[str, Any
     return Predictions(run, **columns), about
 
 
+def fine_tune_file(folder: Path, run: str, fold: int) -> Path:
+    """Return where a fine-tune keeps its files, without their suffix."""
+    return folder / "fine-tunes" / f"{run[:32]}-{fold}"
+
+
+def forget_fine_tunes(folder: Path, run: str) -> None:
+    """Delete what was kept of a run's fine-tunes but their curves: its predictions are saved."""
+    for file in (folder / "fine-tunes").glob(f"{run[:32]}-*"):
+        if file.suffix in (".npz", ".pt"):
+            file.unlink(missing_ok=True)
+
+
 def save_study(folder: Path, key: str, study: dict[str, Any]) -> None:
     """Put the document of a study whole."""
     (folder / "studies").mkdir(parents=True, exist_ok=True)

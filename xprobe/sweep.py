@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import sys
-from collections.abc import Sequence
-from dataclasses import asdict, replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,15 +14,17 @@ import numpy as np
 
 from xprobe import results
 from xprobe.design import Block, Design, make_design
-from xprobe.encoders import canonical
-from xprobe.errors import XprobeError
+from xprobe.encoders import canonical, has_network
+from xprobe.errors import XprobeError, some
 from xprobe.heads import TEXT_HEADS, check_head, solve
 from xprobe.judge import judge
 from xprobe.manifest import counts, find_problems
 from xprobe.problems import Fit, Options, Pool
 from xprobe.prompts import TextFeatures, zero_shot_logits
 from xprobe.store import Store, StoredEncoder, StoredRows
+from xprobe.towers import Network, pick_device
 from xprobe.types import (
+    FINETUNE,
     MEMORY_GIB,
     Ints,
     Manifest,
@@ -36,6 +38,7 @@ from xprobe.types import (
 
 _CHUNK = 8192  # images at a time, where features are read as they are needed
 HEAD_VERSION = 2  # raised when a change of the heads changes their scores
+FINETUNE_VERSION = 1  # the same of fine-tunes
 
 
 def sweep(
@@ -60,10 +63,10 @@ def sweep(
         folder: where predictions and studies are kept; what is there is not computed again.
         config: what is trained.
         encoders: names in the store; none: all that have features of this manifest.
-        heads: names of heads; none: that of `config`.
+        heads: names of heads, or ``finetune``; none: that of `config`.
         margin: accuracy differences up to this size count as equal; None claims no equivalence.
         workers: processes; default one a core.
-        device: torch device that logistic heads are solved on; auto: a GPU if there is one.
+        device: torch device of logistic heads and fine-tunes; auto: a GPU if there is one.
         memory_gib: features beyond this size are not held in memory, but read chunk by chunk in
             each pass of the solver.
         progress: how long work is shown.
@@ -71,28 +74,37 @@ def sweep(
     Returns:
         One study document an encoder and head (docs/results.md).
     """
-    configs = [replace(config, head=name) for name in dict.fromkeys(heads or (config.head,))]
+    configs = [config.of_head(name) for name in dict.fromkeys(heads or (config.head,))]
     for each in configs:
-        check_head(each.head)
+        if each.head != FINETUNE:
+            check_head(each.head)
     folder.mkdir(parents=True, exist_ok=True)
     chosen = _choose(store, manifest, encoders)
+    if FINETUNE in [each.head for each in configs]:
+        _check_networks(chosen)
     labels = store.labels()
-    designs: dict[str, Design] = {}
+    designs: dict[tuple[str, bool], Design] = {}
     studies = []
     for encoder in chosen:
         ids, stored, failed = store.locate(encoder, manifest)
         usable = manifest.select(~np.isin(manifest.id.astype(str), list(failed)))
-        if usable.fingerprint not in designs:
-            designs[usable.fingerprint] = make_design(usable, config)
-        design = designs[usable.fingerprint]
-        text = store.read_text(encoder, design.study.classes)
-        pool = _pool(design, ids, stored, text, memory_gib)
-        zero_shot = None if pool.text_logits is None else pool.text_logits.argmax(axis=1)
-        notes = _notes(usable, encoder, labels[encoder.key], failed)
+        label = labels[encoder.key]
+        notes = _notes(usable, encoder, label, failed)
         for each in configs:
+            kind = usable.fingerprint, each.head == FINETUNE
+            if kind not in designs:
+                designs[kind] = make_design(usable, each)
+            design = designs[kind]
+            text = store.read_text(encoder, design.study.classes)
+            pool = _pool(design, ids, stored, text, memory_gib)
+            zero_shot = None if pool.text_logits is None else pool.text_logits.argmax(axis=1)
             runs = _run_keys(design, encoder.key, each, text)
-            label = labels[encoder.key]
-            _solve_missing(design, pool, runs, folder, each, label, workers, device, progress)
+            work = _Work(design, pool, each, label, workers, device, progress)
+            if each.head == FINETUNE:
+                fits = work.fine_tunes(encoder, store, folder, text)
+            else:
+                fits = work.heads()
+            _solve_missing(design, pool, runs, folder, label, fits)
             judged = judge(design, runs, folder, each, label, margin, zero_shot)
             judged["warnings"] = [*notes[0], *judged["warnings"], *notes[1]]
             judged["prompts"] = None if text is None else text.prompts
@@ -174,11 +186,19 @@ def _run_keys(
         HEAD_VERSION, config.head, list(config.c_grid), config.c_rule, config.balanced,
         list(study.classes),
     ]  # fmt: skip
-    if config.head in TEXT_HEADS and text is not None:
+    if config.head == FINETUNE:
+        head += [FINETUNE_VERSION, asdict(config.recipe), config.seed]
+    uses_text = config.head in TEXT_HEADS or (
+        config.head == FINETUNE and config.recipe.start == "text"
+    )
+    if uses_text and text is not None:
         head.append([hashlib.sha256(text.x.tobytes()).hexdigest(), text.logit_scale])
     keys = []
     for block in design.blocks:
-        digest = hashlib.sha256(digest_of([encoder, head]).encode())
+        own: list[Any] = [encoder, head]
+        if config.head == FINETUNE:
+            own += [block.repeat, block.budget, _augmentation_of(block, config)]
+        digest = hashlib.sha256(digest_of(own).encode())
         for problem in block.problems:
             for rows in (problem.train, problem.test, *(r for pair in problem.inner for r in pair)):
                 digest.update(len(rows).to_bytes(8, "little"))
@@ -187,16 +207,109 @@ def _run_keys(
     return keys
 
 
+Fits = Callable[[dict[str, Block]], Iterator[tuple[int, Fit]]]
+"""Blocks by run → (number of a problem of theirs, counted through, and its fit) as they end."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Work:
+    """How the blocks of a design that have no predictions yet are solved."""
+
+    design: Design
+    pool: Pool
+    config: SweepConfig
+    label: str
+    workers: int | None
+    device: str
+    progress: Progress
+
+    def heads(self) -> Fits:
+        """Return what trains heads on features."""
+
+        def fits(todo: dict[str, Block]) -> Iterator[tuple[int, Fit]]:
+            config = self.config
+            options = Options(config.c_grid, config.c_rule, config.balanced)
+            problems = [problem for block in todo.values() for problem in block.problems]
+            name = self.label if config.head == SweepConfig.head else f"{self.label} {config.head}"
+            with self.progress(f"sweep {name}", len(problems)) as advance:
+                for each in solve(
+                    config.head, self.pool, problems, options, self.workers, self.device
+                ):
+                    yield each
+                    advance(1)
+
+        return fits
+
+    def fine_tunes(
+        self, encoder: StoredEncoder, store: Store, folder: Path, text: TextFeatures | None
+    ) -> Fits:
+        """Return what trains whole networks on pixels."""
+
+        def fits(todo: dict[str, Block]) -> Iterator[tuple[int, Fit]]:
+            from xprobe import finetune  # torch's optimisers take a second to import
+            from xprobe.pixels import cached_pixels
+
+            tasks = [
+                finetune.Task(
+                    problem,
+                    budget,
+                    block.repeat,
+                    fold,
+                    run,
+                    block.setting.title,
+                    _augmentation_of(block, self.config),
+                )
+                for run, block in todo.items()
+                for fold, (problem, budget) in enumerate(
+                    zip(block.problems, block.budget, strict=True)
+                )
+            ]
+            network = _network(encoder, self.device)
+            pixels = cached_pixels(
+                self.design.study, network, store.folder / "pixels", workers=self.workers,
+                progress=self.progress,
+            )  # fmt: skip
+            steps = sum(self.config.recipe.steps(task.budget) for task in tasks)
+            with self.progress(f"fine-tune {self.label}", steps) as advance:
+                yield from finetune.solve(
+                    network, pixels, self.pool, tasks, self.config, folder,
+                    pick_device(self.device), text=text, advance=advance,
+                )  # fmt: skip
+
+        return fits
+
+
+def _augmentation_of(block: Block, config: SweepConfig) -> str:
+    own = block.setting.name
+    return own if own in config.alternatives else config.recipe.augment
+
+
+def _network(encoder: StoredEncoder, device: str) -> Network:
+    """Load the network that features were made with."""
+    from xprobe.encoders import load
+
+    spec = encoder.spec
+    network = load(encoder.name, device, "fp32", spec.layer, spec.has_random_weights)
+    if network.spec != replace(spec, precision="fp32"):
+        raise XprobeError(
+            f"{encoder.name} is not what it was when these images were embedded (other weights or "
+            f"preprocessing); run 'xprobe embed --encoder {encoder.name}' again"
+        )
+    assert isinstance(network, Network)
+    return network
+
+
+def _check_networks(chosen: list[StoredEncoder]) -> None:
+    without = [encoder.name for encoder in chosen if not has_network(encoder.name)]
+    if without:
+        raise XprobeError(
+            f"{some(without)} has no network to train; name one of open_clip, timm, torchvision or "
+            f"hf with --encoder, or leave {FINETUNE} out of --heads"
+        )
+
+
 def _solve_missing(
-    design: Design,
-    pool: Pool,
-    runs: list[str],
-    folder: Path,
-    config: SweepConfig,
-    label: str,
-    workers: int | None,
-    device: str,
-    progress: Progress,
+    design: Design, pool: Pool, runs: list[str], folder: Path, label: str, fits: Fits
 ) -> None:
     """Solve and save the blocks that have no predictions yet, each as soon as its folds are in."""
     todo: dict[str, Block] = {}
@@ -205,21 +318,16 @@ def _solve_missing(
             todo.setdefault(run, block)
     if not todo:
         return
-    options = Options(config.c_grid, config.c_rule, config.balanced)
-    problems = [problem for block in todo.values() for problem in block.problems]
     places = [(run, i) for run, block in todo.items() for i in range(len(block.problems))]
     waiting: dict[str, dict[int, Fit]] = {run: {} for run in todo}
-    name = label if config.head == SweepConfig.head else f"{label} {config.head}"
-    with progress(f"sweep {name}", len(problems)) as advance:
-        for number, fit in solve(config.head, pool, problems, options, workers, device):
-            run, fold = places[number]
-            waiting[run][fold] = fit
-            if len(waiting[run]) == len(todo[run].problems):
-                fits = waiting.pop(run)
-                _save(
-                    folder, run, todo[run], [fits[i] for i in sorted(fits)], design, pool.y, label
-                )
-            advance(1)
+    for number, fit in fits(todo):
+        run, fold = places[number]
+        waiting[run][fold] = fit
+        if len(waiting[run]) == len(todo[run].problems):
+            found = waiting.pop(run)
+            own = [found[i] for i in sorted(found)]
+            _save(folder, run, todo[run], own, design, pool.y, label)
+            results.forget_fine_tunes(folder, run)
 
 
 def _save(
@@ -246,6 +354,8 @@ def _save(
         "fits": sum(f.fits for f in fits),
         "finished": sum(f.finished for f in fits),
         "unconverged": sum(f.unconverged for f in fits),
+        "steps": [f.steps for f in fits],
+        "notes": [note for f in fits for note in f.notes],
     }
     results.save_predictions(folder, predictions, about)
 

@@ -8,6 +8,8 @@ from typing import Any
 from rich import box
 from rich.table import Table
 
+from xprobe.types import setting_title
+
 Row = Mapping[str, Any]
 
 
@@ -58,14 +60,21 @@ def of_families(families: Sequence[Row]) -> Table:
     """Return the table of `results.families`."""
     columns = ("encoder", "head", "generator", "smallest p", "study-wide p (Holm)")
     cells = [
-        [f["encoder"], f["head"], f["generator"], _p(f["p_smallest"]), _p(f["p_study_wide"])]
+        [
+            f["encoder"],
+            f["head"],
+            f["generator"] or "alternatives",
+            _p(f["p_smallest"]),
+            _p(f["p_study_wide"]),
+        ]
         for f in families
     ]
     return table(f"{len(families)} families of comparisons", columns, cells)
 
 
 def _result_cells(row: Row) -> list[Any]:
-    setting = row["setting"] if row["ratio"] is None else f"mix 1:{row['ratio']:g}"
+    mix = "mix " if row["setting"] == "mix" else ""
+    setting = mix + setting_title(row["setting"], row["ratio"])
     value, low, high = (100 * row[name] for name in ("value", "ci_low", "ci_high"))
     cells = [setting, f"{value:.1f} [{low:.1f}, {high:.1f}]"]
     if row["difference"] is None:

@@ -156,6 +156,16 @@ class Network(Encoder):
             resize_px=view.resize_px,
         )
 
+    @property
+    def module(self) -> torch.nn.Module:
+        """The network: normalised images (n, 3, height, width) → features (n, d); frozen."""
+        return self._module
+
+    @property
+    def normalisation(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        """Mean and standard deviation of each channel that images are normalised by."""
+        return self.spec.mean, self.spec.std
+
     def embed_text(self, texts: Sequence[str]) -> tuple[Floats, float]:
         if self._text is None:
             return super().embed_text(texts)

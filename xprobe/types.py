@@ -9,13 +9,15 @@ import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from xprobe.augment import AUGMENTATIONS, check_augmentation
 from xprobe.errors import XprobeError, some
+from xprobe.recipe import Recipe
 
 Strings = NDArray[Any]  # one-dimensional object array of str
 Floats = NDArray[np.floating[Any]]
@@ -23,6 +25,9 @@ Ints = NDArray[np.intp]
 Bools = NDArray[np.bool_]
 
 SOURCES = ("real", "synthetic")
+WITHOUT_GENERATOR = ("real-only", "zero-shot", "real-duplicated", "real-more", *AUGMENTATIONS)
+"""Settings without synthetic images."""
+WITH_RATIO = ("mix", "real-duplicated", "real-more")
 SPLITS = ("train", "test", "extra")
 RANDOM = "random:"  # how the weights of a spec begin that were never trained
 PRECISIONS = ("fp32", "bf16", "fp16")
@@ -245,7 +250,10 @@ class Fold:
 class Setting:
     """What is trained on: ``real-only``, ``synthetic-only`` or ``mix`` 1:ratio of one generator.
 
-    ``zero-shot`` trains on no image: the encoder's text features classify.
+    ``zero-shot`` trains on no image: the encoder's text features classify. ``real-more`` has as
+    many further real images as the mix 1:ratio has synthetic ones. Fine-tunes have controls:
+    ``real-duplicated``, the real images alone for as many steps as the mix 1:ratio, and the name of
+    an augmentation, the same with that, for as many steps as the mix of the largest ratio.
     """
 
     name: str
@@ -253,17 +261,25 @@ class Setting:
     generator: str | None = None
 
     def __post_init__(self) -> None:
-        if self.name not in ("real-only", "zero-shot", "synthetic-only", "mix"):
+        if self.name not in (*WITHOUT_GENERATOR, "synthetic-only", "mix"):
             raise ValueError(f"unknown setting {self.name!r}")
-        if (self.ratio is None) != (self.name != "mix"):
-            raise ValueError("a ratio belongs to a mix, and to nothing else")
-        if (self.generator is None) != (self.name in ("real-only", "zero-shot")):
+        if (self.ratio is None) == (self.name in WITH_RATIO):
+            raise ValueError("a ratio belongs to a mix or its control, and to nothing else")
+        if (self.generator is None) != (self.name in WITHOUT_GENERATOR):
             raise ValueError("every setting with synthetic images names their generator")
 
     @property
     def title(self) -> str:
-        """How people read it: ``real-only``, ``synthetic-only``, ``1:2``."""
-        return self.name if self.ratio is None else f"1:{self.ratio:g}"
+        """How people read it; see `setting_title`."""
+        return setting_title(self.name, self.ratio)
+
+
+def setting_title(name: str, ratio: float | None) -> str:
+    """Return how people read a setting: its name, ``1:2`` of a mix, ``real × 3`` of a control."""
+    if ratio is None:
+        return name
+    titles = {"mix": f"1:{ratio:g}", "real-more": f"1:{ratio:g} real"}
+    return titles.get(name, f"real × {1 + ratio:g}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -305,8 +321,9 @@ class Result:
     """One metric of one setting over all its folds and repeats: one flat JSON object.
 
     Intervals are 95 %. `difference` is to real-only, on the same test images; its interval and
-    `p_adjusted` hold for all comparisons of the family together. All but `n_*` and
-    `dropped_by_lineage` are fractions.
+    `p_adjusted` hold for all comparisons of the family together. `control_*` are of the difference
+    to the setting's control, real images trained on as long (fine-tunes only); `p_adjusted` is
+    then the larger of both. All but `n_*` and `dropped_by_lineage` are fractions.
     """
 
     encoder: str
@@ -323,6 +340,9 @@ class Result:
     difference_low: float | None
     difference_high: float | None
     p_adjusted: float | None
+    control_difference: float | None
+    control_low: float | None
+    control_high: float | None
     verdict: str | None
     detectable: float | None
     n_test: int
@@ -333,6 +353,8 @@ class Result:
     ratio_actual: float | None
 
 
+HEADS = ("logistic", "ridge", "knn", "text", "text-soft")
+FINETUNE = "finetune"  # instead of the name of a head: the whole network is trained
 C_RULES = ("best", "one-se")
 MEMORY_GIB = 2.0  # features of up to this size are held in memory
 
@@ -351,7 +373,11 @@ class SweepConfig:
         c_grid: the values of C to choose from, ascending.
         c_rule: ``best``, or ``one-se``: the smallest C within one standard error of the best.
         balanced: whether classes weigh the same in training however many images they have.
-        head: name of the head.
+        head: name of the head, or `FINETUNE`.
+        finetune_repeats: `repeats` of fine-tunes.
+        recipe: of fine-tunes.
+        alternatives: names of augmentations that fine-tunes on real images try instead of
+            synthetic ones.
         seed: every random choice follows from it.
         allow_fewer: go on if there are fewer synthetic images than a ratio needs.
     """
@@ -365,6 +391,9 @@ class SweepConfig:
     c_rule: str = "best"
     balanced: bool = False
     head: str = "logistic"
+    finetune_repeats: int = 1
+    recipe: Recipe = field(default_factory=Recipe)
+    alternatives: tuple[str, ...] = ()
     seed: int = 0
     allow_fewer: bool = False
 
@@ -372,8 +401,8 @@ class SweepConfig:
         if not self.ratios or any(not np.isfinite(r) or r <= 0 for r in self.ratios):
             raise XprobeError("ratios must be positive numbers, such as --ratios 1,2,3,4")
         object.__setattr__(self, "ratios", tuple(sorted(set(self.ratios))))
-        if self.repeats < 1:
-            raise XprobeError("--repeats must be 1 or more")
+        if self.repeats < 1 or self.finetune_repeats < 1:
+            raise XprobeError("--repeats and --finetune-repeats must be 1 or more")
         if self.per_class is not None and self.per_class < 2:
             raise XprobeError("--per-class must be 2 or more: one image to train, one to test")
         if self.folds is not None and self.folds < 2:
@@ -385,5 +414,12 @@ class SweepConfig:
         object.__setattr__(self, "c_grid", tuple(sorted(set(self.c_grid))))
         if self.c_rule not in C_RULES:
             raise XprobeError(f"--c-rule is one of {', '.join(C_RULES)}, not {self.c_rule!r}")
+        for name in self.alternatives:
+            check_augmentation(name)
         if self.seed < 0:
             raise XprobeError("--seed must be 0 or more")
+
+    def of_head(self, name: str) -> SweepConfig:
+        """Return the same for another head; fine-tunes have repeats of their own."""
+        repeats = self.finetune_repeats if name == FINETUNE else self.repeats
+        return replace(self, head=name, repeats=repeats)

@@ -7,7 +7,7 @@ comparisons of one encoder × generator × head; its intervals and p-values hold
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.random import Generator
@@ -68,10 +68,10 @@ def compare(
     model: Ints | None = None,
     draws: int = DRAWS,
 ) -> Family:
-    """Compare settings with real-only on the same test images.
+    """Compare settings with real-only, or each with its control, on the same test images.
 
     Args:
-        hit_real: (R, N) whether real-only was right, per repeat.
+        hit_real: (R, N) whether real-only was right, per repeat; (S, R, N): each one's control.
         hit: (S, R, N) the same for each setting.
         group: (N,) group of each test image, or all different.
         margin: differences up to this size count as equal; None makes no claim of equivalence.
@@ -111,6 +111,19 @@ def compare(
         for s in range(len(difference))
     )
     return Family(comparisons, critical, df)
+
+
+def with_control(comparison: Comparison, control: Comparison) -> Comparison:
+    """Return a comparison with real-only that helps only if it beats its control, too.
+
+    An intersection–union test: the larger p of the two, and no loss of error rate (Berger 1982).
+    """
+    if comparison.difference <= 0:
+        return comparison
+    p = max(comparison.p_adjusted, control.p_adjusted if control.difference > 0 else 1.0)
+    lost = comparison.verdict == "helps" and control.verdict != "helps"
+    words = "no detectable difference" if lost else comparison.verdict
+    return replace(comparison, p_adjusted=p, verdict=words)
 
 
 def _cluster_variance(

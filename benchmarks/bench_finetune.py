@@ -1,0 +1,101 @@
+"""How much of a bare torch loop's pace a fine-tune keeps, of the same network on decoded images.
+
+    python benchmarks/bench_finetune.py [--quick] [--encoder timm:resnet18]
+
+Both take the same optimiser steps on the same uint8 images, alternating; medians. Weights are
+random. What a fine-tune does besides: the order of the images, reading them by row from a memory
+map, the schedule, clipping, the check for a loss that is no number.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch.nn import functional
+
+from xprobe.encoders import load
+from xprobe.recipe import Recipe
+from xprobe.towers import Network
+from xprobe.training import Classifier, Head, Job, draw_order, fine_tune
+
+K = 6
+
+
+def bare(network: Network, head: Head, x: torch.Tensor, job: Job, lr: float, device: str) -> None:
+    model = Classifier(network, head).to(device).requires_grad_(True).train()
+    optimiser = torch.optim.AdamW(model.parameters(), lr=lr)
+    x, label = x.to(device), torch.from_numpy(job.label).to(device)
+    for rows in torch.from_numpy(job.order).to(device):
+        optimiser.zero_grad(set_to_none=True)
+        precision = torch.autocast(device, torch.bfloat16, enabled=device == "cuda")
+        with precision:
+            logits = model(model.normalised(x[rows]))
+        functional.cross_entropy(logits.float(), label[rows], label_smoothing=0.1).backward()
+        optimiser.step()
+    if device == "cuda":
+        torch.cuda.synchronize()
+
+
+def seconds_of(work: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="a tiny run, to see that it works")
+    parser.add_argument("--encoder", default="")
+    parser.add_argument("--batch-size", type=int, default=32)
+    parser.add_argument("--steps", type=int, default=10)
+    arguments = parser.parse_args()
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    name = arguments.encoder or ("timm:test_resnet" if arguments.quick else "timm:resnet18")
+    steps, size = (2, 8) if arguments.quick else (arguments.steps, arguments.batch_size)
+    network = load(name, device, random_weights=True)
+    assert isinstance(network, Network)
+    rng = np.random.default_rng(0)
+    n, (height, width) = 4 * size, network.spec.input_px
+    label = np.arange(n) % K
+    recipe = Recipe(method="full", batch_size=size, lr=1e-4, layer_decay=1.0)
+    order = draw_order(np.arange(n), np.arange(0), steps, recipe, rng)
+    none = np.arange(0)
+    job = Job(order, label, np.ones(n), none, np.arange(1), K, 0, "bench")
+    weight = rng.normal(scale=0.01, size=(K, network.spec.dim)).astype(np.float32)
+    head = Head(weight, np.zeros(K, dtype=np.float32), unit=False)
+    taken: dict[str, list[float]] = {"xprobe": [], "bare": []}
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder, "x.npy")
+        np.save(file, rng.integers(0, 256, (n, height, width, 3), dtype=np.uint8))
+        pixels = np.load(file, mmap_mode="r")
+        x = torch.from_numpy(np.moveaxis(pixels, -1, 1).copy())
+        for _ in range(1 if arguments.quick else 5):
+            taken["bare"].append(seconds_of(lambda: bare(network, head, x, job, recipe.lr, device)))
+            taken["xprobe"].append(
+                seconds_of(
+                    lambda: fine_tune(
+                        network, head, pixels, job, recipe, device, Path(folder, "c.pt")
+                    )
+                )
+            )
+    median = {key: statistics.median(each) for key, each in taken.items()}
+    pace = {key: steps * size / seconds for key, seconds in median.items()}
+    print(f"{name}, {height} px, batches of {size}, {steps} steps, {device}")
+    for key, rate in pace.items():
+        print(f"{key:8} {rate:8.1f} images/s")
+    print(
+        f"xprobe keeps {pace['xprobe'] / pace['bare']:.3f} of the bare loop's pace (asked >= 0.9)"
+    )
+    if device == "cuda":
+        print(f"GPU memory at the most {torch.cuda.max_memory_allocated() / 2**20:.0f} MiB")
+
+
+if __name__ == "__main__":
+    main()

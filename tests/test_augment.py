@@ -1,0 +1,216 @@
+"""Augmentations: what they keep, that every image has its own draw, and how targets are mixed."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from xprobe.augment import AUGMENTATIONS, MIXING, Augmentation, check_augmentation
+from xprobe.errors import XprobeError
+
+ALONE = [name for name in AUGMENTATIONS if name not in MIXING]
+
+
+def picture(h: int = 24, w: int = 24) -> torch.Tensor:
+    """Return a picture (3, h, w) uint8 without any symmetry."""
+    generator = torch.Generator().manual_seed(1)
+    ramp = torch.linspace(0, 150, h)[:, None] + torch.linspace(0, 60, w)
+    return (ramp + 40 * torch.rand((3, h, w), generator=generator)).to(torch.uint8)
+
+
+def batch(n: int, k: int = 3) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return float images of constant brightness 0, 1, … (n, 3, 16, 12) and their classes (n, k).
+
+    Mixing two of them shows in every pixel how much there is of which.
+    """
+    x = torch.arange(float(n)).view(n, 1, 1, 1).expand(n, 3, 16, 12).clone()
+    return x, torch.eye(k)[torch.arange(n) % k]
+
+
+@pytest.mark.parametrize("name", AUGMENTATIONS)
+@pytest.mark.parametrize("size", [(8, 8), (24, 24), (48, 20), (20, 48), (33, 31)])
+def test_shape_and_type_stay(name: str, size: tuple[int, int]) -> None:
+    torch.manual_seed(0)
+    x = picture(*size).repeat(12, 1, 1, 1)
+    augmentation = Augmentation(name, 3)
+    found = augmentation.images(x)
+    assert (found.shape, found.dtype) == (x.shape, torch.uint8)
+    mixed, target = augmentation.mix(x / 255, torch.eye(3).repeat(4, 1))
+    assert (mixed.shape, mixed.dtype) == (x.shape, torch.float32)
+    assert target.shape == (12, 3)
+
+
+@pytest.mark.parametrize("name", AUGMENTATIONS)
+def test_the_seed_decides_and_another_one_decides_otherwise(name: str) -> None:
+    def run(seed: int) -> torch.Tensor:
+        torch.manual_seed(seed)
+        augmentation = Augmentation(name, 16)
+        x = augmentation.images(picture().repeat(16, 1, 1, 1))
+        # all images alike would hide that they are mixed
+        return augmentation.mix(x * torch.linspace(0, 1, 16).view(-1, 1, 1, 1), torch.eye(16))[0]
+
+    assert torch.equal(run(0), run(0))
+    assert not torch.equal(run(0), run(1))
+
+
+@pytest.mark.parametrize("name", ALONE)
+@pytest.mark.parametrize("size", [(24, 24), (24, 96), (96, 24)])
+def test_equal_images_of_a_batch_become_different(name: str, size: tuple[int, int]) -> None:
+    torch.manual_seed(0)
+    found = Augmentation(name, 2).images(picture(*size).repeat(16, 1, 1, 1))
+    assert len(torch.unique(found, dim=0)) >= (2 if name == "flip" else 8)
+
+
+@pytest.mark.parametrize("name", ALONE)
+def test_what_changes_images_alone_leaves_targets_and_their_images(name: str) -> None:
+    x, target = batch(6)
+    mixed = Augmentation(name, 3).mix(x, target)
+    assert mixed[0] is x
+    assert mixed[1] is target
+
+
+@pytest.mark.parametrize("name", MIXING)
+def test_what_mixes_leaves_single_images(name: str) -> None:
+    x = picture()[None]
+    assert Augmentation(name, 2).images(x) is x
+
+
+@pytest.mark.parametrize("name", AUGMENTATIONS)
+def test_the_input_is_left_as_it_was(name: str) -> None:
+    torch.manual_seed(0)
+    augmentation = Augmentation(name, 3)
+    x, (y, target) = picture().repeat(4, 1, 1, 1), batch(6)
+    before = x.clone(), y.clone(), target.clone()
+    augmentation.images(x)
+    augmentation.mix(y, target)
+    assert all(map(torch.equal, before, (x, y, target)))
+
+
+@pytest.mark.parametrize("name", AUGMENTATIONS)
+def test_no_images_are_none_and_one_is_mixed_with_itself(name: str) -> None:
+    torch.manual_seed(0)
+    augmentation = Augmentation(name, 3)
+    assert augmentation.images(picture()[None][:0]).shape == (0, 3, 24, 24)
+    x, target = batch(1)
+    for n in (0, 1):
+        mixed = augmentation.mix(x[:n], target[:n])
+        assert torch.equal(mixed[0], x[:n])
+        assert torch.allclose(mixed[1], target[:n])
+
+
+# --- each by what it is ----------------------------------------------------------------
+
+
+def test_flipping_twice_by_the_same_draws_gives_the_images_back() -> None:
+    flip, x = Augmentation("flip", 2), picture().repeat(8, 1, 1, 1)
+    torch.manual_seed(0)
+    once = flip.images(x)
+    torch.manual_seed(0)
+    assert torch.equal(flip.images(once), x)
+    assert all(torch.equal(y, x[0]) or torch.equal(y, x[0].flip(-1)) for y in once)
+
+
+@pytest.mark.parametrize("name", ["rotate", "scale", "translate", "crop"])
+@pytest.mark.parametrize("size", [(32, 32), (24, 48), (48, 24)])
+def test_geometry_brings_no_colour_from_outside(name: str, size: tuple[int, int]) -> None:
+    """A uniform image has nothing to move; black or grey borders would show."""
+    torch.manual_seed(0)
+    x = torch.full((40, 3, *size), 200, dtype=torch.uint8)
+    found = Augmentation(name, 2).images(x)
+    assert (found.int() - 200).abs().max() <= 1
+
+
+def test_translated_images_are_parts_of_the_reflected_one() -> None:
+    torch.manual_seed(0)
+    x = picture(16, 24)
+    wide = torch.nn.functional.pad(x[None].float(), (3, 3, 2, 2), mode="reflect")[0].to(x.dtype)
+    parts = [wide[:, i : i + 16, j : j + 24] for i in range(5) for j in range(7)]
+    found = Augmentation("translate", 2).images(x.repeat(200, 1, 1, 1))
+    assert all(any(torch.equal(y, part) for part in parts) for y in found)
+    assert len(torch.unique(found, dim=0)) > 25
+
+
+def test_noise_has_its_standard_deviation_and_no_bias() -> None:
+    torch.manual_seed(0)
+    x = torch.full((4, 3, 64, 64), 128, dtype=torch.uint8)
+    error = Augmentation("noise", 2).images(x).double() - 128
+    n = error.numel()
+    assert abs(float(error.std()) - 0.05 * 255) < 5 * 12.75 / (2 * n) ** 0.5
+    assert abs(float(error.mean())) < 0.5 + 5 * 12.75 / n**0.5
+
+
+def test_cutout_makes_one_grey_hole_of_moderate_size() -> None:
+    torch.manual_seed(0)
+    x = torch.full((50, 3, 40, 40), 7, dtype=torch.uint8)
+    hole = Augmentation("cutout", 2).images(x) == 124
+    assert (hole.all(dim=1) == hole.any(dim=1)).all()
+    for mask in hole[:, 0]:
+        rows, columns = int(mask.any(dim=1).sum()), int(mask.any(dim=0).sum())
+        assert int(mask.sum()) == rows * columns
+        assert 0.04 < rows * columns / 1600 < 0.27
+        assert 0.6 < rows / columns < 1.6
+
+
+# --- mixing ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", MIXING)
+@pytest.mark.parametrize("seed", range(20))
+def test_targets_stay_probabilities(name: str, seed: int) -> None:
+    torch.manual_seed(seed)
+    x, _ = batch(6)
+    soft = torch.rand(6, 4).softmax(dim=1)
+    _, target = Augmentation(name, 4).mix(x, soft)
+    assert (target >= 0).all()
+    assert torch.allclose(target.sum(dim=1), torch.ones(6), atol=1e-6)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_mixup_mixes_images_and_targets_by_the_same_share(seed: int) -> None:
+    torch.manual_seed(seed)
+    x, target = batch(2, k=2)
+    mixed, share = Augmentation("mixup", 2).mix(x, target)
+    assert torch.allclose(mixed, share[:, 1].view(2, 1, 1, 1).expand_as(x), atol=1e-6)
+
+
+def test_cutmix_mixes_targets_by_the_pasted_area() -> None:
+    shares = set()
+    for seed in range(40):
+        torch.manual_seed(seed)
+        x, target = batch(2, k=2)
+        mixed, share = Augmentation("cutmix", 2).mix(x, target)
+        assert set(mixed.unique().tolist()) <= {0.0, 1.0}
+        assert torch.allclose(share[:, 1], mixed.mean(dim=(1, 2, 3)), atol=1e-6)
+        shares.add(round(float(share[0, 1]), 4))
+    assert len(shares) > 10
+
+
+@pytest.mark.parametrize("name", MIXING)
+def test_fewer_than_two_classes_cannot_be_mixed(name: str) -> None:
+    with pytest.raises(XprobeError, match="two or more"):
+        Augmentation(name, 1)
+
+
+# --- names -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ALONE)
+def test_one_class_is_enough_for_the_others(name: str) -> None:
+    assert Augmentation(name, 1).name == name
+
+
+def test_an_unknown_name_is_answered_by_the_nearest_and_by_all() -> None:
+    with pytest.raises(
+        XprobeError, match=r"'mixip' \(did you mean mixup or cutmix\?\); known: flip, .*classic"
+    ):
+        check_augmentation("mixip")
+    with pytest.raises(XprobeError, match="unknown augmentation 'x'; known"):
+        Augmentation("x", 3)
+
+
+def test_the_names_are_known_without_torch() -> None:
+    code = "import sys, xprobe.augment; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

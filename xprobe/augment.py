@@ -1,0 +1,145 @@
+"""The classical alternatives to synthetic images, by name, for batches of a fine-tune.
+
+All random numbers come from torch's global generator of the CPU, as torchvision's do: the same
+``torch.manual_seed`` gives the same images.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+from xprobe.errors import XprobeError, nearest
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+AUGMENTATIONS: Mapping[str, str] = MappingProxyType(
+    {
+        "flip": "left and right exchanged in half of the images",
+        "rotate": "turned by up to 15 degrees",
+        "scale": "made smaller or larger by up to a quarter",
+        "translate": "moved by up to an eighth of the side, in both directions",
+        "crop": "a part of 50 to 100 % of the area, at the size of the whole",
+        "colour-jitter": "brightness, contrast, saturation by up to 40 %, hue by 36 degrees",
+        "noise": "Gaussian noise, standard deviation 5 % of full scale",
+        "cutout": "a grey hole of 5 to 25 % of the area (Zhong et al. 2020)",
+        "mixup": "two images and their classes averaged (Zhang et al. 2018, alpha 0.2)",
+        "cutmix": "a part of another image pasted, classes by area (Yun et al. 2019, alpha 1)",
+        "randaugment": "two random operations of strength 9 (Cubuk et al. 2020)",
+        "trivialaugment": "one random operation of random strength (Müller & Hutter 2021)",
+        "classic": "flip, crop and mild colour jitter together",
+    }
+)
+MIXING = ("mixup", "cutmix")  # take several images, and change targets
+
+# Where nothing can be reflected: the mean of ImageNet, which normalisation turns into about zero.
+# Black would draw an edge that no photograph has, and that a network can learn to look at.
+_GREY = 124
+
+
+def check_augmentation(name: str) -> None:
+    """Refuse an augmentation that does not exist.
+
+    Raises:
+        XprobeError: there is none of that name.
+    """
+    if name not in AUGMENTATIONS:
+        raise XprobeError(
+            f"unknown augmentation {name!r}{nearest(name, AUGMENTATIONS)}; "
+            f"known: {', '.join(AUGMENTATIONS)}"
+        )
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """A random change of a batch: `images` before normalisation, `mix` after it.
+
+    Attributes:
+        name: one of `AUGMENTATIONS`.
+        k: number of classes.
+
+    Raises:
+        XprobeError: there is none of that name, or it mixes classes and there are fewer than two.
+    """
+
+    name: str
+    k: int
+
+    def __post_init__(self) -> None:
+        check_augmentation(self.name)
+        if self.name in MIXING and self.k < 2:
+            raise XprobeError(f"augmentation {self.name!r} mixes classes, and needs two or more")
+
+    def images(self, x: Tensor) -> Tensor:
+        """Return images (n, 3, h, w) uint8, on the CPU, each changed by a draw of its own.
+
+        The identity for those that mix.
+        """
+        if self.name in MIXING or not len(x):
+            return x
+        from torch import stack
+
+        # one by one, since torchvision draws once for a whole batch
+        change = _transform(self.name, x.shape[-2], x.shape[-1])
+        return stack([change(image) for image in x])
+
+    def mix(self, x: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+        """Return images (n, 3, h, w) and class probabilities (n, k), each mixed with another's.
+
+        The share is drawn once a batch, and the other image is the one before: batches must be in
+        random order. CutMix's share is that of the area. The identity for those that do not mix.
+        """
+        if self.name not in MIXING or not len(x):
+            return x, target
+        from torchvision.transforms import v2
+
+        if self.name == "mixup":
+            mixed = v2.MixUp(alpha=0.2, num_classes=self.k)(x, target)
+        else:
+            mixed = v2.CutMix(alpha=1.0, num_classes=self.k)(x, target)
+        return mixed[0], mixed[1]
+
+
+def _transform(name: str, h: int, w: int) -> Callable[[Tensor], Tensor]:
+    """Return what changes one image (3, h, w) uint8."""
+    import torch
+    from torchvision.transforms import v2
+
+    smooth = v2.InterpolationMode.BILINEAR
+
+    def reflected(change: Any) -> Any:
+        """Continue the image beyond its border, far enough for 15 degrees and sides up to 2:1."""
+        around = v2.Pad((w // 4, h // 4), padding_mode="reflect")
+        return v2.Compose([around, change, v2.CenterCrop((h, w))])
+
+    def crop() -> Any:
+        wide = w / h  # torchvision's ratio is that of the part itself: keep the image's shape
+        return v2.RandomResizedCrop((h, w), (0.5, 1.0), (wide * 3 / 4, wide * 4 / 3), smooth)
+
+    def noise() -> Any:
+        # as floats: torchvision's noise on integers is cut towards zero, or not known to it
+        back = v2.ToDtype(torch.uint8, scale=True)
+        return v2.Compose([v2.ToDtype(torch.float32, scale=True), v2.GaussianNoise(0, 0.05), back])
+
+    make: dict[str, Callable[[], Any]] = {
+        "flip": v2.RandomHorizontalFlip,
+        "rotate": lambda: reflected(v2.RandomRotation(15, smooth, fill=_GREY)),
+        "scale": lambda: reflected(
+            v2.RandomAffine(0, scale=(0.8, 1.25), interpolation=smooth, fill=_GREY)
+        ),
+        "translate": lambda: v2.RandomCrop((h, w), (w // 8, h // 8), padding_mode="reflect"),
+        "crop": crop,
+        "colour-jitter": lambda: v2.ColorJitter(0.4, 0.4, 0.4, 0.1),
+        "noise": noise,
+        "cutout": lambda: v2.RandomErasing(1, (0.05, 0.25), (3 / 4, 4 / 3), _GREY),
+        "randaugment": lambda: v2.RandAugment(interpolation=smooth, fill=_GREY),
+        "trivialaugment": lambda: v2.TrivialAugmentWide(interpolation=smooth, fill=_GREY),
+        "classic": lambda: v2.Compose(
+            [v2.RandomHorizontalFlip(), crop(), v2.ColorJitter(0.2, 0.2, 0.2, 0.02)]
+        ),
+    }
+    change: Callable[[Tensor], Tensor] = make[name]()
+    return change
