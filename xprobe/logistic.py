@@ -5,9 +5,9 @@ Four things make a grid of them cheap without changing any optimum:
 
 * the rows of a problem are rotated into the principal axes of what it is drawn from, where the
   Hessian is nearly diagonal and columns without variance fall away;
-* the path over C is solved in waves, from coarse to fine: problems start from the path of all rows
-  that they are drawn from, their inner folds from their own, and what the solved values of C
-  deviate from that start is interpolated to the next ones by a cubic;
+* the path over C is solved in waves, from coarse to fine: problems and their inner folds start from
+  the path of all rows that they are drawn from (of many rows a quarter is solved first), and what
+  the solved values of C deviate from that start is interpolated to the next ones by a cubic;
 * inner folds are sample weights on the rows of their problem, so that all are solved together;
 * C is ranked at `RANK_TOLERANCE`, and the fit that is reported solved to `solver.TOLERANCE`.
 """

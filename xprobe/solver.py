@@ -25,7 +25,7 @@ TOLERANCE = 3e-8  # on the estimated distance to the optimal objective, relative
 _SURE = 1e-7  # the same, with what the estimate may be too low by; asked of tolerances below it
 GRADIENT_TOLERANCE = 1e-5  # on ‖∇f‖; alone it would stop too late at large C, too early at small
 MOST_PASSES = 200
-_HISTORY = 2  # pairs of steps; 3 to 20 need as many passes
+_HISTORY, _LONG_HISTORY = 2, 20  # pairs of steps; the long one where passes over many rows count
 _REFRESH = frozenset({0, 6, 16, 40, 100})  # passes at which the preconditioner is renewed
 _INTERCEPT_FLOOR = 1e-3  # of its curvature, which has no penalty to bound it below
 _SLOPE_LEFT = 0.3  # a step is long enough once the slope along it has fallen to this share
@@ -279,6 +279,7 @@ class _State:
         penalised[-1] = 0
         self.penalty = batch.penalty[:, None, None] * penalised
         self.w = start.coefficients
+        self.history = _LONG_HISTORY if batch.rows.n > MANY else _HISTORY
         self.steps: list[tuple[Tensor, Tensor, Tensor]] = []  # s, y, 1/sᵀy (0: not to be used)
         self.at_zero = self._scale_at_zero(batch)
         self.stretch = torch.ones_like(self.at_zero) if start.stretch is None else start.stretch
@@ -402,7 +403,7 @@ class _State:
         # Not of the intercepts, whose curvature is bounded below and changes the most.
         moved = (s * s * self.m)[:, :, :-1].sum((1, 2))
         self.stretch = torch.maximum(self.stretch, rho * moved)
-        self.steps = [*self.steps[1 - _HISTORY :], (s, y, rho)]
+        self.steps = [*self.steps[1 - self.history :], (s, y, rho)]
 
     def _centred(self, d: Tensor) -> Tensor:
         """Return a step after which no coefficients are common to all classes.
