@@ -116,6 +116,35 @@ def test_steps_are_those_of_the_rows() -> None:
 # Training
 
 
+@pytest.mark.parametrize("start", ["random", "probe"])
+def test_batch_norms_are_kept_or_settled(
+    pixels: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, start: str
+) -> None:
+    torch.manual_seed(0)
+    module = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Flatten(2))
+    module = nn.Sequential(module, nn.AdaptiveAvgPool1d(1), nn.Flatten())
+    view = View((12, 10), "squash", "bicubic", (0.5,) * 3, (0.25,) * 3)
+    network = Network(Tower(module, "test:norm", "pooled", view), "cpu", "fp32")
+    seen: list[Classifier] = []
+    scores = training._Run._scores
+    monkeypatch.setattr(
+        training._Run, "_scores", lambda *given: (seen.append(given[1]), scores(*given))[1]
+    )
+    recipe = replace(RECIPE, start=start, batch_size=28, epochs=1)
+    found = run(network, pixels, tmp_path / "a.pt", recipe)
+    norm = seen[-1].encoder[0][1]
+    if start == "probe":
+        assert (norm.running_mean == 0).all()
+        assert (norm.running_var == 1).all()
+        return
+    x = seen[-1].normalised(torch.from_numpy(np.moveaxis(pixels[: N - 12], -1, 1).copy()))
+    with torch.inference_mode():
+        before = seen[-1].encoder[0][0](x)
+    torch.testing.assert_close(norm.running_mean, before.mean(dim=(0, 2, 3)))
+    assert norm.momentum == 0.1
+    assert np.isfinite(found.score).all()
+
+
 def test_it_learns(network: Network, pixels: np.ndarray, tmp_path: Path) -> None:
     recipe = replace(RECIPE, epochs=20, lr=0.02)
     found = run(network, pixels, tmp_path / "a.pt", recipe)

@@ -47,13 +47,16 @@ def of_family(study: Row, generator: str) -> Table:
     """Return what a study says of one generator, real-only first, accuracy in percent."""
     encoder, head = study["encoder"]["label"], f"{study['config']['head']} head"
     names = (encoder, head, f"generator {generator}", study["protocol"], "accuracy, %")
-    columns = ("setting", "accuracy", "minus real-only", "p", "verdict", "detectable")
-    cells = [
-        _result_cells(row)
+    rows = [
+        row
         for row in study["results"]
         if row["metric"] == "accuracy" and row["generator"] in (None, generator)
     ]
-    return table(" · ".join(names), columns, cells)
+    controlled = any(row["control_difference"] is not None for row in rows)
+    columns = ["setting", "accuracy", "minus real-only", "p", "verdict", "detectable"]
+    if controlled:
+        columns.insert(3, "minus its control")
+    return table(" · ".join(names), columns, [_result_cells(row, controlled) for row in rows])
 
 
 def of_families(families: Sequence[Row]) -> Table:
@@ -72,22 +75,25 @@ def of_families(families: Sequence[Row]) -> Table:
     return table(f"{len(families)} families of comparisons", columns, cells)
 
 
-def _result_cells(row: Row) -> list[Any]:
+def _result_cells(row: Row, controlled: bool) -> list[Any]:
     mix = "mix " if row["setting"] == "mix" else ""
     setting = mix + setting_title(row["setting"], row["ratio"])
     value, low, high = (100 * row[name] for name in ("value", "ci_low", "ci_high"))
-    cells = [setting, f"{value:.1f} [{low:.1f}, {high:.1f}]"]
-    if row["difference"] is None:
-        return [*cells, None, None, None, None]
-    names = ("difference", "difference_low", "difference_high", "detectable")
-    difference, low, high, detectable = (100 * row[name] for name in names)
-    return [
-        *cells,
-        f"{difference:+.1f} [{low:+.1f}, {high:+.1f}]",
-        _p(row["p_adjusted"]),
-        row["verdict"],
-        f"±{detectable:.1f}",
-    ]
+    cells: list[Any] = [setting, f"{value:.1f} [{low:.1f}, {high:.1f}]"]
+    names = ("difference", "difference_low", "difference_high")
+    cells.append(_span(*(row[name] for name in names)))
+    if controlled:
+        names = ("control_difference", "control_low", "control_high")
+        cells.append(_span(*(row[name] for name in names)))
+    if row["verdict"] is None:
+        return [*cells, None, None, None]
+    return [*cells, _p(row["p_adjusted"]), row["verdict"], f"±{100 * row['detectable']:.1f}"]
+
+
+def _span(value: float | None, low: float | None, high: float | None) -> str | None:
+    if value is None or low is None or high is None:
+        return None
+    return f"{100 * value:+.1f} [{100 * low:+.1f}, {100 * high:+.1f}]"
 
 
 def _p(p: float) -> str:

@@ -22,6 +22,7 @@ import torch
 from numpy.random import Generator
 from torch import Tensor
 from torch.nn import functional
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from xprobe.augment import Augmentation
@@ -304,6 +305,9 @@ class _Run:
 
     def _accumulate(self, rows: Ints) -> float:
         self.model.train()
+        if self.recipe.start != "random":  # the head was fitted on features of these statistics
+            for norm in _batch_norms(self.model):
+                norm.eval()
         self.optimiser.zero_grad(set_to_none=True)
         weight = torch.from_numpy(self.job.weight[rows]).float().to(self.device)
         label = torch.from_numpy(self.job.label[rows]).to(self.device)
@@ -344,6 +348,7 @@ class _Run:
         rows = self.job.validation
         accuracy = None
         if len(rows):
+            self._settle_norms(self._tested())
             hit = self._scores(self._tested(), rows).argmax(axis=1) == self.job.label[rows]
             accuracy = float(hit.mean())
             self._keep_best(accuracy)
@@ -381,8 +386,33 @@ class _Run:
             merge_low_rank(model.encoder)
         if self.start:
             model.load_state_dict(interpolate(self.start, model.state_dict(), self.recipe.wise_ft))
+        self._settle_norms(model)
         score = self._scores(model, self.job.test)
         return Outcome(score, self.step, self.curve, self.notes)
+
+    def _settle_norms(self, model: Classifier) -> None:
+        """Give batch norms that were trained the statistics of all training images.
+
+        Running ones lag behind: after few steps they are still those of the start, and they are
+        not those of averaged weights.
+        """
+        norms = _batch_norms(model)
+        if self.recipe.start != "random" or not norms:
+            return
+        model.eval()
+        before = [norm.momentum for norm in norms]
+        for norm in norms:
+            norm.reset_running_stats()
+            norm.momentum = None  # a plain average over batches
+            norm.train()
+        rows = np.array(list(dict.fromkeys(self.job.order.ravel().tolist())), dtype=np.intp)
+        with torch.inference_mode():
+            for first in range(0, max(1, len(rows) - 1), self.recipe.batch_size):
+                some = rows[first : first + self.recipe.batch_size]
+                if len(some) > 1 or first == 0:
+                    model.encoder(model.normalised(_batch(self.pixels[some]).to(self.device)))
+        for norm, momentum in zip(norms, before, strict=True):
+            norm.momentum = momentum
 
     def _scores(self, model: Classifier, rows: Ints) -> Floats:
         """Return log-probabilities (n, k), float32; a row does not depend on the others."""
@@ -429,6 +459,10 @@ class _Run:
         torch.set_rng_state(state["rng"].cpu())
         if state["cuda_rng"] is not None:
             torch.cuda.set_rng_state_all([each.cpu() for each in state["cuda_rng"]])
+
+
+def _batch_norms(model: torch.nn.Module) -> list[_BatchNorm]:
+    return [each for each in model.modules() if isinstance(each, _BatchNorm)]
 
 
 def _batch(pixels: Pixels) -> Tensor:
