@@ -352,3 +352,26 @@ def test_rules_of_the_choice_reach_the_fits(study: tuple[Manifest, Store, Path])
     assert (chosen["one-se"] <= chosen["best"]).all()
     with pytest.raises(XprobeError, match="--c-rule is one of best, one-se"):
         replace(CONFIG, c_rule="worst")
+
+
+def test_further_real_images_are_a_control_where_there_are_some(
+    make_data: Callable[..., Path], tmp_path: Path
+) -> None:
+    table, store, folder = embedded(make_data(real=6, synthetic=12, extra=8), tmp_path)
+    found = run((table, store, folder))
+    own = rows(found)
+    real = own[None, "real-only", None]
+    row = own[None, "real-more", 1]
+    assert row["n_train_real"] == pytest.approx(2 * real["n_train_real"])
+    assert row["n_train_synthetic"] == 0
+    assert row["verdict"] is None
+    assert row["difference"] == pytest.approx(row["value"] - real["value"], abs=1e-12)
+    assert (None, "real-more", 2) not in own  # 8 are not twice 5
+    tested = {id_ for file in folder.rglob("*.npz") for id_ in loaded(folder, file)}
+    assert all(id_.startswith("real/") for id_ in tested)
+
+
+def loaded(folder: Path, file: Path) -> list[str]:
+    found = results.load_predictions(folder, file.stem)
+    assert found is not None
+    return [str(id_) for id_ in found[0].id]

@@ -222,6 +222,7 @@ class _Maker:
             made += [
                 self._block(Setting("real-more", ratio), ratio, own, orders, repeat)
                 for ratio in self.config.ratios
+                if all(self._has_extra(fold, ratio) for fold in own)
             ]
         for name in generators:
             orders = self._orders(name, own, repeat)
@@ -231,6 +232,11 @@ class _Maker:
             for ratio in self.config.ratios:
                 made.append(self._block(Setting("mix", ratio, name), ratio, own, orders, repeat))
         return made
+
+    def _has_extra(self, fold: Fold, ratio: float) -> bool:
+        """Return whether there are as many further real images of each class as a mix draws."""
+        wanted = Counter(self.study.label[self._rows(fold.train_real)])
+        return folds.check_supply(self.part[EXTRA], "extra", wanted, (ratio,)) is None
 
     def _orders(self, name: str, own: list[Fold], repeat: int) -> list[Ints]:
         """Return in what order each fold draws from a part."""
