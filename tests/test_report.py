@@ -9,7 +9,7 @@ import re
 import shutil
 import subprocess
 import sys
-from dataclasses import fields
+from dataclasses import asdict, fields
 from hashlib import sha256
 from html.parser import HTMLParser
 from pathlib import Path
@@ -82,7 +82,7 @@ def make_study(
             "preprocessing": "1",
         },
         "protocol": protocol,
-        "config": {**{f.name: getattr(config, f.name) for f in fields(config)}, "margin": margin},
+        "config": {**asdict(config), "margin": margin},
         "generators": list(generators),
         "manifest": {"fingerprint": "ef" * 32, "classes": list(classes), "counts": counts},
         "versions": {"xprobe": "0.1.0"},
@@ -125,7 +125,7 @@ def make_row(
         "n_train_real": 0.0 if own["setting"] == "synthetic-only" else 80.0,
         "n_train_synthetic": 80.0 * (own["ratio"] or 0), "ratio_actual": own["ratio"],
     }  # fmt: skip
-    return {f.name: row[f.name] for f in fields(Result)}
+    return {f.name: row.get(f.name) for f in fields(Result)}
 
 
 def written(tmp_path: Path, *studies: dict[str, Any]) -> tuple[dict[str, Any], Path]:

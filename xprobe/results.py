@@ -12,6 +12,7 @@ import json
 import platform
 import subprocess
 from collections.abc import Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +21,11 @@ import numpy as np
 from xprobe import __version__
 from xprobe.errors import XprobeError, nearest, some
 from xprobe.store import put
-from xprobe.types import Predictions
+from xprobe.types import Predictions, Result
 from xprobe.verdict import holm
 
 STUDY_VERSION = 1
+_COLUMNS = tuple(each.name for each in fields(Result))
 _LIBRARIES = ("numpy", "scipy", "scikit-learn", "torch", "open_clip_torch", "Pillow", "h5py")
 
 
@@ -96,6 +98,8 @@ def load_studies(folder: Path, encoders: Sequence[str] = ()) -> list[dict[str, A
         study = json.loads(file.read_text(encoding="utf-8"))
         if study["version"] > STUDY_VERSION:
             raise XprobeError(f"{file}: written by a newer xprobe; upgrade this one")
+        # Those of an older xprobe lack what it did not know.
+        study["results"] = [dict.fromkeys(_COLUMNS) | row for row in study["results"]]
         studies.append(study)
     newest: dict[tuple[str, str], dict[str, Any]] = {}
     seen: set[tuple[str, str]] = set()

@@ -401,8 +401,10 @@ class SweepConfig:
         if not self.ratios or any(not np.isfinite(r) or r <= 0 for r in self.ratios):
             raise XprobeError("ratios must be positive numbers, such as --ratios 1,2,3,4")
         object.__setattr__(self, "ratios", tuple(sorted(set(self.ratios))))
-        if self.repeats < 1 or self.finetune_repeats < 1:
-            raise XprobeError("--repeats and --finetune-repeats must be 1 or more")
+        if self.repeats < 1:
+            raise XprobeError("--repeats must be 1 or more")
+        if self.finetune_repeats < 1:
+            raise XprobeError("--finetune-repeats must be 1 or more")
         if self.per_class is not None and self.per_class < 2:
             raise XprobeError("--per-class must be 2 or more: one image to train, one to test")
         if self.folds is not None and self.folds < 2:
