@@ -90,6 +90,7 @@ def solve(
     """
     if config.recipe.start == "text" and text is None:
         raise XprobeError("--start text needs text features; run 'xprobe embed --prompts clip'")
+    starts = _Starts(pool, config, text, network.spec.dim)
     failed = []
     for number, task in enumerate(tasks):
         place = results.fine_tune_file(folder, task.run, task.fold)
@@ -99,7 +100,7 @@ def solve(
             advance(len(job.order))
             yield number, _read(done)
             continue
-        head, c = _start(pool, task.problem, fit_rows, config, text, job.seed, network.spec.dim)
+        head, c = starts.head(task.problem, fit_rows, job.seed)
         checkpoint = place.with_suffix(".pt")
         try:
             outcome = fine_tune(
@@ -143,32 +144,37 @@ def _job(pool: Pool, task: Task, config: SweepConfig) -> tuple[Job, Ints]:
     return Job(order, pool.y, weight, validation, problem.test, pool.k, seed, key), train
 
 
-def _start(
-    pool: Pool,
-    problem: Problem,
-    train: Ints,
-    config: SweepConfig,
-    text: TextFeatures | None,
-    seed: int,
-    d: int,
-) -> tuple[Head, float | None]:
-    """Return the head that is started from, and its C if it was fitted."""
-    if config.recipe.start == "random":
-        rng = np.random.default_rng(seed)
-        weight = rng.normal(scale=0.01, size=(pool.k, d)).astype(np.float32)
-        return Head(weight, np.zeros(pool.k, dtype=np.float32), unit=False), None
-    if config.recipe.start == "text":
-        assert text is not None
-        weight = (text.logit_scale * text.x).astype(np.float32)
-        return Head(weight, np.zeros(pool.k, dtype=np.float32), unit=True), None
-    options = Options(config.c_grid, config.c_rule, config.balanced)
-    with heads.one_core():
-        fitted = Logistic(pool, options).fit(problem)
-        if len(train) < len(problem.train):  # validation images are not to be known
-            own = Logistic(pool, Options((fitted.c,), balanced=config.balanced))
-            fitted = own.fit(Problem(train, problem.test, ()))
-    weight, bias = fitted.linear()
-    return Head(weight.astype(np.float32), bias.astype(np.float32), unit=True), fitted.c
+class _Starts:
+    """The heads that fine-tunes start from; settings of the same training images share a probe."""
+
+    def __init__(self, pool: Pool, config: SweepConfig, text: TextFeatures | None, d: int) -> None:
+        self.pool, self.config, self.text, self.d = pool, config, text, d
+        self.probe = Logistic(pool, Options(config.c_grid, config.c_rule, config.balanced))
+        self.fitted: dict[tuple[bytes, ...], tuple[Head, float | None]] = {}
+
+    def head(self, problem: Problem, train: Ints, seed: int) -> tuple[Head, float | None]:
+        """Return the head that is started from, and its C if it was fitted."""
+        k, start = self.pool.k, self.config.recipe.start
+        none = np.zeros(k, dtype=np.float32)
+        if start == "random":
+            weight = np.random.default_rng(seed).normal(scale=0.01, size=(k, self.d))
+            return Head(weight.astype(np.float32), none, unit=False), None
+        if start == "text":
+            assert self.text is not None
+            scaled = (self.text.logit_scale * self.text.x).astype(np.float32)
+            return Head(scaled, none, unit=True), None
+        if problem.identity not in self.fitted:
+            self.fitted[problem.identity] = self._fit(problem, train)
+        return self.fitted[problem.identity]
+
+    def _fit(self, problem: Problem, train: Ints) -> tuple[Head, float | None]:
+        with heads.one_core():
+            found = self.probe.fit(problem)
+            if len(train) < len(problem.train):  # validation images are not to be known
+                options = Options((found.c,), balanced=self.config.balanced)
+                found = Logistic(self.pool, options).fit(Problem(train, problem.test, ()))
+        weight, bias = found.linear()
+        return Head(weight.astype(np.float32), bias.astype(np.float32), unit=True), found.c
 
 
 def _write(place: Path, outcome: Outcome, c: float | None, present: Ints) -> None:

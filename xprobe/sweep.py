@@ -94,10 +94,13 @@ def sweep(
             kind = usable.fingerprint, each.head == FINETUNE
             if kind not in designs:
                 designs[kind] = make_design(usable, each)
-            design = designs[kind]
-            text = store.read_text(encoder, design.study.classes)
-            pool = _pool(design, ids, stored, text, memory_gib)
-            zero_shot = None if pool.text_logits is None else pool.text_logits.argmax(axis=1)
+        # Heads and fine-tunes differ in their blocks, not in the images that take part.
+        study_of = designs[usable.fingerprint, configs[0].head == FINETUNE]
+        text = store.read_text(encoder, study_of.study.classes)
+        pool = _pool(study_of, ids, stored, text, memory_gib)
+        zero_shot = None if pool.text_logits is None else pool.text_logits.argmax(axis=1)
+        for each in configs:
+            design = designs[usable.fingerprint, each.head == FINETUNE]
             runs = _run_keys(design, encoder.key, each, text)
             work = _Work(design, pool, each, label, workers, device, progress)
             if each.head == FINETUNE:
