@@ -20,10 +20,11 @@ import numpy as np
 import torch
 from torch.nn import functional
 
+from xprobe.classifier import Classifier, Head
 from xprobe.encoders import load
-from xprobe.recipe import Recipe
+from xprobe.recipe import Recipe, draw_order
 from xprobe.towers import Network
-from xprobe.training import Classifier, Head, Job, draw_order, fine_tune
+from xprobe.training import Job, fine_tune
 
 K = 6
 

@@ -13,20 +13,23 @@ PACKAGE = Path(__file__).parent.parent / "xprobe"
 ORDER = [
     "__init__", "errors", "augment", "recipe", "types", "images", "manifest", "presets", "weights",
     "prompts", "towers", "floors", "tower_open_clip", "tower_timm", "tower_hf", "encoders",
-    "store", "extract", "imports", "folds", "problems", "solver", "newton", "paths", "basis",
-    "logistic", "ridge", "heads", "estimators", "design", "metrics", "verdict", "results",
-    "pixels", "layers", "training", "finetune", "judge", "sweep", "figures", "report", "demo",
-    "tables", "progress", "options", "cli", "__main__",
+    "outlines", "store", "views", "extract", "imports", "folds", "problems", "solver", "newton",
+    "paths", "basis", "logistic", "ridge", "heads", "estimators", "design", "metrics", "verdict",
+    "results", "pixels", "layers", "classifier", "training", "finetune", "judge", "studies",
+    "sweep", "estimate", "figures", "report", "demo", "tables", "progress", "options", "cli",
+    "__main__",
 ]  # fmt: skip
 
 TOWERS = {"weights", "towers", "tower_open_clip", "tower_timm", "tower_hf"}
-TRAINING = {"augment", "layers", "training"}
+TRAINING = {"augment", "layers", "classifier", "training", "finetune"}
 SOLVERS = {"solver", "newton", "paths", "basis", "logistic", "heads", "estimators"}
 HOMES = {
     "h5py": {"store"},
     "faiss": {"distance"},
     "matplotlib": {"figures"},
     "ray": {"engine"},
+    "tensorboardX": {"finetune"},
+    "shapely": {"outlines"},
     "typer": {"cli", "options"},
     "jinja2": {"report"},
     "torch": TOWERS | SOLVERS | TRAINING,

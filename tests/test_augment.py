@@ -30,6 +30,13 @@ def batch(n: int, k: int = 3) -> tuple[torch.Tensor, torch.Tensor]:
     return x, torch.eye(k)[torch.arange(n) % k]
 
 
+def mix(
+    augmentation: Augmentation, x: torch.Tensor, target: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Mix with random masks, which Copy-Paste needs."""
+    return augmentation.mix(x, target, torch.rand(len(x), *x.shape[2:]) < 0.3)
+
+
 @pytest.mark.parametrize("name", AUGMENTATIONS)
 @pytest.mark.parametrize("size", [(8, 8), (24, 24), (48, 20), (20, 48), (33, 31)])
 def test_shape_and_type_stay(name: str, size: tuple[int, int]) -> None:
@@ -38,7 +45,7 @@ def test_shape_and_type_stay(name: str, size: tuple[int, int]) -> None:
     augmentation = Augmentation(name, 3)
     found = augmentation.images(x)
     assert (found.shape, found.dtype) == (x.shape, torch.uint8)
-    mixed, target = augmentation.mix(x / 255, torch.eye(3).repeat(4, 1))
+    mixed, target = mix(augmentation, x / 255, torch.eye(3).repeat(4, 1))
     assert (mixed.shape, mixed.dtype) == (x.shape, torch.float32)
     assert target.shape == (12, 3)
 
@@ -50,7 +57,7 @@ def test_the_seed_decides_and_another_one_decides_otherwise(name: str) -> None:
         augmentation = Augmentation(name, 16)
         x = augmentation.images(picture().repeat(16, 1, 1, 1))
         # all images alike would hide that they are mixed
-        return augmentation.mix(x * torch.linspace(0, 1, 16).view(-1, 1, 1, 1), torch.eye(16))[0]
+        return mix(augmentation, x * torch.linspace(0, 1, 16).view(-1, 1, 1, 1), torch.eye(16))[0]
 
     assert torch.equal(run(0), run(0))
     assert not torch.equal(run(0), run(1))
@@ -67,7 +74,7 @@ def test_equal_images_of_a_batch_become_different(name: str, size: tuple[int, in
 @pytest.mark.parametrize("name", ALONE)
 def test_what_changes_images_alone_leaves_targets_and_their_images(name: str) -> None:
     x, target = batch(6)
-    mixed = Augmentation(name, 3).mix(x, target)
+    mixed = mix(Augmentation(name, 3), x, target)
     assert mixed[0] is x
     assert mixed[1] is target
 
@@ -85,7 +92,7 @@ def test_the_input_is_left_as_it_was(name: str) -> None:
     x, (y, target) = picture().repeat(4, 1, 1, 1), batch(6)
     before = x.clone(), y.clone(), target.clone()
     augmentation.images(x)
-    augmentation.mix(y, target)
+    mix(augmentation, y, target)
     assert all(map(torch.equal, before, (x, y, target)))
 
 
@@ -96,7 +103,7 @@ def test_no_images_are_none_and_one_is_mixed_with_itself(name: str) -> None:
     assert augmentation.images(picture()[None][:0]).shape == (0, 3, 24, 24)
     x, target = batch(1)
     for n in (0, 1):
-        mixed = augmentation.mix(x[:n], target[:n])
+        mixed = mix(augmentation, x[:n], target[:n])
         assert torch.equal(mixed[0], x[:n])
         assert torch.allclose(mixed[1], target[:n])
 
@@ -163,7 +170,7 @@ def test_targets_stay_probabilities(name: str, seed: int) -> None:
     torch.manual_seed(seed)
     x, _ = batch(6)
     soft = torch.rand(6, 4).softmax(dim=1)
-    _, target = Augmentation(name, 4).mix(x, soft)
+    _, target = mix(Augmentation(name, 4), x, soft)
     assert (target >= 0).all()
     assert torch.allclose(target.sum(dim=1), torch.ones(6), atol=1e-6)
 

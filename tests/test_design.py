@@ -376,8 +376,9 @@ def test_the_seed_decides_everything(make_study: MakeStudy) -> None:
     other = all_rows(make_design(manifest, replace(CONFIG, seed=1)))
     assert one == same
     assert all(a[2] != b[2] for a, b in zip(one, other, strict=True))
-    few = [make_design(manifest, replace(CONFIG, per_class=4, seed=s)).study for s in (0, 0, 1)]
-    assert few[0].fingerprint == few[1].fingerprint != few[2].fingerprint
+    few = [make_design(manifest, replace(CONFIG, per_class=4, seed=s)) for s in (0, 0, 1)]
+    chosen = [{design.study.id[i] for i in design.blocks[0].test} for design in few]
+    assert chosen[0] == chosen[1] != chosen[2]
 
 
 @pytest.mark.parametrize("test", [0, 3])
@@ -388,6 +389,42 @@ def test_the_images_of_another_split_change_nothing(make_study: MakeStudy, test:
     assert all_rows(make_design(with_extra, CONFIG)) == all_rows(
         make_design(with_extra.select(with_extra.split != "extra"), CONFIG)
     )
+
+
+def test_real_images_that_were_held_back_are_what_real_more_adds(make_study: MakeStudy) -> None:
+    manifest = make_study(
+        real=20, synthetic=40, group=lambda r: scene_of(r["id"]) if r["source"] == "real" else ""
+    )
+    config = replace(CONFIG, per_class=6)
+    design = make_design(manifest, config)
+    blocks = {b.setting.title: b for b in design.blocks if b.repeat == 0}
+    assert {"1:1 real", "1:2 real"} <= set(blocks)
+    studied = {i for b in design.blocks for p in b.problems for i in p.test}
+    for ratio in (1, 2):
+        for only, more in zip(
+            blocks["real-only"].problems, blocks[f"1:{ratio} real"].problems, strict=True
+        ):
+            added = set(more.train) - set(only.train)
+            assert len(more.train) == (1 + ratio) * len(only.train)
+            assert not added & studied
+            scenes = {design.study.group[i] for i in more.test}
+            assert scenes.isdisjoint({design.study.group[i] for i in added})
+    assert "1:1 real" not in {b.setting.title for b in make_design(manifest, CONFIG).blocks}
+
+
+def test_a_fraction_of_the_real_images_keeps_tests_and_ratios(make_study: MakeStudy) -> None:
+    manifest = make_study(real=20, synthetic=40)
+    whole, half = (make_design(manifest, replace(CONFIG, real_fraction=f)) for f in (1.0, 0.5))
+    assert half.study.fingerprint == whole.study.fingerprint
+    assert half.protocol.endswith(", 50 % of the real training images")
+    for of_whole, of_half in zip(whole.blocks, half.blocks, strict=True):
+        assert of_half.setting == of_whole.setting
+        assert of_half.n_real == tuple(n // 2 for n in of_whole.n_real)
+        assert of_half.n_synthetic == tuple(n // 2 for n in of_whole.n_synthetic)
+        for one, other in zip(of_whole.problems, of_half.problems, strict=True):
+            assert np.array_equal(one.test, other.test)
+            if of_half.setting.name == "real-only":
+                assert set(other.train) < set(one.train)
 
 
 def test_streams_of_different_purposes_differ() -> None:
@@ -402,7 +439,8 @@ def test_streams_of_different_purposes_differ() -> None:
 
 def test_per_class_studies_that_many_real_images(make_study: MakeStudy) -> None:
     design = make_design(make_study(real=9, synthetic=9), replace(CONFIG, per_class=5))
-    assert Counter(design.study.label[is_real(design)]) == {"a": 5, "b": 5}
+    (studied,) = {tuple(sorted(b.test)) for b in design.blocks}
+    assert Counter(design.study.label[list(studied)]) == {"a": 5, "b": 5}
     assert pick(design, "real-only").n_real == (8,) * 5
     with pytest.raises(XprobeError, match="fewer real images"):
         make_design(make_study(real=3), replace(CONFIG, per_class=4))
@@ -410,7 +448,9 @@ def test_per_class_studies_that_many_real_images(make_study: MakeStudy) -> None:
 
 def test_per_class_is_of_what_the_hold_out_leaves(make_study: MakeStudy) -> None:
     design = make_design(make_study(test=4), replace(CONFIG, per_class=5))
-    assert Counter(design.study.split[is_real(design)]) == {"train": 10, "test": 8}
+    (problem,) = pick(design, "real-only").problems
+    assert Counter(design.study.label[problem.train]) == {"a": 5, "b": 5}
+    assert Counter(design.study.split[problem.test]) == {"test": 8}
 
 
 def test_a_shortage_is_an_error_unless_fewer_are_allowed(make_study: MakeStudy) -> None:

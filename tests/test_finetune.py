@@ -8,12 +8,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import joblib
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from xprobe import extract, finetune, manifest, results, sweep
+from xprobe import estimate, extract, finetune, manifest, results, studies, sweep
 from xprobe.errors import XprobeError
 from xprobe.prompts import TextFeatures
 from xprobe.recipe import Recipe
@@ -49,8 +50,9 @@ def study(make_data: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.Mo
     table = manifest.read(make_data(real=6, synthetic=12))
     store = Store(tmp_path / "features", create=True)
     extract.embed(table, network, "tiny", store)
-    monkeypatch.setattr(sweep, "_network", lambda *_: network)
-    monkeypatch.setattr(sweep, "has_network", lambda name: name == "tiny")
+    monkeypatch.setattr(sweep, "load_network", lambda *_: network)
+    monkeypatch.setattr(estimate, "load_network", lambda *_: network)
+    monkeypatch.setattr(studies, "has_network", lambda name: name == "tiny")
     return table, store, tmp_path / "results"
 
 
@@ -66,7 +68,7 @@ def run(study: Study, progress: Any = None, **changes: Any) -> dict[str, Any]:
 
 def rows(found: dict[str, Any]) -> dict[str, dict[str, Any]]:
     return {
-        setting_title(r["setting"], r["ratio"]): r
+        setting_title(r["setting"], r["ratio"], r["augment"]): r
         for r in found["results"]
         if r["metric"] == "accuracy"
     }
@@ -79,7 +81,8 @@ def saved(folder: Path) -> dict[str, tuple[np.ndarray, dict[str, Any]]]:
         loaded = results.load_predictions(folder, file.stem)
         assert loaded is not None
         predictions, about = loaded
-        found[setting_title(about["name"], about["ratio"])] = predictions.score, about
+        title = setting_title(about["name"], about["ratio"], about["augment"])
+        found[title] = predictions.score, about
     return found
 
 
@@ -205,7 +208,7 @@ def test_encoders_without_a_network_are_refused_before_any_work(
     study: Study, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     table, store, folder = study
-    monkeypatch.setattr(sweep, "has_network", lambda _name: False)
+    monkeypatch.setattr(studies, "has_network", lambda _name: False)
     with pytest.raises(XprobeError, match="tiny has no network to train; name one of"):
         sweep.sweep(table, store, folder, CONFIG, heads=["finetune"])
     assert not (folder / "predictions").exists()
@@ -259,5 +262,69 @@ def test_every_fine_tune_has_its_curve(study: Study) -> None:
     curves = sorted((study[2] / "fine-tunes").glob("*.csv"))
     assert len(curves) == 6 * 2
     header, *lines = curves[0].read_text().splitlines()
-    assert header == "step,lr,loss,validation_accuracy,seconds"
+    assert header == "step,lr,loss,validation_accuracy,seconds,gpu_mib"
     assert len(lines) == RECIPE.epochs
+
+
+def test_every_fine_tune_has_its_event_files(study: Study) -> None:
+    run(study)
+    folders = sorted((study[2] / "tensorboard").iterdir())
+    assert len(folders) == 6 * 2
+    assert folders[0].name.startswith("test-net-default-1-1-repeat-1-fold-1-")
+    assert all(len(list(folder.glob("events.*"))) == 1 for folder in folders)
+
+
+def test_several_at_a_time_end_like_one_by_one(study: Study, tmp_path: Path) -> None:
+    table, store, folder = study
+    run((table, store, tmp_path / "one"))
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # as many as each of the processes has
+    try:
+        sweep.sweep(
+            table,
+            store,
+            folder,
+            CONFIG,
+            heads=["finetune"],
+            device="cpu",
+            concurrent=joblib.cpu_count(),
+        )
+    finally:
+        torch.set_num_threads(threads)
+    one, several = saved(tmp_path / "one"), saved(folder)
+    assert set(one) == set(several)
+    for title, (score, about) in several.items():
+        np.testing.assert_allclose(score, one[title][0], atol=1e-5)
+        assert about["steps"] == one[title][1]["steps"]
+
+
+def test_an_alternative_with_synthetic_images_has_that_alternative_as_its_control(
+    study: Study,
+) -> None:
+    found = run(study, alternatives=("flip",), with_synthetic=True)
+    own = rows(found)
+    both, alone = own["1:2 + flip"], own["flip"]
+    assert both["augment"] == "flip"
+    assert both["generator"] == "default"
+    assert both["n_train_synthetic"] == own["1:2"]["n_train_synthetic"]
+    assert both["control_difference"] == pytest.approx(both["value"] - alone["value"])
+    families = {f["generator"]: f["comparisons"] for f in results.families([found])}
+    assert families == {None: 2, "default": 3}
+    scores = saved(study[2])
+    assert not np.array_equal(scores["1:2 + flip"][0], scores["1:2"][0])
+    assert scores["1:2 + flip"][1]["steps"] == scores["1:2"][1]["steps"]
+
+
+def test_a_dry_run_counts_the_steps_and_writes_nothing(study: Study) -> None:
+    table, store, folder = study
+    how: dict[str, Any] = {"heads": ["finetune"], "device": "cpu", "workers": 1}
+    (row,) = estimate.estimate(table, store, folder, CONFIG, **how)
+    assert not folder.exists()
+    assert row["tested"] == row["fits"] == 12
+    assert row["done"] == 0
+    assert row["seconds"] >= 0
+    run(study)
+    made = sum(sum(about["steps"]) for _, about in saved(folder).values())
+    assert row["steps"] == made
+    (row,) = estimate.estimate(table, store, folder, CONFIG, **how)
+    assert (row["done"], row["fits"], row["steps"], row["seconds"]) == (12, 0, 0, 0)

@@ -163,6 +163,47 @@ def test_per_class_takes_that_many_of_each(make_manifest: Make) -> None:
         folds.choose_real(real, 5, rng())
 
 
+def test_what_is_held_back_is_what_was_not_chosen(make_manifest: Make) -> None:
+    real = make_manifest("aaaaabbbb")
+    chosen = folds.choose_real(real, 2, rng())
+    held = folds.held_back(real, chosen, 2, rng())
+    assert Counter(held.label) == {"a": 2, "b": 2}
+    assert not set(held.id) & set(chosen.id)
+    assert len(folds.held_back(real, real, 9, rng())) == 0
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from("ab"), st.integers(0, 9)), min_size=12, max_size=40),
+    st.integers(0, 99),
+)
+def test_a_smaller_fraction_is_a_subset_of_whole_groups_and_tests_the_same_images(
+    table: list[tuple[str, int]], seed: int
+) -> None:
+    label = [name for name, _ in table]
+    group = [f"{name}{g}" for name, g in table]
+    ids = [str(i) for i in range(len(table))]
+    real = Manifest(
+        *[ids] * 3, label, ["real"] * len(ids), group, *[[""] * len(ids)] * 2,
+        ["train"] * len(ids), [""] * len(ids),
+    )  # fmt: skip
+    whole = folds.Fold(0, 0, real.id, frozen_strings([]), ())
+    of_id = dict(zip(ids, zip(label, group, strict=True), strict=True))
+    before: set[str] = set()
+    for fraction in (0.1, 0.5, 0.8, 1.0):
+        thin = folds.thin(whole, real, fraction, 2, rng(seed))
+        kept = set(thin.train_real)
+        assert before <= kept
+        assert {of_id[i][1] for i in kept}.isdisjoint({of_id[i][1] for i in set(ids) - kept})
+        for name in set(label):
+            n, m = label.count(name), sum(of_id[i][0] == name for i in kept)
+            assert m >= max(1, round(fraction * n))
+        for train, held in thin.inner:
+            assert set(train) | set(held) == kept
+        assert list(thin.test_real) == list(whole.test_real)
+        before = kept
+    assert before == set(ids)
+
+
 # --- lineage -----------------------------------------------------------------------------
 
 

@@ -133,6 +133,13 @@ def test_two_specs_of_one_name_lie_side_by_side_and_are_told_apart(filled: Store
         filled.find("golde")
 
 
+def test_an_encoder_may_have_an_at_in_its_name(filled: Store) -> None:
+    sized = filled.add_encoder("golden@32", replace(SPEC, input_px=(32, 32)))
+    assert filled.find("golden@32") == [sized]
+    assert filled.find(f"golden@32@{sized.key[:6]}") == [sized]
+    assert sized not in filled.find("golden")
+
+
 def test_a_newer_format_is_refused(filled: Store) -> None:
     marker = filled.folder / "format.json"
     marker.write_text(json.dumps({"format": stores.FORMAT, "version": stores.VERSION + 1}))

@@ -146,6 +146,35 @@ def test_timm_weights_from_a_file(tmp_path: Path, hub: Callable[[str], Path]) ->
         encoders.load(f"timm:test_vit.r160_in1k/{tmp_path / 'none.safetensors'}")
 
 
+@pytest.mark.parametrize("name", ["test_vit.r160_in1k", "test_resnet.r160_in1k"])
+def test_timm_at_another_size(
+    name: str, hub: Callable[[str], Path], pictures: list[Image.Image]
+) -> None:
+    timm_model(name, hub(f"timm/{name}"))
+    encoder = encoders.load(f"timm:{name}@64")
+    assert encoder.spec.input_px == (64, 64)
+    assert features(encoder, pictures).shape[1] == encoders.load(f"timm:{name}").spec.dim
+    if "resnet" in name:  # the weights are the same, so are the features of what it sees
+        model = timm.create_model(name, pretrained=False, num_classes=0)
+        full = load_file(hub(f"timm/{name}") / "model.safetensors")
+        model.load_state_dict({k: v for k, v in full.items() if not k.startswith("fc.")})
+        x = torch.stack([torch.from_numpy(seen(encoder, p)).float() for p in pictures])
+        with torch.inference_mode():
+            expected = model.eval()(x).numpy()
+        np.testing.assert_allclose(features(encoder, pictures), expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("side", ["", "x", "0", "64x64"])
+def test_a_size_is_a_number_of_pixels(side: str) -> None:
+    with pytest.raises(XprobeError, match="after @ comes the side of the images in pixels"):
+        encoders.load(f"timm:test_resnet@{side}", random_weights=True)
+
+
+def test_a_size_that_the_network_cannot_take_is_refused() -> None:
+    with pytest.raises(XprobeError, match=r"cannot take images of 17 pixels"):
+        encoders.load("timm:test_vit@17", random_weights=True)
+
+
 # --- torchvision ---------------------------------------------------------------------------
 
 

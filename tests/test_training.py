@@ -15,10 +15,11 @@ from torch import nn
 
 from xprobe import training
 from xprobe.augment import Augmentation
+from xprobe.classifier import Classifier, Head
 from xprobe.errors import XprobeError
-from xprobe.recipe import Recipe
+from xprobe.recipe import Recipe, draw_order
 from xprobe.towers import Network, Tower, View
-from xprobe.training import Classifier, DivergedError, Head, Job, Outcome, draw_order, fine_tune
+from xprobe.training import DivergedError, Job, Outcome, fine_tune
 
 RECIPE = Recipe(method="full", epochs=4, batch_size=8, lr=3e-3, layer_decay=1.0)
 K, N = 2, 40

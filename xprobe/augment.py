@@ -6,10 +6,14 @@ All random numbers come from torch's global generator of the CPU, as torchvision
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from xprobe.errors import XprobeError, nearest
 
@@ -28,12 +32,16 @@ AUGMENTATIONS: Mapping[str, str] = MappingProxyType(
         "cutout": "a grey hole of 5 to 25 % of the area (Zhong et al. 2020)",
         "mixup": "two images and their classes averaged (Zhang et al. 2018, alpha 0.2)",
         "cutmix": "a part of another image pasted, classes by area (Yun et al. 2019, alpha 1)",
+        "copy-paste": "what the manifest's polygons outline pasted from another image, classes by "
+        "area (Ghiasi et al. 2021)",
         "randaugment": "two random operations of strength 9 (Cubuk et al. 2020)",
         "trivialaugment": "one random operation of random strength (Müller & Hutter 2021)",
         "classic": "flip, crop and mild colour jitter together",
     }
 )
-MIXING = ("mixup", "cutmix")  # take several images, and change targets
+_generator = threading.Lock()
+COPY_PASTE = "copy-paste"  # needs masks
+MIXING = ("mixup", "cutmix", COPY_PASTE)  # take several images, and change targets
 
 # Where nothing can be reflected: the mean of ImageNet, which normalisation turns into about zero.
 # Black would draw an edge that no photograph has, and that a network can learn to look at.
@@ -86,14 +94,21 @@ class Augmentation:
         change = _transform(self.name, x.shape[-2], x.shape[-1])
         return stack([change(image) for image in x])
 
-    def mix(self, x: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+    def mix(self, x: Tensor, target: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Return images (n, 3, h, w) and class probabilities (n, k), each mixed with another's.
 
         The share is drawn once a batch, and the other image is the one before: batches must be in
-        random order. CutMix's share is that of the area. The identity for those that do not mix.
+        random order. CutMix's share is that of the area, and so is that of Copy-Paste, which takes
+        what the `mask` (n, h, w) of the other image says. The identity for those that do not mix.
         """
         if self.name not in MIXING or not len(x):
             return x, target
+        if self.name == COPY_PASTE:
+            assert mask is not None
+            pasted = mask.roll(1, 0)
+            share = pasted.float().mean(dim=(1, 2))[:, None]
+            other, label = x.roll(1, 0), target.roll(1, 0)
+            return other.where(pasted[:, None], x), (1 - share) * target + share * label
         from torchvision.transforms import v2
 
         if self.name == "mixup":
@@ -101,6 +116,17 @@ class Augmentation:
         else:
             mixed = v2.CutMix(alpha=1.0, num_classes=self.k)(x, target)
         return mixed[0], mixed[1]
+
+
+def augmented(pixels: NDArray[np.uint8], name: str, seed: int) -> NDArray[np.uint8]:
+    """Return one image (h, w, 3) uint8, changed by the draw of a seed; safe among threads."""
+    import torch
+
+    x = torch.from_numpy(np.ascontiguousarray(np.moveaxis(pixels, -1, 0)))[None]
+    with _generator, torch.random.fork_rng(devices=[]):  # torch's generator is one for all threads
+        torch.manual_seed(seed)
+        changed = Augmentation(name, 1).images(x)[0]
+    return np.ascontiguousarray(np.moveaxis(changed.numpy(), 0, -1))
 
 
 def _transform(name: str, h: int, w: int) -> Callable[[Tensor], Tensor]:

@@ -20,22 +20,33 @@ from xprobe.encoders import DEFAULT_ENCODER, ENCODERS
 from xprobe.errors import XprobeError, explain_os_error, some
 from xprobe.options import (
     AllowFewer,
+    Alternatives,
     Balanced,
     CGrid,
+    Concurrent,
     CRule,
     Data,
     Device,
+    DryRun,
     Features,
+    FinetuneRepeats,
+    Folds,
     Heads,
+    InnerFolds,
     Json,
     MemoryGib,
     Offline,
+    PerClass,
+    RealFraction,
+    Repeats,
     Results,
+    WithSynthetic,
     Workers,
     with_recipe,
 )
 from xprobe.recipe import Recipe
 from xprobe.types import MEMORY_GIB, PRECISIONS, SweepConfig
+from xprobe.views import VIEWS
 
 app = typer.Typer(
     name="xprobe",
@@ -222,6 +233,10 @@ def embed(
         str | None,
         typer.Option(help="Embed the classes as text too: clip, satellite, plain, or a JSON file."),
     ] = None,
+    augment: Annotated[
+        str, typer.Option(help="Augmentations to embed views of the real training images with.")
+    ] = "",
+    views: Annotated[int, typer.Option(min=1, help="Views of each image.")] = VIEWS,
     offline: Offline = False,
     workers: Workers = None,
     as_json: Json = False,
@@ -236,7 +251,7 @@ def embed(
     done = embed_all(
         manifest, encoder or [DEFAULT_ENCODER], store, batch_size=batch_size, device=device,
         precision=precision, layer=layer, random_weights=random_weights, prompts=prompts,
-        workers=workers,
+        augment=_names(augment), views=views, workers=workers,
         progress=progress.bar,
     )  # fmt: skip
     rows = [{k: v for k, v in asdict(e).items() if k != "failures"} for e in done]
@@ -310,29 +325,18 @@ def sweep(
     results: Annotated[Path, typer.Option("--out", help="Folder for predictions and studies.")] = (
         Path("results")
     ),
-    per_class: Annotated[
-        int | None, typer.Option(help="Real images of each class to study. Default: all.")
-    ] = SweepConfig.per_class,
-    folds: Annotated[
-        int | None,
-        typer.Option(help="Cross-validation folds. Default: 5, or the hold-out if data has one."),
-    ] = SweepConfig.folds,
-    repeats: Annotated[
-        int, typer.Option(help="How often folds and synthetic subsets are drawn anew.")
-    ] = SweepConfig.repeats,
-    inner_folds: Annotated[
-        int, typer.Option(help="Folds within each training part, to choose C.")
-    ] = SweepConfig.inner_folds,
+    per_class: PerClass = SweepConfig.per_class,
+    real_fraction: RealFraction = "1",
+    folds: Folds = SweepConfig.folds,
+    repeats: Repeats = SweepConfig.repeats,
+    inner_folds: InnerFolds = SweepConfig.inner_folds,
     c_grid: CGrid = "default",
     c_rule: CRule = SweepConfig.c_rule,
     balanced: Balanced = SweepConfig.balanced,
     heads: Heads = SweepConfig.head,
-    finetune_repeats: Annotated[
-        int, typer.Option(help="The same as --repeats for fine-tunes.")
-    ] = SweepConfig.finetune_repeats,
-    alternatives: Annotated[
-        str, typer.Option(help="Augmentations to fine-tune on real images with, comma-separated.")
-    ] = "",
+    finetune_repeats: FinetuneRepeats = SweepConfig.finetune_repeats,
+    alternatives: Alternatives = "",
+    with_synthetic: WithSynthetic = SweepConfig.with_synthetic,
     margin: Annotated[
         float | None,
         typer.Option(help="Accuracy differences up to this fraction count as equal, e.g. 0.02."),
@@ -342,10 +346,13 @@ def sweep(
     workers: Workers = None,
     device: Device = "auto",
     memory_gib: MemoryGib = MEMORY_GIB,
+    concurrent: Concurrent = 1,
+    dry_run: DryRun = False,
     as_json: Json = False,
 ) -> None:
     """Train real only, synthetic only and mixes; test on unseen real images; judge."""
     from xprobe import manifest as manifests
+    from xprobe.estimate import estimate
     from xprobe.results import families
     from xprobe.store import Store
     from xprobe.sweep import sweep as sweep_settings
@@ -364,14 +371,21 @@ def sweep(
         finetune_repeats=finetune_repeats,
         recipe=recipe,
         alternatives=tuple(_names(alternatives)),
+        with_synthetic=with_synthetic,
         seed=seed,
         allow_fewer=allow_fewer,
     )
-    studies = sweep_settings(
-        manifests.read(data), Store(features), results, config, encoders=encoder or (),
-        heads=_names(heads), margin=margin, workers=workers,
-        device=device, memory_gib=memory_gib, progress=progress.bar,
-    )  # fmt: skip
+    how: dict[str, Any] = {
+        "encoders": encoder or (), "heads": _names(heads),
+        "real_fractions": _numbers(real_fraction, "--real-fraction"), "workers": workers,
+        "device": device, "concurrent": concurrent, "memory_gib": memory_gib,
+        "progress": progress.bar,
+    }  # fmt: skip
+    manifest, store = manifests.read(data), Store(features)
+    if dry_run:
+        _show_estimate(estimate(manifest, store, results, config, **how), as_json)
+        return
+    studies = sweep_settings(manifest, store, results, config, margin=margin, **how)
     _show_studies(studies, families(studies), as_json)
 
 
@@ -402,7 +416,7 @@ def demo(
     folder: Annotated[Path, typer.Option("--out", help="Folder to work in.")] = Path("xprobe-demo"),
     as_json: Json = False,
 ) -> None:
-    """Run a true study of handwritten digits, offline, in under two minutes."""
+    """Run a true study of handwritten digits, offline, in under three minutes."""
     from xprobe import demo as demonstration
     from xprobe.report import write_report
     from xprobe.results import families
@@ -442,9 +456,21 @@ def _show_studies(
         for study in studies:
             for generator in study["generators"]:
                 _print(tables.of_family(study, generator))
+        if len(studies) > 1:
+            for generator in dict.fromkeys(g for study in studies for g in study["generators"]):
+                _print(tables.side_by_side(studies, generator))
         if len(families) > 1:
             _print(tables.of_families(families))
     _warn(warnings)
+
+
+def _show_estimate(rows: list[dict[str, Any]], as_json: bool) -> None:
+    seconds = round(sum(row["seconds"] for row in rows), 1)
+    if as_json:
+        _print_json({"studies": rows, "seconds": seconds})
+        return
+    _print(tables.of_rows("to do", tuple(rows[0]), rows))
+    out.print(f"about {tables.duration(seconds)} in all")
 
 
 def _names(text: str) -> list[str]:

@@ -9,7 +9,9 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 import numpy as np
 from numpy.random import Generator
@@ -18,6 +20,7 @@ from xprobe import folds
 from xprobe.errors import XprobeError, some
 from xprobe.problems import Problem
 from xprobe.types import FINETUNE, Bools, Fold, Ints, Manifest, Setting, Strings, SweepConfig
+from xprobe.views import Made, lay_out
 
 EXTRA = ""  # the part of real images that are for controls only; generators have names
 
@@ -65,6 +68,7 @@ class Design:
         protocol: how it is tested, in words.
         generators: names, sorted.
         blocks: repeat by repeat.
+        made: the rows behind those of the study, of the alternatives of heads.
         warnings: what the reader of the results must know.
     """
 
@@ -72,6 +76,7 @@ class Design:
     protocol: str
     generators: tuple[str, ...]
     blocks: tuple[Block, ...]
+    made: tuple[Made, ...]
     warnings: tuple[str, ...]
 
 
@@ -81,8 +86,15 @@ def stream(seed: int, *names: str | int) -> Generator:
     return np.random.default_rng(int.from_bytes(digest[:16], "big"))
 
 
-def make_design(manifest: Manifest, config: SweepConfig) -> Design:
+def make_design(
+    manifest: Manifest, config: SweepConfig, views: Mapping[str, int] = MappingProxyType({})
+) -> Design:
     """Lay out a sweep.
+
+    Args:
+        manifest: the images.
+        config: what is trained; its alternatives are those of its head.
+        views: of each augmentation that heads train on, how many views of each image there are.
 
     Raises:
         XprobeError: no synthetic images; too few images or groups of a class, or too few
@@ -100,9 +112,13 @@ def make_design(manifest: Manifest, config: SweepConfig) -> Design:
                 f"with the hold-out and are not trained on"
             )
         real = kept
-    real = folds.choose_real(real, config.per_class, stream(config.seed, "choose"))
+    every = real
+    real = folds.choose_real(every, config.per_class, stream(config.seed, "choose"))
     _check_groups(real)
     all_folds, protocol = _all_folds(real, test if held_out else None, config)
+    most = round(max(config.ratios) * max(Counter(real.label).values()))  # of the largest mix
+    spare = folds.held_back(every, real, most, stream(config.seed, "held back"))
+    extra = [*manifest.id[manifest.split == "extra"], *spare.id]
     synthetic = manifest.select(manifest.source == "synthetic")
     if not len(synthetic):
         raise XprobeError(
@@ -117,12 +133,18 @@ def make_design(manifest: Manifest, config: SweepConfig) -> Design:
     study = manifest.select(
         np.isin(manifest.id.astype(str), np.concatenate([real.id, tested.id]).astype(str))
         | (manifest.source == "synthetic")
-        | (manifest.split == "extra")
+        | np.isin(manifest.id.astype(str), np.array(extra, dtype=str))
     )
-    maker = _Maker(study, manifest.select(manifest.source == "real"), config)
+    maker = _Maker(study, extra, manifest.select(manifest.source == "real"), config)
+    if config.head != FINETUNE and config.alternatives:
+        maker.made = lay_out(
+            maker.rows(real.id), config.alternatives, views, maker.most, len(study),
+            stream(config.seed, "alternatives"),
+        )  # fmt: skip
     blocks = [b for r in range(config.repeats) for b in maker.blocks(all_folds, r, generators)]
     warnings += _lineage_warnings(synthetic, generators)
-    return Design(study, protocol, generators, tuple(blocks), tuple(warnings))
+    made = tuple(maker.made.values())
+    return Design(study, protocol, generators, tuple(blocks), made, tuple(warnings))
 
 
 def _check_groups(real: Manifest) -> None:
@@ -138,18 +160,28 @@ def _all_folds(
     real: Manifest, test: Manifest | None, config: SweepConfig
 ) -> tuple[list[Fold], str]:
     repeats = f"{config.repeats} repeat{'s' * (config.repeats > 1)}"
-    if test is not None:  # nothing is drawn on the real side, so every repeat has the same folds
-        made = [
-            folds.hold_out(real, test, r, config.inner_folds, stream(config.seed, "folds"))
-            for r in range(config.repeats)
-        ]
-        return made, f"fixed hold-out, {repeats}"
-    k = folds.count_folds(real.label, real.group, config.folds or folds.MOST_FOLDS)
     made = []
-    for r in range(config.repeats):
-        rng = stream(config.seed, "folds", r)
-        made += folds.cross_validation(real, k, r, config.inner_folds, rng)
-    return made, f"{k}-fold cross-validation, {repeats}"
+    if test is not None:  # nothing is drawn on the real side, so every repeat has the same folds
+        protocol = f"fixed hold-out, {repeats}"
+        for r in range(config.repeats):
+            rng = stream(config.seed, "folds")
+            made.append(folds.hold_out(real, test, r, config.inner_folds, rng))
+    else:
+        k = folds.count_folds(real.label, real.group, config.folds or folds.MOST_FOLDS)
+        protocol = f"{k}-fold cross-validation, {repeats}"
+        for r in range(config.repeats):
+            rng = stream(config.seed, "folds", r)
+            made += folds.cross_validation(real, k, r, config.inner_folds, rng)
+    if config.real_fraction == 1:
+        return made, protocol
+    thinned = [
+        folds.thin(
+            fold, real, config.real_fraction, config.inner_folds,
+            stream(config.seed, "fraction", fold.repeat, fold.index),
+        )
+        for fold in made
+    ]  # fmt: skip
+    return thinned, f"{protocol}, {100 * config.real_fraction:g} % of the real training images"
 
 
 def _supply_warnings(
@@ -198,15 +230,19 @@ def _rows_of_mix(n_real: int, ratio: float) -> int:
 class _Maker:
     """Turns folds into blocks; holds what all of them share."""
 
-    def __init__(self, study: Manifest, real: Manifest, config: SweepConfig) -> None:
+    def __init__(
+        self, study: Manifest, extra: Sequence[str], real: Manifest, config: SweepConfig
+    ) -> None:
         self.study, self.config = study, config
         self.row = {id_: i for i, id_ in enumerate(study.id)}
         self.group = dict(zip(study.id, study.group, strict=True))
+        self.made: dict[str, Made] = {}
+        self.most = max(1, round(max(config.ratios)))  # of an image, instead of synthetic ones
         self.part: dict[str, Manifest] = {}
         self.lineage: dict[str, folds.Lineage] = {}
         parts = {name: study.generator == name for name in sorted(set(study.generator) - {""})}
-        if (study.split == "extra").any():
-            parts[EXTRA] = study.split == "extra"
+        if extra:
+            parts[EXTRA] = np.isin(study.id.astype(str), np.array(extra, dtype=str))
         for name, of in parts.items():
             self.part[name] = study.select(of)
             self.lineage[name] = folds.trace(self.part[name], real)
@@ -231,11 +267,22 @@ class _Maker:
             made.append(self._block(only, largest, own, orders, repeat))
             for ratio in self.config.ratios:
                 made.append(self._block(Setting("mix", ratio, name), ratio, own, orders, repeat))
+            if self.config.with_synthetic:
+                made += [self._augmented(made[-1], augment) for augment in self._augmentations()]
         return made
+
+    def _augmentations(self) -> tuple[str, ...]:
+        return self.config.alternatives if self.config.head == FINETUNE else tuple(self.made)
+
+    def _augmented(self, block: Block, augment: str) -> Block:
+        setting = replace(block.setting, augment=augment)
+        if self.config.head == FINETUNE:  # which augments images as it trains
+            return replace(block, setting=setting)
+        return self._with_made(block, setting)
 
     def _has_extra(self, fold: Fold, ratio: float) -> bool:
         """Return whether there are as many further real images of each class as a mix draws."""
-        wanted = Counter(self.study.label[self._rows(fold.train_real)])
+        wanted = Counter(self.study.label[self.rows(fold.train_real)])
         return folds.check_supply(self.part[EXTRA], "extra", wanted, (ratio,)) is None
 
     def _orders(self, name: str, own: list[Fold], repeat: int) -> list[Ints]:
@@ -251,9 +298,9 @@ class _Maker:
         """Return real-only, and for fine-tunes the controls of the mixes."""
         problems = tuple(
             Problem(
-                self._rows(fold.train_real),
-                self._rows(fold.test_real),
-                tuple((self._rows(a), self._rows(b)) for a, b in fold.inner),
+                self.rows(fold.train_real),
+                self.rows(fold.test_real),
+                tuple((self.rows(a), self.rows(b)) for a, b in fold.inner),
             )
             for fold in own
         )
@@ -261,7 +308,7 @@ class _Maker:
         none = (0,) * len(problems)
         only = Block(Setting("real-only"), repeat, problems, sizes, none, none, False, sizes)
         if self.config.head != FINETUNE:
-            return [only]
+            return [only, *(self._with_made(only, Setting(name)) for name in self.made)]
         return [
             only,
             *(
@@ -269,6 +316,24 @@ class _Maker:
                 for setting, ratio in self._controls()
             ),
         ]
+
+    def _with_made(self, block: Block, setting: Setting) -> Block:
+        """Return a block that trains on what was made of its real images, too."""
+        made = self.made[setting.augment or setting.name]
+
+        def more(train: Ints, real: Ints) -> Ints:
+            return np.concatenate([train, made.rows(real, self.most)])
+
+        real = self.study.source.astype(str) == "real"
+        problems = tuple(
+            Problem(
+                more(p.train, p.train[real[p.train]]),
+                p.test,
+                tuple((more(a, a[real[a]]), b) for a, b in p.inner),
+            )
+            for p in block.problems
+        )
+        return replace(block, setting=setting, problems=problems)
 
     def _controls(self) -> list[tuple[Setting, float]]:
         """Return the controls that train on the real images alone, and the ratio of their steps."""
@@ -288,10 +353,10 @@ class _Maker:
                 setting, ratio, order, fold.train_real, fold.test_real
             )
             inner = tuple(
-                (self._train(setting, ratio, order, a, b, fold.test_real)[0], self._rows(b))
+                (self._train(setting, ratio, order, a, b, fold.test_real)[0], self.rows(b))
                 for a, b in fold.inner
             )
-            problems.append(Problem(train, self._rows(fold.test_real), inner))
+            problems.append(Problem(train, self.rows(fold.test_real), inner))
             if setting.name == "real-more":
                 n_real.append(len(train))
             else:
@@ -314,16 +379,17 @@ class _Maker:
         """
         name = setting.generator or EXTRA
         part, allowed = self.part[name], self._allowed(name, held)
-        label = self.study.label[self._rows(train)]
+        label = self.study.label[self.rows(train)]
         drawn = folds.draw(part, allowed, order, label, ratio)
-        rows = self._rows(part.id[drawn.rows])
+        rows = self.rows(part.id[drawn.rows])
         if setting.name != "synthetic-only":
-            rows = np.concatenate([self._rows(train), rows])
+            rows = np.concatenate([self.rows(train), rows])
         return np.sort(rows), int((~allowed).sum()), drawn.short
 
     def _allowed(self, generator: str, held: tuple[Strings, ...]) -> Bools:
         groups = {self.group[id_] for part in held for id_ in part}
         return self.lineage[generator].allowed(np.array(sorted(groups), dtype=object))
 
-    def _rows(self, ids: Strings) -> Ints:
+    def rows(self, ids: Strings) -> Ints:
+        """Return the rows of images."""
         return np.sort(np.array([self.row[i] for i in ids], dtype=np.intp))

@@ -16,12 +16,14 @@ from pathlib import Path
 import joblib
 import numpy as np
 
+from xprobe.augment import augmented
 from xprobe.encoders import Encoder, canonical, check_name, load
 from xprobe.images import UnusableImageError, decode
 from xprobe.prompts import embed_classes
 from xprobe.prompts import read as read_prompts
-from xprobe.store import Store, StoredEncoder, digests_to_embed, put
+from xprobe.store import Store, digests_to_embed, put
 from xprobe.types import PRECISIONS, Floats, Manifest, Progress, no_progress
+from xprobe.views import VIEWS, check_views, view_digest
 
 SHARD_ROWS = 4096
 FIRST_SHARD_S, SHARD_S = 2.0, 30.0  # a kill costs at most a third of a run, and never more
@@ -33,7 +35,7 @@ class Embedded:
 
     Attributes:
         name, key, dim: of the encoder.
-        images: images of the manifest.
+        images: images of the manifest, and views of them.
         embedded: contents that went through the encoder now.
         reused: images whose content the store had, or another image of this run brought.
         failed: images that cannot be embedded.
@@ -76,10 +78,15 @@ def embed(
     store: Store,
     *,
     batch_size: int = 32,
+    augment: Sequence[str] = (),
+    views: int = VIEWS,
     workers: int | None = None,
     progress: Progress = no_progress,
 ) -> Embedded:
     """Embed every content of a manifest that the store lacks.
+
+    With `augment`, also so many views of each real training image, each with a draw of its own of
+    every named augmentation, for alternatives to synthetic images.
 
     `workers` threads (default: one a core) each decode and forward batches of their own, so that
     every core computes all the time. Finished rows are put into the store after
@@ -88,7 +95,10 @@ def embed(
     """
     start = time.monotonic()
     stored = store.add_encoder(name, encoder.spec)
-    work = digests_to_embed(manifest, store.index(stored))
+    index = store.index(stored)
+    work = [_Item(digest, digest) for digest in digests_to_embed(manifest, index)]
+    every_view = _views_of(manifest, augment, views)
+    work += [view for view in every_view if view.name not in index.rows]
     path_of = dict(zip(reversed(manifest.sha256), reversed(manifest.path), strict=True))
     unreadable: dict[str, str] = {}
     embedded = 0
@@ -99,15 +109,18 @@ def embed(
                 store.write_shard(stored, batch.digests, x, batch.failed)
             embedded += len(batch.digests)
             unreadable |= batch.unreadable
-    failures = _failures(manifest, store, stored, unreadable)
+    reasons = {"": "no such file, or not readable", **store.index(stored).failed, **unreadable}
+    pairs = zip(manifest.id, manifest.sha256, strict=True)
+    failures = {id_: reasons[digest] for id_, digest in pairs if digest in reasons}
     seconds = time.monotonic() - start
+    images = len(manifest) + sum(view.content not in reasons for view in every_view)
     return Embedded(
         name=name,
         key=encoder.spec.key,
         dim=encoder.spec.dim,
-        images=len(manifest),
+        images=images,
         embedded=embedded,
-        reused=len(manifest) - embedded - len(failures),
+        reused=images - embedded - len(failures),
         failed=len(failures),
         seconds=round(seconds, 3),
         images_per_s=round(embedded / seconds, 1),
@@ -126,6 +139,8 @@ def embed_all(
     layer: str | None = None,
     random_weights: bool = False,
     prompts: str | None = None,
+    augment: Sequence[str] = (),
+    views: int = VIEWS,
     workers: int | None = None,
     progress: Progress = no_progress,
 ) -> list[Embedded]:
@@ -139,6 +154,7 @@ def embed_all(
     names = list(dict.fromkeys(canonical(name) for name in names))
     for name in names:
         check_name(name)
+    check_views(augment)
     chosen = read_prompts(prompts) if prompts else None
     store = Store(folder, create=True)
     done = []
@@ -150,11 +166,39 @@ def embed_all(
         done.append(
             embed(
                 manifest, encoder, name, store,
-                batch_size=batch_size, workers=workers, progress=progress,
+                batch_size=batch_size, augment=augment, views=views, workers=workers,
+                progress=progress,
             )
         )  # fmt: skip
     _list_failures(folder / "failed.csv", manifest, done)
     return done
+
+
+@dataclass(frozen=True)
+class _Item:
+    """What goes through the encoder: the content of a file, or an augmented view of it.
+
+    Attributes:
+        name: digest that its features are stored under.
+        content: digest of the file.
+        augmentation: of a view.
+    """
+
+    name: str
+    content: str
+    augmentation: str = ""
+
+
+def _views_of(manifest: Manifest, augment: Sequence[str], views: int) -> list[_Item]:
+    """Return the views of the real training images, each content once."""
+    of = (manifest.source == "real") & (manifest.split == "train") & (manifest.sha256 != "")
+    contents = dict.fromkeys(manifest.sha256[of])
+    return [
+        _Item(view_digest(content, name, number), content, name)
+        for name in dict.fromkeys(augment)
+        for number in range(views)
+        for content in contents
+    ]
 
 
 def _list_failures(file: Path, manifest: Manifest, done: Sequence[Embedded]) -> None:
@@ -168,14 +212,6 @@ def _list_failures(file: Path, manifest: Manifest, done: Sequence[Embedded]) -> 
     writer.writerow(["encoder", "id", "path", "reason"])
     writer.writerows(failed)
     put(file, table.getvalue().encode(errors="backslashreplace"))
-
-
-def _failures(
-    manifest: Manifest, store: Store, stored: StoredEncoder, unreadable: dict[str, str]
-) -> dict[str, str]:
-    reasons = {"": "no such file, or not readable", **store.index(stored).failed, **unreadable}
-    pairs = zip(manifest.id, manifest.sha256, strict=True)
-    return {id_: reasons[digest] for id_, digest in pairs if digest in reasons}
 
 
 def _shards(batches: Iterator[_Batch]) -> Iterator[_Batch]:
@@ -197,7 +233,7 @@ def _shards(batches: Iterator[_Batch]) -> Iterator[_Batch]:
 
 
 def _batches(
-    work: list[str],
+    work: list[_Item],
     path_of: dict[str, str],
     encoder: Encoder,
     batch_size: int,
@@ -210,9 +246,9 @@ def _batches(
     pool = ThreadPoolExecutor(workers, initializer=encoder.prepare_thread)
     queue: deque[Future[_Batch]] = deque()
     try:
-        for digests in todo:
-            future = pool.submit(_run, digests, path_of, encoder, batch_size)
-            future.add_done_callback(partial(_report, advance, len(digests)))
+        for items in todo:
+            future = pool.submit(_run, items, path_of, encoder, batch_size)
+            future.add_done_callback(partial(_report, advance, len(items)))
             queue.append(future)
             if len(queue) > 2 * workers:
                 yield queue.popleft().result()
@@ -226,10 +262,11 @@ def _report(advance: Callable[[int], None], n: int, _done: Future[_Batch]) -> No
     advance(n)
 
 
-def _run(digests: list[str], path_of: dict[str, str], encoder: Encoder, batch_size: int) -> _Batch:
+def _run(items: list[_Item], path_of: dict[str, str], encoder: Encoder, batch_size: int) -> _Batch:
     batch = _Batch()
     pixels = []
-    for digest in digests:
+    for item in items:
+        digest = item.content
         try:
             content = Path(path_of[digest]).read_bytes()
         except OSError as error:
@@ -239,11 +276,15 @@ def _run(digests: list[str], path_of: dict[str, str], encoder: Encoder, batch_si
             batch.unreadable[digest] = "changed while it was being embedded; run again"
             continue
         try:
-            pixels.append(encoder.preprocess(decode(io.BytesIO(content))))
+            seen = encoder.preprocess(decode(io.BytesIO(content)))
         except UnusableImageError as error:
-            batch.failed[digest] = str(error)
-        else:
-            batch.digests.append(digest)
+            if item.name == digest:  # what has no features has no views
+                batch.failed[digest] = str(error)
+            continue
+        if item.augmentation:
+            seen = augmented(seen, item.augmentation, seed=int(item.name[:12], 16))
+        pixels.append(seen)
+        batch.digests.append(item.name)
     if pixels:
         short = batch_size - len(pixels) if encoder.fixed_batch else 0
         padded = np.stack(pixels + [pixels[-1]] * short)

@@ -7,6 +7,7 @@ of the caller's plotting state is used or changed.
 from __future__ import annotations
 
 import io
+import itertools
 import re
 import textwrap
 import warnings
@@ -24,6 +25,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
+from xprobe.types import head_title
 from xprobe.types import setting_title as title_of
 
 Row = dict[str, Any]
@@ -68,7 +70,7 @@ class Drawing:
 
     Attributes:
         name: stem of its files.
-        kind: ``differences``, a metric, or ``confusion``.
+        kind: ``differences``, ``sizes``, a metric, or ``confusion``.
         study: position of its study; None for a figure over all.
         title: what it shows, in words.
         svg, png: its two files.
@@ -85,8 +87,9 @@ class Drawing:
 def draw(studies: Sequence[dict[str, Any]]) -> Iterator[Drawing]:
     """Draw every figure of a report, one after another.
 
-    First the differences to real-only of all studies; then for each study accuracy and macro-F1
-    over the ratios, and the confusion matrix of each setting.
+    First the differences to real-only of all studies, and accuracy over the number of real images
+    where that varies; then for each study accuracy and macro-F1 over the ratios, and the confusion
+    matrix of each setting.
     """
     names = _Names()
     pages = _pages(studies)
@@ -94,6 +97,10 @@ def draw(studies: Sequence[dict[str, Any]]) -> Iterator[Drawing]:
         part = f" ({number} of {len(pages)})" if len(pages) > 1 else ""
         title = f"Differences in accuracy to real-only{part}"
         yield _finish(names.new("differences"), "differences", None, title, _forest, page)
+    for name, rows in _by_size(studies):
+        title = f"Accuracy over the number of real images, {name}"
+        stem = names.new(f"sizes-{name}")
+        yield _finish(stem, "sizes", None, title, _sizes, rows, title)
     for i, study in enumerate(studies):
         name = study_title(study)
         for metric, words in METRICS.items():
@@ -109,19 +116,27 @@ def draw(studies: Sequence[dict[str, Any]]) -> Iterator[Drawing]:
 
 def study_title(study: dict[str, Any]) -> str:
     """Return how people read a study: its encoder, and its head unless that is the default."""
-    head = study["config"]["head"]
-    label = str(study["encoder"]["label"])
-    return label if head == "logistic" else f"{label} · {head} head"
+    config = study["config"]
+    return family_title(study["encoder"]["label"], config["head"], config.get("real_fraction", 1.0))
+
+
+def family_title(encoder: str, head: str, real_fraction: float, *more: str) -> str:
+    """Return how people read an encoder and a head, which is left out if it is the default."""
+    words = head_title(head, real_fraction)
+    if head == "logistic":
+        words = words.partition(", ")[2]
+    return " · ".join([encoder, *([words] if words else []), *more])
 
 
 def setting_title(row: Row) -> str:
     """Return how people read the setting of a row."""
-    return title_of(row["setting"], row["ratio"])
+    return title_of(row["setting"], row["ratio"], row.get("augment"))
 
 
-def in_order(row: Row) -> tuple[str, bool, float]:
+def in_order(row: Row) -> tuple[str, bool, bool, float]:
     """Sort key: real-only, then for each generator its mixes by ratio, then synthetic-only."""
-    return row["generator"] or "", row["setting"] != "mix", row["ratio"] or 0
+    alternative = bool(row.get("augment"))
+    return row["generator"] or "", alternative, row["setting"] != "mix", row["ratio"] or 0
 
 
 def points(fraction: float) -> str:
@@ -208,7 +223,7 @@ def _curves(rows: Sequence[Row], metric: str, title: str) -> Figure:
         colour, marker = _COLOURS[i % len(_COLOURS)], _MARKERS[i % len(_MARKERS)]
         dash = _DASHES[i % len(_DASHES)]
         shift = (i - (len(generators) - 1) / 2) * step
-        own = [r for r in rows if r["generator"] == generator]
+        own = [r for r in rows if r["generator"] == generator and not r.get("augment")]
         mixes = sorted((r for r in own if r["setting"] == "mix"), key=lambda r: r["ratio"])
         _points(ax, [place[r["ratio"]] + shift for r in mixes], mixes, colour, marker, dash)
         only = [r for r in own if r["setting"] == "synthetic-only"]
@@ -264,6 +279,53 @@ def _ratio_axis(ax: Axes, place: dict[float, float], beside: float) -> None:
     ax.set_xlabel("Real : synthetic training images")
 
 
+def _by_size(studies: Sequence[dict[str, Any]]) -> Iterator[tuple[str, list[Row]]]:
+    """Yield (title, rows) of what was studied at several numbers of real images."""
+    found: dict[tuple[str, str], list[Row]] = {}
+    for study in studies:
+        own = found.setdefault((study["encoder"]["label"], study["config"]["head"]), [])
+        part = {"real_fraction": study["config"].get("real_fraction", 1.0)}
+        rows = [r for r in study["results"] if r["metric"] == "accuracy" and not r.get("augment")]
+        own += [r | part for r in rows]
+    for (encoder, head), rows in found.items():
+        if len({r["real_fraction"] for r in rows}) > 1:
+            for generator in dict.fromkeys(r["generator"] for r in rows if r["generator"]):
+                of = [r for r in rows if r["generator"] in (None, generator)]
+                yield family_title(encoder, head, 1.0, generator), of
+
+
+def _sizes(rows: Sequence[Row], title: str) -> Figure:
+    """Accuracy over the number of real training images: real-only, and a line for each ratio."""
+    figure = Figure(figsize=(4.8, 3.9), layout="constrained")
+    ax = figure.subplots()
+    size = {r["real_fraction"]: r["n_train_real"] for r in rows if r["setting"] == "real-only"}
+    ratios = sorted({r["ratio"] for r in rows if r["setting"] == "mix"})
+    lines = [("real-only", [r for r in rows if r["setting"] == "real-only"])]
+    lines += [
+        (f"1:{ratio:g}", [r for r in rows if r["setting"] == "mix" and r["ratio"] == ratio])
+        for ratio in ratios
+    ]
+    looks: Any = zip(
+        itertools.cycle(("#333333", *_COLOURS)), itertools.cycle(_MARKERS), itertools.cycle(_DASHES)
+    )
+    handles = []
+    for i, ((label, own), (colour, marker, dash)) in enumerate(zip(lines, looks, strict=False)):
+        own = sorted(own, key=lambda r: r["real_fraction"])
+        apart = 1.015 ** (i - (len(lines) - 1) / 2)  # the axis is logarithmic
+        _points(ax, [size[r["real_fraction"]] * apart for r in own], own, colour, marker, dash)
+        look: dict[str, Any] = {"color": colour, "marker": marker, "ls": dash, "ms": 5, "lw": 1.5}
+        handles.append(Line2D([], [], label=label, **look))
+    ax.set_xscale("log")
+    ax.set_xticks(list(size.values()), [f"{n:,.0f}" for n in size.values()])
+    ax.minorticks_off()
+    ax.set_xlabel("Real training images")
+    ax.set_ylabel("Accuracy (%)")
+    ax.grid(axis="y")
+    _headline(figure, title)
+    figure.legend(handles=handles, loc="outside lower center", ncols=3, handlelength=2.6)
+    return figure
+
+
 def _pages(studies: Sequence[dict[str, Any]]) -> list[list[tuple[str, float | None, list[Row]]]]:
     """Return the blocks (title, margin, rows) of every forest plot: a family a block."""
     pages: list[list[tuple[str, float | None, list[Row]]]] = [[]]
@@ -271,8 +333,9 @@ def _pages(studies: Sequence[dict[str, Any]]) -> list[list[tuple[str, float | No
     for study in studies:
         judged = (r for r in study["results"] if r["verdict"] is not None)
         rows = sorted(judged, key=in_order)
-        for generator in dict.fromkeys(r["generator"] for r in rows):
-            own = [r for r in rows if r["generator"] == generator]
+        family = [None if r.get("augment") else r["generator"] for r in rows]
+        for generator in dict.fromkeys(family):
+            own = [r for r, of in zip(rows, family, strict=True) if of == generator]
             if filled and filled + len(own) > _ROWS_A_PAGE:
                 pages.append([])
                 filled = 0
@@ -302,7 +365,8 @@ def _forest(blocks: Sequence[tuple[str, float | None, list[Row]]]) -> Figure:
         for row in rows:
             y += 1
             ticks.append(y)
-            labels.append(setting_title(row))
+            alone = not row.get("augment")
+            labels.append(" · ".join([*([] if alone else _generator(row)), setting_title(row)]))
             seen.append(_difference(ax, y, row))
         y += 1.4
     ax.axvline(0, color=_INK, lw=0.9, zorder=1)

@@ -6,31 +6,31 @@ import csv
 import hashlib
 import io
 import json
-from collections.abc import Callable, Iterator, Sequence
+import re
+import signal
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import joblib
 import numpy as np
+import torch
+from joblib.externals.loky import ProcessPoolExecutor, as_completed
+from tensorboardX import SummaryWriter
 
 from xprobe import heads, results
 from xprobe.augment import Augmentation
+from xprobe.classifier import Head
 from xprobe.design import stream
 from xprobe.errors import XprobeError, some
 from xprobe.logistic import Logistic
 from xprobe.problems import Fit, Options, Pool, Problem, as_scores
 from xprobe.prompts import TextFeatures
+from xprobe.recipe import draw_order
 from xprobe.store import put
 from xprobe.towers import Network
-from xprobe.training import (
-    DivergedError,
-    Head,
-    Job,
-    Outcome,
-    Source,
-    draw_order,
-    fine_tune,
-)
+from xprobe.training import DivergedError, Job, MaskSource, Outcome, Source, fine_tune
 from xprobe.types import Ints, SweepConfig, digest_of
 
 
@@ -43,7 +43,7 @@ class Task:
         budget: training rows that its steps are counted by.
         repeat, fold: which; they decide the seed, which all settings share.
         run: key of the block.
-        setting: for messages.
+        name: for messages and curves.
         augmentation: of its training images, or ``none``.
     """
 
@@ -52,75 +52,193 @@ class Task:
     repeat: int
     fold: int
     run: str
-    setting: str
+    name: str
     augmentation: str = "none"
 
 
+class Trainer:
+    """Fine-tunes one task after the other.
+
+    What is under way, and the outcome of what ended, is kept below its folder until
+    `results.forget_fine_tunes` is called: a sweep that was killed goes on where it was.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        pixels: Source,
+        pool: Pool,
+        config: SweepConfig,
+        folder: Path,
+        device: str,
+        text: TextFeatures | None = None,
+        masks: MaskSource | None = None,
+    ) -> None:
+        """Take what all tasks share.
+
+        Args:
+            network: what all start from.
+            pixels: (n, …) images as the network sees them, by rows of the study.
+            pool: their features and labels, for the heads that are started from.
+            config: how.
+            folder: of the results.
+            device: torch device.
+            text: text features of the classes, for ``--start text``.
+            masks: of the same rows, for Copy-Paste.
+
+        Raises:
+            XprobeError: there are none, though they are started from.
+        """
+        if config.recipe.start == "text" and text is None:
+            raise XprobeError("--start text needs text features; run 'xprobe embed --prompts clip'")
+        self.network, self.pixels, self.pool, self.config = network, pixels, pool, config
+        self.folder, self.device, self.masks = folder, device, masks
+        self.starts = _Starts(pool, config, text, network.spec.dim)
+
+    def fit(self, task: Task) -> Fit | None:
+        """Return the outcome of a task that has ended, else None."""
+        done = self._place(task).with_suffix(".npz")
+        return _read(done) if done.is_file() else None
+
+    def steps(self, task: Task) -> int:
+        """Return how many steps a task has."""
+        return len(self.job(task)[0].order)
+
+    def run(self, task: Task, advance: Callable[[int], None] = lambda _n: None) -> str | None:
+        """Train and keep the outcome; return what went wrong if it diverged.
+
+        `advance` is called with every number of steps made.
+        """
+        place = self._place(task)
+        job, rows = self.job(task)
+        head, c = self.starts.head(task.problem, rows, job.seed)
+        checkpoint = place.with_suffix(".pt")
+        try:
+            with _Events(self.folder / "tensorboard", task, self.network.spec.source) as events:
+                outcome = fine_tune(
+                    self.network, head, self.pixels, job, self.config.recipe, self.device,
+                    checkpoint, augmentation=augmentation(task, self.pool.k), masks=self.masks,
+                    advance=advance, on_epoch=events.add,
+                )  # fmt: skip
+        except DivergedError as error:
+            return f"{task.name}: {error}"
+        _write(place, outcome, c, self.pool.present(rows))
+        checkpoint.unlink(missing_ok=True)
+        return None
+
+    def job(self, task: Task) -> tuple[Job, Ints]:
+        """Return what is trained, and the rows it is trained on."""
+        return _job(self.pool, task, self.config)
+
+    def _place(self, task: Task) -> Path:
+        return results.fine_tune_file(self.folder, task.run, task.fold)
+
+
 def solve(
-    network: Network,
-    pixels: Source,
-    pool: Pool,
+    trainer: Trainer,
     tasks: Sequence[Task],
-    config: SweepConfig,
-    folder: Path,
-    device: str,
-    *,
-    text: TextFeatures | None = None,
+    concurrent: int = 1,
     advance: Callable[[int], None] = lambda _n: None,
 ) -> Iterator[tuple[int, Fit]]:
-    """Fine-tune one task after the other; yield (number of the task, its fit) as they end.
+    """Run what has not ended; yield (number of the task, its fit) as they end.
 
-    What is under way, and the outcome of what ended, is kept below `folder` until the caller calls
-    `results.forget_fine_tunes`: a sweep that was killed goes on where it was. A fine-tune that
-    diverges does not stop the others.
+    A fine-tune that diverges does not stop the others.
 
     Args:
-        network: what all start from.
-        pixels: (n, …) images as the network sees them, by rows of the study.
-        pool: their features and labels, for the heads that are started from.
+        trainer: of all of them.
         tasks: what to train.
-        config: how.
-        folder: of the results.
-        device: torch device.
-        text: text features of the classes, for ``--start text``.
+        concurrent: how many at a time, each in a process of its own.
         advance: called with every number of steps made.
 
     Raises:
         XprobeError: some diverged; all others have ended.
     """
-    if config.recipe.start == "text" and text is None:
-        raise XprobeError("--start text needs text features; run 'xprobe embed --prompts clip'")
-    starts = _Starts(pool, config, text, network.spec.dim)
-    failed = []
+    failed, todo = [], []
     for number, task in enumerate(tasks):
-        place = results.fine_tune_file(folder, task.run, task.fold)
-        job, fit_rows = _job(pool, task, config)
-        done = place.with_suffix(".npz")
-        if done.is_file():
-            advance(len(job.order))
-            yield number, _read(done)
+        fit = trainer.fit(task)
+        if fit is None:
+            todo.append(number)
             continue
-        head, c = starts.head(task.problem, fit_rows, job.seed)
-        checkpoint = place.with_suffix(".pt")
-        try:
-            outcome = fine_tune(
-                network, head, pixels, job, config.recipe, device, checkpoint,
-                augmentation=_augmentation(task.augmentation, pool.k), advance=advance,
-            )  # fmt: skip
-        except DivergedError as error:
-            failed.append(
-                f"{task.setting}, repeat {task.repeat + 1}, fold {task.fold + 1}: {error}"
-            )
-            continue
-        _write(place, outcome, c, pool.present(fit_rows))
-        checkpoint.unlink(missing_ok=True)
-        yield number, _read(done)
+        advance(trainer.steps(task))
+        yield number, fit
+    run = _one_by_one if min(concurrent, len(todo)) < 2 else _beside
+    for number, failure in run(trainer, {i: tasks[i] for i in todo}, concurrent, advance):
+        fit = trainer.fit(tasks[number])
+        if failure is not None or fit is None:
+            failed.append(str(failure))
+        else:
+            yield number, fit
     if failed:
         raise XprobeError(f"{len(failed)} fine-tunes diverged: {some(failed, 3)}")
 
 
-def _augmentation(name: str, k: int) -> Augmentation | None:
-    return None if name == "none" else Augmentation(name, k)
+def _one_by_one(
+    trainer: Trainer, tasks: dict[int, Task], _concurrent: int, advance: Callable[[int], None]
+) -> Iterator[tuple[int, str | None]]:
+    for number, task in tasks.items():
+        yield number, trainer.run(task, advance)
+
+
+def _beside(
+    trainer: Trainer, tasks: dict[int, Task], concurrent: int, advance: Callable[[int], None]
+) -> Iterator[tuple[int, str | None]]:
+    """Run several at a time. Processes, since torch's random generator is one a process."""
+    concurrent = min(concurrent, len(tasks))
+    threads = max(1, joblib.cpu_count() // concurrent)
+    executor = ProcessPoolExecutor(concurrent, initializer=_settle, initargs=(trainer, threads))
+    try:
+        running = {executor.submit(_run_there, task): n for n, task in tasks.items()}
+        for done in as_completed(running):
+            number = running[done]
+            yield number, done.result()
+            advance(trainer.steps(tasks[number]))
+    finally:
+        executor.shutdown(kill_workers=True)
+
+
+_trainer_there: Trainer | None = None  # of a process that runs tasks
+
+
+def _settle(trainer: Trainer, threads: int) -> None:
+    global _trainer_there
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the one who started this process ends it
+    torch.set_num_threads(threads)
+    _trainer_there = trainer
+
+
+def _run_there(task: Task) -> str | None:
+    assert _trainer_there is not None
+    return _trainer_there.run(task)
+
+
+class _Events:
+    """Writes the curve of a task as TensorBoard event files, as it comes."""
+
+    def __init__(self, folder: Path, task: Task, source: str) -> None:
+        words = re.sub(r"[^A-Za-z0-9._-]+", "-", f"{source} {task.name}").strip("-")
+        self.folder = folder / f"{words}-{task.run[:8]}"
+        self.writer: SummaryWriter | None = None
+
+    def add(self, row: Mapping[str, Any]) -> None:
+        """Add a row of the curve. Files of a run that was killed count up to this step."""
+        step = row["step"]
+        if self.writer is None:
+            self.writer = SummaryWriter(str(self.folder), purge_step=step)
+        for name in ("loss", "lr", "validation_accuracy"):
+            if row[name] is not None:
+                self.writer.add_scalar(name, row[name], step)
+
+    def __enter__(self) -> _Events:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.writer is not None:
+            self.writer.close()
+
+
+def augmentation(task: Task, k: int) -> Augmentation | None:
+    """Return what a task augments its training images with."""
+    return None if task.augmentation == "none" else Augmentation(task.augmentation, k)
 
 
 def _job(pool: Pool, task: Task, config: SweepConfig) -> tuple[Job, Ints]:
@@ -135,10 +253,10 @@ def _job(pool: Pool, task: Task, config: SweepConfig) -> tuple[Job, Ints]:
             )
         train, validation = problem.inner[0]
     rng = stream(config.seed, "finetune", task.repeat, task.fold)
-    real = pool.stratum[train] == 0
+    real = ~pool.synthetic[train]
     steps = recipe.steps(round(task.budget * len(train) / len(problem.train)))
     order = draw_order(train[real], train[~real], steps, recipe, rng)
-    weight = np.where(pool.stratum == 0, 1.0, recipe.synthetic_weight)
+    weight = np.where(pool.synthetic, recipe.synthetic_weight, 1.0)
     seed = int(rng.integers(2**31))
     key = digest_of([task.run, task.fold, hashlib.sha256(order.tobytes()).hexdigest()])
     return Job(order, pool.y, weight, validation, problem.test, pool.k, seed, key), train

@@ -57,6 +57,34 @@ def choose_real(real: Manifest, per_class: int | None, rng: Generator) -> Manife
     return real.select(np.sort(np.array(keep, dtype=np.intp)))
 
 
+def held_back(real: Manifest, chosen: Manifest, most: int, rng: Generator) -> Manifest:
+    """Return up to `most` real images of each class that were not chosen: more of the same."""
+    left = ~np.isin(real.id.astype(str), chosen.id.astype(str))
+    rows = [
+        rng.permutation(np.flatnonzero(left & (real.label == name)))[:most]
+        for name in sorted(set(real.label))
+    ]
+    return real.select(np.sort(np.concatenate(rows)))
+
+
+def thin(fold: Fold, real: Manifest, fraction: float, inner_folds: int, rng: Generator) -> Fold:
+    """Return a fold that trains on a fraction of its real images, and tests the same ones.
+
+    Of each class the first groups in random order, until they have that share of its images, at
+    least one: a smaller fraction from an equal generator gives a subset.
+    """
+    train = real.select(np.isin(real.id.astype(str), fold.train_real.astype(str)))
+    order = {name: i for i, name in enumerate(rng.permutation(np.unique(train.group.astype(str))))}
+    rank = np.array([order[name] for name in train.group])
+    kept: set[int] = set()
+    for name in sorted(set(train.label)):
+        own = np.sort(rank[train.label == name])  # one entry an image, so quotas count images
+        kept |= set(own[: max(1, round(fraction * len(own)))].tolist())
+    rest = train.select(np.isin(rank, list(kept)))
+    inner = inner_divisions(rest, inner_folds, rng)
+    return Fold(fold.repeat, fold.index, rest.id, fold.test_real, inner)
+
+
 def count_folds(label: Strings, group: Strings, most: int) -> int:
     """Return min(`most`, the smallest number of groups in a class)."""
     return min(most, *(len(set(group[label == name])) for name in sorted(set(label))))

@@ -30,6 +30,7 @@ from xprobe.types import HEADS, Floats, Ints
 
 WHOLE_HEADS = ("ridge", "knn")  # cannot read features chunk by chunk
 TEXT_HEADS = ("text", "text-soft")  # need text features
+WEIGHTED_HEADS = ("logistic", *TEXT_HEADS)  # know rows that count less than others
 NEIGHBORS = (1, 3, 5, 10, 20, 50, 100)
 _SHARPNESS = 1 / 0.07  # of a neighbour's vote in its cosine (Wu et al. 2018)
 

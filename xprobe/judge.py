@@ -55,17 +55,17 @@ def judge(
     controls = {s: t for s, t in tested.items() if s.name in ("real-duplicated", "real-more")}
     if controls:
         rows += maker.controls(real, controls)
-    alternatives = {s: t for s, t in tested.items() if s.name in config.alternatives}
+    alternatives = {s: t for s, t in tested.items() if s.is_alternative}
     if alternatives:
-        rows += maker.family(real, alternatives, margin, controls)
+        rows += maker.family(real, alternatives, margin, tested)
     if zero_shot is not None:
         setting = Setting("zero-shot")
         predicted = zero_shot[np.unique(design.blocks[0].test)]
         tested[setting] = _Tested(predicted[None], (), ())
         rows += maker.alone(setting, tested[setting])
     for generator in design.generators:
-        own = {s: t for s, t in tested.items() if s.generator == generator}
-        rows += maker.family(real, own, margin, controls)
+        own = {s: t for s, t in tested.items() if s.generator == generator and not s.is_alternative}
+        rows += maker.family(real, own, margin, tested)
     return {
         "results": [asdict(row) for row in rows],
         "settings": [_details(s, t, y, len(design.study.classes)) for s, t in tested.items()],
@@ -138,14 +138,14 @@ class _Rows:
         real: _Tested,
         own: dict[Setting, _Tested],
         margin: float | None,
-        controls: dict[Setting, _Tested],
+        every: dict[Setting, _Tested],
     ) -> list[Result]:
         """One generator's settings, or the alternatives, against real-only.
 
         Accuracy is judged, macro-F1 beside it. What has a control must beat that, too.
         """
         family = self._compare(real.predicted, list(own.values()), margin)
-        against = self._against_controls(own, controls)
+        against = self._against_controls(own, every)
         f1 = self._macro_f1([real, *own.values()])
         rows = []
         for (setting, tested), comparison, draws in zip(
@@ -177,17 +177,25 @@ class _Rows:
         )
 
     def _against_controls(
-        self, own: dict[Setting, _Tested], controls: dict[Setting, _Tested]
+        self, own: dict[Setting, _Tested], every: dict[Setting, _Tested]
     ) -> dict[Setting, verdict.Comparison]:
-        """Compare what adds something to the real images with these alone for as many steps."""
-        adding = [setting for setting in own if setting.name != "synthetic-only"]
-        largest = max(self.config.ratios)
-        same = [Setting("real-duplicated", setting.ratio or largest) for setting in adding]
-        if not set(same) <= set(controls):
+        """Compare what adds something to the real images with these alone for as many steps.
+
+        A mix with an augmentation is compared with the real images with that augmentation.
+        """
+        same = {s: every[c] for s in own if (c := self._control_of(s)) is not None and c in every}
+        if not same:
             return {}
-        reference = np.stack([controls[setting].predicted for setting in same])
-        family = self._compare(reference, [own[setting] for setting in adding], None)
-        return dict(zip(adding, family.comparisons, strict=True))
+        reference = np.stack([tested.predicted for tested in same.values()])
+        family = self._compare(reference, [own[setting] for setting in same], None)
+        return dict(zip(same, family.comparisons, strict=True))
+
+    def _control_of(self, setting: Setting) -> Setting | None:
+        if setting.name == "synthetic-only":
+            return None
+        if setting.augment:
+            return Setting(setting.augment)
+        return Setting("real-duplicated", setting.ratio or max(self.config.ratios))
 
     def _models(self, tested: _Tested) -> Ints:
         """Return the number of the fitted model (R, N) that tested each image."""
@@ -240,6 +248,7 @@ class _Rows:
             protocol=self.design.protocol,
             setting=setting.name,
             ratio=setting.ratio,
+            augment=setting.augment or None,
             metric=metric,
             value=value[0],
             ci_low=value[1],
@@ -256,6 +265,7 @@ class _Rows:
             n_test=len(self.y),
             n_groups=self.n_groups,
             dropped_by_lineage=sum(sum(b.dropped) for b in tested.blocks),
+            real_fraction=self.config.real_fraction,
             n_train_real=real,
             n_train_synthetic=synthetic,
             ratio_actual=round(synthetic / real, 3) if setting.name == "mix" else None,
@@ -285,7 +295,12 @@ def _details(setting: Setting, tested: _Tested, y: Ints, k: int) -> dict[str, An
 
 
 def _name(setting: Setting) -> dict[str, Any]:
-    return {"setting": setting.name, "ratio": setting.ratio, "generator": setting.generator}
+    return {
+        "setting": setting.name,
+        "ratio": setting.ratio,
+        "generator": setting.generator,
+        "augment": setting.augment or None,
+    }
 
 
 def _run_rows(setting: Setting, tested: _Tested, y: Ints, design: Design) -> list[dict[str, Any]]:

@@ -198,7 +198,7 @@ class _Task:
             pool = self.head.pool
             assert pool.text_logits is not None
             logits = pool.text_logits[self.rows][:, self.present] / SOFT_TEMPERATURE
-            of = pool.stratum[self.rows] > 0
+            of = pool.synthetic[self.rows]
             target[:, of] *= 1 - SOFT_SHARE
             target[np.ix_(self.present, of)] += SOFT_SHARE * softmax(logits[of], axis=1).T
         return target

@@ -19,7 +19,7 @@ from xprobe.images import SUFFIXES, UnusableImageError, probe
 from xprobe.types import SOURCES, SPLITS, Manifest
 
 REQUIRED = ("path", "label", "source")
-OPTIONAL = ("id", "group", "parent", "generator", "split", "prompt")
+OPTIONAL = ("id", "group", "parent", "generator", "split", "prompt", "polygons")
 DEFAULT_GENERATOR = "default"
 LAYOUT = "real/<class>/… and synthetic/[<generator>/]<class>/…"
 _EMPTY = hashlib.sha256(b"").hexdigest()
@@ -66,11 +66,13 @@ def write(manifest: Manifest, file: str | Path) -> None:
     """Write a manifest as CSV, JSONL or Parquet, chosen by the suffix; paths relative to it."""
     file = Path(file)
     base = file.parent.resolve()
-    names = ("id", *REQUIRED, "group", "parent", "generator", "split", "prompt")
+    names = ("id", *REQUIRED, "group", "parent", "generator", "split", "prompt", "polygons")
     rows = []
     for i in range(len(manifest)):
         row = {name: getattr(manifest, name)[i] for name in names}
         row["path"] = _relative(Path(row["path"]), base)
+        if row["polygons"].endswith(".json"):
+            row["polygons"] = _relative(Path(row["polygons"]), base)
         if row["source"] == "real" and row["group"] == row["id"]:
             row["group"] = ""  # the default
         if _as_text(row["path"]) != row["path"]:
@@ -343,6 +345,8 @@ def _build(rows: list[Row], base: Path) -> Manifest:
         columns["generator"].append(generator)
         columns["split"].append(row.get("split") or "train")
         columns["prompt"].append(row.get("prompt", ""))
+        polygons = row.get("polygons", "")
+        columns["polygons"].append(str(root / polygons) if polygons.endswith(".json") else polygons)
     with ThreadPoolExecutor() as pool:
         columns["sha256"] = list(pool.map(_hash, columns["path"]))
     _tie_copies(columns)

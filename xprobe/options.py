@@ -44,6 +44,35 @@ AllowFewer = Annotated[
 MemoryGib = Annotated[
     float, typer.Option(min=0, help="Features beyond this size are read from disk in each pass.")
 ]
+PerClass = Annotated[
+    int | None, typer.Option(help="Real images of each class to study. Default: all.")
+]
+Folds = Annotated[
+    int | None,
+    typer.Option(help="Cross-validation folds. Default: 5, or the hold-out if data has one."),
+]
+Repeats = Annotated[int, typer.Option(help="How often folds and synthetic subsets are drawn anew.")]
+InnerFolds = Annotated[int, typer.Option(help="Folds within each training part, to choose C.")]
+FinetuneRepeats = Annotated[int, typer.Option(help="The same as --repeats for fine-tunes.")]
+RealFraction = Annotated[
+    str, typer.Option(help="Shares of the real training images, a study each, such as 0.25,1.")
+]
+Alternatives = Annotated[
+    str, typer.Option(help="Augmentations to try instead of synthetic images, comma-separated.")
+]
+WithSynthetic = Annotated[
+    bool,
+    typer.Option(
+        "--with-synthetic/--no-with-synthetic",
+        help="Try them with synthetic images, too, at the largest ratio.",
+    ),
+]
+Concurrent = Annotated[
+    int, typer.Option(min=1, help="Fine-tunes at a time, each in a process of its own.")
+]
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Count the fits, estimate the time, and train nothing.")
+]
 Workers = Annotated[
     int | None, typer.Option(min=1, help="Threads or processes; default one a core.")
 ]

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import joblib
 import numpy as np
@@ -43,6 +44,12 @@ class Pixels:
     def __len__(self) -> int:
         return len(self.row)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Let another process map the same file, instead of sending it the images."""
+        if isinstance(self.array, np.memmap):
+            return _mapped, (self.array.filename, self.row)
+        return Pixels, (self.array, self.row)
+
     def __getitem__(self, rows: Ints) -> NDArray[np.uint8]:
         """Return the images (len(rows), h, w, 3) at these positions, read from the file alone."""
         return np.asarray(self.array[self.row[rows]])
@@ -71,6 +78,10 @@ def cached_pixels(
     file = folder / f"{_key(digests, encoder)[:32]}.npy"
     if not file.exists():
         _write(file, manifest.select(first), encoder, workers, progress)
+    return _mapped(file, row)
+
+
+def _mapped(file: Path, row: Ints) -> Pixels:
     return Pixels(np.load(file, mmap_mode="r"), row)
 
 

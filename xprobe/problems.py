@@ -11,7 +11,7 @@ from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax
 
 from xprobe.errors import XprobeError
-from xprobe.types import Floats, Ints
+from xprobe.types import Bools, Floats, Ints
 
 IMPOSSIBLE = -80.0  # log-probability of a class without training images; exp() of it is not 0
 C_WITHOUT_CHOICE = 10.0  # the middle of the default grid, where no inner fold can be made
@@ -96,6 +96,7 @@ class Pool:
         k: number of classes; columns of the scores.
         stratum: (n,) origin of each row, such as real or one generator: problems of similar
             shares of each are solved in the same basis. Default: all of one.
+        synthetic: (n,) which rows are of synthetic images. Default: those of other strata than 0.
         text_logits: (n, k) zero-shot logits, for the heads that start from them.
         weight: (n,) how much each row counts, in training and in the choice of C, besides how
             often a problem names it; only logistic heads know of it. Default: 1.
@@ -106,6 +107,7 @@ class Pool:
     y: Ints
     k: int
     stratum: Ints = field(default_factory=lambda: np.zeros(0, dtype=np.intp))
+    synthetic: Bools = field(default_factory=lambda: np.zeros(0, dtype=bool))
     text_logits: Floats | None = None
     weight: Floats = field(default_factory=lambda: np.zeros(0))
     normalise: bool = True
@@ -115,6 +117,8 @@ class Pool:
             object.__setattr__(self, "x", self._checked(np.asarray(self.x)))
         if not len(self.stratum):
             object.__setattr__(self, "stratum", np.zeros(len(self.y), dtype=np.intp))
+        if not len(self.synthetic):
+            object.__setattr__(self, "synthetic", self.stratum > 0)
         if not len(self.weight):
             object.__setattr__(self, "weight", np.ones(len(self.y)))
 

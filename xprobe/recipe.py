@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from numpy.random import Generator
+from numpy.typing import NDArray
 
 from xprobe.augment import check_augmentation
 from xprobe.errors import XprobeError, nearest
@@ -119,6 +122,42 @@ class Recipe:
     def steps(self, rows: int) -> int:
         """Return the number of optimiser steps for so many training rows."""
         return max(1, -(-self.epochs * rows // self.batch_size))
+
+
+def draw_order(
+    real: NDArray[np.intp],
+    synthetic: NDArray[np.intp],
+    steps: int,
+    recipe: Recipe,
+    rng: Generator,
+) -> NDArray[np.intp]:
+    """Return the images (S, B) of each step.
+
+    Batches are cut from one shuffled list of all training images after the other; every image
+    comes once before any comes again. With a share of synthetic images, or in two stages, real and
+    synthetic ones have lists of their own.
+    """
+    size = recipe.batch_size
+    if not len(real) or not len(synthetic):
+        return _shuffled(np.concatenate([real, synthetic]), steps * size, rng).reshape(steps, size)
+    if recipe.two_stage:
+        first = round(steps * len(synthetic) / (len(real) + len(synthetic)))
+        stages = [(synthetic, first), (real, steps - first)]
+        return np.concatenate([_shuffled(r, n * size, rng).reshape(n, size) for r, n in stages])
+    if recipe.synthetic_share is not None:
+        made = round(recipe.synthetic_share * size)
+        parts = [(synthetic, made), (real, size - made)]
+        return np.concatenate(
+            [_shuffled(r, steps * n, rng).reshape(steps, n) for r, n in parts], axis=1
+        )
+    every = np.concatenate([real, synthetic])
+    return _shuffled(every, steps * size, rng).reshape(steps, size)
+
+
+def _shuffled(rows: NDArray[np.intp], n: int, rng: Generator) -> NDArray[np.intp]:
+    times = math.ceil(n / len(rows))
+    drawn = [rng.permutation(rows) for _ in range(times)]
+    return np.concatenate([*drawn, rows[:0]])[:n]
 
 
 def _option(name: str) -> str:

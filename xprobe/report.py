@@ -19,9 +19,11 @@ import jinja2
 from markupsafe import Markup
 
 from xprobe import figures, results
+from xprobe.augment import AUGMENTATIONS
 from xprobe.figures import (
     ALTERNATIVES,
     METRICS,
+    family_title,
     in_order,
     points,
     setting_title,
@@ -30,7 +32,7 @@ from xprobe.figures import (
     verdict_kind,
 )
 from xprobe.store import put
-from xprobe.types import RANDOM, Result
+from xprobe.types import FINETUNE, RANDOM, Result
 from xprobe.verdict import ALPHA
 
 Study = dict[str, Any]
@@ -164,14 +166,17 @@ def _answer(studies: Sequence[Study], families: Sequence[Row]) -> dict[str, Any]
     """Say what was found: a headline, then a sentence for each comparison."""
     rows = ((s, r) for s in studies for r in sorted(s["results"], key=in_order))
     judged = [(s, r) for s, r in rows if r["verdict"] is not None]
-    headline = _headline([r for _, r in judged if r["setting"] == "mix"], families)
+    mixes = [(s, r) for s, r in judged if r["setting"] == "mix" and not r["augment"]]
+    headline = _headline([r for _, r in mixes], families)
     notes = _notes(studies, families)
-    lines = [_line(s, r) for s, r in judged if r["setting"] == "mix"]
-    others = [_line(s, r) for s, r in judged if r["setting"] != "mix"]
-    sentences = [headline, *notes, *(line["sentence"] for line in (*lines, *others))]
+    lines = [_line(s, r) for s, r in mixes]
+    others = [_line(s, r) for s, r in judged if r["setting"] == "synthetic-only"]
+    alternatives = [_line(s, r) for s, r in judged if r["augment"] or r["setting"] in AUGMENTATIONS]
+    every = (*lines, *others, *alternatives)
+    sentences = [headline, *notes, *(line["sentence"] for line in every)]
     return {
         "headline": headline, "notes": notes, "lines": lines, "others": others,
-        "sentences": sentences,
+        "alternatives": alternatives, "sentences": sentences,
     }  # fmt: skip
 
 
@@ -214,11 +219,10 @@ def _of(k: int, n: int) -> str:
 def _study_wide(mixes: Sequence[Row], families: Sequence[Row]) -> float:
     """Return the smallest study-wide p of the families in which a mix helps or hurts."""
     claims = [r for r in mixes if verdict_kind(r["verdict"]) in ("helps", "hurts")]
-    claimed = {(r["encoder"], r["generator"], r["head"]) for r in claims}
+    claimed = {results.family_of(r) for r in claims}
+    names = ("encoder", "generator", "head", "real_fraction")
     return min(
-        float(f["p_study_wide"])
-        for f in families
-        if (f["encoder"], f["generator"], f["head"]) in claimed
+        float(f["p_study_wide"]) for f in families if tuple(f[name] for name in names) in claimed
     )
 
 
@@ -252,8 +256,8 @@ def _is_floor(study: Study) -> bool:
 
 
 def _family_title(family: Row) -> str:
-    head = "" if family["head"] == "logistic" else f" · {family['head']} head"
-    return f"{family['encoder']}{head} · {family['generator'] or ALTERNATIVES}"
+    of = family["generator"] or ALTERNATIVES
+    return family_title(family["encoder"], family["head"], family["real_fraction"], of)
 
 
 def _line(study: Study, row: Row) -> dict[str, Any]:
@@ -267,11 +271,16 @@ def _line(study: Study, row: Row) -> dict[str, Any]:
         )
     if row["setting"] != "mix":
         verdict = _OTHER_WORDS.get(verdict, verdict)
-    of = f"generator {row['generator']}" if row["generator"] else ALTERNATIVES
-    who = f"{study_title(study)} · {of}"
+    of = [f"generator {row['generator']}"] if row["generator"] else []
+    if row["augment"] or not of:
+        of.insert(0, ALTERNATIVES)
+    who = " · ".join([study_title(study), *of])
     difference = f"{points(row['difference'])} points"
     interval = span(row["difference_low"], row["difference_high"])
     could = f"a difference of {_percent(row['detectable'])} points could have been detected"
+    if row["control_difference"] is not None:
+        control = points(row["control_difference"])
+        could = f"{control} points to its control of equal steps; {could}"
     return {
         "who": who, "floor": _is_floor(study), "random": _has_random_weights(study),
         "setting": setting, "difference": difference,
@@ -295,9 +304,12 @@ def _view(
         "warnings": _warnings(studies),
         "families": [{**f, "title": _family_title(f)} for f in families],
         "studies": [_study_view(i, s, drawings) for i, s in enumerate(studies)],
-        "differences": [d for d in drawings if d["study"] is None],
+        "differences": [d for d in drawings if d["kind"] == "differences"],
+        "sizes": [d for d in drawings if d["kind"] == "sizes"],
         "measured": [(term, text) for term, text in titled if term != "Limit"],
         "limits": [text for term, text in titled if term == "Limit"],
+        "overview": _overview(studies),
+        "badge": _badge,
         "counts": _counts(studies),
         "metrics": METRICS,
     }
@@ -314,6 +326,7 @@ _HEADS = {
     "text-soft": "Multinomial logistic regression on frozen features of unit length, solved to the "
     "optimum; its L2 penalty is on what it deviates from the zero-shot classifier, and targets of "
     "synthetic images are half the label, half the zero-shot probabilities at temperature 2.",
+    FINETUNE: "None apart: the whole network is trained, from pixels.",
 }
 
 
@@ -328,6 +341,7 @@ def _plans(studies: Sequence[Study]) -> list[dict[str, Any]]:
             "hold_out": study["protocol"].startswith("fixed hold-out"),
             "k": int(k) if rest and k.isdecimal() else None,
             "config": study["config"],
+            "fraction": study["config"].get("real_fraction", 1.0),
             "head": _HEADS.get(study["config"]["head"], study["config"]["head"]),
             "n_train": _count(real["n_train_real"]),
             "n_test": _count(real["n_test"]),
@@ -363,14 +377,42 @@ def _warnings(studies: Sequence[Study]) -> list[dict[str, str]]:
         for text, who in found.items()
     ]
     differ = ""
+    tuned = [s for s in studies if s["config"]["head"] == FINETUNE]
+    kinds = tuned, [s for s in studies if s not in tuned]  # fine-tunes may be fewer: they take long
     if len({s["manifest"]["fingerprint"] for s in studies}) > 1:
         differ = "the studies are not of the same images"
-    elif len({json.dumps({**s["config"], "head": ""}, sort_keys=True) for s in studies}) > 1:
+    elif any(len({json.dumps(_options(s), sort_keys=True) for s in kind}) > 1 for kind in kinds):
         differ = "the studies were made with different options"
     if differ:
         remedy = "compare encoders with care, or run 'xprobe sweep' again for all of them"
         shared.insert(0, {"who": "", "text": f"{differ}: {remedy}"})
     return shared
+
+
+def _options(study: Study) -> dict[str, Any]:
+    """Return what the heads, or the fine-tunes, of one sweep share."""
+    return {**study["config"], "head": "", "real_fraction": 1}
+
+
+def _overview(studies: Sequence[Study]) -> list[dict[str, Any]]:
+    """Return accuracy by generator, setting and study; nothing of a single study."""
+    if len(studies) < 2:
+        return []
+    cells = {
+        (i, r["generator"], setting_title(r)): r
+        for i, s in enumerate(studies)
+        for r in sorted(s["results"], key=in_order)
+        if r["metric"] == "accuracy"
+    }
+    found = []
+    for generator in dict.fromkeys(g for s in studies for g in s["generators"]):
+        titles = dict.fromkeys((of, title) for _, of, title in cells if of in (None, generator))
+        rows = [
+            (title, [cells.get((i, of, title)) for i in range(len(studies))])
+            for of, title in titles
+        ]
+        found.append({"generator": generator, "rows": rows})
+    return found
 
 
 def _study_view(i: int, study: Study, drawings: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -381,6 +423,7 @@ def _study_view(i: int, study: Study, drawings: Sequence[dict[str, Any]]) -> dic
         "random": _has_random_weights(study),
         "groups": _groups(study),
         "dropped": any(r["dropped_by_lineage"] for r in study["results"]),
+        "controlled": any(r["control_difference"] is not None for r in study["results"]),
         "curves": [d for d in own if d["kind"] in METRICS],
         "confusions": [d for d in own if d["kind"] == "confusion"],
         "recall": _recall(study),
@@ -392,7 +435,8 @@ def _groups(study: Study) -> list[dict[str, Any]]:
     """Return the table of settings: a group for real-only, then one per generator."""
     by_setting: dict[tuple[Any, ...], dict[str, Any]] = {}
     for row in study["results"]:
-        cells = by_setting.setdefault((row["generator"], row["setting"], row["ratio"]), {})
+        key = row["generator"], row["setting"], row["ratio"], row["augment"]
+        cells = by_setting.setdefault(key, {})
         cells[row["metric"]] = row
     groups: dict[str | None, list[dict[str, Any]]] = {}
     for cells in sorted(by_setting.values(), key=lambda c: in_order(c["accuracy"])):

@@ -11,7 +11,7 @@ import io
 import json
 import platform
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -85,7 +85,7 @@ def save_study(folder: Path, key: str, study: dict[str, Any]) -> None:
 
 
 def load_studies(folder: Path, encoders: Sequence[str] = ()) -> list[dict[str, Any]]:
-    """Return the newest study of each encoder and head, sorted; of `encoders` alone if named.
+    """Return the newest study of each encoder, head and fraction, sorted; of `encoders` if named.
 
     Raises:
         XprobeError: there is none, or one of a newer format.
@@ -101,23 +101,34 @@ def load_studies(folder: Path, encoders: Sequence[str] = ()) -> list[dict[str, A
         # Those of an older xprobe lack what it did not know.
         study["results"] = [dict.fromkeys(_COLUMNS) | row for row in study["results"]]
         studies.append(study)
-    newest: dict[tuple[str, str], dict[str, Any]] = {}
-    seen: set[tuple[str, str]] = set()
+    newest: dict[tuple[str, str, float], dict[str, Any]] = {}
+    seen: set[tuple[str, str, float]] = set()
     for study in sorted(studies, key=lambda study: str(study["created"]), reverse=True):
         # An encoder's label changes when another of its name joins it; its key does not.
-        head, about = study["config"]["head"], study["encoder"]
-        names = {(about["label"], head), (about["key"], head)}
+        about, config = study["encoder"], study["config"]
+        kind = config["head"], config.get("real_fraction", 1.0)
+        names = {(about["label"], *kind), (about["key"], *kind)}
         if not names & seen:
-            newest[about["label"], head] = study
+            newest[(about["label"], *kind)] = study
             seen |= names
-    known = {label for label, _ in newest}
+    known = {label for label, *_ in newest}
     if unknown := [name for name in encoders if name not in known]:
         raise XprobeError(
             f"{folder} has no results of {some(unknown)}{nearest(unknown[0], known)}; there are: "
             f"{some(sorted(known), 9)}"
         )
     chosen = set(encoders) or known
-    return [study for (label, _), study in sorted(newest.items()) if label in chosen]
+    return [study for (label, *_), study in sorted(newest.items()) if label in chosen]
+
+
+def family_of(row: Mapping[str, Any]) -> tuple[str, str | None, str, float]:
+    """Return which family a `Result` row is of: encoder, generator, head, real fraction.
+
+    Alternatives are of none's generator.
+    """
+    generator = None if row["augment"] else row["generator"]
+    fraction = row["real_fraction"]
+    return row["encoder"], generator, row["head"], 1.0 if fraction is None else fraction
 
 
 def families(studies: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -125,19 +136,19 @@ def families(studies: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 
     The last is Holm's: what may be claimed if the families were looked through for the best.
     """
-    found: dict[tuple[str, str, str], list[float]] = {}
+    found: dict[tuple[str, str | None, str, float], list[float]] = {}
     for study in studies:
         for row in study["results"]:
             if row["p_adjusted"] is not None:
-                key = (row["encoder"], row["generator"], row["head"])
-                found.setdefault(key, []).append(row["p_adjusted"])
+                found.setdefault(family_of(row), []).append(row["p_adjusted"])
     smallest = [min(p) for p in found.values()]
+    names = ("encoder", "generator", "head", "real_fraction")
     return [
         {
-            "encoder": encoder, "generator": generator, "head": head,
-            "comparisons": len(found[encoder, generator, head]), "p_smallest": p, "p_study_wide": q,
+            **dict(zip(names, family, strict=True)),
+            "comparisons": len(of_all), "p_smallest": p, "p_study_wide": q,
         }
-        for (encoder, generator, head), p, q in zip(found, smallest, holm(smallest), strict=True)
+        for (family, of_all), p, q in zip(found.items(), smallest, holm(smallest), strict=True)
     ]  # fmt: skip
 
 

@@ -60,6 +60,15 @@ class Index:
     rows: Mapping[str, tuple[Path, int]]
     failed: Mapping[str, str]
 
+    def stored_rows(self, digests: Sequence[str], dim: int) -> StoredRows:
+        """Return the features of contents that are there, in their order."""
+        number: dict[Path, int] = {}
+        places = np.empty((2, len(digests)), dtype=np.intp)
+        for position, digest in enumerate(digests):
+            shard, row = self.rows[digest]
+            places[:, position] = number.setdefault(shard, len(number)), row
+        return StoredRows(tuple(number), places[0], places[1], dim)
+
 
 @dataclass(frozen=True, eq=False)
 class StoredRows:
@@ -153,18 +162,22 @@ class Store:
         }
 
     def find(self, name: str) -> list[StoredEncoder]:
-        """Return the encoders of a name, of ``name@key``, or of a key's beginning.
+        """Return the encoders of a name, or of ``name@`` and the beginning of a key.
 
         Raises:
             XprobeError: there is none.
         """
-        wanted, _, key = name.partition("@")
-        found = [e for e in self.encoders() if e.name == wanted and e.key.startswith(key)]
+        wanted, _, key = name.rpartition("@")
+        every = self.encoders()
+        found = [e for e in every if e.name == name] or [
+            e for e in every if e.name == wanted and e.key.startswith(key)
+        ]
         if not found:
-            known = [e.name for e in self.encoders()]
+            known = [e.name for e in every]
+            embedded = wanted if wanted in known else name
             raise XprobeError(
                 f"{self.folder} has no features of {name!r}{nearest(name, known)}; make them with "
-                f"'xprobe embed --encoder {wanted}' (there are: {some(sorted(set(known)), 9)})"
+                f"'xprobe embed --encoder {embedded}' (there are: {some(sorted(set(known)), 9)})"
             )
         return found
 
@@ -266,13 +279,8 @@ class Store:
                 f"{len(missing)} of {len(manifest)} images are not embedded with {encoder.name} "
                 f"({some(missing, 3)}); run 'xprobe {remedy} {encoder.name}' first"
             )
-        number: dict[Path, int] = {}
-        places = np.empty((2, len(wanted)), dtype=np.intp)
-        for position, (_, digest) in enumerate(wanted):
-            shard, row = index.rows[digest]
-            places[:, position] = number.setdefault(shard, len(number)), row
         ids = np.array([i for i, _ in wanted], dtype=object)
-        return ids, StoredRows(tuple(number), places[0], places[1], encoder.spec.dim), failed
+        return ids, index.stored_rows([d for _, d in wanted], encoder.spec.dim), failed
 
     def put_text(self, encoder: StoredEncoder, text: TextFeatures) -> None:
         """Keep the text features of these classes; the last ones count."""

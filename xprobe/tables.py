@@ -8,7 +8,7 @@ from typing import Any
 from rich import box
 from rich.table import Table
 
-from xprobe.types import setting_title
+from xprobe.types import head_title, setting_title
 
 Row = Mapping[str, Any]
 
@@ -20,9 +20,7 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> 
     )
     for i, column in enumerate(columns):
         numbers = all(isinstance(row[i], (int, float)) for row in rows)
-        made.add_column(
-            column.replace("_", " "), justify="right" if numbers else "left", overflow="fold"
-        )
+        made.add_column(column, justify="right" if numbers else "left", overflow="fold")
     for row in rows:
         made.add_row(*(_cell(value) for value in row))
     return made
@@ -30,7 +28,8 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> 
 
 def of_rows(title: str, columns: Sequence[str], rows: Sequence[Row]) -> Table:
     """Return a table of these fields of flat rows."""
-    return table(title, columns, [[row[column] for column in columns] for row in rows])
+    names = [column.replace("_", " ") for column in columns]
+    return table(title, names, [[row[column] for column in columns] for row in rows])
 
 
 def of_formats(rows: Sequence[Row]) -> Table:
@@ -45,8 +44,11 @@ def of_formats(rows: Sequence[Row]) -> Table:
 
 def of_family(study: Row, generator: str) -> Table:
     """Return what a study says of one generator, real-only first, accuracy in percent."""
-    encoder, head = study["encoder"]["label"], f"{study['config']['head']} head"
-    names = (encoder, head, f"generator {generator}", study["protocol"], "accuracy, %")
+    config = study["config"]
+    head = head_title(config["head"], config["real_fraction"])
+    names = (
+        study["encoder"]["label"], head, f"generator {generator}", study["protocol"], "accuracy, %",
+    )  # fmt: skip
     rows = [
         row
         for row in study["results"]
@@ -59,13 +61,30 @@ def of_family(study: Row, generator: str) -> Table:
     return table(" · ".join(names), columns, [_result_cells(row, controlled) for row in rows])
 
 
+def side_by_side(studies: Sequence[Row], generator: str) -> Table:
+    """Return accuracy, %, and verdict of every setting in every study of a generator."""
+    names = [
+        f"{s['encoder']['label']}, {head_title(s['config']['head'], s['config']['real_fraction'])}"
+        for s in studies
+    ]
+    cells: dict[str, list[str | None]] = {}
+    for i, study in enumerate(studies):
+        for row in study["results"]:
+            if row["metric"] == "accuracy" and row["generator"] in (None, generator):
+                title = setting_title(row["setting"], row["ratio"], row["augment"])
+                words = [f"{100 * row['value']:.1f}", *([row["verdict"]] if row["verdict"] else [])]
+                cells.setdefault(title, [None] * len(studies))[i] = " ".join(words)
+    rows = [[title, *own] for title, own in cells.items()]
+    return table(f"side by side · generator {generator} · accuracy, %", ["setting", *names], rows)
+
+
 def of_families(families: Sequence[Row]) -> Table:
     """Return the table of `results.families`."""
     columns = ("encoder", "head", "generator", "smallest p", "study-wide p (Holm)")
     cells = [
         [
             f["encoder"],
-            f["head"],
+            head_title(f["head"], f["real_fraction"]),
             f["generator"] or "alternatives",
             _p(f["p_smallest"]),
             _p(f["p_study_wide"]),
@@ -77,7 +96,7 @@ def of_families(families: Sequence[Row]) -> Table:
 
 def _result_cells(row: Row, controlled: bool) -> list[Any]:
     mix = "mix " if row["setting"] == "mix" else ""
-    setting = mix + setting_title(row["setting"], row["ratio"])
+    setting = mix + setting_title(row["setting"], row["ratio"], row["augment"])
     value, low, high = (100 * row[name] for name in ("value", "ci_low", "ci_high"))
     cells: list[Any] = [setting, f"{value:.1f} [{low:.1f}, {high:.1f}]"]
     names = ("difference", "difference_low", "difference_high")
@@ -94,6 +113,13 @@ def _span(value: float | None, low: float | None, high: float | None) -> str | N
     if value is None or low is None or high is None:
         return None
     return f"{100 * value:+.1f} [{100 * low:+.1f}, {100 * high:+.1f}]"
+
+
+def duration(seconds: float) -> str:
+    """Return a time as people say it: ``40 s``, ``12 min``, ``3.5 h``."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 100 * 60 else f"{seconds / 3600:.1f} h"
 
 
 def _p(p: float) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import os
+import statistics
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
@@ -19,18 +20,17 @@ from typing import Any, Protocol
 
 import numpy as np
 import torch
-from numpy.random import Generator
 from torch import Tensor
 from torch.nn import functional
-from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from xprobe.augment import Augmentation
+from xprobe.augment import COPY_PASTE, Augmentation
+from xprobe.classifier import Classifier, Head, as_batch, batch_norms
 from xprobe.errors import XprobeError
 from xprobe.layers import add_low_rank, interpolate, merge_low_rank, parameter_groups, set_trainable
 from xprobe.recipe import Recipe
 from xprobe.towers import Network, Pixels
-from xprobe.types import Floats, Ints
+from xprobe.types import Bools, Floats, Ints
 
 CHECKPOINT_S = 30.0  # between two; a kill costs no more
 _TEST_BATCH = 64
@@ -41,6 +41,14 @@ class Source(Protocol):
 
     def __getitem__(self, rows: Ints) -> Pixels:
         """Return images (m, height, width, 3)."""
+        ...
+
+
+class MaskSource(Protocol):
+    """Masks (n, height, width) of what Copy-Paste pastes, read by row."""
+
+    def __getitem__(self, rows: Ints) -> Bools:
+        """Return masks (m, height, width)."""
         ...
 
 
@@ -73,15 +81,6 @@ class Job:
     key: str
 
 
-@dataclass(frozen=True, eq=False)
-class Head:
-    """Where a head starts: logits = weight · f + bias, f a feature, of length 1 if `unit`."""
-
-    weight: Floats
-    bias: Floats
-    unit: bool
-
-
 @dataclass(eq=False)
 class Outcome:
     """What a fine-tune ended with.
@@ -90,7 +89,7 @@ class Outcome:
         score: (n, k) log-probabilities of the test images.
         steps: optimiser steps that were made.
         curve: one row an epoch: step, learning rate, mean loss, validation accuracy (None without
-            validation images), seconds.
+            validation images), seconds, and the most memory that a GPU held, MiB.
         notes: what the reader of the results must know.
     """
 
@@ -98,69 +97,6 @@ class Outcome:
     steps: int
     curve: list[dict[str, Any]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
-
-
-def draw_order(real: Ints, synthetic: Ints, steps: int, recipe: Recipe, rng: Generator) -> Ints:
-    """Return the images (S, B) of each step.
-
-    Batches are cut from one shuffled list of all training images after the other; every image
-    comes once before any comes again. With a share of synthetic images, or in two stages, real and
-    synthetic ones have lists of their own.
-    """
-    size = recipe.batch_size
-    if not len(real) or not len(synthetic):
-        return _shuffled(np.concatenate([real, synthetic]), steps * size, rng).reshape(steps, size)
-    if recipe.two_stage:
-        first = round(steps * len(synthetic) / (len(real) + len(synthetic)))
-        stages = [(synthetic, first), (real, steps - first)]
-        return np.concatenate([_shuffled(r, n * size, rng).reshape(n, size) for r, n in stages])
-    if recipe.synthetic_share is not None:
-        made = round(recipe.synthetic_share * size)
-        parts = [(synthetic, made), (real, size - made)]
-        return np.concatenate(
-            [_shuffled(r, steps * n, rng).reshape(steps, n) for r, n in parts], axis=1
-        )
-    every = np.concatenate([real, synthetic])
-    return _shuffled(every, steps * size, rng).reshape(steps, size)
-
-
-def _shuffled(rows: Ints, n: int, rng: Generator) -> Ints:
-    times = math.ceil(n / len(rows))
-    drawn = [rng.permutation(rows) for _ in range(times)]
-    return np.concatenate([*drawn, rows[:0]])[:n]
-
-
-class Classifier(torch.nn.Module):
-    """An encoder's network with a linear head on its features."""
-
-    mean: Tensor
-    std: Tensor
-
-    def __init__(self, network: Network, head: Head) -> None:
-        """Copy the network, so that others can start from it, too."""
-        super().__init__()
-        self.encoder = deepcopy(network.module)
-        k, d = head.weight.shape
-        self.head = torch.nn.Linear(d, k)
-        with torch.no_grad():
-            self.head.weight.copy_(torch.from_numpy(head.weight))
-            self.head.bias.copy_(torch.from_numpy(head.bias))
-        self.unit = head.unit
-        mean, std = (torch.tensor(each).view(1, 3, 1, 1) for each in network.normalisation)
-        self.register_buffer("mean", mean, persistent=False)
-        self.register_buffer("std", std, persistent=False)
-
-    def normalised(self, x: Tensor) -> Tensor:
-        """Return uint8 images as the encoder is given them."""
-        return x.float().div(255).sub(self.mean).div(self.std)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Return logits (n, k) of normalised images (n, 3, height, width)."""
-        features = self.encoder(x).float()
-        if self.unit:
-            features = functional.normalize(features, dim=1)
-        logits: Tensor = self.head(features)
-        return logits
 
 
 def fine_tune(
@@ -173,10 +109,14 @@ def fine_tune(
     checkpoint: Path,
     *,
     augmentation: Augmentation | None = None,
+    masks: MaskSource | None = None,
     advance: Callable[[int], None] = lambda _n: None,
+    on_epoch: Callable[[dict[str, Any]], None] = lambda _row: None,
     checkpoint_s: float = CHECKPOINT_S,
 ) -> Outcome:
     """Train a copy of a network on a job and test it; goes on from its checkpoint if there is one.
+
+    `advance` is called with every number of steps made, `on_epoch` with every row of the curve.
 
     Raises:
         XprobeError: the network cannot be trained, the checkpoint is of something else, or one
@@ -184,20 +124,58 @@ def fine_tune(
         DivergedError: the loss is infinite or no number.
     """
     with _reproducible(job.seed, recipe.deterministic):
-        run = _Run(network, head, pixels, job, recipe, device, augmentation)
+        run = _Run(network, head, pixels, job, recipe, device, augmentation, masks)
         saved = _load(checkpoint, job.key, device)
         if saved is not None:
             run.restore(saved)
         advance(run.step)
         last = time.monotonic()
         while run.step < len(job.order) and not run.stopped:
+            epochs = len(run.curve)
             run.go_on()
             advance(1)
+            if len(run.curve) > epochs:
+                on_epoch(run.curve[-1])
             if time.monotonic() - last >= checkpoint_s:
                 _save(checkpoint, run.state())
                 last = time.monotonic()
         advance(len(job.order) - run.step)
         return run.finish()
+
+
+def time_steps(
+    network: Network,
+    head: Head,
+    pixels: Source,
+    job: Job,
+    recipe: Recipe,
+    device: str,
+    *,
+    augmentation: Augmentation | None = None,
+    masks: MaskSource | None = None,
+    steps: int = 3,
+) -> tuple[float, float]:
+    """Return the seconds of a step and of a test image: medians of so many, after one more."""
+    with _reproducible(job.seed, recipe.deterministic):
+        run = _Run(network, head, pixels, job, recipe, device, augmentation, masks)
+
+        def seconds(work: Callable[[], Any]) -> float:
+            taken = []
+            for _ in range(steps + 1):
+                start = time.perf_counter()
+                work()
+                if run.device.type == "cuda":
+                    torch.cuda.synchronize()
+                taken.append(time.perf_counter() - start)
+            return statistics.median(taken[1:])
+
+        rows = job.test[:_TEST_BATCH]
+
+        def step() -> None:
+            run.step = 0  # a job may have fewer
+            run.go_on()
+
+        return seconds(step), seconds(lambda: run._scores(run.model, rows)) / _TEST_BATCH
 
 
 class _Run:
@@ -212,8 +190,10 @@ class _Run:
         recipe: Recipe,
         device: str,
         augmentation: Augmentation | None,
+        masks: MaskSource | None = None,
     ) -> None:
-        self.pixels, self.job, self.recipe, self.augmentation = pixels, job, recipe, augmentation
+        self.pixels, self.job, self.recipe = pixels, job, recipe
+        self.augmentation, self.masks = augmentation, masks
         self.device = torch.device(device)
         self.model = Classifier(network, head).to(self.device)
         if self.device.type == "cuda":
@@ -306,19 +286,19 @@ class _Run:
     def _accumulate(self, rows: Ints) -> float:
         self.model.train()
         if self.recipe.start != "random":  # the head was fitted on features of these statistics
-            for norm in _batch_norms(self.model):
+            for norm in batch_norms(self.model):
                 norm.eval()
         self.optimiser.zero_grad(set_to_none=True)
         weight = torch.from_numpy(self.job.weight[rows]).float().to(self.device)
         label = torch.from_numpy(self.job.label[rows]).to(self.device)
-        x = _batch(self.pixels[rows])
+        x = as_batch(self.pixels[rows])
         if self.augmentation is not None:
             x = self.augmentation.images(x)
         x = self._moved(x)
         target = functional.one_hot(label, self.job.k).float()
         x = self.model.normalised(x)
         if self.augmentation is not None:
-            x, target = self.augmentation.mix(x, target)
+            x, target = self.augmentation.mix(x, target, self._mask(rows))
         total, loss = float(weight.sum()), 0.0
         for part in torch.arange(len(rows), device=self.device).chunk(self.parts):
             with self._autocast():
@@ -331,6 +311,12 @@ class _Run:
             mean.backward()
             loss += float(mean.detach())
         return loss
+
+    def _mask(self, rows: Ints) -> Tensor | None:
+        if self.augmentation is None or self.augmentation.name != COPY_PASTE:
+            return None
+        assert self.masks is not None
+        return torch.from_numpy(self.masks[rows]).to(self.device)
 
     def _moved(self, x: Tensor) -> Tensor:
         if self.device.type != "cuda":
@@ -360,9 +346,15 @@ class _Run:
                 "loss": self.loss / made,
                 "validation_accuracy": accuracy,
                 "seconds": round(time.monotonic() - self.since, 3),
+                "gpu_mib": self._gpu_mib(),
             }
         )
         self.loss, self.epoch_step = 0.0, self.step
+
+    def _gpu_mib(self) -> int | None:
+        if self.device.type != "cuda":
+            return None
+        return round(torch.cuda.max_memory_allocated(self.device) / 2**20)
 
     def _keep_best(self, accuracy: float) -> None:
         if self.best is None or accuracy > self.best[0]:
@@ -396,7 +388,7 @@ class _Run:
         Running ones lag behind: after few steps they are still those of the start, and they are
         not those of averaged weights.
         """
-        norms = _batch_norms(model)
+        norms = batch_norms(model)
         if self.recipe.start != "random" or not norms:
             return
         model.eval()
@@ -410,7 +402,7 @@ class _Run:
             for first in range(0, max(1, len(rows) - 1), self.recipe.batch_size):
                 some = rows[first : first + self.recipe.batch_size]
                 if len(some) > 1 or first == 0:
-                    model.encoder(model.normalised(_batch(self.pixels[some]).to(self.device)))
+                    model.encoder(model.normalised(as_batch(self.pixels[some]).to(self.device)))
         for norm, momentum in zip(norms, before, strict=True):
             norm.momentum = momentum
 
@@ -422,7 +414,7 @@ class _Run:
             for first in range(0, len(rows), _TEST_BATCH):
                 own = rows[first : first + _TEST_BATCH]
                 full = np.resize(own, _TEST_BATCH)  # last bits depend on the size of a batch
-                x = model.normalised(_batch(self.pixels[full]).to(self.device))
+                x = model.normalised(as_batch(self.pixels[full]).to(self.device))
                 logits = model(x)[: len(own)].float()
                 found.append(functional.log_softmax(logits, dim=1).cpu().numpy())
         return np.concatenate(found)
@@ -459,15 +451,6 @@ class _Run:
         torch.set_rng_state(state["rng"].cpu())
         if state["cuda_rng"] is not None:
             torch.cuda.set_rng_state_all([each.cpu() for each in state["cuda_rng"]])
-
-
-def _batch_norms(model: torch.nn.Module) -> list[_BatchNorm]:
-    return [each for each in model.modules() if isinstance(each, _BatchNorm)]
-
-
-def _batch(pixels: Pixels) -> Tensor:
-    """Return images (n, height, width, 3) as (n, 3, height, width), contiguous."""
-    return torch.from_numpy(np.ascontiguousarray(np.moveaxis(pixels, -1, 1)))
 
 
 def _out_of_memory(error: RuntimeError) -> bool:

@@ -82,6 +82,8 @@ class Manifest:
         generator: what made a synthetic image; ``""`` on a real image.
         split: ``train``, ``test`` (fixed hold-out) or ``extra`` (real images for controls only).
         prompt: the text that a synthetic image was made with; ``""``: not known.
+        polygons: outlines of the objects in the image, as in `outlines.read_polygons`; ``""``:
+            none. Default: none at all.
         classes: the class names, sorted; the columns of every score.
 
     Raises:
@@ -98,9 +100,12 @@ class Manifest:
     generator: Strings
     split: Strings
     prompt: Strings
+    polygons: Strings = field(default_factory=lambda: frozen_strings([]))
     classes: tuple[str, ...] = field(default=())
 
     def __post_init__(self) -> None:
+        if not len(self.polygons):
+            object.__setattr__(self, "polygons", [""] * len(self.id))
         for name in self.columns():
             object.__setattr__(self, name, frozen_strings(getattr(self, name)))
         lengths = {name: len(getattr(self, name)) for name in self.columns()}
@@ -135,8 +140,8 @@ class Manifest:
 
     @property
     def fingerprint(self) -> str:
-        """Digest of everything in the table but the paths and prompts: what a study depends on."""
-        columns = [c for c in self.columns() if c not in ("path", "prompt")]
+        """Digest of everything that all studies of the table depend on."""
+        columns = [c for c in self.columns() if c not in ("path", "prompt", "polygons")]
         return digest_of([list(self.classes), [getattr(self, c).tolist() for c in columns]])
 
 
@@ -252,13 +257,15 @@ class Setting:
 
     ``zero-shot`` trains on no image: the encoder's text features classify. ``real-more`` has as
     many further real images as the mix 1:ratio has synthetic ones. Fine-tunes have controls:
-    ``real-duplicated``, the real images alone for as many steps as the mix 1:ratio, and the name of
-    an augmentation, the same with that, for as many steps as the mix of the largest ratio.
+    ``real-duplicated``, the real images alone for as many steps as the mix 1:ratio. The name of an
+    augmentation is an alternative to synthetic images: the real images alone with that, for as many
+    steps as the mix of the largest ratio. A mix with `augment` is that alternative, too.
     """
 
     name: str
     ratio: float | None = None
     generator: str | None = None
+    augment: str = ""
 
     def __post_init__(self) -> None:
         if self.name not in (*WITHOUT_GENERATOR, "synthetic-only", "mix"):
@@ -267,19 +274,33 @@ class Setting:
             raise ValueError("a ratio belongs to a mix or its control, and to nothing else")
         if (self.generator is None) != (self.name in WITHOUT_GENERATOR):
             raise ValueError("every setting with synthetic images names their generator")
+        if self.augment and self.name != "mix":
+            raise ValueError("an augmentation belongs to a mix, or is the setting itself")
 
     @property
     def title(self) -> str:
         """How people read it; see `setting_title`."""
-        return setting_title(self.name, self.ratio)
+        return setting_title(self.name, self.ratio, self.augment)
+
+    @property
+    def is_alternative(self) -> bool:
+        """Whether it is of the family of alternatives, not of its generator's."""
+        return bool(self.augment) or self.name in AUGMENTATIONS
 
 
-def setting_title(name: str, ratio: float | None) -> str:
+def head_title(head: str, real_fraction: float) -> str:
+    """Return how people read a head and the share of real images it was trained on."""
+    words = head if head == FINETUNE else f"{head} head"
+    return words if real_fraction == 1 else f"{words}, {100 * real_fraction:g} % of real"
+
+
+def setting_title(name: str, ratio: float | None, augment: str | None = "") -> str:
     """Return how people read a setting: its name, ``1:2`` of a mix, ``real × 3`` of a control."""
     if ratio is None:
         return name
     titles = {"mix": f"1:{ratio:g}", "real-more": f"1:{ratio:g} real"}
-    return titles.get(name, f"real × {1 + ratio:g}")
+    title = titles.get(name, f"real × {1 + ratio:g}")
+    return f"{title} + {augment}" if augment else title
 
 
 @dataclass(frozen=True, eq=False)
@@ -332,6 +353,7 @@ class Result:
     protocol: str
     setting: str
     ratio: float | None
+    augment: str | None
     metric: str
     value: float
     ci_low: float
@@ -348,6 +370,7 @@ class Result:
     n_test: int
     n_groups: int
     dropped_by_lineage: int
+    real_fraction: float
     n_train_real: float
     n_train_synthetic: float
     ratio_actual: float | None
@@ -366,6 +389,7 @@ class SweepConfig:
     Attributes:
         ratios: r of each mix 1:r, synthetic per real training image of the same class.
         per_class: real images of each class to study; None takes all.
+        real_fraction: share of the real training images of each fold that is trained on.
         folds: largest number of cross-validation folds; None: 5, or the fixed hold-out if there
             is one.
         repeats: how often folds and synthetic subsets are drawn anew.
@@ -376,14 +400,16 @@ class SweepConfig:
         head: name of the head, or `FINETUNE`.
         finetune_repeats: `repeats` of fine-tunes.
         recipe: of fine-tunes.
-        alternatives: names of augmentations that fine-tunes on real images try instead of
+        alternatives: names of augmentations that are tried on real images instead of adding
             synthetic ones.
+        with_synthetic: whether they are tried with synthetic images, too, at the largest ratio.
         seed: every random choice follows from it.
         allow_fewer: go on if there are fewer synthetic images than a ratio needs.
     """
 
     ratios: tuple[float, ...] = (1, 2, 3, 4)
     per_class: int | None = None
+    real_fraction: float = 1.0
     folds: int | None = None
     repeats: int = 10
     inner_folds: int = 5
@@ -394,6 +420,7 @@ class SweepConfig:
     finetune_repeats: int = 1
     recipe: Recipe = field(default_factory=Recipe)
     alternatives: tuple[str, ...] = ()
+    with_synthetic: bool = False
     seed: int = 0
     allow_fewer: bool = False
 
@@ -401,16 +428,15 @@ class SweepConfig:
         if not self.ratios or any(not np.isfinite(r) or r <= 0 for r in self.ratios):
             raise XprobeError("ratios must be positive numbers, such as --ratios 1,2,3,4")
         object.__setattr__(self, "ratios", tuple(sorted(set(self.ratios))))
-        if self.repeats < 1:
-            raise XprobeError("--repeats must be 1 or more")
-        if self.finetune_repeats < 1:
-            raise XprobeError("--finetune-repeats must be 1 or more")
-        if self.per_class is not None and self.per_class < 2:
-            raise XprobeError("--per-class must be 2 or more: one image to train, one to test")
-        if self.folds is not None and self.folds < 2:
-            raise XprobeError("--folds must be 2 or more")
-        if self.inner_folds < 2:
-            raise XprobeError("--inner-folds must be 2 or more")
+        for name, low in (
+            ("repeats", 1), ("finetune_repeats", 1), ("per_class", 2), ("folds", 2),
+            ("inner_folds", 2), ("seed", 0),
+        ):  # fmt: skip
+            value = getattr(self, name)
+            if value is not None and value < low:
+                raise XprobeError(f"--{name.replace('_', '-')} must be {low} or more")
+        if not 0 < self.real_fraction <= 1:
+            raise XprobeError("--real-fraction takes numbers above 0 and at most 1, such as 0.5,1")
         if not self.c_grid or any(not np.isfinite(c) or c <= 0 for c in self.c_grid):
             raise XprobeError("every value of C must be a positive number")
         object.__setattr__(self, "c_grid", tuple(sorted(set(self.c_grid))))
@@ -418,8 +444,9 @@ class SweepConfig:
             raise XprobeError(f"--c-rule is one of {', '.join(C_RULES)}, not {self.c_rule!r}")
         for name in self.alternatives:
             check_augmentation(name)
-        if self.seed < 0:
-            raise XprobeError("--seed must be 0 or more")
+        object.__setattr__(self, "alternatives", tuple(dict.fromkeys(self.alternatives)))
+        if self.with_synthetic and not self.alternatives:
+            raise XprobeError("--with-synthetic needs --alternatives, such as classic")
 
     def of_head(self, name: str) -> SweepConfig:
         """Return the same for another head; fine-tunes have repeats of their own."""

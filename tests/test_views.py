@@ -1,0 +1,150 @@
+"""Alternatives to synthetic images for heads: views embedded once, Mixup of features."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from xprobe import extract, manifest, results, sweep, views
+from xprobe.augment import augmented
+from xprobe.encoders import load
+from xprobe.errors import XprobeError
+from xprobe.estimate import estimate
+from xprobe.images import decode
+from xprobe.store import Store
+from xprobe.studies import Study, prepare
+from xprobe.types import SweepConfig
+
+CONFIG = SweepConfig(
+    ratios=(1, 2), repeats=2, folds=3, inner_folds=2, c_grid=(1.0, 100.0), alternatives=("flip",)
+)
+
+
+@pytest.fixture
+def store(make_data: Callable[..., Path], tmp_path: Path) -> tuple[Any, Store]:
+    """Six real and twelve synthetic images a class, with two flipped views of the real ones."""
+    table = manifest.read(make_data(real=6, synthetic=12))
+    extract.embed_all(table, ["pixels"], tmp_path / "features", augment=["flip"], views=2)
+    return table, Store(tmp_path / "features")
+
+
+def study_of(store: tuple[Any, Store], config: SweepConfig = CONFIG, **given: Any) -> Study:
+    (found,) = prepare(*store, config, **given)
+    return found
+
+
+def test_views_are_embedded_once_and_counted(store: tuple[Any, Store], tmp_path: Path) -> None:
+    table, made = store
+    (encoder,) = made.encoders()
+    assert len(made.index(encoder).rows) == 36 + 2 * 12
+    (again,) = extract.embed_all(table, ["pixels"], made.folder, augment=["flip"], views=3)
+    assert (again.images, again.embedded, again.reused, again.failed) == (36 + 36, 12, 60, 0)
+
+
+def test_a_view_is_the_image_with_a_draw_of_its_own(store: tuple[Any, Store]) -> None:
+    table, made = store
+    (stored,) = made.encoders()
+    encoder = load("pixels")
+    index = made.index(stored)
+    content = str(table.sha256[table.source == "real"][0])
+    path = dict(zip(table.sha256, table.path, strict=True))[content]
+    seen = encoder.preprocess(decode(path))
+    for number in range(2):
+        name = views.view_digest(content, "flip", number)
+        pixels = augmented(seen, "flip", int(name[:12], 16))
+        assert np.array_equal(pixels, seen) or np.array_equal(pixels, seen[:, ::-1])
+        expected = encoder.forward(pixels[None])[0]
+        np.testing.assert_array_equal(
+            index.stored_rows([name], stored.spec.dim)[np.array([0])][0], expected
+        )
+
+
+@pytest.mark.parametrize("alternatives", [("flip",), ("mixup",), ("mixup", "flip")])
+def test_a_training_part_has_only_what_is_made_of_its_own_images(
+    store: tuple[Any, Store], alternatives: tuple[str, ...]
+) -> None:
+    study = study_of(store, replace(CONFIG, alternatives=alternatives, with_synthetic=True))
+    n = len(study.design.study)
+    source = {}
+    for made in study.design.made:
+        pairs = np.repeat(made.source, made.copies, axis=0)
+        source |= {made.start + i: pair for i, pair in enumerate(pairs)}
+        assert np.array_equal(study.pool.y[made.start : made.stop], study.pool.y[made.label_of])
+    assert len(study.pool.y) == n + len(source)
+    seen = set()
+    for block in study.design.blocks:
+        for problem in block.problems:
+            for train, held in ((problem.train, problem.test), *problem.inner):
+                own = [row for row in train if row >= n]
+                if block.setting.is_alternative:
+                    seen.add(block.setting.title)
+                    assert own
+                    real = set(train[train < n]) & set(
+                        np.flatnonzero(study.design.study.source == "real")
+                    )
+                    assert {int(i) for row in own for i in source[row]} <= {int(i) for i in real}
+                else:
+                    assert not own
+                assert max(held) < n
+    assert seen == {*alternatives, *(f"1:2 + {name}" for name in alternatives)}
+
+
+def test_mixed_features_lie_between_theirs_and_their_labels_share_the_weight(
+    store: tuple[Any, Store],
+) -> None:
+    study = study_of(store, replace(CONFIG, alternatives=("mixup",)))
+    (made,) = study.design.made
+    x, weight = study.pool.rows(), study.pool.weight[made.start : made.stop].reshape(-1, 2)
+    np.testing.assert_allclose(weight.sum(axis=1), 1)
+    np.testing.assert_allclose(weight[:, 0], made.share)
+    first, second = x[made.source[:, 0]], x[made.source[:, 1]]
+    mixed = made.share[:, None] * first + (1 - made.share[:, None]) * second
+    expected = mixed / np.linalg.norm(mixed, axis=1, keepdims=True)
+    np.testing.assert_allclose(x[made.start : made.stop : 2], expected, atol=1e-6)
+    np.testing.assert_allclose(x[made.start + 1 : made.stop : 2], expected, atol=1e-6)
+
+
+def test_alternatives_of_heads_are_judged_and_leave_the_rest_as_it_is(
+    store: tuple[Any, Store], tmp_path: Path
+) -> None:
+    config = replace(CONFIG, alternatives=("flip", "mixup"), with_synthetic=True)
+    (plain,) = sweep.sweep(*store, tmp_path / "r1", replace(CONFIG, alternatives=()), workers=1)
+    (found,) = sweep.sweep(*store, tmp_path / "r2", config, workers=1)
+    own = {(r["setting"], r["ratio"], r["augment"], r["metric"]): r for r in found["results"]}
+    for name in ("flip", "mixup"):
+        assert own[name, None, None, "accuracy"]["verdict"]
+        assert own[name, None, None, "accuracy"]["n_train_real"] == 8
+        assert own["mix", 2, name, "accuracy"]["control_difference"] is not None
+    for row in plain["results"]:
+        assert own[row["setting"], row["ratio"], None, row["metric"]] == row
+
+
+def test_what_a_head_cannot_have_is_left_out_and_said(store: tuple[Any, Store]) -> None:
+    names = ("flip", "classic", "mixup", "cutmix")
+    study = study_of(store, replace(CONFIG, alternatives=names, with_synthetic=True), heads=["knn"])
+    assert study.config.alternatives == ("flip",)
+    assert any("run 'xprobe embed --augment classic'" in note for note in study.notes[1])
+
+
+def test_mixing_augmentations_have_no_views(tmp_path: Path, store: tuple[Any, Store]) -> None:
+    with pytest.raises(XprobeError, match="'cutmix' mixes images and cannot be embedded"):
+        extract.embed_all(store[0], ["pixels"], tmp_path / "f", augment=["cutmix"])
+    with pytest.raises(XprobeError, match=r"unknown augmentation 'filp' \(did you mean flip"):
+        extract.embed_all(store[0], ["pixels"], tmp_path / "f", augment=["filp"])
+
+
+def test_a_dry_run_counts_the_fits_of_heads(store: tuple[Any, Store], tmp_path: Path) -> None:
+    (row,) = estimate(*store, tmp_path / "r", CONFIG, workers=1)
+    assert not (tmp_path / "r").exists()
+    assert row["tested"] == 5 * 2 * 3  # real-only, two mixes, synthetic-only, flip; repeats; folds
+    sweep.sweep(*store, tmp_path / "r", CONFIG, workers=1)
+    files = (tmp_path / "r" / "predictions").rglob("*.npz")
+    loaded = [results.load_predictions(tmp_path / "r", file.stem) for file in files]
+    assert row["fits"] == sum(about["fits"] for _, about in filter(None, loaded))
+    (row,) = estimate(*store, tmp_path / "r", CONFIG, workers=1)
+    assert (row["done"], row["fits"], row["seconds"]) == (30, 0, 0)
