@@ -65,9 +65,10 @@ def estimate(
         memory_gib=memory_gib,
     ):  # fmt: skip
         todo = study.missing(folder)
-        count = sum(len(block.problems) for block in study.design.blocks)
-        left = sum(len(block.problems) for block in todo.values())
-        fits, steps, seconds = left, 0, 0.0
+        named = list(zip(study.runs, study.design.blocks, strict=True))
+        count = sum(len(block.problems) for _, block in named)
+        done = sum(len(block.problems) for run, block in named if run not in todo)
+        fits, steps, seconds = sum(len(block.problems) for block in todo.values()), 0, 0.0
         if todo and study.config.head == FINETUNE:
             steps = sum(study.config.recipe.steps(t.budget) for t in tasks_of(todo, study.config))
             with progress(f"time fine-tunes of {study.label}", 1) as advance:
@@ -79,7 +80,7 @@ def estimate(
             {
                 "encoder": study.label, "head": study.config.head,
                 "real_fraction": study.config.real_fraction, "tested": count,
-                "done": count - left, "fits": fits, "steps": steps, "seconds": round(seconds, 1),
+                "done": done, "fits": fits, "steps": steps, "seconds": round(seconds, 1),
             }
         )  # fmt: skip
     return rows
@@ -136,6 +137,7 @@ def _fine_tunes(
             step_s[task.augmentation], test_s = training.time_steps(
                 network, head, pixels, job, config.recipe, trainer.device,
                 augmentation=finetune.augmentation(task, job.k), masks=trainer.masks,
+                threads=finetune.threads_each(concurrent),
             )  # fmt: skip
         steps = config.recipe.steps(task.budget)
         own = steps * step_s[task.augmentation] + len(task.problem.test) * test_s

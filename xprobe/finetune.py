@@ -184,8 +184,8 @@ def _beside(
 ) -> Iterator[tuple[int, str | None]]:
     """Run several at a time. Processes, since torch's random generator is one a process."""
     concurrent = min(concurrent, len(tasks))
-    threads = max(1, joblib.cpu_count() // concurrent)
-    executor = ProcessPoolExecutor(concurrent, initializer=_settle, initargs=(trainer, threads))
+    start = trainer, threads_each(concurrent)
+    executor = ProcessPoolExecutor(concurrent, initializer=_settle, initargs=start)
     try:
         running = {executor.submit(_run_there, task): n for n, task in tasks.items()}
         for done in as_completed(running):
@@ -194,6 +194,11 @@ def _beside(
             advance(trainer.steps(tasks[number]))
     finally:
         executor.shutdown(kill_workers=True)
+
+
+def threads_each(concurrent: int) -> int:
+    """Return the threads of each of so many fine-tunes at a time; 0 of a single one: all."""
+    return 0 if concurrent < 2 else max(1, joblib.cpu_count() // concurrent)
 
 
 _trainer_there: Trainer | None = None  # of a process that runs tasks

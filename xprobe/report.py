@@ -40,6 +40,7 @@ Row = dict[str, Any]
 
 FLOOR = "a floor, not a learned encoder"
 RANDOM_WEIGHTS = "RANDOM WEIGHTS: says nothing of a trained encoder"
+FROM_RANDOM = "FROM RANDOM WEIGHTS: pretrained ones may answer otherwise"
 QUESTION = "Do AI-generated images help image recognition?"
 _OTHER_WORDS = {"helps": "better than real-only", "hurts": "worse than real-only"}
 # What Markdown would take for markup; an interval in brackets and "< 0.001" it would not.
@@ -247,8 +248,11 @@ def _badge(row: Row) -> str:
     return verdict_kind(row["verdict"]).split()[0] if row["verdict"] else ""
 
 
-def _has_random_weights(study: Study) -> bool:
-    return str(study["encoder"]["weights"]).startswith(RANDOM)
+def _random(study: Study) -> str:
+    """Return what is to be said of weights that were never trained; nothing of others."""
+    if not str(study["encoder"]["weights"]).startswith(RANDOM):
+        return ""
+    return FROM_RANDOM if study["config"]["head"] == FINETUNE else RANDOM_WEIGHTS
 
 
 def _is_floor(study: Study) -> bool:
@@ -280,9 +284,9 @@ def _line(study: Study, row: Row) -> dict[str, Any]:
     could = f"a difference of {_percent(row['detectable'])} points could have been detected"
     if row["control_difference"] is not None:
         control = points(row["control_difference"])
-        could = f"{control} points to its control of equal steps; {could}"
+        could = f"{control} points to its control; {could}"
     return {
-        "who": who, "floor": _is_floor(study), "random": _has_random_weights(study),
+        "who": who, "floor": _is_floor(study), "random": _random(study),
         "setting": setting, "difference": difference,
         "interval": interval, "verdict": verdict, "badge": _badge(row), "could": could,
         "sentence": f"{who} · {setting} — {difference} {interval}, {verdict}; {could}.",
@@ -298,7 +302,6 @@ def _view(
     return {
         "question": QUESTION,
         "floor": FLOOR,
-        "random": RANDOM_WEIGHTS,
         "answer": _answer(studies, families),
         "facts": _facts(studies),
         "warnings": _warnings(studies),
@@ -391,7 +394,8 @@ def _warnings(studies: Sequence[Study]) -> list[dict[str, str]]:
 
 def _options(study: Study) -> dict[str, Any]:
     """Return what the heads, or the fine-tunes, of one sweep share."""
-    return {**study["config"], "head": "", "real_fraction": 1}
+    own = {"head": "", "real_fraction": 1, "alternatives": (), "with_synthetic": False}
+    return {**study["config"], **own}
 
 
 def _overview(studies: Sequence[Study]) -> list[dict[str, Any]]:
@@ -420,7 +424,7 @@ def _study_view(i: int, study: Study, drawings: Sequence[dict[str, Any]]) -> dic
     return {
         "title": study_title(study),
         "floor": _is_floor(study),
-        "random": _has_random_weights(study),
+        "random": _random(study),
         "groups": _groups(study),
         "dropped": any(r["dropped_by_lineage"] for r in study["results"]),
         "controlled": any(r["control_difference"] is not None for r in study["results"]),

@@ -153,10 +153,14 @@ def time_steps(
     *,
     augmentation: Augmentation | None = None,
     masks: MaskSource | None = None,
+    threads: int = 0,
     steps: int = 3,
 ) -> tuple[float, float]:
-    """Return the seconds of a step and of a test image: medians of so many, after one more."""
-    with _reproducible(job.seed, recipe.deterministic):
+    """Return the seconds of a step and of a test image: medians of so many, after one more.
+
+    `threads` compute; 0: as many as do now.
+    """
+    with _reproducible(job.seed, recipe.deterministic), _threads(threads):
         run = _Run(network, head, pixels, job, recipe, device, augmentation, masks)
 
         def seconds(work: Callable[[], Any]) -> float:
@@ -455,6 +459,16 @@ class _Run:
 
 def _out_of_memory(error: RuntimeError) -> bool:
     return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+
+
+@contextmanager
+def _threads(n: int) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(n or before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 @contextmanager
