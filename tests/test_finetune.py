@@ -328,3 +328,20 @@ def test_a_dry_run_counts_the_steps_and_writes_nothing(study: Study) -> None:
     assert row["steps"] == made
     (row,) = estimate.estimate(table, store, folder, CONFIG, **how)
     assert (row["done"], row["fits"], row["steps"], row["seconds"]) == (12, 0, 0, 0)
+
+
+def test_copy_paste_needs_outlines_and_depends_on_them(study: Study, tmp_path: Path) -> None:
+    table, store, folder = study
+    with pytest.raises(XprobeError, match="copy-paste needs outlines of what to paste"):
+        run(study, alternatives=("copy-paste",))
+    square = "POLYGON ((0 0, 6 0, 6 6, 0 6, 0 0))"
+    real = table.source == "real"
+    outlined = replace(table, polygons=np.where(real, square, "").tolist())
+    found = rows(run((outlined, store, folder), alternatives=("copy-paste",)))
+    assert found["copy-paste"]["verdict"]
+    before = saved(folder)
+    elsewhere = replace(table, polygons=np.where(real, square.replace("6", "3"), "").tolist())
+    run((elsewhere, store, tmp_path / "other"), alternatives=("copy-paste",))
+    after = saved(tmp_path / "other")
+    for title, (score, _) in before.items():
+        assert np.array_equal(score, after[title][0]) == (title != "copy-paste")
