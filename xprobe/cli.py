@@ -69,6 +69,8 @@ DENSE_C_GRID = tuple(10.0 ** (-6 + 0.25 * i) for i in range(45))
 def main() -> None:
     """Run the command line; every error that the user can mend is one line and exit status 1."""
     signal.signal(signal.SIGTERM, _interrupt)
+    # Worker processes that are ended early leave semaphores that their tracker clears, and reports.
+    os.environ.setdefault("PYTHONWARNINGS", "ignore:resource_tracker")
     try:
         app()
     except XprobeError as error:
