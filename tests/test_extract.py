@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 from PIL import Image
 
 from xprobe import encoders, extract, floors, manifest
+from xprobe.images import decode, reencode
 from xprobe.store import Store
 from xprobe.types import Manifest
 
@@ -145,3 +147,20 @@ def test_progress_counts_every_content_once(data: Path, tmp_path: Path) -> None:
     extract.embed(table, encoders.load("pixels"), "pixels", store, progress=progress)
     assert sum(seen) == 0
     assert seen[0] == -14
+
+
+def test_a_codec_makes_another_encoder_that_sees_every_image_through_it(
+    tmp_path: Path, make_data: Callable[..., Path]
+) -> None:
+    table = manifest.read(make_data(real=2, synthetic=2))
+    for codec in ("", "jpeg-60"):
+        extract.embed_all(table, ["pixels"], tmp_path / "features", codec=codec)
+    store = Store(tmp_path / "features")
+    plain, coded = sorted(store.encoders(), key=lambda e: e.spec.codec)
+    assert coded.spec == replace(plain.spec, codec="jpeg-60")
+    assert len(set(store.labels().values())) == 2
+    encoder, path_of = encoders.load("pixels"), dict(zip(table.id, table.path, strict=True))
+    features = store.read(coded, table)[0]
+    for i, x in zip(features.id, features.x, strict=True):
+        seen = encoder.preprocess(reencode(decode(path_of[i]), "jpeg-60"))
+        np.testing.assert_array_equal(x, encoder.forward(seen[None])[0])

@@ -19,6 +19,7 @@ from open_clip.transform import image_transform
 from PIL import Image
 
 from xprobe import images
+from xprobe.errors import XprobeError
 from xprobe.images import UnusableImageError, decode, probe, resize
 
 RNG = np.random.default_rng(0)
@@ -413,3 +414,18 @@ def test_the_centre_alone_is_what_scaling_and_cutting_gives(
     monkeypatch.setattr("xprobe.images.MAX_PIXELS", 1)
     centre = np.asarray(resize(image, (16, 16), "shortest", "bicubic")).astype(int)
     assert np.abs(whole - centre).max() <= 2
+
+
+def test_reencoding_is_a_round_through_jpeg(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    picture = Image.fromarray(rng.integers(0, 256, (20, 30, 3), dtype=np.uint8))
+    picture.save(tmp_path / "a.jpg", quality=90, subsampling="4:2:0")
+    expected = np.asarray(decode(tmp_path / "a.jpg"))
+    assert np.array_equal(np.asarray(images.reencode(picture, "jpeg-90")), expected)
+    assert not np.array_equal(np.asarray(images.reencode(picture, "jpeg-50")), expected)
+
+
+@pytest.mark.parametrize("codec", ["jpeg", "jpeg-0", "jpeg-101", "webp-90", "90"])
+def test_other_codecs_are_refused(codec: str) -> None:
+    with pytest.raises(XprobeError, match="it is jpeg-QUALITY"):
+        images.check_codec(codec)

@@ -11,11 +11,13 @@ import importlib.metadata
 import importlib.util
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from xprobe import tower_hf, tower_open_clip, tower_timm
 from xprobe.errors import XprobeError, nearest
 from xprobe.floors import FLOORS
+from xprobe.images import check_codec
 from xprobe.presets import DEFAULT_ENCODER, ENCODERS, IMPORT_ONLY, canonical
 from xprobe.towers import Encoder, Network, Tower, Wish, pick_device
 from xprobe.types import PRECISIONS
@@ -40,6 +42,7 @@ def load(
     precision: str = "fp32",
     layer: str | None = None,
     random_weights: bool = False,
+    codec: str = "",
 ) -> Encoder:
     """Return the encoder of a name, its weights loaded and checked.
 
@@ -49,24 +52,36 @@ def load(
         precision: of the forward pass.
         layer: ``projected`` or ``pooled``; by default the former where there is one.
         random_weights: leave the weights as initialised; the spec says so.
+        codec: every image is encoded anew in this way first (`images.reencode`); ``""``: not.
 
     Raises:
-        XprobeError: an unknown name, weights that are not on this machine and cannot be fetched,
-            or weights that do not fit the architecture.
+        XprobeError: an unknown name or codec, weights that are not on this machine and cannot be
+            fetched, or weights that do not fit the architecture.
     """
     if precision not in PRECISIONS:
         raise XprobeError(f"unknown precision {precision!r}; known: {', '.join(PRECISIONS)}")
+    if codec:
+        check_codec(codec)
     scheme, rest = check_name(name)
     if name in ENCODERS and not random_weights:
         _bring(name)
     if scheme in TOWERS:
         wish = Wish(layer, random_weights)
-        return Network(TOWERS[scheme](rest, wish), pick_device(device), precision)
+        return _with_codec(
+            Network(TOWERS[scheme](rest, wish), pick_device(device), precision), codec
+        )
     if precision != "fp32":
         raise XprobeError(f"{name} computes in fp32 only")
     if layer is not None or random_weights:
         raise XprobeError(f"{name} has neither layers nor weights to choose; leave the option out")
-    return FLOORS[rest]() if scheme == "builtin" else _own(name, scheme, rest)
+    encoder = FLOORS[rest]() if scheme == "builtin" else _own(name, scheme, rest)
+    return _with_codec(encoder, codec)
+
+
+def _with_codec(encoder: Encoder, codec: str) -> Encoder:
+    if codec:
+        encoder.spec = replace(encoder.spec, codec=codec)
+    return encoder
 
 
 def check_name(name: str) -> tuple[str, str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,7 +12,6 @@ import numpy as np
 
 from xprobe import heads as frozen
 from xprobe.design import Block
-from xprobe.images import decode
 from xprobe.outlines import Masks
 from xprobe.problems import Options, Problem
 from xprobe.store import Store
@@ -151,7 +149,7 @@ def _decoding(study: Study, network: Network, workers: int | None) -> float:
     some = [Path(path) for path in images.path[:_DECODED]]
     start = time.perf_counter()
     for path in some:
-        network.preprocess(decode(io.BytesIO(path.read_bytes())))
+        network.see(path.read_bytes())
     each = (time.perf_counter() - start) / len(some)
     return each * len(set(images.sha256)) / (workers or joblib.cpu_count())
 

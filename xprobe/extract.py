@@ -18,7 +18,7 @@ import numpy as np
 
 from xprobe.augment import augmented
 from xprobe.encoders import Encoder, canonical, check_name, load
-from xprobe.images import UnusableImageError, decode
+from xprobe.images import UnusableImageError
 from xprobe.prompts import embed_classes
 from xprobe.prompts import read as read_prompts
 from xprobe.store import Store, digests_to_embed, put
@@ -139,6 +139,7 @@ def embed_all(
     layer: str | None = None,
     random_weights: bool = False,
     prompts: str | None = None,
+    codec: str = "",
     augment: Sequence[str] = (),
     views: int = VIEWS,
     workers: int | None = None,
@@ -146,7 +147,8 @@ def embed_all(
 ) -> list[Embedded]:
     """Embed with each encoder in turn, and list what failed in the store's failed.csv.
 
-    With `prompts` (`prompts.read`) the classes too, as text, for zero-shot recognition.
+    With a `codec` (`images.reencode`) every image goes through that first. With `prompts`
+    (`prompts.read`) the classes too, as text, for zero-shot recognition.
 
     Raises:
         XprobeError: an unknown encoder (before any work), missing weights, a newer store.
@@ -159,7 +161,7 @@ def embed_all(
     store = Store(folder, create=True)
     done = []
     for name in names:
-        encoder = load(name, device, precision, layer, random_weights)
+        encoder = load(name, device, precision, layer, random_weights, codec)
         if chosen is not None:
             text = embed_classes(encoder.embed_text, manifest.classes, chosen)
             store.put_text(store.add_encoder(name, encoder.spec), text)
@@ -276,7 +278,7 @@ def _run(items: list[_Item], path_of: dict[str, str], encoder: Encoder, batch_si
             batch.unreadable[digest] = "changed while it was being embedded; run again"
             continue
         try:
-            seen = encoder.preprocess(decode(io.BytesIO(content)))
+            seen = encoder.see(content)
         except UnusableImageError as error:
             if item.name == digest:  # what has no features has no views
                 batch.failed[digest] = str(error)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import threading
 import warnings
 from pathlib import Path
@@ -10,6 +11,8 @@ from typing import Any, BinaryIO
 import numpy as np
 import PIL
 from PIL import ExifTags, Image
+
+from xprobe.errors import XprobeError
 
 SUFFIXES = frozenset(  # compared in lower case
     (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".tif", ".tiff", ".bmp", ".dib", ".gif")
@@ -45,6 +48,25 @@ def probe(path: str | Path) -> tuple[str, int, int]:
             return image.format or "?", image.width, image.height
     except Exception as error:  # Pillow's plugins raise anything on damaged input
         raise UnusableImageError(_reason(error)) from error
+
+
+def check_codec(codec: str) -> int:
+    """Return the quality of ``jpeg-<quality>``.
+
+    Raises:
+        XprobeError: it is something else.
+    """
+    kind, _, quality = codec.partition("-")
+    if kind != "jpeg" or not quality.isdecimal() or not 1 <= int(quality) <= 100:
+        raise XprobeError(f"--match-codec {codec!r}: it is jpeg-QUALITY, such as jpeg-90")
+    return int(quality)
+
+
+def reencode(image: Image.Image, codec: str) -> Image.Image:
+    """Return an RGB image after a round through a codec in memory: JPEG, chroma halved."""
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", quality=check_codec(codec), subsampling="4:2:0")
+    return Image.open(buffer).convert("RGB")
 
 
 def decode(path: str | Path | BinaryIO) -> Image.Image:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import hashlib
-import io
 import os
 import shutil
 import time
@@ -21,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xprobe.errors import XprobeError
-from xprobe.images import UnusableImageError, decode
+from xprobe.images import UnusableImageError
 from xprobe.towers import Encoder
 from xprobe.types import Ints, Manifest, Progress, digest_of, no_progress
 
@@ -101,7 +100,8 @@ def _contents(manifest: Manifest) -> tuple[list[str], Ints, Ints]:
 
 def _key(digests: list[str], encoder: Encoder) -> str:
     spec = encoder.spec
-    view = [spec.input_px, spec.resize, spec.interpolation, spec.resize_px, spec.preprocessing]
+    view: list[Any] = [spec.input_px, spec.resize, spec.interpolation, spec.resize_px]
+    view += [spec.preprocessing, *([spec.codec] if spec.codec else [])]
     # an encoder with a method of its own shares pixels with no other
     own = type(encoder).preprocess is not Encoder.preprocess
     return digest_of([view, spec.source if own else "", digests])
@@ -163,7 +163,7 @@ def _one(id_: str, path: str, digest: str, encoder: Encoder) -> NDArray[np.uint8
         content = Path(path).read_bytes()
         if hashlib.sha256(content).hexdigest() != digest:
             raise UnusableImageError("its content is not what the image table says")
-        pixels = encoder.preprocess(decode(io.BytesIO(content)))
+        pixels = encoder.see(content)
     except OSError as error:
         raise _unusable(id_, (error.strerror or str(error)).lower()) from error
     except UnusableImageError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from xprobe.errors import XprobeError
-from xprobe.images import INTERPOLATIONS, PREPROCESSING, resize
+from xprobe.images import INTERPOLATIONS, PREPROCESSING, decode, reencode, resize
 from xprobe.types import RANDOM, EncoderSpec, Floats
 from xprobe.weights import digest_weights
 
@@ -54,6 +55,15 @@ class Encoder(ABC):
         return np.asarray(
             resize(image, spec.input_px, spec.resize, spec.interpolation, spec.resize_px)
         )
+
+    def see(self, content: bytes) -> Pixels:
+        """Return what is made of an image file before `forward`.
+
+        Raises:
+            UnusableImageError: as `images.decode`.
+        """
+        image = decode(io.BytesIO(content))
+        return self.preprocess(reencode(image, self.spec.codec) if self.spec.codec else image)
 
     @abstractmethod
     def forward(self, pixels: Pixels) -> Floats:
