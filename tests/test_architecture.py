@@ -13,11 +13,13 @@ PACKAGE = Path(__file__).parent.parent / "xprobe"
 ORDER = [
     "__init__", "errors", "augment", "recipe", "types", "images", "manifest", "presets", "weights",
     "prompts", "towers", "floors", "tower_open_clip", "tower_timm", "tower_hf", "encoders",
-    "outlines", "store", "views", "extract", "imports", "folds", "problems", "solver", "newton",
-    "paths", "basis", "logistic", "ridge", "heads", "estimators", "design", "metrics", "verdict",
+    "outlines", "store", "views", "extract", "imports", "folds", "leaks", "shortcuts", "problems",
+    "kernels", "neighbours", "fidelity", "distance", "solver", "newton", "paths", "basis",
+    "logistic", "ridge", "heads", "estimators", "place", "design", "metrics", "verdict",
     "results", "pixels", "layers", "classifier", "training", "finetune", "judge", "studies",
-    "sweep", "estimate", "figures", "report", "demo", "tables", "progress", "options", "cli",
-    "__main__",
+    "sweep", "estimate", "domain", "prediction", "figures", "distance_figures",
+    "distance_view", "report", "demo",
+    "tables", "progress", "options", "cli", "__main__",
 ]  # fmt: skip
 
 TOWERS = {"weights", "towers", "tower_open_clip", "tower_timm", "tower_hf"}
@@ -25,8 +27,8 @@ TRAINING = {"augment", "layers", "classifier", "training", "finetune"}
 SOLVERS = {"solver", "newton", "paths", "basis", "logistic", "heads", "estimators"}
 HOMES = {
     "h5py": {"store"},
-    "faiss": {"distance"},
-    "matplotlib": {"figures"},
+    "faiss": {"neighbours"},
+    "matplotlib": {"figures", "distance_figures"},
     "ray": {"engine"},
     "tensorboardX": {"finetune"},
     "shapely": {"outlines"},
@@ -37,7 +39,7 @@ HOMES = {
     "timm": {"tower_timm", "layers"},
     "torchvision": {"tower_timm", "augment"},
     "transformers": {"tower_hf"},
-    "sklearn": {"newton", "estimators", "demo"},
+    "sklearn": {"newton", "estimators", "demo", "shortcuts", "fidelity"},
     "skimage": {"floors"},
     "pyarrow": {"manifest", "imports"},
 }

@@ -124,7 +124,7 @@ def scan(
     """Table the images: counts, sizes, formats, and what looks wrong."""
     from xprobe import manifest as manifests
 
-    manifest = manifests.read(data)
+    manifest = manifests.read(data, whole=False)
     counts = manifests.counts(manifest)
     formats, unusable = manifests.shapes(manifest)
     warnings = manifests.find_problems(manifest) + manifests.codec_problems(formats)
@@ -235,6 +235,9 @@ def embed(
         str | None,
         typer.Option(help="Embed the classes as text too: clip, satellite, plain, or a JSON file."),
     ] = None,
+    match_codec: Annotated[
+        str, typer.Option(help="Encode every image anew in this way first, such as jpeg-90.")
+    ] = "",
     augment: Annotated[
         str, typer.Option(help="Augmentations to embed views of the real training images with.")
     ] = "",
@@ -248,12 +251,12 @@ def embed(
     from xprobe import manifest as manifests
     from xprobe.extract import embed_all
 
-    manifest = manifests.read(data)
+    manifest = manifests.read(data, whole=False)
     _warn(manifests.find_problems(manifest))
     done = embed_all(
         manifest, encoder or [DEFAULT_ENCODER], store, batch_size=batch_size, device=device,
         precision=precision, layer=layer, random_weights=random_weights, prompts=prompts,
-        augment=_names(augment), views=views, workers=workers,
+        codec=match_codec, augment=_names(augment), views=views, workers=workers,
         progress=progress.bar,
     )  # fmt: skip
     rows = [{k: v for k, v in asdict(e).items() if k != "failures"} for e in done]
@@ -389,6 +392,61 @@ def sweep(
         return
     studies = sweep_settings(manifest, store, results, config, margin=margin, **how)
     _show_studies(studies, families(studies), as_json)
+
+
+@app.command()
+def distance(
+    data: Data = Path("data"),
+    encoder: Annotated[
+        list[str] | None, typer.Option(help="Name in the store; repeat. Default: all in it.")
+    ] = None,
+    features: Features = Path("features"),
+    results: Annotated[Path, typer.Option("--out", help="Folder for distance.json.")] = Path(
+        "results"
+    ),
+    metrics: Annotated[
+        str, typer.Option(help="Comma-separated; default: all (docs/distance.md).")
+    ] = "",
+    by_class: Annotated[
+        bool, typer.Option("--by-class/--no-by-class", help="Measure every class, too.")
+    ] = True,
+    permutations: Annotated[
+        int, typer.Option(min=99, help="Of the tests of the headline metrics.")
+    ] = 1000,
+    drop_leaks: Annotated[
+        Path | None,
+        typer.Option(help="Write a manifest without synthetic copies of real images to this file."),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Every random choice follows.")] = SweepConfig.seed,
+    workers: Workers = None,
+    as_json: Json = False,
+) -> None:
+    """Measure how far synthetic lies from real; find copies and shortcuts."""
+    from xprobe import manifest as manifests
+    from xprobe.distance import METRICS
+    from xprobe.domain import measure_domain
+    from xprobe.results import save_distance
+    from xprobe.store import Store
+
+    manifest = manifests.read(data, whole=False)
+    document, clean = measure_domain(
+        manifest, Store(features), encoders=encoder or (), metrics=_names(metrics) or METRICS,
+        by_class=by_class, permutations=permutations, seed=seed, workers=workers,
+        progress=progress.bar,
+    )  # fmt: skip
+    save_distance(results, document)
+    if drop_leaks is not None:
+        manifests.write(clean, drop_leaks)
+    if as_json:
+        _print_json(document)
+    else:
+        _print(tables.of_distances(document["distances"]))
+        if document["leaks"]:
+            columns = ("id", "kind", "neighbour", "similarity")
+            _print(tables.of_rows("copies and duplicates", columns, document["leaks"][:20]))
+        if drop_leaks is not None:
+            out.print(f"wrote {drop_leaks}: {len(clean)} of {len(manifest)} images")
+    _warn([*manifests.find_problems(manifest), *document["warnings"]])
 
 
 @app.command()

@@ -1,4 +1,4 @@
-"""Results → figures, as PNG and SVG bytes; the only matplotlib.
+"""Results → figures, as PNG and SVG bytes; their style.
 
 Equal studies give equal bytes. Figures are drawn through matplotlib's object API, so that nothing
 of the caller's plotting state is used or changed.

@@ -27,7 +27,7 @@ _EMPTY = hashlib.sha256(b"").hexdigest()
 Row = dict[str, str]
 
 
-def read(data: str | Path) -> Manifest:
+def read(data: str | Path, *, whole: bool = True) -> Manifest:
     """Return the manifest of a folder or of a CSV, JSONL or Parquet file, contents hashed.
 
     A folder holds ``real/<class>/…`` and ``synthetic/[<generator>/]<class>/…``, optionally
@@ -37,6 +37,8 @@ def read(data: str | Path) -> Manifest:
 
     Images with equal content share a group (real) or count as made from each other (synthetic),
     so that no copy of a test image is ever trained on.
+
+    With `whole` every generator must have images of every class, as a sweep needs.
 
     Raises:
         XprobeError: whatever is wrong with the data as a whole.
@@ -58,7 +60,7 @@ def read(data: str | Path) -> Manifest:
             f"{data}: none of the {len(manifest)} files can be read, the first is "
             f"{manifest.path[0]}; paths are relative to the folder of the manifest"
         )
-    _check_classes(manifest, data)
+    _check_classes(manifest, data, whole)
     return manifest
 
 
@@ -156,6 +158,11 @@ def find_problems(manifest: Manifest) -> list[str]:
     missing = sorted(set(manifest.classes) - set(manifest.label[test]))
     if test.any() and missing:
         problems.append(f"the hold-out has no image of class {some(missing)}")
+    for name in sorted(set(manifest.generator) - {""}):
+        if lacking := sorted(
+            set(manifest.classes) - set(manifest.label[manifest.generator == name])
+        ):
+            problems.append(f"generator {name} has no images of class {some(lacking)}")
     few = [
         c for c in manifest.classes if len(set(manifest.group[train & (manifest.label == c)])) < 2
     ]
@@ -195,7 +202,7 @@ def _scan_folder(data: Path) -> Iterator[Row]:
         raise XprobeError(f"{data}: no folder {real}; a study needs {data}/{LAYOUT}")
     parts = {"train": real, "test": data / "test", "extra": data / "extra"}
     inside = {folder.name for folder in _folders(real)}
-    if "train" in inside and inside <= set(SPLITS):  # real/train/<class>, real/test/<class>
+    if "train" in inside and inside <= set(parts):  # real/train/<class>, real/test/<class>
         for split in inside:
             if split != "train" and parts[split].is_dir():
                 raise XprobeError(f"both {real / split} and {parts[split]} exist; keep one")
@@ -386,8 +393,8 @@ def _tie_copies(columns: dict[str, list[str]]) -> None:
         columns["group"][i] = root(own)
 
 
-def _check_classes(manifest: Manifest, data: Path) -> None:
-    """Raise unless real, every generator and the hold-out have the same classes."""
+def _check_classes(manifest: Manifest, data: Path, whole: bool) -> None:
+    """Raise on a class without real images and, if asked, on one that a generator has none of."""
     train = (manifest.source == "real") & (manifest.split == "train")
     real = set(manifest.label[train])
     if not real:
@@ -405,7 +412,7 @@ def _check_classes(manifest: Manifest, data: Path) -> None:
                 f"{data}: class {some(map(repr, unknown))} of {part} has no real images to train "
                 f"on{nearest(unknown[0], real, 1)}; add them to real, or remove the class"
             )
-        if part.startswith("synthetic") and (missing := sorted(real - own)):
+        if whole and part.startswith("synthetic") and (missing := sorted(real - own)):
             raise XprobeError(
                 f"{data}: class {some(map(repr, missing))} of real has no images in {part}; add "
                 f"them, or remove the class from real"

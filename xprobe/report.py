@@ -1,6 +1,7 @@
 """Studies → a report: the answer in words first, then tables, figures and how it was measured.
 
-Nothing is measured here: every number shown is one of a study's, formatted.
+Nothing is measured here: every number shown is one of a study's or of `xprobe distance`, formatted,
+but for the rank correlation of the two.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import base64
 import csv
 import io
+import itertools
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -18,8 +20,9 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from xprobe import figures, results
+from xprobe import distance_figures, figures, results
 from xprobe.augment import AUGMENTATIONS
+from xprobe.distance_view import distance_view, distance_warnings, of_encoders
 from xprobe.figures import (
     ALTERNATIVES,
     METRICS,
@@ -52,7 +55,8 @@ def write_report(results_folder: Path, out: Path, encoders: Sequence[str] = ()) 
 
     Args:
         results_folder: what `xprobe sweep` wrote; the newest study of each encoder and head counts.
-        out: where index.html, summary.md, results.csv, runs.csv, results.json and figures/ go.
+        out: where index.html, summary.md, results.csv, runs.csv, results.json and figures/ go, and
+            distances.csv where `xprobe distance` has left its answer.
         encoders: names to report on; none: all.
 
     Returns:
@@ -64,31 +68,49 @@ def write_report(results_folder: Path, out: Path, encoders: Sequence[str] = ()) 
     """
     studies = results.load_studies(results_folder, encoders)
     families = results.families(studies)
+    document = results.load_distance(results_folder)
+    distances = of_encoders(document, encoders)
     (out / "figures").mkdir(parents=True, exist_ok=True)
     drawings, files = [], []
-    for drawing in figures.draw(studies):
+    for drawing in itertools.chain(figures.draw(studies), distance_figures.draw(distances)):
         for suffix, content in ((".svg", drawing.svg), (".png", drawing.png)):
             files.append(out / "figures" / (drawing.name + suffix))
             put(files[-1], content)
         drawings.append(_drawing_view(drawing))
     view = _view(studies, families, drawings)
+    view["distance"] = None
+    if document is not None:
+        view["distance"] = distance_view(document, distances, studies, drawings)
+        view["warnings"] += distance_warnings(document, view["warnings"])
     put(out / "index.html", _render("report.html.j2", view))
     put(out / "summary.md", _render("summary.md.j2", view))
-    rows = [row for study in studies for row in study["results"]]
-    put(out / "results.csv", _csv([f.name for f in fields(Result)], rows))
-    put(out / "runs.csv", _runs_csv(studies))
-    whole = {
-        "results": rows,
-        "families": families,
-        "studies": [{k: v for k, v in s.items() if k not in ("results", "runs")} for s in studies],
-    }
-    put(out / "results.json", f"{json.dumps(whole, indent=1, ensure_ascii=False)}\n".encode())
+    _write_tables(out, studies, families, document, distances)
     _remove_former(out / "figures", files)
     return {
         "report": str(out / "index.html"), "summary": str(out / "summary.md"),
         "answer": view["answer"]["sentences"],
         "figures": [str(file) for file in files],
     }  # fmt: skip
+
+
+def _write_tables(
+    out: Path, studies: Sequence[Study], families: Sequence[Row], document: Row | None,
+    distances: Sequence[Row],
+) -> None:  # fmt: skip
+    rows = [row for study in studies for row in study["results"]]
+    put(out / "results.csv", _csv([f.name for f in fields(Result)], rows))
+    put(out / "runs.csv", _runs_csv(studies))
+    whole: dict[str, Any] = {
+        "results": rows,
+        "families": families,
+        "studies": [{k: v for k, v in s.items() if k not in ("results", "runs")} for s in studies],
+    }
+    if document is None:
+        (out / "distances.csv").unlink(missing_ok=True)  # a former report's
+    else:
+        put(out / "distances.csv", _csv(results.DISTANCE_COLUMNS, distances))
+        whole["distance"] = document
+    put(out / "results.json", f"{json.dumps(whole, indent=1, ensure_ascii=False)}\n".encode())
 
 
 def _remove_former(folder: Path, current: Sequence[Path]) -> None:
@@ -133,7 +155,7 @@ def _render(template: str, view: dict[str, Any]) -> bytes:
     )
     environment.filters |= {
         "percent": _percent, "points": points, "span": span, "p": _p, "count": _count,
-        "estimate": _estimate,
+        "estimate": _estimate, "number": _number, "interval": _interval,
     }  # fmt: skip
     return environment.get_template(template).render(view).strip().encode() + b"\n"
 
@@ -161,6 +183,18 @@ def _p(p: float) -> str:
 
 def _count(n: float) -> str:
     return f"{n:,.0f}" if float(n).is_integer() else f"{n:,.1f}"
+
+
+def _number(value: float | None) -> str:
+    """Return a number of any size, to three digits: ``0.120``, ``12.3``, ``1,234``."""
+    if value is None:
+        return "–"
+    text = f"{value:,.0f}" if abs(value) >= 999.5 else f"{value:#.3g}".rstrip(".")
+    return text.replace("-", "−")
+
+
+def _interval(low: float | None, high: float | None) -> str:
+    return "" if low is None or high is None else f"[{_number(low)}, {_number(high)}]"
 
 
 def _answer(studies: Sequence[Study], families: Sequence[Row]) -> dict[str, Any]:

@@ -26,7 +26,7 @@ from xprobe.views import MIXUP, Made, view_digest
 
 _CHUNK = 8192  # images at a time, where features are read as they are needed
 HEAD_VERSION = 2  # raised when a change of the heads changes their scores
-FINETUNE_VERSION = 1  # the same of fine-tunes
+FINETUNE_VERSION = 2  # the same of fine-tunes
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,7 +93,7 @@ def prepare(
     for each in configs:
         if each.head != FINETUNE:
             check_head(each.head)
-    chosen = _choose(store, manifest, encoders)
+    chosen = choose_encoders(store, manifest, encoders)
     if FINETUNE in [each.head for each in configs]:
         _check_networks(chosen)
         _check_outlines(manifest, config)
@@ -256,7 +256,12 @@ def _notes(usable: Manifest, failed: dict[str, str]) -> list[str]:
     return found
 
 
-def _choose(store: Store, manifest: Manifest, names: Sequence[str]) -> list[StoredEncoder]:
+def choose_encoders(store: Store, manifest: Manifest, names: Sequence[str]) -> list[StoredEncoder]:
+    """Return the stored encoders of some names, or all that have features of a manifest.
+
+    Raises:
+        XprobeError: there are none.
+    """
     if names:
         found = [encoder for name in names for encoder in store.find(canonical(name))]
     else:

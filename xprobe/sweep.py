@@ -87,13 +87,22 @@ def sweep(
             study.design, study.runs, folder, study.config, study.label, margin, study.zero_shot
         )
         before, after = study.notes
-        judged["warnings"] = [*before, *judged["warnings"], *after]
+        measured = _measured_warnings(folder, study.usable)
+        judged["warnings"] = [*before, *judged["warnings"], *after, *measured]
         judged["prompts"] = None if study.text is None else study.text.prompts
         key = digest_of([study.encoder.key, study.usable.fingerprint, asdict(study.config), margin])
         document = _document(study, margin) | judged
         results.save_study(folder, key, document)
         studies.append(document)
     return studies
+
+
+def _measured_warnings(folder: Path, usable: Manifest) -> list[str]:
+    """Return what `xprobe distance` found in these images, if it was run."""
+    document = results.load_distance(folder)
+    if document is None or document["fingerprint"] != usable.fingerprint:
+        return []
+    return list(document["warnings"])
 
 
 @dataclass(frozen=True, eq=False)
@@ -187,7 +196,7 @@ def load_network(encoder: StoredEncoder, device: str) -> Network:
     from xprobe.encoders import load
 
     spec = encoder.spec
-    network = load(encoder.name, device, "fp32", spec.layer, spec.has_random_weights)
+    network = load(encoder.name, device, "fp32", spec.layer, spec.has_random_weights, spec.codec)
     if network.spec != replace(spec, precision="fp32"):
         raise XprobeError(
             f"{encoder.name} is not what it was when these images were embedded (other weights or "

@@ -78,6 +78,36 @@ def side_by_side(studies: Sequence[Row], generator: str) -> Table:
     return table(f"side by side · generator {generator} · accuracy, %", ["setting", *names], rows)
 
 
+def of_distances(rows: Sequence[Row]) -> Table:
+    """Return the table of distances; of single classes the first metric alone."""
+    first = rows[0]["metric"] if rows else ""
+    shown = [
+        row
+        for row in rows
+        if row["class"] is None or (row["metric"] == first and row["value"] is not None)
+    ]
+    columns = ["encoder", "generator", "class", "metric", "value", "floor", "p", "n", "remark"]
+    cells = [
+        [
+            row["encoder"], row["generator"], row["class"] or "all", row["metric"],
+            _estimate(row["value"], row["ci_low"], row["ci_high"]), _number(row["floor"]),
+            None if row["p"] is None else _p(row["p"]), row["n"], row["reason"],
+        ]
+        for row in shown
+    ]  # fmt: skip
+    return table("how far synthetic lies from real", columns, cells)
+
+
+def _number(value: float | None) -> str | None:
+    return None if value is None else f"{value:.3g}"
+
+
+def _estimate(value: float | None, low: float | None, high: float | None) -> str | None:
+    if value is None or low is None or high is None:
+        return _number(value)
+    return f"{value:.3g} [{low:.3g}, {high:.3g}]"
+
+
 def of_families(families: Sequence[Row]) -> Table:
     """Return the table of `results.families`."""
     columns = ("encoder", "head", "generator", "smallest p", "study-wide p (Holm)")

@@ -28,7 +28,7 @@ SOURCES = ("real", "synthetic")
 WITHOUT_GENERATOR = ("real-only", "zero-shot", "real-duplicated", "real-more", *AUGMENTATIONS)
 """Settings without synthetic images."""
 WITH_RATIO = ("mix", "real-duplicated", "real-more")
-SPLITS = ("train", "test", "extra")
+SPLITS = ("train", "test", "extra", "pre")
 RANDOM = "random:"  # how the weights of a spec begin that were never trained
 PRECISIONS = ("fp32", "bf16", "fp16")
 
@@ -80,7 +80,8 @@ class Manifest:
         parent: id or group of the real image that a synthetic image was made from; ``""``: not
             known.
         generator: what made a synthetic image; ``""`` on a real image.
-        split: ``train``, ``test`` (fixed hold-out) or ``extra`` (real images for controls only).
+        split: ``train``, ``test`` (fixed hold-out), ``extra`` (real images for controls only) or
+            ``pre`` (scenes before the event, for the place check only).
         prompt: the text that a synthetic image was made with; ``""``: not known.
         polygons: outlines of the objects in the image, as in `outlines.read_polygons`; ``""``:
             none. Default: none at all.
@@ -162,6 +163,7 @@ class EncoderSpec:
         preprocessing: version of the code that turns a file into pixels and features.
         activation: of a network that exists with several under one name; ``""`` otherwise.
         resize_px: with ``shortest``, the shorter side before the cut, pixels; 0: that of the input.
+        codec: how every image is encoded anew before that, as in `images.reencode`; ``""``: not.
 
     A field that is added later has a default and is part of the key only where it differs from
     it, so that the keys of stored features stay.
@@ -180,6 +182,7 @@ class EncoderSpec:
     preprocessing: str
     activation: str = ""
     resize_px: int = 0
+    codec: str = ""
 
     def __post_init__(self) -> None:
         if self.resize not in ("shortest", "shortest-floor", "longest", "squash"):

@@ -1,0 +1,489 @@
+"""Distances in the report: shown as measured, escaped, reproducible; left out if there are none."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import re
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+from PIL import Image
+from test_report import Page, make_study
+
+from xprobe import distance_figures, distance_view, figures, report, results
+from xprobe.errors import XprobeError
+from xprobe.prediction import rank_correlation
+
+METRICS = ("mmd", "energy", "frechet", "precision", "vendi", "auc", "paired")
+FINGERPRINT = "ef" * 32  # that of make_study
+
+
+def make_distance(
+    encoders: tuple[str, ...] = ("clip",),
+    generators: tuple[str, ...] = ("default",),
+    classes: tuple[str, ...] = ("cat", "dog"),
+    **extra: Any,
+) -> dict[str, Any]:
+    """A document as `xprobe distance` writes it; later encoders and generators lie farther."""
+    rows = [
+        make_distance_row(encoder, generator, name, metric, i + 3 * j + k / 10)
+        for i, encoder in enumerate(encoders)
+        for j, generator in enumerate(generators)
+        for k, name in enumerate((None, *classes))
+        for metric in (METRICS if name is None else METRICS[:2])
+    ]
+    return {
+        "version": 1,
+        "created": "2026-01-02T00:00:00+00:00",
+        "command": "xprobe distance",
+        "fingerprint": FINGERPRINT,
+        "distances": rows,
+        "leaks": [],
+        "leak_threshold": {"similarity": 0.92, "reason": "as asked"},
+        "shortcuts": [],
+        "warnings": [],
+        **extra,
+    }
+
+
+def make_distance_row(
+    encoder: str, generator: str, name: str | None, metric: str, far: float
+) -> dict[str, Any]:
+    value = 0.05 + 0.02 * far
+    return {
+        "encoder": encoder, "generator": generator, "class": name, "metric": metric,
+        "value": value, "ci_low": value - 0.01, "ci_high": value + 0.012, "floor": 0.02, "p": 0.001,
+        "n": 50, "n_real": 100, "n_synthetic": 400, "value_with_leaks": None, "reason": None,
+    }  # fmt: skip
+
+
+def make_leak(number: int, kind: str, similarity: float = 0.95) -> dict[str, Any]:
+    return {
+        "id": f"synthetic/{number}.png", "path": f"/at/{number}.png",
+        "neighbour": f"real/{number}.png", "neighbour_path": f"/at/r{number}.png",
+        "kind": kind, "similarity": similarity,
+    }  # fmt: skip
+
+
+def make_shortcut(name: str, auc: float | None, found: bool = False, **extra: Any) -> Any:
+    low, high = (None, None) if auc is None else (auc - 0.1, min(1.0, auc + 0.1))
+    verdict = f"real and generator default can be told apart by {name} alone"
+    row = {"generator": "default", "property": name, "auc": auc, "low": low, "high": high}
+    return {**row, "found": found, "verdict": verdict, **extra}
+
+
+def written(
+    tmp_path: Path, document: dict[str, Any] | None, *studies: dict[str, Any], **options: Any
+) -> tuple[str, str, Path]:
+    """The page, the summary and the folder of a report."""
+    for number, study in enumerate(studies or (make_study(),)):
+        results.save_study(tmp_path / "results", f"{number:032d}", study)
+    if document is not None:
+        results.save_distance(tmp_path / "results", document)
+    out = tmp_path / "out"
+    report.write_report(tmp_path / "results", out, **options)
+    page = (out / "index.html").read_text(encoding="utf-8")
+    return page, (out / "summary.md").read_text(encoding="utf-8"), out
+
+
+def section(page: str) -> str:
+    """The texts of the section on distances, as a browser would show them."""
+    part = page.split('<h2 id="distance">')[1].split('<h2 id="measured">')[0]
+    return " ".join(Page(part).texts)
+
+
+@pytest.fixture
+def no_figures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave the figures out of reports whose words alone are tested: drawing takes the time."""
+    for module in (figures, distance_figures):
+        monkeypatch.setattr(module, "draw", lambda _: iter(()))
+
+
+# --- the section -------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("no_figures")
+def test_without_distances_there_is_no_section(tmp_path: Path) -> None:
+    before = written(tmp_path, make_distance())
+    assert (before[2] / "distances.csv").is_file()
+    (tmp_path / "results" / "distance.json").unlink()
+    page, summary, out = written(tmp_path, None)
+    assert "How far synthetic" not in page + summary
+    assert "distance" not in json.loads((out / "results.json").read_text(encoding="utf-8"))
+    assert not (out / "distances.csv").exists()  # nor one of the former report
+    assert "distances.csv" not in page + summary
+
+
+@pytest.mark.usefixtures("no_figures")
+def test_the_headline_table(tmp_path: Path) -> None:
+    document = make_distance(generators=("near", "far"))
+    document["distances"][0]["value_with_leaks"] = 0.034
+    page, summary, _ = written(tmp_path, document)
+    shown = section(page)
+    row = "clip near 100 + 400 0.0500 [0.0400, 0.0620] 0.0340 with copies 0.0200 2.5 0.001 0.0500"
+    assert row in shown
+    assert "clip far 100 + 400 0.110 [0.100, 0.122] 0.0200 5.5 0.001" in shown
+    assert "| clip | near | 0.0500 [0.0400, 0.0620] | 0.0200 | 2.5 | 0.001 | 0.0500" in summary
+    assert "Measured 2026-01-02T00:00:00+00:00 by xprobe distance" in shown
+
+
+@pytest.mark.usefixtures("no_figures")
+def test_other_metrics_show_their_value_or_why_there_is_none(tmp_path: Path) -> None:
+    document = make_distance()
+    rows = {row["metric"]: row for row in document["distances"] if row["class"] is None}
+    for name, reason in (("auc", "3 real <rows>"), ("mmd", "no bandwidth")):
+        rows[name] |= dict.fromkeys(("value", "ci_low", "ci_high", "floor", "p"))
+        rows[name]["reason"] = reason
+    shown = section(written(tmp_path, document)[0])
+    assert "AUC of a classifier of real and synthetic – – 50 3 real <rows>" in shown
+    assert "Precision larger is nearer 0.0500 [0.0400, 0.0620] 0.0200 50" in shown
+    assert "Edits to the true image of their scene 0.0500" in shown
+    assert "100 + 400 no bandwidth – – – – 0.0500" in shown
+
+
+@pytest.mark.parametrize(
+    ("value", "floor", "text"),
+    [
+        (0.05, 0.02, "2.5"), (0.05, 0.0, "–"), (0.05, -0.1, "–"), (None, 0.02, "–"),
+        (0.05, None, "–"), (-0.01, 0.02, "−0.5"), (-1e-6, 0.02, "0.0"), (40.0, 0.02, "2,000.0"),
+    ],
+)  # fmt: skip
+def test_times_the_floor(value: float | None, floor: float | None, text: str) -> None:
+    assert distance_view._times({"value": value, "floor": floor}) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (None, "–"), (0.0, "0.00"), (0.12, "0.120"), (-0.0123, "−0.0123"), (99.96, "100"),
+        (12345.6, "12,346"), (2e-5, "2.00e−05"), (999.7, "1,000"),
+    ],
+)  # fmt: skip
+def test_number(value: float | None, text: str) -> None:
+    assert report._number(value) == text
+
+
+@pytest.mark.usefixtures("no_figures")
+def test_distances_of_other_images_are_said_to_be(tmp_path: Path) -> None:
+    page, summary, _ = written(tmp_path, make_distance(fingerprint="00" * 32))
+    assert "Measured on other images than the studies" in section(page)
+    assert "Measured on other images than the studies" in summary
+    page, summary, _ = written(tmp_path, make_distance())
+    assert "other images" not in page + summary
+    other = make_study("b")
+    other["manifest"]["fingerprint"] = "00" * 32
+    page, _, _ = written(tmp_path, make_distance(), make_study("a"), other)
+    assert "Measured on other images than b: some were" in section(page)
+
+
+@pytest.mark.usefixtures("no_figures")
+def test_copies_are_counted_and_the_worst_come_first(tmp_path: Path) -> None:
+    kinds = ["duplicate inside real"] * 9 + ["copy of a training image"] * 12
+    kinds += ["exact copy of a test image", "copy of a test image", "copy of a test image"]
+    leaks = [make_leak(i, kind, 0.99 - i / 1000) for i, kind in enumerate(kinds)]
+    page, summary, out = written(tmp_path, make_distance(leaks=leaks))
+    sentence = (
+        "24 images were found to be copies or duplicates: 1 × exact copy of a test image; "
+        "2 × copy of a test image; 12 × copy of a training image; 9 × duplicate inside real. "
+        "Taken for a copy is what has a similarity above 0.92, a distance below 0.08. "
+        "Why: as asked."
+    )
+    assert sentence in section(page)
+    assert sentence in summary
+    shown = re.findall(r"synthetic/(\d+)\.png", page)
+    assert shown[:4] == ["21", "22", "23", "9"] and len(shown) == distance_view.MOST_LEAKS
+    assert "The first 20 of 24" in page
+    assert len(json.loads((out / "results.json").read_bytes())["distance"]["leaks"]) == 24
+
+
+@pytest.mark.usefixtures("no_figures")
+def test_no_copies(tmp_path: Path) -> None:
+    assert "No copies of real images were found" in written(tmp_path, make_distance())[1]
+    summary = written(tmp_path, make_distance(leak_threshold=None))[1]
+    assert "Copies and duplicates were not looked for." in summary
+
+
+@pytest.mark.usefixtures("no_figures")
+def test_shortcuts(tmp_path: Path) -> None:
+    rows = [
+        make_shortcut("format", 0.97, True),
+        make_shortcut("width", 0.6, verdict="no sign that width"),
+        make_shortcut("mode", None, verdict="colour mode: left out, it is the same everywhere"),
+        make_shortcut("all", 0.99, True),
+    ]
+    page, summary, _ = written(tmp_path, make_distance(shortcuts=rows))
+    shown = section(page)
+    found = "Real and generator default can be told apart by format alone."
+    assert found in shown and f"- {found}" in summary
+    assert "default file format 0.970 [0.870, 1.00]" in shown
+    assert "default colour mode – colour mode: left out" in shown
+    assert "default all together 0.990" in shown
+    assert "no sign that width" not in summary
+    page, summary, _ = written(tmp_path, make_distance(shortcuts=rows[1:3]))
+    assert "- No property of the files was found to tell" in summary
+    assert "was not measured." in written(tmp_path, make_distance(shortcuts=rows[2:3]))[1]
+
+
+@pytest.mark.usefixtures("no_figures")
+def test_its_warnings_join_the_others_once(tmp_path: Path) -> None:
+    study = make_study(warnings=["said by both", "a study's"])
+    _, summary, _ = written(tmp_path, make_distance(warnings=["said by both", "new", "new"]), study)
+    own = summary.split("## Warnings\n\n")[1].split("\n\n")[0].splitlines()
+    assert own == ["- said by both", "- a study's", "- distance: new"]
+
+
+@pytest.mark.usefixtures("no_figures")
+def test_only_encoders_reported_on_are_shown(tmp_path: Path) -> None:
+    document = make_distance(("a", "b", "unstudied"))
+    studies = make_study("a"), make_study("b")
+    page, _, out = written(tmp_path, document, *studies, encoders=["a"])
+    with (out / "distances.csv").open(encoding="utf-8", newline="") as stream:
+        assert {row["encoder"] for row in csv.DictReader(stream)} == {"a"}
+    assert "unstudied" not in page
+    assert "unstudied" in section(written(tmp_path, document, *studies)[0])
+
+
+@pytest.mark.usefixtures("no_figures")
+def test_many_classes_are_cut_in_the_page_alone(tmp_path: Path) -> None:
+    names = tuple(f"class {i:03d}" for i in range(distance_view.MOST_CLASSES + 5))
+    page, _, out = written(tmp_path, make_distance(classes=names))
+    assert "The first 200 of 205" in page
+    assert names[-1] in section(page) and names[0] not in section(page)  # the farthest first
+    assert names[0] in (out / "distances.csv").read_text(encoding="utf-8")
+
+
+# --- files -------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("no_figures")
+def test_the_tables_are_the_document(tmp_path: Path) -> None:
+    document = make_distance(generators=("g,1", "g\n2"), leaks=[make_leak(0, "copy of a test x")])
+    _, _, out = written(tmp_path, document)
+    with (out / "distances.csv").open(encoding="utf-8", newline="") as stream:
+        read = list(csv.DictReader(stream))
+    rows = [{k: "" if v is None else str(v) for k, v in r.items()} for r in document["distances"]]
+    assert read == rows
+    assert json.loads((out / "results.json").read_bytes())["distance"] == document
+
+
+NASTY = ("<script>alert(1)</script>", "a|b,*star*", "](http://evil)", "日本語", "$x^2$", "é" * 90)
+
+
+@pytest.fixture(scope="module")
+def nasty(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str, Path]:
+    kinds = [make_leak(i, f"copy of a test image {name}") for i, name in enumerate(NASTY)]
+    leaks = [{**row, "id": name, "neighbour": name} for row, name in zip(kinds, NASTY, strict=True)]
+    shortcuts = [make_shortcut(n, 0.9, True, generator=n, verdict=f"<i>{n}") for n in NASTY]
+    threshold = {"similarity": 0.92, "reason": "<i>"}
+    document = make_distance(
+        ("a/<i>", "A/<i>"), NASTY, NASTY, leaks=leaks, shortcuts=shortcuts, warnings=["<i>&"],
+        leak_threshold=threshold, command="xprobe <i>", fingerprint="<i>",
+    )  # fmt: skip
+    document["distances"][2]["reason"] = "<i>"
+    study = make_study("a/<i>", generators=NASTY[:2], ratios=(1,))
+    return written(tmp_path_factory.mktemp("nasty"), document, study)
+
+
+def test_names_are_escaped(nasty: tuple[str, str, Path]) -> None:
+    page = Page(nasty[0])
+    assert set(NASTY) <= set(page.texts)
+    assert not {"i", "script"} & set(page.tags)
+    assert all(url.startswith(("data:image/svg+xml;base64,", "#")) for url in page.urls)
+    assert not re.search(r"(?<!\\)(<[A-Za-z]|\]\(http)", nasty[1])
+    part = nasty[1].split("## How far")[1].split("## How this")[0]
+    tables = [line for line in part.splitlines() if line.startswith("|")]
+    assert len(tables) == 2 + 2 * len(NASTY)
+    assert {len(re.findall(r"(?<!\\)\|", line)) for line in tables} == {11}  # no cell is split
+
+
+def test_figures_are_whole(nasty: tuple[str, str, Path]) -> None:
+    names = sorted(file.name for file in (nasty[2] / "figures").glob("distance-*"))
+    stems = ("distance-A-i-2", "distance-a-i")
+    assert names == sorted(f"{stem}.{suffix}" for stem in stems for suffix in ("png", "svg"))
+    root = ElementTree.parse(nasty[2] / "figures" / "distance-a-i.svg").getroot()
+    texts = {e.text for e in root.iter("{http://www.w3.org/2000/svg}text")}
+    assert {"$x^2$", "日本語", "a|b,*star*", "é" * 23 + "…", "é" * 31 + "…"} <= texts
+    with Image.open(nasty[2] / "figures" / "distance-a-i.png") as image:
+        assert round(image.info["dpi"][0]) == 200
+
+
+def test_the_same_document_gives_the_same_bytes() -> None:
+    rows = make_distance(("a", "b"), ("g", "h"))["distances"]
+    first, second = (
+        [(d.name, d.svg, d.png) for d in distance_figures.draw(rows)] for _ in range(2)
+    )
+    assert first == second
+    assert [name for name, *_ in first] == ["distance-a", "distance-b"]
+    assert all(figures.MARK.encode() in svg[:4096] for _, svg, _ in first)
+
+
+def test_a_figure_shows_missing_values_and_the_farthest_classes() -> None:
+    classes = tuple(f"c{i:02d}" for i in range(50))
+    rows = make_distance(generators=("g", "h"), classes=classes)["distances"]
+    last = next(r for r in rows if r["class"] == "c49" and r["generator"] == "g")
+    last |= dict.fromkeys(("value", "ci_low", "ci_high", "floor", "p"))
+    (drawing,) = distance_figures.draw(rows)
+    texts = re.findall(r"<text[^>]*>([^<]*)</text>", drawing.svg.decode())
+    shown = [text for text in texts if re.fullmatch(r"c\d\d", text)]
+    assert shown == list(reversed(classes))[:40]
+    assert texts.count("no value") == 1
+    assert any(text.endswith("the 40 farthest of 50") for text in texts)
+
+
+def test_without_values_of_classes_there_is_no_figure() -> None:
+    rows = make_distance(classes=())["distances"]
+    assert not list(distance_figures.draw(rows))
+    rows = [r | {"value": None} for r in make_distance()["distances"]]
+    assert not list(distance_figures.draw(rows))
+
+
+# --- the document on disk ----------------------------------------------------------------
+
+
+def test_a_document_comes_back_as_it_was(tmp_path: Path) -> None:
+    assert results.load_distance(tmp_path) is None
+    document = make_distance(
+        leaks=[make_leak(0, "copy of a test image")], shortcuts=[make_shortcut("width", 0.5)]
+    )
+    results.save_distance(tmp_path / "new", document)
+    assert results.load_distance(tmp_path / "new") == document
+
+
+def damaged(document: dict[str, Any], *keys: Any, value: Any) -> bytes:
+    part: Any = document
+    for key in keys[:-1]:
+        part = part[key]
+    part[keys[-1]] = value
+    return json.dumps(document).encode()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"", b"{", b"\xff", b"[]", b"{}", b"null",
+        damaged(make_distance(), "distances", 0, "value", value="0.1"),
+        damaged(make_distance(), "distances", 0, "value", value=float("nan")),
+        damaged(make_distance(), "distances", 0, "n", value=None),
+        damaged(make_distance(), "distances", 0, "class", value=3),
+        damaged(make_distance(), "distances", 0, value="row"),
+        damaged(make_distance(), "distances", value=None),
+        damaged(make_distance(), "leaks", value=[{}]),
+        damaged(make_distance(), "leak_threshold", "similarity", value="high"),
+        damaged(make_distance(), "warnings", value=[1]),
+        damaged(make_distance(), "version", value="1"),
+    ],
+)  # fmt: skip
+def test_a_damaged_document_is_said_to_be(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "distance.json").write_bytes(content)
+    with pytest.raises(XprobeError, match=r"distance\.json: damaged; .*'xprobe distance'"):
+        results.load_distance(tmp_path)
+
+
+def test_a_newer_document_is_refused(tmp_path: Path) -> None:
+    results.save_distance(tmp_path, make_distance(version=2))
+    with pytest.raises(XprobeError, match="newer xprobe"):
+        results.load_distance(tmp_path)
+
+
+# --- does distance predict gain? ---------------------------------------------------------
+
+
+def make_gains(encoder: str, gains: tuple[float, ...], **extra: Any) -> dict[str, Any]:
+    """A study in which the mix of the largest ratio of each generator gains so much."""
+    generators = tuple(f"g{i}" for i in range(len(gains)))
+    study = make_study(encoder, generators=generators, ratios=(1, 4), **extra)
+    for row in study["results"]:
+        if row["ratio"] == 4:
+            row["difference"] = gains[generators.index(row["generator"])]
+    return study
+
+
+@pytest.mark.usefixtures("no_figures")
+def test_distance_and_gain(tmp_path: Path) -> None:
+    document = make_distance(generators=("g0", "g1", "g2", "g3", "g4"))
+    study = make_gains("clip", (0.1, 0.08, 0.06, 0.07, -0.02))
+    shown = section(written(tmp_path, document, study)[0])
+    assert "Does distance predict gain?" in shown
+    rho, low, high = rank_correlation((1, 2, 3, 4, 5), (5, 4, 2, 3, 1)) or (0.0, 0.0, 0.0)
+    assert rho == pytest.approx(-0.9)
+    numbers = f"−0.90 [−{-low:.2f}, {high:+.2f}]".replace("-", "−")
+    assert (
+        "Logistic head, 1:4: Spearman's rank correlation of MMD² and the difference in accur"
+        in shown
+    )
+    assert f"is {numbers} over 5 pairs of encoder and generator." in shown
+    assert "This describes these pairs and tests nothing" in shown
+
+
+@pytest.mark.usefixtures("no_figures")
+def test_too_few_points_or_different_heads_say_nothing(tmp_path: Path) -> None:
+    document = make_distance(("a", "b"), ("g0", "g1"))
+    a, b = make_gains("a", (0.1, 0.0)), make_gains("b", (0.2, -0.1))
+    assert "predict gain" in written(tmp_path, document, a, b)[0]  # four
+    b["config"]["head"] = "ridge"
+    assert "predict gain" not in written(tmp_path, document, a, b)[0]  # two and two
+    b["config"] |= {"head": "logistic", "real_fraction": 0.5}
+    assert "predict gain" not in written(tmp_path, document, a, b)[0]
+    b["config"]["real_fraction"] = 1.0
+    document["distances"][0]["value"] = None
+    assert "predict gain" not in written(tmp_path, document, a, b)[0]  # three
+
+
+def test_rank_correlation_of_a_published_case() -> None:
+    # IQ and hours of television, the example of Wikipedia's article on Spearman's ρ: −29/165.
+    iq = [106, 100, 86, 101, 99, 103, 97, 113, 112, 110]
+    hours = [7, 27, 2, 50, 28, 29, 20, 12, 6, 17]
+    rho, low, high = rank_correlation(iq, hours) or (0.0, 0.0, 0.0)
+    assert rho == pytest.approx(-29 / 165)
+    half = 1.959963984540054 * math.sqrt((1 + rho**2 / 2) / 7)
+    assert math.atanh(rho) - math.atanh(low) == pytest.approx(half)
+    assert math.atanh(high) - math.atanh(rho) == pytest.approx(half)
+
+
+def test_rank_correlation_sees_ranks_alone_and_is_odd() -> None:
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(2, 9))
+    found = rank_correlation(x, y)
+    assert found is not None
+    assert rank_correlation(np.exp(x), y**3) == found
+    assert rank_correlation(y, x) == pytest.approx(found)
+    rho, low, high = found
+    assert rank_correlation(x, -y) == pytest.approx((-rho, -high, -low))
+    tied = rank_correlation([1, 1, 2, 3], [5, 5, 6, 7])
+    assert tied is not None and tied[0] == 1.0
+
+
+def test_rank_correlation_of_perfect_order_keeps_a_width() -> None:
+    four, five = (rank_correlation(range(n), range(n)) for n in (4, 5))
+    assert four is not None and five is not None
+    assert four[0] == four[2] == five[0] == five[2] == 1.0
+    assert four[1] < 0 < five[1] < 1  # exact two-sided p: 2/24 and 2/120
+    assert rank_correlation(range(5), range(5, 0, -1)) == pytest.approx((-1, -1, -five[1]))
+
+
+def test_rank_correlation_says_nothing_of_nothing() -> None:
+    assert rank_correlation([1, 2, 3], [1, 2, 3]) is None
+    assert rank_correlation([1, 2, 3, 4], [5, 5, 5, 5]) is None
+    with pytest.raises(ValueError, match="finite"):
+        rank_correlation([1, 2, 3, math.nan], [1, 2, 3, 4])
+    with pytest.raises(ValueError, match="other"):
+        rank_correlation([1, 2, 3, 4], [1, 2, 3])
+
+
+@pytest.mark.parametrize("strength", [0.0, 0.8])
+def test_the_interval_covers_the_true_correlation(strength: float) -> None:
+    rng = np.random.default_rng(1)
+    true = 6 / np.pi * np.arcsin(strength / 2)
+    draws, covered = 1000, 0
+    for _ in range(draws):
+        x, noise = rng.normal(size=(2, 8))
+        _, low, high = rank_correlation(x, strength * x + math.sqrt(1 - strength**2) * noise) or (
+            0.0, 0.0, 0.0
+        )  # fmt: skip
+        covered += low <= true <= high
+    assert covered / draws >= 0.95 - 0.03

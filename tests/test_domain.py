@@ -1,0 +1,147 @@
+"""From a store and files to distances, copies and shortcuts."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from xprobe import extract
+from xprobe import manifest as manifests
+from xprobe.domain import measure_domain
+from xprobe.results import save_distance
+from xprobe.store import Store
+from xprobe.sweep import sweep
+from xprobe.types import Manifest, SweepConfig
+
+METRICS = ("mmd", "energy", "precision")
+
+
+@pytest.fixture
+def study(
+    make_data: Callable[..., Path], tmp_path: Path
+) -> tuple[Manifest, Store, Callable[..., dict[str, Any]]]:
+    """Two generators, the second of which has two copies of training images."""
+    data = make_data(real=12, synthetic=8, generators=("good", "thief"))
+    for label in "ab":
+        shutil.copy(data / f"real/{label}/3.png", data / f"synthetic/thief/{label}/copy.png")
+    table = manifests.read(data)
+    extract.embed_all(table, ["pixels"], tmp_path / "features")
+    store = Store(tmp_path / "features")
+
+    def run(table: Manifest = table, **given: Any) -> dict[str, Any]:
+        how = {"metrics": METRICS, "permutations": 99, "workers": 1} | given
+        return measure_domain(table, store, **how)[0]
+
+    return table, store, run
+
+
+def by(document: dict[str, Any]) -> dict[tuple[Any, ...], dict[str, Any]]:
+    return {(r["generator"], r["class"], r["metric"]): r for r in document["distances"]}
+
+
+def test_every_generator_and_class_has_its_rows(study: Any) -> None:
+    rows = by(study[2]())
+    for generator in ("good", "thief"):
+        assert {m for g, name, m in rows if (g, name) == (generator, None)} == set(METRICS)
+        for label in "ab":
+            own = {m for g, name, m in rows if (g, name) == (generator, label)}
+            assert own == {"mmd", "energy"}  # the headline ones alone
+    row = rows["good", None, "mmd"]
+    assert (row["n_real"], row["n_synthetic"], row["n"]) == (24, 16, 12)
+    assert row["ci_low"] <= row["value"] <= row["ci_high"]
+    assert 0 < row["p"] <= 1
+    assert row["floor"] is not None
+    assert row["encoder"] == "pixels"
+
+
+def test_copies_are_named_set_aside_and_shown_beside(study: Any) -> None:
+    table, store, run = study
+    document = run()
+    leaks = {row["id"]: row for row in document["leaks"]}
+    assert set(leaks) == {f"synthetic/thief/{label}/copy.png" for label in "ab"}
+    row = leaks["synthetic/thief/a/copy.png"]
+    assert (row["neighbour"], row["similarity"]) == ("real/a/3.png", 1)
+    assert Path(row["neighbour_path"]).name == "3.png"
+    rows = by(document)
+    assert rows["thief", None, "mmd"]["n_synthetic"] == 16
+    assert rows["thief", None, "mmd"]["value_with_leaks"] is not None
+    assert rows["good", None, "mmd"]["value_with_leaks"] is None
+    assert any("exact copy of a training image" in text for text in document["warnings"])
+    clean = measure_domain(table, store, metrics=("mmd",), permutations=99, by_class=False)[1]
+    assert set(table.id) - set(clean.id) == set(leaks)
+
+
+def test_the_same_seed_gives_the_same_and_other_metrics_change_nothing(study: Any) -> None:
+    run = study[2]
+    one, same = run()["distances"], run()["distances"]
+    assert one == same
+    alone = by(run(metrics=("energy",)))
+    for key, row in alone.items():
+        assert by({"distances": one})[key] == row
+    assert run(seed=1)["distances"] != one
+
+
+def test_a_class_that_a_generator_has_none_of_is_a_row_with_its_reason(study: Any) -> None:
+    table, _, run = study
+    lacking = table.select((table.generator != "good") | (table.label != "b"))
+    row = by(run(lacking))["good", "b", "mmd"]
+    assert row["value"] is None
+    assert row["reason"]
+
+
+def test_edits_are_compared_with_the_true_image_of_their_scene(study: Any) -> None:
+    table, store, run = study
+    group = [
+        Path(i).stem if s == "real" else "" for i, s in zip(table.id, table.source, strict=True)
+    ]
+    scene = np.array(
+        [f"{label} {g}" if g else "" for label, g in zip(table.label, group, strict=True)]
+    )
+    parent = ["" if s == "real" else f"{label} {Path(i).stem.replace('copy', '3')}"
+              for i, s, label in zip(table.id, table.source, table.label, strict=True)]  # fmt: skip
+    named = replace(table, group=scene.tolist(), parent=parent)
+    row = by(run(named))["good", None, "paired"]
+    assert (row["n"], row["n_real"]) == (16, 16)
+    features = store.read(store.encoders()[0], named)[0]
+    x = features.x / np.linalg.norm(features.x, axis=1, keepdims=True)
+    at = {i: x[k] for k, i in enumerate(features.id)}
+    expected = np.mean([
+        np.linalg.norm(at[f"synthetic/good/{c}/{i}.png"] - at[f"real/{c}/{i}.png"])
+        for c in "ab" for i in range(8)
+    ])  # fmt: skip
+    assert row["value"] == pytest.approx(expected, rel=1e-5)
+    assert row["ci_low"] <= row["value"] <= row["ci_high"]
+    assert row["floor"] > 0
+    assert "paired" not in {r["metric"] for r in run()["distances"]}
+
+
+def test_shortcuts_are_told_as_warnings(study: Any, tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    for file in (data / "synthetic" / "good").rglob("*.png"):
+        Image.open(file).save(file.with_suffix(".jpg"))
+        file.unlink()
+    table = manifests.read(data)
+    extract.embed_all(table, ["pixels"], tmp_path / "features")
+    document = study[2](table, by_class=False)
+    told = [r for r in document["shortcuts"] if r["found"] and r["generator"] == "good"]
+    assert "format" in {r["property"] for r in told}
+    assert any(text.startswith("files alone tell generator good") for text in document["warnings"])
+
+
+def test_a_sweep_repeats_the_warnings(study: Any, tmp_path: Path) -> None:
+    table, store, run = study
+    document = run(by_class=False)
+    config = SweepConfig(ratios=(0.5,), repeats=1, folds=2, inner_folds=2, c_grid=(1.0,))
+    save_distance(tmp_path / "r", document)
+    (found,) = sweep(table, store, tmp_path / "r", config, workers=1)
+    assert set(document["warnings"]) <= set(found["warnings"])
+    save_distance(tmp_path / "r", document | {"fingerprint": "of other images"})
+    (found,) = sweep(table, store, tmp_path / "r", config, workers=1)
+    assert not set(document["warnings"]) & set(found["warnings"])
