@@ -15,6 +15,7 @@ from PIL import Image
 from xprobe import extract
 from xprobe import manifest as manifests
 from xprobe.domain import measure_domain
+from xprobe.report import write_report
 from xprobe.results import save_distance
 from xprobe.store import Store
 from xprobe.sweep import sweep
@@ -145,3 +146,51 @@ def test_a_sweep_repeats_the_warnings(study: Any, tmp_path: Path) -> None:
     save_distance(tmp_path / "r", document | {"fingerprint": "of other images"})
     (found,) = sweep(table, store, tmp_path / "r", config, workers=1)
     assert not set(document["warnings"]) & set(found["warnings"])
+
+
+def test_examples_are_the_closest_the_median_and_the_farthest(study: Any) -> None:
+    table, store, run = study
+    rows = [r for r in run(by_class=False)["examples"] if r["generator"] == "good"]
+    assert [(r["class"], r["which"]) for r in rows] == [
+        (label, which) for label in "ab" for which in ("closest", "median", "farthest")
+    ]
+    features = store.read(store.encoders()[0], table)[0]
+    x = features.x / np.linalg.norm(features.x, axis=1, keepdims=True)
+    at = {i: x[k] for k, i in enumerate(features.id)}
+    real = [i for i, source in zip(table.id, table.source, strict=True) if source == "real"]
+    for label in "ab":
+        far = []
+        for i in range(8):
+            own = at[f"synthetic/good/{label}/{i}.png"]
+            far.append(min((float(np.linalg.norm(own - at[j])), j) for j in real))
+        far.sort()
+        found = {r["which"]: (r["distance"], r["neighbour"]) for r in rows if r["class"] == label}
+        expected = {"closest": far[0], "median": far[4], "farthest": far[-1]}
+        for which, (distance, neighbour) in expected.items():
+            assert found[which] == (pytest.approx(distance, abs=1e-5), neighbour)
+
+
+def test_the_map_has_every_source_and_shows_the_largest_axis_first(study: Any) -> None:
+    (found,) = study[2](by_class=False)["maps"]
+    points = found["points"]
+    counts = {g: sum(p["generator"] == g for p in points) for g in (None, "good", "thief")}
+    assert counts == {None: 24, "good": 16, "thief": 18}
+    x, y = (np.array([p[axis] for p in points]) for axis in "xy")
+    assert x.var() >= y.var()
+    assert abs(x.mean()) < 1e-4
+    assert abs(np.corrcoef(x, y)[0, 1]) < 1e-3
+
+
+def test_the_report_shows_maps_and_examples(study: Any, tmp_path: Path) -> None:
+    table, store, run = study
+    config = SweepConfig(ratios=(0.5,), repeats=1, folds=2, inner_folds=2, c_grid=(1.0,))
+    save_distance(tmp_path / "r", run())
+    sweep(table, store, tmp_path / "r", config, workers=1)
+    Path(table.path[list(table.id).index("synthetic/good/a/0.png")]).unlink()
+    written = write_report(tmp_path / "r", tmp_path / "report")
+    names = {Path(file).name for file in written["figures"]}
+    assert {"map-pixels.png", "examples-pixels-good.png", "examples-pixels-thief.svg"} <= names
+    page = (tmp_path / "report" / "index.html").read_text()
+    assert "nearest real ones, pixels · good" in page
+    shown = page.split("How far synthetic lies from real")[1].split("How this was measured")[0]
+    assert str(tmp_path) not in shown

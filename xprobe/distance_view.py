@@ -56,6 +56,8 @@ def distance_view(
             for r in others
         ],
         "drawings": [d for d in drawings if d["kind"] == "distance"],
+        "maps": [d for d in drawings if d["kind"] == "map"],
+        "examples": [d for d in drawings if d["kind"] == "examples"],
         "leaks": _leaks_view(document),
         "shortcuts": _shortcuts_view(document),
         "predictions": _predictions(distances, studies),

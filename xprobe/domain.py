@@ -16,6 +16,7 @@ from xprobe.design import stream
 from xprobe.distance import HEADLINE, METRICS, Distance, measure
 from xprobe.errors import some
 from xprobe.leaks import Leaks, find_leaks, fingerprints
+from xprobe.neighbours import nearest
 from xprobe.place import place_share
 from xprobe.problems import unit_rows
 from xprobe.results import DISTANCE_VERSION
@@ -25,6 +26,8 @@ from xprobe.studies import choose_encoders
 from xprobe.types import Floats, Ints, Manifest, Progress, SweepConfig, no_progress
 
 PAIRED = "paired"  # edits against the true image of their scene
+EXAMPLES = ("closest", "median", "farthest")  # of a class, by their nearest real image
+MAPPED = 600  # images of a source on the map, drawn at random if there are more
 _BOOTSTRAP = 2000
 _FEW = 2  # pairs from which an interval is made
 
@@ -64,6 +67,8 @@ def measure_domain(
     clean = leaks.without(manifest)
     rows: list[dict[str, Any]] = []
     place: list[dict[str, Any]] = []
+    examples: list[dict[str, Any]] = []
+    maps: list[dict[str, Any]] = []
     labels = store.labels()
     for encoder in choose_encoders(store, manifest, encoders):
         own = _Measured(store, encoder, labels[encoder.key], manifest, clean, seed)
@@ -74,8 +79,10 @@ def measure_domain(
                 rows += own.rows(generator, name, wanted, permutations)
                 if name is None:
                     rows += own.paired(generator)
+                    examples += own.examples(generator)
                 advance(1)
         place += own.place(workers)
+        maps.append({"encoder": own.label, "points": own.map()})
     facts = all_facts(list(manifest.path), workers, progress)
     found = find_shortcuts(manifest, facts, stream(seed, "shortcuts"))
     shortcuts = [asdict(each) for each in found]
@@ -97,6 +104,8 @@ def measure_domain(
         "leak_threshold": {"similarity": round(1 - leaks.threshold, 6), "reason": leaks.reason},
         "shortcuts": shortcuts,
         "place": place,
+        "examples": examples,
+        "maps": maps,
         "warnings": [*_warnings(manifest, leaks, shortcuts), *_place_warnings(place)],
     }  # fmt: skip
     return document, clean
@@ -195,6 +204,52 @@ class _Measured:
             len(each), "mean distance; the floor is that of two real images of one class",
         )  # fmt: skip
         return [self._row(generator, None, found, None)]
+
+    def examples(self, generator: str) -> list[dict[str, Any]]:
+        """Return, of each class, the closest, median and farthest image with its nearest real one.
+
+        Copies of real images are left out; they are in a list of their own.
+        """
+        usable, real = self.usable, np.flatnonzero(self.is_real)
+        found = []
+        for name in usable.classes:
+            own = (usable.generator == generator) & ~self.copies & (usable.label == name)
+            rows = np.flatnonzero(own)
+            if not len(rows):
+                continue
+            distance, near = nearest(self.x[rows], self.x[real], 1)
+            order = np.argsort(distance[:, 0], kind="stable")
+            for which, i in zip(
+                EXAMPLES, (order[0], order[len(order) // 2], order[-1]), strict=True
+            ):
+                row, neighbour = rows[i], real[near[i, 0]]
+                found.append(
+                    {
+                        "encoder": self.label, "generator": generator, "class": name,
+                        "which": which, "id": usable.id[row], "path": usable.path[row],
+                        "neighbour": usable.id[neighbour], "neighbour_path": usable.path[neighbour],
+                        "distance": round(float(distance[i, 0]), 6),
+                    }
+                )  # fmt: skip
+        return found
+
+    def map(self) -> list[dict[str, Any]]:
+        """Return where images lie on the plane of the two largest principal axes of all shown."""
+        rng = stream(self.seed, "map")
+        sources = {"": np.flatnonzero(self.is_real)}
+        for generator in sorted(set(self.usable.generator) - {""}):
+            sources[generator] = np.flatnonzero(self.usable.generator == generator)
+        rows = np.concatenate([np.sort(rng.permutation(own)[:MAPPED]) for own in sources.values()])
+        x = self.x[rows] - self.x[rows].mean(axis=0)
+        _, _, axes = np.linalg.svd(x, full_matrices=False)
+        plane = axes[:2] * np.sign(axes[:2].sum(axis=1, keepdims=True) + 1e-12)  # a sign of its own
+        return [
+            {
+                "generator": self.usable.generator[row] or None, "class": self.usable.label[row],
+                "x": round(float(at[0]), 5), "y": round(float(at[-1]), 5),
+            }
+            for row, at in zip(rows.tolist(), x @ plane.T, strict=True)
+        ]  # fmt: skip
 
     def place(self, workers: int | None) -> list[dict[str, Any]]:
         """Return how much of the accuracy the place explains, of manifests that can tell."""

@@ -36,10 +36,10 @@ METRICS = {"accuracy": "Accuracy", "macro_f1": "Macro-F1"}
 _DPI = 200
 _ROWS_A_PAGE = 44
 _MOST_CLASSES_WITH_NUMBERS = 20
-_INK, _MUTED, _RULE = "#1a1a1a", "#5f5f5f", "#d0d0d0"
+INK, MUTED, _RULE = "#1a1a1a", "#5f5f5f", "#d0d0d0"
 # Okabe & Ito's palette in an order whose greys differ too; markers and dashes say it once more.
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#4d4d4d")
-_MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#4d4d4d")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 _DASHES = ("-", (0, (5, 1.5)), (0, (1.5, 1.5)), (0, (5, 1.5, 1, 1.5)))
 _VERDICTS = {
     "helps": ("#0072B2", "o", True),
@@ -56,8 +56,8 @@ _OTHER_SCRIPTS = ("Noto Sans CJK JP", "Noto Sans CJK SC", "Droid Sans Fallback",
 _STYLE: Any = {
     "font.size": 9, "axes.titlesize": 9, "axes.labelsize": 9, "legend.fontsize": 8,
     "xtick.labelsize": 8.5, "ytick.labelsize": 8.5, "axes.spines.top": False,
-    "axes.spines.right": False, "axes.linewidth": 0.7, "axes.edgecolor": _MUTED,
-    "axes.labelcolor": _INK, "text.color": _INK, "xtick.color": _INK, "ytick.color": _INK,
+    "axes.spines.right": False, "axes.linewidth": 0.7, "axes.edgecolor": MUTED,
+    "axes.labelcolor": INK, "text.color": INK, "xtick.color": INK, "ytick.color": INK,
     "xtick.major.width": 0.7, "ytick.major.width": 0.7, "grid.color": _RULE,
     "grid.linewidth": 0.5, "legend.frameon": False, "svg.fonttype": "none",
     "svg.hashsalt": "xprobe", "text.parse_math": False,
@@ -91,27 +91,27 @@ def draw(studies: Sequence[dict[str, Any]]) -> Iterator[Drawing]:
     where that varies; then for each study accuracy and macro-F1 over the ratios, and the confusion
     matrix of each setting.
     """
-    names = _Names()
+    names = Names()
     pages = _pages(studies)
     for number, page in enumerate(pages, start=1):
         part = f" ({number} of {len(pages)})" if len(pages) > 1 else ""
         title = f"Differences in accuracy to real-only{part}"
-        yield _finish(names.new("differences"), "differences", None, title, _forest, page)
+        yield finish(names.new("differences"), "differences", None, title, _forest, page)
     for name, rows in _by_size(studies):
         title = f"Accuracy over the number of real images, {name}"
         stem = names.new(f"sizes-{name}")
-        yield _finish(stem, "sizes", None, title, _sizes, rows, title)
+        yield finish(stem, "sizes", None, title, _sizes, rows, title)
     for i, study in enumerate(studies):
         name = study_title(study)
         for metric, words in METRICS.items():
             if rows := [r for r in study["results"] if r["metric"] == metric]:
                 stem, title = names.new(f"{metric}-{name}"), f"{words} over the ratios, {name}"
-                yield _finish(stem, metric, i, title, _curves, rows, words, name)
+                yield finish(stem, metric, i, title, _curves, rows, words, name)
         for setting in sorted(study["settings"], key=in_order):
             title = " · ".join([name, *_generator(setting), setting_title(setting)])
             stem, classes = names.new(f"confusion-{title}"), study["manifest"]["classes"]
             confusion = setting["confusion"]
-            yield _finish(stem, "confusion", i, title, _confusion, classes, confusion, title)
+            yield finish(stem, "confusion", i, title, _confusion, classes, confusion, title)
 
 
 def study_title(study: dict[str, Any]) -> str:
@@ -160,7 +160,7 @@ def _generator(row: Row) -> list[str]:
     return [] if row["generator"] is None else [row["generator"]]
 
 
-class _Names:
+class Names:
     """Gives file stems that are safe on every file system, each once."""
 
     def __init__(self) -> None:
@@ -177,9 +177,10 @@ class _Names:
         return found
 
 
-def _finish(
+def finish(
     name: str, kind: str, study: int | None, title: str, make: Callable[..., Figure], *args: Any
 ) -> Drawing:
+    """Return the figure that `make` draws of `args`, in the style of all figures, as both files."""
     svg, png = io.BytesIO(), io.BytesIO()
     with mpl.rc_context(), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "(?s)Glyph .* missing from font", UserWarning)
@@ -197,15 +198,16 @@ def _finish(
     return Drawing(name, kind, study, title, fonts, png.getvalue())
 
 
-def _shown(text: str, most: int) -> str:
+def shown(text: str, most: int) -> str:
     """Return a name as a figure can show it: printable, and no longer than `most`."""
     text = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
     return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
-def _headline(figure: Figure, text: str) -> None:
+def headline(figure: Figure, text: str) -> None:
+    """Write the title of a figure above it, wrapped to its width."""
     wide = int(figure.get_figwidth() * 11)
-    lines = textwrap.wrap(_shown(text, 3 * wide), wide)
+    lines = textwrap.wrap(shown(text, 3 * wide), wide)
     figure.suptitle("\n".join(lines), x=0.01, ha="left", fontsize=9.5, fontweight="bold")
 
 
@@ -220,7 +222,7 @@ def _curves(rows: Sequence[Row], metric: str, title: str) -> Figure:
     step = min(0.16, 0.6 / max(1, len(generators)))
     handles = _real_line(ax, rows)
     for i, generator in enumerate(generators):
-        colour, marker = _COLOURS[i % len(_COLOURS)], _MARKERS[i % len(_MARKERS)]
+        colour, marker = COLOURS[i % len(COLOURS)], MARKERS[i % len(MARKERS)]
         dash = _DASHES[i % len(_DASHES)]
         shift = (i - (len(generators) - 1) / 2) * step
         own = [r for r in rows if r["generator"] == generator and not r.get("augment")]
@@ -229,11 +231,11 @@ def _curves(rows: Sequence[Row], metric: str, title: str) -> Figure:
         only = [r for r in own if r["setting"] == "synthetic-only"]
         _points(ax, [beside + shift] * len(only), only, colour, marker, "none")
         look: dict[str, Any] = {"color": colour, "marker": marker, "ls": dash, "ms": 5, "lw": 1.5}
-        handles.append(Line2D([], [], label=_shown(f"real + {generator}", 38), **look))
+        handles.append(Line2D([], [], label=shown(f"real + {generator}", 38), **look))
     _ratio_axis(ax, place, beside)
     ax.set_ylabel(f"{metric} (%)")
     ax.grid(axis="y")
-    _headline(figure, title)
+    headline(figure, title)
     figure.legend(handles=handles, loc="outside lower center", ncols=2, handlelength=2.6)
     return figure
 
@@ -275,7 +277,7 @@ def _ratio_axis(ax: Axes, place: dict[float, float], beside: float) -> None:
     titles = [f"1:{ratio:g}" for ratio in place]
     ax.set_xticks([*place.values(), beside], [*titles, "synthetic-\nonly"])
     ax.set_xlim(min(place.values(), default=beside) - 0.5, beside + 0.5)
-    ax.axvline(beside - 0.62, color=_MUTED, lw=0.6, ls=(0, (1, 2)))
+    ax.axvline(beside - 0.62, color=MUTED, lw=0.6, ls=(0, (1, 2)))
     ax.set_xlabel("Real : synthetic training images")
 
 
@@ -306,7 +308,7 @@ def _sizes(rows: Sequence[Row], title: str) -> Figure:
         for ratio in ratios
     ]
     looks: Any = zip(
-        itertools.cycle(("#333333", *_COLOURS)), itertools.cycle(_MARKERS), itertools.cycle(_DASHES)
+        itertools.cycle(("#333333", *COLOURS)), itertools.cycle(MARKERS), itertools.cycle(_DASHES)
     )
     handles = []
     for i, ((label, own), (colour, marker, dash)) in enumerate(zip(lines, looks, strict=False)):
@@ -321,7 +323,7 @@ def _sizes(rows: Sequence[Row], title: str) -> Figure:
     ax.set_xlabel("Real training images")
     ax.set_ylabel("Accuracy (%)")
     ax.grid(axis="y")
-    _headline(figure, title)
+    headline(figure, title)
     figure.legend(handles=handles, loc="outside lower center", ncols=3, handlelength=2.6)
     return figure
 
@@ -354,7 +356,7 @@ def _forest(blocks: Sequence[tuple[str, float | None, list[Row]]]) -> Figure:
     y, ticks, labels, seen = 0.0, [], [], []
     for title, margin, rows in blocks:
         ax.text(
-            0, y, _shown(title, 70), transform=across, va="center", fontweight="bold", fontsize=8.5,
+            0, y, shown(title, 70), transform=across, va="center", fontweight="bold", fontsize=8.5,
             bbox={"facecolor": "white", "edgecolor": "none", "pad": 1},
         )  # fmt: skip
         if margin is not None:
@@ -369,7 +371,7 @@ def _forest(blocks: Sequence[tuple[str, float | None, list[Row]]]) -> Figure:
             labels.append(" · ".join([*([] if alone else _generator(row)), setting_title(row)]))
             seen.append(_difference(ax, y, row))
         y += 1.4
-    ax.axvline(0, color=_INK, lw=0.9, zorder=1)
+    ax.axvline(0, color=INK, lw=0.9, zorder=1)
     ax.set_yticks(ticks, labels)
     ax.set_ylim(y - 0.7, -0.7)
     ax.tick_params(axis="y", length=0)
@@ -377,7 +379,7 @@ def _forest(blocks: Sequence[tuple[str, float | None, list[Row]]]) -> Figure:
     ax.grid(axis="x")
     ax.set_axisbelow(True)
     ax.set_xlabel("← worse\u2003Difference in accuracy (percentage points)\u2003better →")
-    _headline(figure, "Differences to real-only with simultaneous 95 % intervals")
+    headline(figure, "Differences to real-only with simultaneous 95 % intervals")
     margins = {margin for _, margin, _ in blocks} - {None}
     figure.legend(handles=_verdict_legend(seen, margins), loc="outside lower center", ncols=5)
     return figure
@@ -425,7 +427,7 @@ def _confusion(classes: Sequence[str], counts: Sequence[Sequence[int]], title: s
     k, matrix = len(classes), np.asarray(counts, dtype=float)
     total = matrix.sum(axis=1, keepdims=True)
     share = np.divide(100 * matrix, total, out=np.full_like(matrix, np.nan), where=total > 0)
-    names = [_shown(name, 24) for name in classes]
+    names = [shown(name, 24) for name in classes]
     cells = float(np.clip(0.34 * k, 1.8, 12))  # inches
     size = min(8.5, 0.6 * 72 * cells / k)
     label = max(len(name) for name in names) * 0.62 * size / 72
@@ -443,13 +445,13 @@ def _confusion(classes: Sequence[str], counts: Sequence[Sequence[int]], title: s
     bar = figure.colorbar(image, ax=ax, shrink=0.7 if k > 6 else 1.0, aspect=28, pad=0.02)
     bar.set_label("Share of the true class (%)")
     bar.outline.set_visible(False)
-    _headline(figure, title)
+    headline(figure, title)
     return figure
 
 
 def _cell_numbers(ax: Axes, share: np.ndarray[Any, Any]) -> None:
     for i, j in np.argwhere(share >= 0.5):
-        colour = "white" if share[i, j] > 55 else _INK
+        colour = "white" if share[i, j] > 55 else INK
         weight = "bold" if i == j else "normal"
         ax.text(
             j, i, f"{share[i, j]:.0f}", ha="center", va="center", color=colour, fontsize=7.5,

@@ -44,7 +44,7 @@ def probe(path: str | Path) -> tuple[str, int, int]:
         UnusableImageError: no readable header.
     """
     try:
-        with _QUIET, Image.open(path) as image:
+        with QUIET, Image.open(path) as image:
             return image.format or "?", image.width, image.height
     except Exception as error:  # Pillow's plugins raise anything on damaged input
         raise UnusableImageError(_reason(error)) from error
@@ -80,7 +80,7 @@ def decode(path: str | Path | BinaryIO) -> Image.Image:
         UnusableImageError: not an image, truncated, damaged, or more than `MAX_PIXELS` pixels.
     """
     try:
-        with _QUIET, Image.open(path) as image:
+        with QUIET, Image.open(path) as image:
             if image.width * image.height > MAX_PIXELS:
                 raise UnusableImageError(
                     f"{image.width} x {image.height} pixels, more than {MAX_PIXELS:,} allowed"
@@ -119,7 +119,7 @@ class _Quiet:
                 self._saved.__exit__(None, None, None)
 
 
-_QUIET = _Quiet()
+QUIET = _Quiet()
 
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,

@@ -72,7 +72,7 @@ def write_report(results_folder: Path, out: Path, encoders: Sequence[str] = ()) 
     distances = of_encoders(document, encoders)
     (out / "figures").mkdir(parents=True, exist_ok=True)
     drawings, files = [], []
-    for drawing in itertools.chain(figures.draw(studies), distance_figures.draw(distances)):
+    for drawing in itertools.chain(figures.draw(studies), _of_distances(document, encoders)):
         for suffix, content in ((".svg", drawing.svg), (".png", drawing.png)):
             files.append(out / "figures" / (drawing.name + suffix))
             put(files[-1], content)
@@ -91,6 +91,21 @@ def write_report(results_folder: Path, out: Path, encoders: Sequence[str] = ()) 
         "answer": view["answer"]["sentences"],
         "figures": [str(file) for file in files],
     }  # fmt: skip
+
+
+def _of_distances(document: Row | None, encoders: Sequence[str]) -> Iterable[figures.Drawing]:
+    """Return the figures of what `xprobe distance` found."""
+    if document is None:
+        return []
+    parts = {
+        name: [row for row in document.get(name, []) if not encoders or row["encoder"] in encoders]
+        for name in ("distances", "maps", "examples")
+    }
+    return itertools.chain(
+        distance_figures.draw(parts["distances"]),
+        distance_figures.draw_maps(parts["maps"]),
+        distance_figures.draw_examples(parts["examples"]),
+    )
 
 
 def _write_tables(

@@ -21,7 +21,7 @@ from PIL import Image, JpegImagePlugin
 from scipy.stats import norm
 
 from xprobe.folds import MOST_FOLDS, count_folds, divide
-from xprobe.images import _QUIET, UnusableImageError, decode  # one rule for Pillow's warnings
+from xprobe.images import QUIET, UnusableImageError, decode  # one rule for Pillow's warnings
 from xprobe.types import Bools, Floats, Ints, Manifest, Progress, frozen_strings, no_progress
 
 Facts = dict[str, Any]
@@ -104,7 +104,7 @@ def file_facts(path: str | Path) -> Facts:
     except OSError as error:
         raise UnusableImageError((error.strerror or str(error)).lower()) from error
     image = decode(io.BytesIO(content))
-    with _QUIET, Image.open(io.BytesIO(content)) as header:
+    with QUIET, Image.open(io.BytesIO(content)) as header:
         tables, quality, sampling = _of_jpeg(header)
         facts: Facts = {
             "format": header.format or "?",
