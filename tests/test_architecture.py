@@ -15,7 +15,7 @@ ORDER = [
     "prompts", "towers", "floors", "tower_open_clip", "tower_timm", "tower_hf", "encoders",
     "outlines", "store", "views", "extract", "imports", "folds", "leaks", "shortcuts", "problems",
     "kernels", "neighbours", "fidelity", "distance", "solver", "newton", "paths", "basis",
-    "logistic", "ridge", "heads", "estimators", "place", "design", "metrics", "verdict",
+    "logistic", "ridge", "heads", "estimators", "metrics", "place", "design", "verdict",
     "results", "pixels", "layers", "classifier", "training", "finetune", "judge", "studies",
     "sweep", "estimate", "domain", "prediction", "figures", "distance_figures",
     "distance_view", "report", "demo",

@@ -144,3 +144,15 @@ def test_the_bootstrap_follows_its_generator() -> None:
     )
     assert_array_equal(one, same)
     assert (one != other).any()
+
+
+def test_the_interval_of_a_mean_draws_groups_whole() -> None:
+    rng = np.random.default_rng(0)
+    group = np.repeat(np.arange(40), 5)
+    value = np.repeat(rng.normal(size=40), 5)
+    low, high = metrics.interval_of_mean(value, group, np.random.default_rng(1))
+    alone = metrics.interval_of_mean(value, np.arange(200), np.random.default_rng(1))
+    assert low is not None and high is not None and alone[0] is not None and alone[1] is not None
+    assert low < value.mean() < high
+    assert (high - low) / (alone[1] - alone[0]) == pytest.approx(np.sqrt(5), rel=0.2)
+    assert metrics.interval_of_mean(value, np.zeros(200), rng) == (None, None)

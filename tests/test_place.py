@@ -47,6 +47,8 @@ def test_the_share_is_what_the_place_explains(
     assert found.n == 2 * N
     assert found.chance == 0.5
     assert found.after > 0.9
+    assert found.low is not None
+    assert found.high is not None
     assert found.low <= found.before <= found.high
     assert found.share is not None
     assert least <= found.share <= most

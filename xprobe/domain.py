@@ -9,13 +9,13 @@ from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
-from numpy.random import Generator
 
 from xprobe import folds
 from xprobe.design import stream
 from xprobe.distance import HEADLINE, METRICS, Distance, measure
 from xprobe.errors import some
 from xprobe.leaks import Leaks, find_leaks, fingerprints
+from xprobe.metrics import interval_of_mean
 from xprobe.neighbours import nearest
 from xprobe.place import place_share
 from xprobe.problems import unit_rows
@@ -23,13 +23,11 @@ from xprobe.results import DISTANCE_VERSION
 from xprobe.shortcuts import all_facts, find_shortcuts
 from xprobe.store import Store, StoredEncoder
 from xprobe.studies import choose_encoders
-from xprobe.types import Floats, Ints, Manifest, Progress, SweepConfig, no_progress
+from xprobe.types import Ints, Manifest, Progress, SweepConfig, no_progress
 
 PAIRED = "paired"  # edits against the true image of their scene
 EXAMPLES = ("closest", "median", "farthest")  # of a class, by their nearest real image
 MAPPED = 600  # images of a source on the map, drawn at random if there are more
-_BOOTSTRAP = 2000
-_FEW = 2  # pairs from which an interval is made
 
 
 def measure_domain(
@@ -197,8 +195,8 @@ class _Measured:
             return []
         rng = stream(self.seed, "paired", generator)
         each = np.linalg.norm(self.x[pairs[:, 0]] - self.x[pairs[:, 1]], axis=1)
-        low, high = _interval(each, scene, rng)
-        floor = self._between_real(pairs[:, 1], rng)
+        low, high = interval_of_mean(each, scene, rng)
+        floor = self._between_real(pairs[:, 1])
         found = Distance(
             PAIRED, float(each.mean()), low, high, floor, None, len(set(pairs[:, 1])), len(each),
             len(each), "mean distance; the floor is that of two real images of one class",
@@ -279,7 +277,7 @@ class _Measured:
                     break
         return np.array(pairs, dtype=np.intp).reshape(-1, 2), np.array(scenes, dtype=np.intp)
 
-    def _between_real(self, truths: Ints, rng: Generator) -> float | None:
+    def _between_real(self, truths: Ints) -> float | None:
         """Return the mean distance of each true image to one of its class in another scene."""
         found = []
         for row in sorted(set(truths.tolist())):
@@ -299,20 +297,8 @@ def _place_warnings(place: Sequence[dict[str, Any]]) -> list[str]:
         f"{100 * row['before']:.1f} % right before the event (after it {100 * row['after']:.1f} %, "
         f"chance {100 * row['chance']:.1f} %)"
         for row in place
-        if row["low"] > row["chance"]
+        if row["low"] is not None and row["low"] > row["chance"]
     ]
-
-
-def _interval(each: Floats, scene: Ints, rng: Generator) -> tuple[float, float] | tuple[None, None]:
-    """Return the 95 % bootstrap interval of a mean; scenes are drawn whole."""
-    _, code = np.unique(scene, return_inverse=True)
-    total, count = np.bincount(code, weights=each), np.bincount(code)
-    if len(total) < _FEW:
-        return None, None
-    drawn = rng.integers(len(total), size=(_BOOTSTRAP, len(total)))
-    means = total[drawn].sum(axis=1) / count[drawn].sum(axis=1)
-    low, high = np.quantile(means, [0.025, 0.975])
-    return float(low), float(high)
 
 
 def _warnings(manifest: Manifest, leaks: Leaks, shortcuts: Sequence[dict[str, Any]]) -> list[str]:

@@ -6,6 +6,8 @@ prediction. A class without test images is left out of averages over classes.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
@@ -102,3 +104,19 @@ def _per_class(weight: Floats, code: Ints, k: int) -> Floats:
     one_hot = np.zeros((len(code), k), dtype=np.float32)
     one_hot[np.arange(len(code)), code] = 1
     return np.asarray((weight @ one_hot).astype(np.float64))
+
+
+def interval_of_mean(
+    value: Floats, group: NDArray[Any], rng: Generator, draws: int = 2000
+) -> tuple[float, float] | tuple[None, None]:
+    """Return the 95 % bootstrap interval of the mean of (n,) values; groups are drawn whole.
+
+    Of a single group there is none.
+    """
+    _, code = np.unique(group, return_inverse=True)
+    total, count = np.bincount(code, weights=value), np.bincount(code)
+    if len(total) < 2:
+        return None, None
+    drawn = rng.integers(len(total), size=(draws, len(total)))
+    low, high = np.quantile(total[drawn].sum(axis=1) / count[drawn].sum(axis=1), [0.025, 0.975])
+    return float(low), float(high)

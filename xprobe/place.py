@@ -12,10 +12,9 @@ import numpy as np
 from numpy.random import Generator
 
 from xprobe import folds, heads
+from xprobe.metrics import interval_of_mean
 from xprobe.problems import Options, Pool, Problem
 from xprobe.types import Floats, Ints, Manifest, SweepConfig
-
-_BOOTSTRAP = 2000
 
 
 @dataclass(frozen=True)
@@ -27,7 +26,7 @@ class Place:
         before: accuracy on images of the same scenes before the event, the class after it.
         chance: that of the most frequent class.
         share: (before − chance) / (after − chance), at least 0; None if `after` is not above.
-        low, high: 95 % bootstrap interval of `before`, scenes drawn whole.
+        low, high: 95 % bootstrap interval of `before`, scenes drawn whole; None of one scene.
         n: scenes.
     """
 
@@ -35,8 +34,8 @@ class Place:
     before: float
     chance: float
     share: float | None
-    low: float
-    high: float
+    low: float | None
+    high: float | None
     n: int
 
 
@@ -78,7 +77,7 @@ def place_share(
     after, before = real[np.isin(group[real], both)], pre[~np.isnan(hit[pre])]
     _, counts = np.unique(label[real], return_counts=True)
     chance = float(counts.max() / counts.sum())
-    low, high = _interval(hit[before], group[before], rng)
+    low, high = interval_of_mean(hit[before], group[before], rng)
     gain = float(hit[after].mean()) - chance
     known = float(hit[before].mean())
     share = max(0.0, known - chance) / gain if gain > 0 else None
@@ -88,11 +87,3 @@ def place_share(
 
 def _rows(row: dict[str, int], ids: Floats) -> Ints:
     return np.sort(np.array([row[i] for i in ids], dtype=np.intp))
-
-
-def _interval(hit: Floats, group: Floats, rng: Generator) -> tuple[float, float]:
-    _, code = np.unique(group, return_inverse=True)
-    total, count = np.bincount(code, weights=hit), np.bincount(code)
-    drawn = rng.integers(len(total), size=(_BOOTSTRAP, len(total)))
-    low, high = np.quantile(total[drawn].sum(axis=1) / count[drawn].sum(axis=1), [0.025, 0.975])
-    return float(low), float(high)
