@@ -14,7 +14,7 @@ ORDER = [
     "__init__", "errors", "augment", "recipe", "types", "images", "manifest", "presets", "weights",
     "prompts", "towers", "floors", "tower_open_clip", "tower_timm", "tower_hf", "encoders",
     "outlines", "store", "views", "extract", "imports", "folds", "leaks", "shortcuts", "problems",
-    "kernels", "neighbours", "fidelity", "distance", "solver", "newton", "paths", "basis",
+    "kernels", "neighbours", "fidelity", "maps", "distance", "solver", "newton", "paths", "basis",
     "logistic", "ridge", "heads", "estimators", "metrics", "place", "design", "verdict",
     "results", "pixels", "layers", "classifier", "training", "finetune", "judge", "studies",
     "sweep", "estimate", "domain", "prediction", "figures", "distance_figures",
@@ -39,7 +39,7 @@ HOMES = {
     "timm": {"tower_timm", "layers"},
     "torchvision": {"tower_timm", "augment"},
     "transformers": {"tower_hf"},
-    "sklearn": {"newton", "estimators", "demo", "shortcuts", "fidelity"},
+    "sklearn": {"newton", "estimators", "demo", "shortcuts", "fidelity", "maps"},
     "skimage": {"floors"},
     "pyarrow": {"manifest", "imports"},
 }

@@ -23,6 +23,7 @@ from xprobe.errors import XprobeError
 from xprobe.fidelity import frechet, vendi
 from xprobe.neighbours import near_duplicates, nearest, search
 from xprobe.problems import unit_rows
+from xprobe.types import Floats
 
 RNG = np.random.default_rng(0)
 D = 8
@@ -467,3 +468,24 @@ def test_an_approximate_index_tells_its_recall() -> None:
     assert found.recall == pytest.approx(np.mean(hits))
     assert found.recall > 0.5
     assert (found.distances >= exact.distances - 1e-6).all()
+
+
+def neighbour_counts(x: Floats, y: Floats, **options: int) -> tuple[dict[str, float], float]:
+    pairs = kernels.pair_up(x, y, np.arange(len(x)), block=64, keep=0)
+    rows = np.arange(len(x)), len(x) + np.arange(len(y))
+    of_real, of_fake = (neighbours.radii(pairs, pairs.x, own, 5) for own in rows)
+    return neighbours.counts(pairs, *rows, of_real, of_fake, 5, **options)
+
+
+def test_counts_by_lists_are_those_of_all_pairs_if_all_lists_are_looked_through(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rng = np.random.default_rng(11)
+    x, y = draw(rng, 700), draw(rng, 500)
+    exact, share = neighbour_counts(x, y)
+    assert share == 1
+    few, found = neighbour_counts(x, y, exact_rows=100)
+    assert 0 < found < 1
+    assert all(few[name] <= exact[name] for name in ("precision", "density", "coverage", "recall"))
+    monkeypatch.setattr(neighbours, "PROBED", 1)
+    assert neighbour_counts(x, y, exact_rows=100) == (exact, 1.0)

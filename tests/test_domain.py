@@ -171,8 +171,10 @@ def test_examples_are_the_closest_the_median_and_the_farthest(study: Any) -> Non
 
 
 def test_the_map_has_every_source_and_shows_the_largest_axis_first(study: Any) -> None:
-    (found,) = study[2](by_class=False)["maps"]
-    points = found["points"]
+    maps = study[2](by_class=False)["maps"]
+    assert [each["method"] for each in maps][:2] == ["pca", "tsne"]
+    assert all(len(each["points"]) == len(maps[0]["points"]) for each in maps)
+    points = maps[0]["points"]
     counts = {g: sum(p["generator"] == g for p in points) for g in (None, "good", "thief")}
     assert counts == {None: 24, "good": 16, "thief": 18}
     x, y = (np.array([p[axis] for p in points]) for axis in "xy")
@@ -189,7 +191,12 @@ def test_the_report_shows_maps_and_examples(study: Any, tmp_path: Path) -> None:
     Path(table.path[list(table.id).index("synthetic/good/a/0.png")]).unlink()
     written = write_report(tmp_path / "r", tmp_path / "report")
     names = {Path(file).name for file in written["figures"]}
-    assert {"map-pixels.png", "examples-pixels-good.png", "examples-pixels-thief.svg"} <= names
+    assert {
+        "map-pixels-pca.png",
+        "map-pixels-tsne.png",
+        "examples-pixels-good.png",
+        "examples-pixels-thief.svg",
+    } <= names
     page = (tmp_path / "report" / "index.html").read_text()
     assert "nearest real ones, pixels · good" in page
     shown = page.split("How far synthetic lies from real")[1].split("How this was measured")[0]

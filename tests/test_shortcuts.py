@@ -134,6 +134,24 @@ def test_the_folds_keep_groups_whole(make_manifest: MakeManifest) -> None:
     assert shortcut.auc is not None and shortcut.auc < 0.75 and not shortcut.found
 
 
+def test_a_property_of_a_class_is_not_taken_for_one_of_a_source(
+    make_manifest: MakeManifest,
+) -> None:
+    """Ships are wide, frogs are not; one side has nine ships to a frog, the other the reverse."""
+    rng = np.random.default_rng(3)
+    label = ["ship"] * 90 + ["frog"] * 10 + ["ship"] * 10 + ["frog"] * 90
+    manifest = make_manifest(label, source=["real"] * 100 + ["synthetic"] * 100)
+    facts = facts_of(rng, 200)
+    for name, row in zip(label, facts, strict=True):
+        row["width"] = 300 if name == "ship" else 100
+    (width,) = [s for s in find_shortcuts(manifest, facts, rng) if s.property == "width"]
+    assert width.n_real == width.n_synthetic == 20
+    assert width.auc is not None and 0.2 < width.auc < 0.8 and not width.found
+    other = make_manifest(["a"] * 9 + ["b"] * 9, source=["real"] * 9 + ["synthetic"] * 9)
+    found = find_shortcuts(other, facts_of(rng, 18), rng)
+    assert all(s.auc is None for s in found)  # no class on both sides
+
+
 def test_too_few_images_are_said(make_manifest: MakeManifest) -> None:
     manifest = make_manifest(["a"] * 4, source=["real"] * 3 + ["synthetic"])
     rng = np.random.default_rng(0)

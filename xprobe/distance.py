@@ -18,7 +18,7 @@ from xprobe import fidelity, kernels, neighbours
 from xprobe.errors import XprobeError, nearest
 from xprobe.fidelity import NoValueError
 from xprobe.kernels import BLOCK, CACHED_ROWS, Pairs
-from xprobe.neighbours import check_comparable
+from xprobe.neighbours import EXACT_ROWS, check_comparable
 from xprobe.types import Bools, Floats, Ints
 
 METRICS = (
@@ -128,7 +128,8 @@ def measure(
         metrics: names out of `METRICS`.
         permutations: of the test of mmd and energy.
         splits: of metrics that need a pass for each; at most `FEW_SPLITS` of the slow ones (and
-            of all above `CACHED_ROWS` pooled rows). Kernel metrics take `KERNEL_SPLITS`.
+            of all above `CACHED_ROWS` pooled rows), one above `EXACT_ROWS` rows a side. Kernel
+            metrics take `KERNEL_SPLITS`.
         bootstrap: draws of the intervals of mmd and energy.
         n_neighbors: k of precision, recall, density and coverage.
         block: rows of a tile of pairs; bounds the memory, changes nothing.
@@ -151,7 +152,7 @@ def measure(
     size = len(drawn[0].one)
     x = np.concatenate([real, synthetic]).astype(np.float32)
     seeds = {name: int(rngs[name].integers(2**31)) for name in ("projections", "folds")}
-    few = drawn[: splits if kept else min(splits, FEW_SPLITS)]
+    few = drawn[: splits if kept else min(splits, FEW_SPLITS if size <= EXACT_ROWS else 1)]
     sides = _Sides(x, n, pairs, few, size, n_neighbors, seeds)
     blank = replace(blank, size=size)
     wanted = [name for name in KERNELS if name in metrics]
@@ -347,8 +348,12 @@ def _permuted(pairs: Pairs, count: int, rng: Generator) -> tuple[Ints, Bools]:
     rows = np.arange(N)
     if N - n > n > len(np.unique(pairs.unit[:n])):
         rows = np.concatenate([rows[:n], n + np.sort(rng.permutation(N - n)[:n])])
+    observed = np.arange(len(rows)) < n
+    if len(np.unique(pairs.unit[rows])) == len(rows):  # shuffled all at once, which is faster
+        permuted = rng.permuted(np.tile(observed, (count, 1)), axis=1)
+        return rows, np.concatenate([observed[:, None], permuted.T], axis=1)
     sides = np.zeros((len(rows), 1 + count), dtype=bool)
-    sides[:n, 0] = True
+    sides[:, 0] = observed
     for c, (first, _) in enumerate(kernels.shuffles(pairs.unit[rows], n, rng, count), 1):
         sides[first, c] = True
     return rows, sides
@@ -373,15 +378,14 @@ def _neighbour_metrics(sides: _Sides, wanted: list[str], blank: Distance) -> dic
             lambda rows: neighbours.radii(sides.pairs, sides.x, rows, k), sets
         )
 
-    def counts(i: int) -> dict[str, float]:
+    def counts(i: int) -> tuple[dict[str, float], float]:
         """Of an even i, split i / 2 against synthetic; of an odd one, against real."""
         real, fake = i // 2 * 3, i // 2 * 3 + (1 if i % 2 else 2)
         return neighbours.counts(sides.pairs, sets[real], sets[fake], radii[real], radii[fake], k)
 
     found_in = kernels.in_threads(counts, range(2 * len(sides.splits)))
-    values, null = found_in[::2], found_in[1::2]
-    recalls = [own.recall for own in radii]
-    lowest = min(recalls)
+    values, null = ([found for found, _ in found_in[i::2]] for i in (0, 1))
+    lowest = min([own.recall for own in radii] + [recall for _, recall in found_in])
     note = None if lowest == 1 else f"approximate index, recall of neighbours {lowest:.3f}"
     return {
         name: replace(

@@ -30,6 +30,7 @@ _MOST_BARS = 160  # in one column of panels
 _PANELS_A_ROW = 3
 _MOST_EXAMPLES = 12  # classes
 _THUMBNAIL_PX = 96
+_METHODS = {"pca": "Two principal axes", "tsne": "t-SNE", "umap": "UMAP"}
 
 
 def draw(rows: Sequence[Row]) -> Iterator[Drawing]:
@@ -50,12 +51,13 @@ def draw(rows: Sequence[Row]) -> Iterator[Drawing]:
 
 
 def draw_maps(maps: Sequence[Row]) -> Iterator[Drawing]:
-    """Draw where images lie, one figure an encoder, from ``maps`` of `domain.measure_domain`."""
+    """Draw where images lie, a figure for each of ``maps`` of `domain.measure_domain`."""
     names = Names()
     for each in maps:
-        title = f"Two principal axes of the features, {each['encoder']}"
-        stem = names.new(f"map-{each['encoder']}")
-        yield finish(stem, "map", None, title, _map, each["points"], title)
+        method = each.get("method", "pca")
+        title = f"{_METHODS.get(method, method)} of the features, {each['encoder']}"
+        stem = names.new(f"map-{each['encoder']}-{method}")
+        yield finish(stem, "map", None, title, _map, each["points"], title, method == "pca")
 
 
 def draw_examples(examples: Sequence[Row]) -> Iterator[Drawing]:
@@ -83,7 +85,7 @@ def _picture(path: str) -> Image.Image | None:
     return image
 
 
-def _map(points: Sequence[Row], title: str) -> Figure:
+def _map(points: Sequence[Row], title: str, has_axes: bool) -> Figure:
     figure = Figure(figsize=(5.2, 4.6), layout="constrained")
     ax = figure.subplots()
     generators = list(dict.fromkeys(p["generator"] for p in points if p["generator"]))
@@ -99,8 +101,9 @@ def _map(points: Sequence[Row], title: str) -> Figure:
         )  # fmt: skip
     ax.set_xticks([])
     ax.set_yticks([])
-    ax.set_xlabel("First principal axis")
-    ax.set_ylabel("Second principal axis")
+    if has_axes:
+        ax.set_xlabel("First principal axis")
+        ax.set_ylabel("Second principal axis")
     headline(figure, title)
     figure.legend(loc="outside lower center", ncols=3, markerscale=2)
     return figure

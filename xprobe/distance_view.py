@@ -75,7 +75,8 @@ def distance_warnings(document: Row, shared: Sequence[dict[str, str]]) -> list[d
 
 def _other_images(document: Row, studies: Sequence[Study]) -> str:
     """Return a note if distances are not of the images that were studied, or nothing."""
-    differ = [s for s in studies if s["manifest"]["fingerprint"] != document["fingerprint"]]
+    holds_for = {document["fingerprint"], *document.get("holds_for", ())}
+    differ = [s for s in studies if s["manifest"]["fingerprint"] not in holds_for]
     if not differ:
         return ""
     of = "the studies" if len(differ) == len(studies) else ", ".join(map(study_title, differ))

@@ -15,6 +15,7 @@ from xprobe.design import stream
 from xprobe.distance import HEADLINE, METRICS, Distance, measure
 from xprobe.errors import some
 from xprobe.leaks import Leaks, find_leaks, fingerprints
+from xprobe.maps import lay_out
 from xprobe.metrics import interval_of_mean
 from xprobe.neighbours import nearest
 from xprobe.place import place_share
@@ -67,6 +68,7 @@ def measure_domain(
     place: list[dict[str, Any]] = []
     examples: list[dict[str, Any]] = []
     maps: list[dict[str, Any]] = []
+    usable = [manifest, clean]
     labels = store.labels()
     for encoder in choose_encoders(store, manifest, encoders):
         own = _Measured(store, encoder, labels[encoder.key], manifest, clean, seed)
@@ -80,7 +82,8 @@ def measure_domain(
                     examples += own.examples(generator)
                 advance(1)
         place += own.place(workers)
-        maps.append({"encoder": own.label, "points": own.map()})
+        maps += own.maps()
+        usable.append(own.usable)
     facts = all_facts(list(manifest.path), workers, progress)
     found = find_shortcuts(manifest, facts, stream(seed, "shortcuts"))
     shortcuts = [asdict(each) for each in found]
@@ -90,6 +93,7 @@ def measure_domain(
         "created": datetime.now(UTC).isoformat(timespec="microseconds"),
         "command": " ".join(["xprobe", *sys.argv[1:]]),
         "fingerprint": manifest.fingerprint,
+        "holds_for": list(dict.fromkeys(each.fingerprint for each in usable)),
         "distances": rows,
         "leaks": [
             {
@@ -231,23 +235,29 @@ class _Measured:
                 )  # fmt: skip
         return found
 
-    def map(self) -> list[dict[str, Any]]:
-        """Return where images lie on the plane of the two largest principal axes of all shown."""
+    def maps(self) -> list[dict[str, Any]]:
+        """Return where images lie on a plane, a document for each way of laying them out."""
         rng = stream(self.seed, "map")
         sources = {"": np.flatnonzero(self.is_real)}
         for generator in sorted(set(self.usable.generator) - {""}):
             sources[generator] = np.flatnonzero(self.usable.generator == generator)
         rows = np.concatenate([np.sort(rng.permutation(own)[:MAPPED]) for own in sources.values()])
-        x = self.x[rows] - self.x[rows].mean(axis=0)
-        _, _, axes = np.linalg.svd(x, full_matrices=False)
-        plane = axes[:2] * np.sign(axes[:2].sum(axis=1, keepdims=True) + 1e-12)  # a sign of its own
         return [
             {
-                "generator": self.usable.generator[row] or None, "class": self.usable.label[row],
-                "x": round(float(at[0]), 5), "y": round(float(at[-1]), 5),
+                "encoder": self.label,
+                "method": method,
+                "points": [
+                    {
+                        "generator": self.usable.generator[row] or None,
+                        "class": self.usable.label[row],
+                        "x": round(float(x), 5),
+                        "y": round(float(y), 5),
+                    }
+                    for row, (x, y) in zip(rows.tolist(), plane, strict=True)
+                ],
             }
-            for row, at in zip(rows.tolist(), x @ plane.T, strict=True)
-        ]  # fmt: skip
+            for method, plane in lay_out(self.x[rows], self.seed).items()
+        ]
 
     def place(self, workers: int | None) -> list[dict[str, Any]]:
         """Return how much of the accuracy the place explains, of manifests that can tell."""

@@ -44,11 +44,13 @@ def in_threads(function: Callable[[Item], Result], items: Iterable[Item]) -> lis
     """Return the function of each item, in order, in as many threads as linear algebra may use.
 
     Each takes one thread of linear algebra: tiles are so small that its own threads spend their
-    time in waiting for each other, and what is no product would take one core.
+    time in waiting for each other, and what is no product would take one core. Fewer items than
+    threads share them.
     """
     blas, items = _blas(), list(items)
     threads = max((library["num_threads"] for library in blas.info()), default=1)
-    with blas.limit(limits=1), ThreadPoolExecutor(max(1, min(threads, len(items)))) as pool:
+    at_once = max(1, min(threads, len(items)))
+    with blas.limit(limits=threads // at_once), ThreadPoolExecutor(at_once) as pool:
         return list(pool.map(function, items))
 
 

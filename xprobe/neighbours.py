@@ -5,7 +5,9 @@ FAISS does the search.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -15,7 +17,10 @@ from xprobe.types import Bools, Floats, Ints
 
 EXACT_ROWS = 200_000  # above so many rows neighbours come from an approximate index
 RECALL_QUERIES = 200  # queries that measure what the approximate index finds
-SPARE = 4  # candidates beyond k that are rechecked by direct difference
+SPARE = 4  # candidates beyond k, since expanded squares may put copies in the wrong order
+CLOSE = 0.25  # share of the squared lengths below which expanded squares are recomputed
+PROBED = 16  # one list of an approximate index in so many is looked through
+WIDE = 8  # blocks that a tile of two sets is wide
 
 
 def check_comparable(x: Floats, y: Floats) -> None:
@@ -34,7 +39,7 @@ class Neighbours:
     """Nearest rows.
 
     Attributes:
-        distances: (n, k) Euclidean, ascending, from direct differences.
+        distances: (n, k) Euclidean, ascending, small ones from direct differences.
         rows: (n, k) positions in y.
         recall: share of the true k nearest that were found, measured on `RECALL_QUERIES` of the
             queries; 1 of an exact index.
@@ -48,13 +53,12 @@ class Neighbours:
 def search(x: Floats, y: Floats, k: int, *, exact_rows: int = EXACT_ROWS) -> Neighbours:
     """Find the k nearest rows of y (m, d) for each row of x (n, d).
 
-    Above `exact_rows` rows of y by an inverted-file index, whose recall is measured.
+    Above `exact_rows` rows of y by an inverted-file index, whose recall is measured. On GPUs if
+    the FAISS that is installed can use them.
 
     Raises:
         XprobeError: fewer than k rows in y, features not finite or of different widths.
     """
-    import faiss
-
     check_comparable(x, y)
     n, m = len(x), len(y)
     if m < k:
@@ -67,40 +71,68 @@ def search(x: Floats, y: Floats, k: int, *, exact_rows: int = EXACT_ROWS) -> Nei
     mean = y.mean(axis=0, dtype=np.float64).astype(np.float32)
     base, query = (np.ascontiguousarray(part - mean, dtype=np.float32) for part in (y, x))
     candidates = min(m, k + SPARE)
-    flat = faiss.IndexFlatL2(base.shape[1])
     if m <= exact_rows:
-        flat.add(base)
-        return Neighbours(*_rechecked(x, y, flat.search(query, candidates)[1], k), 1.0)
-    lists = int(4 * np.sqrt(m))
-    index = faiss.IndexIVFFlat(flat, base.shape[1], lists)
-    index.nprobe = max(1, lists // 16)
-    index.cp.min_points_per_centroid = 1  # few rows a list are meant, not a mistake
-    index.train(base)
+        return Neighbours(*_rechecked(query, base, _flat(base).search(query, candidates), k), 1.0)
+    index = _trained(base)
     index.add(base)
-    distances, rows = _rechecked(x, y, index.search(query, candidates)[1], k)
-    asked = np.unique(np.linspace(0, n - 1, min(n, RECALL_QUERIES)).astype(int))
-    exact = faiss.IndexFlatL2(base.shape[1])
-    exact.add(base)
-    true = exact.search(query[asked], k)[1]
+    distances, rows = _rechecked(query, base, _placed(index).search(query, candidates), k)
+    asked = _asked(n)
+    true = _flat(base).search(query[asked], k)[1]
     hits = [len(set(a) & set(b)) for a, b in zip(true.tolist(), rows[asked].tolist(), strict=True)]
     return Neighbours(distances, rows, float(np.sum(hits) / true.size))
 
 
-def _rechecked(x: Floats, y: Floats, rows: Ints, k: int) -> tuple[Floats, Ints]:
-    """Return the k nearest of the candidates (n, c) by direct difference; −1 is no candidate.
+def _flat(base: Floats) -> Any:
+    import faiss
 
-    Expanded squares give copies a distance of 5·10⁻⁴.
+    index = _placed(faiss.IndexFlatL2(base.shape[1]))
+    index.add(base)
+    return index
+
+
+def _trained(base: Floats) -> Any:
+    """Return an empty inverted-file index whose lists are centred on what is there."""
+    import faiss
+
+    lists = max(PROBED, int(2 * np.sqrt(len(base))))
+    index = faiss.IndexIVFFlat(faiss.IndexFlatL2(base.shape[1]), base.shape[1], lists)
+    index.nprobe = lists // PROBED
+    index.cp.niter = 10  # centres need not be the best ones, and cost more than the search
+    index.cp.min_points_per_centroid, index.cp.max_points_per_centroid = 1, 64
+    index.train(base)
+    return index
+
+
+def _placed(index: Any) -> Any:
+    import faiss
+
+    gpus = getattr(faiss, "get_num_gpus", int)()
+    return faiss.index_cpu_to_all_gpus(index) if gpus else index
+
+
+def _asked(n: int) -> Ints:
+    """Return the rows of n that measure a recall."""
+    return np.unique(np.linspace(0, n - 1, min(n, RECALL_QUERIES)).astype(np.intp))
+
+
+def _rechecked(x: Floats, y: Floats, found: tuple[Floats, Ints], k: int) -> tuple[Floats, Ints]:
+    """Return the k nearest of the candidates (n, c), close ones by direct difference.
+
+    Expanded squares give copies a distance of 5·10⁻⁴ of their lengths, and pairs that are not
+    close one that is off by 10⁻⁶ at most. Row −1 is no candidate.
     """
-    distances = np.empty(rows.shape)
-    step = max(1, BLOCK // rows.shape[1])
+    squared, rows = found
+    distances = np.sqrt(np.maximum(squared, 0), dtype=np.float64)
+    length2_x, length2_y = (np.einsum("nd,nd->n", part, part) for part in (x, y))
+    close = squared < CLOSE * (length2_x[:, None] + length2_y[rows])
+    i, j = np.nonzero(close & (rows >= 0))
 
     def recheck(start: int) -> None:
-        part = slice(start, start + step)
-        off = y[rows[part]]
-        np.subtract(x[part, None, :], off, out=off)
-        distances[part] = np.sqrt(np.einsum("ncd,ncd->nc", off, off))
+        of = i[start : start + BLOCK], j[start : start + BLOCK]
+        off = x[of[0]] - y[rows[of]]
+        distances[of] = np.sqrt(np.einsum("nd,nd->n", off, off))
 
-    in_threads(recheck, range(0, len(x), step))
+    in_threads(recheck, range(0, len(i), BLOCK))
     distances[rows < 0] = np.inf
     order = np.argsort(distances, axis=1, kind="stable")[:, :k]
     near = np.take_along_axis(rows, order, axis=1).astype(np.intp)
@@ -155,9 +187,19 @@ def radii(pairs: Pairs, x: Floats, rows: Ints, k: int) -> Radii:
 
 
 def counts(
-    pairs: Pairs, real: Ints, fake: Ints, of_real: Radii, of_fake: Radii, k: int
-) -> dict[str, float]:
-    """Return the neighbour metrics of one split.
+    pairs: Pairs,
+    real: Ints,
+    fake: Ints,
+    of_real: Radii,
+    of_fake: Radii,
+    k: int,
+    *,
+    exact_rows: int = EXACT_ROWS,
+) -> tuple[dict[str, float], float]:
+    """Return the neighbour metrics of one split, and the share of the pairs that were found.
+
+    Above `exact_rows` real rows, a fake is compared with those of near lists alone; the share is
+    of the pairs within a real row's k-th neighbour, of `RECALL_QUERIES` fakes.
 
     Precision, recall: share of the fakes within the k-th neighbour's distance of a real row, and
     the reverse (Kynkäänniemi et al. 2019). Density, coverage: how many such real rows a fake has,
@@ -167,22 +209,64 @@ def counts(
     """
     within = np.zeros(len(fake), dtype=np.int64)
     nearest_real, squared_to_it = np.zeros(len(fake), dtype=np.intp), np.full(len(fake), np.inf)
-    recalled = covered = 0
-    for start in range(0, len(real), pairs.block):
-        rows = slice(start, min(start + pairs.block, len(real)))
-        squared = pairs.between(real[rows], fake)
+    covered, recalled = np.zeros((2, len(real)), dtype=bool)
+    approximate = len(real) > exact_rows
+    tiles = _near_tiles if approximate else _all_tiles
+    for rows, columns in tiles(pairs, real, fake):
+        squared = pairs.between(real[rows], fake[columns])
         inside = squared < of_real.kth[rows, None]
-        within += inside.sum(axis=0)
-        covered += int(inside.any(axis=1).sum())
-        recalled += int((squared < of_fake.kth).any(axis=1).sum())
+        within[columns] += inside.sum(axis=0)
+        covered[rows] |= inside.any(axis=1)
+        recalled[rows] |= (squared < of_fake.kth[columns]).any(axis=1)
         best = squared.argmin(axis=0)
-        least = squared[best, np.arange(len(fake))]
-        nearer = least < squared_to_it
-        nearest_real[nearer], squared_to_it[nearer] = start + best[nearer], least[nearer]
-    return {
+        least = squared[best, np.arange(len(columns))]
+        nearer = least < squared_to_it[columns]
+        at = columns[nearer]
+        nearest_real[at], squared_to_it[at] = rows[best[nearer]], least[nearer]
+    share = 1.0
+    if approximate:
+        asked, there = _asked(len(fake)), 0
+        for rows, columns in _all_tiles(pairs, real, fake[asked]):
+            squared = pairs.between(real[rows], fake[asked[columns]])
+            there += int((squared < of_real.kth[rows, None]).sum())
+        share = float(within[asked].sum() / there) if there else 1.0
+    found = {
         "precision": float((within > 0).mean()),
-        "recall": recalled / len(real),
+        "recall": float(recalled.mean()),
         "density": float(within.sum() / (k * len(fake))),
-        "coverage": covered / len(real),
+        "coverage": float(covered.mean()),
         "authenticity": float((squared_to_it > of_real.first[nearest_real]).mean()),
     }
+    return found, share
+
+
+def _all_tiles(pairs: Pairs, real: Ints, fake: Ints) -> Iterator[tuple[Ints, Ints]]:
+    """Yield positions in real and in fake that make up tiles of all pairs."""
+    yield from _tiles(np.arange(len(real)), np.arange(len(fake)), pairs.block)
+
+
+def _near_tiles(pairs: Pairs, real: Ints, fake: Ints) -> Iterator[tuple[Ints, Ints]]:
+    """Yield tiles of each list of real rows and the fakes that it is one of the nearest lists of.
+
+    Whole lists at a time, and so by matrix products: an index that scans them for one query
+    after the other takes many times as long.
+    """
+    index = _trained(pairs.x[real])
+    own = index.quantizer.search(pairs.x[real], 1)[1][:, 0]
+    probed = index.quantizer.search(pairs.x[fake], index.nprobe)[1].astype(np.int32).ravel()
+    of_real, of_fake = np.argsort(own, kind="stable"), np.argsort(probed, kind="stable")
+    lists = np.arange(index.nlist + 1)
+    real_ends, fake_ends = (
+        np.searchsorted(own[of_real], lists),
+        np.searchsorted(probed[of_fake], lists),
+    )
+    for a, b, c, d in zip(
+        real_ends[:-1], real_ends[1:], fake_ends[:-1], fake_ends[1:], strict=True
+    ):
+        yield from _tiles(of_real[a:b], of_fake[c:d] // index.nprobe, pairs.block)
+
+
+def _tiles(rows: Ints, columns: Ints, block: int) -> Iterator[tuple[Ints, Ints]]:
+    for i in range(0, len(rows), block):
+        for j in range(0, len(columns), WIDE * block):
+            yield rows[i : i + block], columns[j : j + WIDE * block]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import math
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -22,7 +23,16 @@ from scipy.stats import norm
 
 from xprobe.folds import MOST_FOLDS, count_folds, divide
 from xprobe.images import QUIET, UnusableImageError, decode  # one rule for Pillow's warnings
-from xprobe.types import Bools, Floats, Ints, Manifest, Progress, frozen_strings, no_progress
+from xprobe.types import (
+    Bools,
+    Floats,
+    Ints,
+    Manifest,
+    Progress,
+    Strings,
+    frozen_strings,
+    no_progress,
+)
 
 Facts = dict[str, Any]
 
@@ -199,6 +209,8 @@ def find_shortcuts(
     DeLong's, groups taken as units (Obuchowski 1997, Biometrics 53:567); its lower end is never
     above 0.025^(1/g) for g groups of the smaller side, what a faultless separation of so few shows.
 
+    Both sides have equal shares of the classes; images beyond that are left out at random.
+
     Args:
         facts: of the manifest's images, in its order; None: unusable, left out.
     """
@@ -211,11 +223,32 @@ def find_shortcuts(
         rows = np.flatnonzero(
             usable & ((manifest.source == "real") | (manifest.generator == generator))
         )
+        rows = rows[_balanced(manifest.label[rows], manifest.source[rows] == "synthetic", rng)]
         synthetic = np.asarray(manifest.source[rows] == "synthetic", dtype=bool)
         chosen = [facts[i] for i in rows.tolist()]
         columns = {name: [f[name] for f in chosen if f is not None] for name in NAMES}
         found += _of_generator(generator, columns, synthetic, group[rows], rng)
     return found
+
+
+def _balanced(label: Strings, synthetic: Bools, rng: Generator) -> Ints:
+    """Return positions of images of which both sides have equal shares of the classes.
+
+    Else a property that goes with a class, such as the size, would tell sides whose classes differ.
+    """
+    both = sorted(set(label[synthetic]) & set(label[~synthetic]))
+    shared = np.isin(label.astype(str), both)
+    if not both:
+        return np.empty(0, dtype=np.intp)
+    ratio = (synthetic & shared).sum() / (~synthetic & shared).sum()
+    kept = []
+    for name in both:
+        real, fake = (np.flatnonzero((label == name) & side) for side in (~synthetic, synthetic))
+        most_real = math.ceil(len(fake) / ratio - 1e-9)
+        most_fake = math.ceil(len(real) * ratio - 1e-9)
+        for own, most in ((real, most_real), (fake, most_fake)):
+            kept.append(own if len(own) <= most else rng.permutation(own)[:most])
+    return np.sort(np.concatenate(kept))
 
 
 def _groups(manifest: Manifest) -> NDArray[Any]:
