@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import signal
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 from zlib import crc32
 
 import numpy as np
@@ -11,6 +15,7 @@ import pytest
 from hypothesis import settings
 from PIL import Image
 
+from xprobe import cli
 from xprobe.types import Manifest
 
 # The same examples in every run, nothing written, and no clock: CI machines are slow at times.
@@ -104,3 +109,35 @@ def make_manifest() -> MakeManifest:
         return Manifest(**(table | columns))  # type: ignore[arg-type]  # frozen there
 
     return make
+
+
+class Ran:
+    """What a command did."""
+
+    def __init__(self, code: int, out: str, err: str) -> None:
+        self.code, self.out, self.err = code, out, err
+
+    @property
+    def json(self) -> Any:
+        (line,) = self.out.splitlines()
+        return json.loads(line)
+
+
+@pytest.fixture
+def xprobe(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> Callable[..., Ran]:
+    """Run a command in an empty folder; nothing but a plain exit may come out of it."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+    monkeypatch.setenv("HF_HUB_OFFLINE", "")  # restored afterwards, whatever --offline sets
+
+    def run(*arguments: str) -> Ran:
+        capfd.readouterr()
+        monkeypatch.setattr(sys, "argv", ["xprobe", *arguments])
+        with pytest.raises(SystemExit) as end:
+            cli.main()
+        captured = capfd.readouterr()
+        return Ran(int(end.value.code or 0), captured.out, captured.err)
+
+    return run

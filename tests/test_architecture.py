@@ -11,18 +11,19 @@ PACKAGE = Path(__file__).parent.parent / "xprobe"
 
 # Upstream first: a module imports only what stands before it.
 ORDER = [
-    "__init__", "errors", "augment", "recipe", "types", "images", "manifest", "presets", "weights",
-    "prompts", "towers", "floors", "tower_open_clip", "tower_timm", "tower_hf", "encoders",
-    "outlines", "store", "views", "extract", "imports", "folds", "leaks", "shortcuts", "problems",
-    "kernels", "neighbours", "fidelity", "maps", "distance", "solver", "newton", "paths", "basis",
+    "__init__", "errors", "augment", "recipe", "types", "contents", "decoders", "images",
+    "manifest", "presets", "weights", "prompts", "forwards", "towers", "floors",
+    "tower_open_clip", "tower_timm", "tower_hf", "encoders", "outlines", "store", "upkeep",
+    "views", "extract", "imports", "folds", "leaks", "shortcuts", "problems", "kernels",
+    "neighbours", "fidelity", "maps", "distance", "solver", "newton", "paths", "basis",
     "logistic", "ridge", "heads", "estimators", "metrics", "place", "design", "verdict",
     "results", "pixels", "layers", "classifier", "training", "finetune", "judge", "studies",
     "sweep", "estimate", "domain", "prediction", "figures", "distance_figures",
     "distance_view", "report", "demo",
-    "tables", "progress", "options", "cli", "__main__",
+    "tables", "progress", "printing", "options", "cli_store", "cli", "__main__",
 ]  # fmt: skip
 
-TOWERS = {"weights", "towers", "tower_open_clip", "tower_timm", "tower_hf"}
+TOWERS = {"images", "weights", "towers", "forwards", "tower_open_clip", "tower_timm", "tower_hf"}
 TRAINING = {"augment", "layers", "classifier", "training", "finetune"}
 SOLVERS = {"solver", "newton", "paths", "basis", "logistic", "heads", "estimators"}
 HOMES = {
@@ -32,7 +33,7 @@ HOMES = {
     "ray": {"engine"},
     "tensorboardX": {"finetune"},
     "shapely": {"outlines"},
-    "typer": {"cli", "options"},
+    "typer": {"cli", "cli_store", "options"},
     "jinja2": {"report"},
     "torch": TOWERS | SOLVERS | TRAINING,
     "open_clip": {"weights", "tower_open_clip", "tower_hf"},
@@ -41,7 +42,7 @@ HOMES = {
     "transformers": {"tower_hf"},
     "sklearn": {"newton", "estimators", "demo", "shortcuts", "fidelity", "maps"},
     "skimage": {"floors"},
-    "pyarrow": {"manifest", "imports"},
+    "pyarrow": {"manifest", "imports", "upkeep"},
 }
 
 MODULES = sorted(path.stem for path in PACKAGE.glob("*.py"))

@@ -5,49 +5,17 @@ from __future__ import annotations
 import csv
 import json
 import os
-import signal
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
+from conftest import Ran
 
-from xprobe import cli
 from xprobe.encoders import ENCODERS
 
 FAST = ("--ratios", "1,2", "--repeats", "1", "--c-grid", "1,100", "--workers", "1")
-
-
-class Ran:
-    def __init__(self, code: int, out: str, err: str) -> None:
-        self.code, self.out, self.err = code, out, err
-
-    @property
-    def json(self) -> Any:
-        (line,) = self.out.splitlines()
-        return json.loads(line)
-
-
-@pytest.fixture
-def xprobe(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> Callable[..., Ran]:
-    """Run a command in an empty folder; nothing but a plain exit may come out of it."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(signal, "signal", lambda *_: None)
-    monkeypatch.setenv("HF_HUB_OFFLINE", "")  # restored afterwards, whatever --offline sets
-
-    def run(*arguments: str) -> Ran:
-        capfd.readouterr()
-        monkeypatch.setattr(sys, "argv", ["xprobe", *arguments])
-        with pytest.raises(SystemExit) as end:
-            cli.main()
-        captured = capfd.readouterr()
-        return Ran(int(end.value.code or 0), captured.out, captured.err)
-
-    return run
 
 
 @pytest.fixture
@@ -244,7 +212,7 @@ def test_equal_content_is_a_warning(data: Path, xprobe: Callable[..., Ran]) -> N
     (data / "synthetic/a/copy.png").write_bytes(content)
     (data / "test/a").mkdir(parents=True)
     (data / "test/a/copy.png").write_bytes(content)
-    ran = xprobe("embed", "--encoder", "pixels")
+    ran = xprobe("scan")
     assert ran.code == 0
     assert "warning: 1 images are the same file as real and as synthetic" in ran.err
     assert "warning: 1 images are the same file in training and test part" in ran.err
@@ -339,7 +307,7 @@ def test_interrupts_end_with_130_and_a_word(
     def interrupt(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("xprobe.extract.embed", interrupt)
+    monkeypatch.setattr("xprobe.extract.embed_items", interrupt)
     ran = xprobe("embed", "--encoder", "pixels")
     assert ran.code == 130
     assert "run again to go on" in ran.err

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import tarfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -11,8 +13,10 @@ import pytest
 from PIL import Image
 
 from xprobe import encoders, extract, floors, manifest
+from xprobe.errors import XprobeError
 from xprobe.images import decode, reencode
 from xprobe.store import Store
+from xprobe.towers import OutOfMemoryError
 from xprobe.types import Manifest
 
 
@@ -164,3 +168,153 @@ def test_a_codec_makes_another_encoder_that_sees_every_image_through_it(
     for i, x in zip(features.id, features.x, strict=True):
         seen = encoder.preprocess(reencode(decode(path_of[i]), "jpeg-60"))
         np.testing.assert_array_equal(x, encoder.forward(seen[None])[0])
+
+
+def test_several_encoders_decode_every_image_once(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(data, tmp_path / "apart", "hog")
+    run(data, tmp_path / "apart", "pixels")
+    decoded: list[bytes] = []
+
+    def counting(content: bytes) -> Image.Image:
+        decoded.append(content)
+        return decode(content)
+
+    monkeypatch.setattr(extract, "decode", counting)
+    table = manifest.read(data, hashed=False)
+    done = extract.embed_all(table, ["hog", "pixels"], tmp_path / "both")
+    assert [each.embedded for each in done] == [14, 14]
+    assert len(decoded) == 14
+    for name in ("hog", "pixels"):
+        apart, both = (features(data, tmp_path / folder, name) for folder in ("apart", "both"))
+        for id_, row in apart.items():
+            np.testing.assert_array_equal(row, both[id_])
+    (data / "real/a/0.png").unlink()
+    extract.embed_all(manifest.read(data), ["hog"], tmp_path / "one")
+    assert extract.embed_all(table, ["hog", "pixels"], tmp_path / "one")[1].embedded == 13
+
+
+def test_digests_need_not_be_known_beforehand(data: Path, tmp_path: Path) -> None:
+    (data / "real/a/copy.png").write_bytes((data / "real/a/0.png").read_bytes())
+    (data / "real/a/text.png").write_text("no image")
+    (data / "real/b/text.png").write_text("no image")
+    table = manifest.read(data, hashed=False)
+    assert set(table.sha256) == {""}
+    for embedded in (14, 0):
+        (done,) = extract.embed_all(table, ["pixels"], tmp_path / "f")
+        assert (done.images, done.embedded, done.failed) == (17, embedded, 2)
+        assert set(done.failures) == {"real/a/text.png", "real/b/text.png"}
+    with (tmp_path / "f/failed.csv").open() as stream:
+        assert {row["path"] for row in csv.DictReader(stream)} == {
+            str(data / id_) for id_ in done.failures
+        }
+
+
+class Small(floors.RawPixels):
+    """An encoder whose device holds three images."""
+
+    fits = 3
+    sizes: list[int]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sizes = []
+
+    def forward(self, pixels: np.ndarray) -> np.ndarray:
+        if len(pixels) > self.fits:
+            raise OutOfMemoryError(f"{len(pixels)} are too many")
+        self.sizes.append(len(pixels))
+        return super().forward(pixels)
+
+
+def test_a_batch_that_does_not_fit_is_halved(data: Path, tmp_path: Path) -> None:
+    encoder, store = Small(), Store(tmp_path / "f", create=True)
+    table = manifest.read(data)
+    done = extract.embed(table, encoder, "pixels", store, batch_size=8, workers=2)
+    assert (done.embedded, done.asked_batch_size, done.batch_size) == (14, 8, 2)
+    assert max(encoder.sizes) == 2
+    run(data, tmp_path / "whole", "pixels")
+    whole, halved = (features(data, tmp_path / name, "pixels") for name in ("whole", "f"))
+    for id_, row in whole.items():
+        np.testing.assert_array_equal(row, halved[id_])
+    encoder.fits = 0
+    (data / "real/a/new.png").write_bytes((data / "real/a/0.png").read_bytes() + b"more")
+    with pytest.raises(XprobeError, match="does not fit into the memory of the device"):
+        extract.embed(manifest.read(data), encoder, "pixels", store, workers=1)
+
+
+def test_what_a_failing_device_finished_is_kept(data: Path, tmp_path: Path) -> None:
+    class Failing(floors.RawPixels):
+        calls = 0
+
+        def forward(self, pixels: np.ndarray) -> np.ndarray:
+            self.calls += 1
+            if self.calls > 2:
+                raise XprobeError("cuda:0 failed (fell off the bus); run the same again")
+            return super().forward(pixels)
+
+    store = Store(tmp_path / "f", create=True)
+    with pytest.raises(XprobeError, match="fell off the bus"):
+        extract.embed(manifest.read(data), Failing(), "pixels", store, batch_size=4, workers=1)
+    assert run(data, tmp_path / "f", "pixels").reused == 8
+
+
+def test_parts_make_up_the_whole(data: Path, tmp_path: Path) -> None:
+    table = manifest.read(data)
+    counts = []
+    for i in (1, 2, 3):
+        (done,) = extract.embed_all(table, ["pixels"], tmp_path / "f", shard=(i, 3))
+        counts.append(done.embedded)
+    assert sum(counts) == 14 and max(counts) < 14
+    assert run(data, tmp_path / "f", "pixels").embedded == 0
+
+
+def test_lists_and_archives_are_embedded_without_classes(data: Path, tmp_path: Path) -> None:
+    run(data, tmp_path / "folder", "pixels")
+    files = sorted(data.rglob("*.png"))
+    with tarfile.open(tmp_path / "some.tar", "w") as tar:
+        for file in files[:5]:
+            tar.add(file, file.relative_to(data))
+        tar.add(__file__, "readme.txt")
+    listed = [str(file.relative_to(tmp_path)) for file in files[5:]]
+    (tmp_path / "list.txt").write_text("\n".join([*listed, "some.tar", "gone.png", ""]))
+    (done,) = extract.embed_all(tmp_path / "list.txt", ["pixels"], tmp_path / "list")
+    assert (done.images, done.embedded, done.failed) == (15, 14, 1)
+    assert done.failures == {"gone.png": "no such file or directory"}
+    folder, list_ = (features(data, tmp_path / name, "pixels") for name in ("folder", "list"))
+    for id_, row in folder.items():
+        np.testing.assert_array_equal(row, list_[id_])
+    (again,) = extract.embed_all(tmp_path / "some.tar", ["pixels"], tmp_path / "list")
+    assert (again.embedded, again.reused) == (0, 5)
+    with pytest.raises(XprobeError, match="neither prompts nor views"):
+        extract.embed_all(tmp_path / "some.tar", ["pixels"], tmp_path / "list", augment=["flip"])
+
+
+def test_members_of_an_archive_can_stand_in_a_manifest(data: Path, tmp_path: Path) -> None:
+    run(data, tmp_path / "f", "pixels")
+    table = manifest.read(data)
+    with tarfile.open(tmp_path / "all.tar", "w") as tar:
+        for id_ in table.id:
+            tar.add(data / id_, id_)
+    lines = [f"all.tar::{i},{c},{s}" for i, c, s in zip(table.id, table.label, table.source)]  # noqa: B905
+    (tmp_path / "m.csv").write_text("\n".join(["path,label,source", *lines]))
+    packed = manifest.read(tmp_path / "m.csv")
+    assert sorted(packed.sha256) == sorted(table.sha256)
+    (done,) = extract.embed_all(packed, ["pixels"], tmp_path / "f")
+    assert (done.embedded, done.reused) == (0, 14)
+    assert manifest.shapes(packed)[1] == {}
+
+
+def test_an_encoder_that_takes_a_short_cut_says_how_near_it_comes(
+    data: Path, tmp_path: Path
+) -> None:
+    table = manifest.read(data)
+    (exact,) = extract.embed_all(table, ["pixels"], tmp_path / "f")
+    (fast,) = extract.embed_all(table, ["pixels"], tmp_path / "f", resampling="fast")
+    assert exact.cosine_to_reference is None and exact.key != fast.key
+    assert fast.cosine_to_reference is not None and 0.9999 < fast.cosine_to_reference <= 1.000001
+    store = Store(tmp_path / "f")
+    (stored,) = [e for e in store.encoders() if e.key == fast.key]
+    about = store.agreement(stored)
+    assert about == {"images": extract.COMPARED, "least_cosine": fast.cosine_to_reference}

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import os
 import pickle
 import shutil
-import signal
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,8 +14,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from conftest import Ran
 
-from xprobe import cli, imports, manifest
+from xprobe import imports, manifest
 from xprobe.encoders import ENCODERS
 from xprobe.errors import XprobeError
 from xprobe.imports import Imported, import_features
@@ -475,35 +473,6 @@ def test_a_name_that_would_be_mistaken_is_refused(table: Manifest, save: Save, n
 
 
 # --- through the command line --------------------------------------------------------
-
-
-class Ran:
-    def __init__(self, code: int, out: str, err: str) -> None:
-        self.code, self.out, self.err = code, out, err
-
-    @property
-    def json(self) -> Any:
-        assert self.code == 0, self.err
-        (line,) = self.out.splitlines()
-        return json.loads(line)
-
-
-@pytest.fixture
-def xprobe(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> Callable[..., Ran]:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(signal, "signal", lambda *_: None)
-
-    def call(*arguments: str) -> Ran:
-        capfd.readouterr()
-        monkeypatch.setattr(sys, "argv", ["xprobe", *arguments])
-        with pytest.raises(SystemExit) as end:
-            cli.main()
-        captured = capfd.readouterr()
-        return Ran(int(end.value.code or 0), captured.out, captured.err)
-
-    return call
 
 
 def test_import_sweep_and_report_give_a_study(

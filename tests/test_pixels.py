@@ -18,7 +18,7 @@ from numpy.testing import assert_array_equal
 from PIL import Image
 
 from xprobe import manifest as manifests
-from xprobe import towers
+from xprobe import pixels
 from xprobe.errors import XprobeError
 from xprobe.floors import Hog, RawPixels
 from xprobe.images import decode
@@ -130,7 +130,7 @@ def test_a_second_call_decodes_nothing(
     def never(_: object) -> None:
         raise AssertionError("decoded again")
 
-    monkeypatch.setattr(towers, "decode", never)
+    monkeypatch.setattr(pixels, "decode", never)
     assert_array_equal(cached_pixels(table, RawPixels(), tmp_path / "p")[every(table)], first)
 
 
@@ -262,7 +262,7 @@ def test_too_little_room_is_said_before_any_decoding(
 ) -> None:
     usage = shutil.disk_usage(tmp_path)._replace(free=1000)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
-    monkeypatch.setattr(towers, "decode", None)
+    monkeypatch.setattr(pixels, "decode", None)
     with refused("the disk is full"):
         cached_pixels(table, Hog(), tmp_path / "p")
 

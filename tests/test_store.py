@@ -95,11 +95,23 @@ def test_an_unreadable_file_takes_no_part_and_a_new_one_is_asked_for(filled: Sto
         filled.read(encoder, manifest_of("a", "new"))
 
 
-def test_only_what_is_missing_is_to_be_embedded_and_once(filled: Store) -> None:
-    (encoder,) = filled.encoders()
-    index = filled.index(encoder)
-    wanted = stores.digests_to_embed(manifest_of("a", "new", "bad", "", "new"), index)
-    assert wanted == [digest("new")]
+def test_places_know_what_is_there_whatever_its_digits(tmp_path: Path) -> None:
+    """Digests that end in zeros, too, which text of fixed width does not keep."""
+    rng = np.random.default_rng(0)
+    raw = rng.integers(0, 256, (50, 32), dtype=np.uint8)
+    raw[:10, -3:] = 0
+    raw[10] = 0
+    names = [bytes(own).hex() for own in raw]
+    files = [tmp_path / "one", tmp_path / "two"]
+    places = stores.Places([(files[0], raw[:30]), (files[1], raw[20:])])  # ten in both
+    assert len(places) == 50 and set(places) == set(names)
+    assert [places[name] for name in names[:30]] == [(files[0], i) for i in range(30)]
+    assert [places[name] for name in names[30:]] == [(files[1], i) for i in range(10, 30)]
+    other = bytes(rng.integers(0, 256, 32, dtype=np.uint8)).hex()
+    assert other not in places and "" not in places and names[0] in places
+    with pytest.raises(KeyError, match=other):
+        places.find([names[3], other])
+    assert list(stores.Places([])) == []
 
 
 def test_equal_content_gives_equal_bytes(tmp_path: Path) -> None:

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from xprobe import __version__, progress, tables
+from xprobe.cli_store import store_app
 from xprobe.encoders import DEFAULT_ENCODER, ENCODERS
 from xprobe.errors import XprobeError, explain_os_error, some
 from xprobe.options import (
@@ -32,6 +30,7 @@ from xprobe.options import (
     FinetuneRepeats,
     Folds,
     Heads,
+    Images,
     InnerFolds,
     Json,
     MemoryGib,
@@ -44,9 +43,16 @@ from xprobe.options import (
     Workers,
     with_recipe,
 )
+from xprobe.printing import err, out, print_json, print_table, warn
 from xprobe.recipe import Recipe
 from xprobe.types import MEMORY_GIB, PRECISIONS, SweepConfig
 from xprobe.views import VIEWS
+
+if TYPE_CHECKING:
+    from xprobe.extract import Embedded
+
+AUTO, EXACT, FAST = "auto", "exact", "fast"
+STREAMED = (".tar", ".txt")  # images without classes
 
 app = typer.Typer(
     name="xprobe",
@@ -57,12 +63,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-# In a file or a pipe there is no width to fit into.
-out = Console(
-    highlight=False, markup=False, soft_wrap=True, width=None if sys.stdout.isatty() else 160
-)
-err = progress.console
-
 DENSE_C_GRID = tuple(10.0 ** (-6 + 0.25 * i) for i in range(45))
 
 
@@ -134,14 +134,14 @@ def scan(
     if output is not None:
         manifests.write(manifest, output)
     if as_json:
-        _print_json(
+        print_json(
             {"images": len(manifest), "counts": counts, "formats": formats, "warnings": warnings}
         )
         return
     columns = ("class", "source", "generator", "split", "n")
-    _print(tables.of_rows(f"{len(manifest)} images", columns, counts))
-    _print(tables.of_formats(formats))
-    _warn(warnings)
+    print_table(tables.of_rows(f"{len(manifest)} images", columns, counts))
+    print_table(tables.of_formats(formats))
+    warn(warnings)
     if output is not None:
         out.print(f"wrote {output}")
 
@@ -152,6 +152,7 @@ encoders_app = typer.Typer(
     help="List the encoders: names, dimension, input size, licence, whether the weights are here.",
 )
 app.add_typer(encoders_app, name="encoders")
+app.add_typer(store_app, name="store")
 
 
 @encoders_app.command()
@@ -172,9 +173,9 @@ def fetch(
         spec = encoder.spec
         rows.append({"name": name, "source": spec.source, "dim": spec.dim, "key": spec.key})
     if as_json:
-        _print_json({"encoders": rows})
+        print_json({"encoders": rows})
         return
-    _print(tables.of_rows("weights on this machine", ("name", "source", "dim"), rows))
+    print_table(tables.of_rows("weights on this machine", ("name", "source", "dim"), rows))
 
 
 @encoders_app.callback()
@@ -199,10 +200,10 @@ def encoders(context: typer.Context, as_json: Json = False) -> None:
         for name, preset in ENCODERS.items()
     ]
     if as_json:
-        _print_json({"encoders": rows})
+        print_json({"encoders": rows})
         return
     columns = ("name", "source", "dim", "input_px", "licence", "local")
-    _print(tables.of_rows("encoders", columns, rows))
+    print_table(tables.of_rows("encoders", columns, rows))
     for note in dict.fromkeys(row["note"] for row in rows if row["note"]):
         out.print(f"{', '.join(str(r['name']) for r in rows if r['note'] == note)}: {note}")
     out.print("Any other open_clip model: open_clip:<model>/<pretrained tag or weights file>")
@@ -210,7 +211,7 @@ def encoders(context: typer.Context, as_json: Json = False) -> None:
 
 @app.command()
 def embed(
-    data: Data = Path("data"),
+    data: Images = Path("data"),
     encoder: Annotated[
         list[str] | None,
         typer.Option(help=f"Name of an encoder; repeat for several. Default {DEFAULT_ENCODER}."),
@@ -218,7 +219,9 @@ def embed(
     store: Annotated[Path, typer.Option("--out", help="Feature store to add to.")] = Path(
         "features"
     ),
-    batch_size: Annotated[int, typer.Option(min=1, help="Images a forward pass.")] = 32,
+    batch_size: Annotated[
+        str, typer.Option(help="Images a forward pass; auto: what suits the device.")
+    ] = AUTO,
     device: Device = "auto",
     precision: Annotated[str, typer.Option(help=f"{', '.join(PRECISIONS)}.")] = PRECISIONS[0],
     layer: Annotated[
@@ -238,10 +241,16 @@ def embed(
     match_codec: Annotated[
         str, typer.Option(help="Encode every image anew in this way first, such as jpeg-90.")
     ] = "",
+    resize: Annotated[
+        str, typer.Option(help="exact (as the publishers' features are), or fast and nearly so.")
+    ] = EXACT,
     augment: Annotated[
         str, typer.Option(help="Augmentations to embed views of the real training images with.")
     ] = "",
     views: Annotated[int, typer.Option(min=1, help="Views of each image.")] = VIEWS,
+    shard: Annotated[
+        str, typer.Option(help="Embed one of n equal parts of the images alone: i/n, such as 2/8.")
+    ] = "1/1",
     offline: Offline = False,
     workers: Workers = None,
     as_json: Json = False,
@@ -249,25 +258,58 @@ def embed(
     """Embed every image once with frozen encoders; goes on where it was."""
     _go_offline(offline)
     from xprobe import manifest as manifests
-    from xprobe.extract import embed_all
+    from xprobe.extract import embed_all, failed_file
 
-    manifest = manifests.read(data, whole=False)
-    _warn(manifests.find_problems(manifest))
+    size, part = _batch_size(batch_size), _part(shard)
+    if resize not in (EXACT, FAST):
+        raise typer.BadParameter(f"--resize {resize!r}: it is {EXACT} or {FAST}")
+    images: Any = data
+    if data.suffix not in STREAMED or data.is_dir():
+        images = manifests.read(data, whole=False, hashed=False)
+        warn(manifests.find_problems(images))
     done = embed_all(
-        manifest, encoder or [DEFAULT_ENCODER], store, batch_size=batch_size, device=device,
+        images, encoder or [DEFAULT_ENCODER], store, batch_size=size, device=device,
         precision=precision, layer=layer, random_weights=random_weights, prompts=prompts,
-        codec=match_codec, augment=_names(augment), views=views, workers=workers,
-        progress=progress.bar,
+        codec=match_codec, resampling=FAST if resize == FAST else "", augment=_names(augment),
+        views=views, shard=part, workers=workers, progress=progress.bar,
     )  # fmt: skip
-    rows = [{k: v for k, v in asdict(e).items() if k != "failures"} for e in done]
+    _show_embedded(done, store, failed_file(store, part), as_json)
+
+
+def _show_embedded(done: Sequence[Embedded], store: Path, listed: Path, as_json: bool) -> None:
+    hidden = ("failures", "failed_paths")
+    rows = [{k: v for k, v in asdict(e).items() if k not in hidden} for e in done]
     if as_json:
-        _print_json({"store": str(store), "encoders": rows})
+        print_json({"store": str(store), "encoders": rows})
     else:
         columns = ("name", "dim", "images", "embedded", "reused", "failed", "seconds")
-        _print(tables.of_rows(f"features in {store}", (*columns, "images_per_s"), rows))
+        print_table(tables.of_rows(f"features in {store}", (*columns, "images_per_s"), rows))
+    for e in done:
+        if e.batch_size < e.asked_batch_size:
+            warn([
+                f"{e.name}: batches of {e.asked_batch_size} images did not fit into memory; halved "
+                f"to {e.batch_size}"
+            ])  # fmt: skip
     failed = {id_ for e in done for id_ in e.failures}
     if failed:
-        _warn([f"{len(failed)} images were skipped; {store / 'failed.csv'} lists them and why"])
+        warn([f"{len(failed)} images were skipped; {listed} lists them and why"])
+
+
+def _batch_size(text: str) -> int | None:
+    """Return the number, or None for auto."""
+    if text == AUTO:
+        return None
+    if not text.isdecimal() or int(text) < 1:
+        raise typer.BadParameter(f"--batch-size {text!r}: it is {AUTO} or a number of images")
+    return int(text)
+
+
+def _part(text: str) -> tuple[int, int]:
+    """Return (i, n) of i/n."""
+    first, _, second = text.partition("/")
+    if not (first.isdecimal() and second.isdecimal() and 1 <= int(first) <= int(second)):
+        raise typer.BadParameter(f"--shard {text!r}: it is i/n with i from 1 to n, such as 2/8")
+    return int(first), int(second)
 
 
 @app.command("import-features")
@@ -306,13 +348,13 @@ def import_features(
     row = {column: getattr(done, column) for column in (*columns, "images_per_s")}
     rest = {"unmatched_rows": done.unmatched_rows, "missing_images": done.missing_images}
     if as_json:
-        _print_json({"store": str(store), "encoders": [row], **rest})
+        print_json({"store": str(store), "encoders": [row], **rest})
     else:
         shown = [column for column in row if column != "key"]
-        _print(tables.of_rows(f"features in {store}", shown, [row]))
+        print_table(tables.of_rows(f"features in {store}", shown, [row]))
         if not done.embedded:
             out.print(f"nothing new: {store} had all of it")
-    _warn(imports.remarks(done, file))
+    warn(imports.remarks(done, file))
 
 
 @app.command()
@@ -438,15 +480,15 @@ def distance(
     if drop_leaks is not None:
         manifests.write(clean, drop_leaks)
     if as_json:
-        _print_json(document)
+        print_json(document)
     else:
-        _print(tables.of_distances(document["distances"]))
+        print_table(tables.of_distances(document["distances"]))
         if document["leaks"]:
             columns = ("id", "kind", "neighbour", "similarity")
-            _print(tables.of_rows("copies and duplicates", columns, document["leaks"][:20]))
+            print_table(tables.of_rows("copies and duplicates", columns, document["leaks"][:20]))
         if drop_leaks is not None:
             out.print(f"wrote {drop_leaks}: {len(clean)} of {len(manifest)} images")
-    _warn([*manifests.find_problems(manifest), *document["warnings"]])
+    warn([*manifests.find_problems(manifest), *document["warnings"]])
 
 
 @app.command()
@@ -464,7 +506,7 @@ def report(
     with progress.busy("drawing figures"):
         written = write_report(results, folder, encoder or ())
     if as_json:
-        _print_json(written)
+        print_json(written)
         return
     for line in written["answer"]:
         out.print(line)
@@ -488,7 +530,7 @@ def demo(
         written = write_report(folder / "results", folder / "report")
     if as_json:
         rows = [row for study in studies for row in study["results"]]
-        _print_json({"results": rows, "families": families(studies), "report": written["report"]})
+        print_json({"results": rows, "families": families(studies), "report": written["report"]})
         return
     _show_studies(studies, families(studies), as_json=False)
     for line in written["answer"]:
@@ -511,25 +553,25 @@ def _show_studies(
     rows = [row for study in studies for row in study["results"]]
     warnings = list(dict.fromkeys(w for study in studies for w in study["warnings"]))
     if as_json:
-        _print_json({"results": rows, "families": families, "warnings": warnings})
+        print_json({"results": rows, "families": families, "warnings": warnings})
     else:
         for study in studies:
             for generator in study["generators"]:
-                _print(tables.of_family(study, generator))
+                print_table(tables.of_family(study, generator))
         if len(studies) > 1:
             for generator in dict.fromkeys(g for study in studies for g in study["generators"]):
-                _print(tables.side_by_side(studies, generator))
+                print_table(tables.side_by_side(studies, generator))
         if len(families) > 1:
-            _print(tables.of_families(families))
-    _warn(warnings)
+            print_table(tables.of_families(families))
+    warn(warnings)
 
 
 def _show_estimate(rows: list[dict[str, Any]], as_json: bool) -> None:
     seconds = round(sum(row["seconds"] for row in rows), 1)
     if as_json:
-        _print_json({"studies": rows, "seconds": seconds})
+        print_json({"studies": rows, "seconds": seconds})
         return
-    _print(tables.of_rows("to do", tuple(rows[0]), rows))
+    print_table(tables.of_rows("to do", tuple(rows[0]), rows))
     out.print(f"about {tables.duration(seconds)} in all")
 
 
@@ -548,16 +590,3 @@ def _c_grid(text: str) -> tuple[float, ...]:
     if text == "default":
         return SweepConfig.c_grid
     return DENSE_C_GRID if text == "dense" else _numbers(text, "--c-grid")
-
-
-def _print_json(document: dict[str, Any]) -> None:
-    sys.stdout.write(json.dumps(document, ensure_ascii=False, allow_nan=False) + "\n")
-
-
-def _print(table: Table) -> None:
-    out.print(table, soft_wrap=False)
-
-
-def _warn(warnings: Sequence[str]) -> None:
-    for warning in warnings:
-        err.print(f"warning: {warning}")

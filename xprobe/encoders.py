@@ -11,6 +11,7 @@ import importlib.metadata
 import importlib.util
 import sys
 from collections.abc import Callable, Sequence
+from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 
@@ -43,6 +44,7 @@ def load(
     layer: str | None = None,
     random_weights: bool = False,
     codec: str = "",
+    resampling: str = "",
 ) -> Encoder:
     """Return the encoder of a name, its weights loaded and checked.
 
@@ -53,6 +55,7 @@ def load(
         layer: ``projected`` or ``pooled``; by default the former where there is one.
         random_weights: leave the weights as initialised; the spec says so.
         codec: every image is encoded anew in this way first (`images.reencode`); ``""``: not.
+        resampling: ``fast``, or ``""`` for Pillow's, which every publisher's features are of.
 
     Raises:
         XprobeError: an unknown name or codec, weights that are not on this machine and cannot be
@@ -66,21 +69,28 @@ def load(
     if name in ENCODERS and not random_weights:
         _bring(name)
     if scheme in TOWERS:
-        wish = Wish(layer, random_weights)
-        return _with_codec(
-            Network(TOWERS[scheme](rest, wish), pick_device(device), precision), codec
-        )
+        tower, device = TOWERS[scheme](rest, Wish(layer, random_weights)), pick_device(device)
+        exact = None
+        if precision != PRECISIONS[0] or resampling:
+            exact = Network(replace(tower, module=deepcopy(tower.module)), device, PRECISIONS[0])
+        return _as_seen(Network(tower, device, precision), exact, codec, resampling)
     if precision != "fp32":
         raise XprobeError(f"{name} computes in fp32 only")
     if layer is not None or random_weights:
         raise XprobeError(f"{name} has neither layers nor weights to choose; leave the option out")
-    encoder = FLOORS[rest]() if scheme == "builtin" else _own(name, scheme, rest)
-    return _with_codec(encoder, codec)
+
+    def make() -> Encoder:
+        return FLOORS[rest]() if scheme == "builtin" else _own(name, scheme, rest)
+
+    return _as_seen(make(), make() if resampling else None, codec, resampling)
 
 
-def _with_codec(encoder: Encoder, codec: str) -> Encoder:
-    if codec:
-        encoder.spec = replace(encoder.spec, codec=codec)
+def _as_seen(encoder: Encoder, exact: Encoder | None, codec: str, resampling: str) -> Encoder:
+    """Return an encoder that sees images through a codec and a resizer."""
+    encoder.spec = replace(encoder.spec, codec=codec, resampling=resampling)
+    if exact is not None:
+        exact.spec = replace(exact.spec, codec=codec)
+        encoder.reference = exact
     return encoder
 
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from xprobe import heads as frozen
 from xprobe.design import Block
+from xprobe.images import decode
 from xprobe.outlines import Masks
 from xprobe.problems import Options, Problem
 from xprobe.store import Store
@@ -146,10 +147,10 @@ def _fine_tunes(
 def _decoding(study: Study, network: Network, workers: int | None) -> float:
     """Return the seconds that decoding all images takes; less if they were decoded before."""
     images = study.design.study
-    some = [Path(path) for path in images.path[:_DECODED]]
+    some = images.path[:_DECODED].tolist()
     start = time.perf_counter()
     for path in some:
-        network.see(path.read_bytes())
+        network.see(decode(path))
     each = (time.perf_counter() - start) / len(some)
     return each * len(set(images.sha256)) / (workers or joblib.cpu_count())
 

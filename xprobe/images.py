@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import io
+import os
 import threading
 import warnings
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 import PIL
 from PIL import ExifTags, Image
 
+from xprobe import contents, decoders
 from xprobe.errors import XprobeError
 
 SUFFIXES = frozenset(  # compared in lower case
@@ -30,11 +32,17 @@ INTERPOLATIONS = {
     "lanczos": Image.Resampling.LANCZOS,
 }
 
+_FAST = ("bilinear", "bicubic")  # what torch has as Pillow has it
 _WHITE = (255, 255, 255, 255)
 
 
 class UnusableImageError(Exception):
     """The file holds no image that can be used; the message says why."""
+
+
+def is_image(name: str) -> bool:
+    """Return whether a file is one of an image, by its name."""
+    return os.path.splitext(name)[1].lower() in SUFFIXES  # noqa: PTH122  # a Path takes longer
 
 
 def probe(path: str | Path) -> tuple[str, int, int]:
@@ -44,7 +52,8 @@ def probe(path: str | Path) -> tuple[str, int, int]:
         UnusableImageError: no readable header.
     """
     try:
-        with QUIET, Image.open(path) as image:
+        member = contents.is_member(str(path))
+        with QUIET, Image.open(io.BytesIO(contents.read(str(path))) if member else path) as image:
             return image.format or "?", image.width, image.height
     except Exception as error:  # Pillow's plugins raise anything on damaged input
         raise UnusableImageError(_reason(error)) from error
@@ -69,8 +78,11 @@ def reencode(image: Image.Image, codec: str) -> Image.Image:
     return Image.open(buffer).convert("RGB")
 
 
-def decode(path: str | Path | BinaryIO) -> Image.Image:
-    """Return the first frame of a file as 8-bit RGB, upright.
+def decode(file: str | Path | bytes) -> Image.Image:
+    """Return the first frame of a file, or of its content, as 8-bit RGB, upright.
+
+    By a decoder that is faster than Pillow and gives the same pixels, where there is one
+    (`decoders`), else by Pillow.
 
     EXIF orientation is applied; 16-bit and floating-point samples are scaled to 8 bits; CMYK and
     palettes are converted; transparent pixels are laid on white, because the colour stored behind
@@ -80,7 +92,21 @@ def decode(path: str | Path | BinaryIO) -> Image.Image:
         UnusableImageError: not an image, truncated, damaged, or more than `MAX_PIXELS` pixels.
     """
     try:
-        with QUIET, Image.open(path) as image:
+        content = file if isinstance(file, bytes) else contents.read(str(file))
+    except OSError as error:
+        raise UnusableImageError(_reason(error)) from error
+    pixels = decoders.decode(content, MAX_PIXELS)
+    return decode_by_pillow(content) if pixels is None else Image.fromarray(pixels)
+
+
+def decode_by_pillow(content: bytes) -> Image.Image:
+    """Return the image as `decode` defines it: the reference that every faster way must equal.
+
+    Raises:
+        UnusableImageError: as `decode`.
+    """
+    try:
+        with QUIET, Image.open(io.BytesIO(content)) as image:
             if image.width * image.height > MAX_PIXELS:
                 raise UnusableImageError(
                     f"{image.width} x {image.height} pixels, more than {MAX_PIXELS:,} allowed"
@@ -185,8 +211,29 @@ def _to_8_bit(samples: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     return np.rint(samples.astype(np.float64) * (255.0 / full)).astype(np.uint8)
 
 
+def _scaled(
+    image: Image.Image, size: tuple[int, int], interpolation: str, fast: bool
+) -> Image.Image:
+    """Return the image at (width, height) pixels."""
+    if not fast or interpolation not in _FAST:
+        return image.resize(size, INTERPOLATIONS[interpolation])
+    import torch
+
+    pixels = torch.from_numpy(np.array(image)).permute(2, 0, 1)[None]
+    out = torch.nn.functional.interpolate(
+        pixels, size=size[::-1], mode=interpolation, antialias=True
+    )
+    return Image.fromarray(out[0].permute(1, 2, 0).contiguous().numpy())
+
+
 def resize(
-    image: Image.Image, size: tuple[int, int], mode: str, interpolation: str, scale_px: int = 0
+    image: Image.Image,
+    size: tuple[int, int],
+    mode: str,
+    interpolation: str,
+    scale_px: int = 0,
+    *,
+    fast: bool = False,
 ) -> Image.Image:
     """Return the image at exactly `size` = (height, width) pixels.
 
@@ -194,15 +241,18 @@ def resize(
     timm), `shortest-floor` the same with half pixels rounded down (transformers), `squash` ignores
     the aspect ratio (SigLIP), `longest` scales the longer side and pads with black. The geometry
     is that of the libraries, to the pixel.
+
+    With `fast`, bilinear and bicubic scaling are torch's, which are some seven times as fast and
+    off by up to two levels in less than one value of a hundred.
     """
     height, width = size
-    filter_ = INTERPOLATIONS[interpolation]
     if mode == "squash":
-        return image.resize((width, height), filter_)
+        return _scaled(image, (width, height), interpolation, fast)
     w, h = image.size
     if mode == "longest":
         factor = max(h / height, w / width)
-        scaled = image.resize((max(1, round(w / factor)), max(1, round(h / factor))), filter_)
+        inside = max(1, round(w / factor)), max(1, round(h / factor))
+        scaled = _scaled(image, inside, interpolation, fast)
         top, left = (height - scaled.height) // 2, (width - scaled.width) // 2
         paper = Image.new("RGB", (width, height))
         paper.paste(scaled, (left, top))
@@ -218,8 +268,10 @@ def resize(
         part_w, part_h = width * w / scale_to[0], height * h / scale_to[1]
         x, y = (w - part_w) / 2, (h - part_h) / 2
         box = (x, y, x + part_w, y + part_h)
-        return image.resize((width, height), filter_, box=box)
-    scaled = image if scale_to == image.size else image.resize(scale_to, filter_)
+        return image.resize((width, height), INTERPOLATIONS[interpolation], box=box)
+    scaled = image
+    if scale_to != image.size:
+        scaled = _scaled(image, scale_to, interpolation, fast)
     down, across = scaled.height - height, scaled.width - width
     if mode == "shortest-floor":
         top, left = down // 2, across // 2

@@ -14,8 +14,9 @@ from typing import Any
 
 import numpy as np
 
+from xprobe import contents
 from xprobe.errors import XprobeError, nearest, some
-from xprobe.images import SUFFIXES, UnusableImageError, probe
+from xprobe.images import UnusableImageError, is_image, probe
 from xprobe.types import SOURCES, SPLITS, Manifest
 
 REQUIRED = ("path", "label", "source")
@@ -27,7 +28,7 @@ _EMPTY = hashlib.sha256(b"").hexdigest()
 Row = dict[str, str]
 
 
-def read(data: str | Path, *, whole: bool = True) -> Manifest:
+def read(data: str | Path, *, whole: bool = True, hashed: bool = True) -> Manifest:
     """Return the manifest of a folder or of a CSV, JSONL or Parquet file, contents hashed.
 
     A folder holds ``real/<class>/…`` and ``synthetic/[<generator>/]<class>/…``, optionally
@@ -38,7 +39,8 @@ def read(data: str | Path, *, whole: bool = True) -> Manifest:
     Images with equal content share a group (real) or count as made from each other (synthetic),
     so that no copy of a test image is ever trained on.
 
-    With `whole` every generator must have images of every class, as a sweep needs.
+    With `whole` every generator must have images of every class, as a sweep needs. Without
+    `hashed` no file is read: digests are empty, and equal contents share no group.
 
     Raises:
         XprobeError: whatever is wrong with the data as a whole.
@@ -54,8 +56,8 @@ def read(data: str | Path, *, whole: bool = True) -> Manifest:
         )
     if not rows:
         raise XprobeError(f"{data}: no images found; put them into {data}/{LAYOUT}")
-    manifest = _build(rows, base)
-    if not any(manifest.sha256):
+    manifest = _build(rows, base, hashed)
+    if hashed and not any(manifest.sha256):
         raise XprobeError(
             f"{data}: none of the {len(manifest)} files can be read, the first is "
             f"{manifest.path[0]}; paths are relative to the folder of the manifest"
@@ -238,9 +240,9 @@ def _scan_synthetic(data: Path, classes: set[str]) -> Iterator[Row]:
 
 
 def _row(
-    data: Path, file: Path, label: str, source: str, generator: str = "", split: str = "train"
+    data: Path, file: str, label: str, source: str, generator: str = "", split: str = "train"
 ) -> Row:
-    path = file.relative_to(data).as_posix()
+    path = file[len(str(data)) :].replace(os.sep, "/").lstrip("/") if str(data) != "." else file
     return {
         "id": _as_text(path), "path": path, "label": _as_text(label), "source": source,
         "generator": _as_text(generator), "split": split,
@@ -256,9 +258,9 @@ def _folders(root: Path) -> list[Path]:
     return sorted(p for p in root.iterdir() if p.is_dir() and not p.name.startswith("."))
 
 
-def _images(root: Path) -> list[Path]:
+def _images(root: Path) -> list[str]:
     """Return the image files below a folder, sorted; links are followed, circles are not."""
-    found: list[Path] = []
+    found: list[str] = []  # a Path of each would take most of the time that a scan takes
     seen: set[str] = set()
     for folder, below, names in os.walk(root, followlinks=True):
         real = os.path.realpath(folder)
@@ -268,9 +270,9 @@ def _images(root: Path) -> list[Path]:
         seen.add(real)
         below[:] = [name for name in below if not name.startswith(".")]
         found.extend(
-            Path(folder, name)
+            f"{folder}{os.sep}{name}"
             for name in names
-            if not name.startswith(".") and os.path.splitext(name)[1].lower() in SUFFIXES  # noqa: PTH122
+            if not name.startswith(".") and is_image(name)
         )
     return sorted(found)
 
@@ -336,14 +338,14 @@ def _clean(row: dict[str, Any], where: str) -> Row:
     return clean
 
 
-def _build(rows: list[Row], base: Path) -> Manifest:
+def _build(rows: list[Row], base: Path, hashed: bool) -> Manifest:
     columns: dict[str, list[str]] = {name: [] for name in Manifest.columns()}
     root = base.resolve()
     for row in rows:
         synthetic = row["source"] == "synthetic"
         id_ = row.get("id") or Path(row["path"]).as_posix()
         columns["id"].append(id_)
-        columns["path"].append(str(root / row["path"]))
+        columns["path"].append(os.path.join(root, row["path"]))  # noqa: PTH118  # many
         columns["label"].append(row["label"])
         columns["source"].append(row["source"])
         columns["group"].append(row.get("group") or ("" if synthetic else id_))
@@ -354,8 +356,10 @@ def _build(rows: list[Row], base: Path) -> Manifest:
         columns["prompt"].append(row.get("prompt", ""))
         polygons = row.get("polygons", "")
         columns["polygons"].append(str(root / polygons) if polygons.endswith(".json") else polygons)
-    with ThreadPoolExecutor() as pool:
-        columns["sha256"] = list(pool.map(_hash, columns["path"]))
+    columns["sha256"] = [""] * len(rows)
+    if hashed:
+        with ThreadPoolExecutor() as pool:
+            columns["sha256"] = list(pool.map(_hash, columns["path"]))
     _tie_copies(columns)
     manifest = Manifest(**columns)  # type: ignore[arg-type]  # checked and frozen there
     return manifest.select(np.argsort(manifest.id.astype(str), kind="stable"))
@@ -363,8 +367,7 @@ def _build(rows: list[Row], base: Path) -> Manifest:
 
 def _hash(path: str) -> str:
     try:
-        with open(path, "rb") as stream:  # noqa: PTH123
-            return hashlib.file_digest(stream, "sha256").hexdigest()
+        return hashlib.sha256(contents.read(path)).hexdigest()
     except OSError:
         return ""
 

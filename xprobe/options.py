@@ -17,6 +17,13 @@ from xprobe.types import FINETUNE, HEADS
 Data = Annotated[
     Path, typer.Argument(help="Folder of images, or a manifest (.csv, .jsonl, .parquet).")
 ]
+Images = Annotated[
+    Path,
+    typer.Argument(
+        help="Folder of images, a manifest (.csv, .jsonl, .parquet), or images without classes: a "
+        "tar archive (.tar), or a list of paths (.txt)."
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
 Features = Annotated[Path, typer.Option(help="Feature store that embed wrote.")]
 Results = Annotated[Path, typer.Option(help="Folder of predictions and studies.")]

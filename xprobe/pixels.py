@@ -19,8 +19,9 @@ import joblib
 import numpy as np
 from numpy.typing import NDArray
 
+from xprobe import contents
 from xprobe.errors import XprobeError
-from xprobe.images import UnusableImageError
+from xprobe.images import UnusableImageError, decode
 from xprobe.towers import Encoder
 from xprobe.types import Ints, Manifest, Progress, digest_of, no_progress
 
@@ -160,10 +161,10 @@ def _decoded(manifest: Manifest, encoder: Encoder, workers: int) -> Iterator[NDA
 def _one(id_: str, path: str, digest: str, encoder: Encoder) -> NDArray[np.uint8]:
     """Return one image (h, w, 3) as the encoder sees it, if its file is still what it was."""
     try:
-        content = Path(path).read_bytes()
+        content = contents.read(path)
         if hashlib.sha256(content).hexdigest() != digest:
             raise UnusableImageError("its content is not what the image table says")
-        pixels = encoder.see(content)
+        pixels = encoder.see(decode(content))
     except OSError as error:
         raise _unusable(id_, (error.strerror or str(error)).lower()) from error
     except UnusableImageError as error:

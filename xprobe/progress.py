@@ -17,9 +17,12 @@ def busy(what: str) -> AbstractContextManager[object]:
 
 
 @contextmanager
-def bar(title: str, total: int) -> Iterator[Callable[[int], None]]:
-    """Show a bar with rate and time left on stderr, if that is a terminal and there is work."""
-    if not console.is_terminal or not total:
+def bar(title: str, total: int | None) -> Iterator[Callable[[int], None]]:
+    """Show a bar with rate and time left on stderr, if that is a terminal and there is work.
+
+    How much there is may not be known (None).
+    """
+    if not console.is_terminal or total == 0:
         yield lambda _n: None
         return
     from rich.progress import (

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from PIL import Image, JpegImagePlugin
 from scipy.stats import norm
 
+from xprobe import contents
 from xprobe.folds import MOST_FOLDS, count_folds, divide
 from xprobe.images import QUIET, UnusableImageError, decode  # one rule for Pillow's warnings
 from xprobe.types import (
@@ -110,10 +111,10 @@ def file_facts(path: str | Path) -> Facts:
         UnusableImageError: as `images.decode`.
     """
     try:
-        content = Path(path).read_bytes()
+        content = contents.read(str(path))
     except OSError as error:
         raise UnusableImageError((error.strerror or str(error)).lower()) from error
-    image = decode(io.BytesIO(content))
+    image = decode(content)
     with QUIET, Image.open(io.BytesIO(content)) as header:
         tables, quality, sampling = _of_jpeg(header)
         facts: Facts = {

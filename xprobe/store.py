@@ -13,22 +13,24 @@ import os
 import re
 import time
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import h5py
 import numpy as np
+from numpy.typing import NDArray
 
 from xprobe.errors import XprobeError, nearest, some
 from xprobe.prompts import TextFeatures
-from xprobe.types import EncoderSpec, Features, Floats, Ints, Manifest, Strings, digest_of
+from xprobe.types import Bools, EncoderSpec, Features, Floats, Ints, Manifest, Strings, digest_of
 
 FORMAT = "xprobe-features"
 VERSION = 1
 _STALE_S = 3600.0  # a temporary file lives for milliseconds; one this old was left by a kill
 _READ_ROWS = 8192
+_DIGEST = np.dtype("S32")
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,69 @@ class StoredEncoder:
 
 
 @dataclass(frozen=True)
+class Receipt:
+    """What makes a shard count.
+
+    Attributes:
+        shard: name of its file; None if all contents failed.
+        rows, bytes, sha256: of that file.
+        failed: digest → why that content cannot be embedded.
+    """
+
+    shard: str | None
+    rows: int
+    bytes: int
+    sha256: str
+    failed: Mapping[str, str]
+
+
+class Places(Mapping[str, tuple[Path, int]]):
+    """Content digest → (shard file, row), in 48 bytes a content instead of a dictionary's 300."""
+
+    def __init__(self, shards: Sequence[tuple[Path, NDArray[np.uint8]]]) -> None:
+        """Take the digests (n, 32) of each shard's rows; of equal ones the first counts."""
+        self.shards = tuple(file for file, _ in shards)
+        rows = [len(digests) for _, digests in shards]
+        every = [np.ascontiguousarray(d).view(_DIGEST).ravel() for _, d in shards]
+        stacked = np.concatenate(every) if every else np.empty(0, dtype=_DIGEST)
+        self._digests, first = np.unique(stacked, return_index=True)
+        self._shard = np.repeat(np.arange(len(rows)), rows)[first].astype(np.int32)
+        self._row = np.concatenate([np.arange(n) for n in rows] or [np.arange(0)])[first]
+
+    def find(self, digests: Sequence[str]) -> tuple[Ints, Ints]:
+        """Return the number of the shard (n,) and the row in it (n,) of contents that are there.
+
+        Raises:
+            KeyError: one is not there.
+        """
+        at, there = self._look_up(digests)
+        if not there.all():
+            raise KeyError(digests[int(np.flatnonzero(~there)[0])])
+        return self._shard[at].astype(np.intp), self._row[at].astype(np.intp)
+
+    def _look_up(self, digests: Sequence[str]) -> tuple[Ints, Bools]:
+        """Return where each digest stands or would stand (n,), and whether it is there (n,)."""
+        wanted = np.array([bytes.fromhex(digest) for digest in digests], dtype=_DIGEST)
+        at = np.searchsorted(self._digests, wanted)
+        there = at < len(self._digests)
+        there[there] = self._digests[at[there]] == wanted[there]
+        return at, there
+
+    def __getitem__(self, digest: str) -> tuple[Path, int]:
+        (shard,), (row,) = self.find([digest])
+        return self.shards[shard], int(row)
+
+    def __contains__(self, digest: object) -> bool:
+        return bool(digest and self._look_up([str(digest)])[1][0])
+
+    def __iter__(self) -> Iterator[str]:
+        return (digest.ljust(32, b"\0").hex() for digest in self._digests.tolist())
+
+    def __len__(self) -> int:
+        return len(self._digests)
+
+
+@dataclass(frozen=True)
 class Index:
     """What the store holds of one encoder, by content digest.
 
@@ -57,17 +122,12 @@ class Index:
         failed: digest → why that content cannot be embedded.
     """
 
-    rows: Mapping[str, tuple[Path, int]]
+    rows: Places
     failed: Mapping[str, str]
 
     def stored_rows(self, digests: Sequence[str], dim: int) -> StoredRows:
         """Return the features of contents that are there, in their order."""
-        number: dict[Path, int] = {}
-        places = np.empty((2, len(digests)), dtype=np.intp)
-        for position, digest in enumerate(digests):
-            shard, row = self.rows[digest]
-            places[:, position] = number.setdefault(shard, len(number)), row
-        return StoredRows(tuple(number), places[0], places[1], dim)
+        return StoredRows(self.rows.shards, *self.rows.find(digests), dim)
 
 
 @dataclass(frozen=True, eq=False)
@@ -196,21 +256,58 @@ class Store:
 
     def index(self, encoder: StoredEncoder) -> Index:
         """Return what is there of one encoder. Receipts in order of name; the first row counts."""
-        rows: dict[str, tuple[Path, int]] = {}
+        shards: list[tuple[Path, NDArray[np.uint8]]] = []
         failed: dict[str, str] = {}
-        for file in sorted((encoder.folder / "receipts").glob("*.json")):
-            receipt = json.loads(file.read_text(encoding="utf-8"))
-            failed.update({bad["sha256"]: bad["reason"] for bad in receipt["failed"]})
-            if receipt["shard"] is None:
+        for file in self.receipt_files(encoder):
+            receipt = self.receipt(file)
+            failed.update(receipt.failed)
+            if receipt.shard is None:
                 continue
-            shard = encoder.folder / "shards" / receipt["shard"]
+            shard = encoder.folder / "shards" / receipt.shard
             with _open_shard(shard, file) as h5:
                 digests = h5["sha256"][:]
-            if len(digests) != receipt["rows"]:
+            if len(digests) != receipt.rows:
                 raise _damaged(shard, file)
-            for row, digest in enumerate(digests):
-                rows.setdefault(digest.tobytes().hex(), (shard, row))
+            shards.append((shard, digests))
+        rows = Places(shards)
         return Index(rows, {d: reason for d, reason in failed.items() if d not in rows})
+
+    def receipt_files(self, encoder: StoredEncoder) -> list[Path]:
+        """Return the receipts of an encoder in order of name."""
+        return sorted((encoder.folder / "receipts").glob("*.json"))
+
+    def receipt(self, file: Path) -> Receipt:
+        """Read a receipt.
+
+        Raises:
+            XprobeError: it is damaged.
+        """
+        try:
+            about = json.loads(file.read_text(encoding="utf-8"))
+            failed = {bad["sha256"]: bad["reason"] for bad in about["failed"]}
+            return Receipt(
+                about["shard"], int(about["rows"]), int(about["bytes"]), about["sha256"], failed
+            )
+        except (ValueError, KeyError, TypeError) as error:
+            raise XprobeError(
+                f"{file}: a damaged receipt; delete it and run 'xprobe embed' again"
+            ) from error
+
+    def receipts(self, encoder: StoredEncoder) -> Iterator[Receipt]:
+        """Yield the receipts of an encoder."""
+        return (self.receipt(file) for file in self.receipt_files(encoder))
+
+    def read_shard(
+        self, encoder: StoredEncoder, receipt: Receipt
+    ) -> tuple[NDArray[np.uint8], Floats]:
+        """Return digests (n, 32) and features (n, d) of a shard.
+
+        Raises:
+            XprobeError: it does not open.
+        """
+        shard = encoder.folder / "shards" / str(receipt.shard)
+        with _open_shard(shard, shard) as h5:
+            return h5["sha256"][:], h5["x"][:]
 
     def write_shard(
         self,
@@ -218,15 +315,18 @@ class Store:
         digests: Sequence[str],
         x: Floats,
         failed: Mapping[str, str],
-    ) -> None:
+    ) -> Path:
         """Put one shard and its receipt: rows x (n, d) of the contents `digests`, and failures.
 
         A second shard of the same contents is dropped: the first receipt wins.
+
+        Returns:
+            the receipt.
         """
         shard_key = digest_of([encoder.key, sorted([*digests, *failed])])
         receipt = encoder.folder / "receipts" / f"{shard_key[:32]}.json"
         if receipt.exists():
-            return
+            return receipt
         _sweep_stale(encoder.folder)
         name = None
         content = b""
@@ -243,6 +343,7 @@ class Store:
             "failed": [{"sha256": d, "reason": r} for d, r in sorted(failed.items())],
         }
         create_if_absent(receipt, _json(about))
+        return receipt
 
     def read(self, encoder: StoredEncoder, manifest: Manifest) -> tuple[Features, dict[str, str]]:
         """Return the features of a manifest's images, and id → reason of those that have none.
@@ -281,6 +382,18 @@ class Store:
             )
         ids = np.array([i for i, _ in wanted], dtype=object)
         return ids, index.stored_rows([d for _, d in wanted], encoder.spec.dim), failed
+
+    def agreement(self, encoder: StoredEncoder) -> dict[str, float] | None:
+        """Return ``{"images", "least_cosine"}`` of an encoder that takes a short cut, or None."""
+        try:
+            text = (encoder.folder / "agreement.json").read_text(encoding="utf-8")
+        except FileNotFoundError:
+            return None
+        return dict(json.loads(text))
+
+    def put_agreement(self, encoder: StoredEncoder, about: Mapping[str, float]) -> None:
+        """Keep how near the features are to those computed without a short cut."""
+        put(encoder.folder / "agreement.json", _json(about))
 
     def put_text(self, encoder: StoredEncoder, text: TextFeatures) -> None:
         """Keep the text features of these classes; the last ones count."""
@@ -354,6 +467,15 @@ def read_datasets(file: Path, names: Sequence[str]) -> dict[str, Any]:
         return {name: h5[name][()] for name in names if isinstance(h5.get(name), h5py.Dataset)}
 
 
+def write_datasets(file: Path, columns: Mapping[str, Any], about: Mapping[str, str]) -> None:
+    """Write arrays into one plain HDF5 file; arrays of objects as UTF-8 text."""
+    with h5py.File(file, "w") as h5:
+        h5.attrs.update(about)
+        for name, values in columns.items():
+            kind = h5py.string_dtype() if values.dtype == object else values.dtype
+            h5.create_dataset(name, data=values, dtype=kind)
+
+
 def _json(value: Any) -> bytes:
     return (json.dumps(value, indent=1, ensure_ascii=False) + "\n").encode()
 
@@ -408,9 +530,3 @@ def _sweep_stale(folder: Path) -> None:
                     file.unlink()
             except OSError:  # another process was faster
                 continue
-
-
-def digests_to_embed(manifest: Manifest, index: Index) -> list[str]:
-    """Return the content digests that an index lacks, each once, in the manifest's order."""
-    fresh: Iterable[str] = dict.fromkeys(manifest.sha256)
-    return [d for d in fresh if d and d not in index.rows and d not in index.failed]

@@ -20,7 +20,7 @@ from xprobe.manifest import find_problems
 from xprobe.outlines import outlines_digest, read_polygons
 from xprobe.problems import Pool, unit_rows
 from xprobe.prompts import TextFeatures, zero_shot_logits
-from xprobe.store import Index, Store, StoredEncoder, StoredRows
+from xprobe.store import Index, Places, Store, StoredEncoder, StoredRows
 from xprobe.types import FINETUNE, MEMORY_GIB, Floats, Ints, Manifest, SweepConfig, digest_of
 from xprobe.views import MIXUP, Made, view_digest
 
@@ -102,7 +102,7 @@ def prepare(
     for encoder in chosen:
         ids, stored, failed = store.locate(encoder, manifest)
         usable = manifest.select(~np.isin(manifest.id.astype(str), list(failed)))
-        index = store.index(encoder) if config.alternatives else Index({}, {})
+        index = store.index(encoder) if config.alternatives else Index(Places([]), {})
         views = _count_views(usable, index, config)
         label = labels[encoder.key]
         notes = _notes(usable, failed)

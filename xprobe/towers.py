@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import io
+import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from xprobe.errors import XprobeError
-from xprobe.images import INTERPOLATIONS, PREPROCESSING, decode, reencode, resize
+from xprobe.forwards import frozen
+from xprobe.images import INTERPOLATIONS, PREPROCESSING, reencode, resize
 from xprobe.types import RANDOM, EncoderSpec, Floats
 from xprobe.weights import digest_weights
 
@@ -23,6 +25,11 @@ if TYPE_CHECKING:
 Pixels = NDArray[np.uint8]
 TextSide = Callable[[Sequence[str]], "tuple[torch.Tensor, float]"]
 LAYERS = ("projected", "pooled")
+FAST = "fast"  # resampling
+
+
+class OutOfMemoryError(Exception):
+    """A batch does not fit into the memory of the device; a smaller one may."""
 
 
 class Encoder(ABC):
@@ -30,9 +37,14 @@ class Encoder(ABC):
 
     Attributes:
         spec: everything that decides its features.
+        auto_batch_size: images a forward pass where none is asked for.
+        reference: the same encoder computed without a short cut, if this one takes any; features
+            of a few images are compared with its.
     """
 
     spec: EncoderSpec
+    auto_batch_size: int = 32
+    reference: Encoder | None = None
     fixed_batch: bool = False
     """Whether `forward` must always be given the same number of images (short batches padded)."""
     has_text: bool = False
@@ -53,16 +65,14 @@ class Encoder(ABC):
         """Return an upright RGB image as the encoder sees it, (height, width, 3) uint8."""
         spec = self.spec
         return np.asarray(
-            resize(image, spec.input_px, spec.resize, spec.interpolation, spec.resize_px)
-        )
+            resize(
+                image, spec.input_px, spec.resize, spec.interpolation, spec.resize_px,
+                fast=spec.resampling == FAST,
+            )
+        )  # fmt: skip
 
-    def see(self, content: bytes) -> Pixels:
-        """Return what is made of an image file before `forward`.
-
-        Raises:
-            UnusableImageError: as `images.decode`.
-        """
-        image = decode(io.BytesIO(content))
+    def see(self, image: Image.Image) -> Pixels:
+        """Return what is made of a decoded image before `forward`."""
         return self.preprocess(reencode(image, self.spec.codec) if self.spec.codec else image)
 
     @abstractmethod
@@ -70,6 +80,10 @@ class Encoder(ABC):
         """Return features (n, d) float32 of preprocessed images (n, height, width, 3) uint8.
 
         Row i depends on image i alone, to the last bit, for any n that is used throughout.
+
+        Raises:
+            OutOfMemoryError: n images are too many for the device.
+            XprobeError: the device failed.
         """
 
 
@@ -147,7 +161,15 @@ class Network(Encoder):
             shape = tuple(module(torch.zeros(1, 3, *view.input_px)).shape)
         if len(shape) != 2:
             raise XprobeError(f"{tower.source}: features of shape {shape[1:]}, not one vector")
+        on_cpu = self._device.type == "cpu"
         self._module = module.to(self._device, dtype)
+        if not on_cpu:
+            self._module = self._module.to(memory_format=torch.channels_last)
+        self._forward = frozen(self._module)
+        # One thread at a time queues its work on the device; meanwhile the others decode.
+        self._turn: AbstractContextManager[object] = nullcontext() if on_cpu else threading.Lock()
+        # On a CPU more images a batch are no faster; on a GPU as many as keep it busy.
+        self.auto_batch_size = 16 if on_cpu else 256
         self._mean = torch.tensor(view.mean, device=self._device).view(1, 3, 1, 1)
         self._std = torch.tensor(view.std, device=self._device).view(1, 3, 1, 1)
         self.spec = EncoderSpec(
@@ -195,12 +217,34 @@ class Network(Encoder):
     def forward(self, pixels: Pixels) -> Floats:
         import torch
 
-        with torch.inference_mode():
-            batch = torch.from_numpy(np.ascontiguousarray(pixels)).to(self._device)
-            x = batch.permute(0, 3, 1, 2).float().div(255)
-            x = x.sub(self._mean).div(self._std).to(self._dtype)
-            features = self._module(x).float().cpu().numpy()
-        return np.asarray(features, dtype=np.float32)
+        try:
+            with torch.inference_mode():
+                batch = torch.from_numpy(np.ascontiguousarray(pixels))
+                if self._device.type == "cuda":
+                    batch = batch.pin_memory()  # copied while the device computes
+                batch = batch.to(self._device, non_blocking=True)
+                x = batch.permute(0, 3, 1, 2).float().div(255)
+                x = x.sub(self._mean).div(self._std).to(self._dtype)
+                with self._turn:
+                    features = self._forward(x).float()
+                return np.asarray(features.cpu().numpy(), dtype=np.float32)
+        except RuntimeError as error:
+            raise self._translated(error) from error
+
+    def _translated(self, error: RuntimeError) -> Exception:
+        import torch
+
+        line = f"{error}".partition("\n")[0]
+        if isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in line:
+            if self._device.type == "cuda":
+                torch.cuda.empty_cache()
+            return OutOfMemoryError(line)
+        if self._device.type == "cpu":
+            return error
+        return XprobeError(
+            f"{self._device} failed ({line}); what was embedded is kept, so run the same again, "
+            f"or with --device cpu"
+        )
 
 
 def plain_spec(

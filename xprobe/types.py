@@ -33,12 +33,12 @@ RANDOM = "random:"  # how the weights of a spec begin that were never trained
 PRECISIONS = ("fp32", "bf16", "fp16")
 
 
-Progress = Callable[[str, int], AbstractContextManager[Callable[[int], None]]]
+Progress = Callable[[str, int | None], AbstractContextManager[Callable[[int], None]]]
 """``with progress("embed hog", total) as advance: … advance(n)``: how long work is shown."""
 
 
 @contextmanager
-def no_progress(_title: str, _total: int) -> Iterator[Callable[[int], None]]:
+def no_progress(_title: str, _total: int | None) -> Iterator[Callable[[int], None]]:
     """Show nothing."""
     yield lambda _n: None
 
@@ -164,6 +164,8 @@ class EncoderSpec:
         activation: of a network that exists with several under one name; ``""`` otherwise.
         resize_px: with ``shortest``, the shorter side before the cut, pixels; 0: that of the input.
         codec: how every image is encoded anew before that, as in `images.reencode`; ``""``: not.
+        resampling: ``fast``: by a resizer that is off by a level or two here and there; ``""``: by
+            Pillow's.
 
     A field that is added later has a default and is part of the key only where it differs from
     it, so that the keys of stored features stay.
@@ -183,6 +185,7 @@ class EncoderSpec:
     activation: str = ""
     resize_px: int = 0
     codec: str = ""
+    resampling: str = ""
 
     def __post_init__(self) -> None:
         if self.resize not in ("shortest", "shortest-floor", "longest", "squash"):

@@ -1,0 +1,99 @@
+"""Files, members of archives, and file systems that fail for a while."""
+
+from __future__ import annotations
+
+import errno
+import io
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from xprobe import contents
+from xprobe.errors import XprobeError
+
+
+@pytest.fixture
+def archive(tmp_path: Path) -> Path:
+    file = tmp_path / "shard.tar"
+    with tarfile.open(file, "w") as tar:
+        for name in ("a/1.png", "a/2.png", "a/1.cls"):
+            data = f"content of {name}".encode()
+            member = tarfile.TarInfo(name)
+            member.size = len(data)
+            tar.addfile(member, io.BytesIO(data))
+    return file
+
+
+def test_a_member_is_read_by_name_and_by_place(archive: Path) -> None:
+    places = dict(contents.members(archive))
+    assert list(places) == ["a/1.png", "a/2.png", "a/1.cls"]
+    path = f"{archive}::a/2.png"
+    assert contents.is_member(path) and not contents.is_member(str(archive))
+    assert contents.read(path) == contents.read(path, places["a/2.png"]) == b"content of a/2.png"
+    with pytest.raises(FileNotFoundError, match="no such member"):
+        contents.read(f"{archive}::a/3.png")
+
+
+def test_an_archive_that_changed_is_looked_through_again(archive: Path) -> None:
+    assert contents.read(f"{archive}::a/1.png")
+    with tarfile.open(archive, "w") as tar:
+        member = tarfile.TarInfo("new.png")
+        member.size = 3
+        tar.addfile(member, io.BytesIO(b"new"))
+    assert contents.read(f"{archive}::new.png") == b"new"
+
+
+def test_a_compressed_archive_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "shard.tar"
+    with tarfile.open(file, "w:gz") as tar:
+        tar.addfile(tarfile.TarInfo("a.png"))
+    with pytest.raises(XprobeError, match="unpacked"):
+        list(contents.members(file))
+
+
+class Failing:
+    """An open that fails a few times."""
+
+    def __init__(self, times: int, number: int) -> None:
+        self.left, self.number = times, number
+
+    def __call__(self, *args: Any, **options: Any) -> Any:
+        if self.left:
+            self.left -= 1
+            raise OSError(self.number, "away")
+        return open(*args, **options)  # noqa: PTH123
+
+
+@pytest.fixture
+def waits() -> Iterator[list[float]]:
+    yield []
+
+
+def test_a_file_system_that_is_away_for_a_moment_is_waited_for(
+    tmp_path: Path, waits: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "a"
+    file.write_bytes(b"here")
+    monkeypatch.setattr(contents, "open", Failing(3, errno.ESTALE), raising=False)
+    assert contents.read(str(file), wait=waits.append) == b"here"
+    assert waits == list(contents.PATIENCE_S)
+    monkeypatch.setattr(contents, "open", Failing(4, errno.EIO), raising=False)
+    with pytest.raises(OSError, match="away"):
+        contents.read(str(file), wait=waits.append)
+
+
+def test_a_file_that_is_not_there_is_not_waited_for(tmp_path: Path, waits: list[float]) -> None:
+    with pytest.raises(FileNotFoundError):
+        contents.read(str(tmp_path / "none"), wait=waits.append)
+    assert waits == []
+
+
+def test_every_image_is_of_one_part_and_stays_there() -> None:
+    names = [f"real/a/{i}.png" for i in range(1000)]
+    of = {n: [i for i in range(1, 8) if contents.is_of_shard(n, i, 7)] for n in names}
+    assert all(len(parts) == 1 for parts in of.values())
+    sizes = [sum(parts == [i] for parts in of.values()) for i in range(1, 8)]
+    assert min(sizes) > 100

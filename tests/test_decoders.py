@@ -1,0 +1,174 @@
+"""Fast decoders: Pillow's pixels, or none."""
+
+from __future__ import annotations
+
+import io
+import struct
+import zlib
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
+
+from xprobe import decoders
+from xprobe.images import MAX_PIXELS, UnusableImageError, decode, decode_by_pillow
+
+
+def picture(width: int = 61, height: int = 45, seed: int = 0) -> Image.Image:
+    rng = np.random.default_rng(seed)
+    coarse = Image.fromarray(rng.integers(0, 256, (7, 9, 3), dtype=np.uint8))
+    smooth = np.asarray(coarse.resize((width, height), Image.Resampling.BICUBIC), dtype=int)
+    noisy = smooth + rng.integers(-9, 10, smooth.shape)
+    return Image.fromarray(np.clip(noisy, 0, 255).astype(np.uint8))
+
+
+def encoded(image: Image.Image, kind: str, **options: Any) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def fast(content: bytes) -> np.ndarray | None:
+    return decoders.decode(content, MAX_PIXELS)
+
+
+PLAIN = {
+    "png": encoded(picture(), "PNG"),
+    "png of one pixel": encoded(picture(1, 1), "PNG"),
+    "png, stored": encoded(picture(), "PNG", compress_level=0),
+    "png, optimised": encoded(picture(130, 7), "PNG", optimize=True),
+    "png with a text": encoded(picture(), "PNG", pnginfo=(about := PngInfo())),
+    "png with a gamma and a profile": encoded(picture(), "PNG", icc_profile=b"not a profile"),
+    "jpeg 4:4:4": encoded(picture(), "JPEG", subsampling="4:4:4", quality=95),
+    "jpeg 4:2:2": encoded(picture(63, 31), "JPEG", subsampling="4:2:2"),
+    "jpeg 4:2:0": encoded(picture(17, 33), "JPEG", subsampling="4:2:0"),
+    "jpeg of one pixel": encoded(picture(1, 1), "JPEG"),
+    "jpeg, worst quality": encoded(picture(), "JPEG", quality=1),
+    "jpeg, progressive": encoded(picture(), "JPEG", progressive=True),
+    "jpeg, grey": encoded(picture().convert("L"), "JPEG"),
+    "jpeg, restart markers": encoded(picture(), "JPEG", restart_marker_blocks=2),
+    "jpeg with exif, upright": encoded(picture(), "JPEG", exif=(exif := Image.Exif())),
+    "jpeg with a comment": encoded(picture(), "JPEG", comment=b"tiff"),
+}
+
+
+def turned(tag: int) -> Image.Exif:
+    made = Image.Exif()
+    made[274] = tag
+    return made
+
+
+def chunk(name: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+
+XMP = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf tiff:Orientation="6"/></x:xmpmeta>'
+
+
+def png_with(extra: bytes) -> bytes:
+    """Put a chunk behind the header."""
+    whole = PLAIN["png"]
+    return whole[:33] + extra + whole[33:]
+
+
+ODD = {
+    "png, grey": encoded(picture().convert("L"), "PNG"),
+    "png, palette": encoded(picture().convert("P"), "PNG"),
+    "png, alpha": encoded(picture().convert("RGBA"), "PNG"),
+    "png, transparent colour": encoded(picture(), "PNG", transparency=(1, 2, 3)),
+    "png, turned by exif": encoded(picture(), "PNG", exif=turned(6)),
+    "png, turned by xmp": png_with(chunk(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + XMP)),
+    "png, 16 bits": encoded(Image.fromarray(np.arange(12, dtype=np.uint16).reshape(3, 4)), "PNG"),
+    "jpeg, turned": encoded(picture(), "JPEG", exif=turned(3)),
+    "jpeg, turned by xmp": encoded(picture(), "JPEG", xmp=XMP),
+    "jpeg, cmyk": encoded(picture().convert("CMYK"), "JPEG"),
+    "jpeg, rgb": encoded(picture(), "JPEG", keep_rgb=True),
+    "webp": encoded(picture(), "WEBP"),
+    "tiff": encoded(picture(), "TIFF"),
+    "bmp": encoded(picture(), "BMP"),
+    "gif": encoded(picture(), "GIF"),
+}
+
+
+@pytest.mark.parametrize("name", PLAIN)
+def test_a_plain_file_is_decoded_fast_to_the_pixels_of_pillow(name: str) -> None:
+    found = fast(PLAIN[name])
+    assert found is not None
+    np.testing.assert_array_equal(found, np.asarray(decode_by_pillow(PLAIN[name])))
+    np.testing.assert_array_equal(found, np.asarray(decode(PLAIN[name])))
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_an_odd_file_is_left_to_pillow(name: str) -> None:
+    assert fast(ODD[name]) is None
+    np.testing.assert_array_equal(
+        np.asarray(decode(ODD[name])), np.asarray(decode_by_pillow(ODD[name]))
+    )
+
+
+def test_every_filter_of_png_is_undone() -> None:
+    """Rows with each of the five filters, written by hand."""
+    rng = np.random.default_rng(3)
+    rows = [bytes([kind]) + rng.bytes(3 * 11) for kind in (0, 1, 2, 3, 4) * 3]
+    header = struct.pack(">IIBBBBB", 11, len(rows), 8, 2, 0, 0, 0)
+    content = (
+        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header)
+        + chunk(b"IDAT", zlib.compress(b"".join(rows))) + chunk(b"IEND", b"")
+    )  # fmt: skip
+    found = fast(content)
+    assert found is not None
+    np.testing.assert_array_equal(found, np.asarray(decode_by_pillow(content)))
+
+
+def test_sizes_of_every_remainder(subtests: Any = None) -> None:
+    for width in range(1, 34, 3):
+        for height in (1, 2, 7, 8, 16, 17):
+            image = picture(width, height, seed=width)
+            for kind, options in (("PNG", {}), ("JPEG", {"subsampling": "4:2:0"})):
+                content = encoded(image, kind, **options)
+                found = fast(content)
+                assert found is not None
+                assert np.array_equal(found, np.asarray(decode_by_pillow(content)))
+
+
+def by_pillow(content: bytes) -> np.ndarray | None:
+    try:
+        return np.asarray(decode_by_pillow(content))
+    except UnusableImageError:
+        return None
+
+
+@pytest.mark.parametrize("name", ["png", "jpeg 4:2:0", "jpeg, progressive"])
+def test_a_damaged_file_is_used_as_pillow_uses_it_or_not_at_all(name: str) -> None:
+    """Cut anywhere, or with one bit flipped anywhere."""
+    whole, rng = PLAIN[name], np.random.default_rng(5)
+    damaged = [whole[:n] for n in range(0, len(whole), max(1, len(whole) // 60))]
+    for at in rng.integers(0, len(whole), 300).tolist():
+        bits = bytearray(whole)
+        bits[at] ^= 1 << int(rng.integers(8))
+        damaged.append(bytes(bits))
+    for content in damaged:
+        found, expected = fast(content), by_pillow(content)
+        assert found is None or (expected is not None and np.array_equal(found, expected))
+
+
+def test_an_image_of_too_many_pixels_is_not_decoded_fast() -> None:
+    assert decoders.decode(PLAIN["png"], 61 * 45) is not None
+    assert decoders.decode(PLAIN["png"], 61 * 45 - 1) is None
+    assert decoders.decode(PLAIN["jpeg 4:4:4"], 61 * 45 - 1) is None
+
+
+def test_a_decoder_that_is_not_here_or_not_exact_is_not_used(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def missing(_content: bytes) -> Any:
+        raise ImportError
+
+    for broken in (missing, lambda content: np.asarray(decode_by_pillow(content)) ^ 1):
+        monkeypatch.setattr(decoders, "_DECODERS", {"jpeg": broken, "png": broken})
+        decoders._is_exact.cache_clear()
+        assert fast(PLAIN["png"]) is None and fast(PLAIN["jpeg 4:4:4"]) is None
+        assert decode(PLAIN["png"]).size == (61, 45)
+    decoders._is_exact.cache_clear()

@@ -1,0 +1,234 @@
+"""xprobe store: info, verify, merge, export, gc."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from safetensors.numpy import load_file
+from test_store import SPEC, digest, manifest_of
+
+from xprobe import upkeep
+from xprobe.errors import XprobeError
+from xprobe.store import Store, StoredEncoder
+
+N = 12
+
+
+def row(i: int) -> np.ndarray:
+    return np.array([i, 1, 0.5], dtype=np.float32)
+
+
+@pytest.fixture
+def filled(tmp_path: Path) -> tuple[Store, StoredEncoder]:
+    """Twelve rows in six shards, two contents that failed."""
+    store = Store(tmp_path / "store", create=True)
+    encoder = store.add_encoder("golden", SPEC)
+    for i in range(0, N, 2):
+        x = np.stack([row(i), row(i + 1)])
+        failed = {digest(f"bad {i}"): "why"} if i < 4 else {}
+        store.write_shard(encoder, [digest(str(i)), digest(str(i + 1))], x, failed)
+    return store, encoder
+
+
+def held(store: Store) -> dict[str, list[float]]:
+    (encoder,) = store.encoders()
+    index = store.index(encoder)
+    x = index.stored_rows(list(index.rows), 3)[np.arange(len(index.rows))]
+    return {name: own.tolist() for name, own in zip(index.rows, x, strict=True)}
+
+
+def test_info_counts(filled: tuple[Store, StoredEncoder]) -> None:
+    store, encoder = filled
+    about = upkeep.about(store, encoder)
+    assert (about["rows"], about["failed"], about["shards"], about["dim"]) == (N, 2, 6, 3)
+    assert about["cosine_to_reference"] is None
+    store.put_agreement(encoder, {"images": 8, "least_cosine": 0.999})
+    assert upkeep.about(store, encoder)["cosine_to_reference"] == 0.999
+
+
+def flip(file: Path) -> None:
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(bytes(content))
+
+
+@pytest.mark.parametrize(
+    ("harm", "said"),
+    [
+        (flip, "other bytes"),
+        (lambda file: file.write_bytes(file.read_bytes()[:-1]), "bytes, and"),
+        (Path.unlink, "no such file"),
+    ],
+)
+def test_verify_finds_every_damaged_shard(
+    filled: tuple[Store, StoredEncoder], harm: Callable[[Path], Any], said: str
+) -> None:
+    store, encoder = filled
+    whole = upkeep.verify(store, encoder)
+    assert (whole.rows, whole.shards, whole.damaged, whole.orphans) == (N, 6, [], [])
+    shard = sorted((encoder.folder / "shards").glob("*.h5"))[2]
+    harm(shard)
+    found = upkeep.verify(store, encoder)
+    assert found.shards == 5 and found.rows == N - 2
+    ((receipt, why),) = found.damaged
+    assert said in why and Path(receipt).is_file()
+
+
+def test_verify_names_damaged_receipts_and_orphans(filled: tuple[Store, StoredEncoder]) -> None:
+    store, encoder = filled
+    first, second, *_ = store.receipt_files(encoder)
+    shard = store.receipt(second).shard
+    first.write_text("{")
+    second.unlink()
+    found = upkeep.verify(store, encoder)
+    assert [Path(file).name for file, _ in found.damaged] == [first.name]
+    assert "damaged receipt" in found.damaged[0][1]
+    assert {Path(file).name for file in found.orphans} >= {shard}
+
+
+def test_merging_copies_what_is_new_and_only_that(
+    filled: tuple[Store, StoredEncoder], tmp_path: Path
+) -> None:
+    store, _ = filled
+    other = Store(tmp_path / "other", create=True)
+    encoder = other.add_encoder("golden", SPEC)
+    other.write_shard(encoder, [digest("100")], row(100)[None], {})
+    assert upkeep.merge(store, other) == [
+        {"name": "golden", "key": SPEC.key, "shards": 6, "rows": N}
+    ]
+    assert upkeep.merge(store, other)[0]["shards"] == 0
+    assert held(other) == held(store) | {digest("100"): row(100).tolist()}
+    assert len(other.index(encoder).failed) == 2
+    flip(next((filled[1].folder / "shards").glob("*.h5")))
+    with pytest.raises(
+        XprobeError, match="other bytes than were written; run 'xprobe store verify"
+    ):
+        upkeep.merge(store, Store(tmp_path / "third", create=True))
+
+
+def test_collecting_makes_one_shard_with_the_same_rows(
+    filled: tuple[Store, StoredEncoder],
+) -> None:
+    store, encoder = filled
+    before, failed = held(store), store.index(encoder).failed
+    (encoder.folder / "shards" / "left-over.h5").write_bytes(b"of a kill")
+    done = upkeep.collect(store, encoder)
+    assert (done["rows"], done["shards_before"], done["shards"]) == (N, 6, 1)
+    assert held(store) == before
+    assert store.index(encoder).failed == failed
+    assert len(list((encoder.folder / "shards").iterdir())) == 1
+    again = upkeep.collect(store, encoder)
+    assert again["shards"] == 1 and held(store) == before
+
+
+def test_a_kill_while_collecting_loses_nothing(
+    filled: tuple[Store, StoredEncoder], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, encoder = filled
+    before = held(store)
+    unlinked: list[Path] = []
+    unlink = Path.unlink
+
+    def die(self: Path, missing_ok: bool = False) -> None:
+        unlinked.append(self)
+        if len(unlinked) == 5:
+            raise KeyboardInterrupt
+        unlink(self, missing_ok)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "unlink", die)
+        with pytest.raises(KeyboardInterrupt):
+            upkeep.collect(store, encoder)
+    assert held(store) == before
+    upkeep.collect(store, encoder)
+    assert held(store) == before
+
+
+def test_an_empty_encoder_is_collected(tmp_path: Path) -> None:
+    store = Store(tmp_path / "store", create=True)
+    encoder = store.add_encoder("golden", SPEC)
+    assert upkeep.collect(store, encoder)["rows"] == 0
+
+
+@pytest.mark.parametrize("suffix", upkeep.EXPORTS)
+def test_an_export_holds_every_row(
+    filled: tuple[Store, StoredEncoder], tmp_path: Path, suffix: str
+) -> None:
+    store, encoder = filled
+    file = tmp_path / "out" / f"features{suffix}"
+    assert upkeep.export(store, encoder, file, None) == N
+    expected = held(store)
+    if suffix in (".h5", ".hdf5"):
+        with h5py.File(file) as h5:
+            names, x = [v.decode() for v in h5["sha256"]], h5["x"][:]
+            assert h5.attrs["key"] == SPEC.key
+    elif suffix == ".npz":
+        with np.load(file, allow_pickle=False) as data:
+            names, x = data["sha256"].tolist(), data["x"]
+    elif suffix == ".parquet":
+        table = pq.read_table(file)
+        names, x = table["sha256"].to_pylist(), np.array(table["x"].to_pylist())
+    else:
+        tensors = load_file(str(file))
+        names, x = [bytes(own).hex() for own in tensors["sha256"]], tensors["x"]
+    assert {name: own.tolist() for name, own in zip(names, x, strict=True)} == expected
+    assert not list(file.parent.glob(".tmp*"))
+
+
+@pytest.mark.parametrize("suffix", [".h5", ".npz", ".parquet", ".safetensors"])
+def test_an_export_of_a_manifest_has_its_images_and_columns(
+    filled: tuple[Store, StoredEncoder], tmp_path: Path, suffix: str
+) -> None:
+    store, encoder = filled
+    images = manifest_of("3", "1", "bad 0")
+    file = tmp_path / f"features{suffix}"
+    assert upkeep.export(store, encoder, file, images) == 2
+    if suffix == ".h5":
+        with h5py.File(file) as h5:
+            assert [v.decode() for v in h5["id"]] == ["0-3", "1-1"]
+            assert h5["x"][:].tolist() == [row(3).tolist(), row(1).tolist()]
+    elif suffix == ".npz":
+        with np.load(file, allow_pickle=False) as data:
+            assert data["id"].tolist() == ["0-3", "1-1"] and data["label"].tolist() == ["x", "x"]
+    elif suffix == ".parquet":
+        assert pq.read_table(file)["label"].to_pylist() == ["x", "x"]
+    else:
+        assert load_file(str(file))["label"].tolist() == [0, 0]
+
+
+def test_other_files_and_missing_images_are_refused(
+    filled: tuple[Store, StoredEncoder], tmp_path: Path
+) -> None:
+    with pytest.raises(XprobeError, match=r"name a file \.h5"):
+        upkeep.export(*filled, tmp_path / "a.csv", None)
+    with pytest.raises(XprobeError, match="not embedded"):
+        upkeep.export(*filled, tmp_path / "a.npz", manifest_of("new"))
+
+
+def test_the_commands(
+    filled: tuple[Store, StoredEncoder], xprobe: Callable[..., Any], tmp_path: Path
+) -> None:
+    store, encoder = filled
+    folder = str(store.folder)
+    assert xprobe("store", "info", folder, "--json").json["encoders"][0]["rows"] == N
+    assert "golden" in xprobe("store", "info", folder).out
+    assert xprobe("store", "verify", folder, "--json").json["encoders"][0]["damaged"] == []
+    merged = xprobe("store", "merge", folder, "--into", str(tmp_path / "m"), "--json").json
+    assert merged["merged"][0]["rows"] == N
+    file = str(tmp_path / "x.npz")
+    done = xprobe("store", "export", file, "--encoder", "golden", "--store", folder)
+    assert f"{N} rows" in done.out
+    assert xprobe("store", "gc", folder, "--json").json["encoders"][0]["shards"] == 1
+    flip(next((encoder.folder / "shards").glob("*.h5")))
+    ran = xprobe("store", "verify", folder)
+    assert ran.code == 1 and "other bytes" in ran.err and "without a whole shard" in ran.err
+    ran = xprobe("store", "verify", folder, "--json")
+    assert ran.code == 1 and len(json.loads(ran.out)["encoders"][0]["damaged"]) == 1
+    assert xprobe("store", "info", str(tmp_path / "none")).code == 1
