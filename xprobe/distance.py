@@ -36,6 +36,8 @@ NEIGHBOURS = ("precision", "recall", "density", "coverage", "authenticity")
 KERNEL_SPLITS = 200  # splits whose floor costs a matrix product, not a pass
 FEW_SPLITS = 5  # of metrics that take a second for each, and of sets above `CACHED_ROWS`
 
+CHOICES = 250  # permutations that one thread draws at a time
+
 BLIND = "blind to lost diversity on features of length 1"
 SATURATES = "near 1 already for modest shifts"
 
@@ -314,8 +316,10 @@ def _draw(pairs: Pairs, permutations: int, draws: int, rngs: dict[str, Generator
     rows, sides = _permuted(test, permutations, rngs["permutations"])
     inside = np.zeros(len(test.x), dtype=np.float32)
     inside[rows] = 1
-    all_sides = np.zeros((len(test.x), sides.shape[1]), dtype=np.float32)
-    all_sides[rows] = sides
+    all_sides = sides.astype(np.float32)
+    if len(rows) < len(test.x):
+        all_sides = np.zeros((len(test.x), sides.shape[1]), dtype=np.float32)
+        all_sides[rows] = sides
     rng = np.random.default_rng(int(rngs["bootstrap"].integers(2**31)))
     drawn = kernels.resampled(test.unit, test.n_real, draws, rng)
     once = np.ones((len(test.x), 1), dtype=np.float32)
@@ -350,13 +354,27 @@ def _permuted(pairs: Pairs, count: int, rng: Generator) -> tuple[Ints, Bools]:
         rows = np.concatenate([rows[:n], n + np.sort(rng.permutation(N - n)[:n])])
     observed = np.arange(len(rows)) < n
     if len(np.unique(pairs.unit[rows])) == len(rows):  # shuffled all at once, which is faster
-        permuted = rng.permuted(np.tile(observed, (count, 1)), axis=1)
-        return rows, np.concatenate([observed[:, None], permuted.T], axis=1)
+        return rows, np.concatenate([observed[:, None], _chosen(len(rows), n, count, rng)], axis=1)
     sides = np.zeros((len(rows), 1 + count), dtype=bool)
     sides[:, 0] = observed
     for c, (first, _) in enumerate(kernels.shuffles(pairs.unit[rows], n, rng, count), 1):
         sides[first, c] = True
     return rows, sides
+
+
+def _chosen(total: int, n: int, count: int, rng: Generator) -> Bools:
+    """Return `count` random choices of n of `total` rows, (total, count): those of least keys."""
+
+    def choose(part: tuple[Generator, int]) -> Bools:
+        own, size = part
+        key = own.random((size, total), dtype=np.float32)
+        return np.asarray(key < np.partition(key, n, axis=1)[:, n : n + 1])
+
+    sizes = [min(CHOICES, count - start) for start in range(0, count, CHOICES)]
+    if not sizes:
+        return np.empty((total, 0), dtype=bool)
+    parts = zip(rng.spawn(len(sizes)), sizes, strict=True)
+    return np.concatenate(kernels.in_threads(choose, parts)).T
 
 
 # --- neighbour metrics ---------------------------------------------------------------------

@@ -214,10 +214,9 @@ def _counted(unit: Ints, weight: Floats) -> NDArray[np.float64]:
     """Return Σ w_i w_j over pairs of different units, for each column of weights (n, c)."""
     n = len(unit)
     units, code = np.unique(unit, return_inverse=True)
-    sums = weight.astype(np.float64)
     if len(units) < n:
-        sums = csr_matrix((np.ones(n), (code, np.arange(n)))) @ sums
-    return np.asarray(sums.sum(axis=0) ** 2 - (sums**2).sum(axis=0))
+        weight = csr_matrix((np.ones(n), (code, np.arange(n)))) @ weight.astype(np.float64)
+    return np.asarray(weight.sum(axis=0, dtype=np.float64) ** 2 - _dot(weight, weight))
 
 
 def _dot(a: Floats, b: Floats) -> NDArray[np.float64]:
