@@ -244,6 +244,15 @@ def test_a_batch_that_does_not_fit_is_halved(data: Path, tmp_path: Path) -> None
         extract.embed(manifest.read(data), encoder, "pixels", store, workers=1)
 
 
+def test_what_threads_have_left_is_embedded_together(data: Path, tmp_path: Path) -> None:
+    encoder, store = Small(), Store(tmp_path / "f", create=True)
+    encoder.fits, encoder.fixed_batch = 8, True
+    done = extract.embed(manifest.read(data), encoder, "pixels", store, batch_size=8, workers=5)
+    assert done.embedded == 14
+    assert encoder.sizes == [8, 8]  # the second padded
+    assert run(data, tmp_path / "f", "pixels").reused == 14
+
+
 def test_what_a_failing_device_finished_is_kept(data: Path, tmp_path: Path) -> None:
     class Failing(floors.RawPixels):
         calls = 0

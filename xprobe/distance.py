@@ -18,7 +18,7 @@ from xprobe import fidelity, kernels, neighbours
 from xprobe.errors import XprobeError, nearest
 from xprobe.fidelity import NoValueError
 from xprobe.kernels import BLOCK, CACHED_ROWS, Pairs
-from xprobe.neighbours import EXACT_ROWS, check_comparable
+from xprobe.neighbours import check_comparable
 from xprobe.types import Bools, Floats, Ints
 
 METRICS = (
@@ -130,8 +130,8 @@ def measure(
         metrics: names out of `METRICS`.
         permutations: of the test of mmd and energy.
         splits: of metrics that need a pass for each; at most `FEW_SPLITS` of the slow ones (and
-            of all above `CACHED_ROWS` pooled rows), one above `EXACT_ROWS` rows a side. Kernel
-            metrics take `KERNEL_SPLITS`.
+            of all above `CACHED_ROWS` pooled rows), one above `neighbours.EXACT_ROWS` rows a side.
+            Kernel metrics take `KERNEL_SPLITS`.
         bootstrap: draws of the intervals of mmd and energy.
         n_neighbors: k of precision, recall, density and coverage.
         block: rows of a tile of pairs; bounds the memory, changes nothing.
@@ -154,7 +154,9 @@ def measure(
     size = len(drawn[0].one)
     x = np.concatenate([real, synthetic]).astype(np.float32)
     seeds = {name: int(rngs[name].integers(2**31)) for name in ("projections", "folds")}
-    few = drawn[: splits if kept else min(splits, FEW_SPLITS if size <= EXACT_ROWS else 1)]
+    few = drawn[
+        : splits if kept else min(splits, FEW_SPLITS if size <= neighbours.EXACT_ROWS else 1)
+    ]
     sides = _Sides(x, n, pairs, few, size, n_neighbors, seeds)
     blank = replace(blank, size=size)
     wanted = [name for name in KERNELS if name in metrics]

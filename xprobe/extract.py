@@ -303,10 +303,12 @@ class _Run:
     """Items that threads take from, and what they have finished."""
 
     def __init__(
-        self, items: Iterable[Item], lanes: Sequence[_Lane], views: Sequence[View]
+        self, items: Iterable[Item], lanes: Sequence[_Lane], views: Sequence[View], threads: int
     ) -> None:
         self._items, self._lanes, self._views = iter(items), lanes, views
         self._lock = threading.Lock()
+        self._left: dict[_Lane, tuple[list[str], list[Pixels]]] = {}  # by threads that have ended
+        self._working = threads
         self.images = 0
         self.stopped = False
         # Finished rows are few and small beside the images; a full queue makes threads wait.
@@ -334,13 +336,32 @@ class _Run:
                         waiting[lane] = [], []
                         self.done.put((lane, lane.forward(names, batch)))
                 self.done.put(1)
-            if not self.stopped:
-                for lane, (names, batch) in waiting.items():
-                    self.done.put((lane, lane.forward(names, batch)))
+            for lane, names, batch in self._last(waiting):
+                self.done.put((lane, lane.forward(names, batch)))
         except BaseException as error:  # whatever it is, the main thread must know
             self.done.put(error)
         finally:
             self.done.put(None)
+
+    def _last(
+        self, waiting: dict[_Lane, tuple[list[str], list[Pixels]]]
+    ) -> list[tuple[_Lane, list[str], list[Pixels]]]:
+        """Return batches of what threads have left: full ones, and the last thread the rest.
+
+        A short batch is padded, and takes as long as a full one.
+        """
+        found = []
+        with self._lock:
+            self._working -= 1
+            for lane, (own_names, own) in waiting.items():
+                names, batch = self._left.pop(lane, ([], []))
+                names, batch = names + own_names, batch + own
+                size = lane.batch_size if self._working else max(1, len(batch))
+                whole = len(batch) - len(batch) % size
+                if whole:
+                    found.append((lane, names[:whole], batch[:whole]))
+                self._left[lane] = names[whole:], batch[whole:]
+        return [] if self.stopped else found
 
     def _look(self, item: Item) -> Iterator[tuple[_Lane, str, Pixels]]:
         """Yield what is made of an image for each encoder that lacks it."""
@@ -424,7 +445,7 @@ def embed_items(
         _Lane(encoder, store, store.add_encoder(name, encoder.spec), batch_size)
         for name, encoder in encoders.items()
     ]
-    run = _Run(items, lanes, views)
+    run = _Run(items, lanes, views, workers or joblib.cpu_count())
     threads = [
         threading.Thread(target=run.work, daemon=True) for _ in range(workers or joblib.cpu_count())
     ]

@@ -19,7 +19,7 @@ EXACT_ROWS = 200_000  # above so many rows neighbours come from an approximate i
 RECALL_QUERIES = 200  # queries that measure what the approximate index finds
 SPARE = 4  # candidates beyond k, since expanded squares may put copies in the wrong order
 CLOSE = 0.02  # share of the squared lengths below which expanded squares are recomputed
-PROBED = 16  # one list of an approximate index in so many is looked through
+PROBED = 8  # one list of an approximate index in so many is looked through
 WIDE = 8  # blocks that a tile of two sets is wide
 
 
@@ -51,11 +51,11 @@ class Neighbours:
     recall: float
 
 
-def search(x: Floats, y: Floats, k: int, *, exact_rows: int = EXACT_ROWS) -> Neighbours:
+def search(x: Floats, y: Floats, k: int, *, exact_rows: int | None = None) -> Neighbours:
     """Find the k nearest rows of y (m, d) for each row of x (n, d).
 
-    Above `exact_rows` rows of y by an inverted-file index, whose recall is measured. On GPUs if
-    the FAISS that is installed can use them.
+    Above `exact_rows` (`EXACT_ROWS`) rows of y by an inverted-file index, whose recall is measured.
+    On GPUs if the FAISS that is installed can use them.
 
     Raises:
         XprobeError: fewer than k rows in y, features not finite or of different widths.
@@ -72,7 +72,7 @@ def search(x: Floats, y: Floats, k: int, *, exact_rows: int = EXACT_ROWS) -> Nei
     mean = y.mean(axis=0, dtype=np.float32)
     base, query = (np.ascontiguousarray(part - mean, dtype=np.float32) for part in (y, x))
     candidates = min(m, k + SPARE)
-    if m <= exact_rows:
+    if m <= (exact_rows or EXACT_ROWS):
         return Neighbours(*_rechecked(query, base, _flat(base).search(query, candidates), k), 1.0)
     index = _trained(base)
     index.add(base)
@@ -196,12 +196,12 @@ def counts(
     of_fake: Radii,
     k: int,
     *,
-    exact_rows: int = EXACT_ROWS,
+    exact_rows: int | None = None,
 ) -> tuple[dict[str, float], float]:
     """Return the neighbour metrics of one split, and the share of the pairs that were found.
 
-    Above `exact_rows` real rows, a fake is compared with those of near lists alone; the share is
-    of the pairs within a real row's k-th neighbour, of `RECALL_QUERIES` fakes.
+    Above `exact_rows` (`EXACT_ROWS`) real rows, a fake is compared with those of near lists alone;
+    the share is of the pairs within a real row's k-th neighbour, of `RECALL_QUERIES` fakes.
 
     Precision, recall: share of the fakes within the k-th neighbour's distance of a real row, and
     the reverse (Kynkäänniemi et al. 2019). Density, coverage: how many such real rows a fake has,
@@ -212,7 +212,7 @@ def counts(
     within = np.zeros(len(fake), dtype=np.int64)
     nearest_real, squared_to_it = np.zeros(len(fake), dtype=np.intp), np.full(len(fake), np.inf)
     covered, recalled = np.zeros((2, len(real)), dtype=bool)
-    approximate = len(real) > exact_rows
+    approximate = len(real) > (exact_rows or EXACT_ROWS)
     tiles = _near_tiles if approximate else _all_tiles
     for rows, columns in tiles(pairs, real, fake):
         squared = pairs.between(real[rows], fake[columns])

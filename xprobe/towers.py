@@ -169,7 +169,7 @@ class Network(Encoder):
         # One thread at a time queues its work on the device; meanwhile the others decode.
         self._turn: AbstractContextManager[object] = nullcontext() if on_cpu else threading.Lock()
         # On a CPU more images a batch are no faster; on a GPU as many as keep it busy.
-        self.auto_batch_size = 16 if on_cpu else 256
+        self.auto_batch_size = 8 if on_cpu else 256
         self._mean = torch.tensor(view.mean, device=self._device).view(1, 3, 1, 1)
         self._std = torch.tensor(view.std, device=self._device).view(1, 3, 1, 1)
         self.spec = EncoderSpec(
