@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 import threading
 import warnings
 from pathlib import Path
@@ -42,7 +41,8 @@ class UnusableImageError(Exception):
 
 def is_image(name: str) -> bool:
     """Return whether a file is one of an image, by its name."""
-    return os.path.splitext(name)[1].lower() in SUFFIXES  # noqa: PTH122  # a Path takes longer
+    stem, _, suffix = name.rpartition(".")  # a Path takes ten times as long
+    return bool(stem) and f".{suffix.lower()}" in SUFFIXES
 
 
 def probe(path: str | Path) -> tuple[str, int, int]:

@@ -251,6 +251,8 @@ def _row(
 
 def _as_text(name: str) -> str:
     """Return a file name with bytes that are no UTF-8 written out."""
+    if name.isascii():
+        return name
     return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
@@ -361,8 +363,9 @@ def _build(rows: list[Row], base: Path, hashed: bool) -> Manifest:
         with ThreadPoolExecutor() as pool:
             columns["sha256"] = list(pool.map(_hash, columns["path"]))
     _tie_copies(columns)
-    manifest = Manifest(**columns)  # type: ignore[arg-type]  # checked and frozen there
-    return manifest.select(np.argsort(manifest.id.astype(str), kind="stable"))
+    order = sorted(range(len(rows)), key=columns["id"].__getitem__)
+    ordered = {name: [values[i] for i in order] for name, values in columns.items()}
+    return Manifest(**ordered)  # type: ignore[arg-type]  # checked and frozen there
 
 
 def _hash(path: str) -> str:
