@@ -19,7 +19,7 @@ EXACT_ROWS = 200_000  # above so many rows neighbours come from an approximate i
 RECALL_QUERIES = 200  # queries that measure what the approximate index finds
 SPARE = 4  # candidates beyond k, since expanded squares may put copies in the wrong order
 CLOSE = 0.02  # share of the squared lengths below which expanded squares are recomputed
-PROBED = 8  # one list of an approximate index in so many is looked through
+PROBED = 48  # lists of an approximate index that are looked through for a row
 WIDE = 8  # blocks that a tile of two sets is wide
 
 
@@ -95,9 +95,9 @@ def _trained(base: Floats) -> Any:
     """Return an empty inverted-file index whose lists are centred on what is there."""
     import faiss
 
-    lists = max(PROBED, int(2 * np.sqrt(len(base))))
+    lists = int(2 * np.sqrt(len(base)))
     index = faiss.IndexIVFFlat(faiss.IndexFlatL2(base.shape[1]), base.shape[1], lists)
-    index.nprobe = lists // PROBED
+    index.nprobe = min(lists, PROBED)
     index.cp.niter = 10  # centres need not be the best ones, and cost more than the search
     index.cp.min_points_per_centroid, index.cp.max_points_per_centroid = 1, 64
     index.train(base)
