@@ -47,16 +47,16 @@ def read(data: str | Path, *, whole: bool = True, hashed: bool = True) -> Manife
     """
     data = Path(data)
     if data.is_dir():
-        rows, base = list(_scan_folder(data)), data
+        rows, base = _scan_folder(data), data
     elif data.is_file():
-        rows, base = _read_rows(data), data.parent
+        rows, base = iter(_read_rows(data)), data.parent
     else:
         raise XprobeError(
             f"{data}: no such folder or manifest file; make {data}/{LAYOUT}, or name another DATA"
         )
-    if not rows:
-        raise XprobeError(f"{data}: no images found; put them into {data}/{LAYOUT}")
     manifest = _build(rows, base, hashed)
+    if not len(manifest):
+        raise XprobeError(f"{data}: no images found; put them into {data}/{LAYOUT}")
     if hashed and not any(manifest.sha256):
         raise XprobeError(
             f"{data}: none of the {len(manifest)} files can be read, the first is "
@@ -340,7 +340,7 @@ def _clean(row: dict[str, Any], where: str) -> Row:
     return clean
 
 
-def _build(rows: list[Row], base: Path, hashed: bool) -> Manifest:
+def _build(rows: Iterator[Row], base: Path, hashed: bool) -> Manifest:
     columns: dict[str, list[str]] = {name: [] for name in Manifest.columns()}
     root = base.resolve()
     for row in rows:
@@ -358,14 +358,15 @@ def _build(rows: list[Row], base: Path, hashed: bool) -> Manifest:
         columns["prompt"].append(row.get("prompt", ""))
         polygons = row.get("polygons", "")
         columns["polygons"].append(str(root / polygons) if polygons.endswith(".json") else polygons)
-    columns["sha256"] = [""] * len(rows)
+    columns["sha256"] = [""] * len(columns["id"])
     if hashed:
         with ThreadPoolExecutor() as pool:
             columns["sha256"] = list(pool.map(_hash, columns["path"]))
     _tie_copies(columns)
-    order = sorted(range(len(rows)), key=columns["id"].__getitem__)
-    ordered = {name: [values[i] for i in order] for name, values in columns.items()}
-    return Manifest(**ordered)  # type: ignore[arg-type]  # checked and frozen there
+    order = sorted(range(len(columns["id"])), key=columns["id"].__getitem__)
+    for name in columns:
+        columns[name] = [columns[name][i] for i in order]
+    return Manifest(**columns)  # type: ignore[arg-type]  # checked and frozen there
 
 
 def _hash(path: str) -> str:
