@@ -376,12 +376,14 @@ def main() -> None:
     parser.add_argument("--memory", type=int, default=0, help="only: so many small images")
     parser.add_argument("--plot", type=Path, help="draw the rates into this file")
     parser.add_argument("--device", default="cpu")
+    parser.add_argument("--encoders", nargs="+", default=list(GFLOP), choices=list(GFLOP))
     chosen = parser.parse_args()
     if chosen.memory:
         print(json.dumps({"question": QUESTION, "rows": memory(chosen.memory)}))
         return
-    plan = {"ViT-B-32": (list(INPUTS), 96, 3), "ViT-B-16": (["jpg256"], 64, 3),
+    plan = {"ViT-B-32": (list(INPUTS), 256, 3), "ViT-B-16": (["jpg256"], 64, 3),
             "ViT-L-14": (["jpg256"], 32, 1)}  # fmt: skip
+    plan = {name: plan[name] for name in chosen.encoders}
     if chosen.quick:
         plan = {"ViT-B-32": (["jpg64"], 16, 1)}
     rows: list[dict[str, Any]] = []
