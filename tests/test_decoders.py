@@ -122,7 +122,7 @@ def test_every_filter_of_png_is_undone() -> None:
     np.testing.assert_array_equal(found, np.asarray(decode_by_pillow(content)))
 
 
-def test_sizes_of_every_remainder(subtests: Any = None) -> None:
+def test_sizes_of_every_remainder() -> None:
     for width in range(1, 34, 3):
         for height in (1, 2, 7, 8, 16, 17):
             image = picture(width, height, seed=width)
