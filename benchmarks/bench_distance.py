@@ -35,13 +35,13 @@ import json
 import os
 import platform
 import resource
-import statistics
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import faiss
 import numpy as np
+from racing import race
 from sklearn.neighbors import NearestNeighbors
 
 from xprobe import distance, kernels, neighbours
@@ -260,17 +260,6 @@ def check(n: int, d: int) -> tuple[list[dict[str, Any]], dict[str, float]]:
 
 
 # --- speed ---------------------------------------------------------------------------------
-
-
-def race(contenders: dict[str, Callable[[], Any]], rounds: int) -> dict[str, float]:
-    """Return the median seconds of each, alternating."""
-    taken: dict[str, list[float]] = {name: [] for name in contenders}
-    for _ in range(rounds):
-        for name, work in contenders.items():
-            start = time.perf_counter()
-            work()
-            taken[name].append(time.perf_counter() - start)
-    return {name: statistics.median(each) for name, each in taken.items()}
 
 
 def race_metrics(n: int, d: int, rounds: int, defaults: bool) -> dict[str, Any]:

@@ -48,6 +48,7 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
+from racing import race
 
 from xprobe import encoders, extract
 from xprobe.images import decode, decode_by_pillow
@@ -177,17 +178,6 @@ def peak_gflops() -> float:
 
 
 # --- the race ------------------------------------------------------------------------------
-
-
-def race(contenders: dict[str, Callable[[], Any]], rounds: int) -> dict[str, float]:
-    """Return the median seconds of each, alternating."""
-    taken: dict[str, list[float]] = {name: [] for name in contenders}
-    for _ in range(rounds):
-        for name, work in contenders.items():
-            start = time.perf_counter()
-            work()
-            taken[name].append(time.perf_counter() - start)
-    return {name: statistics.median(each) for name, each in taken.items()}
 
 
 def check(

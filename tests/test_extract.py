@@ -211,6 +211,22 @@ def test_digests_need_not_be_known_beforehand(data: Path, tmp_path: Path) -> Non
         }
 
 
+def test_what_the_store_has_is_not_kept_in_memory(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lanes: list[extract._Lane] = []
+    take_part = extract._Lane.__init__
+
+    def remembered(self: extract._Lane, *given: object) -> None:
+        take_part(self, *given)  # type: ignore[arg-type]
+        lanes.append(self)
+
+    monkeypatch.setattr(extract._Lane, "__init__", remembered)
+    run(data, tmp_path / "f", "pixels")
+    assert run(data, tmp_path / "f", "pixels").reused == 14
+    assert lanes[-1]._twins == [] and lanes[-1]._claimed == set()
+
+
 class Small(floors.RawPixels):
     """An encoder whose device holds three images."""
 

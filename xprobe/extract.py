@@ -172,7 +172,8 @@ class _Lane:
         content = bytes.fromhex(digest)
         with self._lock:
             missing = self._missing(item, digest, views)
-            if not any(name == digest for name, _ in missing):
+            is_new = any(name == digest for name, _ in missing)
+            if not is_new and digest not in self._index.rows:  # it may fail yet, or has failed
                 self._twins.append((item, digest))
             self._claimed |= {bytes.fromhex(name) for name, _ in missing}
             if item.has_views and content not in self._viewed:
@@ -239,10 +240,12 @@ class _Lane:
         with self._comparing:
             if (reference := self.encoder.reference) is None:
                 return
-            (x,), (y,) = (
-                self.encoder.forward(seen[None]),
-                reference.forward(reference.see(image)[None]),
-            )
+            try:
+                (x,) = self.encoder.forward(seen[None])
+                (y,) = reference.forward(reference.see(image)[None])
+            except OutOfMemoryError:  # both do not fit; the features matter more
+                self.encoder.reference = None
+                return
             norms = float(np.linalg.norm(x) * np.linalg.norm(y))
             self._cosines.append(float(x @ y) / norms if norms else 1.0)
             if len(self._cosines) == COMPARED:
