@@ -52,6 +52,7 @@ from racing import race
 
 from xprobe import encoders, extract
 from xprobe.images import decode, decode_by_pillow
+from xprobe.items import Item
 from xprobe.store import Store
 
 QUESTION = "How near to the limit of the machine does xprobe embed come?"
@@ -96,8 +97,8 @@ def photographs(folder: Path, px: int, kind: str, n: int) -> list[Path]:
 
 def ours(files: list[Path], encoder: Any) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        items = (extract.Item(str(file), str(file)) for file in files)
-        (done,) = extract.embed_items(items, {"own": encoder}, Store(folder, create=True))
+        images = (Item(str(file), str(file)) for file in files)
+        (done,) = extract.embed_items(images, {"own": encoder}, Store(folder, create=True))
         assert done.embedded == len(files)
 
 
@@ -186,9 +187,7 @@ def check(
     """Return how far features are from the upstream library's, through embed and a store."""
     with tempfile.TemporaryDirectory() as folder:
         store = Store(folder, create=True)
-        extract.embed_items(
-            [extract.Item(str(file), str(file)) for file in files], {"own": encoder}, store
-        )
+        extract.embed_items([Item(str(file), str(file)) for file in files], {"own": encoder}, store)
         index = store.index(store.encoders()[0])
         digests = [hashlib.sha256(file.read_bytes()).hexdigest() for file in files]
         x = index.stored_rows(digests, encoder.spec.dim)[np.arange(len(files))]
@@ -249,7 +248,7 @@ CHILD = """
 import sys, time
 start = time.perf_counter()
 from pathlib import Path
-from xprobe import extract, manifest
+from xprobe import extract, items, manifest
 from xprobe.encoders import load
 from xprobe.store import Store
 encoder = load("pixels")
@@ -268,7 +267,7 @@ def progress(title, total):
             marks.append((seen[0], time.perf_counter() - loaded, rss))
     yield advance
 (done,) = extract.embed_items(
-    extract.items_of(table), {"pixels": encoder}, Store(sys.argv[2], create=True),
+    items.items_of(table), {"pixels": encoder}, Store(sys.argv[2], create=True),
     total=len(table), progress=progress)
 status = Path("/proc/self/status").read_text()
 import json

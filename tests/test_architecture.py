@@ -11,11 +11,11 @@ PACKAGE = Path(__file__).parent.parent / "xprobe"
 
 # Upstream first: a module imports only what stands before it.
 ORDER = [
-    "__init__", "errors", "augment", "recipe", "types", "contents", "decoders", "images",
-    "manifest", "presets", "weights", "prompts", "forwards", "towers", "floors",
-    "tower_open_clip", "tower_timm", "tower_hf", "encoders", "outlines", "store", "upkeep",
-    "views", "extract", "imports", "folds", "leaks", "shortcuts", "problems", "kernels",
-    "neighbours", "fidelity", "maps", "distance", "solver", "newton", "paths", "basis",
+    "__init__", "errors", "atomic", "augment", "recipe", "types", "contents", "decoders", "images",
+    "manifest", "items", "presets", "weights", "prompts", "forwards", "towers", "floors",
+    "tower_open_clip", "tower_timm", "tower_hf", "encoders", "outlines", "shards", "store",
+    "upkeep", "views", "lanes", "extract", "imports", "folds", "leaks", "shortcuts",
+    "problems", "kernels", "neighbours", "fidelity", "maps", "distance", "solver", "newton", "paths", "basis",
     "logistic", "ridge", "heads", "estimators", "metrics", "place", "design", "verdict",
     "results", "pixels", "layers", "classifier", "training", "finetune", "judge", "studies",
     "sweep", "estimate", "domain", "prediction", "figures", "distance_figures",
@@ -27,7 +27,7 @@ TOWERS = {"images", "weights", "towers", "forwards", "tower_open_clip", "tower_t
 TRAINING = {"augment", "layers", "classifier", "training", "finetune"}
 SOLVERS = {"solver", "newton", "paths", "basis", "logistic", "heads", "estimators"}
 HOMES = {
-    "h5py": {"store"},
+    "h5py": {"shards"},
     "faiss": {"neighbours"},
     "matplotlib": {"figures", "distance_figures"},
     "ray": {"engine"},

@@ -184,7 +184,7 @@ def test_a_full_disk_keeps_what_is_done_and_says_so(
 
     with monkeypatch.context() as patch:
         patch.setattr("os.fsync", fill_up)
-        patch.setattr("xprobe.extract.SHARD_ROWS", 4)
+        patch.setattr("xprobe.lanes.SHARD_ROWS", 4)
         said = error_of(xprobe("embed", "--encoder", "hog", "--batch-size", "4"))
     assert "the disk is full; free some space" in said
     assert xprobe("embed", "--encoder", "hog", "--json").json["encoders"][0]["reused"] == 4

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import tarfile
 from collections.abc import Callable
 from dataclasses import replace
@@ -12,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from xprobe import encoders, extract, floors, manifest
+from xprobe import encoders, extract, floors, lanes, manifest
 from xprobe.errors import XprobeError
 from xprobe.images import decode, reencode
 from xprobe.store import Store
@@ -25,7 +26,7 @@ def data(make_data: Callable[..., Path]) -> Path:
     return make_data(real=3, synthetic=4)
 
 
-def run(data: Path, folder: Path, name: str = "hog", **options: int) -> extract.Embedded:
+def run(data: Path, folder: Path, name: str = "hog", **options: int) -> lanes.Embedded:
     encoder = encoders.load(name)
     return extract.embed(manifest.read(data), encoder, name, Store(folder, create=True), **options)
 
@@ -73,7 +74,7 @@ def test_neither_batch_size_nor_workers_nor_shards_change_a_row(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run(data, tmp_path / "one", batch_size=32, workers=1)
-    monkeypatch.setattr(extract, "SHARD_ROWS", 3)
+    monkeypatch.setattr(lanes, "SHARD_ROWS", 3)
     run(data, tmp_path / "many", batch_size=2, workers=3)
     one, many = (features(data, tmp_path / name) for name in ("one", "many"))
     assert len(list((tmp_path / "many").glob("*/shards/*.h5"))) > 3
@@ -214,17 +215,27 @@ def test_digests_need_not_be_known_beforehand(data: Path, tmp_path: Path) -> Non
 def test_what_the_store_has_is_not_kept_in_memory(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    lanes: list[extract._Lane] = []
-    take_part = extract._Lane.__init__
+    known: list[lanes.Lane] = []
+    take_part = lanes.Lane.__init__
 
-    def remembered(self: extract._Lane, *given: object) -> None:
+    def remembered(self: lanes.Lane, *given: object) -> None:
         take_part(self, *given)  # type: ignore[arg-type]
-        lanes.append(self)
+        known.append(self)
 
-    monkeypatch.setattr(extract._Lane, "__init__", remembered)
+    monkeypatch.setattr(lanes.Lane, "__init__", remembered)
     run(data, tmp_path / "f", "pixels")
     assert run(data, tmp_path / "f", "pixels").reused == 14
-    assert lanes[-1]._twins == [] and lanes[-1]._claimed == set()
+    assert known[-1]._twins == [] and not known[-1]._claimed
+
+
+def test_a_compact_set_of_digests_holds_what_was_put_in() -> None:
+    every = [hashlib.sha256(bytes([i % 256, i // 256])).digest() for i in range(4000)]
+    every += [bytes(8) + digest[8:] for digest in every[:300]]  # all wanted in one place
+    claimed = lanes.Digests()
+    for digest in [*every[::2], *every[::4]]:
+        claimed.add(digest)
+    assert len(claimed) == len(every) / 2
+    assert [digest in claimed for digest in every] == [i % 2 == 0 for i in range(len(every))]
 
 
 class Small(floors.RawPixels):
@@ -342,4 +353,4 @@ def test_an_encoder_that_takes_a_short_cut_says_how_near_it_comes(
     store = Store(tmp_path / "f")
     (stored,) = [e for e in store.encoders() if e.key == fast.key]
     about = store.agreement(stored)
-    assert about == {"images": extract.COMPARED, "least_cosine": fast.cosine_to_reference}
+    assert about == {"images": lanes.COMPARED, "least_cosine": fast.cosine_to_reference}

@@ -14,9 +14,10 @@ import h5py
 import numpy as np
 import pytest
 
-from xprobe import store as stores
+from xprobe import shards
+from xprobe.atomic import create_if_absent, put
 from xprobe.errors import XprobeError
-from xprobe.store import Store, create_if_absent, put
+from xprobe.store import Store
 from xprobe.types import EncoderSpec, Manifest
 
 GOLDEN = Path(__file__).parent / "golden" / "store-v1"
@@ -77,7 +78,7 @@ def test_rows_follow_the_content_whatever_the_id(filled: Store) -> None:
 def test_features_are_read_by_row_across_shards_in_any_order(
     filled: Store, at_once: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stores, "_READ_ROWS", at_once)
+    monkeypatch.setattr(shards, "_READ_ROWS", at_once)
     (encoder,) = filled.encoders()
     ids, stored, failed = filled.locate(encoder, manifest_of("c", "bad", "a", "b"))
     assert list(ids) == ["0-c", "2-a", "3-b"] and list(failed) == ["1-bad"]
@@ -103,7 +104,7 @@ def test_places_know_what_is_there_whatever_its_digits(tmp_path: Path) -> None:
     raw[10] = 0
     names = [bytes(own).hex() for own in raw]
     files = [tmp_path / "one", tmp_path / "two"]
-    places = stores.Places([(files[0], raw[:30]), (files[1], raw[20:])])  # ten in both
+    places = shards.Places([(files[0], raw[:30]), (files[1], raw[20:])])  # ten in both
     assert len(places) == 50 and set(places) == set(names)
     assert [places[name] for name in names[:30]] == [(files[0], i) for i in range(30)]
     assert [places[name] for name in names[30:]] == [(files[1], i) for i in range(10, 30)]
@@ -111,7 +112,7 @@ def test_places_know_what_is_there_whatever_its_digits(tmp_path: Path) -> None:
     assert other not in places and "" not in places and names[0] in places
     with pytest.raises(KeyError, match=other):
         places.find([names[3], other])
-    assert list(stores.Places([])) == []
+    assert list(shards.Places([])) == []
 
 
 def test_equal_content_gives_equal_bytes(tmp_path: Path) -> None:
@@ -154,7 +155,7 @@ def test_an_encoder_may_have_an_at_in_its_name(filled: Store) -> None:
 
 def test_a_newer_format_is_refused(filled: Store) -> None:
     marker = filled.folder / "format.json"
-    marker.write_text(json.dumps({"format": stores.FORMAT, "version": stores.VERSION + 1}))
+    marker.write_text(json.dumps({"format": shards.FORMAT, "version": shards.VERSION + 1}))
     with pytest.raises(XprobeError, match="format 2, and this xprobe reads up to 1; upgrade"):
         Store(filled.folder)
 

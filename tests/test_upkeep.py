@@ -16,7 +16,8 @@ from test_store import SPEC, digest, manifest_of
 
 from xprobe import upkeep
 from xprobe.errors import XprobeError
-from xprobe.store import Store, StoredEncoder
+from xprobe.shards import StoredEncoder
+from xprobe.store import Store
 
 N = 12
 

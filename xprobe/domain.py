@@ -21,8 +21,9 @@ from xprobe.neighbours import nearest
 from xprobe.place import place_share
 from xprobe.problems import unit_rows
 from xprobe.results import DISTANCE_VERSION
+from xprobe.shards import StoredEncoder
 from xprobe.shortcuts import all_facts, find_shortcuts
-from xprobe.store import Store, StoredEncoder
+from xprobe.store import Store
 from xprobe.studies import choose_encoders
 from xprobe.types import Ints, Manifest, Progress, SweepConfig, no_progress
 

@@ -20,6 +20,7 @@ from joblib.externals.loky import ProcessPoolExecutor, as_completed
 from tensorboardX import SummaryWriter
 
 from xprobe import heads, results
+from xprobe.atomic import put
 from xprobe.augment import Augmentation
 from xprobe.classifier import Head
 from xprobe.design import stream
@@ -28,7 +29,6 @@ from xprobe.logistic import Logistic
 from xprobe.problems import Fit, Options, Pool, Problem, as_scores
 from xprobe.prompts import TextFeatures
 from xprobe.recipe import draw_order
-from xprobe.store import put
 from xprobe.towers import Network
 from xprobe.training import DivergedError, Job, MaskSource, Outcome, Source, fine_tune
 from xprobe.types import Ints, SweepConfig, digest_of

@@ -19,9 +19,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from xprobe.errors import XprobeError, some
-from xprobe.extract import SHARD_ROWS
+from xprobe.lanes import SHARD_ROWS
 from xprobe.presets import ENCODERS, IMPORT_ONLY
-from xprobe.store import Store, StoredEncoder, read_datasets
+from xprobe.shards import StoredEncoder, read_datasets
+from xprobe.store import Store
 from xprobe.types import EncoderSpec, Floats, Manifest, Progress, no_progress
 
 if TYPE_CHECKING:

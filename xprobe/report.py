@@ -21,6 +21,7 @@ import jinja2
 from markupsafe import Markup
 
 from xprobe import distance_figures, figures, results
+from xprobe.atomic import put
 from xprobe.augment import AUGMENTATIONS
 from xprobe.distance_view import distance_view, distance_warnings, of_encoders
 from xprobe.figures import (
@@ -34,7 +35,6 @@ from xprobe.figures import (
     study_title,
     verdict_kind,
 )
-from xprobe.store import put
 from xprobe.types import FINETUNE, RANDOM, Result
 from xprobe.verdict import ALPHA
 

@@ -19,8 +19,8 @@ from typing import Any
 import numpy as np
 
 from xprobe import __version__
+from xprobe.atomic import put
 from xprobe.errors import XprobeError, nearest, some
-from xprobe.store import put
 from xprobe.types import Predictions, Result
 from xprobe.verdict import holm
 

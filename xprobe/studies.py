@@ -20,7 +20,8 @@ from xprobe.manifest import find_problems
 from xprobe.outlines import outlines_digest, read_polygons
 from xprobe.problems import Pool, unit_rows
 from xprobe.prompts import TextFeatures, zero_shot_logits
-from xprobe.store import Index, Places, Store, StoredEncoder, StoredRows
+from xprobe.shards import Index, Places, StoredEncoder, StoredRows
+from xprobe.store import Store
 from xprobe.types import FINETUNE, MEMORY_GIB, Floats, Ints, Manifest, SweepConfig, digest_of
 from xprobe.views import MIXUP, Made, view_digest
 

@@ -19,7 +19,8 @@ from xprobe.judge import judge
 from xprobe.manifest import counts
 from xprobe.outlines import Masks
 from xprobe.problems import Fit, Options
-from xprobe.store import Store, StoredEncoder
+from xprobe.shards import StoredEncoder
+from xprobe.store import Store
 from xprobe.studies import Study, augmentation_of, prepare
 from xprobe.towers import Network, pick_device
 from xprobe.types import (

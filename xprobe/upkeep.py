@@ -14,8 +14,10 @@ from typing import Any
 
 import numpy as np
 
+from xprobe.atomic import create_if_absent, put
 from xprobe.errors import XprobeError
-from xprobe.store import Receipt, Store, StoredEncoder, create_if_absent, put, write_datasets
+from xprobe.shards import StoredEncoder, write_datasets
+from xprobe.store import Receipt, Store
 from xprobe.types import Manifest, Progress, frozen_strings, no_progress
 
 EXPORTS = (".h5", ".hdf5", ".npz", ".parquet", ".safetensors")
