@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -14,6 +15,7 @@ import pytest
 from conftest import Ran
 
 from xprobe.encoders import ENCODERS
+from xprobe.study_view import LINEAGE_IGNORED
 
 FAST = ("--ratios", "1,2", "--repeats", "1", "--c-grid", "1,100", "--workers", "1")
 
@@ -21,6 +23,12 @@ FAST = ("--ratios", "1,2", "--repeats", "1", "--c-grid", "1,100", "--workers", "
 @pytest.fixture
 def data(make_data: Callable[..., Path]) -> Path:
     return make_data(real=5, synthetic=10)
+
+
+@pytest.fixture
+def no_figures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave the figures out of reports whose words alone are tested: drawing takes the time."""
+    monkeypatch.setattr("xprobe.figures.draw", lambda _studies: iter(()))
 
 
 def error_of(ran: Ran) -> str:
@@ -73,8 +81,8 @@ def test_json_is_one_document_a_command_with_the_promised_fields(
     first = xprobe("sweep", *FAST, "--json").json
     fields = (
         "encoder generator head protocol setting ratio metric value ci_low ci_high difference "
-        "difference_low difference_high p_adjusted verdict detectable n_test n_groups "
-        "dropped_by_lineage"
+        "difference_low difference_high p_adjusted p_mcnemar verdict detectable n_test n_groups "
+        "dropped_by_lineage real_fraction train_per_class"
     )
     assert all(set(fields.split()) <= set(row) for row in first["results"])
     again = xprobe("sweep", *FAST, "--json").json
@@ -224,6 +232,13 @@ def test_equal_content_is_a_warning(data: Path, xprobe: Callable[..., Ran]) -> N
         ("nonsense",),
         ("sweep", "--ratios", "one"),
         ("sweep", "--margin", "2"),
+        ("sweep", "--real-curve", "2,x"),
+        ("sweep", "--real-curve", "0,2"),
+        ("sweep", "--real-curve", "2.5,4"),
+        ("plan", "--ratios", "one"),
+        ("report", "--cost-real", "2"),
+        ("report", "--cost-synthetic", "0.1"),
+        ("report", "--cost-real", "-2", "--cost-synthetic", "0.1"),
         ("embed", "--batch-size", "0"),
         ("embed", "--no-such-option"),
     ],
@@ -246,12 +261,162 @@ def test_wrong_usage_is_exit_status_2(
         (("--folds", "1"), "--folds must be 2"),
         (("--c-grid", "1,-1"), "every value of C"),
         (("--seed", "-1"), "--seed must be 0"),
+        (("--holdout", "1.5"), "--holdout takes a share between 0 and 1"),
+        (("--holdout", "0.3", "--folds", "3"), "choose one of --folds, --holdout and --leave-one"),
+        (("--leave-one-group-out", "--folds", "3"), "choose one of --folds, --holdout"),
+        (("--group", "event"), "a folder has no columns; write a manifest with 'xprobe scan data"),
     ],
 )
 def test_impossible_choices_are_one_line(
     arguments: tuple[str, ...], said: str, data: Path, xprobe: Callable[..., Ran]
 ) -> None:
     assert said in error_of(xprobe("sweep", *arguments))
+
+
+def test_a_learning_curve_becomes_a_worth_in_images_and_in_money(
+    data: Path, xprobe: Callable[..., Ran], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    xprobe("embed", "--encoder", "pixels")
+    curve = (*FAST, "--real-curve", "2,4")
+    planned = xprobe("sweep", *curve, "--dry-run", "--json").json["studies"]
+    assert [row["train_per_class"] for row in planned] == [2, 4]
+    swept = xprobe("sweep", *curve)
+    assert swept.code == 0
+    for size in (2, 4):
+        assert f"pixels · logistic head, {size} real of each class · generator" in swept.out
+    ran = xprobe("report", "--cost-real", "2", "--cost-synthetic", "0.1", "--json")
+    assert ran.code == 0
+    valued = ran.json["valued"]
+    assert [row["setting"] for row in valued] == ["1:1", "1:2"]
+    assert [row["synthetic_per_class"] for row in valued] == [2, 4]
+    for row, cost in zip(valued, ("0.40", "0.80"), strict=True):
+        assert row["cost"].startswith(f"{cost} for the synthetic, ")
+        assert "added to 2 real ones, are worth" in row["words"]
+    page = Path("report/index.html").read_text()
+    summary = Path("report/summary.md").read_text()
+    assert "What synthetic images are worth" in page
+    assert "What the synthetic images are worth:" in summary
+    for row in valued:
+        assert row["cost"] in page
+        assert row["cost"] in page
+        assert row["words"] in summary
+    assert "0.40 for the synthetic" in page
+    assert {Path(file).stem for file in ran.json["figures"]} >= {"sizes-pixels-default"}
+    monkeypatch.setattr("xprobe.figures.draw", lambda _studies: iter(()))  # it takes the time
+    plain = xprobe("report", "--json").json
+    assert [row["cost"] for row in plain["valued"]] == [None, None]
+    assert "for the synthetic," not in Path("report/index.html").read_text()
+
+
+@pytest.mark.usefixtures("no_figures")
+def test_costs_without_a_learning_curve_are_a_warning(
+    data: Path, xprobe: Callable[..., Ran]
+) -> None:
+    xprobe("embed", "--encoder", "pixels")
+    xprobe("sweep", *FAST)
+    ran = xprobe("report", "--cost-real", "2", "--cost-synthetic", "0.1")
+    assert ran.code == 0
+    assert "warning: costs need a learning curve: run 'xprobe sweep --real-curve" in ran.err
+    assert "What synthetic images are worth" not in Path("report/index.html").read_text()
+
+
+def test_errors_of_a_learning_curve_name_the_remedy(data: Path, xprobe: Callable[..., Ran]) -> None:
+    xprobe("embed", "--encoder", "pixels")
+    for wrong in (["20"], ["2,4", "--real-fraction", "0.5,1"], ["2,x"], ["0,4"]):
+        assert xprobe("sweep", "--real-curve", *wrong).code == 2
+    said = error_of(xprobe("sweep", *FAST, "--real-curve", "2,40"))
+    assert "of class a a fold has 4 real training images; choose sizes up to that" in said
+    assert not Path("results").exists()
+    one = xprobe("report", "--cost-real", "2")
+    assert one.code == 2
+    assert "--cost-real and --cost-synthetic belong together" in " ".join(one.err.split())
+
+
+@pytest.mark.usefixtures("no_figures")
+def test_ignored_lineage_is_told_in_red_and_first_of_all(
+    data: Path, xprobe: Callable[..., Ran]
+) -> None:
+    xprobe("embed", "--encoder", "pixels")
+    ran = xprobe("sweep", *FAST, "--ignore-lineage")
+    assert ran.code == 0
+    assert ran.err.splitlines()[0].startswith("warning: LINEAGE WAS IGNORED, as asked: ")
+    answer = xprobe("report", "--json").json["answer"]
+    assert answer[0].startswith(f"{LINEAGE_IGNORED}. ")
+    page = Path("report/index.html").read_text()
+    assert f'<span class="random">{LINEAGE_IGNORED}</span>' in page
+    assert re.search(r"\.random \{ color: var\(--alarm\)", page)
+    assert "LINEAGE WAS IGNORED" in page
+    summary = Path("report/summary.md").read_text()
+    assert summary.startswith(f"# {LINEAGE_IGNORED}. ")
+    assert f"({LINEAGE_IGNORED})" in summary
+    xprobe("sweep", *FAST)
+    assert LINEAGE_IGNORED not in xprobe("report", "--json").json["answer"][0]
+    assert LINEAGE_IGNORED not in Path("report/index.html").read_text()
+
+
+def test_a_plan_needs_no_synthetic_image_and_no_features(
+    make_data: Callable[..., Path], xprobe: Callable[..., Ran]
+) -> None:
+    make_data(real=10, synthetic=0)
+    ran = xprobe("plan", "--ratios", "1,2")
+    assert ran.code == 0
+    assert "what could be detected" in ran.out
+    assert "10 (at hand)" in ran.out
+    assert "80 % probability" in ran.out
+    assert "“typical” is a guess from simulated studies" in ran.err
+    rows = xprobe("plan", "--ratios", "1,2", "--sizes", "20,200", "--json").json["plan"]
+    assert [(r["what"], r["real_per_class"], r["at_hand"]) for r in rows] == [
+        (what, size, size == 10) for what in ("heads", "finetune") for size in (10, 20, 200)
+    ]
+    assert [r["test_images"] for r in rows] == [20, 40, 400] * 2
+    assert {r["comparisons"] for r in rows} == {3}
+    assert {r["basis"] for r in rows} == {"typical"}
+    assert 1 > rows[0]["detectable"] > rows[1]["detectable"] > rows[2]["detectable"] > 0
+    held = xprobe("plan", "--holdout", "0.3", "--sizes", "20", "--json").json["plan"]
+    assert [r["test_images"] for r in held[:2]] == [6, 12]
+    assert "choose one of --folds, --holdout" in error_of(
+        xprobe("plan", "--holdout", "0.3", "--folds", "3")
+    )
+    wrong = xprobe("plan", "--sizes", "-5")
+    assert (wrong.code, wrong.out) == (2, "")
+    assert "--sizes takes numbers of images" in " ".join(wrong.err.split())
+
+
+def test_a_plan_takes_the_variance_of_a_pilot(data: Path, xprobe: Callable[..., Ran]) -> None:
+    xprobe("embed", "--encoder", "pixels")
+    xprobe("sweep", *FAST)
+    ran = xprobe("plan", "--ratios", "1,2", "--results", "results", "--sizes", "5", "--json")
+    rows = {r["what"]: r for r in ran.json["plan"] if r["at_hand"]}
+    assert rows["logistic"]["basis"] == "pilot with pixels"
+    assert rows["finetune"]["basis"] == "typical"
+    typical = xprobe("plan", "--ratios", "1,2", "--json").json["plan"][0]
+    assert rows["logistic"]["detectable"] != typical["detectable"]
+    assert 0 < rows["logistic"]["detectable"] < 1
+    assert rows["finetune"]["detectable"] < 1
+    said = error_of(xprobe("plan", "--results", "nowhere"))
+    assert "nowhere: no results; run 'xprobe sweep' first" in said
+
+
+def test_a_plan_of_events_counts_them(data: Path, xprobe: Callable[..., Ran]) -> None:
+    xprobe("scan", "-o", "manifest.csv")
+    with Path("manifest.csv").open() as stream:
+        lines = list(csv.DictReader(stream))
+    for line in lines:
+        line["event"] = f"event {int(Path(line['id']).stem) % 3}"
+    with Path("manifest.csv").open("w", newline="") as stream:
+        writer = csv.DictWriter(stream, list(lines[0]))
+        writer.writeheader()
+        writer.writerows(lines)
+    grouped = ("--group", "event", "--leave-one-group-out")
+    (first, *_) = xprobe("plan", "manifest.csv", *grouped, "--json").json["plan"]
+    assert (first["test_images"], first["groups"]) == (10, 3)
+    xprobe("embed", "manifest.csv", "--encoder", "pixels")
+    swept = xprobe("sweep", "manifest.csv", *FAST, *grouped)
+    assert swept.code == 0
+    assert "leave-one-group-out cross-validation over 3 groups, 1 repeat" in swept.out
+    assert "--group evnt: it takes the column event" in error_of(
+        xprobe("sweep", "manifest.csv", "--group", "evnt")
+    )
 
 
 def test_a_report_without_results_names_the_command(xprobe: Callable[..., Ran]) -> None:

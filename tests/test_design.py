@@ -347,6 +347,212 @@ def test_synthetic_copies_and_images_of_the_unused_hold_out_may_be_trained_on(
     assert kept_out == (~is_real(design)).sum() - of_test
 
 
+# --- a drawn hold-out ----------------------------------------------------------------------
+
+
+def of_scenes(row: dict[str, str]) -> str:
+    return scene_of(row["id"]) if row["source"] == "real" else ""
+
+
+def test_a_share_is_drawn_as_a_hold_out_once_and_for_all_repeats(make_study: MakeStudy) -> None:
+    manifest = make_study(real=20, synthetic=60, group=of_scenes)
+    design = make_design(manifest, replace(CONFIG, holdout=0.3))
+    assert design.protocol == "fixed hold-out of 30 % of the real images, 2 repeats"
+    study = design.study
+    ((*tested,),) = {tuple(sorted(b.test)) for b in design.blocks}
+    assert Counter(study.label[tested]) == {"a": 6, "b": 6}
+    assert is_real(design)[tested].all()
+    for block in design.blocks:
+        (problem,) = block.problems
+        for train, held in parts(problem):
+            known, unknown = (set(study.group[of]) - {""} for of in (train, np.concatenate(held)))
+            assert not known & unknown
+    trained = pick(design, "real-only").problems[0].train
+    assert sorted([*trained, *tested]) == np.flatnonzero(is_real(design)).tolist()
+    one, two = (pick(design, "real-only", repeat).problems[0] for repeat in (0, 1))
+    assert one.train.tolist() == two.train.tolist()
+    assert [v.tolist() for _, v in one.inner] == [v.tolist() for _, v in two.inner]
+    first, second = (pick(design, "1:1", repeat).problems[0].train.tolist() for repeat in (0, 1))
+    assert first != second
+
+
+def test_the_seed_draws_the_hold_out_and_nothing_else_does(make_study: MakeStudy) -> None:
+    manifest, config = make_study(real=20, synthetic=60), replace(CONFIG, holdout=0.3)
+
+    def tested(**changes: Any) -> list[str]:
+        design = make_design(manifest, replace(config, **changes))
+        return sorted(design.study.id[design.blocks[0].test])
+
+    assert tested() == tested(ratios=(0.5,), repeats=1, inner_folds=2, train_per_class=3)
+    assert tested() != tested(seed=1)
+    larger = set(tested(holdout=0.5))
+    assert len(larger) == 20
+    assert set(tested()) < larger
+
+
+def test_what_was_made_from_the_drawn_hold_out_is_kept_out(make_study: MakeStudy) -> None:
+    manifest = make_study(real=10, synthetic=40, lineage=True, group=of_scenes)
+    design = make_design(manifest, replace(CONFIG, holdout=0.4))
+    block = pick(design, "1:1")
+    (problem,) = block.problems
+    tested = set(design.study.id[problem.test])
+    assert block.dropped == (sum(p in tested for p in design.study.parent),) == (32,)
+    assert not {design.study.parent[i] for i in problem.train} & tested
+
+
+def test_a_hold_out_is_not_drawn_where_there_is_one_or_nothing_would_be_left(
+    make_study: MakeStudy,
+) -> None:
+    with pytest.raises(XprobeError, match=r"the data have a test part.* leave --holdout out"):
+        make_design(make_study(test=3), replace(CONFIG, holdout=0.3))
+    with pytest.raises(XprobeError, match=r"--holdout 0\.9 leaves no group of class a, b"):
+        make_design(make_study(real=4, group=of_scenes), replace(CONFIG, holdout=0.9))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"holdout": 0.3, "folds": 3},
+        {"holdout": 0.3, "leave_one_group_out": True},
+        {"folds": 3, "leave_one_group_out": True},
+    ],
+)
+def test_there_is_one_way_to_test(options: dict[str, Any]) -> None:
+    with pytest.raises(XprobeError, match="choose one of --folds, --holdout and --leave-one-group"):
+        replace(CONFIG, **options)
+
+
+@pytest.mark.parametrize("share", [0, 1, 1.5, -0.3, float("nan")])
+def test_a_hold_out_is_a_part(share: float) -> None:
+    with pytest.raises(XprobeError, match="--holdout takes a share between 0 and 1"):
+        replace(CONFIG, holdout=share)
+
+
+# --- leave one group out -------------------------------------------------------------------
+
+GROUPS_AS_FOLDS = replace(CONFIG, leave_one_group_out=True)
+
+
+def of_events(row: dict[str, str]) -> str:
+    return f"event {int(row['id'][2:]) % 3}" if row["source"] == "real" else ""
+
+
+def test_every_event_is_tested_by_heads_that_know_nothing_of_it(make_study: MakeStudy) -> None:
+    manifest = make_study(real=9, synthetic=40, lineage=True, group=of_events)
+    design = make_design(manifest, GROUPS_AS_FOLDS)
+    study = design.study
+    assert design.protocol == "leave-one-group-out cross-validation over 3 groups, 2 repeats"
+    event = dict(zip(study.id, study.group, strict=True))
+    for block in design.blocks:
+        assert [set(study.group[p.test]) for p in block.problems] == [
+            {"event 0"}, {"event 1"}, {"event 2"}
+        ]  # fmt: skip
+        assert sorted(block.test) == np.flatnonzero(is_real(design)).tolist()
+        for problem in block.problems:
+            assert len(problem.inner) == 2
+            for train, held in parts(problem):
+                shown = {event.get(study.parent[i], study.group[i]) for i in train}
+                assert not shown & {study.group[i] for part in held for i in part}
+
+
+def test_repeats_redraw_the_synthetic_images_alone(make_study: MakeStudy) -> None:
+    design = make_design(make_study(real=9, synthetic=40, group=of_events), GROUPS_AS_FOLDS)
+    one, two = (
+        [rows for setting, r, rows in all_rows(design) if r == repeat and setting.name == name]
+        for repeat, name in ((0, "real-only"), (1, "real-only"))
+    )
+    assert one == two
+    for index in range(3):
+        first, second = (pick(design, "1:1", r).problems[index].train.tolist() for r in (0, 1))
+        assert first != second
+
+
+def test_groups_that_are_too_many_or_hold_a_class_alone_are_no_folds(
+    make_study: MakeStudy,
+) -> None:
+    with pytest.raises(XprobeError, match="is for few groups, and there are 60"):
+        make_design(make_study(real=30, synthetic=90), GROUPS_AS_FOLDS)
+    assert make_design(make_study(real=25, synthetic=60), GROUPS_AS_FOLDS).protocol.startswith(
+        "leave-one-group-out cross-validation over 50 groups"
+    )
+    alone = make_study(
+        real=9, synthetic=40, group=lambda r: "b" if r["label"] == "b" else of_events(r)
+    )
+    with pytest.raises(XprobeError, match=r"groups of class b \(9 of one group\)"):
+        make_design(alone, GROUPS_AS_FOLDS)
+
+
+def test_with_groups_as_folds_the_hold_out_takes_no_part(make_study: MakeStudy) -> None:
+    design = make_design(make_study(test=3, group=of_events), GROUPS_AS_FOLDS)
+    assert design.protocol.startswith("leave-one-group-out")
+    assert "test" not in design.study.split
+
+
+# --- lineage that is ignored, and what the guard does within folds ---------------------------
+
+
+def test_ignored_lineage_drops_nothing_and_is_the_first_warning_with_a_count(
+    make_study: MakeStudy,
+) -> None:
+    manifest = make_study(real=8, synthetic=14, lineage=True)
+    config = replace(CONFIG, allow_fewer=True, ratios=(1, 2, 4))
+    honest, leaky = (
+        make_design(manifest, replace(config, ignore_lineage=ignored)) for ignored in (False, True)
+    )
+    assert not any("LINEAGE" in w for w in honest.warnings)
+    assert len(leaky.warnings) == len(honest.warnings) + 1 == 2
+    assert any(sum(b.dropped) for b in honest.blocks)
+    most = 0
+    for own, other in zip(leaky.blocks, honest.blocks, strict=True):
+        assert set(own.dropped) == set(own.dropped_inner) == {0}
+        assert own.test.tolist() == other.test.tolist()
+        for problem in own.problems:
+            tested = set(leaky.study.id[problem.test])
+            most = max(most, sum(p in tested for p in leaky.study.parent))
+    assert leaky.warnings[0].startswith(
+        f"LINEAGE WAS IGNORED, as asked: in a fold up to {most} synthetic images"
+    )
+    leaked = {
+        leaky.study.parent[i]
+        for problem in pick(leaky, "1:4").problems
+        for i in problem.train
+        if leaky.study.parent[i] in set(leaky.study.id[problem.test])
+    }
+    assert leaked == set(leaky.study.id[is_real(leaky)])
+
+
+def test_ignored_lineage_counts_each_generator_for_itself(make_study: MakeStudy) -> None:
+    manifest = make_study(test=4, synthetic=24, lineage=True, generators=("x", "y"))
+    design = make_design(manifest, replace(CONFIG, ignore_lineage=True))
+    of_test = sum(p.startswith("t") for p in manifest.parent[manifest.generator == "x"])
+    assert f"up to {of_test} synthetic" in design.warnings[0]
+    unknown = make_design(make_study(test=4), replace(CONFIG, ignore_lineage=True))
+    assert "no synthetic image is known to be made" in unknown.warnings[0]
+
+
+def test_what_inner_folds_keep_out_is_counted_on_average(make_study: MakeStudy) -> None:
+    manifest = make_study(real=10, synthetic=30, lineage=True, group=of_scenes)
+    design = make_design(manifest, CONFIG)
+    study = design.study
+    scene = dict(zip(study.id, study.group, strict=True))
+    made_from = [scene[p] for p in study.parent if p]
+    for block in design.blocks:
+        for problem, dropped, inner in zip(
+            block.problems, block.dropped, block.dropped_inner, strict=True
+        ):
+            kept_out = [
+                sum(s in {study.group[i] for i in [*held, *problem.test]} for s in made_from)
+                for _, held in problem.inner
+            ]
+            if block.setting.name == "real-only":
+                assert dropped == inner == 0
+                continue
+            assert inner == pytest.approx(np.mean(kept_out))
+            assert inner > dropped > 0
+    fixed = make_design(make_study(real=2, lineage=True), CONFIG)
+    assert {n for b in fixed.blocks for n in b.dropped_inner} == {0}
+
+
 # --- what does not matter, and what does -------------------------------------------------
 
 
@@ -425,6 +631,51 @@ def test_a_fraction_of_the_real_images_keeps_tests_and_ratios(make_study: MakeSt
             assert np.array_equal(one.test, other.test)
             if of_half.setting.name == "real-only":
                 assert set(other.train) < set(one.train)
+
+
+@pytest.mark.parametrize(("test", "folds"), [(0, 5), (4, 1)])
+def test_so_many_of_each_class_are_trained_on_in_every_fold(
+    make_study: MakeStudy, test: int, folds: int
+) -> None:
+    manifest = make_study(real=10, synthetic=40, test=test)
+    whole = make_design(manifest, CONFIG)
+    before: list[set[str]] = [set() for _ in range(2 * folds)]
+    for size in (1, 2, 5, 8):
+        design = make_design(manifest, replace(CONFIG, train_per_class=size))
+        assert design.protocol == (
+            f"{whole.protocol}, {size} of each class of the real training images"
+        )
+        assert design.study.fingerprint == whole.study.fingerprint
+        for own, of_whole in zip(design.blocks, whole.blocks, strict=True):
+            assert own.setting == of_whole.setting
+            assert own.test.tolist() == of_whole.test.tolist()
+            if own.setting.name == "mix":
+                assert own.n_real == (2 * size,) * folds
+                assert own.n_synthetic == (2 * size * own.setting.ratio,) * folds
+        only = [b for b in design.blocks if b.setting.name == "real-only"]
+        problems = [problem for block in only for problem in block.problems]
+        for i, problem in enumerate(problems):
+            assert Counter(design.study.label[problem.train]) == {"a": size, "b": size}
+            trained = set(design.study.id[problem.train])
+            assert before[i] < trained
+            before[i] = trained
+
+
+def test_more_of_each_class_than_a_fold_has_are_refused_with_their_number(
+    make_study: MakeStudy,
+) -> None:
+    lacking = make_study(
+        real=10, synthetic=40, split=lambda r: "extra" if r["id"] in ("rb8", "rb9") else r["split"]
+    )
+    with pytest.raises(
+        XprobeError, match="--real-curve 7: of class b a fold has 6 real training images; choose"
+    ):
+        make_design(lacking, replace(CONFIG, train_per_class=7))
+    make_design(lacking, replace(CONFIG, train_per_class=6))
+    with pytest.raises(XprobeError, match="of class a a fold has 10 real"):
+        make_design(make_study(real=10, test=2), replace(CONFIG, train_per_class=11))
+    with pytest.raises(XprobeError, match="--train-per-class must be 1 or more"):
+        replace(CONFIG, train_per_class=0)
 
 
 def test_streams_of_different_purposes_differ() -> None:

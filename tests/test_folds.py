@@ -26,6 +26,11 @@ def counts_by_fold(label: np.ndarray, fold: np.ndarray, k: int) -> np.ndarray:
     return np.array([[((fold == i) & (label == c)).sum() for c in set(label)] for i in range(k)])
 
 
+def share_of(fraction: float) -> Callable[[int], int]:
+    """Return how many of n images a share of them is, at least one."""
+    return lambda n: max(1, round(fraction * n))
+
+
 # --- divide ------------------------------------------------------------------------------
 
 TABLES = st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 12)), min_size=1, max_size=40)
@@ -190,7 +195,7 @@ def test_a_smaller_fraction_is_a_subset_of_whole_groups_and_tests_the_same_image
     of_id = dict(zip(ids, zip(label, group, strict=True), strict=True))
     before: set[str] = set()
     for fraction in (0.1, 0.5, 0.8, 1.0):
-        thin = folds.thin(whole, real, fraction, 2, rng(seed))
+        thin = folds.thin(whole, real, share_of(fraction), 2, rng(seed))
         kept = set(thin.train_real)
         assert before <= kept
         assert {of_id[i][1] for i in kept}.isdisjoint({of_id[i][1] for i in set(ids) - kept})
@@ -202,6 +207,95 @@ def test_a_smaller_fraction_is_a_subset_of_whole_groups_and_tests_the_same_image
         assert list(thin.test_real) == list(whole.test_real)
         before = kept
     assert before == set(ids)
+
+
+def test_so_many_of_each_class_are_just_so_many_where_images_are_their_own_groups(
+    make_manifest: Make,
+) -> None:
+    real = make_manifest("aaaaaaabbbbb")
+    whole = folds.hold_out(real, make_manifest("ab", id=["t1", "t2"]), 0, 5, rng())
+    before: set[str] = set()
+    for size in (1, 2, 4, 5):
+        thin = folds.thin(whole, real, lambda _, size=size: size, 3, rng(4))
+        assert Counter(real.label[np.isin(real.id, thin.train_real)]) == {"a": size, "b": size}
+        assert before < set(thin.train_real)
+        assert thin.test_real.tolist() == ["t1", "t2"]
+        assert len(thin.inner) == (0 if size == 1 else min(size, 3))
+        before = set(thin.train_real)
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 6)), min_size=3, max_size=40),
+    st.integers(0, 99),
+)
+def test_some_groups_are_whole_enough_of_each_class_and_nested(
+    make_manifest: Make, table: list[tuple[str, int]], seed: int
+) -> None:
+    """Scenes may show several classes; one scene less of a class would be too few of it."""
+    label, group = [c for c, _ in table], [f"scene {g}" for _, g in table]
+    images = make_manifest(label, group=group)
+    before = np.zeros(len(images), dtype=bool)
+    for wanted in (1, 2, 5, 40):
+        held = folds.some_groups(images, lambda n, wanted=wanted: min(n, wanted), rng(seed))
+        assert (before <= held).all()
+        assert not set(images.group[held]) & set(images.group[~held])
+        for name in set(label):
+            assert (held & (images.label == name)).sum() >= min(wanted, label.count(name))
+        before = held
+    assert before.all()
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from("ab"), st.integers(0, 9)), min_size=20, max_size=60),
+    st.sampled_from([0.1, 0.3, 0.5]),
+    st.integers(0, 9),
+)
+@settings(max_examples=60)
+def test_a_share_is_split_off_with_whole_groups_and_no_more_than_one_group_too_many(
+    make_manifest: Make, table: list[tuple[str, int]], share: float, seed: int
+) -> None:
+    label, group = [c for c, _ in table], [f"{c}{g}" for c, g in table]
+    real = make_manifest(label, group=group)
+    try:
+        rest, test = folds.split_off(real, share, rng(seed))
+    except XprobeError as error:
+        assert "leaves no group of class" in str(error)
+        return
+    assert sorted([*rest.id, *test.id]) == sorted(real.id)
+    assert not set(rest.group) & set(test.group)
+    for name in set(label):
+        of = test.group[test.label == name]
+        wanted = max(1, round(share * label.count(name)))
+        assert wanted <= len(of) < wanted + max(Counter(of).values())
+
+
+def test_a_share_that_leaves_nothing_to_train_on_is_refused(make_manifest: Make) -> None:
+    real = make_manifest("aaaabbbb", group=list("1234") + ["5"] * 4)
+    with pytest.raises(XprobeError, match=r"--holdout 0\.3 leaves no group of class b to train on"):
+        folds.split_off(real, 0.3, rng())
+    with pytest.raises(XprobeError, match=r"class a, b to train on; hold out less"):
+        folds.split_off(real, 0.9, rng())
+
+
+def test_each_group_is_a_fold_and_validated_alone_within_the_others(make_manifest: Make) -> None:
+    group = ["storm", "flood", "fire", "fire"] * 3
+    real = make_manifest("aabb" * 2 + "baab", group=group)
+    made = folds.leave_one_group_out(real, 2, 5, rng())
+    assert [(f.repeat, f.index) for f in made] == [(2, 0), (2, 1), (2, 2)]
+    of = dict(zip(real.id, real.group, strict=True))
+    for fold, name in zip(made, ("fire", "flood", "storm"), strict=True):
+        assert {of[i] for i in fold.test_real} == {name}
+        assert len(fold.test_real) == group.count(name)
+        assert sorted([*fold.train_real, *fold.test_real]) == sorted(real.id)
+        for train, held in fold.inner:
+            assert {of[i] for i in train}.isdisjoint({of[i] for i in held})
+            assert sorted([*train, *held]) == sorted(fold.train_real)
+
+
+def test_a_class_of_one_group_cannot_be_left_out(make_manifest: Make) -> None:
+    real = make_manifest("aabb", group=["1", "2", "3", "3"])
+    with pytest.raises(XprobeError, match="without group 3 there are no images of class b"):
+        folds.leave_one_group_out(real, 0, 5, rng())
 
 
 # --- lineage -----------------------------------------------------------------------------

@@ -13,10 +13,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from xprobe import folds
 from xprobe import manifest as manifests
 from xprobe.errors import XprobeError
 from xprobe.manifest import counts, find_problems, read, shapes, write
-from xprobe.types import Manifest
+from xprobe.types import Manifest, frozen_strings
 
 FORMATS = (".csv", ".jsonl", ".parquet")
 Make = Callable[..., Path]
@@ -398,6 +399,111 @@ def test_a_table_none_of_whose_files_exists_is_refused_and_one_missing_file_is_n
         (tmp_path / name).unlink()
     with pytest.raises(XprobeError, match="none of the 3 files"):
         read(file)
+
+
+# --- another column as the group -----------------------------------------------------------
+
+EVENTS = [
+    row("1.png", id="r1", group="s1", event="storm"),
+    row("2.png", id="r2", group="s1", event="storm"),
+    row("3.png", id="r3", group="s2", event="flood"),
+    row("4.png", id="r4", event="flood"),
+    row("5.png", event="storm"),
+]
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".jsonl"])
+def test_images_of_an_event_are_one_group(tmp_path: Path, suffix: str) -> None:
+    synthetic = row("s.png", source="synthetic", parent="s1", event="")
+    manifest = read(table(tmp_path, [*EVENTS, synthetic], suffix), group="event")
+    groups = dict(zip(manifest.id, manifest.group, strict=True))
+    assert groups == {
+        "r1": "storm", "r2": "storm", "r3": "flood", "r4": "flood", "5.png": "storm", "s.png": "",
+    }  # fmt: skip
+    assert cell(manifest, "s.png", "parent") == "storm"
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".jsonl"])
+@pytest.mark.parametrize(
+    ("more", "kept_out"),
+    [
+        ({"parent": "s1"}, True),  # a scene
+        ({"parent": "r1"}, True),  # an image
+        ({"parent": "5.png"}, True),  # an image without a scene, by its path
+        ({"parent": "storm"}, True),
+        ({"group": "s1"}, True),
+        ({"group": "5.png"}, True),  # the scene of an image that has none of its own is its id
+        ({"group": "storm"}, True),
+        ({"event": "storm"}, True),
+        ({"event": "storm", "group": "s1", "parent": "r4"}, True),
+        ({"parent": "r1", "group": "s2"}, True),
+        ({"parent": "s2"}, False),
+        ({"parent": "r4", "group": "r4"}, False),
+        ({"group": "s2", "event": "flood"}, False),
+        ({"parent": "unheard of", "group": "unheard of"}, False),
+        ({}, False),
+    ],
+)
+def test_a_synthetic_image_is_traced_to_the_event_of_its_source(
+    tmp_path: Path, suffix: str, more: dict[str, str], kept_out: bool
+) -> None:
+    synthetic = row("s.png", source="synthetic", **more)
+    manifest = read(table(tmp_path, [*EVENTS, synthetic], suffix), group="event")
+    of = manifest.source == "synthetic"
+    lineage = folds.trace(manifest.select(of), manifest.select(~of))
+    assert (~lineage.allowed(frozen_strings(["storm"]))).tolist() == [kept_out]
+
+
+def test_copies_tie_events_together(tmp_path: Path) -> None:
+    put(tmp_path / "1.png", b"one")
+    put(tmp_path / "4.png", b"one")
+    manifest = read(table(tmp_path, EVENTS), group="event")
+    assert set(manifest.group) == {"flood"}
+
+
+def test_an_event_that_was_not_asked_for_changes_nothing(tmp_path: Path) -> None:
+    synthetic = row("s.png", source="synthetic", parent="s1", event="storm")
+    rows = [*EVENTS, synthetic]
+    with_events = read(table(tmp_path, rows))
+    without = read(table(tmp_path, [{k: v for k, v in r.items() if k != "event"} for r in rows]))
+    assert with_events.fingerprint == without.fingerprint
+    assert cell(with_events, "r4", "group") == "r4"
+    assert cell(with_events, "s.png", "parent") == "s1"
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".jsonl"])
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"event": ""}, "row 3: event is empty, and it is to be the group"),
+        ({"event": "  "}, "row 3: event is empty"),
+        ({"group": "s1"}, "row 3: images of the group s1 are of several events, storm and flood"),
+        (
+            {"group": "s1", "source": "synthetic"},
+            "row 3: event is flood, but that of its group s1 is storm",
+        ),
+    ],
+)
+def test_events_that_contradict_the_scenes_are_refused(
+    tmp_path: Path, suffix: str, changed: dict[str, str], message: str
+) -> None:
+    rows = [*EVENTS[:2], EVENTS[2] | changed, *EVENTS[3:]]
+    file = table(tmp_path, rows, suffix)
+    with pytest.raises(XprobeError, match=message):
+        read(file, group="event")
+
+
+def test_a_column_that_is_not_there_and_a_folder_are_refused(
+    tmp_path: Path, make_data: Make
+) -> None:
+    for group in ("evnt", "town", "label"):
+        with pytest.raises(XprobeError, match=f"--group {group}: it takes the column event"):
+            read(table(tmp_path, EVENTS), group=group)
+    with pytest.raises(XprobeError, match=r"--group event: no such column; add it, with a name"):
+        read(table(tmp_path, GOOD), group="event")
+    data = make_data()
+    with pytest.raises(XprobeError, match=f"a folder has no columns; .*'xprobe scan {data} -o"):
+        read(data, group="event")
 
 
 # --- copies ------------------------------------------------------------------------------

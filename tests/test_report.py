@@ -20,7 +20,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from xprobe import figures, report, results
+from xprobe import figures, report, results, study_view
 from xprobe.errors import XprobeError
 from xprobe.types import Result, SweepConfig
 
@@ -63,7 +63,8 @@ def make_study(
         counts = rng.integers(0, 9, (k, k)) + 20 * np.eye(k, dtype=int)
         recall = (np.diag(counts) / counts.sum(axis=1)).tolist()
         settings.append({**own, "confusion": counts.tolist(), "recall": recall, "short": False})
-        runs.append({**own, "repeat": 0, "fold": 0, "c": 1.0, "accuracy": rng.random()})
+        run = {**own, "augment": None, "repeat": 0, "fold": 0, "dropped_by_lineage": 0}
+        runs.append({**run, "c": 1.0, "accuracy": rng.random()})
     counts = [
         {"class": c, "source": source, "generator": g, "split": "train", "n": 100 + i}
         for i, c in enumerate(classes)
@@ -445,3 +446,222 @@ def test_floors_alone_are_not_the_last_word(tmp_path: Path) -> None:
     assert answer["answer"][1].startswith("Every encoder here is a floor")
     answer, _ = written(tmp_path, make_study("hog", source="builtin:hog"), make_study("clip"))
     assert not any(sentence.startswith("Every encoder") for sentence in answer["answer"])
+
+
+# --- what is said of one study -------------------------------------------------------------
+
+
+def make_class_row(name: str, ratio: float, difference: float, /, **more: Any) -> dict[str, Any]:
+    """A row of ``classes`` as `xprobe sweep` writes it: beyond 20 points it is a claim."""
+    claim = "helps" if difference > 0 else "hurts"
+    return {
+        "setting": "mix", "ratio": ratio, "generator": "default", "augment": None, "class": name,
+        "difference": difference, "low": difference - 0.2, "high": difference + 0.2,
+        "p_adjusted": 0.5, "n_test": 9, "n_groups": 9,
+        "verdict": claim if abs(difference) > 0.2 else "no detectable difference", **more,
+    }  # fmt: skip
+
+
+def of_metric(study: dict[str, Any], metric: str, value: float, *difference: float) -> None:
+    """Add the rows of a metric to a study: real-only, and the mix 1:1 that differs from it."""
+    for setting, ratio, generator in (("real-only", None, None), ("mix", 1, "default")):
+        own = {"setting": setting, "ratio": ratio, "generator": generator}
+        row = make_row("clip", own, metric, None, 0.0, None, study["protocol"])
+        low, high = value - 0.1, value + 0.1
+        row |= {"value": value, "ci_low": low, "ci_high": high}
+        if generator:
+            names = ("difference", "difference_low", "difference_high")
+            row |= dict(zip(names, difference, strict=True))
+        study["results"].append(row)
+
+
+def test_the_classes_that_pay_come_first_and_are_named() -> None:
+    study = make_study(generators=("default", "other"))
+    study["classes"] = [
+        make_class_row("dog", 2, 0.01),
+        make_class_row("dog", 1, 0.05),
+        make_class_row("cat", 1, 0.1),
+        make_class_row("cat", 2, -0.31),
+        make_class_row("cat", 1, 0.9, generator=None, setting="strong", ratio=None),
+        make_class_row("cat", 2, 0.9, augment="strong"),
+        make_class_row("dog", 2, 0.1, generator="other"),
+    ]
+    table, other = study_view.study_view(0, study, [])["classes"]
+    assert (table["generator"], table["titles"], table["n"]) == ("default", ["1:1", "1:2"], 2)
+    assert [name for name, _ in table["rows"]] == ["cat", "dog"]
+    assert [[c["badge"] for c in cells] for _, cells in table["rows"]] == [
+        ["no", "hurts"], ["no", "no"]
+    ]  # fmt: skip
+    assert table["claims"] == ["cat −31.0 at 1:2"]
+    assert (other["generator"], other["titles"], other["claims"]) == ("other", ["1:2"], [])
+
+
+def test_of_very_many_classes_those_that_change_are_shown() -> None:
+    study = make_study()
+    study["classes"] = [make_class_row(f"c{i:03d}", 1, 0.5 if i == 99 else 0.0) for i in range(100)]
+    (table,) = study_view.study_view(0, study, [])["classes"]
+    assert (len(table["rows"]), table["n"]) == (60, 100)
+    assert [name for name, _ in table["rows"]][:2] == ["c099", "c000"]
+
+
+def test_other_metrics_stand_in_a_table_of_their_own() -> None:
+    study = make_study(ratios=(1,))
+    assert study_view.study_view(0, study, [])["others"]["rows"] == []
+    of_metric(study, "balanced_accuracy", 0.7123, 0.05, -0.004, 0.104)
+    of_metric(study, "log_loss", 1.23456, -0.2, -0.4, 0.0001)
+    of_metric(study, "squared_ece", -0.00123, 0.001, -0.002, 0.004)
+    others = study_view.study_view(0, study, [])["others"]
+    assert others["titles"] == [
+        "Balanced accuracy, %", "Log-loss, nats", "Squared calibration error, without its bias",
+    ]  # fmt: skip
+    (real, real_cells), (mix, mix_cells) = others["rows"]
+    assert (real, mix) == ("real-only", "default · 1:1")
+    assert real_cells == [
+        {"value": value, "difference": ""} for value in ("71.2", "1.235", "−0.0012")
+    ]
+    assert [cell["difference"] for cell in mix_cells] == [
+        "+5.0 [−0.4, +10.4]", "−0.200 [−0.400, 0.000]", "+0.0010 [−0.0020, 0.0040]",
+    ]  # fmt: skip
+
+
+def test_what_lineage_kept_out_of_folds_is_counted_by_generator() -> None:
+    study = make_study(generators=("x", "y"), ratios=(1, 2))
+    assert study_view.study_view(0, study, [])["kept_out"] == []
+    study["runs"] += [{**run, "fold": 1} for run in study["runs"]]
+    for run in study["runs"]:
+        if run["generator"] == "x":
+            run |= {"dropped_by_lineage": 4 + run["fold"], "dropped_in_inner_folds": 7.5}
+    augmented = {"setting": "mix", "ratio": 1, "generator": "x", "augment": "strong"}
+    study["runs"].append({**study["runs"][0], **augmented, "dropped_by_lineage": 99})
+    assert study_view.study_view(0, study, [])["kept_out"] == [
+        {"generator": "x", "low": 4, "high": 5, "inner_low": 7.5, "inner_high": 7.5, "folds": 2}
+    ]
+
+
+@pytest.mark.usefixtures("no_figures")
+def test_what_stands_beside_the_verdict_reaches_the_page_and_is_escaped(tmp_path: Path) -> None:
+    study = make_study(ratios=(1,), classes=NASTY)
+    study["classes"] = [make_class_row(name, 1, 0.3) for name in NASTY]
+    of_metric(study, "brier", 0.5, -0.1, -0.2, 0.1)
+    mix = next(r for r in study["results"] if r["setting"] == "mix" and r["metric"] == "accuracy")
+    mix["p_mcnemar"] = 0.0123
+    for run in study["runs"]:
+        if run["setting"] == "mix":
+            run |= {"dropped_by_lineage": 1234, "dropped_in_inner_folds": 1500.2}
+    _, out = written(tmp_path, study)
+    page = Page((out / "index.html").read_text(encoding="utf-8"))
+    text = " ".join(page.texts)
+    assert "script" not in page.tags
+    assert "Beyond chance: <script>alert(1)</script> +30.0 at 1:1;" in text
+    assert "Which class pays? Recall against real-only" in text
+    assert "Brier score" in text and "−0.100 [−0.200, 0.100]" in text
+    assert "McNemar’s p, first repeat" in text and "0.012" in text
+    assert "1,234 synthetic images were kept out of each of 1 fold, and 1500 out of its" in text
+
+
+@pytest.mark.usefixtures("no_figures")
+def test_a_study_of_an_older_xprobe_is_shown_without_what_it_lacks(tmp_path: Path) -> None:
+    study = make_study(ratios=(1,))
+    for name in ("train_per_class", "holdout", "leave_one_group_out", "ignore_lineage"):
+        del study["config"][name]
+    for row in study["results"]:
+        del row["p_mcnemar"], row["train_per_class"]
+    _, out = written(tmp_path, study)
+    text = (out / "index.html").read_text(encoding="utf-8")
+    for words in ("Which class pays", "Other metrics", "McNemar", "LINEAGE", "are worth"):
+        assert words not in text
+
+
+@pytest.mark.usefixtures("no_figures")
+def test_a_leak_that_was_asked_for_is_said_before_everything(tmp_path: Path) -> None:
+    study = make_study(ratios=(1,))
+    study["config"]["ignore_lineage"] = True
+    answer, out = written(tmp_path, study)
+    assert answer["answer"][0].startswith("LINEAGE IGNORED: shows the size of a leak, and nothing ")
+    page = (out / "index.html").read_text(encoding="utf-8")
+    assert f'<h2>clip <span class="random">{study_view.LINEAGE_IGNORED}</span>' in page
+    assert "Synthetic images made from test images were trained on." in page
+
+
+# --- what synthetic images are worth -------------------------------------------------------
+
+
+def valued(value: float, low: float, high: float, **more: Any) -> dict[str, Any]:
+    """A row of ``data_value``: 40 synthetic images beside 20 real ones, a curve up to 80."""
+    return {
+        "generator": "default", "ratio": 2, "real_per_class": 20.0, "synthetic_per_class": 40.0,
+        "most": 80.0, "value": value, "low": low, "high": high, "at_least": high >= 60,
+        "at_most": low <= 0, **more,
+    }  # fmt: skip
+
+
+def worth_of(row: dict[str, Any], costs: study_view.Costs | None = None) -> dict[str, Any]:
+    """Return the view of a study of two classes with this row alone."""
+    (found,) = study_view.worth_view([make_study(data_value=[row]), make_study("other")], costs)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("row", "words", "interval"),
+    [
+        (valued(13.4, 5.2, 30.9), "are worth 13 further real ones", "[5, 31]"),
+        (valued(13.4, 0.0, 30.9), "are worth 13 further real ones", "[≤ 0, 31]"),
+        (valued(60.0, 25.0, 60.0), "are worth 60 real ones or more (the end of", "[25, ≥ 60]"),
+        (valued(0.0, 0.0, 8.0), "are worth no real one", "[≤ 0, 8]"),
+        (valued(31.0, 0.0, 60.0), "are worth 31 further real ones", "[≤ 0, ≥ 60]"),
+    ],
+)
+def test_a_worth_in_words(row: dict[str, Any], words: str, interval: str) -> None:
+    found = worth_of(row)
+    assert found["words"].startswith(
+        f"40 synthetic images of each class, added to 20 real ones, {words}"
+    )
+    assert (found["interval"], found["setting"], found["study"]) == (interval, "1:2", "clip")
+    assert found["cost"] is None
+
+
+@pytest.mark.parametrize(
+    ("row", "costs", "said"),
+    [  # 80 synthetic images, and as many real ones as they are worth, of both classes
+        (valued(13, 5, 30), (2, 0.1), "8.00 for the synthetic, 52.00 for as many real ones: synth"),
+        (valued(13, 5, 30), (2, 0.3), "24.00 for the synthetic, 52.00 for as many real ones: whic"),
+        (valued(13, 5, 30), (2, 1.5), "120.00 for the synthetic, 52.00 for as many real ones: whi"),
+        (valued(13, 5, 30), (2, 50), "4,000.00 for the synthetic, 52.00 for as many real ones: re"),
+        (valued(0, 0, 8), (2, 0.1), "8.00 for the synthetic, 0.00 for as many real ones: which is"),
+        (valued(0, 0, 8), (2, 1), "80.00 for the synthetic, 0.00 for as many real ones: real ima"),
+        (valued(0, 0, 8), (2, 0), "0.00 for the synthetic, 0.00 for as many real ones: which is c"),
+        (valued(60, 25, 60), (2, 9), "720.00 for the synthetic, 240.00 for as many real ones: whi"),
+        (valued(60, 25, 60), (2, 1), "80.00 for the synthetic, 240.00 for as many real ones: synt"),
+    ],
+)
+def test_what_is_cheaper_is_said_only_where_the_whole_interval_says_so(
+    row: dict[str, Any], costs: tuple[float, float], said: str
+) -> None:
+    found = worth_of(row, study_view.Costs(*costs))
+    assert found["cost"].startswith(said)
+    endings = ("synthetic images are cheaper", "real images are cheaper", "cannot be told")
+    assert found["cost"].endswith(endings)
+
+
+@pytest.mark.usefixtures("no_figures")
+def test_the_worth_is_part_of_the_answer(tmp_path: Path) -> None:
+    small = make_study(ratios=(2,), data_value=[valued(13.4, 5.2, 30.9)])
+    large = make_study(ratios=(2,), data_value=[])
+    small["config"]["train_per_class"], large["config"]["train_per_class"] = 20, 80
+    for study in (small, large):
+        for row in study["results"]:
+            row["train_per_class"] = study["config"]["train_per_class"]
+    answer, out = written(tmp_path, small, large)
+    sentence = (
+        "clip · 20 real of each class · generator default · 1:2 — 40 synthetic images of each "
+        "class, added to 20 real ones, are worth 13 further real ones [5, 31]."
+    )
+    assert answer["answer"][-1] == sentence
+    assert [row["value"] for row in answer["valued"]] == [13.4]
+    assert f"- {sentence}" in (out / "summary.md").read_text(encoding="utf-8").splitlines()
+    page = " ".join(Page((out / "index.html").read_text(encoding="utf-8")).texts)
+    assert "What synthetic images are worth" in page
+    assert "Worth, further real of each class" in page and "13 [5, 31]" in page
+    assert "80 real images of each class are trained on in every fold" in page
+    families = json.loads((out / "results.json").read_text(encoding="utf-8"))["families"]
+    assert [f["train_per_class"] for f in families] == [20, 80]

@@ -12,6 +12,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
+from scipy import stats
 
 from xprobe import encoders, extract, manifest, results
 from xprobe.errors import XprobeError
@@ -201,14 +203,10 @@ def test_images_that_could_not_be_embedded_take_no_part_and_are_counted(
     assert any("1 images could not be embedded" in w for w in found["warnings"])
 
 
-def test_a_planted_leak_is_dropped_and_counted(
-    make_data: Callable[..., Path], tmp_path: Path
-) -> None:
-    """Every synthetic image is made from a real one: each fold drops those of its test part."""
-    data = make_data(real=6, synthetic=12)
-    table = manifest.read(data)
+def with_parents(data: Path, tmp_path: Path) -> Path:
+    """Write a manifest in which the i-th synthetic image is made from the i-th of six real ones."""
     file = tmp_path / "manifest.csv"
-    manifest.write(table, file)
+    manifest.write(manifest.read(data), file)
     with file.open() as stream:
         lines = list(csv.DictReader(stream))
     for line in lines:
@@ -219,11 +217,54 @@ def test_a_planted_leak_is_dropped_and_counted(
         writer = csv.DictWriter(stream, list(lines[0]))
         writer.writeheader()
         writer.writerows(lines)
+    return file
+
+
+def test_a_planted_leak_is_dropped_and_counted(
+    make_data: Callable[..., Path], tmp_path: Path
+) -> None:
+    """Every synthetic image is made from a real one: each fold drops those of its test part."""
+    file = with_parents(make_data(real=6, synthetic=12), tmp_path)
     found = run(embedded(file, tmp_path), ratios=(1,))
     mix = rows(found)["default", "mix", 1]
     assert mix["dropped_by_lineage"] == 2 * 24  # each of 24 in one fold of each of 2 repeats
     assert not any("lineage" in w for w in found["warnings"])
     assert sum(r["dropped_by_lineage"] for r in found["runs"] if r["setting"] == "mix") == 48
+
+
+def test_the_size_of_a_leak_is_shown_where_lineage_is_ignored(
+    save_picture: Callable[..., Path], tmp_path: Path
+) -> None:
+    """Noise that no head can learn, and all but copies of the test images to train on."""
+    data = tmp_path / "data"
+    for label in "ab":
+        for i in range(12):
+            file = save_picture(data / f"real/{label}/{i % 6}.png", f"{label} {i % 6}")
+            with Image.open(file) as picture:
+                picture.putpixel((i, 0), (0, 0, 0))
+                copy = data / f"synthetic/{label}/{i}.png"
+                copy.parent.mkdir(parents=True, exist_ok=True)
+                picture.save(copy)
+    study = embedded(with_parents(data, tmp_path), tmp_path)
+    honest, leaky = (run(study, ratios=(2,), ignore_lineage=ignored) for ignored in (False, True))
+    honest_mix, leaky_mix = (rows(found)["default", "mix", 2] for found in (honest, leaky))
+    assert honest_mix["dropped_by_lineage"] == 2 * 24
+    assert leaky_mix["dropped_by_lineage"] == 0
+    assert leaky_mix["value"] > 0.9
+    assert leaky_mix["verdict"] == "helps"
+    assert honest_mix["value"] < 0.6
+    assert honest_mix["verdict"] != "helps"
+    real = [rows(found)[None, "real-only", None] for found in (honest, leaky)]
+    assert real[0] == real[1]
+    dropped = ("dropped_by_lineage", "dropped_in_inner_folds")
+    assert {r[name] for r in leaky["runs"] for name in dropped} == {0}
+    mixes = [r for r in honest["runs"] if r["setting"] == "mix"]
+    assert all(r["dropped_in_inner_folds"] > r["dropped_by_lineage"] > 0 for r in mixes)
+    assert leaky["warnings"][0].startswith(
+        "LINEAGE WAS IGNORED, as asked: in a fold up to 6 synthetic images"
+    )
+    assert leaky["config"]["ignore_lineage"]
+    assert not any("LINEAGE" in w for w in honest["warnings"])
 
 
 def test_a_hold_out_is_tested_and_never_trained_on(
@@ -278,7 +319,7 @@ def test_a_store_without_these_images_is_refused(
 
 
 def test_a_class_with_one_image_is_refused(make_data: Callable[..., Path], tmp_path: Path) -> None:
-    with pytest.raises(XprobeError, match=r"fewer than two real images or groups of class a, b"):
+    with pytest.raises(XprobeError, match=r"of class a \(1 of one group\), b \(1 of"):
         run(embedded(make_data(real=1), tmp_path))
 
 
@@ -375,3 +416,225 @@ def loaded(folder: Path, file: Path) -> list[str]:
     found = results.load_predictions(folder, file.stem)
     assert found is not None
     return [str(id_) for id_ in found[0].id]
+
+
+# --- a learning curve ----------------------------------------------------------------------
+
+
+def curve(
+    study: tuple[Manifest, Store, Path], *sizes: int, config: SweepConfig = CONFIG, **how: Any
+) -> list[dict[str, Any]]:
+    table, store, folder = study
+    return sweep(table, store, folder, config, real_curve=sizes, workers=1, **how)
+
+
+SMALL = replace(CONFIG, ratios=(1,), repeats=1, folds=3)
+
+
+def test_a_learning_curve_has_a_study_a_size_and_says_what_synthetic_images_are_worth(
+    study: tuple[Manifest, Store, Path],
+) -> None:
+    small, large = curve(study, 4, 2, config=replace(CONFIG, repeats=1))
+    assert [d["config"]["train_per_class"] for d in (small, large)] == [2, 4]
+    assert [d["protocol"] for d in (small, large)] == [
+        f"5-fold cross-validation, 1 repeat, {n} of each class of the real training images"
+        for n in (2, 4)
+    ]
+    for found, size in ((small, 2), (large, 4)):
+        own = rows(found)
+        assert own[None, "real-only", None]["n_train_real"] == 2 * size
+        assert own["one", "mix", 2]["n_train_synthetic"] == 4 * size
+        assert {row["train_per_class"] for row in found["results"]} == {size}
+        assert {row["n_test"] for row in found["results"]} == {12}
+    assert large["data_value"] == []
+    assert [(r["generator"], r["ratio"]) for r in small["data_value"]] == [
+        ("one", 1), ("one", 2), ("two", 1), ("two", 2)
+    ]  # fmt: skip
+    for row in small["data_value"]:
+        assert (row["real_per_class"], row["most"]) == (2, 4)
+        assert row["synthetic_per_class"] == 2 * row["ratio"]
+        assert 0 <= row["low"] <= row["high"] <= 2
+        assert 0 <= row["value"] <= 2
+        assert row["at_least"] == (row["high"] == pytest.approx(2))
+        assert row["at_most"] == (row["low"] == pytest.approx(0))
+    kept = results.load_studies(study[2])
+    assert [d["config"]["train_per_class"] for d in kept] == [2, 4]
+    assert [d["data_value"] for d in kept] == [small["data_value"], []]
+
+
+def test_all_sizes_of_a_curve_are_tested_on_the_same_images_in_the_same_folds(
+    study: tuple[Manifest, Store, Path],
+) -> None:
+    curve(study, 2, 4, config=replace(SMALL, repeats=2))
+    folds: dict[int, set[tuple[tuple[str, int], ...]]] = {}
+    for file in study[2].rglob("*.npz"):
+        found = results.load_predictions(study[2], file.stem)
+        assert found is not None
+        predictions, about = found
+        place = sorted(zip(map(str, predictions.id), predictions.fold.tolist(), strict=True))
+        folds.setdefault(about["repeat"], set()).add(tuple(place))
+    assert [len(folds[repeat]) for repeat in (0, 1)] == [1, 1]
+    assert {len(place) for of in folds.values() for place in of} == {12}
+
+
+def test_a_curve_that_goes_on_keeps_what_is_done_and_values_anew(
+    study: tuple[Manifest, Store, Path],
+) -> None:
+    first = curve(study, 2, 3, config=SMALL)
+    before = set((study[2] / "predictions").rglob("*.npz"))
+    longer = curve(study, 2, 3, 4, config=SMALL)
+    new = set((study[2] / "predictions").rglob("*.npz")) - before
+    assert len(new) == 5  # of one size: real-only, and two settings of either generator
+    assert [len(d["data_value"]) for d in first] == [2, 0]
+    assert [len(d["data_value"]) for d in longer] == [2, 2, 0]
+    assert {row["most"] for d in longer for row in d["data_value"]} == {4}
+    assert [d["data_value"] for d in results.load_studies(study[2])] == [
+        d["data_value"] for d in longer
+    ]
+
+
+def test_each_encoder_and_head_has_a_curve_of_its_own(
+    study: tuple[Manifest, Store, Path],
+) -> None:
+    found = curve(study, 2, 4, config=SMALL, heads=("logistic", "ridge"))
+    kinds = [(d["config"]["head"], d["config"]["train_per_class"]) for d in found]
+    assert kinds == [("logistic", 2), ("ridge", 2), ("logistic", 4), ("ridge", 4)]
+    assert [len(d["data_value"]) for d in found] == [2, 2, 0, 0]
+
+
+@pytest.mark.parametrize(
+    ("sizes", "how", "said"),
+    [
+        ((2,), {}, "--real-curve takes two or more numbers of images"),
+        ((4, 4), {}, "--real-curve takes two or more"),
+        ((2, 4), {"real_fractions": (0.5, 1)}, "--real-curve and --real-fraction both say how"),
+        ((2, 9), {}, "--real-curve 9: of class [ab] a fold has 4 real training images"),
+    ],
+)
+def test_a_curve_that_cannot_be_is_refused(
+    study: tuple[Manifest, Store, Path], sizes: tuple[int, ...], how: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(XprobeError, match=said):
+        curve(study, *sizes, **how)
+
+
+# --- what stands beside accuracy -------------------------------------------------------------
+
+
+def test_each_class_is_compared_with_real_only(study: tuple[Manifest, Store, Path]) -> None:
+    found = run(study, folds=3)
+    recall = {
+        (s["generator"], s["setting"], s["ratio"]): dict(
+            zip(found["manifest"]["classes"], s["recall"], strict=True)
+        )
+        for s in found["settings"]
+    }
+    keys = [(r["generator"], r["setting"], r["ratio"], r["class"]) for r in found["classes"]]
+    settings = [("synthetic-only", None), ("mix", 1), ("mix", 2)]
+    assert keys == [(g, *s, c) for g in ("one", "two") for s in settings for c in "ab"]
+    for row in found["classes"]:
+        name, key = row["class"], (row["generator"], row["setting"], row["ratio"])
+        expected = recall[key][name] - recall[None, "real-only", None][name]
+        assert row["difference"] == pytest.approx(expected, abs=1e-12)
+        assert row["low"] < row["difference"] < row["high"]
+        assert (row["n_test"], row["n_groups"], row["augment"]) == (6, 6, None)
+        claimed = row["verdict"] in ("helps", "hurts")
+        assert claimed == (row["p_adjusted"] <= 0.05)
+
+
+def scored(folder: Path) -> dict[tuple[Any, ...], dict[int, tuple[np.ndarray, np.ndarray]]]:
+    """Return label (n,) and log-probabilities (n, k) of each setting and repeat, by sorted id."""
+    found: dict[tuple[Any, ...], dict[int, tuple[np.ndarray, np.ndarray]]] = {}
+    for file in folder.rglob("*.npz"):
+        loaded = results.load_predictions(folder, file.stem)
+        assert loaded is not None
+        predictions, about = loaded
+        order = np.argsort(predictions.id.astype(str))
+        key = (about["generator"], about["name"], about["ratio"])
+        own = predictions.label[order], predictions.score[order].astype(np.float64)
+        found.setdefault(key, {})[about["repeat"]] = own
+    return found
+
+
+def calibration_error(label: np.ndarray, p: np.ndarray) -> float:
+    """Squared, without its bias, over bins of equal size: another way to write it down."""
+    n = len(label)
+    bins = np.array_split(np.argsort(p.max(axis=1), kind="stable"), min(15, n // 10))
+    total = 0.0
+    for own in bins:
+        right = np.mean(p[own].argmax(axis=1) == label[own])
+        gap = right - p[own].max(axis=1).mean()
+        total += len(own) / n * (gap**2 - right * (1 - right) / (len(own) - 1))
+    return total
+
+
+def test_further_metrics_are_those_of_the_saved_predictions(
+    make_data: Callable[..., Path], tmp_path: Path
+) -> None:
+    data = make_data(classes=("a", "b", "c"), real=4, synthetic=8, test=10)
+    for i in range(5):  # classes of 10, 10 and 5 test images
+        (data / f"test/c/{i}.png").unlink()
+    study = embedded(data, tmp_path)
+    found = run(study)
+    seen = scored(study[2])
+    names = ("balanced_accuracy", "top2_accuracy", "log_loss", "brier", "squared_ece")
+    assert {r["metric"] for r in found["results"]} == {"accuracy", "macro_f1", *names}
+    expected: dict[str, dict[tuple[Any, ...], float]] = {name: {} for name in names}
+    for key, repeats in seen.items():
+        each: dict[str, list[float]] = {name: [] for name in names}
+        for y, score in repeats.values():
+            p, rank = np.exp(score), np.argsort(-score, axis=1)
+            each["balanced_accuracy"].append(
+                float(np.mean([np.mean(rank[y == c, 0] == c) for c in range(3)]))
+            )
+            each["top2_accuracy"].append(float(np.mean((rank[:, :2] == y[:, None]).any(axis=1))))
+            each["log_loss"].append(float(-np.mean(score[np.arange(len(y)), y])))
+            each["brier"].append(float(np.mean(((p - np.eye(3)[y]) ** 2).sum(axis=1))))
+            each["squared_ece"].append(calibration_error(y, p))
+        for name, values in each.items():
+            expected[name][key] = float(np.mean(values))
+    real = None, "real-only", None
+    for name in names:
+        own = rows(found, name)
+        assert set(own) == set(rows(found))
+        for key, row in own.items():
+            assert row["value"] == pytest.approx(expected[name][key], abs=1e-5)
+            assert row["ci_low"] <= row["value"] <= row["ci_high"]
+            assert row["verdict"] is row["p_adjusted"] is row["detectable"] is None
+            if key == real:
+                assert row["difference"] is None
+                continue
+            difference = expected[name][key] - expected[name][real]
+            assert row["difference"] == pytest.approx(difference, abs=2e-5)
+            assert row["difference_low"] < row["difference"] < row["difference_high"]
+
+
+def test_mcnemars_p_is_of_the_first_repeat_on_a_hold_out_without_groups(
+    make_data: Callable[..., Path], tmp_path: Path
+) -> None:
+    data = make_data(real=5, synthetic=12, test=8)
+    study = embedded(data, tmp_path)
+    found = run(study)
+    seen = scored(study[2])
+    first = {key: of[0][1].argmax(axis=1) == of[0][0] for key, of in seen.items()}
+    real = first[None, "real-only", None]
+    for key, row in rows(found).items():
+        if key[0] is None:
+            assert row["p_mcnemar"] is None
+            continue
+        gained, lost = int((first[key] & ~real).sum()), int((real & ~first[key]).sum())
+        expected = 1.0
+        if gained != lost:
+            expected = stats.binomtest(gained, gained + lost).pvalue
+        assert row["p_mcnemar"] == pytest.approx(expected)
+    assert all(r["p_mcnemar"] is None for r in found["results"] if r["metric"] != "accuracy")
+    table, store, _ = study
+    folded = run((table, store, tmp_path / "folded"), folds=2)
+    assert all(r["p_mcnemar"] is None for r in folded["results"])
+    drawn = run((table.select(table.split == "train"), store, tmp_path / "drawn"), holdout=0.4)
+    assert drawn["protocol"] == "fixed hold-out of 40 % of the real images, 2 repeats"
+    assert rows(drawn)["default", "mix", 1]["p_mcnemar"] is not None
+    (data / "test/a/0.png").write_bytes((data / "test/a/1.png").read_bytes())  # a group of two
+    grouped = run((manifest.read(data), store, tmp_path / "grouped"))
+    assert rows(grouped)["default", "mix", 1]["n_groups"] == 15
+    assert all(r["p_mcnemar"] is None for r in grouped["results"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import comb
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,18 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import stats
 
-from xprobe.verdict import ALPHA, DRAWS, Comparison, Family, compare, holm, interval
+from xprobe.verdict import (
+    ALPHA,
+    DRAWS,
+    Comparison,
+    Family,
+    compare,
+    compare_classes,
+    difference_of,
+    holm,
+    interval,
+    mcnemar,
+)
 
 S, R, N = 3, 4, 120
 RNG = np.random.default_rng(0)
@@ -352,12 +364,162 @@ def test_the_interval_of_an_accuracy_is_students_on_the_groups() -> None:
 
 
 @pytest.mark.parametrize("right", [True, False])
-def test_the_interval_of_a_perfect_accuracy_has_a_width_and_stays_within_0_and_1(
+def test_the_interval_of_a_perfect_accuracy_has_a_width_and_does_not_go_below_0(
     right: bool,
 ) -> None:
+    """What it cannot exceed is for the caller to know."""
     value, low, high = interval(np.full((R, N), right), ALONE)
+    half = stats.t.ppf(0.975, N - 1) / N  # of the floor alone
     assert value == right
-    assert 0 <= low < high <= 1
+    assert_allclose((low, high), (max(0, value - half), value + half), rtol=1e-12)
+    assert 0 <= low < high
+
+
+@pytest.mark.parametrize("group", [ALONE, SCENES])
+def test_the_interval_of_real_values_is_not_cut_at_1(group: np.ndarray) -> None:
+    loss = RNG.exponential(1.5, (R, N))
+    value, low, high = interval(loss, group)
+    half = stats.t.ppf(0.975, len(set(group.tolist())) - 1) * np.sqrt(
+        variance_by_loop(loss.mean(axis=0), group)
+    )
+    assert_allclose((value, low, high), (loss.mean(), value - half, value + half), rtol=1e-12)
+    assert high > 1
+
+
+# --- what stands beside --------------------------------------------------------------------
+
+LOSS = RNG.exponential(1, (2, R, N))
+
+
+@pytest.mark.parametrize("group", [ALONE, SCENES])
+def test_the_difference_of_two_means_is_paired_by_image(group: np.ndarray) -> None:
+    d = (LOSS[1] - LOSS[0]).mean(axis=0)
+    half = 2.5 * np.sqrt(variance_by_loop(d, group))
+    expected = (d.mean(), d.mean() - half, d.mean() + half)
+    assert_allclose(difference_of(LOSS[0], LOSS[1], group, 2.5), expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize("group", [ALONE, SCENES])
+def test_the_difference_of_hits_is_that_of_the_family(group: np.ndarray) -> None:
+    found = family(group=group)
+    for s, c in enumerate(found.comparisons):
+        beside = difference_of(REAL.astype(float), HIT[s].astype(float), group, found.critical)
+        assert_allclose(beside, (c.difference, c.low, c.high), rtol=1e-12, atol=1e-15)
+
+
+def test_a_difference_has_the_opposite_sign_the_other_way_round() -> None:
+    mean, low, high = difference_of(LOSS[0], LOSS[1], SCENES, 2.0)
+    assert difference_of(LOSS[1], LOSS[0], SCENES, 2.0) == (-mean, -high, -low)
+    assert difference_of(LOSS[0], LOSS[0], ALONE, 2.0) == pytest.approx((0, -2 / N, 2 / N))
+
+
+# --- classes -------------------------------------------------------------------------------
+
+CLASS = np.arange(N) % 3
+ONE_SCENE = np.where(CLASS == 2, 1000, SCENES)  # the whole of class 2
+
+
+@pytest.mark.parametrize("group", [ALONE, SCENES, np.arange(N) // 12])
+def test_recall_is_compared_with_the_standard_error_of_the_class(group: np.ndarray) -> None:
+    found = compare_classes(REAL, HIT, CLASS, group)
+    assert list(found) == [(s, c) for s in range(S) for c in range(3)]
+    p = []
+    for (s, c), one in found.items():
+        own = [i for i in range(N) if CLASS[i] == c]
+        d = np.array([np.mean([int(HIT[s, r, i]) - int(REAL[r, i]) for r in range(R)])
+                      for i in own])  # fmt: skip
+        se = np.sqrt(variance_by_loop(d, group[own]))
+        df = len(set(group[own].tolist())) - 1
+        half = stats.t.ppf(1 - 0.05 / 2 / 9, df) * se
+        assert_allclose(one.difference, d.mean(), atol=1e-15)
+        assert_allclose((one.low, one.high), (d.mean() - half, d.mean() + half), rtol=1e-12)
+        assert (one.n_test, one.n_groups) == (len(own), df + 1)
+        p.append(2 * stats.t.sf(abs(d.mean()) / se, df))
+    assert_allclose([one.p_adjusted for one in found.values()], holm(p), rtol=1e-12)
+
+
+def test_a_class_of_a_single_group_has_no_comparison_and_costs_the_others_nothing() -> None:
+    found = compare_classes(REAL, HIT, CLASS, ONE_SCENE)
+    assert list(found) == [(s, c) for s in range(S) for c in range(2)]
+    rest = CLASS < 2
+    assert found == compare_classes(REAL[:, rest], HIT[..., rest], CLASS[rest], ONE_SCENE[rest])
+    assert compare_classes(REAL, HIT, CLASS, CLASS) == {}
+
+
+def test_what_helps_one_class_is_found_there_alone() -> None:
+    better = np.where(CLASS == 1, True, REAL)
+    found = compare_classes(REAL, np.stack([REAL, better]), CLASS, SCENES)
+    assert {place for place, one in found.items() if one.verdict == "helps"} == {(1, 1)}
+    assert found[1, 1].difference == pytest.approx(1 - REAL[:, CLASS == 1].mean())
+    assert {one.p_adjusted for place, one in found.items() if place != (1, 1)} == {1}
+
+
+def test_a_class_is_compared_whatever_the_others_do() -> None:
+    """But for the number of comparisons."""
+    other = HIT.copy()
+    other[:, :, CLASS == 1] = False
+    one, changed = (compare_classes(REAL, hit, CLASS, SCENES) for hit in (HIT, other))
+    for s in range(S):
+        assert (one[s, 0].low, one[s, 0].high) == (changed[s, 0].low, changed[s, 0].high)
+        assert changed[s, 1].verdict == "hurts"
+
+
+@given(
+    seed=st.integers(0, 10_000), k=st.integers(1, 4), count=st.integers(1, 3),
+    shift=st.floats(-0.4, 0.4), scenes=st.booleans(),
+)  # fmt: skip
+@settings(max_examples=60)
+def test_the_verdict_of_a_class_follows_its_p_and_holds_where_its_interval_excludes_0(
+    seed: int, k: int, count: int, shift: float, scenes: bool
+) -> None:
+    rng = np.random.default_rng(seed)
+    real = rng.random((2, 60)) < 0.5
+    hit = rng.random((count, 2, 60)) < 0.5 + shift * rng.random((count, 1, 1))
+    group = rng.integers(0, 20, 60) if scenes else np.arange(60)
+    for one in compare_classes(real, hit, rng.integers(0, k, 60), group).values():
+        significant = one.p_adjusted <= ALPHA
+        assert 0 <= one.p_adjusted <= 1
+        assert one.low < one.difference < one.high
+        assert significant == (one.verdict in ("helps", "hurts"))
+        assert not significant or (one.verdict == "helps") == (one.difference > 0)
+        assert significant or one.low <= 0 <= one.high  # Holm finds no less than Bonferroni
+
+
+# --- McNemar's test ------------------------------------------------------------------------
+
+
+def discordant(gained: int, lost: int, both: int = 0, none: int = 0) -> tuple[np.ndarray, ...]:
+    """Hits of real-only and of another, on so many images each."""
+    pairs = [(0, 1)] * gained + [(1, 0)] * lost + [(1, 1)] * both + [(0, 0)] * none
+    real, hit = np.array(pairs, dtype=bool).reshape(-1, 2).T
+    return real, hit
+
+
+@given(
+    gained=st.integers(0, 40), lost=st.integers(0, 40), both=st.integers(0, 9),
+    none=st.integers(0, 9),
+)  # fmt: skip
+def test_mcnemars_p_is_that_of_the_coins_that_fell_differently(
+    gained: int, lost: int, both: int, none: int
+) -> None:
+    p = mcnemar(*discordant(gained, lost, both, none))
+    n, few = gained + lost, min(gained, lost)
+    assert p == pytest.approx(min(1, 2 * sum(comb(n, i) for i in range(few + 1)) / 2**n))
+    if n:
+        assert p == pytest.approx(stats.binomtest(few, n, 0.5).pvalue)
+    assert p == mcnemar(*discordant(lost, gained))
+    assert (p == 1) == (abs(gained - lost) <= 1)
+
+
+@pytest.mark.parametrize(
+    ("gained", "lost", "p", "digits"),
+    [(11, 1, 26 / 4096, 12), (25, 15, 0.154, 3), (25, 12, 0.047, 3), (121, 59, 4.434e-06, 9)],
+)
+def test_mcnemars_p_is_that_of_worked_examples(
+    gained: int, lost: int, p: float, digits: int
+) -> None:
+    """The first, by hand; the second, of mlxtend's guide; the last, of statsmodels' tests."""
+    assert round(mcnemar(*discordant(gained, lost, both=90)), digits) == pytest.approx(p)
 
 
 # --- several families ----------------------------------------------------------------------
@@ -395,5 +557,21 @@ def test_under_a_null_a_family_errs_in_at_most_one_of_twenty(scenes: bool) -> No
         hit = skill + luck[:, None, group] + rng.normal(0, 0.5, (5, 3, n)) > 0
         found = compare(hit[0], hit[1:], group, rng, draws=1000)
         wrong += any(c.verdict in ("helps", "hurts") for c in found.comparisons)
+    assert wrong / studies <= 0.05 + 3 * np.sqrt(0.05 * 0.95 / studies)
+    assert wrong > 0
+
+
+def test_under_a_null_classes_and_settings_together_err_in_at_most_one_of_twenty() -> None:
+    """Three settings, three classes, scenes of four, 400 studies: ≤ .05 + 3 MC errors."""
+    studies, n = 400, 180
+    rng = np.random.default_rng(4)
+    group = np.arange(n) // 4
+    wrong = 0
+    for _ in range(studies):
+        skill = rng.normal(0.5, 1, n)
+        luck = rng.normal(0, 0.5, (4, group[-1] + 1))[:, None, group]
+        hit = skill + luck + rng.normal(0, 0.5, (4, 3, n)) > 0
+        found = compare_classes(hit[0], hit[1:], group % 3, group)
+        wrong += any(c.verdict in ("helps", "hurts") for c in found.values())
     assert wrong / studies <= 0.05 + 3 * np.sqrt(0.05 * 0.95 / studies)
     assert wrong > 0

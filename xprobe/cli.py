@@ -13,10 +13,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from xprobe import __version__, progress, tables
+from xprobe.cli_encoders import encoders_app
+from xprobe.cli_plan import plan
 from xprobe.cli_store import store_app
-from xprobe.encoders import DEFAULT_ENCODER, ENCODERS
+from xprobe.encoders import DEFAULT_ENCODER
 from xprobe.errors import XprobeError, explain_os_error, some
 from xprobe.options import (
+    DEFAULT_RATIOS,
     AllowFewer,
     Alternatives,
     Balanced,
@@ -29,18 +32,27 @@ from xprobe.options import (
     Features,
     FinetuneRepeats,
     Folds,
+    Group,
     Heads,
+    Holdout,
+    IgnoreLineage,
     Images,
     InnerFolds,
     Json,
+    LeaveOneGroupOut,
     MemoryGib,
     Offline,
     PerClass,
+    Ratios,
+    RealCurve,
     RealFraction,
     Repeats,
     Results,
     WithSynthetic,
     Workers,
+    names,
+    numbers,
+    whole_numbers,
     with_recipe,
 )
 from xprobe.printing import err, out, print_json, print_table, warn
@@ -146,67 +158,9 @@ def scan(
         out.print(f"wrote {output}")
 
 
-encoders_app = typer.Typer(
-    invoke_without_command=True,
-    rich_markup_mode=None,
-    help="List the encoders: names, dimension, input size, licence, whether the weights are here.",
-)
 app.add_typer(encoders_app, name="encoders")
 app.add_typer(store_app, name="store")
-
-
-@encoders_app.command()
-def fetch(
-    names: Annotated[list[str], typer.Argument(help="Short or long names.", metavar="NAME…")],
-    as_json: Json = False,
-) -> None:
-    """Download weights ahead of time, and check that they load."""
-    from xprobe.encoders import check_name, load
-
-    for name in names:
-        check_name(name)
-    rows = []
-    for name in names:
-        encoder = load(name, "cpu")
-        if encoder.has_text:
-            encoder.embed_text(["a photo"])  # brings its tokenizer too
-        spec = encoder.spec
-        rows.append({"name": name, "source": spec.source, "dim": spec.dim, "key": spec.key})
-    if as_json:
-        print_json({"encoders": rows})
-        return
-    print_table(tables.of_rows("weights on this machine", ("name", "source", "dim"), rows))
-
-
-@encoders_app.callback()
-def encoders(context: typer.Context, as_json: Json = False) -> None:
-    """List the encoders: names, dimension, input size, licence, whether the weights are here."""
-    if context.invoked_subcommand is not None:
-        return
-    from xprobe.encoders import is_local
-
-    rows = [
-        {
-            "name": name,
-            "source": preset.source,
-            "dim": preset.dim,
-            "dim_pooled": preset.dim_pooled or None,
-            "input_px": preset.input_px,
-            "activation": preset.activation or None,
-            "licence": preset.licence,
-            "local": is_local(name),
-            "note": preset.note,
-        }
-        for name, preset in ENCODERS.items()
-    ]
-    if as_json:
-        print_json({"encoders": rows})
-        return
-    columns = ("name", "source", "dim", "input_px", "licence", "local")
-    print_table(tables.of_rows("encoders", columns, rows))
-    for note in dict.fromkeys(row["note"] for row in rows if row["note"]):
-        out.print(f"{', '.join(str(r['name']) for r in rows if r['note'] == note)}: {note}")
-    out.print("Any other open_clip model: open_clip:<model>/<pretrained tag or weights file>")
+app.command()(plan)
 
 
 @app.command()
@@ -270,7 +224,7 @@ def embed(
     done = embed_all(
         images, encoder or [DEFAULT_ENCODER], store, batch_size=size, device=device,
         precision=precision, layer=layer, random_weights=random_weights, prompts=prompts,
-        codec=match_codec, resampling=FAST if resize == FAST else "", augment=_names(augment),
+        codec=match_codec, resampling=FAST if resize == FAST else "", augment=names(augment),
         views=views, shard=part, workers=workers, progress=progress.bar,
     )  # fmt: skip
     _show_embedded(done, store, failed_file(store, part), as_json)
@@ -362,9 +316,7 @@ def import_features(
 def sweep(
     recipe: Recipe,
     data: Data = Path("data"),
-    ratios: Annotated[
-        str, typer.Option(help="Synthetic images per real one, comma-separated.")
-    ] = ",".join(f"{r:g}" for r in SweepConfig.ratios),
+    ratios: Ratios = DEFAULT_RATIOS,
     encoder: Annotated[
         list[str] | None, typer.Option(help="Name in the store; repeat. Default: all in it.")
     ] = None,
@@ -374,7 +326,11 @@ def sweep(
     ),
     per_class: PerClass = SweepConfig.per_class,
     real_fraction: RealFraction = "1",
+    real_curve: RealCurve = "",
     folds: Folds = SweepConfig.folds,
+    holdout: Holdout = SweepConfig.holdout,
+    leave_one_group_out: LeaveOneGroupOut = SweepConfig.leave_one_group_out,
+    group: Group = "",
     repeats: Repeats = SweepConfig.repeats,
     inner_folds: InnerFolds = SweepConfig.inner_folds,
     c_grid: CGrid = "default",
@@ -390,6 +346,7 @@ def sweep(
     ] = None,
     seed: Annotated[int, typer.Option(help="Every random choice follows.")] = SweepConfig.seed,
     allow_fewer: AllowFewer = SweepConfig.allow_fewer,
+    ignore_lineage: IgnoreLineage = SweepConfig.ignore_lineage,
     workers: Workers = None,
     device: Device = "auto",
     memory_gib: MemoryGib = MEMORY_GIB,
@@ -407,9 +364,11 @@ def sweep(
     if margin is not None and not 0 < margin < 1:
         raise typer.BadParameter("--margin is a fraction between 0 and 1, such as 0.02")
     config = SweepConfig(
-        ratios=_numbers(ratios, "--ratios"),
+        ratios=numbers(ratios, "--ratios"),
         per_class=per_class,
         folds=folds,
+        holdout=holdout,
+        leave_one_group_out=leave_one_group_out,
         repeats=repeats,
         inner_folds=inner_folds,
         c_grid=_c_grid(c_grid),
@@ -417,18 +376,18 @@ def sweep(
         balanced=balanced,
         finetune_repeats=finetune_repeats,
         recipe=recipe,
-        alternatives=tuple(_names(alternatives)),
+        alternatives=tuple(names(alternatives)),
         with_synthetic=with_synthetic,
         seed=seed,
         allow_fewer=allow_fewer,
+        ignore_lineage=ignore_lineage,
     )
     how: dict[str, Any] = {
-        "encoders": encoder or (), "heads": _names(heads),
-        "real_fractions": _numbers(real_fraction, "--real-fraction"), "workers": workers,
-        "device": device, "concurrent": concurrent, "memory_gib": memory_gib,
-        "progress": progress.bar,
+        "encoders": encoder or (), "heads": names(heads), "workers": workers, "device": device,
+        "concurrent": concurrent, "memory_gib": memory_gib, "progress": progress.bar,
+        **_parts_of_real(real_fraction, real_curve),
     }  # fmt: skip
-    manifest, store = manifests.read(data), Store(features)
+    manifest, store = manifests.read(data, group=group), Store(features)
     if dry_run:
         _show_estimate(estimate(manifest, store, results, config, **how), as_json)
         return
@@ -472,7 +431,7 @@ def distance(
 
     manifest = manifests.read(data, whole=False)
     document, clean = measure_domain(
-        manifest, Store(features), encoders=encoder or (), metrics=_names(metrics) or METRICS,
+        manifest, Store(features), encoders=encoder or (), metrics=names(metrics) or METRICS,
         by_class=by_class, permutations=permutations, seed=seed, workers=workers,
         progress=progress.bar,
     )  # fmt: skip
@@ -498,13 +457,29 @@ def report(
     encoder: Annotated[
         list[str] | None, typer.Option(help="Name in the results; repeat. Default: all.")
     ] = None,
+    cost_real: Annotated[
+        float | None, typer.Option(min=0, help="What a real image costs, its label included.")
+    ] = None,
+    cost_synthetic: Annotated[
+        float | None, typer.Option(min=0, help="What a synthetic image costs.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Write the answer: index.html, summary.md, figures, results.csv and .json."""
     from xprobe.report import write_report
+    from xprobe.study_view import Costs
 
+    if (cost_real is None) != (cost_synthetic is None):
+        raise typer.BadParameter("--cost-real and --cost-synthetic belong together")
+    costs = None
+    if cost_real is not None and cost_synthetic is not None:
+        costs = Costs(cost_real, cost_synthetic)
     with progress.busy("drawing figures"):
-        written = write_report(results, folder, encoder or ())
+        written = write_report(results, folder, encoder or (), costs)
+    if costs and not written["valued"]:
+        warn([
+            "costs need a learning curve: run 'xprobe sweep --real-curve 20,40,60,80' first"
+        ])  # fmt: skip
     if as_json:
         print_json(written)
         return
@@ -552,8 +527,13 @@ def _show_studies(
 ) -> None:
     rows = [row for study in studies for row in study["results"]]
     warnings = list(dict.fromkeys(w for study in studies for w in study["warnings"]))
+    worth = [row for study in studies for row in study.get("data_value", ())]
     if as_json:
-        print_json({"results": rows, "families": families, "warnings": warnings})
+        classes = [row for study in studies for row in study["classes"]]
+        print_json({
+            "results": rows, "families": families, "classes": classes, "data_value": worth,
+            "warnings": warnings,
+        })  # fmt: skip
     else:
         for study in studies:
             for generator in study["generators"]:
@@ -563,7 +543,20 @@ def _show_studies(
                 print_table(tables.side_by_side(studies, generator))
         if len(families) > 1:
             print_table(tables.of_families(families))
+        if worth:
+            print_table(tables.of_worth(worth))
     warn(warnings)
+
+
+def _parts_of_real(real_fraction: str, real_curve: str) -> dict[str, Any]:
+    """Return which parts of the real images are trained on, a study each."""
+    fractions = numbers(real_fraction, "--real-fraction")
+    curve = whole_numbers(real_curve, "--real-curve")
+    if curve and fractions != (1.0,):
+        raise typer.BadParameter("--real-curve and --real-fraction exclude each other; keep one")
+    if len(set(curve)) == 1:
+        raise typer.BadParameter("--real-curve takes two or more numbers, such as 20,40,60,80")
+    return {"real_fractions": fractions, "real_curve": curve}
 
 
 def _show_estimate(rows: list[dict[str, Any]], as_json: bool) -> None:
@@ -575,18 +568,7 @@ def _show_estimate(rows: list[dict[str, Any]], as_json: bool) -> None:
     out.print(f"about {tables.duration(seconds)} in all")
 
 
-def _names(text: str) -> list[str]:
-    return [name.strip() for name in text.split(",") if name.strip()]
-
-
-def _numbers(text: str, option: str) -> tuple[float, ...]:
-    try:
-        return tuple(float(part) for part in text.split(","))
-    except ValueError as error:
-        raise typer.BadParameter(f"{option} takes numbers like 1,2,3,4, not {text!r}") from error
-
-
 def _c_grid(text: str) -> tuple[float, ...]:
     if text == "default":
         return SweepConfig.c_grid
-    return DENSE_C_GRID if text == "dense" else _numbers(text, "--c-grid")
+    return DENSE_C_GRID if text == "dense" else numbers(text, "--c-grid")

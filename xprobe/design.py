@@ -22,6 +22,8 @@ from xprobe.problems import Problem
 from xprobe.types import FINETUNE, Bools, Fold, Ints, Manifest, Setting, Strings, SweepConfig
 from xprobe.views import Made, lay_out
 
+HOLD_OUT = "fixed hold-out"  # how its protocol begins
+MOST_GROUPS_AS_FOLDS = 50
 EXTRA = ""  # the part of real images that are for controls only; generators have names
 
 
@@ -34,6 +36,7 @@ class Block:
         problems: one a fold, rows of the study.
         n_real, n_synthetic: training images of each fold.
         dropped: synthetic images that each fold's lineage guard kept out.
+        dropped_inner: those that it kept out of the inner folds, on average over these.
         short: whether a class has fewer synthetic images than the ratio asks.
         budget: training rows of each fold that the steps of a fine-tune are counted by: those of
             real-only, or (1 + r) times as many, for a mix 1:r and its control alike.
@@ -45,6 +48,7 @@ class Block:
     n_real: tuple[int, ...]
     n_synthetic: tuple[int, ...]
     dropped: tuple[int, ...]
+    dropped_inner: tuple[float, ...]
     short: bool
     budget: tuple[int, ...]
 
@@ -100,22 +104,10 @@ def make_design(
         XprobeError: no synthetic images; too few images or groups of a class, or too few
             synthetic ones for a ratio.
     """
-    test = manifest.select(manifest.split == "test")
-    held_out = len(test) > 0 and config.folds is None
-    real = manifest.select((manifest.source == "real") & (manifest.split == "train"))
-    warnings: list[str] = []
-    if held_out:
-        kept = folds.away_from(real, test)
-        if len(kept) < len(real):
-            warnings.append(
-                f"{len(real) - len(kept)} real training images share a group or their content "
-                f"with the hold-out and are not trained on"
-            )
-        real = kept
+    real, test, warnings = parts(manifest, config)
     every = real
     real = folds.choose_real(every, config.per_class, stream(config.seed, "choose"))
-    _check_groups(real)
-    all_folds, protocol = _all_folds(real, test if held_out else None, config)
+    all_folds, protocol = lay_out_folds(real, test, config)
     most = round(max(config.ratios) * max(Counter(real.label).values()))  # of the largest mix
     spare = folds.held_back(every, real, most, stream(config.seed, "held back"))
     extra = [*manifest.id[manifest.split == "extra"], *spare.id]
@@ -127,9 +119,14 @@ def make_design(
         )
     generators = tuple(sorted(set(synthetic.generator)))
     warnings += _supply_warnings(synthetic, generators, real, all_folds, config)
+    if config.head == FINETUNE and len(all_folds) == 1:
+        warnings.append(
+            "one fine-tune of each setting: how much fine-tunes vary by their seed cannot be told "
+            "from it, and the intervals do not include it; use --finetune-repeats 3"
+        )
     if any(not fold.inner for fold in all_folds):
         warnings.append("a class has a single group to train on: C is fixed, not chosen")
-    tested = test if held_out else real
+    tested = real if test is None else test
     study = manifest.select(
         np.isin(manifest.id.astype(str), np.concatenate([real.id, tested.id]).astype(str))
         | (manifest.source == "synthetic")
@@ -143,45 +140,111 @@ def make_design(
         )  # fmt: skip
     blocks = [b for r in range(config.repeats) for b in maker.blocks(all_folds, r, generators)]
     warnings += _lineage_warnings(synthetic, generators)
+    if config.ignore_lineage:
+        warnings.insert(0, _ignored(maker, all_folds, generators))
     made = tuple(maker.made.values())
     return Design(study, protocol, generators, tuple(blocks), made, tuple(warnings))
 
 
+def parts(manifest: Manifest, config: SweepConfig) -> tuple[Manifest, Manifest | None, list[str]]:
+    """Return the real images to train on, or to divide into folds; the hold-out; warnings.
+
+    Raises:
+        XprobeError: a hold-out is asked for that the data have, or that leaves nothing to train on.
+    """
+    test = manifest.select(manifest.split == "test")
+    real = manifest.select((manifest.source == "real") & (manifest.split == "train"))
+    if config.holdout is not None:
+        if len(test):
+            raise XprobeError(
+                "the data have a test part, which is the hold-out; leave --holdout out, or use "
+                "--folds to divide all but it"
+            )
+        return *folds.split_off(real, config.holdout, stream(config.seed, "hold out")), []
+    if not len(test) or config.folds is not None or config.leave_one_group_out:
+        return real, None, []
+    kept = folds.away_from(real, test)
+    left_out = len(real) - len(kept)
+    warning = (
+        f"{left_out} real training images share a group or their content with the hold-out and "
+        f"are not trained on"
+    )
+    return kept, test, [warning] * (left_out > 0)
+
+
 def _check_groups(real: Manifest) -> None:
-    few = [c for c in sorted(set(real.label)) if len(set(real.group[real.label == c])) < 2]
+    groups = {c: len(set(real.group[real.label == c])) for c in sorted(set(real.label))}
+    few = [f"{c} ({int((real.label == c).sum())} of one group)" for c, n in groups.items() if n < 2]
     if few:
         raise XprobeError(
-            f"fewer than two real images or groups of class {some(few)}; one is needed to train "
-            f"and another to test: add images, or remove the class"
+            f"fewer than two real images or groups of class {some(few)}; one is needed to train, "
+            f"another to test or to choose by: add images, or remove the class"
         )
 
 
-def _all_folds(
+def lay_out_folds(
     real: Manifest, test: Manifest | None, config: SweepConfig
 ) -> tuple[list[Fold], str]:
+    """Return the folds of all repeats, and what they are in words; `test` is the hold-out.
+
+    Raises:
+        XprobeError: a class has too few images or groups for that.
+    """
+    _check_groups(real)
     repeats = f"{config.repeats} repeat{'s' * (config.repeats > 1)}"
     made = []
     if test is not None:  # nothing is drawn on the real side, so every repeat has the same folds
-        protocol = f"fixed hold-out, {repeats}"
+        of = "" if config.holdout is None else f" of {100 * config.holdout:g} % of the real images"
+        protocol = f"{HOLD_OUT}{of}, {repeats}"
         for r in range(config.repeats):
             rng = stream(config.seed, "folds")
             made.append(folds.hold_out(real, test, r, config.inner_folds, rng))
+    elif config.leave_one_group_out:
+        n = len(set(real.group))
+        if n > MOST_GROUPS_AS_FOLDS:
+            raise XprobeError(
+                f"--leave-one-group-out is for few groups, and there are {n}; leave it out, and "
+                f"groups stay whole in the folds all the same"
+            )
+        protocol = f"leave-one-group-out cross-validation over {n} groups, {repeats}"
+        for r in range(config.repeats):
+            rng = stream(config.seed, "folds")
+            made += folds.leave_one_group_out(real, r, config.inner_folds, rng)
     else:
         k = folds.count_folds(real.label, real.group, config.folds or folds.MOST_FOLDS)
         protocol = f"{k}-fold cross-validation, {repeats}"
         for r in range(config.repeats):
             rng = stream(config.seed, "folds", r)
             made += folds.cross_validation(real, k, r, config.inner_folds, rng)
-    if config.real_fraction == 1:
+    size, fraction = config.train_per_class, config.real_fraction
+    if size is None and fraction == 1:
         return made, protocol
+    if size is not None:
+        _check_size(size, made, real)
+
+    def wanted(n: int) -> int:
+        return size if size is not None else max(1, round(fraction * n))
+
     thinned = [
         folds.thin(
-            fold, real, config.real_fraction, config.inner_folds,
+            fold, real, wanted, config.inner_folds,
             stream(config.seed, "fraction", fold.repeat, fold.index),
         )
         for fold in made
     ]  # fmt: skip
-    return thinned, f"{protocol}, {100 * config.real_fraction:g} % of the real training images"
+    part = f"{100 * fraction:g} % of" if size is None else f"{size} of each class of"
+    return thinned, f"{protocol}, {part} the real training images"
+
+
+def _check_size(size: int, made: Sequence[Fold], real: Manifest) -> None:
+    label_of = dict(zip(real.id, real.label, strict=True))
+    counted = [Counter(label_of[i] for i in fold.train_real) for fold in made]
+    least = min((n, name) for each in counted for name, n in each.items())
+    if size > least[0]:
+        raise XprobeError(
+            f"--real-curve {size}: of class {least[1]} a fold has {least[0]} real training images; "
+            f"choose sizes up to that"
+        )
 
 
 def _supply_warnings(
@@ -221,6 +284,26 @@ def _lineage_warnings(synthetic: Manifest, generators: tuple[str, ...]) -> list[
         f"made from test images cannot be excluded; name their sources in the manifest's parent "
         f"column"
     ]
+
+
+def _ignored(maker: _Maker, all_folds: Sequence[Fold], generators: Sequence[str]) -> str:
+    """Say how many synthetic images were trained on that show what was tested."""
+    leaked = [
+        int((~maker.lineage[name].allowed(maker.groups_of(fold.test_real))).sum())
+        for name in generators
+        for fold in all_folds
+    ]
+    most = max(leaked, default=0)
+    known = (
+        f"in a fold up to {most} synthetic images of a generator were made from test images, and "
+        f"may have been trained on"
+        if most
+        else "but no synthetic image is known to be made from a test image"
+    )
+    return (
+        f"LINEAGE WAS IGNORED, as asked: {known}. These results show the size of a leak, and "
+        f"nothing else"
+    )
 
 
 def _rows_of_mix(n_real: int, ratio: float) -> int:
@@ -306,7 +389,7 @@ class _Maker:
         )
         sizes = tuple(len(p.train) for p in problems)
         none = (0,) * len(problems)
-        only = Block(Setting("real-only"), repeat, problems, sizes, none, none, False, sizes)
+        only = Block(Setting("real-only"), repeat, problems, sizes, none, none, none, False, sizes)
         if self.config.head != FINETUNE:
             return [only, *(self._with_made(only, Setting(name)) for name in self.made)]
         return [
@@ -346,16 +429,15 @@ class _Maker:
     def _block(
         self, setting: Setting, ratio: float, own: list[Fold], orders: list[Ints], repeat: int
     ) -> Block:
-        problems, n_real, n_synthetic, dropped = [], [], [], []
+        problems, n_real, n_synthetic, dropped, dropped_inner = [], [], [], [], []
         short = False
         for fold, order in zip(own, orders, strict=True):
             train, n_kept_out, lacks = self._train(
                 setting, ratio, order, fold.train_real, fold.test_real
             )
-            inner = tuple(
-                (self._train(setting, ratio, order, a, b, fold.test_real)[0], self.rows(b))
-                for a, b in fold.inner
-            )
+            held = fold.test_real
+            drawn = [self._train(setting, ratio, order, a, b, held) for a, b in fold.inner]
+            inner = tuple((d[0], self.rows(b)) for d, (_, b) in zip(drawn, fold.inner, strict=True))
             problems.append(Problem(train, self.rows(fold.test_real), inner))
             if setting.name == "real-more":
                 n_real.append(len(train))
@@ -363,10 +445,12 @@ class _Maker:
                 n_real.append(len(fold.train_real) if setting.name == "mix" else 0)
             n_synthetic.append(len(train) - n_real[-1])
             dropped.append(n_kept_out)
+            dropped_inner.append(float(np.mean([d[1] for d in drawn])) if drawn else 0.0)
             short |= lacks
         return Block(
             setting, repeat, tuple(problems), tuple(n_real), tuple(n_synthetic), tuple(dropped),
-            short, tuple(_rows_of_mix(len(fold.train_real), ratio) for fold in own),
+            tuple(dropped_inner), short,
+            tuple(_rows_of_mix(len(fold.train_real), ratio) for fold in own),
         )  # fmt: skip
 
     def _train(
@@ -387,8 +471,14 @@ class _Maker:
         return np.sort(rows), int((~allowed).sum()), drawn.short
 
     def _allowed(self, generator: str, held: tuple[Strings, ...]) -> Bools:
-        groups = {self.group[id_] for part in held for id_ in part}
-        return self.lineage[generator].allowed(np.array(sorted(groups), dtype=object))
+        if self.config.ignore_lineage:
+            return np.ones(len(self.part[generator]), dtype=bool)
+        return self.lineage[generator].allowed(self.groups_of(*held))
+
+    def groups_of(self, *parts: Strings) -> Strings:
+        """Return the groups of some real images."""
+        groups = {self.group[id_] for part in parts for id_ in part}
+        return np.array(sorted(groups), dtype=object)
 
     def rows(self, ids: Strings) -> Ints:
         """Return the rows of images."""

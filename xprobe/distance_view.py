@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from xprobe.distance import HEADLINE, LARGER_IS_NEARER
-from xprobe.figures import study_title
+from xprobe.figures import part_of, study_title
 from xprobe.prediction import rank_correlation
 from xprobe.shortcuts import ALL, NAMES
 from xprobe.types import head_title
@@ -180,7 +180,7 @@ def _predictions(distances: Sequence[Row], studies: Sequence[Study]) -> list[str
     points_of: dict[tuple[str, float], list[tuple[float, float]]] = {}
     for study in studies:
         config = study["config"]
-        head = head_title(config["head"], config.get("real_fraction", 1.0))
+        head = head_title(config["head"], *part_of(config))
         ratio = max(config["ratios"], default=0)
         for row in study["results"]:
             pair = study["encoder"]["label"], row["generator"]

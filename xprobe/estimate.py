@@ -42,6 +42,7 @@ def estimate(
     encoders: Sequence[str] = (),
     heads: Sequence[str] = (),
     real_fractions: Sequence[float] = (),
+    real_curve: Sequence[int] = (),
     workers: int | None = None,
     device: str = "auto",
     concurrent: int = 1,
@@ -54,14 +55,14 @@ def estimate(
     and a batch of test images; what was done before does not count. Early stopping ends sooner.
 
     Returns:
-        ``encoder``, ``head``, ``real_fraction``; ``tested``: pairs of a setting and a fold, in all
-        repeats; ``done`` of them; ``fits`` to make, inner ones included; ``steps`` of fine-tunes;
-        ``seconds``.
+        ``encoder``, ``head``, ``real_fraction``, ``train_per_class``; ``tested``: pairs of a
+        setting and a fold, in all repeats; ``done`` of them; ``fits`` to make, inner ones
+        included; ``steps`` of fine-tunes; ``seconds``.
     """
     rows = []
     for study in prepare(
         manifest, store, config, encoders=encoders, heads=heads, real_fractions=real_fractions,
-        memory_gib=memory_gib,
+        real_curve=real_curve, memory_gib=memory_gib,
     ):  # fmt: skip
         todo = study.missing(folder)
         named = list(zip(study.runs, study.design.blocks, strict=True))
@@ -78,7 +79,8 @@ def estimate(
         rows.append(
             {
                 "encoder": study.label, "head": study.config.head,
-                "real_fraction": study.config.real_fraction, "tested": count,
+                "real_fraction": study.config.real_fraction,
+                "train_per_class": study.config.train_per_class, "tested": count,
                 "done": done, "fits": fits, "steps": steps, "seconds": round(seconds, 1),
             }
         )  # fmt: skip

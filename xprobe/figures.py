@@ -117,12 +117,17 @@ def draw(studies: Sequence[dict[str, Any]]) -> Iterator[Drawing]:
 def study_title(study: dict[str, Any]) -> str:
     """Return how people read a study: its encoder, and its head unless that is the default."""
     config = study["config"]
-    return family_title(study["encoder"]["label"], config["head"], config.get("real_fraction", 1.0))
+    return family_title(study["encoder"]["label"], config["head"], part_of(config))
 
 
-def family_title(encoder: str, head: str, real_fraction: float, *more: str) -> str:
+def part_of(config: Row) -> tuple[float, int | None]:
+    """Return what part of the real images a study trained on: a share, or so many of each class."""
+    return config.get("real_fraction", 1.0), config.get("train_per_class")
+
+
+def family_title(encoder: str, head: str, part: tuple[float, int | None], *more: str) -> str:
     """Return how people read an encoder and a head, which is left out if it is the default."""
-    words = head_title(head, real_fraction)
+    words = head_title(head, *part)
     if head == "logistic":
         words = words.partition(", ")[2]
     return " · ".join([encoder, *([words] if words else []), *more])
@@ -286,21 +291,21 @@ def _by_size(studies: Sequence[dict[str, Any]]) -> Iterator[tuple[str, list[Row]
     found: dict[tuple[str, str], list[Row]] = {}
     for study in studies:
         own = found.setdefault((study["encoder"]["label"], study["config"]["head"]), [])
-        part = {"real_fraction": study["config"].get("real_fraction", 1.0)}
         rows = [r for r in study["results"] if r["metric"] == "accuracy" and not r.get("augment")]
-        own += [r | part for r in rows]
+        size = next(r["n_train_real"] for r in rows if r["setting"] == "real-only")
+        own += [r | {"size": size} for r in rows]
     for (encoder, head), rows in found.items():
-        if len({r["real_fraction"] for r in rows}) > 1:
+        if len({r["size"] for r in rows}) > 1:
             for generator in dict.fromkeys(r["generator"] for r in rows if r["generator"]):
                 of = [r for r in rows if r["generator"] in (None, generator)]
-                yield family_title(encoder, head, 1.0, generator), of
+                yield family_title(encoder, head, (1.0, None), generator), of
 
 
 def _sizes(rows: Sequence[Row], title: str) -> Figure:
     """Accuracy over the number of real training images: real-only, and a line for each ratio."""
     figure = Figure(figsize=(4.8, 3.9), layout="constrained")
     ax = figure.subplots()
-    size = {r["real_fraction"]: r["n_train_real"] for r in rows if r["setting"] == "real-only"}
+    sizes = sorted({r["size"] for r in rows})
     ratios = sorted({r["ratio"] for r in rows if r["setting"] == "mix"})
     lines = [("real-only", [r for r in rows if r["setting"] == "real-only"])]
     lines += [
@@ -312,13 +317,13 @@ def _sizes(rows: Sequence[Row], title: str) -> Figure:
     )
     handles = []
     for i, ((label, own), (colour, marker, dash)) in enumerate(zip(lines, looks, strict=False)):
-        own = sorted(own, key=lambda r: r["real_fraction"])
+        own = sorted({r["size"]: r for r in own}.values(), key=lambda r: r["size"])
         apart = 1.015 ** (i - (len(lines) - 1) / 2)  # the axis is logarithmic
-        _points(ax, [size[r["real_fraction"]] * apart for r in own], own, colour, marker, dash)
+        _points(ax, [r["size"] * apart for r in own], own, colour, marker, dash)
         look: dict[str, Any] = {"color": colour, "marker": marker, "ls": dash, "ms": 5, "lw": 1.5}
         handles.append(Line2D([], [], label=label, **look))
     ax.set_xscale("log")
-    ax.set_xticks(list(size.values()), [f"{n:,.0f}" for n in size.values()])
+    ax.set_xticks(sizes, [f"{n:,.0f}" for n in sizes])
     ax.minorticks_off()
     ax.set_xlabel("Real training images")
     ax.set_ylabel("Accuracy (%)")

@@ -6,6 +6,7 @@ but through it.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -67,20 +68,42 @@ def held_back(real: Manifest, chosen: Manifest, most: int, rng: Generator) -> Ma
     return real.select(np.sort(np.concatenate(rows)))
 
 
-def thin(fold: Fold, real: Manifest, fraction: float, inner_folds: int, rng: Generator) -> Fold:
-    """Return a fold that trains on a fraction of its real images, and tests the same ones.
+def some_groups(images: Manifest, wanted: Callable[[int], int], rng: Generator) -> Bools:
+    """Return which images (n,) are of a random part in which groups are whole.
 
-    Of each class the first groups in random order, until they have that share of its images, at
-    least one: a smaller fraction from an equal generator gives a subset.
+    Of each class the first groups in random order, until they have `wanted(n)` of its n images:
+    fewer wanted from an equal generator give a subset.
     """
-    train = real.select(np.isin(real.id.astype(str), fold.train_real.astype(str)))
-    order = {name: i for i, name in enumerate(rng.permutation(np.unique(train.group.astype(str))))}
-    rank = np.array([order[name] for name in train.group])
+    order = {name: i for i, name in enumerate(rng.permutation(np.unique(images.group.astype(str))))}
+    rank = np.array([order[name] for name in images.group])
     kept: set[int] = set()
-    for name in sorted(set(train.label)):
-        own = np.sort(rank[train.label == name])  # one entry an image, so quotas count images
-        kept |= set(own[: max(1, round(fraction * len(own)))].tolist())
-    rest = train.select(np.isin(rank, list(kept)))
+    for name in sorted(set(images.label)):
+        own = np.sort(rank[images.label == name])  # one entry an image, so quotas count images
+        kept |= set(own[: wanted(len(own))].tolist())
+    return np.isin(rank, list(kept))
+
+
+def split_off(real: Manifest, share: float, rng: Generator) -> tuple[Manifest, Manifest]:
+    """Return the rest of the real images, and a share of each class to test, groups whole.
+
+    Raises:
+        XprobeError: nothing of a class is left to train on.
+    """
+    held = some_groups(real, lambda n: max(1, round(share * n)), rng)
+    rest, test = real.select(~held), real.select(held)
+    if lost := sorted(set(real.label) - set(rest.label)):
+        raise XprobeError(
+            f"--holdout {share:g} leaves no group of class {some(lost)} to train on; hold out less"
+        )
+    return rest, test
+
+
+def thin(
+    fold: Fold, real: Manifest, wanted: Callable[[int], int], inner_folds: int, rng: Generator
+) -> Fold:
+    """Return a fold that trains on `some_groups` of its real images, and tests the same ones."""
+    train = real.select(np.isin(real.id.astype(str), fold.train_real.astype(str)))
+    rest = train.select(some_groups(train, wanted, rng))
     inner = inner_divisions(rest, inner_folds, rng)
     return Fold(fold.repeat, fold.index, rest.id, fold.test_real, inner)
 
@@ -130,6 +153,27 @@ def cross_validation(
         inner = inner_divisions(train, inner_folds, rng)
         folds.append(Fold(repeat, index, train.id, test.id, inner))
     return folds
+
+
+def leave_one_group_out(
+    real: Manifest, repeat: int, inner_folds: int, rng: Generator
+) -> list[Fold]:
+    """Return a fold for each group, which tests just that group.
+
+    Raises:
+        XprobeError: a class has images of one group alone, so none to train on without it.
+    """
+    found = []
+    for index, name in enumerate(np.unique(real.group.astype(str))):
+        held = real.group.astype(str) == name
+        train, test = real.select(~held), real.select(held)
+        if missing := sorted(set(real.label) - set(train.label)):
+            raise XprobeError(
+                f"without group {name} there are no images of class {some(missing)} to train on"
+            )
+        inner = inner_divisions(train, inner_folds, rng)
+        found.append(Fold(repeat, index, train.id, test.id, inner))
+    return found
 
 
 def hold_out(real: Manifest, test: Manifest, repeat: int, inner_folds: int, rng: Generator) -> Fold:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,12 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from xprobe import metrics, results, verdict
-from xprobe.design import Block, Design, stream
+from xprobe.design import HOLD_OUT, Block, Design, stream
 from xprobe.errors import XprobeError
-from xprobe.types import FINETUNE, Bools, Ints, Result, Setting, SweepConfig
+from xprobe.types import FINETUNE, Bools, Floats, Ints, Result, Setting, SweepConfig
+
+F1_DRAWS, CALIBRATION_DRAWS = 1000, 300
+_MOST = {"log_loss": np.inf, "brier": 2.0}  # what a metric cannot exceed; else 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,10 +27,13 @@ class _Tested:
 
     Attributes:
         predicted: (R, N) predicted class.
+        values: by name, (R, N) what each image adds to a metric (`metrics.per_image`); none where
+            nothing but the predicted class is known.
         blocks, abouts: of each repeat.
     """
 
     predicted: NDArray[np.intp]
+    values: dict[str, NDArray[np.float64]]
     blocks: tuple[Block, ...]
     abouts: tuple[dict[str, Any], ...]
 
@@ -61,17 +68,24 @@ def judge(
     if zero_shot is not None:
         setting = Setting("zero-shot")
         predicted = zero_shot[np.unique(design.blocks[0].test)]
-        tested[setting] = _Tested(predicted[None], (), ())
+        tested[setting] = _Tested(predicted[None], {}, (), ())
         rows += maker.alone(setting, tested[setting])
     for generator in design.generators:
         own = {s: t for s, t in tested.items() if s.generator == generator and not s.is_alternative}
         rows += maker.family(real, own, margin, tested)
     return {
         "results": [asdict(row) for row in rows],
+        "classes": _class_rows(design, tested, y, group),
         "settings": [_details(s, t, y, len(design.study.classes)) for s, t in tested.items()],
         "runs": [row for s, t in tested.items() if t.blocks for row in _run_rows(s, t, y, design)],
         "warnings": [*design.warnings, *_choice_warnings(tested, config)],
     }
+
+
+def hits(design: Design, runs: list[str], folder: Path) -> tuple[dict[Setting, Bools], Ints, Ints]:
+    """Return whether each setting was right (R, N), and label and group (N,) of the test images."""
+    tested, y, group = _gather(design, runs, folder)
+    return {setting: each.predicted == y for setting, each in tested.items()}, y, group
 
 
 def _gather(
@@ -80,27 +94,31 @@ def _gather(
     """Load every block's predictions; return them by setting, with labels and groups (N,)."""
     order = np.sort(np.unique(design.blocks[0].test))
     ids = design.study.id[order]
-    by_setting: dict[Setting, list[tuple[Block, dict[str, Any], NDArray[np.intp]]]] = {}
-    by_setting = defaultdict(list)
+    y = np.searchsorted(np.array(design.study.classes), design.study.label[order].astype(str))
+    by_setting: dict[Setting, list[tuple[Block, dict[str, Any], _Scored]]] = defaultdict(list)
     for run, block in zip(runs, design.blocks, strict=True):
         loaded = results.load_predictions(folder, run)
         if loaded is None:
             raise XprobeError(f"{folder}: predictions vanished; run 'xprobe sweep' again")
         predictions, about = loaded
         row = {id_: i for i, id_ in enumerate(predictions.id)}
-        predicted = predictions.score.argmax(axis=1)[[row[i] for i in ids]]
-        by_setting[block.setting].append((block, about, predicted))
+        score = predictions.score[[row[i] for i in ids]]
+        scored = score.argmax(axis=1), metrics.per_image(y, score)
+        by_setting[block.setting].append((block, about, scored))
     tested = {
         setting: _Tested(
-            np.stack([p for _, _, p in found]),
+            np.stack([predicted for _, _, (predicted, _) in found]),
+            {name: np.stack([v[name] for _, _, (_, v) in found]) for name in found[0][2][1]},
             tuple(b for b, _, _ in found),
             tuple(a for _, a, _ in found),
         )
         for setting, found in by_setting.items()
     }
-    y = np.searchsorted(np.array(design.study.classes), design.study.label[order].astype(str))
     _, group = np.unique(design.study.group[order].astype(str), return_inverse=True)
     return tested, y.astype(np.intp), group.astype(np.intp)
+
+
+_Scored = tuple[NDArray[np.intp], dict[str, NDArray[np.float64]]]  # predicted class, values
 
 
 class _Rows:
@@ -120,6 +138,7 @@ class _Rows:
         return [
             self._row(setting, tested, "accuracy", self._accuracy(tested), None),
             self._row(setting, tested, "macro_f1", self._around(f1), None),
+            *self._others(setting, tested, None, 0.0),
         ]
 
     def controls(self, real: _Tested, own: dict[Setting, _Tested]) -> list[Result]:
@@ -156,12 +175,52 @@ class _Rows:
                 comparison = verdict.with_control(comparison, control)
             accuracy = self._accuracy(tested)
             row = self._row(setting, tested, "accuracy", accuracy, comparison)
+            if self.design.protocol.startswith(HOLD_OUT) and self.n_groups == len(self.y):
+                p = verdict.mcnemar(real.predicted[0] == self.y, tested.predicted[0] == self.y)
+                row = replace(row, p_mcnemar=p)
             rows.append(row if control is None else _beside(row, control))
-            difference = float(draws[0] - f1[0][0])
-            half = family.critical * float((draws[1:] - f1[0][1:]).std(ddof=1))
-            interval = (difference, difference - half, difference + half)
+            interval = _between(f1[0], draws, family.critical)
             rows.append(self._row(setting, tested, "macro_f1", self._around(draws), None, interval))
+            rows += self._others(setting, tested, real, family.critical)
         return rows
+
+    def _others(
+        self, setting: Setting, tested: _Tested, real: _Tested | None, critical: float
+    ) -> list[Result]:
+        """Return the metrics that stand beside accuracy, and what they differ by from real-only."""
+        rows = []
+        for name, value in tested.values.items():
+            if name in ("accuracy", "confidence"):
+                continue
+            mean, low, high = verdict.interval(value, self.group)
+            most = _MOST.get(name, 1.0)
+            difference = None
+            if real is not None:
+                difference = verdict.difference_of(real.values[name], value, self.group, critical)
+            own = min(mean, most), low, min(high, most)  # a mean of weighted hits may round
+            rows.append(self._row(setting, tested, name, own, None, difference))
+        if tested.values:
+            error = self._calibration(tested)
+            half = self.t * float(error[1:].std(ddof=1))
+            own = float(error[0]), float(error[0]) - half, float(error[0]) + half
+            difference = None
+            if real is not None:
+                difference = _between(self._calibration(real), error, critical)
+            rows.append(self._row(setting, tested, "squared_ece", own, None, difference))
+        return rows
+
+    def _calibration(self, tested: _Tested) -> NDArray[np.float64]:
+        """Squared calibration error (1 + draws): the estimate, then bootstrap draws."""
+        weight = self._weight[:CALIBRATION_DRAWS]
+        weight = np.concatenate([np.ones((1, len(self.y)), weight.dtype), weight])
+        each = zip(tested.values["confidence"], tested.values["accuracy"], strict=True)
+        found = [metrics.squared_calibration_error(*one, weight) for one in each]
+        return np.asarray(np.mean(found, axis=0))
+
+    @cached_property
+    def _weight(self) -> Floats:
+        rng = stream(self.config.seed, "bootstrap")
+        return metrics.bootstrap_weights(self.y, self.group, rng, F1_DRAWS)
 
     def _compare(
         self, reference: NDArray[np.intp], own: list[_Tested], margin: float | None
@@ -208,8 +267,8 @@ class _Rows:
         return np.stack(found)
 
     def _accuracy(self, tested: _Tested) -> tuple[float, float, float]:
-        hit: Bools = tested.predicted == self.y
-        return verdict.interval(hit, self.group)
+        value, low, high = verdict.interval(tested.predicted == self.y, self.group)
+        return value, low, min(1.0, high)
 
     def _macro_f1(self, tested: list[_Tested]) -> NDArray[np.float64]:
         """Macro-F1 (S, 1 + draws): the estimate, then bootstrap draws shared by all settings."""
@@ -218,9 +277,7 @@ class _Rows:
             np.mean([metrics.macro_f1(metrics.confusion(self.y, p, self.k)) for p in t.predicted])
             for t in tested
         ]
-        draws = metrics.bootstrap_macro_f1(
-            self.y, predicted, self.group, self.k, stream(self.config.seed, "bootstrap")
-        )
+        draws = metrics.bootstrap_macro_f1(self.y, predicted, self._weight, self.k)
         return np.concatenate([np.array(estimate)[:, None], draws], axis=1)
 
     def _around(self, draws: NDArray[np.float64]) -> tuple[float, float, float]:
@@ -257,6 +314,7 @@ class _Rows:
             difference_low=difference[1] if difference else None,
             difference_high=difference[2] if difference else None,
             p_adjusted=comparison.p_adjusted if comparison else None,
+            p_mcnemar=None,
             control_difference=None,
             control_low=None,
             control_high=None,
@@ -266,10 +324,40 @@ class _Rows:
             n_groups=self.n_groups,
             dropped_by_lineage=sum(sum(b.dropped) for b in tested.blocks),
             real_fraction=self.config.real_fraction,
+            train_per_class=self.config.train_per_class,
             n_train_real=real,
             n_train_synthetic=synthetic,
             ratio_actual=round(synthetic / real, 3) if setting.name == "mix" else None,
         )
+
+
+def _between(
+    real: NDArray[np.float64], own: NDArray[np.float64], critical: float
+) -> tuple[float, float, float]:
+    """Return (difference, low, high) of (1 + draws) each, the estimate first."""
+    difference = float(own[0] - real[0])
+    half = critical * float((own[1:] - real[1:]).std(ddof=1))
+    return difference, difference - half, difference + half
+
+
+def _class_rows(
+    design: Design, tested: dict[Setting, _Tested], y: Ints, group: Ints
+) -> list[dict[str, Any]]:
+    """Return the difference of each class's recall to real-only's, in every family for itself."""
+    real = tested[Setting("real-only")].predicted == y
+    families = [
+        [s for s in tested if s.generator == name and not s.is_alternative]
+        for name in design.generators
+    ]
+    rows = []
+    for own in [*families, [s for s in tested if s.is_alternative]]:
+        if not own:
+            continue
+        hit = np.stack([tested[setting].predicted == y for setting in own])
+        for (s, c), comparison in verdict.compare_classes(real, hit, y, group).items():
+            name = {**_name(own[s]), "class": design.study.classes[c]}
+            rows.append(name | asdict(comparison))
+    return rows
 
 
 def _beside(row: Result, control: verdict.Comparison) -> Result:
@@ -320,6 +408,7 @@ def _run_rows(setting: Setting, tested: _Tested, y: Ints, design: Design) -> lis
                     "n_train_real": block.n_real[fold],
                     "n_train_synthetic": block.n_synthetic[fold],
                     "dropped_by_lineage": block.dropped[fold],
+                    "dropped_in_inner_folds": block.dropped_inner[fold],
                     "n_test": len(own),
                     "c": about["c"][fold],
                     "accuracy": metrics.accuracy(y[own], predicted[own]),

@@ -21,6 +21,7 @@ from xprobe.types import SOURCES, SPLITS, Manifest
 
 REQUIRED = ("path", "label", "source")
 OPTIONAL = ("id", "group", "parent", "generator", "split", "prompt", "polygons")
+WIDER = ("event",)  # columns of groups that hold whole scenes, read if asked for
 DEFAULT_GENERATOR = "default"
 LAYOUT = "real/<class>/… and synthetic/[<generator>/]<class>/…"
 _EMPTY = hashlib.sha256(b"").hexdigest()
@@ -28,7 +29,7 @@ _EMPTY = hashlib.sha256(b"").hexdigest()
 Row = dict[str, str]
 
 
-def read(data: str | Path, *, whole: bool = True, hashed: bool = True) -> Manifest:
+def read(data: str | Path, *, whole: bool = True, hashed: bool = True, group: str = "") -> Manifest:
     """Return the manifest of a folder or of a CSV, JSONL or Parquet file, contents hashed.
 
     A folder holds ``real/<class>/…`` and ``synthetic/[<generator>/]<class>/…``, optionally
@@ -40,16 +41,25 @@ def read(data: str | Path, *, whole: bool = True, hashed: bool = True) -> Manife
     so that no copy of a test image is ever trained on.
 
     With `whole` every generator must have images of every class, as a sweep needs. Without
-    `hashed` no file is read: digests are empty, and equal contents share no group.
+    `hashed` no file is read: digests are empty, and equal contents share no group. With `group`
+    images of one value in that column of a file are a group, instead of the scenes of the column
+    group: of an event, say.
 
     Raises:
         XprobeError: whatever is wrong with the data as a whole.
     """
     data = Path(data)
+    if group not in ("", *WIDER):
+        raise XprobeError(f"--group {group}: it takes the column {' or '.join(WIDER)}")
     if data.is_dir():
+        if group:
+            raise XprobeError(
+                f"{data}: --group {group}: a folder has no columns; write a manifest with 'xprobe "
+                f"scan {data} -o manifest.csv', add the column {group} to it, and name it as DATA"
+            )
         rows, base = _scan_folder(data), data
     elif data.is_file():
-        rows, base = iter(_read_rows(data)), data.parent
+        rows, base = iter(_read_rows(data, group)), data.parent
     else:
         raise XprobeError(
             f"{data}: no such folder or manifest file; make {data}/{LAYOUT}, or name another DATA"
@@ -282,7 +292,7 @@ def _images(root: Path) -> list[str]:
 # --- manifest files ------------------------------------------------------------------
 
 
-def _read_rows(file: Path) -> list[Row]:
+def _read_rows(file: Path, group: str = "") -> list[Row]:
     suffix = file.suffix.lower()
     try:
         if suffix == ".csv":
@@ -307,7 +317,11 @@ def _read_rows(file: Path) -> list[Row]:
     if len(set(columns)) < len(columns) or any(None in row for row in rows):
         raise XprobeError(f"{file}: a column is there twice, or a row has more cells than columns")
     missing = [name for name in REQUIRED if name not in columns]
-    unknown = [name for name in columns if name not in REQUIRED + OPTIONAL]
+    if group and group not in columns:
+        raise XprobeError(
+            f"{file}: --group {group}: no such column; add it, with a name for every real image"
+        )
+    unknown = [name for name in columns if name not in (*REQUIRED, *OPTIONAL, *WIDER)]
     if unknown:
         hints = "".join(nearest(name, REQUIRED + OPTIONAL, 1) for name in unknown[:1])
         raise XprobeError(
@@ -316,7 +330,42 @@ def _read_rows(file: Path) -> list[Row]:
         )
     if missing:
         raise XprobeError(f"{file}: the column {some(missing)} is missing")
-    return [_clean(row, f"{file}, row {i}") for i, row in enumerate(rows, 1)]
+    clean = [_clean(row, f"{file}, row {i}") for i, row in enumerate(rows, 1)]
+    return _regroup(clean, group, file) if group else clean
+
+
+def _regroup(rows: list[Row], column: str, file: Path) -> list[Row]:
+    """Return rows whose group is what they have in another column, scenes within it whole.
+
+    A synthetic image that names its scene, as group or parent, belongs to that of the scene.
+    """
+    wider: dict[str, str] = {}
+    for i, row in enumerate(rows, 1):
+        if row["source"] != "real":
+            continue
+        if not row.get(column):
+            raise XprobeError(f"{file}, row {i}: {column} is empty, and it is to be the group")
+        scene = row.get("group") or _id(row)
+        if wider.setdefault(scene, row[column]) != row[column]:
+            raise XprobeError(
+                f"{file}, row {i}: images of the group {scene} are of several {column}s, "
+                f"{wider[scene]} and {row[column]}"
+            )
+    found = []
+    for i, row in enumerate(rows, 1):
+        scene, parent = row.get("group", ""), row.get("parent", "")
+        own = row.get(column) or wider.get(scene, scene)
+        if wider.get(scene, own) != own:
+            raise XprobeError(
+                f"{file}, row {i}: {column} is {own}, but that of its group {scene} is "
+                f"{wider[scene]}"
+            )
+        found.append({**row, "group": own, "parent": wider.get(parent, parent)})
+    return found
+
+
+def _id(row: Row) -> str:
+    return row.get("id") or Path(row["path"]).as_posix()
 
 
 def _clean(row: dict[str, Any], where: str) -> Row:
@@ -345,7 +394,7 @@ def _build(rows: Iterator[Row], base: Path, hashed: bool) -> Manifest:
     root = base.resolve()
     for row in rows:
         synthetic = row["source"] == "synthetic"
-        id_ = row.get("id") or Path(row["path"]).as_posix()
+        id_ = _id(row)
         columns["id"].append(id_)
         columns["path"].append(os.path.join(root, row["path"]))  # noqa: PTH118  # many
         columns["label"].append(row["label"])

@@ -12,7 +12,7 @@ from typing import Annotated, Any, get_type_hints
 import typer
 
 from xprobe.recipe import Recipe
-from xprobe.types import FINETUNE, HEADS
+from xprobe.types import FINETUNE, HEADS, SweepConfig
 
 Data = Annotated[
     Path, typer.Argument(help="Folder of images, or a manifest (.csv, .jsonl, .parquet).")
@@ -61,8 +61,38 @@ Folds = Annotated[
 Repeats = Annotated[int, typer.Option(help="How often folds and synthetic subsets are drawn anew.")]
 InnerFolds = Annotated[int, typer.Option(help="Folds within each training part, to choose C.")]
 FinetuneRepeats = Annotated[int, typer.Option(help="The same as --repeats for fine-tunes.")]
+Ratios = Annotated[str, typer.Option(help="Synthetic images per real one, comma-separated.")]
+DEFAULT_RATIOS = ",".join(f"{r:g}" for r in SweepConfig.ratios)
 RealFraction = Annotated[
     str, typer.Option(help="Shares of the real training images, a study each, such as 0.25,1.")
+]
+RealCurve = Annotated[
+    str,
+    typer.Option(
+        help="Real training images of each class, a study each, such as 20,40,60,80: how many real "
+        "images the synthetic ones are worth."
+    ),
+]
+Holdout = Annotated[
+    float | None,
+    typer.Option(help="Draw this share of the real images as a fixed hold-out, such as 0.3."),
+]
+LeaveOneGroupOut = Annotated[
+    bool,
+    typer.Option(
+        "--leave-one-group-out/--no-leave-one-group-out", help="Make each group a fold: of events."
+    ),
+]
+Group = Annotated[
+    str,
+    typer.Option(help="event: images of an event stay together, by that column of the manifest."),
+]
+IgnoreLineage = Annotated[
+    bool,
+    typer.Option(
+        "--ignore-lineage/--no-ignore-lineage",
+        help="Train on what was made from test images, too: to show the size of the leak.",
+    ),
 ]
 Alternatives = Annotated[
     str, typer.Option(help="Augmentations to try instead of synthetic images, comma-separated.")
@@ -85,6 +115,26 @@ Workers = Annotated[
 ]
 
 
+def names(text: str) -> list[str]:
+    """Return the parts of a list with commas."""
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def numbers(text: str, option: str) -> tuple[float, ...]:
+    """Return the numbers of such a list."""
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError as error:
+        raise typer.BadParameter(f"{option} takes numbers like 1,2,3,4, not {text!r}") from error
+
+
+def whole_numbers(text: str, option: str) -> tuple[int, ...]:
+    """Return the numbers of such a list, which may be empty; they count images of a class."""
+    if not all(part.isdecimal() and int(part) for part in names(text)):
+        raise typer.BadParameter(f"{option} takes numbers of images, as 20,40,60,80, not {text!r}")
+    return tuple(int(part) for part in names(text))
+
+
 def with_recipe(command: Callable[..., None]) -> Callable[..., None]:
     """Give a command that takes a `recipe` an option for each of its fields."""
     own, hints = get_type_hints(command, include_extras=True), get_type_hints(Recipe)
@@ -100,11 +150,11 @@ def with_recipe(command: Callable[..., None]) -> Callable[..., None]:
         )
         for each in fields(Recipe)
     ]
-    names = {option.name for option in options}
+    own_names = {option.name for option in options}
 
     @wraps(command)
     def taking(**given: Any) -> None:
-        recipe = Recipe(**{name: given.pop(name) for name in names})
+        recipe = Recipe(**{name: given.pop(name) for name in own_names})
         command(recipe=recipe, **given)
 
     kept = [

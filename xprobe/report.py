@@ -35,22 +35,32 @@ from xprobe.figures import (
     study_title,
     verdict_kind,
 )
-from xprobe.types import FINETUNE, RANDOM, Result
+from xprobe.study_view import (
+    LINEAGE_IGNORED,
+    Costs,
+    badge,
+    is_floor,
+    is_leaky,
+    random_words,
+    study_view,
+    worth_view,
+)
+from xprobe.types import FINETUNE, Result
 from xprobe.verdict import ALPHA
 
 Study = dict[str, Any]
 Row = dict[str, Any]
 
 FLOOR = "a floor, not a learned encoder"
-RANDOM_WEIGHTS = "RANDOM WEIGHTS: says nothing of a trained encoder"
-FROM_RANDOM = "FROM RANDOM WEIGHTS: pretrained ones may answer otherwise"
 QUESTION = "Do AI-generated images help image recognition?"
 _OTHER_WORDS = {"helps": "better than real-only", "hurts": "worse than real-only"}
 # What Markdown would take for markup; an interval in brackets and "< 0.001" it would not.
 _MARKUP = re.compile(r"[\\`*_|~>]|\](?=\()|<(?=[A-Za-z/!?])|&(?=[#A-Za-z])")
 
 
-def write_report(results_folder: Path, out: Path, encoders: Sequence[str] = ()) -> dict[str, Any]:
+def write_report(
+    results_folder: Path, out: Path, encoders: Sequence[str] = (), costs: Costs | None = None
+) -> dict[str, Any]:
     """Write the report of the studies in a results folder.
 
     Args:
@@ -58,9 +68,11 @@ def write_report(results_folder: Path, out: Path, encoders: Sequence[str] = ()) 
         out: where index.html, summary.md, results.csv, runs.csv, results.json and figures/ go, and
             distances.csv where `xprobe distance` has left its answer.
         encoders: names to report on; none: all.
+        costs: of an image, to say which way to the same accuracy is cheaper.
 
     Returns:
-        ``report`` and ``summary`` (paths), ``answer`` (sentences) and ``figures`` (paths).
+        ``report`` and ``summary`` (paths), ``answer`` (sentences), ``valued`` (rows of what
+        synthetic images are worth) and ``figures`` (paths).
 
     Raises:
         XprobeError: there are no results, or none of a named encoder.
@@ -78,6 +90,7 @@ def write_report(results_folder: Path, out: Path, encoders: Sequence[str] = ()) 
             put(files[-1], content)
         drawings.append(_drawing_view(drawing))
     view = _view(studies, families, drawings)
+    view["worth"] = worth_view(studies, costs)
     view["distance"] = None
     if document is not None:
         view["distance"] = distance_view(document, distances, studies, drawings)
@@ -89,7 +102,7 @@ def write_report(results_folder: Path, out: Path, encoders: Sequence[str] = ()) 
     return {
         "report": str(out / "index.html"), "summary": str(out / "summary.md"),
         "answer": view["answer"]["sentences"],
-        "figures": [str(file) for file in files],
+        "valued": view["worth"], "figures": [str(file) for file in files],
     }  # fmt: skip
 
 
@@ -218,15 +231,25 @@ def _answer(studies: Sequence[Study], families: Sequence[Row]) -> dict[str, Any]
     judged = [(s, r) for s, r in rows if r["verdict"] is not None]
     mixes = [(s, r) for s, r in judged if r["setting"] == "mix" and not r["augment"]]
     headline = _headline([r for _, r in mixes], families)
+    if any(map(is_leaky, studies)):
+        headline = f"{LINEAGE_IGNORED}. {headline}"
     notes = _notes(studies, families)
     lines = [_line(s, r) for s, r in mixes]
+    valued = [
+        f"{row['study']} · generator {row['generator']} · {row['setting']} — {row['words']} "
+        f"{row['interval']}."
+        for row in worth_view(studies, None)
+    ]
     others = [_line(s, r) for s, r in judged if r["setting"] == "synthetic-only"]
     alternatives = [_line(s, r) for s, r in judged if r["augment"] or r["setting"] in AUGMENTATIONS]
     every = (*lines, *others, *alternatives)
-    sentences = [headline, *notes, *(line["sentence"] for line in every)]
+    sentences = [headline, *notes, *(line["sentence"] for line in every), *valued]
+    grouped: dict[str, list[dict[str, Any]]] = {}
+    for line in lines:
+        grouped.setdefault(line["who"], []).append(line)
     return {
-        "headline": headline, "notes": notes, "lines": lines, "others": others,
-        "alternatives": alternatives, "sentences": sentences,
+        "headline": headline, "notes": notes, "lines": lines, "grouped": list(grouped.items()),
+        "others": others, "alternatives": alternatives, "valued": valued, "sentences": sentences,
     }  # fmt: skip
 
 
@@ -270,15 +293,16 @@ def _study_wide(mixes: Sequence[Row], families: Sequence[Row]) -> float:
     """Return the smallest study-wide p of the families in which a mix helps or hurts."""
     claims = [r for r in mixes if verdict_kind(r["verdict"]) in ("helps", "hurts")]
     claimed = {results.family_of(r) for r in claims}
-    names = ("encoder", "generator", "head", "real_fraction")
     return min(
-        float(f["p_study_wide"]) for f in families if tuple(f[name] for name in names) in claimed
+        float(f["p_study_wide"])
+        for f in families
+        if tuple(f[name] for name in results.FAMILY) in claimed
     )
 
 
 def _notes(studies: Sequence[Study], families: Sequence[Row]) -> list[str]:
     notes = []
-    if all(map(_is_floor, studies)):
+    if all(map(is_floor, studies)):
         notes.append(
             "Every encoder here is a floor without learned weights: ask a learned one too."
         )
@@ -292,25 +316,10 @@ def _notes(studies: Sequence[Study], families: Sequence[Row]) -> list[str]:
     return notes
 
 
-def _badge(row: Row) -> str:
-    """Return the style of a verdict: helps, hurts, equivalent, no; nothing without a verdict."""
-    return verdict_kind(row["verdict"]).split()[0] if row["verdict"] else ""
-
-
-def _random(study: Study) -> str:
-    """Return what is to be said of weights that were never trained; nothing of others."""
-    if not str(study["encoder"]["weights"]).startswith(RANDOM):
-        return ""
-    return FROM_RANDOM if study["config"]["head"] == FINETUNE else RANDOM_WEIGHTS
-
-
-def _is_floor(study: Study) -> bool:
-    return bool(study["encoder"]["source"].startswith("builtin:"))
-
-
 def _family_title(family: Row) -> str:
     of = family["generator"] or ALTERNATIVES
-    return family_title(family["encoder"], family["head"], family["real_fraction"], of)
+    part = family["real_fraction"], family["train_per_class"]
+    return family_title(family["encoder"], family["head"], part, of)
 
 
 def _line(study: Study, row: Row) -> dict[str, Any]:
@@ -335,9 +344,9 @@ def _line(study: Study, row: Row) -> dict[str, Any]:
         control = points(row["control_difference"])
         could = f"{control} points to its control; {could}"
     return {
-        "who": who, "floor": _is_floor(study), "random": _random(study),
+        "who": who, "floor": is_floor(study), "random": random_words(study),
         "setting": setting, "difference": difference,
-        "interval": interval, "verdict": verdict, "badge": _badge(row), "could": could,
+        "interval": interval, "verdict": verdict, "badge": badge(row), "could": could,
         "sentence": f"{who} · {setting} — {difference} {interval}, {verdict}; {could}.",
     }  # fmt: skip
 
@@ -355,13 +364,13 @@ def _view(
         "facts": _facts(studies),
         "warnings": _warnings(studies),
         "families": [{**f, "title": _family_title(f)} for f in families],
-        "studies": [_study_view(i, s, drawings) for i, s in enumerate(studies)],
+        "studies": [study_view(i, s, drawings) for i, s in enumerate(studies)],
         "differences": [d for d in drawings if d["kind"] == "differences"],
         "sizes": [d for d in drawings if d["kind"] == "sizes"],
         "measured": [(term, text) for term, text in titled if term != "Limit"],
         "limits": [text for term, text in titled if term == "Limit"],
         "overview": _overview(studies),
-        "badge": _badge,
+        "badge": badge,
         "counts": _counts(studies),
         "metrics": METRICS,
     }
@@ -394,6 +403,8 @@ def _plans(studies: Sequence[Study]) -> list[dict[str, Any]]:
             "k": int(k) if rest and k.isdecimal() else None,
             "config": study["config"],
             "fraction": study["config"].get("real_fraction", 1.0),
+            "train_per_class": study["config"].get("train_per_class"),
+            "leaky": is_leaky(study),
             "head": _HEADS.get(study["config"]["head"], study["config"]["head"]),
             "n_train": _count(real["n_train_real"]),
             "n_test": _count(real["n_test"]),
@@ -407,13 +418,15 @@ def _plans(studies: Sequence[Study]) -> list[dict[str, Any]]:
 def _facts(studies: Sequence[Study]) -> list[tuple[str, str]]:
     real = [next(r for r in s["results"] if r["setting"] == "real-only") for s in studies]
     facts = {
-        "Encoders": (study_title(s) for s in studies),
+        "Encoders": (
+            family_title(s["encoder"]["label"], s["config"]["head"], (1.0, None)) for s in studies
+        ),
         "Generators": (g for s in studies for g in s["generators"]),
         "Ratios": (f"1:{r:g}" for s in studies for r in s["config"]["ratios"]),
         "Classes": (str(len(s["manifest"]["classes"])) for s in studies),
         "Real images to train on": (_count(r["n_train_real"]) for r in real),
         "Real images to test on": (_count(r["n_test"]) for r in real),
-        "Protocol": (s["protocol"] for s in studies),
+        "Protocol": (", ".join(s["protocol"].split(", ")[:2]) for s in studies),
     }
     return [(term, ", ".join(dict.fromkeys(values))) for term, values in facts.items()]
 
@@ -443,7 +456,10 @@ def _warnings(studies: Sequence[Study]) -> list[dict[str, str]]:
 
 def _options(study: Study) -> dict[str, Any]:
     """Return what the heads, or the fine-tunes, of one sweep share."""
-    own = {"head": "", "real_fraction": 1, "alternatives": (), "with_synthetic": False}
+    own = {
+        "head": "", "real_fraction": 1, "train_per_class": None, "alternatives": (),
+        "with_synthetic": False,
+    }  # fmt: skip
     return {**study["config"], **own}
 
 
@@ -466,49 +482,6 @@ def _overview(studies: Sequence[Study]) -> list[dict[str, Any]]:
         ]
         found.append({"generator": generator, "rows": rows})
     return found
-
-
-def _study_view(i: int, study: Study, drawings: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    own = [d for d in drawings if d["study"] == i]
-    return {
-        "title": study_title(study),
-        "floor": _is_floor(study),
-        "random": _random(study),
-        "groups": _groups(study),
-        "dropped": any(r["dropped_by_lineage"] for r in study["results"]),
-        "controlled": any(r["control_difference"] is not None for r in study["results"]),
-        "curves": [d for d in own if d["kind"] in METRICS],
-        "confusions": [d for d in own if d["kind"] == "confusion"],
-        "recall": _recall(study),
-        "document": study,
-    }
-
-
-def _groups(study: Study) -> list[dict[str, Any]]:
-    """Return the table of settings: a group for real-only, then one per generator."""
-    by_setting: dict[tuple[Any, ...], dict[str, Any]] = {}
-    for row in study["results"]:
-        key = row["generator"], row["setting"], row["ratio"], row["augment"]
-        cells = by_setting.setdefault(key, {})
-        cells[row["metric"]] = row
-    groups: dict[str | None, list[dict[str, Any]]] = {}
-    for cells in sorted(by_setting.values(), key=lambda c: in_order(c["accuracy"])):
-        row = cells["accuracy"]
-        ratio, actual = row["ratio"], row["ratio_actual"]
-        differs = actual is not None and abs(actual - ratio) > 0.01 * ratio
-        cells |= {"row": row, "title": setting_title(row), "badge": _badge(row)}
-        cells["actual"] = f"1:{actual:g}" if differs else None
-        groups.setdefault(row["generator"], []).append(cells)
-    return [{"generator": generator, "rows": rows} for generator, rows in groups.items()]
-
-
-def _recall(study: Study) -> dict[str, Any]:
-    settings = sorted(study["settings"], key=in_order)
-    several = len(study["generators"]) > 1
-    columns = [(s["generator"] if several else None, setting_title(s)) for s in settings]
-    classes = study["manifest"]["classes"]
-    rows = [(name, [s["recall"][c] for s in settings]) for c, name in enumerate(classes)]
-    return {"columns": columns, "rows": rows}
 
 
 def _counts(studies: Sequence[Study]) -> list[dict[str, Any]]:

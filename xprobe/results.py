@@ -116,12 +116,12 @@ def load_studies(folder: Path, encoders: Sequence[str] = ()) -> list[dict[str, A
         # Those of an older xprobe lack what it did not know.
         study["results"] = [dict.fromkeys(_COLUMNS) | row for row in study["results"]]
         studies.append(study)
-    newest: dict[tuple[str, str, float], dict[str, Any]] = {}
-    seen: set[tuple[str, str, float]] = set()
+    newest: dict[tuple[str, str, float, int], dict[str, Any]] = {}
+    seen: set[tuple[str, str, float, int]] = set()
     for study in sorted(studies, key=lambda study: str(study["created"]), reverse=True):
         # An encoder's label changes when another of its name joins it; its key does not.
         about, config = study["encoder"], study["config"]
-        kind = config["head"], config.get("real_fraction", 1.0)
+        kind = config["head"], config.get("real_fraction", 1.0), config.get("train_per_class") or 0
         names = {(about["label"], *kind), (about["key"], *kind)}
         if not names & seen:
             newest[(about["label"], *kind)] = study
@@ -195,14 +195,18 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def family_of(row: Mapping[str, Any]) -> tuple[str, str | None, str, float]:
-    """Return which family a `Result` row is of: encoder, generator, head, real fraction.
+Family = tuple[str, str | None, str, float, int | None]
+FAMILY = ("encoder", "generator", "head", "real_fraction", "train_per_class")
+
+
+def family_of(row: Mapping[str, Any]) -> Family:
+    """Return which family a `Result` row is of, the values of `FAMILY`.
 
     Alternatives are of none's generator.
     """
     generator = None if row["augment"] else row["generator"]
-    fraction = row["real_fraction"]
-    return row["encoder"], generator, row["head"], 1.0 if fraction is None else fraction
+    fraction = 1.0 if row["real_fraction"] is None else row["real_fraction"]
+    return row["encoder"], generator, row["head"], fraction, row["train_per_class"]
 
 
 def families(studies: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -210,16 +214,15 @@ def families(studies: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 
     The last is Holm's: what may be claimed if the families were looked through for the best.
     """
-    found: dict[tuple[str, str | None, str, float], list[float]] = {}
+    found: dict[Family, list[float]] = {}
     for study in studies:
         for row in study["results"]:
             if row["p_adjusted"] is not None:
                 found.setdefault(family_of(row), []).append(row["p_adjusted"])
     smallest = [min(p) for p in found.values()]
-    names = ("encoder", "generator", "head", "real_fraction")
     return [
         {
-            **dict(zip(names, family, strict=True)),
+            **dict(zip(FAMILY, family, strict=True)),
             "comparisons": len(of_all), "p_smallest": p, "p_study_wide": q,
         }
         for (family, of_all), p, q in zip(found.items(), smallest, holm(smallest), strict=True)

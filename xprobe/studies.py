@@ -79,6 +79,7 @@ def prepare(
     encoders: Sequence[str] = (),
     heads: Sequence[str] = (),
     real_fractions: Sequence[float] = (),
+    real_curve: Sequence[int] = (),
     memory_gib: float = MEMORY_GIB,
 ) -> Iterator[Study]:
     """Yield every study of a sweep; for the arguments see `sweep.sweep`.
@@ -86,9 +87,20 @@ def prepare(
     Raises:
         XprobeError: an unknown head or encoder, or one that cannot do what is asked.
     """
+    if real_curve and tuple(real_fractions) not in ((), (1.0,)):
+        raise XprobeError(
+            "--real-curve and --real-fraction both say how many real images: keep one"
+        )
+    parts: list[tuple[float, int | None]] = [
+        (fraction, config.train_per_class) for fraction in real_fractions or (config.real_fraction,)
+    ]
+    if len(set(real_curve)) == 1:
+        raise XprobeError("--real-curve takes two or more numbers of images, such as 20,40,60,80")
+    if real_curve:
+        parts = [(1.0, size) for size in sorted(real_curve)]
     configs = [
-        replace(config.of_head(name), real_fraction=fraction)
-        for fraction in dict.fromkeys(real_fractions or (config.real_fraction,))
+        replace(config.of_head(name), real_fraction=fraction, train_per_class=size)
+        for fraction, size in dict.fromkeys(parts)
         for name in dict.fromkeys(heads or (config.head,))
     ]
     for each in configs:

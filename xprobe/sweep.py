@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from xprobe import results
+from xprobe.curve import Point, value_points
 from xprobe.design import Block
 from xprobe.errors import XprobeError
 from xprobe.heads import solve
-from xprobe.judge import judge
+from xprobe.judge import hits, judge
 from xprobe.manifest import counts
 from xprobe.outlines import Masks
 from xprobe.problems import Fit, Options
@@ -48,6 +49,7 @@ def sweep(
     encoders: Sequence[str] = (),
     heads: Sequence[str] = (),
     real_fractions: Sequence[float] = (),
+    real_curve: Sequence[int] = (),
     margin: float | None = None,
     workers: int | None = None,
     device: str = "auto",
@@ -65,6 +67,8 @@ def sweep(
         encoders: names in the store; none: all that have features of this manifest.
         heads: names of heads, or ``finetune``; none: that of `config`.
         real_fractions: shares of the real training images, each a study; none: that of `config`.
+        real_curve: instead of shares, numbers of each class: a learning curve, from which follows
+            how many real images the synthetic ones are worth (`worth.worth`).
         margin: accuracy differences up to this size count as equal; None claims no equivalence.
         workers: processes; default one a core.
         device: torch device of logistic heads and fine-tunes; auto: a GPU if there is one.
@@ -77,9 +81,10 @@ def sweep(
         One study document an encoder, head and fraction (docs/results.md).
     """
     studies = []
+    curves: dict[tuple[str, str], list[Point]] = {}
     for study in prepare(
         manifest, store, config, encoders=encoders, heads=heads, real_fractions=real_fractions,
-        memory_gib=memory_gib,
+        real_curve=real_curve, memory_gib=memory_gib,
     ):  # fmt: skip
         folder.mkdir(parents=True, exist_ok=True)
         work = _Work(study, store, folder, workers, device, concurrent, progress)
@@ -95,6 +100,13 @@ def sweep(
         document = _document(study, margin) | judged
         results.save_study(folder, key, document)
         studies.append(document)
+        if real_curve:
+            point = Point(study.design, hits(study.design, study.runs, folder), key, document)
+            curves.setdefault((study.encoder.key, study.config.head), []).append(point)
+    for points in curves.values():
+        value_points(points, config.seed)
+        for point in points:
+            results.save_study(folder, point.key, point.document)
     return studies
 
 
@@ -141,8 +153,9 @@ class _Work:
         options = Options(config.c_grid, config.c_rule, config.balanced)
         problems = [problem for block in todo.values() for problem in block.problems]
         name = study.label
-        if config.head != SweepConfig.head or config.real_fraction < 1:
-            name += f" {head_title(config.head, config.real_fraction)}"
+        part = config.real_fraction, config.train_per_class
+        if (config.head, *part) != (SweepConfig.head, 1.0, None):
+            name += f" {head_title(config.head, *part)}"
         with self.progress(f"sweep {name}", len(problems)) as advance:
             for each in solve(
                 config.head, study.pool, problems, options, self.workers, self.device
@@ -167,7 +180,8 @@ class _Work:
             Masks(study.design.study, network),
         )  # fmt: skip
         steps = sum(config.recipe.steps(task.budget) for task in tasks)
-        part = head_title(config.head, config.real_fraction).removeprefix(config.head)
+        title = head_title(config.head, config.real_fraction, config.train_per_class)
+        part = title.removeprefix(config.head)
         with self.progress(f"fine-tune {study.label}{part}", steps) as advance:
             yield from finetune.solve(trainer, tasks, self.concurrent, advance)
 

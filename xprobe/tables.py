@@ -9,6 +9,7 @@ from rich import box
 from rich.table import Table
 
 from xprobe.types import head_title, setting_title
+from xprobe.worth import worth_interval
 
 Row = Mapping[str, Any]
 
@@ -45,7 +46,7 @@ def of_formats(rows: Sequence[Row]) -> Table:
 def of_family(study: Row, generator: str) -> Table:
     """Return what a study says of one generator, real-only first, accuracy in percent."""
     config = study["config"]
-    head = head_title(config["head"], config["real_fraction"])
+    head = head_title(config["head"], config["real_fraction"], config["train_per_class"])
     names = (
         study["encoder"]["label"], head, f"generator {generator}", study["protocol"], "accuracy, %",
     )  # fmt: skip
@@ -63,8 +64,9 @@ def of_family(study: Row, generator: str) -> Table:
 
 def side_by_side(studies: Sequence[Row], generator: str) -> Table:
     """Return accuracy, %, and verdict of every setting in every study of a generator."""
+    parts = ("head", "real_fraction", "train_per_class")
     names = [
-        f"{s['encoder']['label']}, {head_title(s['config']['head'], s['config']['real_fraction'])}"
+        f"{s['encoder']['label']}, {head_title(*(s['config'][part] for part in parts))}"
         for s in studies
     ]
     cells: dict[str, list[str | None]] = {}
@@ -114,7 +116,7 @@ def of_families(families: Sequence[Row]) -> Table:
     cells = [
         [
             f["encoder"],
-            head_title(f["head"], f["real_fraction"]),
+            head_title(f["head"], f["real_fraction"], f["train_per_class"]),
             f["generator"] or "alternatives",
             _p(f["p_smallest"]),
             _p(f["p_study_wide"]),
@@ -143,6 +145,36 @@ def _span(value: float | None, low: float | None, high: float | None) -> str | N
     if value is None or low is None or high is None:
         return None
     return f"{100 * value:+.1f} [{100 * low:+.1f}, {100 * high:+.1f}]"
+
+
+def of_worth(rows: Sequence[Row]) -> Table:
+    """Return the table of `curve.value_points` rows."""
+    columns = ["encoder", "head", "generator", "setting", "real of each class",
+               "synthetic of each class", "worth, further real ones"]  # fmt: skip
+    cells = [
+        [
+            row["encoder"], row["head"], row["generator"], f"1:{row['ratio']:g}",
+            f"{row['real_per_class']:.0f}", f"{row['synthetic_per_class']:.0f}",
+            f"{row['value']:.0f} {worth_interval(row)}",
+        ]
+        for row in rows
+    ]  # fmt: skip
+    return table("what synthetic images are worth", columns, cells)
+
+
+def of_plan(rows: Sequence[Row]) -> Table:
+    """Return the table of `power.plan`."""
+    columns = ["what", "real of each class", "tested", "groups", "comparisons",
+               "detectable, points", "variance"]  # fmt: skip
+    cells = [
+        [
+            row["what"], f"{row['real_per_class']:g}{' (at hand)' if row['at_hand'] else ''}",
+            row["test_images"], row["groups"], row["comparisons"],
+            f"±{100 * row['detectable']:.1f}", row["basis"],
+        ]
+        for row in rows
+    ]  # fmt: skip
+    return table("what could be detected", columns, cells)
 
 
 def duration(seconds: float) -> str:

@@ -294,9 +294,11 @@ class Setting:
         return bool(self.augment) or self.name in AUGMENTATIONS
 
 
-def head_title(head: str, real_fraction: float) -> str:
-    """Return how people read a head and the share of real images it was trained on."""
+def head_title(head: str, real_fraction: float, train_per_class: int | None = None) -> str:
+    """Return how people read a head and the part of the real images it was trained on."""
     words = head if head == FINETUNE else f"{head} head"
+    if train_per_class is not None:
+        return f"{words}, {train_per_class} real of each class"
     return words if real_fraction == 1 else f"{words}, {100 * real_fraction:g} % of real"
 
 
@@ -350,7 +352,8 @@ class Result:
     Intervals are 95 %. `difference` is to real-only, on the same test images; its interval and
     `p_adjusted` hold for all comparisons of the family together. `control_*` are of the difference
     to the setting's control, real images trained on as long (fine-tunes only); `p_adjusted` is
-    then the larger of both. All but `n_*` and `dropped_by_lineage` are fractions.
+    then the larger of both. `p_mcnemar` is of the first repeat on a fixed hold-out, uncorrected.
+    All but `n_*`, `dropped_by_lineage` and some metrics (`metrics.per_image`) are fractions.
     """
 
     encoder: str
@@ -368,6 +371,7 @@ class Result:
     difference_low: float | None
     difference_high: float | None
     p_adjusted: float | None
+    p_mcnemar: float | None
     control_difference: float | None
     control_low: float | None
     control_high: float | None
@@ -377,6 +381,7 @@ class Result:
     n_groups: int
     dropped_by_lineage: int
     real_fraction: float
+    train_per_class: int | None
     n_train_real: float
     n_train_synthetic: float
     ratio_actual: float | None
@@ -396,8 +401,13 @@ class SweepConfig:
         ratios: r of each mix 1:r, synthetic per real training image of the same class.
         per_class: real images of each class to study; None takes all.
         real_fraction: share of the real training images of each fold that is trained on.
+        train_per_class: instead of a share, so many of each class.
         folds: largest number of cross-validation folds; None: 5, or the fixed hold-out if there
             is one.
+        holdout: share of the real images that is drawn to be a fixed hold-out; None: none is.
+        leave_one_group_out: whether each group is a fold of its own.
+        ignore_lineage: train on synthetic images that were made from test images, too; only to
+            show the size of the leak.
         repeats: how often folds and synthetic subsets are drawn anew.
         inner_folds: largest number of folds for the choice of C.
         c_grid: the values of C to choose from, ascending.
@@ -416,7 +426,11 @@ class SweepConfig:
     ratios: tuple[float, ...] = (1, 2, 3, 4)
     per_class: int | None = None
     real_fraction: float = 1.0
+    train_per_class: int | None = None
     folds: int | None = None
+    holdout: float | None = None
+    leave_one_group_out: bool = False
+    ignore_lineage: bool = False
     repeats: int = 10
     inner_folds: int = 5
     c_grid: tuple[float, ...] = tuple(float(c) for c in np.logspace(-2, 4, 10))
@@ -436,13 +450,18 @@ class SweepConfig:
         object.__setattr__(self, "ratios", tuple(sorted(set(self.ratios))))
         for name, low in (
             ("repeats", 1), ("finetune_repeats", 1), ("per_class", 2), ("folds", 2),
-            ("inner_folds", 2), ("seed", 0),
+            ("inner_folds", 2), ("seed", 0), ("train_per_class", 1),
         ):  # fmt: skip
             value = getattr(self, name)
             if value is not None and value < low:
                 raise XprobeError(f"--{name.replace('_', '-')} must be {low} or more")
         if not 0 < self.real_fraction <= 1:
             raise XprobeError("--real-fraction takes numbers above 0 and at most 1, such as 0.5,1")
+        if self.holdout is not None and not 0 < self.holdout < 1:
+            raise XprobeError("--holdout takes a share between 0 and 1, such as 0.3")
+        ways = (self.folds is not None, self.holdout is not None, self.leave_one_group_out)
+        if sum(ways) > 1:
+            raise XprobeError("choose one of --folds, --holdout and --leave-one-group-out")
         if not self.c_grid or any(not np.isfinite(c) or c <= 0 for c in self.c_grid):
             raise XprobeError("every value of C must be a positive number")
         object.__setattr__(self, "c_grid", tuple(sorted(set(self.c_grid))))

@@ -202,13 +202,95 @@ def _verdict(difference: float, half_width_90: float, p: float, margin: float | 
     return "no detectable difference"
 
 
-def interval(hit: Bools, group: Ints) -> tuple[float, float, float]:
-    """Return (accuracy, low, high) of hits (R, N): pointwise 95 %, groups respected."""
-    per_image = hit.astype(np.float64).mean(axis=0)
-    value = float(per_image.mean())
-    variance, U = _cluster_variance(per_image[None] - value, group)
-    half = float(stats.t.ppf(1 - ALPHA / 2, U.shape[1] - 1) * np.sqrt(variance[0]))
-    return value, max(0.0, value - half), min(1.0, value + half)
+def interval(value: Bools | Floats, group: Ints) -> tuple[float, float, float]:
+    """Return (mean, low, high) of values (R, N) of test images: pointwise 95 %, groups respected.
+
+    What cannot be negative, such as hits or losses, has no low end below 0; the caller knows
+    what it cannot exceed.
+    """
+    mean, se, df = _mean(value.astype(np.float64).mean(axis=0), group)
+    half = float(stats.t.ppf(1 - ALPHA / 2, df)) * se
+    return mean, max(0.0, mean - half), mean + half
+
+
+def difference_of(
+    value_real: Floats, value: Floats, group: Ints, critical: float
+) -> tuple[float, float, float]:
+    """Return (difference, low, high) of the means of values (R, N), paired by test image.
+
+    For what stands beside accuracy: `critical` is that of the family's intervals.
+    """
+    mean, se, _ = _mean((value - value_real).mean(axis=0), group)
+    return mean, mean - critical * se, mean + critical * se
+
+
+def _mean(per_image: Floats, group: Ints) -> tuple[float, float, float]:
+    """Return mean, standard error and degrees of freedom of values (N,)."""
+    mean = float(per_image.mean())
+    variance, U = _cluster_variance(per_image[None] - mean, group)
+    return mean, float(np.sqrt(variance[0])), float(U.shape[1] - 1)
+
+
+@dataclass(frozen=True)
+class ClassComparison:
+    """Recall of one class under a setting against real-only.
+
+    Attributes:
+        difference, low, high: of recall, with a 95 % interval that holds for all classes and
+            settings together (Bonferroni's).
+        p_adjusted: Holm's over these.
+        verdict: ``helps``, ``hurts`` or ``no detectable difference``, by `p_adjusted`.
+        n_test, n_groups: test images of the class, and their groups.
+    """
+
+    difference: float
+    low: float
+    high: float
+    p_adjusted: float
+    verdict: str
+    n_test: int
+    n_groups: int
+
+
+def compare_classes(
+    hit_real: Bools, hit: Bools, label: Ints, group: Ints
+) -> dict[tuple[int, int], ClassComparison]:
+    """Compare recall per class: (setting, class) → comparison; classes of one group have none.
+
+    Args:
+        hit_real: (R, N) of real-only.
+        hit: (S, R, N) of each setting.
+        label: (N,) class of each test image.
+        group: (N,) its group.
+    """
+    classes = [int(c) for c in np.unique(label) if len(np.unique(group[label == c])) > 1]
+    places = [(s, c) for s in range(len(hit)) for c in classes]
+    found = []
+    for s, c in places:
+        own = label == c
+        d = (hit[s][:, own].astype(np.float64) - hit_real[:, own]).mean(axis=0)
+        found.append((*_mean(d, group[own]), int(own.sum())))
+    p = holm([float(2 * stats.t.sf(abs(mean) / se, df)) for mean, se, df, _ in found])
+    level = ALPHA / max(1, len(places))
+    compared = {}
+    for place, (mean, se, df, n), adjusted in zip(places, found, p, strict=True):
+        half = float(stats.t.ppf(1 - level / 2, df)) * se
+        compared[place] = ClassComparison(
+            mean, mean - half, mean + half, adjusted, _verdict(mean, half, adjusted, None), n,
+            round(df) + 1,
+        )  # fmt: skip
+    return compared
+
+
+def mcnemar(hit_real: Bools, hit: Bools) -> float:
+    """Return the exact two-sided p of McNemar's test of one fit each on the same images (N,).
+
+    It takes test images for independent, and says nothing of other training sets.
+    """
+    gained, lost = int((hit & ~hit_real).sum()), int((hit_real & ~hit).sum())
+    if gained == lost:
+        return 1.0
+    return float(stats.binomtest(gained, gained + lost, 0.5).pvalue)
 
 
 def holm(p: Sequence[float]) -> list[float]:

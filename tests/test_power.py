@@ -1,0 +1,344 @@
+"""What a study could find: its detectable difference falls and grows as it must."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from xprobe.errors import XprobeError
+from xprobe.power import (
+    SEED_SD,
+    TYPICAL,
+    Pilot,
+    Study,
+    detectable,
+    pilots,
+    plan,
+    typical_variance,
+)
+from xprobe.types import FINETUNE, Manifest, SweepConfig
+from xprobe.verdict import compare
+
+Make = Callable[..., Manifest]
+STUDY = Study(real_per_class=100, test_images=600, groups=600, comparisons=5, models=0, repeats=10)
+FINETUNED = replace(STUDY, models=5, repeats=1)
+
+
+def falls(values: Sequence[float]) -> bool:
+    return bool((np.diff(values) < 0).all())
+
+
+# --- the typical variance ------------------------------------------------------------------
+
+
+def test_the_typical_variance_goes_through_its_points() -> None:
+    for size, variance in TYPICAL:
+        assert typical_variance(size) == pytest.approx(variance, rel=1e-12)
+
+
+def test_the_typical_variance_falls_and_is_linear_in_logarithms_between_and_beyond() -> None:
+    assert falls([typical_variance(size) for size in np.geomspace(2, 10_000, 50)])
+    (a, v), (b, w), (c, x) = TYPICAL
+    assert typical_variance(np.sqrt(a * b)) == pytest.approx(np.sqrt(v * w))
+    assert typical_variance(c**2 / b) == pytest.approx(x**2 / w)
+    assert typical_variance(a**2 / b) == pytest.approx(v**2 / w)
+
+
+@pytest.mark.parametrize("size", [0, 0.5, 1, 2])
+def test_less_than_two_images_are_taken_for_two(size: float) -> None:
+    assert typical_variance(size) == typical_variance(2) < 1
+
+
+# --- the detectable difference -------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("size", "points"), [(30, 8.8), (100, 3.7), (500, 1.1)])
+def test_it_is_that_of_the_studies_that_the_typical_variance_comes_from(
+    size: int, points: float
+) -> None:
+    study = Study(size, 6 * size, 6 * size, 4, 0, 10)
+    assert 100 * detectable(study) == pytest.approx(points, rel=0.03)
+
+
+# Dunnett (1964), two-sided, 5 %: comparisons → critical value at 20 and 60 degrees of freedom.
+DUNNETT = {1: (2.09, 2.00), 2: (2.38, 2.27), 3: (2.54, 2.41), 4: (2.65, 2.51), 5: (2.73, 2.58)}
+
+
+@pytest.mark.parametrize("comparisons", DUNNETT)
+def test_its_critical_value_is_dunnetts(comparisons: int) -> None:
+    """Several treatments against one control, of equal size: correlations of one half."""
+    for groups, expected in zip((21, 61), DUNNETT[comparisons], strict=True):
+        study = Study(100, groups, groups, comparisons, 0, 10)
+        se = np.sqrt(typical_variance(100) / groups + 1 / groups**2)
+        assert detectable(study) / se - 0.84 == pytest.approx(expected, abs=0.03)
+
+
+def test_it_falls_with_images_and_with_groups_and_grows_with_comparisons() -> None:
+    images = [replace(STUDY, test_images=n, groups=n) for n in (60, 120, 600, 3000)]
+    in_scenes = [replace(STUDY, test_images=n, groups=60) for n in (60, 120, 600, 3000)]
+    groups = [replace(STUDY, groups=n) for n in (10, 30, 100, 300, 600)]
+    sizes = [replace(STUDY, real_per_class=n) for n in (10, 30, 100, 1000)]
+    comparisons = [replace(STUDY, comparisons=n) for n in (16, 8, 4, 2, 1)]
+    for studies in (images, in_scenes, groups, sizes, comparisons):
+        assert falls([detectable(study) for study in studies])
+
+
+def test_more_images_of_the_same_scenes_help_less_than_more_scenes() -> None:
+    few = replace(STUDY, test_images=60, groups=60)
+    same, other = (replace(few, test_images=240, groups=groups) for groups in (60, 240))
+    assert detectable(other) < detectable(same) < detectable(few)
+    assert detectable(few) / detectable(same) < 1.6
+    assert 2 < detectable(few) / detectable(other) < 2.3
+
+
+@pytest.mark.parametrize("repeats", [1, 10])
+def test_fine_tunes_are_less_sensitive_than_heads_and_less_so_with_more_models(
+    repeats: int,
+) -> None:
+    heads = replace(STUDY, repeats=repeats)
+    fine_tuned = [detectable(replace(heads, models=n)) for n in (2, 5, 20, 100, 100_000)]
+    assert falls([*fine_tuned, detectable(heads)])
+    assert fine_tuned[-1] == pytest.approx(detectable(heads), rel=0.01)
+    assert fine_tuned[0] > SEED_SD  # of two accuracies, each of one fine-tune
+
+
+def test_one_repeat_is_less_sensitive_than_ten() -> None:
+    assert detectable(replace(STUDY, repeats=1)) > 1.2 * detectable(STUDY)
+
+
+def test_it_is_the_same_in_every_call() -> None:
+    assert detectable(FINETUNED) == detectable(FINETUNED)
+
+
+# --- pilots --------------------------------------------------------------------------------
+
+
+@given(st.floats(2, 5000), st.integers(5, 500))
+@settings(max_examples=25)
+def test_a_pilot_of_the_typical_variance_gives_the_typical_answer(size: float, n: int) -> None:
+    study = Study(50, n, n, 2, 0, 10)
+    pilot = Pilot("encoder", "logistic", typical_variance(size), size)
+    assert detectable(study, pilot) == pytest.approx(detectable(study), rel=1e-9)
+
+
+def test_four_times_the_variance_of_a_pilot_doubles_it() -> None:
+    one, four = (Pilot("encoder", "logistic", v, 100) for v in (0.1, 0.4))
+    assert detectable(STUDY, four) == pytest.approx(2 * detectable(STUDY, one), rel=0.01)
+
+
+def test_a_pilot_of_fine_tunes_has_their_variation_in_its_own() -> None:
+    pilot = Pilot("encoder", FINETUNE, 0.1, 100)
+    assert detectable(FINETUNED, pilot) == detectable(replace(FINETUNED, models=50), pilot)
+
+
+R, N = 3, 120
+ALONE = np.arange(N)
+CLASSES = ["a", "b", "c"]
+
+
+def hits(count: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Hits of real-only (R, N) and of settings (S, R, N) that share the images' difficulty."""
+    rng = np.random.default_rng(seed)
+    skill = rng.normal(0.5, 1, N)
+    hit = skill + rng.normal(0, 0.7, (count + 1, R, N)) > 0
+    return hit[0], hit[1:]
+
+
+def made(
+    real: np.ndarray, mixes: np.ndarray, group: np.ndarray = ALONE, *, head: str = "logistic",
+    protocol: str = "5-fold cross-validation, 3 repeats", trained: float = 96.0,
+    fraction: float = 1.0, of_each: int | None = None,
+) -> dict[str, Any]:  # fmt: skip
+    """The parts of a study's document that a pilot is made of; the last mix is no mix."""
+    comparisons = compare(real, mixes, group, np.random.default_rng(0), draws=500).comparisons
+    every = {
+        "n_test": N, "n_groups": len(set(group.tolist())), "n_train_real": trained,
+        "real_fraction": fraction, "train_per_class": of_each,
+    }  # fmt: skip
+    rows = [every | {"setting": "real-only", "metric": "accuracy", "detectable": None}]
+    for i, c in enumerate(comparisons):
+        row = every | {"setting": "mix" if i + 1 < len(comparisons) else "synthetic-only"}
+        row |= {"difference_low": c.low, "difference_high": c.high}
+        rows.append(row | {"metric": "accuracy", "detectable": c.detectable})
+        rows.append(row | {"metric": "macro_f1", "detectable": None})
+    return {
+        "results": rows,
+        "encoder": {"label": "an encoder"},
+        "config": {"head": head},
+        "manifest": {"classes": CLASSES},
+        "protocol": protocol,
+    }
+
+
+def variance_by_loop(real: np.ndarray, hit: np.ndarray, group: np.ndarray) -> float:
+    """Variance of a difference over images: N times that of its mean, groups respected."""
+    d = (hit.astype(float) - real).mean(axis=0)
+    sums = [sum(d[group == g] - d.mean()) for g in set(group.tolist())]
+    return float(len(sums) / (len(sums) - 1) * sum(u**2 for u in sums) / N)
+
+
+@pytest.mark.parametrize("scene", [1, 4])
+def test_a_pilot_has_the_median_variance_of_the_mixes(scene: int) -> None:
+    real, hit = hits(4)
+    group = ALONE // scene
+    (pilot,) = pilots([made(real, hit, group)])
+    expected = np.median([variance_by_loop(real, mix, group) for mix in hit[:-1]])
+    assert pilot.variance == pytest.approx(expected, rel=1e-9)
+    assert (pilot.encoder, pilot.head) == ("an encoder", "logistic")
+    assert pilot.real_per_class == N / 3
+
+
+def test_a_pilot_of_a_fixed_hold_out_has_the_real_images_that_were_trained_on() -> None:
+    study = made(*hits(2), protocol="fixed hold-out, 3 repeats", trained=60)
+    assert pilots([study])[0].real_per_class == 20
+
+
+@pytest.mark.parametrize("thinned", [{"fraction": 0.25}, {"of_each": 8}])
+def test_a_pilot_of_a_part_of_the_real_images_has_that_part(thinned: dict[str, Any]) -> None:
+    study = made(*hits(2), trained=24, **thinned)
+    assert pilots([study])[0].real_per_class == 8
+
+
+def test_mixes_that_change_nothing_leave_a_pilot_some_variance() -> None:
+    real, _ = hits(1)
+    (pilot,) = pilots([made(real, np.stack([real] * 3))])
+    assert pilot.variance == pytest.approx(1 / N)
+
+
+def test_studies_without_mixes_are_no_pilots() -> None:
+    assert pilots([made(*hits(1)), made(*hits(3))]) == pilots([made(*hits(3))])
+    assert pilots([made(*hits(1))]) == pilots([]) == []
+
+
+def test_planned_anew_a_pilot_has_the_detectable_difference_that_it_had() -> None:
+    """Of one comparison, where the critical value is that of Student."""
+    real, hit = hits(1)
+    study = made(real, hit.repeat(2, axis=0))
+    had = compare(real, hit, ALONE, np.random.default_rng(0)).comparisons[0].detectable
+    found = detectable(Study(N / 3, N, N, 1, 0, R), pilots([study])[0])
+    assert found == pytest.approx(had, rel=0.02)
+
+
+# --- the plan ------------------------------------------------------------------------------
+
+LABEL = [c for c in CLASSES for _ in range(10)]
+PAIRS = [f"{c}{i // 2}" for c in CLASSES for i in range(10)]
+CONFIG = SweepConfig(ratios=(1, 2), repeats=10, finetune_repeats=2)
+
+
+def test_a_plan_is_of_heads_and_fine_tunes_at_hand_and_at_other_sizes(make_manifest: Make) -> None:
+    rows = plan(make_manifest(LABEL), CONFIG, sizes=(5, 40))
+    assert [(r["what"], r["real_per_class"], r["at_hand"]) for r in rows] == [
+        (what, size, size == 10) for what in ("heads", FINETUNE) for size in (10, 5, 40)
+    ]
+    for row, size in zip(rows, (10, 5, 40) * 2, strict=True):
+        models, repeats = (0, 10) if row["what"] == "heads" else (2 * 5, 2)
+        study = Study(size, 3 * size, 3 * size, 3, models, repeats)
+        assert row["test_images"] == row["groups"] == 3 * size
+        assert row["comparisons"] == 3
+        assert row["detectable"] == pytest.approx(detectable(study))
+        assert row["basis"] == "typical"
+
+
+def test_fine_tunes_of_a_plan_are_less_sensitive_than_its_heads(make_manifest: Make) -> None:
+    rows = plan(make_manifest(LABEL), CONFIG)
+    heads, fine_tunes = ([r for r in rows if r["what"] == what] for what in ("heads", FINETUNE))
+    for one, other in zip(heads, fine_tunes, strict=True):
+        assert other["detectable"] > one["detectable"]
+    assert falls([r["detectable"] for r in heads[1:]])
+
+
+def at_hand(manifest: Manifest, config: SweepConfig = CONFIG, **options: Any) -> dict[str, Any]:
+    heads, fine_tunes = plan(manifest, config, sizes=(), **options)
+    assert heads.items() - fine_tunes.items() == {
+        ("what", "heads"), ("detectable", heads["detectable"]),
+    }  # fmt: skip
+    return heads
+
+
+def test_groups_of_a_plan_are_those_of_the_real_images(make_manifest: Make) -> None:
+    apart, together = make_manifest(LABEL), make_manifest(LABEL, group=PAIRS)
+    assert (at_hand(together)["test_images"], at_hand(together)["groups"]) == (30, 15)
+    assert at_hand(together)["detectable"] > at_hand(apart)["detectable"]
+    scaled = plan(together, CONFIG, sizes=(40,))[1]
+    assert (scaled["test_images"], scaled["groups"]) == (120, 60)
+
+
+def test_synthetic_and_extra_images_are_not_planned_with(make_manifest: Make) -> None:
+    n = len(LABEL)
+    table = make_manifest(
+        LABEL * 3, source=["real"] * n + ["synthetic"] * n + ["real"] * n,
+        split=["train"] * 2 * n + ["extra"] * n,
+    )  # fmt: skip
+    assert at_hand(table) == at_hand(make_manifest(LABEL))
+
+
+def test_a_test_part_is_what_is_tested(make_manifest: Make) -> None:
+    table = make_manifest(LABEL * 2 + CLASSES, split=["train"] * 60 + ["test"] * 3)
+    one = at_hand(table)
+    assert (one["real_per_class"], one["test_images"], one["groups"]) == (20, 3, 3)
+    study = Study(20, 3, 3, 3, 2, 2)
+    assert plan(table, CONFIG, ())[1]["detectable"] == pytest.approx(detectable(study))
+    assert at_hand(table, replace(CONFIG, folds=5))["test_images"] == 60
+    with pytest.raises(XprobeError, match="few groups, and there are 60"):
+        at_hand(table, replace(CONFIG, leave_one_group_out=True))
+    with pytest.raises(XprobeError, match="have a test part"):
+        at_hand(table, replace(CONFIG, holdout=0.3))
+
+
+def test_a_share_held_out_is_what_is_tested(make_manifest: Make) -> None:
+    config = replace(CONFIG, holdout=0.4)
+    one = at_hand(make_manifest(LABEL, group=PAIRS), config)
+    assert (one["real_per_class"], one["test_images"], one["groups"]) == (10, 12, 6)
+    whole = at_hand(make_manifest(LABEL, group=PAIRS))
+    assert one["detectable"] > whole["detectable"]
+
+
+def test_a_fold_or_a_group_has_a_fine_tune_of_its_own(make_manifest: Make) -> None:
+    table = make_manifest(LABEL, group=PAIRS)
+    for changes, models in (
+        ({}, 2 * 5), ({"folds": 3}, 2 * 3), ({"folds": 9}, 2 * 5),
+        ({"leave_one_group_out": True}, 2 * 15),
+    ):  # fmt: skip
+        fine_tunes = plan(table, replace(CONFIG, **changes), ())[1]
+        study = Study(10, 30, 15, 3, models, 2)
+        assert fine_tunes["detectable"] == pytest.approx(detectable(study)), changes
+
+
+def test_a_class_of_one_group_is_refused(make_manifest: Make) -> None:
+    group = [g if c != "b" else "b" for g, c in zip(PAIRS, LABEL, strict=True)]
+    with pytest.raises(XprobeError, match="fewer than two real images or groups"):
+        plan(make_manifest(LABEL, group=group), CONFIG)
+
+
+def test_a_plan_takes_the_variance_from_pilots_of_its_kind(make_manifest: Make) -> None:
+    studies = [made(*hits(3), head="ridge"), made(*hits(3, seed=1), head=FINETUNE)]
+    rows = plan(make_manifest(LABEL), CONFIG, (40,), studies[:1])
+    assert [(r["what"], r["basis"]) for r in rows] == [
+        *[("ridge", "pilot with an encoder")] * 2, *[(FINETUNE, "typical")] * 2,
+    ]  # fmt: skip
+    rows = plan(make_manifest(LABEL), CONFIG, (40,), studies)
+    assert [r["what"] for r in rows] == ["ridge"] * 2 + [FINETUNE] * 2
+    for row, pilot in zip(rows[1::2], pilots(studies), strict=True):
+        models, repeats = (0, 10) if pilot.head == "ridge" else (10, 2)
+        study = Study(40, 120, 120, 3, models, repeats)
+        assert row["detectable"] == pytest.approx(detectable(study, pilot))
+
+
+@given(st.integers(2, 2000), st.integers(1, 10))
+@settings(max_examples=25)
+def test_a_plan_has_never_more_groups_than_images_nor_fewer_than_two(
+    make_manifest: Make, size: int, scene: int
+) -> None:
+    label = [c for c in "ab" for _ in range(20)]
+    group = [f"{c}{i // scene}" for c in "ab" for i in range(20)]
+    for row in plan(make_manifest(label, group=group), CONFIG, (size,)):
+        assert 2 <= row["groups"] <= row["test_images"]
+        assert row["real_per_class"] == (20 if row["at_hand"] else size)
+        assert np.isfinite(row["detectable"])
