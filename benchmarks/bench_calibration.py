@@ -607,10 +607,10 @@ def markdown(rows: Sequence[dict[str, Any]], seconds: float) -> str:
         if row["asked"] == "always":
             measured = "yes" if row["measured"] else "no"
         met = "–" if row["asked"] == "(shown)" else "yes" if row["met"] else "**no**"
-        seconds = f"{row['seconds']:.0f}" if row["seconds"] >= 0.5 else ""  # the same replications
+        taken = f"{row['seconds']:.0f}" if row["seconds"] >= 0.5 else ""  # the same replications
         lines.append(
             f"| {row['requirement']} | {row['asked']} | {measured} | {error} | "
-            f"{row['replications']} | {seconds} | {met} |"
+            f"{row['replications']} | {taken} | {met} |"
         )
     return "\n".join([*lines, "", f"{seconds / 60:.0f} minutes on {joblib.cpu_count()} cores."])
 

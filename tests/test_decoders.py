@@ -16,6 +16,17 @@ from xprobe import decoders
 from xprobe.images import MAX_PIXELS, UnusableImageError, decode, decode_by_pillow
 
 
+@pytest.fixture(autouse=True)
+def few_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(decoders, "_PNG_PAYS", True)
+
+
+def test_many_cores_leave_png_to_pillow(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(decoders, "_PNG_PAYS", False)
+    assert fast(PLAIN["png"]) is None
+    assert fast(PLAIN["jpeg 4:4:4"]) is not None
+
+
 def picture(width: int = 61, height: int = 45, seed: int = 0) -> Image.Image:
     rng = np.random.default_rng(seed)
     coarse = Image.fromarray(rng.integers(0, 256, (7, 9, 3), dtype=np.uint8))

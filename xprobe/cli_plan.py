@@ -67,6 +67,10 @@ def plan(
         "Detectable: the difference in accuracy that is found with 80 % probability, in percentage "
         "points. Smaller true differences are mostly reported as “no detectable difference”."
     )
+    out.print(
+        "Fine-tunes vary by their seed, too: where more images change little, more "
+        "--finetune-repeats do."
+    )
     if any(row["basis"] == "typical" for row in rows):
         warn([
             "“typical” is a guess from simulated studies: yours may be off by half; after a first "

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any
 
+import joblib
 import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image
@@ -23,6 +24,9 @@ _PNG = b"\x89PNG\r\n\x1a\n"
 _JPEG = b"\xff\xd8\xff"
 _ODD_CHUNKS = frozenset((b"tRNS", b"eXIf", b"acTL", b"PLTE"))
 _TEXTS = frozenset((b"tEXt", b"zTXt", b"iTXt"))
+# kornia-rs takes a third of Pillow's time for a PNG, but holds Python's lock for all of it: on more
+# cores than that one decoder at a time, with all forward passes waiting, is slower than Pillow's.
+_PNG_PAYS = joblib.cpu_count() <= 3
 # Baseline, extended and progressive; and what stands alone or ends the headers.
 _FRAMES, _SCAN = frozenset((0xC0, 0xC1, 0xC2)), 0xDA
 _OTHER_FRAMES = frozenset((0xC3, *range(0xC5, 0xC8), *range(0xC9, 0xCC), *range(0xCD, 0xD0)))
@@ -32,7 +36,7 @@ def decode(content: bytes, most: int) -> Pixels | None:
     """Return the pixels (h, w, 3) of a plain file of at most so many; None: ask Pillow."""
     if content.startswith(_JPEG):
         kind, is_plain = "jpeg", _is_plain_jpeg
-    elif content.startswith(_PNG):
+    elif content.startswith(_PNG) and _PNG_PAYS:
         kind, is_plain = "png", _is_plain_png
     else:
         return None

@@ -232,7 +232,7 @@ def _answer(studies: Sequence[Study], families: Sequence[Row]) -> dict[str, Any]
     mixes = [(s, r) for s, r in judged if r["setting"] == "mix" and not r["augment"]]
     headline = _headline([r for _, r in mixes], families)
     if any(map(is_leaky, studies)):
-        headline = f"{LINEAGE_IGNORED}. {headline}"
+        headline = f"{LINEAGE_IGNORED}. With the leak: {headline[0].lower()}{headline[1:]}"
     notes = _notes(studies, families)
     lines = [_line(s, r) for s, r in mixes]
     valued = [
@@ -261,9 +261,10 @@ def _headline(mixes: Sequence[Row], families: Sequence[Row]) -> str:
         if n and equal == n:
             return f"No difference that matters: equivalent within the margin in {_of(n, n)}."
         some = f"; {equal} of them were equivalent within the margin" if equal else ""
+        where = "the only comparison" if n == 1 else f"any of {n} comparisons"
         return (
-            f"No detectable difference: adding synthetic images changed accuracy detectably in "
-            f"none of {n} comparisons{some}."
+            f"No detectable difference: adding synthetic images did not change accuracy detectably "
+            f"in {where}{some}."
         )
     if helps and hurts:
         text = f"raised accuracy in {helps} and lowered it in {hurts} of {n} comparisons"
