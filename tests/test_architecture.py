@@ -18,7 +18,7 @@ ORDER = [
     "problems", "kernels", "neighbours", "fidelity", "maps", "distance", "solver", "newton",
     "paths", "basis",
     "logistic", "ridge", "heads", "estimators", "metrics", "place", "design", "verdict", "worth",
-    "results", "pixels", "layers", "classifier", "training", "finetune", "judge", "curve",
+    "results", "pixels", "layers", "classifier", "training", "finetune", "tested", "judge", "curve",
     "studies",
     "sweep", "estimate", "domain", "prediction", "power", "figures", "distance_figures",
     "distance_view", "study_view", "report", "demo",

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from dataclasses import asdict, dataclass, replace
+from collections import Counter
+from dataclasses import asdict, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -12,30 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from xprobe import metrics, results, verdict
-from xprobe.design import HOLD_OUT, Block, Design, stream
-from xprobe.errors import XprobeError
-from xprobe.types import FINETUNE, Bools, Floats, Ints, Result, Setting, SweepConfig
+from xprobe import metrics, verdict
+from xprobe.design import HOLD_OUT, Design, stream
+from xprobe.tested import Tested, gather
+from xprobe.types import FINETUNE, Floats, Ints, Result, Setting, SweepConfig
 
 F1_DRAWS, CALIBRATION_DRAWS = 1000, 300
 _MOST = {"log_loss": np.inf, "brier": 2.0}  # what a metric cannot exceed; else 1
-
-
-@dataclass(frozen=True, eq=False)
-class _Tested:
-    """All repeats of one setting, test images in one order.
-
-    Attributes:
-        predicted: (R, N) predicted class.
-        values: by name, (R, N) what each image adds to a metric (`metrics.per_image`); none where
-            nothing but the predicted class is known.
-        blocks, abouts: of each repeat.
-    """
-
-    predicted: NDArray[np.intp]
-    values: dict[str, NDArray[np.float64]]
-    blocks: tuple[Block, ...]
-    abouts: tuple[dict[str, Any], ...]
 
 
 def judge(
@@ -55,7 +38,7 @@ def judge(
         ``results`` (flat `Result` rows), ``settings`` (confusion matrix, recall, precision and F1
         per class of each setting), ``runs`` (one row a fold and repeat) and ``warnings``.
     """
-    tested, y, group = _gather(design, runs, folder)
+    tested, y, group = gather(design, runs, folder)
     maker = _Rows(design, config, label, y, group)
     real = tested[Setting("real-only")]
     rows = maker.alone(Setting("real-only"), real)
@@ -68,7 +51,7 @@ def judge(
     if zero_shot is not None:
         setting = Setting("zero-shot")
         predicted = zero_shot[np.unique(design.blocks[0].test)]
-        tested[setting] = _Tested(predicted[None], {}, (), ())
+        tested[setting] = Tested(predicted[None], {}, (), ())
         rows += maker.alone(setting, tested[setting])
     for generator in design.generators:
         own = {s: t for s, t in tested.items() if s.generator == generator and not s.is_alternative}
@@ -82,45 +65,6 @@ def judge(
     }
 
 
-def hits(design: Design, runs: list[str], folder: Path) -> tuple[dict[Setting, Bools], Ints, Ints]:
-    """Return whether each setting was right (R, N), and label and group (N,) of the test images."""
-    tested, y, group = _gather(design, runs, folder)
-    return {setting: each.predicted == y for setting, each in tested.items()}, y, group
-
-
-def _gather(
-    design: Design, runs: list[str], folder: Path
-) -> tuple[dict[Setting, _Tested], Ints, Ints]:
-    """Load every block's predictions; return them by setting, with labels and groups (N,)."""
-    order = np.sort(np.unique(design.blocks[0].test))
-    ids = design.study.id[order]
-    y = np.searchsorted(np.array(design.study.classes), design.study.label[order].astype(str))
-    by_setting: dict[Setting, list[tuple[Block, dict[str, Any], _Scored]]] = defaultdict(list)
-    for run, block in zip(runs, design.blocks, strict=True):
-        loaded = results.load_predictions(folder, run)
-        if loaded is None:
-            raise XprobeError(f"{folder}: predictions vanished; run 'xprobe sweep' again")
-        predictions, about = loaded
-        row = {id_: i for i, id_ in enumerate(predictions.id)}
-        score = predictions.score[[row[i] for i in ids]]
-        scored = score.argmax(axis=1), metrics.per_image(y, score)
-        by_setting[block.setting].append((block, about, scored))
-    tested = {
-        setting: _Tested(
-            np.stack([predicted for _, _, (predicted, _) in found]),
-            {name: np.stack([v[name] for _, _, (_, v) in found]) for name in found[0][2][1]},
-            tuple(b for b, _, _ in found),
-            tuple(a for _, a, _ in found),
-        )
-        for setting, found in by_setting.items()
-    }
-    _, group = np.unique(design.study.group[order].astype(str), return_inverse=True)
-    return tested, y.astype(np.intp), group.astype(np.intp)
-
-
-_Scored = tuple[NDArray[np.intp], dict[str, NDArray[np.float64]]]  # predicted class, values
-
-
 class _Rows:
     """Makes the `Result` rows of one encoder and head."""
 
@@ -132,7 +76,7 @@ class _Rows:
         self.n_groups = len(np.unique(group))
         self.t = float(stats.t.ppf(1 - verdict.ALPHA / 2, self.n_groups - 1))
 
-    def alone(self, setting: Setting, tested: _Tested) -> list[Result]:
+    def alone(self, setting: Setting, tested: Tested) -> list[Result]:
         """A setting that is compared with nothing."""
         f1 = self._macro_f1([tested])[0]
         return [
@@ -141,7 +85,7 @@ class _Rows:
             *self._others(setting, tested, None, 0.0),
         ]
 
-    def controls(self, real: _Tested, own: dict[Setting, _Tested]) -> list[Result]:
+    def controls(self, real: Tested, own: dict[Setting, Tested]) -> list[Result]:
         """What training on real images for longer changes; no claim, so no verdict."""
         family = self._compare(real.predicted, list(own.values()), None)
         rows = []
@@ -154,10 +98,10 @@ class _Rows:
 
     def family(
         self,
-        real: _Tested,
-        own: dict[Setting, _Tested],
+        real: Tested,
+        own: dict[Setting, Tested],
         margin: float | None,
-        every: dict[Setting, _Tested],
+        every: dict[Setting, Tested],
     ) -> list[Result]:
         """One generator's settings, or the alternatives, against real-only.
 
@@ -185,7 +129,7 @@ class _Rows:
         return rows
 
     def _others(
-        self, setting: Setting, tested: _Tested, real: _Tested | None, critical: float
+        self, setting: Setting, tested: Tested, real: Tested | None, critical: float
     ) -> list[Result]:
         """Return the metrics that stand beside accuracy, and what they differ by from real-only."""
         rows = []
@@ -209,7 +153,7 @@ class _Rows:
             rows.append(self._row(setting, tested, "squared_ece", own, None, difference))
         return rows
 
-    def _calibration(self, tested: _Tested) -> NDArray[np.float64]:
+    def _calibration(self, tested: Tested) -> NDArray[np.float64]:
         """Squared calibration error (1 + draws): the estimate, then bootstrap draws."""
         weight = self._weight[:CALIBRATION_DRAWS]
         weight = np.concatenate([np.ones((1, len(self.y)), weight.dtype), weight])
@@ -223,7 +167,7 @@ class _Rows:
         return metrics.bootstrap_weights(self.y, self.group, rng, F1_DRAWS)
 
     def _compare(
-        self, reference: NDArray[np.intp], own: list[_Tested], margin: float | None
+        self, reference: NDArray[np.intp], own: list[Tested], margin: float | None
     ) -> verdict.Family:
         """Compare settings with predictions (R, N) of real-only, or (S, R, N) of their controls."""
         return verdict.compare(
@@ -236,7 +180,7 @@ class _Rows:
         )
 
     def _against_controls(
-        self, own: dict[Setting, _Tested], every: dict[Setting, _Tested]
+        self, own: dict[Setting, Tested], every: dict[Setting, Tested]
     ) -> dict[Setting, verdict.Comparison]:
         """Compare what adds something to the real images with these alone for as many steps.
 
@@ -256,7 +200,7 @@ class _Rows:
             return Setting(setting.augment)
         return Setting("real-duplicated", setting.ratio or max(self.config.ratios))
 
-    def _models(self, tested: _Tested) -> Ints:
+    def _models(self, tested: Tested) -> Ints:
         """Return the number of the fitted model (R, N) that tested each image."""
         order = np.sort(np.unique(self.design.blocks[0].test))
         found = []
@@ -266,11 +210,11 @@ class _Rows:
             found.append(repeat * len(block.problems) + fold)
         return np.stack(found)
 
-    def _accuracy(self, tested: _Tested) -> tuple[float, float, float]:
+    def _accuracy(self, tested: Tested) -> tuple[float, float, float]:
         value, low, high = verdict.interval(tested.predicted == self.y, self.group)
         return value, low, min(1.0, high)
 
-    def _macro_f1(self, tested: list[_Tested]) -> NDArray[np.float64]:
+    def _macro_f1(self, tested: list[Tested]) -> NDArray[np.float64]:
         """Macro-F1 (S, 1 + draws): the estimate, then bootstrap draws shared by all settings."""
         predicted = np.stack([t.predicted for t in tested])
         estimate = [
@@ -287,7 +231,7 @@ class _Rows:
     def _row(
         self,
         setting: Setting,
-        tested: _Tested,
+        tested: Tested,
         metric: str,
         value: tuple[float, float, float],
         comparison: verdict.Comparison | None,
@@ -341,7 +285,7 @@ def _between(
 
 
 def _class_rows(
-    design: Design, tested: dict[Setting, _Tested], y: Ints, group: Ints
+    design: Design, tested: dict[Setting, Tested], y: Ints, group: Ints
 ) -> list[dict[str, Any]]:
     """Return the difference of each class's recall to real-only's, in every family for itself."""
     real = tested[Setting("real-only")].predicted == y
@@ -369,7 +313,7 @@ def _beside(row: Result, control: verdict.Comparison) -> Result:
     )
 
 
-def _details(setting: Setting, tested: _Tested, y: Ints, k: int) -> dict[str, Any]:
+def _details(setting: Setting, tested: Tested, y: Ints, k: int) -> dict[str, Any]:
     counts = sum(metrics.confusion(y, p, k) for p in tested.predicted)
     recall, precision, f1 = metrics.per_class(np.asarray(counts))
     return {
@@ -391,7 +335,7 @@ def _name(setting: Setting) -> dict[str, Any]:
     }
 
 
-def _run_rows(setting: Setting, tested: _Tested, y: Ints, design: Design) -> list[dict[str, Any]]:
+def _run_rows(setting: Setting, tested: Tested, y: Ints, design: Design) -> list[dict[str, Any]]:
     order = np.sort(np.unique(design.blocks[0].test))
     place = {row: i for i, row in enumerate(order)}
     k = len(design.study.classes)
@@ -418,7 +362,7 @@ def _run_rows(setting: Setting, tested: _Tested, y: Ints, design: Design) -> lis
     return rows
 
 
-def _choice_warnings(tested: dict[Setting, _Tested], config: SweepConfig) -> list[str]:
+def _choice_warnings(tested: dict[Setting, Tested], config: SweepConfig) -> list[str]:
     found = []
     edges = [
         (setting, c)

@@ -16,13 +16,14 @@ from xprobe.curve import Point, value_points
 from xprobe.design import Block
 from xprobe.errors import XprobeError
 from xprobe.heads import solve
-from xprobe.judge import hits, judge
+from xprobe.judge import judge
 from xprobe.manifest import counts
 from xprobe.outlines import Masks
 from xprobe.problems import Fit, Options
 from xprobe.shards import StoredEncoder
 from xprobe.store import Store
 from xprobe.studies import Study, augmentation_of, prepare
+from xprobe.tested import hits
 from xprobe.towers import Network, pick_device
 from xprobe.types import (
     FINETUNE,
