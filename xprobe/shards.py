@@ -160,6 +160,11 @@ def shard_bytes(encoder: StoredEncoder, digests: Sequence[str], x: Floats) -> by
 
 
 def open_shard(shard: Path, receipt: Path) -> h5py.File:
+    """Open a shard to read.
+
+    Raises:
+        XprobeError: it does not open; `receipt` is what the user may delete.
+    """
     try:
         return h5py.File(shard, "r", locking=False)  # immutable, so nothing to lock against
     except OSError as error:
@@ -167,6 +172,7 @@ def open_shard(shard: Path, receipt: Path) -> h5py.File:
 
 
 def damaged(shard: Path, receipt: Path) -> XprobeError:
+    """Return the error of a shard that is not what its receipt says."""
     return XprobeError(
         f"{shard}: a shard that is missing or damaged; delete {receipt} and run 'xprobe embed' "
         f"again, which embeds only what was in it"

@@ -48,10 +48,12 @@ def random_words(study: Study) -> str:
 
 
 def is_floor(study: Study) -> bool:
+    """Return whether the encoder has no learned weights, by design."""
     return bool(study["encoder"]["source"].startswith("builtin:"))
 
 
 def study_view(i: int, study: Study, drawings: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Return what the section of the i-th study shows, with those of the drawings that are its."""
     own = [d for d in drawings if d["study"] == i]
     return {
         "title": study_title(study),
