@@ -52,11 +52,11 @@ def _write_temporary(file: Path, content: bytes) -> Path:
     return temporary
 
 
-def discard_stale(folder: Path) -> None:
-    """Delete what a process that was killed has left of files it was writing."""
+def discard_stale(folder: Path, age_s: float = _STALE_S) -> None:
+    """Delete temporary files of that age: what a process that was killed has left."""
     for file in folder.glob(".tmp-*"):
         try:
-            if time.time() - file.stat().st_mtime > _STALE_S:
+            if time.time() - file.stat().st_mtime > age_s:
                 file.unlink()
         except OSError:  # another process was faster
             continue

@@ -6,7 +6,6 @@ import errno
 import hashlib
 import os
 import shutil
-import time
 import uuid
 from collections import deque
 from collections.abc import Iterator
@@ -20,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xprobe import contents
+from xprobe.atomic import discard_stale
 from xprobe.errors import XprobeError
 from xprobe.images import UnusableImageError, decode
 from xprobe.towers import Encoder
@@ -117,7 +117,7 @@ def _write(
     mapped file, and is an error to one that writes to a stream.
     """
     file.parent.mkdir(parents=True, exist_ok=True)
-    _sweep_stale(file.parent)
+    discard_stale(file.parent, _STALE_S)
     shape, mib = (len(manifest), *encoder.spec.input_px, 3), size_mib(manifest, encoder)
     temporary = file.with_name(f".tmp-{uuid.uuid4().hex}")
     try:
@@ -180,13 +180,3 @@ def _one(id_: str, path: str, digest: str, encoder: Encoder) -> NDArray[np.uint8
 
 def _unusable(id_: str, reason: str) -> XprobeError:
     return XprobeError(f"{id_}: {reason}; mend the file or take it out")
-
-
-def _sweep_stale(folder: Path) -> None:
-    """Remove what killed runs left behind."""
-    for file in folder.glob(".tmp-*"):
-        try:
-            if time.time() - file.stat().st_mtime > _STALE_S:
-                file.unlink()
-        except OSError:  # another process was faster
-            continue

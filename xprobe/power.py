@@ -165,7 +165,10 @@ def plan(
         bases: list[Pilot | None] = [*own] or [None]
         for pilot in bases:
             at_hand = _study_of(manifest, config, head, repeats)
-            others = [_scaled(at_hand, n) for n in sizes if n != at_hand.real_per_class]
+            # How much of a pilot's variance is of the seed, which more images do not lessen, its
+            # results do not say: of fine-tunes it holds for the images at hand alone.
+            elsewhere = sizes if pilot is None or head != FINETUNE else ()
+            others = [_scaled(at_hand, n) for n in elsewhere if n != at_hand.real_per_class]
             for study in (at_hand, *others):
                 rows.append(
                     {
