@@ -328,7 +328,7 @@ def test_a_plan_takes_the_variance_from_pilots_of_its_kind(make_manifest: Make) 
     heads, fine_tunes = pilots(studies)
     study = Study(40, 120, 120, 3, 0, 10)
     assert rows[1]["detectable"] == pytest.approx(detectable(study, heads))
-    # More images do not lessen the noise of the seed, which is part of what a fine-tune's pilot saw.
+    # More images do not lessen the noise of the seed, a part of what a fine-tune's pilot saw.
     assert rows[2]["at_hand"]
     n, groups = rows[2]["test_images"], rows[2]["groups"]
     study = Study(n / 3, n, groups, 3, 10, 2)
