@@ -12,7 +12,7 @@ PACKAGE = Path(__file__).parent.parent / "xprobe"
 # Upstream first: a module imports only what stands before it.
 ORDER = [
     "__init__", "errors", "atomic", "augment", "recipe", "types", "contents", "decoders", "images",
-    "manifest", "items", "presets", "weights", "prompts", "forwards", "towers", "floors",
+    "manifest", "items", "presets", "weights", "prompts", "forwards", "packed", "towers", "floors",
     "tower_open_clip", "tower_timm", "tower_hf", "encoders", "outlines", "shards", "store",
     "upkeep", "views", "lanes", "extract", "imports", "folds", "leaks", "shortcuts",
     "problems", "kernels", "neighbours", "fidelity", "maps", "distance", "solver", "newton",
@@ -26,7 +26,10 @@ ORDER = [
     "cli_encoders", "cli_plan", "cli", "__main__",
 ]  # fmt: skip
 
-TOWERS = {"images", "weights", "towers", "forwards", "tower_open_clip", "tower_timm", "tower_hf"}
+TOWERS = {
+    "images", "weights", "towers", "forwards", "packed", "tower_open_clip", "tower_timm",
+    "tower_hf",
+}  # fmt: skip
 TRAINING = {"augment", "layers", "classifier", "training", "finetune"}
 SOLVERS = {"solver", "newton", "paths", "basis", "logistic", "heads", "estimators"}
 HOMES = {

@@ -46,7 +46,7 @@ def study(make_data: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.Mo
     """Six real and twelve synthetic images a class, embedded with a tiny network."""
     torch.manual_seed(0)
     view = View((12, 10), "squash", "bicubic", (0.5,) * 3, (0.25,) * 3)
-    network = Network(Tower(Net(), "test:net", "pooled", view), "cpu", "fp32")
+    network = Network(Tower(Net(), "test:net", "pooled", view), "cpu", "fp32", trainable=True)
     table = manifest.read(make_data(real=6, synthetic=12))
     store = Store(tmp_path / "features", create=True)
     extract.embed(table, network, "tiny", store)

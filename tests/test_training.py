@@ -43,7 +43,7 @@ class Net(nn.Module):
 def network() -> Network:
     torch.manual_seed(0)
     view = View((12, 10), "squash", "bicubic", (0.5,) * 3, (0.25,) * 3)
-    return Network(Tower(Net(), "test:net", "pooled", view), "cpu", "fp32")
+    return Network(Tower(Net(), "test:net", "pooled", view), "cpu", "fp32", trainable=True)
 
 
 @pytest.fixture
@@ -125,7 +125,7 @@ def test_batch_norms_are_kept_or_settled(
     module = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Flatten(2))
     module = nn.Sequential(module, nn.AdaptiveAvgPool1d(1), nn.Flatten())
     view = View((12, 10), "squash", "bicubic", (0.5,) * 3, (0.25,) * 3)
-    network = Network(Tower(module, "test:norm", "pooled", view), "cpu", "fp32")
+    network = Network(Tower(module, "test:norm", "pooled", view), "cpu", "fp32", trainable=True)
     seen: list[Classifier] = []
     scores = training._Run._scores
     monkeypatch.setattr(

@@ -45,6 +45,8 @@ def load(
     random_weights: bool = False,
     codec: str = "",
     resampling: str = "",
+    *,
+    trainable: bool = False,
 ) -> Encoder:
     """Return the encoder of a name, its weights loaded and checked.
 
@@ -56,6 +58,7 @@ def load(
         random_weights: leave the weights as initialised; the spec says so.
         codec: every image is encoded anew in this way first (`images.reencode`); ``""``: not.
         resampling: ``fast``, or ``""`` for Pillow's, which every publisher's features are of.
+        trainable: leave the network as it can be trained, which makes it slower on a CPU.
 
     Raises:
         XprobeError: an unknown name or codec, weights that are not on this machine and cannot be
@@ -73,7 +76,8 @@ def load(
         exact = None
         if precision != PRECISIONS[0] or resampling:
             exact = Network(replace(tower, module=deepcopy(tower.module)), device, PRECISIONS[0])
-        return _as_seen(Network(tower, device, precision), exact, codec, resampling)
+        network = Network(tower, device, precision, trainable=trainable)
+        return _as_seen(network, exact, codec, resampling)
     if precision != "fp32":
         raise XprobeError(f"{name} computes in fp32 only")
     if layer is not None or random_weights:

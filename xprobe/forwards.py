@@ -1,7 +1,8 @@
 """Forward passes that compute only what a feature needs.
 
-The feature of a CLIP vision transformer is its class token, so in the last block no other token
-has to go through attention's queries and the perceptron: a fourteenth of the work of ViT-B/32.
+The feature of many vision transformers is their class token alone, so in the last block no other
+token has to go through the perceptron, nor through attention's queries where these stand alone:
+up to a fourteenth of the work of ViT-B/32.
 """
 
 from __future__ import annotations
@@ -13,38 +14,67 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import torch
 
-Forward = Callable[["torch.Tensor"], "torch.Tensor"]
 
+def shorten(network: Any) -> None:
+    """Let the last block of each transformer that ends in its class token compute that alone.
 
-def frozen(network: Any) -> Forward:
-    """Return what gives the features of a network that is not trained, equal up to rounding.
-
-    Images (n, 3, h, w) → features (n, d). A network of a kind that is not known is returned as it
-    is. The weights are shared, not copied.
+    In place; features are equal up to rounding. Kinds that are not known stay as they are.
     """
-    return partial(_of_class_token, network) if _has_class_token(network) else network
+    for tower in list(network.modules()):
+        blocks_of = _BLOCKS.get((type(tower).__module__, type(tower).__name__))
+        blocks: Any = blocks_of(tower) if blocks_of else ()
+        forward = _FORWARDS.get(type(blocks[-1]).__name__) if len(blocks) else None
+        if forward is not None:
+            blocks[-1].forward = partial(forward, blocks[-1])
 
 
-def _has_class_token(network: Any) -> bool:
-    kind = type(network)
-    if (kind.__module__, kind.__name__) != ("open_clip.transformer", "VisionTransformer"):
-        return False
-    blocks = network.transformer.resblocks
-    return bool(
-        network.pool_type == "tok"
-        and network.attn_pool is None
-        and network.transformer.batch_first
-        and all(type(block).__name__ == "ResidualAttentionBlock" for block in blocks)
+def _blocks_of_open_clip(tower: Any) -> Any:
+    takes_token = tower.pool_type == "tok" and tower.attn_pool is None
+    return tower.transformer.resblocks if takes_token and tower.transformer.batch_first else ()
+
+
+def _blocks_of_timm(tower: Any) -> Any:
+    return tower.blocks if tower.global_pool == "token" and tower.attn_pool is None else ()
+
+
+def _blocks_of_transformers(tower: Any) -> Any:
+    return tower.encoder.layers if hasattr(tower, "encoder") else ()
+
+
+_BLOCKS: dict[tuple[str, str], Callable[[Any], Any]] = {
+    ("open_clip.transformer", "VisionTransformer"): _blocks_of_open_clip,
+    ("timm.models.vision_transformer", "VisionTransformer"): _blocks_of_timm,
+    ("transformers.models.clip.modeling_clip", "CLIPVisionModel"): _blocks_of_transformers,
+    ("transformers.models.clip.modeling_clip", "CLIPVisionTransformer"): _blocks_of_transformers,
+}
+
+
+def _last_of_open_clip(block: Any, x: torch.Tensor, **_: Any) -> torch.Tensor:
+    normed = block.ln_1(x)
+    token = x[:, :1] + block.ls_1(block.attention(q_x=normed[:, :1], k_x=normed, v_x=normed))
+    found: torch.Tensor = token + block.ls_2(block.mlp(block.ln_2(token)))
+    return found
+
+
+def _last_of_timm(block: Any, x: torch.Tensor, **_: Any) -> torch.Tensor:
+    token = x[:, :1] + block.ls1(block.attn(block.norm1(x))[:, :1])
+    found: torch.Tensor = token + block.ls2(block.mlp(block.norm2(token)))
+    return found
+
+
+def _last_of_transformers(
+    layer: Any, x: torch.Tensor, attention_mask: None = None, **options: Any
+) -> torch.Tensor:
+    attended, _ = layer.self_attn(
+        hidden_states=layer.layer_norm1(x), attention_mask=attention_mask, **options
     )
+    token = x[:, :1] + attended[:, :1]
+    found: torch.Tensor = token + layer.mlp(layer.layer_norm2(token))
+    return found
 
 
-def _of_class_token(network: Any, x: torch.Tensor) -> torch.Tensor:
-    x = network._embeds(x)
-    *blocks, last = network.transformer.resblocks
-    for block in blocks:
-        x = block(x)
-    normed = last.ln_1(x)
-    token = x[:, :1] + last.ls_1(last.attention(q_x=normed[:, :1], k_x=normed, v_x=normed))
-    token = token + last.ls_2(last.mlp(last.ln_2(token)))
-    pooled: torch.Tensor = network.ln_post(token[:, 0])
-    return pooled if network.proj is None else pooled @ network.proj
+_FORWARDS: dict[str, Callable[..., Any]] = {
+    "ResidualAttentionBlock": _last_of_open_clip,
+    "Block": _last_of_timm,
+    "CLIPEncoderLayer": _last_of_transformers,
+}

@@ -212,7 +212,10 @@ def load_network(encoder: StoredEncoder, device: str) -> Network:
     from xprobe.encoders import load
 
     spec = encoder.spec
-    network = load(encoder.name, device, "fp32", spec.layer, spec.has_random_weights, spec.codec)
+    network = load(
+        encoder.name, device, "fp32", spec.layer, spec.has_random_weights, spec.codec,
+        trainable=True,
+    )  # fmt: skip
     if network.spec != replace(spec, precision="fp32"):
         raise XprobeError(
             f"{encoder.name} is not what it was when these images were embedded (other weights or "

@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from xprobe.errors import XprobeError
-from xprobe.forwards import frozen
+from xprobe.forwards import shorten
 from xprobe.images import INTERPOLATIONS, PREPROCESSING, reencode, resize
+from xprobe.packed import pack
 from xprobe.types import RANDOM, EncoderSpec, Floats
 from xprobe.weights import digest_weights
 
@@ -138,14 +139,16 @@ class Tower:
 
 
 class Network(Encoder):
-    """A tower on a device, in a precision.
+    """A tower on a device, in a precision, to be trained further or to embed only.
 
     The last bits of a matrix product depend on the number of rows, so batches are of fixed size.
     """
 
     fixed_batch = True
 
-    def __init__(self, tower: Tower, device: str, precision: str) -> None:
+    def __init__(
+        self, tower: Tower, device: str, precision: str, *, trainable: bool = False
+    ) -> None:
         import torch
 
         view = tower.view
@@ -157,15 +160,21 @@ class Network(Encoder):
         self.has_text = self._text is not None
         module = tower.module.eval().requires_grad_(False)
         weights = (RANDOM if tower.random else "") + digest_weights(module)
+        noise = torch.randn(1, 3, *view.input_px, generator=torch.Generator().manual_seed(0))
         with torch.inference_mode():
-            shape = tuple(module(torch.zeros(1, 3, *view.input_px)).shape)
-        if len(shape) != 2:
-            raise XprobeError(f"{tower.source}: features of shape {shape[1:]}, not one vector")
+            features = module(noise)
+        if features.ndim != 2:
+            shape = tuple(features.shape[1:])
+            raise XprobeError(f"{tower.source}: features of shape {shape}, not one vector")
         on_cpu = self._device.type == "cpu"
+        self._trainable = trainable
         self._module = module.to(self._device, dtype)
         if not on_cpu:
             self._module = self._module.to(memory_format=torch.channels_last)
-        self._forward = frozen(self._module)
+        if not trainable:
+            shorten(self._module)
+            if on_cpu and precision == "fp32":
+                pack(self._module, noise, features)
         # One thread at a time queues its work on the device; meanwhile the others decode.
         self._turn: AbstractContextManager[object] = nullcontext() if on_cpu else threading.Lock()
         # On a CPU more images a batch are no faster; on a GPU as many as keep it busy.
@@ -176,7 +185,7 @@ class Network(Encoder):
             source=tower.source,
             weights=weights,
             layer=tower.layer,
-            dim=shape[1],
+            dim=features.shape[1],
             input_px=view.input_px,
             resize=view.resize,
             interpolation=view.interpolation,
@@ -190,7 +199,13 @@ class Network(Encoder):
 
     @property
     def module(self) -> torch.nn.Module:
-        """The network: normalised images (n, 3, height, width) → features (n, d); frozen."""
+        """The network: normalised images (n, 3, height, width) → features (n, d); frozen.
+
+        Raises:
+            ValueError: it is not `trainable`; its weights may be laid out for products alone.
+        """
+        if not self._trainable:
+            raise ValueError(f"{self.spec.source} was loaded to embed only; load it trainable")
         return self._module
 
     @property
@@ -226,7 +241,7 @@ class Network(Encoder):
                 x = batch.permute(0, 3, 1, 2).float().div(255)
                 x = x.sub(self._mean).div(self._std).to(self._dtype)
                 with self._turn:
-                    features = self._forward(x).float()
+                    features = self._module(x).float()
                 return np.asarray(features.cpu().numpy(), dtype=np.float32)
         except RuntimeError as error:
             raise self._translated(error) from error
