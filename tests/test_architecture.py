@@ -12,7 +12,8 @@ PACKAGE = Path(__file__).parent.parent / "xprobe"
 # Upstream first: a module imports only what stands before it.
 ORDER = [
     "__init__", "errors", "atomic", "augment", "recipe", "types", "contents", "decoders", "images",
-    "manifest", "items", "presets", "weights", "prompts", "forwards", "packed", "towers", "floors",
+    "manifest", "items", "presets", "weights", "prompts", "forwards", "packed", "towers",
+    "decode_process", "floors",
     "tower_open_clip", "tower_timm", "tower_hf", "encoders", "outlines", "shards", "store",
     "upkeep", "views", "lanes", "extract", "imports", "folds", "leaks", "shortcuts",
     "problems", "kernels", "neighbours", "fidelity", "maps", "distance", "solver", "newton",

@@ -8,12 +8,13 @@ import tarfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from xprobe import encoders, extract, floors, lanes, manifest
+from xprobe import decode_process, encoders, extract, floors, lanes, manifest
 from xprobe.errors import XprobeError
 from xprobe.images import decode, reencode
 from xprobe.store import Store
@@ -182,7 +183,7 @@ def test_several_encoders_decode_every_image_once(
         decoded.append(content)
         return decode(content)
 
-    monkeypatch.setattr(extract, "decode", counting)
+    monkeypatch.setattr(decode_process, "decode", counting)
     table = manifest.read(data, hashed=False)
     done = extract.embed_all(table, ["hog", "pixels"], tmp_path / "both")
     assert [each.embedded for each in done] == [14, 14]
@@ -278,6 +279,49 @@ def test_what_threads_have_left_is_embedded_together(data: Path, tmp_path: Path)
     assert done.embedded == 14
     assert encoder.sizes == [8, 8]  # the second padded
     assert run(data, tmp_path / "f", "pixels").reused == 14
+
+
+def test_processes_that_decode_change_nothing(data: Path, tmp_path: Path) -> None:
+    (data / "real/a/broken.png").write_bytes(b"no image")
+    run(data, tmp_path / "here", workers=1)
+    done = run(data, tmp_path / "there", workers=extract.MOST_THREADS + 1)
+    assert (done.embedded, done.failed) == (14, 1)
+    assert "not an image" in done.failures["real/a/broken.png"]
+    here, there = features(data, tmp_path / "here"), features(data, tmp_path / "there")
+    for id_, row in here.items():
+        np.testing.assert_array_equal(row, there[id_])
+
+
+def test_an_image_that_ends_its_decoder_is_listed_and_tried_again(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bomb = data / "real/a/bomb.png"
+    bomb.write_bytes((data / "real/a/0.png").read_bytes() + b"bomb")
+    (data / "real/b/twin.png").write_bytes(bomb.read_bytes())
+
+    class Dying(decode_process.DecodeProcess):
+        def __call__(self, content: bytes, wanted: Any) -> Any:
+            if content.endswith(b"bomb"):
+                self._process.kill()
+            return super().__call__(content, wanted)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(extract, "DecodeProcess", Dying)
+        done = run(data, tmp_path / "f", workers=extract.MOST_THREADS + 1)
+    assert (done.embedded, done.failed) == (14, 2)
+    assert done.failures["real/a/bomb.png"] == "the decoder ended over it (SIGKILL)"
+    again = run(data, tmp_path / "f")
+    assert (again.embedded, again.reused, again.failed) == (1, 15, 0)
+
+
+def test_what_is_wrong_with_a_decoder_is_raised_where_it_was_asked(data: Path) -> None:
+    encoder = encoders.load("hog")
+    encoder.spec = replace(encoder.spec, interpolation="no such")
+    content = (data / "real/a/0.png").read_bytes()
+    with decode_process.DecodeProcess([encoder]) as eyes:
+        for _ in range(2):  # it has not ended over it
+            with pytest.raises(KeyError, match="no such"):
+                eyes(content, [encoder])
 
 
 def test_what_a_failing_device_finished_is_kept(data: Path, tmp_path: Path) -> None:

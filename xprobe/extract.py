@@ -2,7 +2,8 @@
 
 As many threads as cores each read, decode and forward images of their own, with one thread of
 linear algebra each, so that every core computes all the time and nothing waits in a queue but
-finished rows. One image is decoded once for all encoders of a run.
+finished rows; on many cores each has a process beside it that decodes. One image is decoded once
+for all encoders of a run.
 """
 
 from __future__ import annotations
@@ -14,17 +15,24 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 
 import joblib
-from PIL import Image
 
 from xprobe import contents
 from xprobe.atomic import put
 from xprobe.augment import augmented
+from xprobe.decode_process import (
+    DecodeProcess,
+    DecoderDiedError,
+    Look,
+    can_see_elsewhere,
+    look,
+)
 from xprobe.encoders import Encoder, canonical, check_name, load
 from xprobe.errors import XprobeError
-from xprobe.images import UnusableImageError, decode
+from xprobe.images import UnusableImageError
 from xprobe.items import Item, View, items_in, items_of
 from xprobe.lanes import Embedded, Lane, Rows
 from xprobe.prompts import embed_classes
@@ -33,6 +41,8 @@ from xprobe.store import Store
 from xprobe.towers import Pixels
 from xprobe.types import PRECISIONS, Manifest, Progress, no_progress
 from xprobe.views import VIEWS, check_views
+
+MOST_THREADS = 3  # that decode themselves; of more each has a process for it
 
 
 class _Run:
@@ -45,6 +55,8 @@ class _Run:
         self._lock = threading.Lock()
         self._left: dict[Lane, tuple[list[str], list[Pixels]]] = {}  # by threads that have ended
         self._working = threads
+        self._encoders = [lane.encoder for lane in lanes]
+        self._elsewhere = threads > MOST_THREADS and all(map(can_see_elsewhere, self._encoders))
         self.images = 0
         self.stopped = False
         # Finished rows are few and small beside the images; a full queue makes threads wait.
@@ -63,15 +75,16 @@ class _Run:
             for lane in self._lanes:
                 lane.encoder.prepare_thread()
                 waiting[lane] = [], []
-            while (item := self._next()) is not None:
-                for lane, name, pixels in self._look(item):
-                    names, batch = waiting[lane]
-                    names.append(name)
-                    batch.append(pixels)
-                    if len(batch) >= lane.batch_size:
-                        waiting[lane] = [], []
-                        self.done.put((lane, lane.forward(names, batch)))
-                self.done.put(1)
+            with DecodeProcess(self._encoders) if self._elsewhere else nullcontext(look) as eyes:
+                while (item := self._next()) is not None:
+                    for lane, name, pixels in self._pixels(item, eyes):
+                        names, batch = waiting[lane]
+                        names.append(name)
+                        batch.append(pixels)
+                        if len(batch) >= lane.batch_size:
+                            waiting[lane] = [], []
+                            self.done.put((lane, lane.forward(names, batch)))
+                    self.done.put(1)
             for lane, names, batch in self._last(waiting):
                 self.done.put((lane, lane.forward(names, batch)))
         except BaseException as error:  # whatever it is, the main thread must know
@@ -99,7 +112,7 @@ class _Run:
                 self._left[lane] = names[whole:], batch[whole:]
         return [] if self.stopped else found
 
-    def _look(self, item: Item) -> Iterator[tuple[Lane, str, Pixels]]:
+    def _pixels(self, item: Item, eyes: Look) -> Iterator[tuple[Lane, str, Pixels]]:
         """Yield what is made of an image for each encoder that lacks it."""
         if all(lane.knows(item, self._views) for lane in self._lanes):
             for lane in self._lanes:
@@ -117,25 +130,30 @@ class _Run:
         wanted = [(lane, lane.claim(item, digest, self._views)) for lane in self._lanes]
         wanted = [(lane, missing) for lane, missing in wanted if missing]
         if wanted:
-            yield from self._see(item, digest, content, wanted)
+            yield from self._seen(item, digest, content, wanted, eyes)
 
-    def _see(
+    def _seen(
         self,
         item: Item,
         digest: str,
         content: bytes,
         wanted: list[tuple[Lane, list[tuple[str, str]]]],
+        eyes: Look,
     ) -> Iterator[tuple[Lane, str, Pixels]]:
-        image: Image.Image | None = None
-        for lane, missing in wanted:
-            try:
-                image = image or decode(content)
-                seen = lane.encoder.see(image)
-            except UnusableImageError as error:
-                views = len(self._views) if item.has_views else 0
-                self.done.put((lane, lane.refuse(item, digest, str(error), views)))
+        views = len(self._views) if item.has_views else 0
+        try:
+            found = eyes(content, [lane.encoder for lane, _ in wanted])
+        except (
+            DecoderDiedError
+        ) as error:  # it may not another time, so it is not put into the store
+            for lane, _ in wanted:
+                lane.refuse(item, digest, str(error), views)
+            return
+        for (lane, missing), seen in zip(wanted, found, strict=True):
+            if isinstance(seen, UnusableImageError):
+                self.done.put((lane, lane.refuse(item, digest, str(seen), views)))
                 continue
-            lane.compare(image, seen)
+            lane.compare(content, seen)
             for name, augmentation in missing:
                 pixels = seen
                 if augmentation:

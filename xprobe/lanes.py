@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from PIL import Image
 
 from xprobe.encoders import Encoder
 from xprobe.errors import XprobeError
+from xprobe.images import decode
 from xprobe.items import Item, View
 from xprobe.shards import StoredEncoder
 from xprobe.store import Store
@@ -217,8 +217,13 @@ class Lane:
                 ) from error
             self.batch_size = size // 2
 
-    def compare(self, image: Image.Image, seen: Pixels) -> None:
-        """Compare the features of the first images with those of the reference, if there is one."""
+    def compare(self, content: bytes, seen: Pixels) -> None:
+        """Compare the features of the first images with those of the reference, if there is one.
+
+        Args:
+            content: of the image's file.
+            seen: what the encoder sees of it.
+        """
         if self.encoder.reference is None:
             return
         with self._comparing:
@@ -226,7 +231,7 @@ class Lane:
                 return
             try:
                 (x,) = self.encoder.forward(seen[None])
-                (y,) = reference.forward(reference.see(image)[None])
+                (y,) = reference.forward(reference.see(decode(content))[None])
             except OutOfMemoryError:  # both do not fit; the features matter more
                 self.encoder.reference = None
                 return

@@ -1,0 +1,139 @@
+"""From contents to what encoders see of them: in the calling thread, or in a process beside it.
+
+Threads that decode side by side wait for Python's lock: the more of them, the longer. On many
+cores each has a process of its own for it, which a file that brings a decoder down does not take
+the run with.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import Any
+
+from xprobe.images import UnusableImageError, decode
+from xprobe.towers import Encoder, Pixels
+from xprobe.types import EncoderSpec, Floats
+
+Seen = Pixels | UnusableImageError
+Look = Callable[[bytes, Sequence[Encoder]], list[Seen]]
+
+
+class DecoderDiedError(Exception):
+    """The process ended while it decoded a content; the message says how."""
+
+
+def look(content: bytes, encoders: Sequence[Encoder]) -> list[Seen]:
+    """Return what each encoder sees of a content, decoded once; or why it cannot be used."""
+    image, seen = None, list[Seen]()
+    for encoder in encoders:
+        try:
+            image = image or decode(content)
+            seen.append(encoder.see(image))
+        except UnusableImageError as error:
+            seen.append(error)
+    return seen
+
+
+def can_see_elsewhere(encoder: Encoder) -> bool:
+    """Return whether the spec alone says what an encoder sees, so that a process can tell."""
+    kind = type(encoder)
+    return kind.see is Encoder.see and kind.preprocess is Encoder.preprocess
+
+
+class DecodeProcess:
+    """`look` in another process, for one thread."""
+
+    def __init__(self, encoders: Sequence[Encoder]) -> None:
+        """Begin it; it takes a moment, which passes beside the caller's.
+
+        Args:
+            encoders: any that will be asked for; `can_see_elsewhere` holds for each.
+        """
+        self._number = {id(encoder): i for i, encoder in enumerate(encoders)}
+        self._specs = [encoder.spec for encoder in encoders]
+        self._begin()
+
+    def __enter__(self) -> DecodeProcess:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._end()
+
+    def __call__(self, content: bytes, encoders: Sequence[Encoder]) -> list[Seen]:
+        """Return what `look` does.
+
+        Raises:
+            DecoderDiedError: the process ended over it; the next content finds a new one.
+        """
+        try:
+            self._send(([self._number[id(encoder)] for encoder in encoders], content))
+            answer = pickle.load(self._replies)
+        except (EOFError, OSError, pickle.UnpicklingError) as error:
+            code = self._end()
+            self._begin()
+            how = signal.Signals(-code).name if code < 0 else f"exit {code}"
+            raise DecoderDiedError(f"the decoder ended over it ({how})") from error
+        if isinstance(answer, BaseException):
+            raise answer
+        seen: list[Seen] = answer
+        return seen
+
+    def _begin(self) -> None:
+        # One core each: for torch's resizing, and for the choice of decoders.
+        own = {"PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "OMP_NUM_THREADS": "1",
+               "LOKY_MAX_CPU_COUNT": "1"}  # fmt: skip
+        process = subprocess.Popen(
+            [sys.executable, "-c", "from xprobe.decode_process import serve; serve()"],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, pipesize=1 << 20, env=os.environ | own,
+        )  # fmt: skip
+        assert process.stdin is not None
+        assert process.stdout is not None
+        self._process, self._requests, self._replies = process, process.stdin, process.stdout
+        with suppress(OSError):  # it has ended already, which the first content will find
+            self._send(self._specs)
+
+    def _send(self, message: object) -> None:
+        pickle.dump(message, self._requests, pickle.HIGHEST_PROTOCOL)
+        self._requests.flush()
+
+    def _end(self) -> int:
+        """Return how the process ended, which it does by itself when nothing more can come."""
+        with suppress(OSError):
+            self._requests.close()
+        self._replies.close()
+        return self._process.wait()
+
+
+class _Eyes(Encoder):
+    """What an encoder sees, without its network."""
+
+    def __init__(self, spec: EncoderSpec) -> None:
+        self.spec = spec
+
+    def forward(self, pixels: Pixels) -> Floats:
+        raise NotImplementedError
+
+
+def serve() -> None:
+    """Answer contents from the standard input until it is closed."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides when to end
+    replies = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # whatever a library prints is no reply
+    requests: Any = sys.stdin.buffer
+    with suppress(EOFError, BrokenPipeError):
+        eyes = [_Eyes(spec) for spec in pickle.load(requests)]
+        while True:
+            which, content = pickle.load(requests)
+            answer: list[Seen] | BaseException
+            try:
+                answer = look(content, [eyes[i] for i in which])
+            except Exception as error:  # raised where it was asked for
+                answer = error
+            pickle.dump(answer, replies, pickle.HIGHEST_PROTOCOL)
+            replies.flush()
