@@ -12,7 +12,7 @@ PACKAGE = Path(__file__).parent.parent / "xprobe"
 # Upstream first: a module imports only what stands before it.
 ORDER = [
     "__init__", "errors", "atomic", "augment", "recipe", "types", "contents", "decoders", "images",
-    "manifest", "items", "presets", "weights", "prompts", "forwards", "packed", "towers",
+    "manifest", "items", "presets", "weights", "prompts", "forwards", "graphs", "packed", "towers",
     "decode_process", "floors",
     "tower_open_clip", "tower_timm", "tower_hf", "encoders", "outlines", "shards", "store",
     "upkeep", "views", "lanes", "extract", "imports", "folds", "leaks", "shortcuts",
@@ -28,8 +28,8 @@ ORDER = [
 ]  # fmt: skip
 
 TOWERS = {
-    "images", "weights", "towers", "forwards", "packed", "tower_open_clip", "tower_timm",
-    "tower_hf",
+    "images", "weights", "towers", "forwards", "graphs", "packed", "tower_open_clip",
+    "tower_timm", "tower_hf",
 }  # fmt: skip
 TRAINING = {"augment", "layers", "classifier", "training", "finetune"}
 SOLVERS = {"solver", "newton", "paths", "basis", "logistic", "heads", "estimators"}

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ from PIL import Image
 
 from xprobe.errors import XprobeError
 from xprobe.forwards import shorten
+from xprobe.graphs import Replayed
 from xprobe.images import INTERPOLATIONS, PREPROCESSING, reencode, resize
 from xprobe.packed import pack
 from xprobe.types import RANDOM, EncoderSpec, Floats
@@ -175,6 +176,7 @@ class Network(Encoder):
             shorten(self._module)
             if on_cpu and precision == "fp32":
                 pack(self._module, noise, features)
+        self._features = Replayed(self._computed) if self._device.type == "cuda" else self._computed
         # One thread at a time queues its work on the device; meanwhile the others decode.
         self._turn: AbstractContextManager[object] = nullcontext() if on_cpu else threading.Lock()
         # On a CPU more images a batch are no faster; on a GPU as many as keep it busy.
@@ -238,13 +240,22 @@ class Network(Encoder):
                 if self._device.type == "cuda":
                     batch = batch.pin_memory()  # copied while the device computes
                 batch = batch.to(self._device, non_blocking=True)
-                x = batch.permute(0, 3, 1, 2).float().div(255)
-                x = x.sub(self._mean).div(self._std).to(self._dtype)
                 with self._turn:
-                    features = self._module(x).float()
+                    features = self._features(batch)
                 return np.asarray(features.cpu().numpy(), dtype=np.float32)
         except RuntimeError as error:
             raise self._translated(error) from error
+
+    def _computed(self, batch: torch.Tensor) -> torch.Tensor:
+        """Return features (n, d) of images (n, height, width, 3) uint8, both on the device."""
+        import torch
+
+        x = batch.permute(0, 3, 1, 2).float().div(255)
+        x = x.sub(self._mean).div(self._std).to(self._dtype)
+        takes_short_cut = self._device.type == "cuda" and self._dtype == torch.float32
+        with _exact_convolutions() if takes_short_cut else nullcontext():
+            features: torch.Tensor = self._module(x).float()
+        return features
 
     def _translated(self, error: RuntimeError) -> Exception:
         import torch
@@ -260,6 +271,19 @@ class Network(Encoder):
             f"{self._device} failed ({line}); what was embedded is kept, so run the same again, "
             f"or with --device cpu"
         )
+
+
+@contextmanager
+def _exact_convolutions() -> Iterator[None]:
+    """No TensorFloat-32, which PyTorch allows convolutions on a GPU: it has 10 bits, not 23."""
+    from torch.backends import cudnn
+
+    before = cudnn.allow_tf32
+    cudnn.allow_tf32 = False
+    try:
+        yield
+    finally:
+        cudnn.allow_tf32 = before
 
 
 def plain_spec(

@@ -1,0 +1,64 @@
+"""Forward passes on a GPU as CUDA graphs: one launch a batch instead of hundreds of kernels.
+
+Each kernel is launched by a call from Python, and the threads that feed the GPU hold up such calls
+whenever they have Python's lock; a graph that was recorded once needs a single one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import torch
+
+Function = Callable[["torch.Tensor"], "torch.Tensor"]
+
+
+class Replayed:
+    """A function of tensors on a GPU that is recorded when a shape comes for the second time.
+
+    The first call of a shape runs as it is, and so do all where recording fails, as with networks
+    that look at values on the way. Calls must not overlap; one shape is kept at a time.
+    """
+
+    def __init__(self, function: Function, record: Callable[..., Function] | None = None) -> None:
+        """Take a function, and what records it: `on_cuda` if not given."""
+        self._function, self._record = function, record or on_cuda
+        self._shape: tuple[int, ...] = ()
+        self._replay: Function | None = None
+        self._can_record = True
+
+    def __call__(self, x: torch.Tensor) -> torch.Tensor:
+        """Return the function's value, in memory of its own.
+
+        Raises:
+            torch.OutOfMemoryError: the batch itself does not fit.
+        """
+        if tuple(x.shape) != self._shape:
+            self._shape, self._replay = tuple(x.shape), None  # a recording holds memory
+            return self._function(x)
+        if self._replay is None and self._can_record:
+            try:
+                self._replay = self._record(self._function, x)
+            except RuntimeError:  # not enough memory for a recording, or it cannot be recorded
+                self._can_record = False
+        return self._replay(x) if self._replay else self._function(x)
+
+
+def on_cuda(function: Function, x: torch.Tensor) -> Function:
+    """Record a function for tensors of the shape of x."""
+    import torch
+
+    given = x.clone()
+    graph = torch.cuda.CUDAGraph()
+    # Other threads copy images meanwhile, which only the recording thread must not.
+    with torch.cuda.graph(graph, capture_error_mode="thread_local"):
+        value = function(given)
+
+    def replay(x: torch.Tensor) -> torch.Tensor:
+        given.copy_(x)
+        graph.replay()
+        return value.clone()
+
+    return replay
