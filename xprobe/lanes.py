@@ -19,7 +19,7 @@ from xprobe.towers import OutOfMemoryError, Pixels
 from xprobe.types import Floats
 from xprobe.views import view_digest
 
-SHARD_ROWS = 4096
+SHARD_ROWS = 1024  # a shard is in memory three times while it is written
 COMPARED = 8  # images whose features are compared with the reference's
 FIRST_SHARD_S, SHARD_S = 2.0, 30.0  # a kill costs at most a third of a run, and never more
 
