@@ -22,7 +22,7 @@ ORDER = [
     "results", "pixels", "layers", "classifier", "training", "finetune", "tested", "judge", "curve",
     "studies",
     "sweep", "estimate", "domain", "prediction", "power", "figures", "distance_figures",
-    "distance_view", "study_view", "report", "demo",
+    "distance_view", "study_view", "formats", "answer", "report", "demo",
     "tables", "progress", "printing", "options", "cli_store",
     "cli_encoders", "cli_plan", "cli", "__main__",
 ]  # fmt: skip

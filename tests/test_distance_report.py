@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 from test_report import Page, make_study
 
-from xprobe import distance_figures, distance_view, figures, report, results
+from xprobe import distance_figures, distance_view, figures, formats, report, results
 from xprobe.errors import XprobeError
 from xprobe.prediction import rank_correlation
 
@@ -165,7 +165,7 @@ def test_times_the_floor(value: float | None, floor: float | None, text: str) ->
     ],
 )  # fmt: skip
 def test_number(value: float | None, text: str) -> None:
-    assert report._number(value) == text
+    assert formats.number(value) == text
 
 
 @pytest.mark.usefixtures("no_figures")

@@ -20,7 +20,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from xprobe import figures, report, results, study_view
+from xprobe import figures, formats, report, results, study_view
 from xprobe.errors import XprobeError
 from xprobe.types import Result, SweepConfig
 
@@ -412,7 +412,7 @@ def test_points(fraction: float, text: str) -> None:
     ("p", "text"), [(5e-5, "< 0.001"), (0.0123, "0.012"), (0.0502, "0.0502"), (1.0, "1.000")]
 )
 def test_p(p: float, text: str) -> None:
-    assert report._p(p) == text
+    assert formats.p_value(p) == text
     assert math.isclose(float(text.strip("< ")), p, abs_tol=1e-3)
 
 

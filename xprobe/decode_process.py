@@ -14,7 +14,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Any
+from typing import IO, Any
 
 from xprobe.images import UnusableImageError, decode
 from xprobe.towers import Encoder, Pixels
@@ -90,11 +90,13 @@ class DecodeProcess:
                "LOKY_MAX_CPU_COUNT": "1"}  # fmt: skip
         process = subprocess.Popen(
             [sys.executable, "-c", "from xprobe.decode_process import serve; serve()"],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, pipesize=1 << 20, env=os.environ | own,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=os.environ | own,
         )  # fmt: skip
         assert process.stdin is not None
         assert process.stdout is not None
         self._process, self._requests, self._replies = process, process.stdin, process.stdout
+        _widen(process.stdin)
+        _widen(process.stdout)
         with suppress(OSError):  # it has ended already, which the first content will find
             self._send(self._specs)
 
@@ -108,6 +110,14 @@ class DecodeProcess:
             self._requests.close()
         self._replies.close()
         return self._process.wait()
+
+
+def _widen(pipe: IO[bytes]) -> None:
+    """Let a pipe hold a whole image, where the system has a way to say so and room for it."""
+    with suppress(ImportError, AttributeError, OSError):
+        import fcntl
+
+        fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, 1 << 18)
 
 
 class _Eyes(Encoder):

@@ -1,7 +1,7 @@
 """Products with frozen weights on a CPU, by oneDNN from weights laid out for it once.
 
-PyTorch's layers hand fp32 products to a BLAS, which rearranges the weights for every batch anew,
-and on many processors has slower kernels than oneDNN, which PyTorch brings along, too: its
+PyTorch's layers hand fp32 products to MKL, which rearranges the weights for every batch anew, and
+on AMD's processors has slower kernels than oneDNN, which PyTorch brings along, too: there its
 products are 1.1 to 1.2 times as fast, those of few rows twice. The operators are those that
 torch.compile itself puts in place of frozen layers; they need no compiler.
 """

@@ -21,11 +21,10 @@ import jinja2
 from markupsafe import Markup
 
 from xprobe import distance_figures, figures, results
+from xprobe.answer import answer, title_of
 from xprobe.atomic import put
-from xprobe.augment import AUGMENTATIONS
 from xprobe.distance_view import distance_view, distance_warnings, of_encoders
 from xprobe.figures import (
-    ALTERNATIVES,
     METRICS,
     family_title,
     in_order,
@@ -33,27 +32,16 @@ from xprobe.figures import (
     setting_title,
     span,
     study_title,
-    verdict_kind,
 )
-from xprobe.study_view import (
-    LINEAGE_IGNORED,
-    Costs,
-    badge,
-    is_floor,
-    is_leaky,
-    random_words,
-    study_view,
-    worth_view,
-)
+from xprobe.formats import count, estimate, interval, number, p_value, percent
+from xprobe.study_view import Costs, badge, is_leaky, study_view, worth_view
 from xprobe.types import FINETUNE, Result
-from xprobe.verdict import ALPHA
 
 Study = dict[str, Any]
 Row = dict[str, Any]
 
 FLOOR = "a floor, not a learned encoder"
 QUESTION = "Do AI-generated images help image recognition?"
-_OTHER_WORDS = {"helps": "better than real-only", "hurts": "worse than real-only"}
 # What Markdown would take for markup; an interval in brackets and "< 0.001" it would not.
 _MARKUP = re.compile(r"[\\`*_|~>]|\](?=\()|<(?=[A-Za-z/!?])|&(?=[#A-Za-z])")
 
@@ -182,8 +170,8 @@ def _render(template: str, view: dict[str, Any]) -> bytes:
         finalize=_markdown if template.endswith(".md.j2") else None,
     )
     environment.filters |= {
-        "percent": _percent, "points": points, "span": span, "p": _p, "count": _count,
-        "estimate": _estimate, "number": _number, "interval": _interval,
+        "percent": percent, "points": points, "span": span, "p": p_value, "count": count,
+        "estimate": estimate, "number": number, "interval": interval,
     }  # fmt: skip
     return environment.get_template(template).render(view).strip().encode() + b"\n"
 
@@ -195,163 +183,6 @@ def _markdown(value: Any) -> Any:
     return value
 
 
-def _estimate(row: Row) -> str:
-    return f"{_percent(row['value'])} [{_percent(row['ci_low'])}, {_percent(row['ci_high'])}]"
-
-
-def _percent(fraction: float) -> str:
-    return f"{100 * fraction:.1f}"
-
-
-def _p(p: float) -> str:
-    if p < 0.001:
-        return "< 0.001"
-    return f"{p:.4f}" if abs(p - ALPHA) < 0.0005 else f"{p:.3f}"  # never on the wrong side of .05
-
-
-def _count(n: float) -> str:
-    return f"{n:,.0f}" if float(n).is_integer() else f"{n:,.1f}"
-
-
-def _number(value: float | None) -> str:
-    """Return a number of any size, to three digits: ``0.120``, ``12.3``, ``1,234``."""
-    if value is None:
-        return "–"
-    text = f"{value:,.0f}" if abs(value) >= 999.5 else f"{value:#.3g}".rstrip(".")
-    return text.replace("-", "−")
-
-
-def _interval(low: float | None, high: float | None) -> str:
-    return "" if low is None or high is None else f"[{_number(low)}, {_number(high)}]"
-
-
-def _answer(studies: Sequence[Study], families: Sequence[Row]) -> dict[str, Any]:
-    """Say what was found: a headline, then a sentence for each comparison."""
-    rows = ((s, r) for s in studies for r in sorted(s["results"], key=in_order))
-    judged = [(s, r) for s, r in rows if r["verdict"] is not None]
-    mixes = [(s, r) for s, r in judged if r["setting"] == "mix" and not r["augment"]]
-    headline = _headline([r for _, r in mixes], families)
-    if any(map(is_leaky, studies)):
-        headline = f"{LINEAGE_IGNORED}. With the leak: {headline[0].lower()}{headline[1:]}"
-    notes = _notes(studies, families)
-    lines = [_line(s, r) for s, r in mixes]
-    valued = [
-        f"{row['study']} · generator {row['generator']} · {row['setting']} — {row['words']} "
-        f"{row['interval']}."
-        for row in worth_view(studies, None)
-    ]
-    others = [_line(s, r) for s, r in judged if r["setting"] == "synthetic-only"]
-    alternatives = [_line(s, r) for s, r in judged if r["augment"] or r["setting"] in AUGMENTATIONS]
-    every = (*lines, *others, *alternatives)
-    sentences = [headline, *notes, *(line["sentence"] for line in every), *valued]
-    grouped: dict[str, list[dict[str, Any]]] = {}
-    for line in lines:
-        grouped.setdefault(line["who"], []).append(line)
-    return {
-        "headline": headline, "notes": notes, "lines": lines, "grouped": list(grouped.items()),
-        "others": others, "alternatives": alternatives, "valued": valued, "sentences": sentences,
-    }  # fmt: skip
-
-
-def _headline(mixes: Sequence[Row], families: Sequence[Row]) -> str:
-    n = len(mixes)
-    kinds = [verdict_kind(row["verdict"]) for row in mixes]
-    helps, hurts, equal = (kinds.count(kind) for kind in ("helps", "hurts", "equivalent"))
-    if not helps and not hurts:
-        if n and equal == n:
-            return f"No difference that matters: equivalent within the margin in {_of(n, n)}."
-        some = f"; {equal} of them were equivalent within the margin" if equal else ""
-        where = "the only comparison" if n == 1 else f"any of {n} comparisons"
-        return (
-            f"No detectable difference: adding synthetic images did not change accuracy detectably "
-            f"in {where}{some}."
-        )
-    if helps and hurts:
-        text = f"raised accuracy in {helps} and lowered it in {hurts} of {n} comparisons"
-    else:
-        text = f"{'raised' if helps else 'lowered'} accuracy in {_of(helps or hurts, n)}"
-    if rest := n - helps - hurts:
-        text += f"; in the other {rest if rest > 1 else 'one'} no difference was detected"
-    best = _study_wide(mixes, families)
-    if best > ALPHA:
-        return (
-            f"Not certain: adding synthetic images {text}. This does not hold over all "
-            f"{len(families)} families of comparisons together (study-wide p {_p(best)})."
-        )
-    start = "Mixed" if helps and hurts else "Yes" if helps else "No, they hurt"
-    return f"{start}: adding synthetic images {text}."
-
-
-def _of(k: int, n: int) -> str:
-    if n == 1:
-        return "the only comparison"
-    if k == n == 2:
-        return "both comparisons"
-    return f"all {n} comparisons" if k == n else f"{k} of {n} comparisons"
-
-
-def _study_wide(mixes: Sequence[Row], families: Sequence[Row]) -> float:
-    """Return the smallest study-wide p of the families in which a mix helps or hurts."""
-    claims = [r for r in mixes if verdict_kind(r["verdict"]) in ("helps", "hurts")]
-    claimed = {results.family_of(r) for r in claims}
-    return min(
-        float(f["p_study_wide"])
-        for f in families
-        if tuple(f[name] for name in results.FAMILY) in claimed
-    )
-
-
-def _notes(studies: Sequence[Study], families: Sequence[Row]) -> list[str]:
-    notes = []
-    if all(map(is_floor, studies)):
-        notes.append(
-            "Every encoder here is a floor without learned weights: ask a learned one too."
-        )
-    if len(families) > 1:
-        first = [f"{_family_title(f)} {_p(f['p_study_wide'])}" for f in families[:6]]
-        more = f" and {len(families) - 6} more (see the table)" if len(families) > 6 else ""
-        notes.append(
-            f"There are {len(families)} families of comparisons, each with its own error rate of "
-            f"5 %. Study-wide p over all of them (Holm): {', '.join(first)}{more}."
-        )
-    return notes
-
-
-def _family_title(family: Row) -> str:
-    of = family["generator"] or ALTERNATIVES
-    part = family["real_fraction"], family["train_per_class"]
-    return family_title(family["encoder"], family["head"], part, of)
-
-
-def _line(study: Study, row: Row) -> dict[str, Any]:
-    setting = setting_title(row)
-    verdict = row["verdict"]
-    if row["setting"] == "synthetic-only":
-        real = next(r for r in study["results"] if r["setting"] == "real-only")
-        setting += (
-            f" ({_count(row['n_train_synthetic'])} synthetic in place of "
-            f"{_count(real['n_train_real'])} real images)"
-        )
-    if row["setting"] != "mix":
-        verdict = _OTHER_WORDS.get(verdict, verdict)
-    of = [f"generator {row['generator']}"] if row["generator"] else []
-    if row["augment"] or not of:
-        of.insert(0, ALTERNATIVES)
-    who = " · ".join([study_title(study), *of])
-    difference = f"{points(row['difference'])} points"
-    interval = span(row["difference_low"], row["difference_high"])
-    could = f"a difference of {_percent(row['detectable'])} points could have been detected"
-    if row["control_difference"] is not None:
-        control = points(row["control_difference"])
-        could = f"{control} points to its control; {could}"
-    return {
-        "who": who, "floor": is_floor(study), "random": random_words(study),
-        "setting": setting, "difference": difference,
-        "interval": interval, "verdict": verdict, "badge": badge(row), "could": could,
-        "sentence": f"{who} · {setting} — {difference} {interval}, {verdict}; {could}.",
-    }  # fmt: skip
-
-
 def _view(
     studies: Sequence[Study], families: Sequence[Row], drawings: Sequence[dict[str, Any]]
 ) -> dict[str, Any]:
@@ -361,10 +192,10 @@ def _view(
     return {
         "question": QUESTION,
         "floor": FLOOR,
-        "answer": _answer(studies, families),
+        "answer": answer(studies, families),
         "facts": _facts(studies),
         "warnings": _warnings(studies),
-        "families": [{**f, "title": _family_title(f)} for f in families],
+        "families": [{**f, "title": title_of(f)} for f in families],
         "studies": [study_view(i, s, drawings) for i, s in enumerate(studies)],
         "differences": [d for d in drawings if d["kind"] == "differences"],
         "sizes": [d for d in drawings if d["kind"] == "sizes"],
@@ -407,9 +238,9 @@ def _plans(studies: Sequence[Study]) -> list[dict[str, Any]]:
             "train_per_class": study["config"].get("train_per_class"),
             "leaky": is_leaky(study),
             "head": _HEADS.get(study["config"]["head"], study["config"]["head"]),
-            "n_train": _count(real["n_train_real"]),
-            "n_test": _count(real["n_test"]),
-            "n_groups": _count(real["n_groups"]),
+            "n_train": count(real["n_train_real"]),
+            "n_test": count(real["n_test"]),
+            "n_groups": count(real["n_groups"]),
         }
         found = plans.setdefault(json.dumps(plan, sort_keys=True), {**plan, "of": []})
         found["of"].append(study_title(study))
@@ -425,8 +256,8 @@ def _facts(studies: Sequence[Study]) -> list[tuple[str, str]]:
         "Generators": (g for s in studies for g in s["generators"]),
         "Ratios": (f"1:{r:g}" for s in studies for r in s["config"]["ratios"]),
         "Classes": (str(len(s["manifest"]["classes"])) for s in studies),
-        "Real images to train on": (_count(r["n_train_real"]) for r in real),
-        "Real images to test on": (_count(r["n_test"]) for r in real),
+        "Real images to train on": (count(r["n_train_real"]) for r in real),
+        "Real images to test on": (count(r["n_test"]) for r in real),
         "Protocol": (", ".join(s["protocol"].split(", ")[:2]) for s in studies),
     }
     return [(term, ", ".join(dict.fromkeys(values))) for term, values in facts.items()]
