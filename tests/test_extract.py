@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import shutil
+import sys
 import tarfile
 from collections.abc import Callable
 from dataclasses import replace
@@ -302,7 +304,7 @@ def test_an_image_that_ends_its_decoder_is_listed_and_tried_again(
     class Dying(decode_process.DecodeProcess):
         def __call__(self, content: bytes, wanted: Any) -> Any:
             if content.endswith(b"bomb"):
-                self._process.kill()
+                (self._process or self._begin()).kill()
             return super().__call__(content, wanted)
 
     with monkeypatch.context() as patched:
@@ -312,6 +314,14 @@ def test_an_image_that_ends_its_decoder_is_listed_and_tried_again(
     assert done.failures["real/a/bomb.png"] == "the decoder ended over it (SIGKILL)"
     again = run(data, tmp_path / "f")
     assert (again.embedded, again.reused, again.failed) == (1, 15, 0)
+
+
+def test_decoders_that_do_not_start_are_said_once(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "executable", shutil.which("false"))
+    with pytest.raises(XprobeError, match=r"did not start \(exit 1\); --workers 3 needs none"):
+        run(data, tmp_path / "f", workers=extract.MOST_THREADS + 1)
 
 
 def test_what_is_wrong_with_a_decoder_is_raised_where_it_was_asked(data: Path) -> None:

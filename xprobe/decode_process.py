@@ -14,14 +14,17 @@ import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import IO, Any
+from typing import IO, Any, cast
 
+from xprobe.errors import XprobeError
 from xprobe.images import UnusableImageError, decode
 from xprobe.towers import Encoder, Pixels
 from xprobe.types import EncoderSpec, Floats
 
 Seen = Pixels | UnusableImageError
 Look = Callable[[bytes, Sequence[Encoder]], list[Seen]]
+MOST_THREADS = 3  # that decode themselves; of more each has a process for it
+_GONE = (EOFError, OSError, pickle.UnpicklingError)
 
 
 class DecoderDiedError(Exception):
@@ -47,72 +50,76 @@ def can_see_elsewhere(encoder: Encoder) -> bool:
 
 
 class DecodeProcess:
-    """`look` in another process, for one thread."""
+    """`look` in another process, for one thread; it begins with the first content."""
 
     def __init__(self, encoders: Sequence[Encoder]) -> None:
-        """Begin it; it takes a moment, which passes beside the caller's.
-
-        Args:
-            encoders: any that will be asked for; `can_see_elsewhere` holds for each.
-        """
+        """Take every encoder that will be asked for; `can_see_elsewhere` holds for each."""
         self._number = {id(encoder): i for i, encoder in enumerate(encoders)}
         self._specs = [encoder.spec for encoder in encoders]
-        self._begin()
+        self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> DecodeProcess:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._end()
+        if self._process is not None:
+            self._end(self._process)
 
     def __call__(self, content: bytes, encoders: Sequence[Encoder]) -> list[Seen]:
         """Return what `look` does.
 
         Raises:
             DecoderDiedError: the process ended over it; the next content finds a new one.
+            XprobeError: none can be started.
         """
+        process = self._process or self._begin()
         try:
-            self._send(([self._number[id(encoder)] for encoder in encoders], content))
-            answer = pickle.load(self._replies)
-        except (EOFError, OSError, pickle.UnpicklingError) as error:
-            code = self._end()
-            self._begin()
-            how = signal.Signals(-code).name if code < 0 else f"exit {code}"
-            raise DecoderDiedError(f"the decoder ended over it ({how})") from error
+            answer = _asked(process, ([self._number[id(each)] for each in encoders], content))
+        except _GONE as error:
+            raise DecoderDiedError(f"the decoder ended over it ({self._end(process)})") from error
         if isinstance(answer, BaseException):
             raise answer
         seen: list[Seen] = answer
         return seen
 
-    def _begin(self) -> None:
+    def _begin(self) -> subprocess.Popen[bytes]:
         # One core each: for torch's resizing, and for the choice of decoders.
         own = {"PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "OMP_NUM_THREADS": "1",
                "LOKY_MAX_CPU_COUNT": "1"}  # fmt: skip
-        process = subprocess.Popen(
+        process = self._process = subprocess.Popen(
             [sys.executable, "-c", "from xprobe.decode_process import serve; serve()"],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=os.environ | own,
         )  # fmt: skip
-        assert process.stdin is not None
-        assert process.stdout is not None
-        self._process, self._requests, self._replies = process, process.stdin, process.stdout
-        _widen(process.stdin)
-        _widen(process.stdout)
-        with suppress(OSError):  # it has ended already, which the first content will find
-            self._send(self._specs)
+        for pipe in (process.stdin, process.stdout):
+            _widen(pipe)
+        try:
+            _asked(process, self._specs)
+        except _GONE as error:
+            raise XprobeError(
+                f"a process that decodes images did not start ({self._end(process)}); "
+                f"--workers {MOST_THREADS} needs none"
+            ) from error
+        return process
 
-    def _send(self, message: object) -> None:
-        pickle.dump(message, self._requests, pickle.HIGHEST_PROTOCOL)
-        self._requests.flush()
-
-    def _end(self) -> int:
-        """Return how the process ended, which it does by itself when nothing more can come."""
-        with suppress(OSError):
-            self._requests.close()
-        self._replies.close()
-        return self._process.wait()
+    def _end(self, process: subprocess.Popen[bytes]) -> str:
+        """Say how a process ended, which it does by itself when nothing more can come."""
+        self._process = None
+        for pipe in (process.stdin, process.stdout):
+            with suppress(OSError):  # what was not sent yet
+                cast(IO[bytes], pipe).close()
+        code = process.wait()
+        return signal.Signals(-code).name if code < 0 else f"exit {code}"
 
 
-def _widen(pipe: IO[bytes]) -> None:
+def _asked(process: subprocess.Popen[bytes], message: object) -> Any:
+    """Return the answer of a process."""
+    requests, replies = cast(IO[bytes], process.stdin), cast(IO[bytes], process.stdout)
+    pickle.dump(message, requests, pickle.HIGHEST_PROTOCOL)
+    requests.flush()
+    return pickle.load(replies)
+
+
+def _widen(pipe: Any) -> None:
     """Let a pipe hold a whole image, where the system has a way to say so and room for it."""
     with suppress(ImportError, AttributeError, OSError):
         import fcntl
@@ -138,12 +145,12 @@ def serve() -> None:
     requests: Any = sys.stdin.buffer
     with suppress(EOFError, BrokenPipeError):
         eyes = [_Eyes(spec) for spec in pickle.load(requests)]
+        answer: list[Seen] | BaseException = []
         while True:
+            pickle.dump(answer, replies, pickle.HIGHEST_PROTOCOL)
+            replies.flush()
             which, content = pickle.load(requests)
-            answer: list[Seen] | BaseException
             try:
                 answer = look(content, [eyes[i] for i in which])
             except Exception as error:  # raised where it was asked for
                 answer = error
-            pickle.dump(answer, replies, pickle.HIGHEST_PROTOCOL)
-            replies.flush()

@@ -24,6 +24,7 @@ from xprobe import contents
 from xprobe.atomic import put
 from xprobe.augment import augmented
 from xprobe.decode_process import (
+    MOST_THREADS,
     DecodeProcess,
     DecoderDiedError,
     Look,
@@ -41,8 +42,6 @@ from xprobe.store import Store
 from xprobe.towers import Pixels
 from xprobe.types import PRECISIONS, Manifest, Progress, no_progress
 from xprobe.views import VIEWS, check_views
-
-MOST_THREADS = 3  # that decode themselves; of more each has a process for it
 
 
 class _Run:
@@ -143,9 +142,8 @@ class _Run:
         views = len(self._views) if item.has_views else 0
         try:
             found = eyes(content, [lane.encoder for lane, _ in wanted])
-        except (
-            DecoderDiedError
-        ) as error:  # it may not another time, so it is not put into the store
+        except DecoderDiedError as error:
+            # It may go well another time, so it is not put into the store.
             for lane, _ in wanted:
                 lane.refuse(item, digest, str(error), views)
             return
