@@ -68,7 +68,7 @@ def main() -> None:
     device = "cuda" if torch.cuda.is_available() else "cpu"
     name = arguments.encoder or ("timm:test_resnet" if arguments.quick else "timm:resnet18")
     steps, size = (2, 8) if arguments.quick else (arguments.steps, arguments.batch_size)
-    network = load(name, device, random_weights=True)
+    network = load(name, device, random_weights=True, trainable=True)
     assert isinstance(network, Network)
     rng = np.random.default_rng(0)
     n, (height, width) = 4 * size, network.spec.input_px
