@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+from PIL import Image
 from torch import nn
 
 from xprobe.forwards import shorten
@@ -100,6 +101,18 @@ def test_only_a_trainable_network_gives_its_weights(trainable: bool) -> None:
     else:
         with pytest.raises(ValueError, match="trainable"):
             _ = network.module
+
+
+def test_pixels_as_pillow_gives_them_are_taken_without_a_warning() -> None:
+    view = View((16, 16), "squash", "bicubic", (0.5,) * 3, (0.25,) * 3)
+    network = Network(Tower(Attending(), "test:net", "pooled", view), "cpu", "fp32")
+    seen = network.see(Image.new("RGB", (20, 20)))[None]
+    assert not seen.flags.writeable
+    torch.set_warn_always(True)
+    try:
+        assert network.forward(seen).shape == (1, 5)  # warnings are errors here
+    finally:
+        torch.set_warn_always(False)
 
 
 def of_open_clip() -> nn.Module:

@@ -236,7 +236,7 @@ class Network(Encoder):
 
         try:
             with torch.inference_mode():
-                batch = torch.from_numpy(np.ascontiguousarray(pixels))
+                batch = torch.from_numpy(np.require(pixels, requirements=("C", "W")))
                 if self._device.type == "cuda":
                     batch = batch.pin_memory()  # copied while the device computes
                 batch = batch.to(self._device, non_blocking=True)
