@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 from torch import nn
 
-from xprobe.forwards import shorten
+from xprobe.forwards import shorten, simplify
 from xprobe.packed import _is_exact, pack
 from xprobe.towers import Network, Tower, View
 
@@ -52,7 +52,7 @@ def made(network: nn.Module) -> tuple[nn.Module, torch.Tensor, torch.Tensor]:
 @pytest.mark.parametrize("options", [{}, {"kernel": 3}, {"bias": False}, {"add_zero_attn": True}])
 def test_features_stay_the_same(options: dict[str, Any]) -> None:
     network, x, before = made(Attending(**options))
-    assert pack(network, x, before)
+    assert simplify(network, [pack], x, before)
     assert torch.allclose(network(x), before, atol=1e-6)
     assert network.out.weight.is_mkldnn  # type: ignore[union-attr]
     assert network.patches.weight.is_mkldnn is (options.get("kernel", 4) == 4)  # type: ignore[union-attr]
@@ -61,14 +61,14 @@ def test_features_stay_the_same(options: dict[str, Any]) -> None:
 @pytest.mark.parametrize("of", [lambda n: n, lambda n: n.clone(), lambda n: n[:2]])
 def test_a_row_depends_on_its_image_alone(of: Any) -> None:
     network, x, before = made(Attending())
-    pack(network, x, before)
+    simplify(network, [pack], x, before)
     assert torch.equal(network(of(x)), network(x)[: len(of(x))])
 
 
 def test_a_network_that_takes_its_weights_itself_is_left_as_it_was() -> None:
     network, x, before = made(TakesWeights())
     weights = {k: v.clone() for k, v in network.state_dict().items()}
-    assert not pack(network, x, before)
+    assert not simplify(network, [pack], x, before)
     assert torch.equal(network(x), before)
     assert all(torch.equal(v, weights[k]) for k, v in network.state_dict().items())
 
@@ -76,14 +76,14 @@ def test_a_network_that_takes_its_weights_itself_is_left_as_it_was() -> None:
 def test_what_would_be_wrong_is_taken_back_bit_by_bit() -> None:
     network, x, before = made(Attending())
     weights = {k: v.clone() for k, v in network.state_dict().items()}
-    assert not pack(network, x, before + 1)
+    assert not simplify(network, [shorten, pack], x, before + 1)
     assert torch.equal(network(x), before)
     assert all(torch.equal(v, weights[k]) for k, v in network.state_dict().items())
 
 
 def test_masks_are_not_overlooked() -> None:
     network, x, before = made(Attending())
-    pack(network, x, before)
+    simplify(network, [pack], x, before)
     tokens = torch.randn(2, 4, 12)
     with pytest.raises(NotImplementedError):
         network.attention(  # type: ignore[operator]
@@ -158,6 +158,10 @@ def test_the_last_block_computes_the_class_token_alone(make: Any) -> None:
     mlps[-1].register_forward_pre_hook(lambda _, x: widths.append(x[0].shape[1]))
     x = torch.randn(2, 3, 16, 16)
     before = network(x)
-    shorten(network)
+    assert simplify(network, [shorten], x, before)
     assert torch.allclose(network(x), before, atol=1e-6)
     assert widths[0] > 1 == widths[1]
+    del network
+    other = make().eval().requires_grad_(False)
+    assert not simplify(other, [shorten], x, other(x) + 1)  # taken back
+    assert not any("forward" in vars(module) for module in other.modules())

@@ -8,51 +8,32 @@ torch.compile itself puts in place of frozen layers; they need no compiler.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import cache
 from typing import TYPE_CHECKING, Any
+
+from xprobe.forwards import Undo
 
 if TYPE_CHECKING:
     import torch
 
-Undo = Callable[[], None]
 _ROWS = 1024  # that the layout is chosen for; it serves any other number as well
-_OFF = 1e-5  # features may differ by, of the largest value; rounding is a tenth of that
 _MASKS = ("attn_mask", "key_padding_mask")
 
 
-def pack(network: Any, sample: torch.Tensor, features: torch.Tensor) -> bool:
+def pack(network: Any, undo: list[Undo]) -> None:
     """Lay out anew the fp32 weights of a frozen network on a CPU, in place.
 
     Those of linear layers, multi-head attention, and convolutions of patches that do not overlap.
-    The network then computes the same, up to rounding, but cannot be trained. One that does not,
-    since it takes its weights in ways of its own, is left as it was.
+    The network then computes the same, up to rounding, but cannot be trained; one that takes its
+    weights in ways of its own cannot compute at all (`forwards.simplify` tries).
 
     Args:
         network: frozen, in evaluation mode.
-        sample: normalised images (n, 3, h, w) to try it on.
-        features: what it gives for them (n, d), unpacked.
-
-    Returns:
-        Whether it is packed.
+        undo: what takes each step back is added here.
     """
-    import torch
-
-    if not _is_exact():
-        return False
-    undo: list[Undo] = []
-    with torch.inference_mode():
-        try:
-            for layer in list(network.modules()):
-                undo += _pack_layer(layer)
-            off = float((network(sample) - features).abs().max() / features.abs().max())
-        except Exception:  # whatever a network of another kind may say
-            off = float("inf")
-        is_same = off <= _OFF
-        if not is_same:
-            for step in undo:
-                step()
-    return is_same
+    if _is_exact():
+        for layer in list(network.modules()):
+            undo += _pack_layer(layer)
 
 
 def _pack_layer(layer: Any) -> list[Undo]:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from xprobe.errors import XprobeError
-from xprobe.forwards import shorten
+from xprobe.forwards import shorten, simplify
 from xprobe.graphs import Replayed
 from xprobe.images import INTERPOLATIONS, PREPROCESSING, reencode, resize
 from xprobe.packed import pack
@@ -169,13 +169,12 @@ class Network(Encoder):
             raise XprobeError(f"{tower.source}: features of shape {shape}, not one vector")
         on_cpu = self._device.type == "cpu"
         self._trainable = trainable
+        if not trainable:
+            packs = on_cpu and precision == "fp32"
+            simplify(module, [shorten, pack] if packs else [shorten], noise, features)
         self._module = module.to(self._device, dtype)
         if not on_cpu:
             self._module = self._module.to(memory_format=torch.channels_last)
-        if not trainable:
-            shorten(self._module)
-            if on_cpu and precision == "fp32":
-                pack(self._module, noise, features)
         self._features = Replayed(self._computed) if self._device.type == "cuda" else self._computed
         # One thread at a time queues its work on the device; meanwhile the others decode.
         self._turn: AbstractContextManager[object] = nullcontext() if on_cpu else threading.Lock()
