@@ -48,14 +48,17 @@ import numpy as np
 from scipy import stats
 from scipy.special import log_softmax
 
-from xprobe import folds, verdict
-from xprobe.design import make_design
-from xprobe.logistic import Logistic
-from xprobe.problems import Options, Pool, Problem, unit_rows
-from xprobe.store import Store
-from xprobe.sweep import sweep
-from xprobe.types import EncoderSpec, Manifest, SweepConfig
-from xprobe.worth import worth
+from xprobe.design import folds
+from xprobe.design.config import SweepConfig
+from xprobe.design.design import make_design
+from xprobe.encoders.spec import EncoderSpec
+from xprobe.features.store import Store
+from xprobe.images.manifest import Manifest
+from xprobe.learners.logistic.head import Logistic
+from xprobe.learners.problem import Options, Pool, Problem, unit_rows
+from xprobe.study.sweep import sweep
+from xprobe.verdict import family as verdict
+from xprobe.verdict.worth import worth
 
 QUESTION = "Does the verdict keep the error rate that it claims?"
 K, D = 6, 24  # classes, dimensions

@@ -44,9 +44,10 @@ import numpy as np
 from racing import race
 from sklearn.neighbors import NearestNeighbors
 
-from xprobe import distance, kernels, neighbours
-from xprobe.fidelity import frechet
-from xprobe.problems import unit_rows
+from xprobe.distance import kernels, neighbours
+from xprobe.distance import measure as distance
+from xprobe.distance.fidelity import frechet
+from xprobe.learners.problem import unit_rows
 
 QUESTION = "How much faster than the separate tools are xprobe's distances, and are they the same?"
 NAMES = (*distance.NEIGHBOURS, *distance.KERNELS)

@@ -51,11 +51,12 @@ import torch
 from PIL import Image
 from racing import race
 
-from xprobe import encoders, extract
-from xprobe.images import decode, decode_by_pillow
-from xprobe.items import Item
-from xprobe.packed import pack
-from xprobe.store import Store
+from xprobe.encoders import load as encoders
+from xprobe.encoders.fast.onednn import pack
+from xprobe.features import embed as extract
+from xprobe.features.items import Item
+from xprobe.features.store import Store
+from xprobe.images.decode import decode, decode_by_pillow
 
 QUESTION = "How near to the limit of the machine does xprobe embed come?"
 CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -281,8 +282,8 @@ import sys, time
 start = time.perf_counter()
 from pathlib import Path
 from xprobe import extract, items, manifest
-from xprobe.encoders import load
-from xprobe.store import Store
+from xprobe.encoders.load import load
+from xprobe.features.store import Store
 encoder = load("pixels")
 loaded = time.perf_counter()
 if sys.argv[1].endswith(".txt"):

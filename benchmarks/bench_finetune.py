@@ -20,11 +20,11 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from xprobe.classifier import Classifier, Head
-from xprobe.encoders import load
-from xprobe.recipe import Recipe, draw_order
-from xprobe.towers import Network
-from xprobe.training import Job, fine_tune
+from xprobe.encoders.load import load
+from xprobe.encoders.network import Network
+from xprobe.learners.finetune.classifier import Classifier, Head
+from xprobe.learners.finetune.recipe import Recipe, draw_order
+from xprobe.learners.finetune.training import Job, fine_tune
 
 K = 6
 

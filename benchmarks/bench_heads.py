@@ -47,8 +47,8 @@ from PIL import Image
 from sklearn.linear_model import LogisticRegression, LogisticRegressionCV
 from threadpoolctl import threadpool_limits
 
-from xprobe import heads
-from xprobe.problems import Options, Pool, Problem, unit_rows
+from xprobe.learners import solve as heads
+from xprobe.learners.problem import Options, Pool, Problem, unit_rows
 
 QUESTION = "How much faster than other solvers are xprobe's heads, and are they the optimum?"
 RATIO = {"real-only": 0, "1:1": 1, "1:2": 2, "1:3": 3, "1:4": 4, "synthetic-only": 4}
@@ -265,7 +265,7 @@ def exactness(
     study: Study, rows: np.ndarray, test: np.ndarray, grid: Sequence[float]
 ) -> list[dict[str, Any]]:
     """Compare each C's fit with a reference in float64: objective and test labels."""
-    from xprobe.logistic import solve_path
+    from xprobe.learners.logistic.head import solve_path
 
     x, y = study.x.astype(np.float64), study.y
     pool = study.pool
@@ -302,7 +302,7 @@ def race_large(
     k: int, n: int, d: int, rounds: int, grid: Sequence[float], tight: bool
 ) -> dict[str, Any]:
     """Race a path over a few C on many classes or rows, two threads."""
-    from xprobe.logistic import solve_path
+    from xprobe.learners.logistic.head import solve_path
 
     x, y, stratum = features(n, 0, d, k, 1)
     study = Study(x, y, stratum, k, {})
@@ -364,7 +364,7 @@ class Made:
 
 def peak(what: str, n: int, d: int) -> None:
     """Solve one problem in this process, and print its peak memory."""
-    from xprobe.logistic import solve_path
+    from xprobe.learners.logistic.head import solve_path
 
     x, y, _ = features(min(n, 20_000), 0, d, 6, 0)
     rows = np.arange(n)

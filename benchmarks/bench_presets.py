@@ -1,12 +1,12 @@
 """Does every preset give its upstream library's own features, at full size and offline?
 
-No weights are at hand, so they are random: for each preset of `xprobe.presets.ENCODERS` the
-upstream library builds the architecture at full size, with biases, norms and running statistics
-stirred so that every part of it counts. Its checkpoint is written in the upstream file
-layout into an empty hub cache (torchvision: torch's cache) and loaded twice with the network
-refused: by the upstream library's documented way, and by `xprobe.encoders.load`. Both embed the
-same two images, one photograph and one of noise with odd sides. The floors have no weights; they
-are computed here a second time, from their definition.
+No weights are at hand, so they are random: for each preset of
+`xprobe.encoders.presets.ENCODERS` the upstream library builds the architecture at full size, with
+biases, norms and running statistics stirred so that every part of it counts. Its checkpoint
+is written in the upstream file layout into an empty hub cache (torchvision: torch's cache) and
+loaded twice with the network refused: by the upstream library's documented way, and by
+`xprobe.encoders.load`. Both embed the same two images, one photograph and one of noise with odd
+sides. The floors have no weights; they are computed here a second time, from their definition.
 
 Read: ``feature`` is ‖a−b‖∞ / ‖b‖∞ of xprobe's features a and upstream's b, asked ≤ 1e-5;
 ``pixel`` the largest difference of what the two networks are given, asked ≤ 1e-6; ``contrast``
@@ -51,8 +51,8 @@ from safetensors.torch import save_file
 from torchvision import models
 from torchvision.transforms import functional
 
-from xprobe import encoders
-from xprobe.presets import ENCODERS, IMPORT_ONLY, Preset
+from xprobe.encoders import load as encoders
+from xprobe.encoders.presets import ENCODERS, IMPORT_ONLY, Preset
 
 CACHE = Path(os.environ["HF_HUB_CACHE"])
 atexit.register(shutil.rmtree, CACHE)

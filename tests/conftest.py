@@ -2,29 +2,24 @@
 
 from __future__ import annotations
 
-import json
 import signal
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 from zlib import crc32
 
 import numpy as np
 import pytest
 from hypothesis import settings
+from makers import MakeData, MakeManifest, Ran, SavePicture
 from PIL import Image
 
-from xprobe import cli
-from xprobe.types import Manifest
+from xprobe.cli import app as cli
+from xprobe.images.manifest import Manifest
 
 # The same examples in every run, nothing written, and no clock: CI machines are slow at times.
 settings.register_profile("xprobe", derandomize=True, database=None, deadline=None)
 settings.load_profile("xprobe")
-
-SavePicture = Callable[..., Path]
-MakeData = Callable[..., Path]
-MakeManifest = Callable[..., Manifest]
 
 
 @pytest.fixture(scope="session")
@@ -85,8 +80,8 @@ def make_data(tmp_path: Path, save_picture: SavePicture) -> MakeData:
 def make_manifest() -> MakeManifest:
     """``make_manifest(label=["a", "b", …], source=[…], …)``: an image table without files.
 
-    Columns that are not given are what `xprobe.manifest.read` would fill in: ids ``i0``, ``i1``, …,
-    all contents differ, everything is real and to train on, every real image its own group.
+    Columns that are not given are what `xprobe.images.read.read` would fill in: ids ``i0``, ``i1``,
+    …, all contents differ, everything is real and to train on, every real image its own group.
     """
 
     def make(label: Sequence[str], **columns: Sequence[str]) -> Manifest:
@@ -109,18 +104,6 @@ def make_manifest() -> MakeManifest:
         return Manifest(**(table | columns))  # type: ignore[arg-type]  # frozen there
 
     return make
-
-
-class Ran:
-    """What a command did."""
-
-    def __init__(self, code: int, out: str, err: str) -> None:
-        self.code, self.out, self.err = code, out, err
-
-    @property
-    def json(self) -> Any:
-        (line,) = self.out.splitlines()
-        return json.loads(line)
 
 
 @pytest.fixture

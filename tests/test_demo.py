@@ -7,8 +7,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from xprobe import demo, manifest
-from xprobe.design import make_design
+from xprobe import demo
+from xprobe.design.design import make_design
+from xprobe.images import read as manifest
+from xprobe.images import survey
 
 
 def test_the_demo_is_a_valid_study(tmp_path: Path) -> None:
@@ -16,16 +18,16 @@ def test_the_demo_is_a_valid_study(tmp_path: Path) -> None:
     data = demo.make_data(tmp_path / "data", advanced.append)
     assert sum(advanced) == demo.IMAGES
     table = manifest.read(data)
-    counts = manifest.counts(table)
+    counts = survey.counts(table)
     assert {(c["generator"], c["n"]) for c in counts} == {
         (None, 100),
         ("font", 400),
         ("density", 400),
     }
-    assert not manifest.find_problems(table)
-    formats, unusable = manifest.shapes(table)
+    assert not survey.find_problems(table)
+    formats, unusable = survey.shapes(table)
     assert not unusable
-    assert not manifest.codec_problems(formats)
+    assert not survey.codec_problems(formats)
     assert {row["format"] for row in formats} == {"PNG"}
     design = make_design(table, demo.CONFIG)
     assert design.protocol == "5-fold cross-validation, 1 repeat"

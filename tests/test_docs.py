@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 import typer.main
 
-from xprobe import results
-from xprobe.cli import app
-from xprobe.types import Manifest, Result
+from xprobe.cli.app import app
+from xprobe.images.manifest import Manifest
+from xprobe.results import study
+from xprobe.results.study import Result
 
 ROOT = Path(__file__).parent.parent
 COMMANDS = (ROOT / "docs/commands.md").read_text(encoding="utf-8")
@@ -47,7 +48,7 @@ def test_every_result_field_and_manifest_column_is_documented() -> None:
     told = (ROOT / "docs/results.md").read_text(encoding="utf-8")
     assert all(name in told for name in Result.__dataclass_fields__)
     assert all(f"`{name}`" in COMMANDS for name in Manifest.columns() if name != "sha256")
-    assert results.STUDY_VERSION == 1
+    assert study.STUDY_VERSION == 1
 
 
 @pytest.mark.parametrize(
@@ -62,7 +63,7 @@ def test_links_lead_somewhere(page: Path) -> None:
 def test_the_example_of_an_own_encoder_runs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from xprobe import encoders
+    from xprobe.encoders import load as encoders
 
     blocks = re.findall(r"```python\n(.*?)```", COMMANDS, flags=re.S)
     (example,) = [block for block in blocks if "(Encoder)" in block]

@@ -1,6 +1,6 @@
 """``python -m xprobe``."""
 
-from xprobe.cli import main
+from xprobe.cli.app import main
 
 if __name__ == "__main__":
     main()

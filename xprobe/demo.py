@@ -18,20 +18,27 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
-from xprobe import manifest as manifests
-from xprobe.extract import embed_all
-from xprobe.recipe import Recipe
-from xprobe.store import Store
-from xprobe.sweep import sweep
-from xprobe.types import FINETUNE, Progress, SweepConfig, no_progress
+from xprobe.base.progress import Progress, no_progress
+from xprobe.design.config import SweepConfig
+from xprobe.features.embed import embed_all
+from xprobe.features.store import Store
+from xprobe.images import read as manifests
+from xprobe.learners.finetune.recipe import Recipe
+from xprobe.learners.kinds import FINETUNE
+from xprobe.study.sweep import sweep
 
 PER_CLASS, SYNTHETIC_PER_CLASS, CLASSES = 100, 400, 10
+
 IMAGES = CLASSES * (PER_CLASS + 2 * SYNTHETIC_PER_CLASS)
+
 ENCODER = "hog"
+
 CONFIG = SweepConfig(
     per_class=PER_CLASS, repeats=1, inner_folds=2, c_grid=(1.0, 10.0, 100.0, 1000.0)
 )
+
 NETWORK = "timm:test_resnet@32"
+
 FINE_TUNES = SweepConfig(
     ratios=(1,), per_class=PER_CLASS, folds=3, inner_folds=2, c_grid=CONFIG.c_grid,
     recipe=Recipe(method="full", epochs=4, batch_size=32, lr=3e-3, layer_decay=1.0),
@@ -44,6 +51,7 @@ rendered from a font ("font") and 4,000 drawn from a density model of other real
 tested on real digits that it has not seen. Then the same with a small network trained from random
 weights, mix 1:1, which must also beat the real digits alone trained for as many steps.
 """
+
 CUT = """
 To end in three minutes this demo takes 1 repeat of the folds instead of 10, 4 values of C instead
 of 10 and 2 inner folds instead of 5; fine-tunes have 3 folds instead of 5, one ratio and 4 epochs

@@ -12,10 +12,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import Ran
+from makers import Ran
 
-from xprobe.encoders import ENCODERS
-from xprobe.study_view import LINEAGE_IGNORED
+from xprobe.encoders.load import ENCODERS
+from xprobe.report.study_section import LINEAGE_IGNORED
 
 FAST = ("--ratios", "1,2", "--repeats", "1", "--c-grid", "1,100", "--workers", "1")
 
@@ -28,7 +28,7 @@ def data(make_data: Callable[..., Path]) -> Path:
 @pytest.fixture
 def no_figures(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave the figures out of reports whose words alone are tested: drawing takes the time."""
-    monkeypatch.setattr("xprobe.figures.draw", lambda _studies: iter(()))
+    monkeypatch.setattr("xprobe.report.figures.study.draw", lambda _studies: iter(()))
 
 
 def error_of(ran: Ran) -> str:
@@ -192,7 +192,7 @@ def test_a_full_disk_keeps_what_is_done_and_says_so(
 
     with monkeypatch.context() as patch:
         patch.setattr("os.fsync", fill_up)
-        patch.setattr("xprobe.lanes.SHARD_ROWS", 4)
+        patch.setattr("xprobe.features.lane.SHARD_ROWS", 4)
         said = error_of(xprobe("embed", "--encoder", "hog", "--batch-size", "4"))
     assert "the disk is full; free some space" in said
     assert xprobe("embed", "--encoder", "hog", "--json").json["encoders"][0]["reused"] == 4
@@ -302,7 +302,9 @@ def test_a_learning_curve_becomes_a_worth_in_images_and_in_money(
         assert row["words"] in summary
     assert "0.40 for the synthetic" in page
     assert {Path(file).stem for file in ran.json["figures"]} >= {"sizes-pixels-default"}
-    monkeypatch.setattr("xprobe.figures.draw", lambda _studies: iter(()))  # it takes the time
+    monkeypatch.setattr(
+        "xprobe.report.figures.study.draw", lambda _studies: iter(())
+    )  # it takes the time
     plain = xprobe("report", "--json").json
     assert [row["cost"] for row in plain["valued"]] == [None, None]
     assert "for the synthetic," not in Path("report/index.html").read_text()
@@ -472,7 +474,7 @@ def test_interrupts_end_with_130_and_a_word(
     def interrupt(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("xprobe.extract.embed_items", interrupt)
+    monkeypatch.setattr("xprobe.features.embed.embed_items", interrupt)
     ran = xprobe("embed", "--encoder", "pixels")
     assert ran.code == 130
     assert "run again to go on" in ran.err
@@ -482,7 +484,7 @@ def test_interrupts_end_with_130_and_a_word(
 def test_help_imports_nothing_heavy() -> None:
     code = (
         "import sys; sys.argv = ['xprobe', '--help']\n"
-        "from xprobe.cli import main\n"
+        "from xprobe.cli.app import main\n"
         "try: main()\n"
         "except SystemExit: pass\n"
         "heavy = {'torch', 'sklearn', 'skimage', 'h5py', 'matplotlib', 'faiss', 'open_clip', "

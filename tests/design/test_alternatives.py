@@ -10,15 +10,19 @@ from typing import Any
 import numpy as np
 import pytest
 
-from xprobe import extract, manifest, results, sweep, views
-from xprobe.augment import augmented
-from xprobe.encoders import load
-from xprobe.errors import XprobeError
-from xprobe.estimate import estimate
-from xprobe.images import decode
-from xprobe.store import Store
-from xprobe.studies import Study, prepare
-from xprobe.types import SweepConfig
+from xprobe.base.errors import XprobeError
+from xprobe.design.config import SweepConfig
+from xprobe.encoders.load import load
+from xprobe.features import embed as extract
+from xprobe.features.store import Store
+from xprobe.images import augment
+from xprobe.images import read as manifest
+from xprobe.images.augment import augmented
+from xprobe.images.decode import decode
+from xprobe.results import predictions
+from xprobe.study import sweep
+from xprobe.study.estimate import estimate
+from xprobe.study.prepare import Study, prepare
 
 CONFIG = SweepConfig(
     ratios=(1, 2), repeats=2, folds=3, inner_folds=2, c_grid=(1.0, 100.0), alternatives=("flip",)
@@ -55,7 +59,7 @@ def test_a_view_is_the_image_with_a_draw_of_its_own(store: tuple[Any, Store]) ->
     path = dict(zip(table.sha256, table.path, strict=True))[content]
     seen = encoder.preprocess(decode(path))
     for number in range(2):
-        name = views.view_digest(content, "flip", number)
+        name = augment.view_digest(content, "flip", number)
         pixels = augmented(seen, "flip", int(name[:12], 16))
         assert np.array_equal(pixels, seen) or np.array_equal(pixels, seen[:, ::-1])
         expected = encoder.forward(pixels[None])[0]
@@ -149,7 +153,7 @@ def test_a_dry_run_counts_the_fits_of_heads(store: tuple[Any, Store], tmp_path: 
     assert row["tested"] == 5 * 2 * 3  # real-only, two mixes, synthetic-only, flip; repeats; folds
     sweep.sweep(*store, tmp_path / "r", CONFIG, workers=1)
     files = (tmp_path / "r" / "predictions").rglob("*.npz")
-    loaded = [results.load_predictions(tmp_path / "r", file.stem) for file in files]
+    loaded = [predictions.load_predictions(tmp_path / "r", file.stem) for file in files]
     assert row["fits"] == sum(about["fits"] for _, about in filter(None, loaded))
     (row,) = estimate(*store, tmp_path / "r", CONFIG, workers=1)
     assert (row["done"], row["fits"], row["seconds"]) == (30, 0, 0)

@@ -10,10 +10,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from xprobe.design import Block, Design, make_design, stream
-from xprobe.errors import XprobeError
-from xprobe.heads import Problem
-from xprobe.types import Manifest, SweepConfig
+from xprobe.base.errors import XprobeError
+from xprobe.base.streams import stream
+from xprobe.design.blocks import Block
+from xprobe.design.config import SweepConfig
+from xprobe.design.design import Design, make_design
+from xprobe.images.manifest import Manifest
+from xprobe.learners.solve import Problem
 
 MakeStudy = Callable[..., Manifest]
 CONFIG = SweepConfig(ratios=(1, 2), repeats=2)

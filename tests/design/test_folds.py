@@ -10,9 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from xprobe import folds
-from xprobe.errors import XprobeError
-from xprobe.types import Manifest, frozen_strings
+from xprobe.base.arrays import frozen_strings
+from xprobe.base.errors import XprobeError
+from xprobe.design import folds
+from xprobe.design import lineage as lineage_module
+from xprobe.images.manifest import Manifest
 
 Make = Callable[..., Manifest]
 
@@ -319,7 +321,7 @@ def test_an_image_is_kept_out_if_its_parent_or_group_is_held_out(make_manifest: 
     parent, group, held = zip(*made, strict=True)
     n = len(made)
     synthetic = make_manifest("a" * n, source=["synthetic"] * n, parent=parent, group=group)
-    lineage = folds.trace(synthetic, real)
+    lineage = lineage_module.trace(synthetic, real)
     assert (~lineage.allowed(frozen_strings(["g"]))).tolist() == list(held)
     assert lineage.allowed(frozen_strings([])).all()
     assert lineage.known.tolist() == [bool(p or g) for p, g, _ in made]
@@ -329,14 +331,16 @@ def test_a_parent_named_like_an_image_and_like_a_group_is_kept_out_with_either(
     make_manifest: Make,
 ) -> None:
     real = make_manifest("aa", id=["x", "y"], group=["scene", "x"])
-    lineage = folds.trace(make_manifest("a", id=["s"], source=["synthetic"], parent=["x"]), real)
+    lineage = lineage_module.trace(
+        make_manifest("a", id=["s"], source=["synthetic"], parent=["x"]), real
+    )
     assert not lineage.allowed(frozen_strings(["scene"])).any()
     assert not lineage.allowed(frozen_strings(["x"])).any()
 
 
 def test_nothing_synthetic_has_an_empty_lineage(make_manifest: Make) -> None:
     real = make_manifest("ab")
-    lineage = folds.trace(real.select(real.label == "c"), real)
+    lineage = lineage_module.trace(real.select(real.label == "c"), real)
     assert lineage.allowed(frozen_strings(["i0"])).shape == (0,)
 
 
@@ -361,7 +365,7 @@ def test_draws_respect_the_ratio_of_each_class_and_are_nested(
     order = rng(seed).permutation(54)
     train = frozen_strings(["a"] * 5 + ["b"] * n_b)
     allowed = np.ones(54, dtype=bool)
-    few, many = (folds.draw(synthetic, allowed, order, train, r) for r in ratios)
+    few, many = (lineage_module.draw(synthetic, allowed, order, train, r) for r in ratios)
     for ratio, drawn in zip(ratios, (few, many), strict=True):
         label = synthetic.label[drawn.rows]
         assert (label == "a").sum() == round(5 * ratio)
@@ -375,10 +379,10 @@ def test_what_is_not_allowed_is_not_drawn_and_a_shortage_is_noted(make_manifest:
     synthetic = supply(make_manifest, a=6, b=6)
     allowed = np.arange(12) % 2 == 0
     order, train = rng().permutation(12), frozen_strings("aabb")
-    full = folds.draw(synthetic, allowed, order, train, 1.5)
+    full = lineage_module.draw(synthetic, allowed, order, train, 1.5)
     assert full.rows.tolist() == [0, 2, 4, 6, 8, 10]
     assert not full.short
-    lacking = folds.draw(synthetic, allowed, order, train, 2)
+    lacking = lineage_module.draw(synthetic, allowed, order, train, 2)
     assert lacking.rows.tolist() == full.rows.tolist()
     assert lacking.short
 
@@ -387,9 +391,9 @@ def test_keeping_one_image_out_exchanges_no_other(make_manifest: Make) -> None:
     synthetic = supply(make_manifest, a=20)
     order, train = rng().permutation(20), frozen_strings("aaaaa")
     allowed = np.ones(20, dtype=bool)
-    before = folds.draw(synthetic, allowed, order, train, 1).rows
+    before = lineage_module.draw(synthetic, allowed, order, train, 1).rows
     allowed[before[2]] = False
-    after = folds.draw(synthetic, allowed, order, train, 1).rows
+    after = lineage_module.draw(synthetic, allowed, order, train, 1).rows
     assert len(set(before) - set(after)) == 1
     assert before[2] not in after
 
@@ -398,13 +402,13 @@ def test_too_few_synthetic_images_are_named_with_the_largest_possible_ratio(
     make_manifest: Make,
 ) -> None:
     synthetic = supply(make_manifest, a=11, b=9)
-    assert folds.check_supply(synthetic, "x", {"a": 4, "b": 3}, (1, 2)) is None
-    wrong = folds.check_supply(synthetic, "x", {"a": 4, "b": 3}, (1, 3))
+    assert lineage_module.check_supply(synthetic, "x", {"a": 4, "b": 3}, (1, 2)) is None
+    wrong = lineage_module.check_supply(synthetic, "x", {"a": 4, "b": 3}, (1, 3))
     assert wrong is not None
     assert "generator x" in wrong
     assert "class a (11 of 12);" in wrong
     assert wrong.endswith("the largest possible ratio is 1:2")
-    both = folds.check_supply(synthetic, "x", {"a": 40, "b": 30}, (0.5, 4))
+    both = lineage_module.check_supply(synthetic, "x", {"a": 40, "b": 30}, (0.5, 4))
     assert both is not None
     assert "a (11 of 160), b (9 of 120)" in both
     assert both.endswith("1:0.27")
@@ -415,8 +419,8 @@ def test_the_ratio_that_is_called_possible_is_possible(
     make_manifest: Make, n_real: int, n_synthetic: int
 ) -> None:
     synthetic, train = supply(make_manifest, a=n_synthetic), {"a": n_real}
-    wrong = folds.check_supply(synthetic, "x", train, (50,))
+    wrong = lineage_module.check_supply(synthetic, "x", train, (50,))
     assert wrong is not None
     largest = float(wrong.rsplit("1:", 1)[1])
     if largest > 0:
-        assert folds.check_supply(synthetic, "x", train, (largest,)) is None
+        assert lineage_module.check_supply(synthetic, "x", train, (largest,)) is None

@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from xprobe.errors import XprobeError
-from xprobe.power import (
+from xprobe.base.errors import XprobeError
+from xprobe.design.config import SweepConfig
+from xprobe.design.power import (
     SEED_SD,
     TYPICAL,
     Pilot,
@@ -22,8 +23,9 @@ from xprobe.power import (
     plan,
     typical_variance,
 )
-from xprobe.types import FINETUNE, Manifest, SweepConfig
-from xprobe.verdict import compare
+from xprobe.images.manifest import Manifest
+from xprobe.learners.kinds import FINETUNE
+from xprobe.verdict.family import compare
 
 Make = Callable[..., Manifest]
 STUDY = Study(real_per_class=100, test_images=600, groups=600, comparisons=5, models=0, repeats=10)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from xprobe.maps import FEWEST, lay_out
+from xprobe.distance.maps import FEWEST, lay_out
 
 
 def clusters(n: int, d: int) -> np.ndarray:

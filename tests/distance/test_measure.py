@@ -10,20 +10,21 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy import linalg, stats
 from scipy.spatial.distance import cdist, pdist
 
-from xprobe import distance, fidelity, kernels, neighbours
-from xprobe.distance import (
+from xprobe.base.arrays import Floats
+from xprobe.base.errors import XprobeError
+from xprobe.distance import fidelity, kernels, neighbours
+from xprobe.distance import measure as distance
+from xprobe.distance.fidelity import frechet, vendi
+from xprobe.distance.measure import (
     KERNELS,
     LARGER_IS_NEARER,
     METRICS,
     NEIGHBOURS,
     Distance,
     measure,
-)  # fmt: skip
-from xprobe.errors import XprobeError
-from xprobe.fidelity import frechet, vendi
-from xprobe.neighbours import near_duplicates, nearest, search
-from xprobe.problems import unit_rows
-from xprobe.types import Floats
+)
+from xprobe.distance.neighbours import near_duplicates, nearest, search
+from xprobe.learners.problem import unit_rows
 
 RNG = np.random.default_rng(0)
 D = 8

@@ -12,14 +12,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from xprobe import extract
-from xprobe import manifest as manifests
-from xprobe.domain import measure_domain
-from xprobe.report import write_report
-from xprobe.results import save_distance
-from xprobe.store import Store
-from xprobe.sweep import sweep
-from xprobe.types import Manifest, SweepConfig
+from xprobe.design.config import SweepConfig
+from xprobe.distance.run import measure_domain
+from xprobe.features import embed as extract
+from xprobe.features.store import Store
+from xprobe.images import read as manifests
+from xprobe.images.manifest import Manifest
+from xprobe.report.write import write_report
+from xprobe.results.distance import save_distance
+from xprobe.study.sweep import sweep
 
 METRICS = ("mmd", "energy", "precision")
 

@@ -15,9 +15,13 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
-from xprobe import encoders, extract, manifest, tower_open_clip, weights
-from xprobe.errors import XprobeError
-from xprobe.store import Store
+from xprobe.base.errors import XprobeError
+from xprobe.encoders import load as encoders
+from xprobe.encoders import weights
+from xprobe.encoders.families import open_clip as tower_open_clip
+from xprobe.features import embed as extract
+from xprobe.features.store import Store
+from xprobe.images import read as manifest
 
 TINY = {
     "embed_dim": 16,

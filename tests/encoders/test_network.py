@@ -18,9 +18,9 @@ import transformers
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from xprobe import encoders
-from xprobe.errors import XprobeError
-from xprobe.towers import Encoder
+from xprobe.base.errors import XprobeError
+from xprobe.encoders import load as encoders
+from xprobe.encoders.base import Encoder
 
 COMMIT = "0" * 40
 SMALL = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "image_size": 32}
@@ -48,7 +48,7 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Path
     """``hub("org/name")``: the folder of a repository in a local hub cache, and no network."""
     from huggingface_hub import constants
 
-    from xprobe import weights
+    from xprobe.encoders import weights
 
     def no_network(*_: object) -> bool:
         raise AssertionError("asked the network")
@@ -462,8 +462,8 @@ def test_a_corrupt_checkpoint_is_refused(tmp_path: Path) -> None:
 
 OWN = """
 import numpy as np
-from xprobe.towers import Encoder
-from xprobe.types import EncoderSpec
+from xprobe.encoders.base import Encoder
+from xprobe.encoders.spec import EncoderSpec
 
 class MeanColour(Encoder):
     spec = EncoderSpec(

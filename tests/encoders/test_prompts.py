@@ -15,11 +15,14 @@ import transformers
 from safetensors.torch import save_file
 from scipy.special import log_softmax
 
-from xprobe import encoders, extract, manifest, prompts
-from xprobe.errors import XprobeError
-from xprobe.store import Store
-from xprobe.sweep import sweep
-from xprobe.types import SweepConfig
+from xprobe.base.errors import XprobeError
+from xprobe.design.config import SweepConfig
+from xprobe.encoders import load as encoders
+from xprobe.encoders import prompts
+from xprobe.features import embed as extract
+from xprobe.features.store import Store
+from xprobe.images import read as manifest
+from xprobe.study.sweep import sweep
 
 TINY = {
     "embed_dim": 16,

@@ -16,12 +16,19 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from xprobe import decode_process, encoders, extract, floors, lanes, manifest
-from xprobe.errors import XprobeError
-from xprobe.images import decode, reencode
-from xprobe.store import Store
-from xprobe.towers import OutOfMemoryError
-from xprobe.types import Manifest
+from xprobe.base.errors import XprobeError
+from xprobe.encoders import load as encoders
+from xprobe.encoders.base import OutOfMemoryError
+from xprobe.encoders.families import builtin as floors
+from xprobe.features import decode_process, digests
+from xprobe.features import embed as extract
+from xprobe.features import lane as lanes
+from xprobe.features.store import Store
+from xprobe.images import read as manifest
+from xprobe.images import survey
+from xprobe.images.decode import decode
+from xprobe.images.manifest import Manifest
+from xprobe.images.resize import reencode
 
 
 @pytest.fixture
@@ -234,7 +241,7 @@ def test_what_the_store_has_is_not_kept_in_memory(
 def test_a_compact_set_of_digests_holds_what_was_put_in() -> None:
     every = [hashlib.sha256(bytes([i % 256, i // 256])).digest() for i in range(4000)]
     every += [bytes(8) + digest[8:] for digest in every[:300]]  # all wanted in one place
-    claimed = lanes.Digests()
+    claimed = digests.Digests()
     for digest in [*every[::2], *every[::4]]:
         claimed.add(digest)
     assert len(claimed) == len(every) / 2
@@ -393,7 +400,7 @@ def test_members_of_an_archive_can_stand_in_a_manifest(data: Path, tmp_path: Pat
     assert sorted(packed.sha256) == sorted(table.sha256)
     (done,) = extract.embed_all(packed, ["pixels"], tmp_path / "f")
     assert (done.embedded, done.reused) == (0, 14)
-    assert manifest.shapes(packed)[1] == {}
+    assert survey.shapes(packed)[1] == {}
 
 
 def test_an_encoder_that_takes_a_short_cut_says_how_near_it_comes(

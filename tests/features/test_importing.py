@@ -14,14 +14,16 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from conftest import Ran
+from makers import Ran
 
-from xprobe import imports, manifest
-from xprobe.encoders import ENCODERS
-from xprobe.errors import XprobeError
-from xprobe.imports import Imported, import_features
-from xprobe.store import Store
-from xprobe.types import Floats, Manifest
+from xprobe.base.arrays import Floats
+from xprobe.base.errors import XprobeError
+from xprobe.encoders.load import ENCODERS
+from xprobe.features import importing as imports
+from xprobe.features.importing import Imported, import_features
+from xprobe.features.store import Store
+from xprobe.images import read as manifest
+from xprobe.images.manifest import Manifest
 
 DIM = 12  # so that x10 comes after x9, not after x1
 FAST = ("--ratios", "1", "--repeats", "1", "--c-grid", "1", "--workers", "1")

@@ -13,39 +13,14 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+from makers import SPEC, digest, manifest_of, write_all
 
-from xprobe import shards
-from xprobe.atomic import create_if_absent, put
-from xprobe.errors import XprobeError
-from xprobe.store import Store
-from xprobe.types import EncoderSpec, Manifest
+from xprobe.base.atomic import create_if_absent, put
+from xprobe.base.errors import XprobeError
+from xprobe.features import shards
+from xprobe.features.store import Store
 
-GOLDEN = Path(__file__).parent / "golden" / "store-v1"
-SPEC = EncoderSpec(
-    source="builtin:golden", weights="", layer="output", dim=3, input_px=(4, 4), resize="squash",
-    interpolation="bicubic", mean=(0.0,) * 3, std=(1.0,) * 3, precision="fp32",
-    preprocessing="1/golden",
-)  # fmt: skip
-
-
-def digest(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
-def manifest_of(*contents: str) -> Manifest:
-    n = len(contents)
-    ids = [f"{i}-{c}" for i, c in enumerate(contents)]
-    return Manifest(
-        id=ids, path=ids, sha256=[digest(c) if c else "" for c in contents], label=["x"] * n,
-        source=["real"] * n, group=ids, parent=[""] * n, generator=[""] * n, split=["train"] * n,
-        prompt=[""] * n,
-    )  # fmt: skip
-
-
-def write_all(store: Store) -> None:
-    encoder = store.add_encoder("golden", SPEC)
-    store.write_shard(encoder, [digest("a"), digest("b")], np.eye(3)[:2], {digest("bad"): "why"})
-    store.write_shard(encoder, [digest("c")], np.eye(3)[2:], {})
+GOLDEN = Path(__file__).parents[1] / "golden" / "store-v1"
 
 
 @pytest.fixture
@@ -244,8 +219,8 @@ def test_a_full_disk_leaves_the_old_content_and_no_litter(
 KILLED_WRITER = """
 import os, signal, sys
 sys.path.insert(0, sys.argv[3])
-from test_store import write_all
-from xprobe.store import Store
+from makers import write_all
+from xprobe.features.store import Store
 
 calls = 0
 
@@ -278,7 +253,7 @@ def test_killed_at_any_step_it_finishes_later_with_the_same_rows(
     for instant in range(1, 200):
         folder = tmp_path / f"killed-{instant}"
         command = [sys.executable, "-c", KILLED_WRITER, str(folder), str(instant)]
-        done = subprocess.run([*command, str(Path(__file__).parent)], check=False)
+        done = subprocess.run([*command, str(Path(__file__).parents[1])], check=False)
         if done.returncode == 0:
             break
         assert done.returncode == -signal.SIGKILL

@@ -11,13 +11,13 @@ import h5py
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from makers import SPEC, digest, manifest_of
 from safetensors.numpy import load_file
-from test_store import SPEC, digest, manifest_of
 
-from xprobe import upkeep
-from xprobe.errors import XprobeError
-from xprobe.shards import StoredEncoder
-from xprobe.store import Store
+from xprobe.base.errors import XprobeError
+from xprobe.features import upkeep
+from xprobe.features.shards import StoredEncoder
+from xprobe.features.store import Store
 
 N = 12
 

@@ -8,8 +8,8 @@ import sys
 import pytest
 import torch
 
-from xprobe.augment import AUGMENTATIONS, MIXING, Augmentation, check_augmentation
-from xprobe.errors import XprobeError
+from xprobe.base.errors import XprobeError
+from xprobe.images.augment import AUGMENTATIONS, MIXING, Augmentation, check_augmentation
 
 ALONE = [name for name in AUGMENTATIONS if name not in MIXING]
 
@@ -219,5 +219,5 @@ def test_an_unknown_name_is_answered_by_the_nearest_and_by_all() -> None:
 
 
 def test_the_names_are_known_without_torch() -> None:
-    code = "import sys, xprobe.augment; sys.exit('torch' in sys.modules)"
+    code = "import sys, xprobe.images.augment; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from xprobe import contents
-from xprobe.errors import XprobeError
+from xprobe.base.errors import XprobeError
+from xprobe.images import contents
 
 
 @pytest.fixture

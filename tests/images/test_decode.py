@@ -18,9 +18,11 @@ from numpy.testing import assert_allclose, assert_array_equal
 from open_clip.transform import image_transform
 from PIL import Image
 
-from xprobe import images
-from xprobe.errors import XprobeError
-from xprobe.images import UnusableImageError, decode, probe, resize
+from xprobe.base.errors import XprobeError
+from xprobe.images import decode as images
+from xprobe.images import resize as resize_module
+from xprobe.images.decode import UnusableImageError, decode, probe
+from xprobe.images.resize import resize
 
 RNG = np.random.default_rng(0)
 RGB = RNG.integers(0, 256, (10, 14, 3), dtype=np.uint8)
@@ -412,7 +414,7 @@ def test_the_centre_alone_is_what_scaling_and_cutting_gives(
 ) -> None:
     image = decode(stored(np.tile(RGB, (4, 9, 1)), "PNG"))
     whole = np.asarray(resize(image, (16, 16), "shortest", "bicubic")).astype(int)
-    monkeypatch.setattr("xprobe.images.MAX_PIXELS", 1)
+    monkeypatch.setattr("xprobe.images.decode.MAX_PIXELS", 1)
     centre = np.asarray(resize(image, (16, 16), "shortest", "bicubic")).astype(int)
     assert np.abs(whole - centre).max() <= 2
 
@@ -422,11 +424,11 @@ def test_reencoding_is_a_round_through_jpeg(tmp_path: Path) -> None:
     picture = Image.fromarray(rng.integers(0, 256, (20, 30, 3), dtype=np.uint8))
     picture.save(tmp_path / "a.jpg", quality=90, subsampling="4:2:0")
     expected = np.asarray(decode(tmp_path / "a.jpg"))
-    assert np.array_equal(np.asarray(images.reencode(picture, "jpeg-90")), expected)
-    assert not np.array_equal(np.asarray(images.reencode(picture, "jpeg-50")), expected)
+    assert np.array_equal(np.asarray(resize_module.reencode(picture, "jpeg-90")), expected)
+    assert not np.array_equal(np.asarray(resize_module.reencode(picture, "jpeg-50")), expected)
 
 
 @pytest.mark.parametrize("codec", ["jpeg", "jpeg-0", "jpeg-101", "webp-90", "90"])
 def test_other_codecs_are_refused(codec: str) -> None:
     with pytest.raises(XprobeError, match="it is jpeg-QUALITY"):
-        images.check_codec(codec)
+        resize_module.check_codec(codec)

@@ -12,8 +12,8 @@ import pytest
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from xprobe import decoders
-from xprobe.images import MAX_PIXELS, UnusableImageError, decode, decode_by_pillow
+from xprobe.images import decoders
+from xprobe.images.decode import MAX_PIXELS, UnusableImageError, decode, decode_by_pillow
 
 
 @pytest.fixture(autouse=True)

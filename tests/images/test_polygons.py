@@ -14,12 +14,14 @@ import pytest
 import torch
 from PIL import Image
 
-from xprobe import manifest as manifests
-from xprobe.augment import Augmentation
-from xprobe.encoders import load
-from xprobe.errors import XprobeError
-from xprobe.outlines import Masks, outlines_digest, read_polygons
-from xprobe.types import Manifest
+from xprobe.base.errors import XprobeError
+from xprobe.encoders.load import load
+from xprobe.images import read as manifests
+from xprobe.images.augment import Augmentation
+from xprobe.images.manifest import Manifest
+from xprobe.images.polygons import outlines_digest, read_polygons
+from xprobe.images.sources import table as table_module
+from xprobe.learners.finetune.masks import Masks
 
 SQUARE = "POLYGON ((0 0, 16 0, 16 8, 0 8, 0 0))"
 HOLED = "POLYGON ((0 0, 31 0, 31 31, 0 31, 0 0), (8 8, 24 8, 24 24, 8 24, 8 8))"
@@ -121,7 +123,7 @@ def test_manifests_keep_polygons_and_find_label_files_beside_them(
     named: Any = replace(read, polygons=cells)
     for suffix in ("csv", "jsonl", "parquet"):
         file = data / f"m.{suffix}"
-        manifests.write(named, file)
+        table_module.write(named, file)
         assert manifests.read(file).polygons.tolist() == named.polygons.tolist()
 
 

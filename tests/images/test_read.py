@@ -13,11 +13,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from xprobe import folds
-from xprobe import manifest as manifests
-from xprobe.errors import XprobeError
-from xprobe.manifest import counts, find_problems, read, shapes, write
-from xprobe.types import Manifest, frozen_strings
+from xprobe.base.arrays import frozen_strings
+from xprobe.base.errors import XprobeError
+from xprobe.design import lineage as lineage_module
+from xprobe.images import manifest as manifest_module
+from xprobe.images.manifest import Manifest
+from xprobe.images.read import read
+from xprobe.images.sources.table import write
+from xprobe.images.survey import counts, find_problems, shapes
 
 FORMATS = (".csv", ".jsonl", ".parquet")
 Make = Callable[..., Path]
@@ -450,7 +453,7 @@ def test_a_synthetic_image_is_traced_to_the_event_of_its_source(
     synthetic = row("s.png", source="synthetic", **more)
     manifest = read(table(tmp_path, [*EVENTS, synthetic], suffix), group="event")
     of = manifest.source == "synthetic"
-    lineage = folds.trace(manifest.select(of), manifest.select(~of))
+    lineage = lineage_module.trace(manifest.select(of), manifest.select(~of))
     assert (~lineage.allowed(frozen_strings(["storm"]))).tolist() == [kept_out]
 
 
@@ -611,7 +614,9 @@ def test_columns_cannot_be_changed(make_data: Make) -> None:
     manifest = read(make_data())
     with pytest.raises(ValueError, match="read-only"):
         manifest.label[0] = "other"
-    assert set(manifests.REQUIRED + manifests.OPTIONAL) | {"sha256"} == set(Manifest.columns())
+    assert set(manifest_module.REQUIRED + manifest_module.OPTIONAL) | {"sha256"} == set(
+        Manifest.columns()
+    )
 
 
 @pytest.mark.parametrize("column", ["source", "split"])

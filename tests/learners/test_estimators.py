@@ -15,8 +15,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from xprobe.errors import XprobeWarning
-from xprobe.estimators import LogisticHead, LogisticHeadCV, RidgeHeadCV
+from xprobe.base.errors import XprobeWarning
+from xprobe.learners.estimators import LogisticHead, LogisticHeadCV, RidgeHeadCV
 
 GRID = tuple(np.logspace(-3, 3, 7).tolist())
 HEADS = (LogisticHead(), LogisticHeadCV(GRID), RidgeHeadCV())

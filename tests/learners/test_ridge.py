@@ -10,9 +10,11 @@ from numpy.testing import assert_allclose
 from sklearn.linear_model import Ridge as Reference
 from sklearn.linear_model import RidgeClassifier
 
-from xprobe import heads, problems, ridge
-from xprobe.problems import Fit, Options, Pool, Problem
-from xprobe.ridge import Ridge, signs
+from xprobe.learners import problem as problems
+from xprobe.learners import ridge
+from xprobe.learners import solve as heads
+from xprobe.learners.problem import Fit, Options, Pool, Problem
+from xprobe.learners.ridge import Ridge, signs
 
 # Float64 of some dozens of rows: a condition number of at most 10⁶ leaves ten decimals.
 EXACT = 1e-9

@@ -14,10 +14,14 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
 from threadpoolctl import threadpool_limits
 
-from xprobe import basis, heads, logistic, problems, solver
-from xprobe.errors import XprobeError
-from xprobe.problems import Fit, Options, Pool, Problem, fit_temperature
-from xprobe.solver import Batch, Solution, Start
+from xprobe.base.errors import XprobeError
+from xprobe.learners import kinds, knn
+from xprobe.learners import problem as problems
+from xprobe.learners import solve as heads
+from xprobe.learners.logistic import basis, solver
+from xprobe.learners.logistic import head as logistic
+from xprobe.learners.logistic.solver import Batch, Solution, Start
+from xprobe.learners.problem import Fit, Options, Pool, Problem, fit_temperature
 
 GAP = 1e-6  # of the objective above its minimum, relative: what a head promises
 GRID = (0.01, 0.1, 1.0, 10.0, 100.0)
@@ -674,7 +678,7 @@ def test_soft_targets_change_what_synthetic_rows_teach() -> None:
     assert_allclose(one.score, other.score, atol=1e-3)
 
 
-@pytest.mark.parametrize("name", heads.TEXT_HEADS)
+@pytest.mark.parametrize("name", kinds.TEXT_HEADS)
 def test_a_text_head_without_text_says_how_to_get_it(name: str) -> None:
     with pytest.raises(XprobeError, match="embed --prompts"):
         only(Pool(*data(), 3), halves(90), 1.0, name)
@@ -703,13 +707,13 @@ def neighbours(pool: Pool, train: np.ndarray, asked: np.ndarray, n: int) -> np.n
 def test_neighbours_vote_as_in_scikit_learn(seed: int) -> None:
     pool, problem = Pool(*data(n=240, k=4, spread=2.0, seed=seed), 4), halves(240)
     own = []
-    for n in heads.NEIGHBORS[:-1]:  # not more than an inner fold has
+    for n in knn.NEIGHBORS[:-1]:  # not more than an inner fold has
         right = [
             neighbours(pool, a, b, n).argmax(axis=1) == pool.y[b] for a, b in problem.merged_inner()
         ]
         own.append(np.concatenate(right).sum())
     fit = only(pool, problem, GRID, "knn")
-    assert fit.c == heads.NEIGHBORS[int(np.argmax(own))]
+    assert fit.c == knn.NEIGHBORS[int(np.argmax(own))]
     assert fit.fits == len(own) * len(problem.inner) + 1
     votes = neighbours(pool, problem.train, problem.test, int(fit.c))
     assert_array_equal(fit.score.argmax(axis=1), votes.argmax(axis=1))

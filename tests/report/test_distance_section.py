@@ -12,12 +12,19 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+from makers import Page, make_study
 from PIL import Image
-from test_report import Page, make_study
 
-from xprobe import distance_figures, distance_view, figures, formats, report, results
-from xprobe.errors import XprobeError
-from xprobe.prediction import rank_correlation
+from xprobe.base.errors import XprobeError
+from xprobe.report import distance_section as distance_view
+from xprobe.report import words as formats
+from xprobe.report import write as report
+from xprobe.report.figures import distance as distance_figures
+from xprobe.report.figures import study as figures
+from xprobe.report.figures import style
+from xprobe.results import distance as results
+from xprobe.results import study as study_module
+from xprobe.verdict.correlation import rank_correlation
 
 METRICS = ("mmd", "energy", "frechet", "precision", "vendi", "auc", "paired")
 FINGERPRINT = "ef" * 32  # that of make_study
@@ -82,7 +89,7 @@ def written(
 ) -> tuple[str, str, Path]:
     """The page, the summary and the folder of a report."""
     for number, study in enumerate(studies or (make_study(),)):
-        results.save_study(tmp_path / "results", f"{number:032d}", study)
+        study_module.save_study(tmp_path / "results", f"{number:032d}", study)
     if document is not None:
         results.save_distance(tmp_path / "results", document)
     out = tmp_path / "out"
@@ -319,7 +326,7 @@ def test_the_same_document_gives_the_same_bytes() -> None:
     )
     assert first == second
     assert [name for name, *_ in first] == ["distance-a", "distance-b"]
-    assert all(figures.MARK.encode() in svg[:4096] for _, svg, _ in first)
+    assert all(style.MARK.encode() in svg[:4096] for _, svg, _ in first)
 
 
 def test_a_figure_shows_missing_values_and_the_farthest_classes() -> None:

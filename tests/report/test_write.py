@@ -9,20 +9,23 @@ import re
 import shutil
 import subprocess
 import sys
-from dataclasses import asdict, fields
-from hashlib import sha256
-from html.parser import HTMLParser
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
-import numpy as np
 import pytest
+from makers import Page, make_row, make_study
 from PIL import Image
 
-from xprobe import figures, formats, report, results, study_view
-from xprobe.errors import XprobeError
-from xprobe.types import Result, SweepConfig
+from xprobe.base.errors import XprobeError
+from xprobe.report import study_section as study_view
+from xprobe.report import words as formats
+from xprobe.report import words as words_module
+from xprobe.report import write as report
+from xprobe.report.figures import study as figures
+from xprobe.results import study as study_module
+from xprobe.results.study import Result
 
 NASTY = (
     "<script>alert(1)</script>",
@@ -34,104 +37,9 @@ NASTY = (
 )
 
 
-def make_study(
-    encoder: str = "clip",
-    *,
-    generators: tuple[str, ...] = ("default",),
-    ratios: tuple[float, ...] = (1, 2, 4),
-    classes: tuple[str, ...] = ("cat", "dog"),
-    effect: float = 0.05,
-    half: float = 0.02,
-    margin: float | None = None,
-    protocol: str = "5-fold cross-validation, 10 repeats",
-    source: str = "open_clip:ViT-B-32",
-    **extra: Any,
-) -> dict[str, Any]:
-    """A study document as `xprobe sweep` writes it; every mix differs by `effect` ± `half`."""
-    k = len(classes)
-    rng = np.random.default_rng(len(encoder) + k)
-    names: list[tuple[str, float | None, str | None]] = [("real-only", None, None)]
-    for generator in generators:
-        names.append(("synthetic-only", None, generator))
-        names += [("mix", ratio, generator) for ratio in ratios]
-    rows, settings, runs = [], [], []
-    for name, ratio, generator in names:
-        own = {"setting": name, "ratio": ratio, "generator": generator}
-        difference = None if name == "real-only" else effect + rng.normal() / 1e6
-        for metric in ("accuracy", "macro_f1"):
-            rows.append(make_row(encoder, own, metric, difference, half, margin, protocol))
-        counts = rng.integers(0, 9, (k, k)) + 20 * np.eye(k, dtype=int)
-        recall = (np.diag(counts) / counts.sum(axis=1)).tolist()
-        settings.append({**own, "confusion": counts.tolist(), "recall": recall, "short": False})
-        run = {**own, "augment": None, "repeat": 0, "fold": 0, "dropped_by_lineage": 0}
-        runs.append({**run, "c": 1.0, "accuracy": rng.random()})
-    counts = [
-        {"class": c, "source": source, "generator": g, "split": "train", "n": 100 + i}
-        for i, c in enumerate(classes)
-        for source, g in (("real", None), *(("synthetic", g) for g in generators))
-    ]
-    config = SweepConfig(ratios=ratios)
-    return {
-        "version": 1,
-        "created": "2026-01-01T00:00:00+00:00",
-        "command": "xprobe sweep",
-        "encoder": {
-            "label": encoder, "name": encoder, "key": sha256(encoder.encode()).hexdigest(),
-            "source": source,
-            "weights": "cd" * 32, "layer": "output", "dim": 8, "input_px": [224, 224],
-            "resize": "shortest", "interpolation": "bicubic", "precision": "fp32",
-            "preprocessing": "1",
-        },
-        "protocol": protocol,
-        "config": {**asdict(config), "margin": margin},
-        "generators": list(generators),
-        "manifest": {"fingerprint": "ef" * 32, "classes": list(classes), "counts": counts},
-        "versions": {"xprobe": "0.1.0"},
-        "commit": None,
-        "platform": "Linux",
-        "results": rows,
-        "settings": settings,
-        "runs": runs,
-        "warnings": [],
-        **extra,
-    }  # fmt: skip
-
-
-def make_row(
-    encoder: str,
-    own: dict[str, Any],
-    metric: str,
-    difference: float | None,
-    half: float,
-    margin: float | None,
-    protocol: str,
-) -> dict[str, Any]:
-    judged = metric == "accuracy" and difference is not None
-    verdict = None
-    if judged and difference is not None:
-        verdict = "no detectable difference"
-        if abs(difference) > half:
-            verdict = "helps" if difference > 0 else "hurts"
-        elif margin is not None and abs(difference) + half <= margin:
-            verdict = f"equivalent within ±{100 * margin:g} points"
-    value = 0.7 + (difference or 0)
-    row = {
-        "encoder": encoder, **own, "head": "logistic", "protocol": protocol, "metric": metric,
-        "value": value, "ci_low": value - 0.03, "ci_high": value + 0.03, "difference": difference,
-        "difference_low": None if difference is None else difference - half,
-        "difference_high": None if difference is None else difference + half,
-        "p_adjusted": (0.0004 if verdict in ("helps", "hurts") else 0.4) if judged else None,
-        "verdict": verdict, "detectable": 1.4 * half if judged else None, "n_test": 600,
-        "n_groups": 600, "dropped_by_lineage": 0,
-        "n_train_real": 0.0 if own["setting"] == "synthetic-only" else 80.0,
-        "n_train_synthetic": 80.0 * (own["ratio"] or 0), "ratio_actual": own["ratio"],
-    }  # fmt: skip
-    return {f.name: row.get(f.name) for f in fields(Result)}
-
-
 def written(tmp_path: Path, *studies: dict[str, Any]) -> tuple[dict[str, Any], Path]:
     for number, study in enumerate(studies):
-        results.save_study(tmp_path / "results", f"{number:032d}", study)
+        study_module.save_study(tmp_path / "results", f"{number:032d}", study)
     return report.write_report(tmp_path / "results", tmp_path / "out"), tmp_path / "out"
 
 
@@ -139,25 +47,6 @@ def written(tmp_path: Path, *studies: dict[str, Any]) -> tuple[dict[str, Any], P
 def no_figures(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave the figures out of reports whose words alone are tested: drawing takes the time."""
     monkeypatch.setattr(figures, "draw", lambda _studies: iter(()))
-
-
-class Page(HTMLParser):
-    """What a browser would make of a page: its texts, and everything that would be fetched."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.tags: list[str] = []
-        self.urls: list[str] = []
-        self.texts: list[str] = []
-        self.feed(text)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append(tag)
-        self.urls += [v or "" for a, v in attrs if a in ("src", "href", "srcset", "data", "poster")]
-
-    def handle_data(self, data: str) -> None:
-        if self.tags[-1:] != ["style"] and data.strip():
-            self.texts.append(data.strip())
 
 
 @pytest.fixture(scope="module")
@@ -313,7 +202,7 @@ def test_the_tables_are_the_studies(tmp_path: Path) -> None:
     assert [r["encoder"] for r in runs] == ["a"] * 9 + ["b"] * 5
     whole = json.loads((out / "results.json").read_text(encoding="utf-8"))
     assert whole["results"] == rows
-    assert whole["families"] == results.families(studies)
+    assert whole["families"] == study_module.families(studies)
     assert [s["encoder"]["label"] for s in whole["studies"]] == ["a", "b"]
     kept = {"config", "protocol", "encoder", "manifest", "warnings", "versions"}
     assert kept <= set(whole["studies"][0])
@@ -405,7 +294,7 @@ def test_a_long_study_gets_several_pages_of_differences() -> None:
     [(0.129, "+12.9"), (-0.0041, "−0.4"), (3e-4, "+0.03"), (2e-5, "+0.002"), (0.0, "0.0")],
 )  # fmt: skip
 def test_points(fraction: float, text: str) -> None:
-    assert figures.points(fraction) == text
+    assert words_module.points(fraction) == text
 
 
 @pytest.mark.parametrize(
@@ -427,12 +316,12 @@ def test_errors_surface(tmp_path: Path) -> None:
 def test_the_callers_plots_are_untouched(tmp_path: Path) -> None:
     code = (
         "import sys, matplotlib; matplotlib.rcParams['image.origin'] = 'lower'\n"
-        "from pathlib import Path; from xprobe.report import write_report\n"
+        "from pathlib import Path; from xprobe.report.write import write_report\n"
         f"write_report(Path({str(tmp_path / 'results')!r}), Path({str(tmp_path / 'out')!r}))\n"
         "assert matplotlib.rcParams['image.origin'] == 'lower' \n"
         "assert 'matplotlib.pyplot' not in sys.modules\n"
     )
-    results.save_study(tmp_path / "results", "0" * 64, make_study(ratios=(1,)))
+    study_module.save_study(tmp_path / "results", "0" * 64, make_study(ratios=(1,)))
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     quiet = {f.name: f.read_bytes() for f in (tmp_path / "out" / "figures").iterdir()}

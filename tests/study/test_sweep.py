@@ -15,11 +15,18 @@ import pytest
 from PIL import Image
 from scipy import stats
 
-from xprobe import encoders, extract, manifest, results
-from xprobe.errors import XprobeError
-from xprobe.store import Store
-from xprobe.sweep import sweep
-from xprobe.types import Manifest, Result, SweepConfig
+from xprobe.base.errors import XprobeError
+from xprobe.design.config import SweepConfig
+from xprobe.encoders import load as encoders
+from xprobe.features import embed as extract
+from xprobe.features.store import Store
+from xprobe.images import read as manifest
+from xprobe.images.manifest import Manifest
+from xprobe.images.sources import table as table_module
+from xprobe.results import predictions as predictions_module
+from xprobe.results import study as study_module
+from xprobe.results.study import Result
+from xprobe.study.sweep import sweep
 
 CONFIG = SweepConfig(ratios=(1, 2), repeats=2, c_grid=(0.1, 10.0, 1000.0), inner_folds=2)
 
@@ -102,7 +109,7 @@ def test_a_second_run_solves_nothing_and_says_the_same(
     def refuse(*_: object) -> None:
         raise AssertionError("solved again")
 
-    monkeypatch.setattr(sys.modules["xprobe.sweep"], "solve", refuse)
+    monkeypatch.setattr(sys.modules["xprobe.study.sweep"], "solve", refuse)
     assert run(study)["results"] == first["results"]
 
 
@@ -110,7 +117,7 @@ def test_an_interrupted_sweep_goes_on_where_it_was(
     study: tuple[Manifest, Store, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = run((study[0], study[1], tmp_path / "whole"))
-    solve, solved = sys.modules["xprobe.sweep"].solve, []
+    solve, solved = sys.modules["xprobe.study.sweep"].solve, []
 
     def interrupted(*arguments: Any) -> Any:
         for number, fit in solve(*arguments):
@@ -119,7 +126,7 @@ def test_an_interrupted_sweep_goes_on_where_it_was(
             solved.append(number)
             yield number, fit
 
-    monkeypatch.setattr(sys.modules["xprobe.sweep"], "solve", interrupted)
+    monkeypatch.setattr(sys.modules["xprobe.study.sweep"], "solve", interrupted)
     with pytest.raises(KeyboardInterrupt):
         run(study)
     before = len(list((study[2] / "predictions").rglob("*.npz")))
@@ -131,7 +138,7 @@ def test_an_interrupted_sweep_goes_on_where_it_was(
             yield number, fit
 
     solved.clear()
-    monkeypatch.setattr(sys.modules["xprobe.sweep"], "solve", counted)
+    monkeypatch.setattr(sys.modules["xprobe.study.sweep"], "solve", counted)
     assert run(study)["results"] == whole["results"]
     assert len(solved) == (2 * 7 - 4) * 5
 
@@ -181,7 +188,7 @@ def test_saved_predictions_give_the_accuracy_again(study: tuple[Manifest, Store,
     found = rows(run(study))
     hits: dict[tuple[Any, ...], list[float]] = {}
     for file in (study[2] / "predictions").rglob("*.npz"):
-        loaded = results.load_predictions(study[2], file.stem)
+        loaded = predictions_module.load_predictions(study[2], file.stem)
         assert loaded is not None
         predictions, about = loaded
         assert len(set(predictions.id)) == 12
@@ -206,7 +213,7 @@ def test_images_that_could_not_be_embedded_take_no_part_and_are_counted(
 def with_parents(data: Path, tmp_path: Path) -> Path:
     """Write a manifest in which the i-th synthetic image is made from the i-th of six real ones."""
     file = tmp_path / "manifest.csv"
-    manifest.write(manifest.read(data), file)
+    table_module.write(manifest.read(data), file)
     with file.open() as stream:
         lines = list(csv.DictReader(stream))
     for line in lines:
@@ -324,7 +331,7 @@ def test_a_class_with_one_image_is_refused(make_data: Callable[..., Path], tmp_p
 
 
 def test_several_families_share_a_study_wide_p(study: tuple[Manifest, Store, Path]) -> None:
-    found = results.families([run(study)])
+    found = study_module.families([run(study)])
     assert [f["generator"] for f in found] == ["one", "two"]
     assert all(f["p_study_wide"] >= f["p_smallest"] for f in found)
     assert min(f["p_study_wide"] for f in found) == min(
@@ -340,8 +347,8 @@ def test_a_study_is_superseded_under_a_new_label_too(
     key = found["encoder"]["key"]
     found["encoder"]["label"] = f"pixels@{key[:8]}"
     found["created"] = "9999-01-01T00:00:00"
-    results.save_study(study[2], "f" * 32, found)
-    (shown,) = results.load_studies(study[2])
+    study_module.save_study(study[2], "f" * 32, found)
+    (shown,) = study_module.load_studies(study[2])
     assert shown["encoder"]["label"] == f"pixels@{key[:8]}"
 
 
@@ -350,9 +357,9 @@ def test_a_study_document_is_plain_json_and_the_newest_counts(
 ) -> None:
     run(study, repeats=1)
     newest = run(study)
-    assert json.loads(json.dumps(newest)) == results.load_studies(study[2])[0]
+    assert json.loads(json.dumps(newest)) == study_module.load_studies(study[2])[0]
     with pytest.raises(XprobeError, match="did you mean pixels"):
-        results.load_studies(study[2], ["pixel"])
+        study_module.load_studies(study[2], ["pixel"])
 
 
 def test_every_head_has_a_study_of_its_own(study: tuple[Manifest, Store, Path]) -> None:
@@ -361,7 +368,7 @@ def test_every_head_has_a_study_of_its_own(study: tuple[Manifest, Store, Path]) 
     found = sweep(table, store, folder, CONFIG, heads=heads, workers=1)
     assert [each["config"]["head"] for each in found] == list(heads)
     assert [{row["head"] for row in each["results"]} for each in found] == [{h} for h in heads]
-    kept = results.load_studies(folder)
+    kept = study_module.load_studies(folder)
     assert [each["config"]["head"] for each in kept] == sorted(heads)
     neighbours = {row["c"] for row in found[2]["runs"]}
     assert neighbours <= {1, 3, 5, 10, 20, 50, 100}
@@ -413,7 +420,7 @@ def test_further_real_images_are_a_control_where_there_are_some(
 
 
 def loaded(folder: Path, file: Path) -> list[str]:
-    found = results.load_predictions(folder, file.stem)
+    found = predictions_module.load_predictions(folder, file.stem)
     assert found is not None
     return [str(id_) for id_ in found[0].id]
 
@@ -457,7 +464,7 @@ def test_a_learning_curve_has_a_study_a_size_and_says_what_synthetic_images_are_
         assert 0 <= row["value"] <= 2
         assert row["at_least"] == (row["high"] == pytest.approx(2))
         assert row["at_most"] == (row["low"] == pytest.approx(0))
-    kept = results.load_studies(study[2])
+    kept = study_module.load_studies(study[2])
     assert [d["config"]["train_per_class"] for d in kept] == [2, 4]
     assert [d["data_value"] for d in kept] == [small["data_value"], []]
 
@@ -468,7 +475,7 @@ def test_all_sizes_of_a_curve_are_tested_on_the_same_images_in_the_same_folds(
     curve(study, 2, 4, config=replace(SMALL, repeats=2))
     folds: dict[int, set[tuple[tuple[str, int], ...]]] = {}
     for file in study[2].rglob("*.npz"):
-        found = results.load_predictions(study[2], file.stem)
+        found = predictions_module.load_predictions(study[2], file.stem)
         assert found is not None
         predictions, about = found
         place = sorted(zip(map(str, predictions.id), predictions.fold.tolist(), strict=True))
@@ -488,7 +495,7 @@ def test_a_curve_that_goes_on_keeps_what_is_done_and_values_anew(
     assert [len(d["data_value"]) for d in first] == [2, 0]
     assert [len(d["data_value"]) for d in longer] == [2, 2, 0]
     assert {row["most"] for d in longer for row in d["data_value"]} == {4}
-    assert [d["data_value"] for d in results.load_studies(study[2])] == [
+    assert [d["data_value"] for d in study_module.load_studies(study[2])] == [
         d["data_value"] for d in longer
     ]
 
@@ -546,7 +553,7 @@ def scored(folder: Path) -> dict[tuple[Any, ...], dict[int, tuple[np.ndarray, np
     """Return label (n,) and log-probabilities (n, k) of each setting and repeat, by sorted id."""
     found: dict[tuple[Any, ...], dict[int, tuple[np.ndarray, np.ndarray]]] = {}
     for file in folder.rglob("*.npz"):
-        loaded = results.load_predictions(folder, file.stem)
+        loaded = predictions_module.load_predictions(folder, file.stem)
         assert loaded is not None
         predictions, about = loaded
         order = np.argsort(predictions.id.astype(str))

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import stats
 
-from xprobe.verdict import (
+from xprobe.verdict.family import (
     ALPHA,
     DRAWS,
     Comparison,

@@ -12,7 +12,7 @@ from hypothesis.extra.numpy import array_shapes, arrays
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.optimize import isotonic_regression
 
-from xprobe.worth import Worth, isotonic, worth
+from xprobe.verdict.worth import Worth, isotonic, worth
 
 SIZES = (10, 20, 40, 80)
 CURVE = (0.5, 0.6, 0.7, 0.8)

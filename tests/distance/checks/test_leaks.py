@@ -8,12 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import MakeManifest
+from makers import MakeManifest
 from numpy.testing import assert_allclose, assert_array_equal
 from PIL import Image
 
-from xprobe import leaks
-from xprobe.leaks import find_leaks, find_nearest, fingerprints, mirrored
+from xprobe.distance.checks import leaks
+from xprobe.distance.checks.leaks import find_leaks, find_nearest, fingerprints, mirrored
 
 
 def scene(seed: int, size: tuple[int, int] = (120, 90)) -> Image.Image:

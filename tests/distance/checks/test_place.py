@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from xprobe.place import place_share
-from xprobe.types import Manifest, SweepConfig
+from xprobe.design.config import SweepConfig
+from xprobe.distance.checks.place import place_share
+from xprobe.images.manifest import Manifest
 
 CONFIG = SweepConfig(inner_folds=2, c_grid=(1.0, 100.0))
 N = 20  # scenes a class

@@ -6,13 +6,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import MakeManifest
+from makers import MakeManifest
 from numpy.testing import assert_allclose
 from PIL import Image
 from sklearn.metrics import roc_auc_score
 
-from xprobe.images import UnusableImageError
-from xprobe.shortcuts import NAMES, Facts, all_facts, auc_interval, file_facts, find_shortcuts
+from xprobe.distance.checks.shortcuts import (
+    NAMES,
+    Facts,
+    all_facts,
+    auc_interval,
+    file_facts,
+    find_shortcuts,
+)
+from xprobe.images.decode import UnusableImageError
 
 
 def picture(seed: int = 0, size: tuple[int, int] = (96, 64)) -> Image.Image:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from xprobe.graphs import Replayed, on_cuda
+from xprobe.encoders.fast.cuda_graphs import Replayed, on_cuda
 
 
 def double(x: torch.Tensor) -> torch.Tensor:

@@ -9,9 +9,10 @@ import torch
 from PIL import Image
 from torch import nn
 
-from xprobe.forwards import shorten, simplify
-from xprobe.packed import _is_exact, pack
-from xprobe.towers import Network, Tower, View
+from xprobe.encoders.fast.last_token import shorten, simplify
+from xprobe.encoders.fast.onednn import _is_exact, pack
+from xprobe.encoders.network import Network
+from xprobe.encoders.tower import Tower, View
 
 pytestmark = pytest.mark.skipif(not _is_exact(), reason="PyTorch without oneDNN")
 

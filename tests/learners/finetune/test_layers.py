@@ -17,9 +17,13 @@ import torch
 import transformers
 from torch import nn
 
-from xprobe import layers, tower_hf, tower_open_clip, tower_timm
-from xprobe.errors import XprobeError
-from xprobe.towers import Wish
+from xprobe.base.errors import XprobeError
+from xprobe.encoders.families import open_clip as tower_open_clip
+from xprobe.encoders.families import timm as tower_timm
+from xprobe.encoders.families import torchvision
+from xprobe.encoders.families import transformers as tower_hf
+from xprobe.encoders.tower import Wish
+from xprobe.learners.finetune import layers
 
 RANDOM = Wish(random=True)
 TEXT = {"context_length": 8, "vocab_size": 64, "width": 16, "heads": 2, "layers": 1}
@@ -85,7 +89,7 @@ def build(tmp_path: Path) -> Build:
             module = tower_hf.load(str(tmp_path), RANDOM).module
         elif scheme == "torchvision":
             with torch.device("meta"):  # only its structure is looked at
-                module = tower_timm.load_torchvision(f"{rest}/IMAGENET1K_V1", RANDOM).module
+                module = torchvision.load_torchvision(f"{rest}/IMAGENET1K_V1", RANDOM).module
         elif rest == "swin":
             module = timm.create_model(
                 "swin_tiny_patch4_window7_224", img_size=32, window_size=4, embed_dim=8,

@@ -17,14 +17,14 @@ import pytest
 from numpy.testing import assert_array_equal
 from PIL import Image
 
-from xprobe import manifest as manifests
-from xprobe import pixels
-from xprobe.errors import XprobeError
-from xprobe.floors import Hog, RawPixels
-from xprobe.images import decode
-from xprobe.pixels import cached_pixels, size_mib
-from xprobe.towers import Encoder, plain_spec
-from xprobe.types import Manifest
+from xprobe.base.errors import XprobeError
+from xprobe.encoders.base import Encoder, plain_spec
+from xprobe.encoders.families.builtin import Hog, RawPixels
+from xprobe.images import read as manifests
+from xprobe.images.decode import decode
+from xprobe.images.manifest import Manifest
+from xprobe.learners.finetune import pixel_cache as pixels
+from xprobe.learners.finetune.pixel_cache import cached_pixels, size_mib
 
 
 @pytest.fixture

@@ -12,33 +12,30 @@ import joblib
 import numpy as np
 import pytest
 import torch
-from torch import nn
+from makers import Net
 
-from xprobe import estimate, extract, finetune, manifest, results, studies, sweep
-from xprobe.errors import XprobeError
-from xprobe.prompts import TextFeatures
-from xprobe.recipe import Recipe
-from xprobe.store import Store
-from xprobe.towers import Network, Tower, View
-from xprobe.types import Manifest, SweepConfig, setting_title
+from xprobe.base.errors import XprobeError
+from xprobe.design.config import SweepConfig
+from xprobe.design.setting import setting_title
+from xprobe.encoders.network import Network
+from xprobe.encoders.prompts import TextFeatures
+from xprobe.encoders.tower import Tower, View
+from xprobe.features import embed as extract
+from xprobe.features.store import Store
+from xprobe.images import read as manifest
+from xprobe.images.manifest import Manifest
+from xprobe.learners.finetune import trainer as finetune
+from xprobe.learners.finetune.recipe import Recipe
+from xprobe.results import predictions as predictions_module
+from xprobe.results import study as study_module
+from xprobe.study import estimate, sweep
+from xprobe.study import prepare as studies
 
 RECIPE = Recipe(epochs=2, batch_size=4, lr=1e-3, layer_decay=1.0)
 CONFIG = SweepConfig(
     ratios=(1, 2), repeats=1, folds=2, inner_folds=2, c_grid=(1.0, 100.0), recipe=RECIPE
 )
 Study = tuple[Manifest, Store, Path]
-
-
-class Net(nn.Module):
-    """Two convolutions."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.blocks = nn.Sequential(nn.Conv2d(3, 6, 3, stride=2), nn.Conv2d(6, 6, 3))
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        out: torch.Tensor = torch.relu(self.blocks(x)).mean(dim=(2, 3))
-        return out
 
 
 @pytest.fixture
@@ -78,7 +75,7 @@ def saved(folder: Path) -> dict[str, tuple[np.ndarray, dict[str, Any]]]:
     """Every run's scores and what is said of it, by setting."""
     found = {}
     for file in (folder / "predictions").rglob("*.npz"):
-        loaded = results.load_predictions(folder, file.stem)
+        loaded = predictions_module.load_predictions(folder, file.stem)
         assert loaded is not None
         predictions, about = loaded
         title = setting_title(about["name"], about["ratio"], about["augment"])
@@ -128,7 +125,7 @@ def test_alternatives_are_a_family_of_their_own_with_the_steps_of_the_largest_mi
     about = saved(study[2])
     assert about["mixup"][1]["steps"] == about["real × 3"][1]["steps"]
     assert (about["mixup"][0] != about["real × 3"][0]).any()
-    families = results.families([found])
+    families = study_module.families([found])
     assert [(f["generator"], f["comparisons"]) for f in families] == [(None, 2), ("default", 3)]
 
 
@@ -308,7 +305,7 @@ def test_an_alternative_with_synthetic_images_has_that_alternative_as_its_contro
     assert both["generator"] == "default"
     assert both["n_train_synthetic"] == own["1:2"]["n_train_synthetic"]
     assert both["control_difference"] == pytest.approx(both["value"] - alone["value"])
-    families = {f["generator"]: f["comparisons"] for f in results.families([found])}
+    families = {f["generator"]: f["comparisons"] for f in study_module.families([found])}
     assert families == {None: 2, "default": 3}
     scores = saved(study[2])
     assert not np.array_equal(scores["1:2 + flip"][0], scores["1:2"][0])

@@ -13,13 +13,14 @@ import pytest
 import torch
 from torch import nn
 
-from xprobe import training
-from xprobe.augment import Augmentation
-from xprobe.classifier import Classifier, Head
-from xprobe.errors import XprobeError
-from xprobe.recipe import Recipe, draw_order
-from xprobe.towers import Network, Tower, View
-from xprobe.training import DivergedError, Job, Outcome, fine_tune
+from xprobe.base.errors import XprobeError
+from xprobe.encoders.network import Network
+from xprobe.encoders.tower import Tower, View
+from xprobe.images.augment import Augmentation
+from xprobe.learners.finetune import training
+from xprobe.learners.finetune.classifier import Classifier, Head
+from xprobe.learners.finetune.recipe import Recipe, draw_order
+from xprobe.learners.finetune.training import DivergedError, Job, Outcome, fine_tune
 
 RECIPE = Recipe(method="full", epochs=4, batch_size=8, lr=3e-3, layer_decay=1.0)
 K, N = 2, 40

@@ -15,10 +15,10 @@ from scipy.optimize import minimize
 from scipy.special import log_softmax
 from threadpoolctl import threadpool_limits
 
-from xprobe import basis, solver
-from xprobe.basis import Streamed, principal_axes
-from xprobe.problems import Pool
-from xprobe.solver import Batch, InMemory, Solution, Start
+from xprobe.learners.logistic import basis, solver
+from xprobe.learners.logistic.basis import Streamed, principal_axes
+from xprobe.learners.logistic.solver import Batch, InMemory, Solution, Start
+from xprobe.learners.problem import Pool
 
 GAP = 1e-6  # of the objective above its minimum, relative: what the solver promises
 C_ALWAYS = 100.0  # up to here float32 reaches it; beyond, it may leave a problem to float64

@@ -1,0 +1,195 @@
+"""What several test files make their data with."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import asdict, fields
+from hashlib import sha256
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from xprobe.design.config import SweepConfig
+from xprobe.encoders.spec import EncoderSpec
+from xprobe.features.store import Store
+from xprobe.images.manifest import Manifest
+from xprobe.results.study import Result
+
+SavePicture = Callable[..., Path]
+
+
+MakeData = Callable[..., Path]
+
+
+MakeManifest = Callable[..., Manifest]
+
+
+class Ran:
+    """What a command did."""
+
+    def __init__(self, code: int, out: str, err: str) -> None:
+        self.code, self.out, self.err = code, out, err
+
+    @property
+    def json(self) -> Any:
+        (line,) = self.out.splitlines()
+        return json.loads(line)
+
+
+SPEC = EncoderSpec(
+    source="builtin:golden", weights="", layer="output", dim=3, input_px=(4, 4), resize="squash",
+    interpolation="bicubic", mean=(0.0,) * 3, std=(1.0,) * 3, precision="fp32",
+    preprocessing="1/golden",
+)  # fmt: skip
+
+
+def digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def manifest_of(*contents: str) -> Manifest:
+    n = len(contents)
+    ids = [f"{i}-{c}" for i, c in enumerate(contents)]
+    return Manifest(
+        id=ids, path=ids, sha256=[digest(c) if c else "" for c in contents], label=["x"] * n,
+        source=["real"] * n, group=ids, parent=[""] * n, generator=[""] * n, split=["train"] * n,
+        prompt=[""] * n,
+    )  # fmt: skip
+
+
+def write_all(store: Store) -> None:
+    encoder = store.add_encoder("golden", SPEC)
+    store.write_shard(encoder, [digest("a"), digest("b")], np.eye(3)[:2], {digest("bad"): "why"})
+    store.write_shard(encoder, [digest("c")], np.eye(3)[2:], {})
+
+
+def make_study(
+    encoder: str = "clip",
+    *,
+    generators: tuple[str, ...] = ("default",),
+    ratios: tuple[float, ...] = (1, 2, 4),
+    classes: tuple[str, ...] = ("cat", "dog"),
+    effect: float = 0.05,
+    half: float = 0.02,
+    margin: float | None = None,
+    protocol: str = "5-fold cross-validation, 10 repeats",
+    source: str = "open_clip:ViT-B-32",
+    **extra: Any,
+) -> dict[str, Any]:
+    """A study document as `xprobe sweep` writes it; every mix differs by `effect` ± `half`."""
+    k = len(classes)
+    rng = np.random.default_rng(len(encoder) + k)
+    names: list[tuple[str, float | None, str | None]] = [("real-only", None, None)]
+    for generator in generators:
+        names.append(("synthetic-only", None, generator))
+        names += [("mix", ratio, generator) for ratio in ratios]
+    rows, settings, runs = [], [], []
+    for name, ratio, generator in names:
+        own = {"setting": name, "ratio": ratio, "generator": generator}
+        difference = None if name == "real-only" else effect + rng.normal() / 1e6
+        for metric in ("accuracy", "macro_f1"):
+            rows.append(make_row(encoder, own, metric, difference, half, margin, protocol))
+        counts = rng.integers(0, 9, (k, k)) + 20 * np.eye(k, dtype=int)
+        recall = (np.diag(counts) / counts.sum(axis=1)).tolist()
+        settings.append({**own, "confusion": counts.tolist(), "recall": recall, "short": False})
+        run = {**own, "augment": None, "repeat": 0, "fold": 0, "dropped_by_lineage": 0}
+        runs.append({**run, "c": 1.0, "accuracy": rng.random()})
+    counts = [
+        {"class": c, "source": source, "generator": g, "split": "train", "n": 100 + i}
+        for i, c in enumerate(classes)
+        for source, g in (("real", None), *(("synthetic", g) for g in generators))
+    ]
+    config = SweepConfig(ratios=ratios)
+    return {
+        "version": 1,
+        "created": "2026-01-01T00:00:00+00:00",
+        "command": "xprobe sweep",
+        "encoder": {
+            "label": encoder, "name": encoder, "key": sha256(encoder.encode()).hexdigest(),
+            "source": source,
+            "weights": "cd" * 32, "layer": "output", "dim": 8, "input_px": [224, 224],
+            "resize": "shortest", "interpolation": "bicubic", "precision": "fp32",
+            "preprocessing": "1",
+        },
+        "protocol": protocol,
+        "config": {**asdict(config), "margin": margin},
+        "generators": list(generators),
+        "manifest": {"fingerprint": "ef" * 32, "classes": list(classes), "counts": counts},
+        "versions": {"xprobe": "0.1.0"},
+        "commit": None,
+        "platform": "Linux",
+        "results": rows,
+        "settings": settings,
+        "runs": runs,
+        "warnings": [],
+        **extra,
+    }  # fmt: skip
+
+
+class Page(HTMLParser):
+    """What a browser would make of a page: its texts, and everything that would be fetched."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.urls: list[str] = []
+        self.texts: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.urls += [v or "" for a, v in attrs if a in ("src", "href", "srcset", "data", "poster")]
+
+    def handle_data(self, data: str) -> None:
+        if self.tags[-1:] != ["style"] and data.strip():
+            self.texts.append(data.strip())
+
+
+def make_row(
+    encoder: str,
+    own: dict[str, Any],
+    metric: str,
+    difference: float | None,
+    half: float,
+    margin: float | None,
+    protocol: str,
+) -> dict[str, Any]:
+    judged = metric == "accuracy" and difference is not None
+    verdict = None
+    if judged and difference is not None:
+        verdict = "no detectable difference"
+        if abs(difference) > half:
+            verdict = "helps" if difference > 0 else "hurts"
+        elif margin is not None and abs(difference) + half <= margin:
+            verdict = f"equivalent within ±{100 * margin:g} points"
+    value = 0.7 + (difference or 0)
+    row = {
+        "encoder": encoder, **own, "head": "logistic", "protocol": protocol, "metric": metric,
+        "value": value, "ci_low": value - 0.03, "ci_high": value + 0.03, "difference": difference,
+        "difference_low": None if difference is None else difference - half,
+        "difference_high": None if difference is None else difference + half,
+        "p_adjusted": (0.0004 if verdict in ("helps", "hurts") else 0.4) if judged else None,
+        "verdict": verdict, "detectable": 1.4 * half if judged else None, "n_test": 600,
+        "n_groups": 600, "dropped_by_lineage": 0,
+        "n_train_real": 0.0 if own["setting"] == "synthetic-only" else 80.0,
+        "n_train_synthetic": 80.0 * (own["ratio"] or 0), "ratio_actual": own["ratio"],
+    }  # fmt: skip
+    return {f.name: row.get(f.name) for f in fields(Result)}
+
+
+class Net(nn.Module):
+    """Two convolutions."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.blocks = nn.Sequential(nn.Conv2d(3, 6, 3, stride=2), nn.Conv2d(6, 6, 3))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        out: torch.Tensor = torch.relu(self.blocks(x)).mean(dim=(2, 3))
+        return out

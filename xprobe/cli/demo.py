@@ -1,0 +1,42 @@
+"""``xprobe demo``: a true study that needs nothing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from xprobe.cli import progress
+from xprobe.cli.options import (
+    Json,
+)
+from xprobe.cli.printing import out, print_json
+
+if TYPE_CHECKING:
+    pass
+from xprobe.cli.sweep import show_studies
+
+
+def demo(
+    folder: Annotated[Path, typer.Option("--out", help="Folder to work in.")] = Path("xprobe-demo"),
+    as_json: Json = False,
+) -> None:
+    """Run a true study of handwritten digits, offline, in under three minutes."""
+    from xprobe import demo as demonstration
+    from xprobe.report.write import write_report
+    from xprobe.results.study import families
+
+    if not as_json:
+        out.print(demonstration.ABOUT.strip() + "\n")
+    studies = demonstration.run(folder, progress.bar)
+    with progress.busy("drawing figures"):
+        written = write_report(folder / "results", folder / "report")
+    if as_json:
+        rows = [row for study in studies for row in study["results"]]
+        print_json({"results": rows, "families": families(studies), "report": written["report"]})
+        return
+    show_studies(studies, families(studies), as_json=False)
+    for line in written["answer"]:
+        out.print(line)
+    out.print(f"\n{demonstration.CUT.strip()}\n\nreport: {written['report']}")

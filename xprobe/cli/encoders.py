@@ -1,0 +1,72 @@
+"""``xprobe encoders``: list them, fetch weights."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from xprobe.cli import tables
+from xprobe.cli.options import Json
+from xprobe.cli.printing import out, print_json, print_table
+from xprobe.encoders.load import ENCODERS
+
+encoders_app = typer.Typer(
+    invoke_without_command=True,
+    rich_markup_mode=None,
+    help="List the encoders: names, dimension, input size, licence, whether the weights are here.",
+)
+
+
+@encoders_app.command()
+def fetch(
+    names: Annotated[list[str], typer.Argument(help="Short or long names.", metavar="NAME…")],
+    as_json: Json = False,
+) -> None:
+    """Download weights ahead of time, and check that they load."""
+    from xprobe.encoders.load import check_name, load
+
+    for name in names:
+        check_name(name)
+    rows = []
+    for name in names:
+        encoder = load(name, "cpu")
+        if encoder.has_text:
+            encoder.embed_text(["a photo"])  # brings its tokenizer too
+        spec = encoder.spec
+        rows.append({"name": name, "source": spec.source, "dim": spec.dim, "key": spec.key})
+    if as_json:
+        print_json({"encoders": rows})
+        return
+    print_table(tables.of_rows("weights on this machine", ("name", "source", "dim"), rows))
+
+
+@encoders_app.callback()
+def encoders(context: typer.Context, as_json: Json = False) -> None:
+    """List the encoders: names, dimension, input size, licence, whether the weights are here."""
+    if context.invoked_subcommand is not None:
+        return
+    from xprobe.encoders.load import is_local
+
+    rows = [
+        {
+            "name": name,
+            "source": preset.source,
+            "dim": preset.dim,
+            "dim_pooled": preset.dim_pooled or None,
+            "input_px": preset.input_px,
+            "activation": preset.activation or None,
+            "licence": preset.licence,
+            "local": is_local(name),
+            "note": preset.note,
+        }
+        for name, preset in ENCODERS.items()
+    ]
+    if as_json:
+        print_json({"encoders": rows})
+        return
+    columns = ("name", "source", "dim", "input_px", "licence", "local")
+    print_table(tables.of_rows("encoders", columns, rows))
+    for note in dict.fromkeys(row["note"] for row in rows if row["note"]):
+        out.print(f"{', '.join(str(r['name']) for r in rows if r['note'] == note)}: {note}")
+    out.print("Any other open_clip model: open_clip:<model>/<pretrained tag or weights file>")

@@ -1,0 +1,61 @@
+"""``xprobe import-features``: embeddings computed elsewhere into a feature store."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from xprobe.cli import progress, tables
+from xprobe.cli.options import (
+    Json,
+)
+from xprobe.cli.printing import out, print_json, print_table, warn
+
+if TYPE_CHECKING:
+    pass
+
+
+def import_features(
+    file: Annotated[
+        Path, typer.Argument(help="Embeddings: .npz, .h5, .hdf5, .parquet or .csv.", metavar="FILE")
+    ],
+    name: Annotated[
+        str, typer.Option("--encoder-name", help="What the encoder is called from now on.")
+    ],
+    data: Annotated[
+        Path, typer.Option(help="Folder of images, or a manifest (.csv, .jsonl, .parquet).")
+    ] = Path("data"),
+    store: Annotated[Path, typer.Option("--out", help="Feature store to add to.")] = Path(
+        "features"
+    ),
+    allow_missing: Annotated[
+        bool,
+        typer.Option(
+            "--allow-missing/--no-allow-missing", help="Go on if images have no row in FILE."
+        ),
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Store embeddings that were computed elsewhere as an encoder like any other."""
+    from xprobe.features import importing as imports
+    from xprobe.features.store import Store
+    from xprobe.images import read as manifests
+
+    base = data if data.is_dir() else data.parent
+    done = imports.import_features(
+        manifests.read(data), file, name, Store(store, create=True), base=base,
+        allow_missing=allow_missing, progress=progress.bar,
+    )  # fmt: skip
+    columns = ("name", "key", "dim", "images", "embedded", "reused", "failed", "seconds")
+    row = {column: getattr(done, column) for column in (*columns, "images_per_s")}
+    rest = {"unmatched_rows": done.unmatched_rows, "missing_images": done.missing_images}
+    if as_json:
+        print_json({"store": str(store), "encoders": [row], **rest})
+    else:
+        shown = [column for column in row if column != "key"]
+        print_table(tables.of_rows(f"features in {store}", shown, [row]))
+        if not done.embedded:
+            out.print(f"nothing new: {store} had all of it")
+    warn(imports.remarks(done, file))

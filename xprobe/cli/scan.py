@@ -1,0 +1,53 @@
+"""``xprobe scan``: what images there are, and what looks wrong."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from xprobe.base.errors import some
+from xprobe.cli import tables
+from xprobe.cli.options import (
+    Data,
+    Json,
+)
+from xprobe.cli.printing import out, print_json, print_table, warn
+
+if TYPE_CHECKING:
+    pass
+
+
+def scan(
+    data: Data = Path("data"),
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Write the table to this file.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Table the images: counts, sizes, formats, and what looks wrong."""
+    from xprobe.images import read as manifests
+    from xprobe.images import survey
+    from xprobe.images.sources import table
+
+    manifest = manifests.read(data, whole=False)
+    counts = survey.counts(manifest)
+    formats, unusable = survey.shapes(manifest)
+    warnings = survey.find_problems(manifest) + survey.codec_problems(formats)
+    if unusable:
+        shown = [f"{id_} ({reason})" for id_, reason in unusable.items()]
+        warnings.append(f"{len(unusable)} files hold no readable image: {some(shown, 3)}")
+    if output is not None:
+        table.write(manifest, output)
+    if as_json:
+        print_json(
+            {"images": len(manifest), "counts": counts, "formats": formats, "warnings": warnings}
+        )
+        return
+    columns = ("class", "source", "generator", "split", "n")
+    print_table(tables.of_rows(f"{len(manifest)} images", columns, counts))
+    print_table(tables.of_formats(formats))
+    warn(warnings)
+    if output is not None:
+        out.print(f"wrote {output}")

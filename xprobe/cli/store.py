@@ -1,0 +1,137 @@
+"""``xprobe store``: what a feature store holds, and looking after it."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from xprobe.base.errors import XprobeError
+from xprobe.cli import progress, tables
+from xprobe.cli.options import Json
+from xprobe.cli.printing import out, print_json, print_table, warn
+
+store_app = typer.Typer(
+    rich_markup_mode=None,
+    no_args_is_help=True,
+    help="Look after feature stores: what they hold, checking, merging, export, clearing up.",
+)
+
+Folder = Annotated[Path, typer.Argument(help="Feature store.", metavar="STORE")]
+
+DEFAULT = Path("features")
+
+
+@store_app.command()
+def info(folder: Folder = DEFAULT, as_json: Json = False) -> None:
+    """Show what a store holds of each encoder."""
+    from xprobe.features.store import Store
+    from xprobe.features.upkeep import about
+
+    store = Store(folder)
+    rows = [about(store, encoder) for encoder in store.encoders()]
+    if as_json:
+        print_json({"store": str(folder), "encoders": rows})
+        return
+    columns = ("name", "dim", "rows", "failed", "shards", "mib", "cosine_to_reference")
+    print_table(tables.of_rows(f"features in {folder}", columns, rows))
+
+
+@store_app.command()
+def verify(folder: Folder = DEFAULT, as_json: Json = False) -> None:
+    """Compare every shard with its receipt, by checksum; exit status 1 if any is damaged."""
+    from xprobe.features.store import Store
+    from xprobe.features.upkeep import verify as verify_one
+
+    store = Store(folder)
+    found = [verify_one(store, encoder, progress.bar) for encoder in store.encoders()]
+    damaged = [wrong for each in found for wrong in each.damaged]
+    if as_json:
+        print_json({"store": str(folder), "encoders": [asdict(each) for each in found]})
+    else:
+        rows = [
+            {**asdict(each), "damaged": len(each.damaged), "orphans": len(each.orphans)}
+            for each in found
+        ]
+        columns = ("name", "rows", "shards", "damaged", "orphans")
+        print_table(tables.of_rows(f"features in {folder}", columns, rows))
+    warn([f"{file}: {reason}" for file, reason in damaged])
+    if any(each.orphans for each in found) and not as_json:
+        out.print(f"orphans count for nothing; 'xprobe store gc {folder}' deletes them")
+    if damaged:
+        raise XprobeError(
+            f"{folder}: {len(damaged)} receipts without a whole shard; delete these receipts and "
+            f"run 'xprobe embed' again, which embeds only what was in them"
+        )
+
+
+@store_app.command()
+def merge(
+    sources: Annotated[list[Path], typer.Argument(help="Stores to copy from.", metavar="STORE…")],
+    into: Annotated[Path, typer.Option(help="Store to copy into; made if it is new.")] = DEFAULT,
+    as_json: Json = False,
+) -> None:
+    """Copy what stores hold into one; what is there stays, so it may be run again."""
+    from xprobe.features.store import Store
+    from xprobe.features.upkeep import merge as merge_one
+
+    opened = [Store(source) for source in sources]
+    target = Store(into, create=True)
+    rows = [
+        {"from": str(source.folder), **row}
+        for source in opened
+        for row in merge_one(source, target, progress.bar)
+    ]
+    if as_json:
+        print_json({"store": str(into), "merged": rows})
+        return
+    print_table(tables.of_rows(f"new in {into}", ("from", "name", "shards", "rows"), rows))
+
+
+@store_app.command()
+def export(
+    file: Annotated[
+        Path, typer.Argument(help="File to write: .h5, .npz, .parquet or .safetensors.")
+    ],
+    encoder: Annotated[str, typer.Option(help="Encoder, as xprobe store info names it.")],
+    folder: Annotated[Path, typer.Option("--store", help="Feature store.")] = DEFAULT,
+    data: Annotated[
+        Path | None,
+        typer.Option(help="Folder or manifest: its images alone, with labels and all columns."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Write the features of an encoder into one file."""
+    from xprobe.features.store import Store
+    from xprobe.features.upkeep import export as export_one
+    from xprobe.images import read as manifests
+
+    store = Store(folder)
+    (one, *more) = store.find(encoder)
+    if more:
+        labels = store.labels()
+        names = ", ".join(labels[each.key] for each in (one, *more))
+        raise XprobeError(f"{folder} has several encoders of that name; name one of {names}")
+    images = None if data is None else manifests.read(data, whole=False)
+    rows = export_one(store, one, file, images)
+    if as_json:
+        print_json({"file": str(file), "name": one.name, "key": one.key, "rows": rows})
+        return
+    out.print(f"wrote {file}: {rows} rows of {one.name}")
+
+
+@store_app.command()
+def gc(folder: Folder = DEFAULT, as_json: Json = False) -> None:
+    """Make small shards into large ones and delete leftovers; nobody else may embed meanwhile."""
+    from xprobe.features.store import Store
+    from xprobe.features.upkeep import collect
+
+    store = Store(folder)
+    rows = [collect(store, encoder, progress.bar) for encoder in store.encoders()]
+    if as_json:
+        print_json({"store": str(folder), "encoders": rows})
+        return
+    columns = ("name", "rows", "shards_before", "shards", "freed_mib")
+    print_table(tables.of_rows(f"features in {folder}", columns, rows))

@@ -1,0 +1,196 @@
+"""Results as tables for a terminal. Builds them; the command line prints them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich import box
+from rich.table import Table
+
+from xprobe.design.setting import head_title, setting_title
+from xprobe.verdict.worth import worth_interval
+
+Row = Mapping[str, Any]
+
+
+def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> Table:
+    """Return a table; numbers stand right, None is a dash."""
+    made = Table(
+        title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False
+    )
+    for i, column in enumerate(columns):
+        numbers = all(isinstance(row[i], (int, float)) for row in rows)
+        made.add_column(column, justify="right" if numbers else "left", overflow="fold")
+    for row in rows:
+        made.add_row(*(_cell(value) for value in row))
+    return made
+
+
+def of_rows(title: str, columns: Sequence[str], rows: Sequence[Row]) -> Table:
+    """Return a table of these fields of flat rows."""
+    names = [column.replace("_", " ") for column in columns]
+    return table(title, names, [[row[column] for column in columns] for row in rows])
+
+
+def of_formats(rows: Sequence[Row]) -> Table:
+    """Return the table of `manifest.shapes` rows."""
+    columns = ("source", "format", "n", "width", "height")
+    shown = [
+        {**row, **{side: ", ".join(map(str, row[side])) for side in ("width", "height")}}
+        for row in rows
+    ]
+    return of_rows("pixels (smallest, median, largest)", columns, shown)
+
+
+def of_family(study: Row, generator: str) -> Table:
+    """Return what a study says of one generator, real-only first, accuracy in percent."""
+    config = study["config"]
+    head = head_title(config["head"], config["real_fraction"], config["train_per_class"])
+    names = (
+        study["encoder"]["label"], head, f"generator {generator}", study["protocol"], "accuracy, %",
+    )  # fmt: skip
+    rows = [
+        row
+        for row in study["results"]
+        if row["metric"] == "accuracy" and row["generator"] in (None, generator)
+    ]
+    controlled = any(row["control_difference"] is not None for row in rows)
+    columns = ["setting", "accuracy", "minus real-only", "p", "verdict", "detectable"]
+    if controlled:
+        columns.insert(3, "minus its control")
+    return table(" · ".join(names), columns, [_result_cells(row, controlled) for row in rows])
+
+
+def side_by_side(studies: Sequence[Row], generator: str) -> Table:
+    """Return accuracy, %, and verdict of every setting in every study of a generator."""
+    parts = ("head", "real_fraction", "train_per_class")
+    names = [
+        f"{s['encoder']['label']}, {head_title(*(s['config'][part] for part in parts))}"
+        for s in studies
+    ]
+    cells: dict[str, list[str | None]] = {}
+    for i, study in enumerate(studies):
+        for row in study["results"]:
+            if row["metric"] == "accuracy" and row["generator"] in (None, generator):
+                title = setting_title(row["setting"], row["ratio"], row["augment"])
+                words = [f"{100 * row['value']:.1f}", *([row["verdict"]] if row["verdict"] else [])]
+                cells.setdefault(title, [None] * len(studies))[i] = " ".join(words)
+    rows = [[title, *own] for title, own in cells.items()]
+    return table(f"side by side · generator {generator} · accuracy, %", ["setting", *names], rows)
+
+
+def of_distances(rows: Sequence[Row]) -> Table:
+    """Return the table of distances; of single classes the first metric alone."""
+    first = rows[0]["metric"] if rows else ""
+    shown = [
+        row
+        for row in rows
+        if row["class"] is None or (row["metric"] == first and row["value"] is not None)
+    ]
+    columns = ["encoder", "generator", "class", "metric", "value", "floor", "p", "n", "remark"]
+    cells = [
+        [
+            row["encoder"], row["generator"], row["class"] or "all", row["metric"],
+            _estimate(row["value"], row["ci_low"], row["ci_high"]), _number(row["floor"]),
+            None if row["p"] is None else _p(row["p"]), row["n"], row["reason"],
+        ]
+        for row in shown
+    ]  # fmt: skip
+    return table("how far synthetic lies from real", columns, cells)
+
+
+def _number(value: float | None) -> str | None:
+    return None if value is None else f"{value:.3g}"
+
+
+def _estimate(value: float | None, low: float | None, high: float | None) -> str | None:
+    if value is None or low is None or high is None:
+        return _number(value)
+    return f"{value:.3g} [{low:.3g}, {high:.3g}]"
+
+
+def of_families(families: Sequence[Row]) -> Table:
+    """Return the table of `results.families`."""
+    columns = ("encoder", "head", "generator", "smallest p", "study-wide p (Holm)")
+    cells = [
+        [
+            f["encoder"],
+            head_title(f["head"], f["real_fraction"], f["train_per_class"]),
+            f["generator"] or "alternatives",
+            _p(f["p_smallest"]),
+            _p(f["p_study_wide"]),
+        ]
+        for f in families
+    ]
+    return table(f"{len(families)} families of comparisons", columns, cells)
+
+
+def _result_cells(row: Row, controlled: bool) -> list[Any]:
+    mix = "mix " if row["setting"] == "mix" else ""
+    setting = mix + setting_title(row["setting"], row["ratio"], row["augment"])
+    value, low, high = (100 * row[name] for name in ("value", "ci_low", "ci_high"))
+    cells: list[Any] = [setting, f"{value:.1f} [{low:.1f}, {high:.1f}]"]
+    names = ("difference", "difference_low", "difference_high")
+    cells.append(_span(*(row[name] for name in names)))
+    if controlled:
+        names = ("control_difference", "control_low", "control_high")
+        cells.append(_span(*(row[name] for name in names)))
+    if row["verdict"] is None:
+        return [*cells, None, None, None]
+    return [*cells, _p(row["p_adjusted"]), row["verdict"], f"±{100 * row['detectable']:.1f}"]
+
+
+def _span(value: float | None, low: float | None, high: float | None) -> str | None:
+    if value is None or low is None or high is None:
+        return None
+    return f"{100 * value:+.1f} [{100 * low:+.1f}, {100 * high:+.1f}]"
+
+
+def of_worth(rows: Sequence[Row]) -> Table:
+    """Return the table of `curve.value_points` rows."""
+    columns = ["encoder", "head", "generator", "setting", "real of each class",
+               "synthetic of each class", "worth, further real ones"]  # fmt: skip
+    cells = [
+        [
+            row["encoder"], row["head"], row["generator"], f"1:{row['ratio']:g}",
+            f"{row['real_per_class']:.0f}", f"{row['synthetic_per_class']:.0f}",
+            f"{row['value']:.0f} {worth_interval(row)}",
+        ]
+        for row in rows
+    ]  # fmt: skip
+    return table("what synthetic images are worth", columns, cells)
+
+
+def of_plan(rows: Sequence[Row]) -> Table:
+    """Return the table of `power.plan`."""
+    columns = ["what", "real of each class", "tested", "groups", "comparisons",
+               "detectable, points", "variance"]  # fmt: skip
+    cells = [
+        [
+            row["what"], f"{row['real_per_class']:g}{' (at hand)' if row['at_hand'] else ''}",
+            row["test_images"], row["groups"], row["comparisons"],
+            f"±{100 * row['detectable']:.1f}", row["basis"],
+        ]
+        for row in rows
+    ]  # fmt: skip
+    return table("what could be detected", columns, cells)
+
+
+def duration(seconds: float) -> str:
+    """Return a time as people say it: ``40 s``, ``12 min``, ``3.5 h``."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 100 * 60 else f"{seconds / 3600:.1f} h"
+
+
+def _p(p: float) -> str:
+    return "< 0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return "–"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return str(value)

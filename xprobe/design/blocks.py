@@ -1,0 +1,237 @@
+"""The problems of one setting and repeat: one a fold."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from xprobe.base.arrays import Bools, Ints, Strings
+from xprobe.base.streams import stream
+from xprobe.design import lineage
+from xprobe.design.alternatives import Made
+from xprobe.design.config import SweepConfig
+from xprobe.design.folds import Fold
+from xprobe.design.setting import Setting
+from xprobe.images.manifest import Manifest
+from xprobe.learners.kinds import FINETUNE
+from xprobe.learners.problem import Problem
+
+EXTRA = ""  # the part of real images that are for controls only; generators have names
+
+
+@dataclass(frozen=True, eq=False)
+class Block:
+    """One setting in one repeat: a problem a fold, which together test every real image once.
+
+    Attributes:
+        setting, repeat: which.
+        problems: one a fold, rows of the study.
+        n_real, n_synthetic: training images of each fold.
+        dropped: synthetic images that each fold's lineage guard kept out.
+        dropped_inner: those that it kept out of the inner folds, on average over these.
+        short: whether a class has fewer synthetic images than the ratio asks.
+        budget: training rows of each fold that the steps of a fine-tune are counted by: those of
+            real-only, or (1 + r) times as many, for a mix 1:r and its control alike.
+    """
+
+    setting: Setting
+    repeat: int
+    problems: tuple[Problem, ...]
+    n_real: tuple[int, ...]
+    n_synthetic: tuple[int, ...]
+    dropped: tuple[int, ...]
+    dropped_inner: tuple[float, ...]
+    short: bool
+    budget: tuple[int, ...]
+
+    @property
+    def test(self) -> Ints:
+        """Rows of all test images, fold after fold."""
+        return np.concatenate([p.test for p in self.problems])
+
+    @property
+    def fold(self) -> Ints:
+        """Fold of each row of `test`."""
+        return np.repeat(np.arange(len(self.problems)), [len(p.test) for p in self.problems])
+
+
+def _rows_of_mix(n_real: int, ratio: float) -> int:
+    return round((1 + ratio) * n_real)
+
+
+class _Maker:
+    """Turns folds into blocks; holds what all of them share."""
+
+    def __init__(
+        self, study: Manifest, extra: Sequence[str], real: Manifest, config: SweepConfig
+    ) -> None:
+        self.study, self.config = study, config
+        self.row = {id_: i for i, id_ in enumerate(study.id)}
+        self.group = dict(zip(study.id, study.group, strict=True))
+        self.made: dict[str, Made] = {}
+        self.most = max(1, round(max(config.ratios)))  # of an image, instead of synthetic ones
+        self.part: dict[str, Manifest] = {}
+        self.lineage: dict[str, lineage.Lineage] = {}
+        parts = {name: study.generator == name for name in sorted(set(study.generator) - {""})}
+        if extra:
+            parts[EXTRA] = np.isin(study.id.astype(str), np.array(extra, dtype=str))
+        for name, of in parts.items():
+            self.part[name] = study.select(of)
+            self.lineage[name] = lineage.trace(self.part[name], real)
+
+    def blocks(
+        self, all_folds: list[Fold], repeat: int, generators: tuple[str, ...]
+    ) -> list[Block]:
+        """Return every setting's block of one repeat, real-only first."""
+        own = [fold for fold in all_folds if fold.repeat == repeat]
+        made = self._real(own, repeat)
+        if EXTRA in self.part:
+            orders = self._orders(EXTRA, own, repeat)
+            made += [
+                self._block(Setting("real-more", ratio), ratio, own, orders, repeat)
+                for ratio in self.config.ratios
+                if all(self._has_extra(fold, ratio) for fold in own)
+            ]
+        for name in generators:
+            orders = self._orders(name, own, repeat)
+            largest = max(self.config.ratios)
+            only = Setting("synthetic-only", None, name)
+            made.append(self._block(only, largest, own, orders, repeat))
+            for ratio in self.config.ratios:
+                made.append(self._block(Setting("mix", ratio, name), ratio, own, orders, repeat))
+            if self.config.with_synthetic:
+                made += [self._augmented(made[-1], augment) for augment in self._augmentations()]
+        return made
+
+    def _augmentations(self) -> tuple[str, ...]:
+        return self.config.alternatives if self.config.head == FINETUNE else tuple(self.made)
+
+    def _augmented(self, block: Block, augment: str) -> Block:
+        setting = replace(block.setting, augment=augment)
+        if self.config.head == FINETUNE:  # which augments images as it trains
+            return replace(block, setting=setting)
+        return self._with_made(block, setting)
+
+    def _has_extra(self, fold: Fold, ratio: float) -> bool:
+        """Return whether there are as many further real images of each class as a mix draws."""
+        wanted = Counter(self.study.label[self.rows(fold.train_real)])
+        return lineage.check_supply(self.part[EXTRA], "extra", wanted, (ratio,)) is None
+
+    def _orders(self, name: str, own: list[Fold], repeat: int) -> list[Ints]:
+        """Return in what order each fold draws from a part."""
+        return [
+            stream(self.config.seed, "draw", name, repeat, fold.index).permutation(
+                len(self.part[name])
+            )
+            for fold in own
+        ]
+
+    def _real(self, own: list[Fold], repeat: int) -> list[Block]:
+        """Return real-only, and for fine-tunes the controls of the mixes."""
+        problems = tuple(
+            Problem(
+                self.rows(fold.train_real),
+                self.rows(fold.test_real),
+                tuple((self.rows(a), self.rows(b)) for a, b in fold.inner),
+            )
+            for fold in own
+        )
+        sizes = tuple(len(p.train) for p in problems)
+        none = (0,) * len(problems)
+        only = Block(Setting("real-only"), repeat, problems, sizes, none, none, none, False, sizes)
+        if self.config.head != FINETUNE:
+            return [only, *(self._with_made(only, Setting(name)) for name in self.made)]
+        return [
+            only,
+            *(
+                replace(only, setting=setting, budget=tuple(_rows_of_mix(n, ratio) for n in sizes))
+                for setting, ratio in self._controls()
+            ),
+        ]
+
+    def _with_made(self, block: Block, setting: Setting) -> Block:
+        """Return a block that trains on what was made of its real images, too."""
+        made = self.made[setting.augment or setting.name]
+
+        def more(train: Ints, real: Ints) -> Ints:
+            return np.concatenate([train, made.rows(real, self.most)])
+
+        real = self.study.source.astype(str) == "real"
+        problems = tuple(
+            Problem(
+                more(p.train, p.train[real[p.train]]),
+                p.test,
+                tuple((more(a, a[real[a]]), b) for a, b in p.inner),
+            )
+            for p in block.problems
+        )
+        return replace(block, setting=setting, problems=problems)
+
+    def _controls(self) -> list[tuple[Setting, float]]:
+        """Return the controls that train on the real images alone, and the ratio of their steps."""
+        ratios = self.config.ratios
+        return [
+            *((Setting("real-duplicated", ratio), ratio) for ratio in ratios),
+            *((Setting(name), max(ratios)) for name in self.config.alternatives),
+        ]
+
+    def _block(
+        self, setting: Setting, ratio: float, own: list[Fold], orders: list[Ints], repeat: int
+    ) -> Block:
+        problems, n_real, n_synthetic, dropped, dropped_inner = [], [], [], [], []
+        short = False
+        for fold, order in zip(own, orders, strict=True):
+            train, n_kept_out, lacks = self._train(
+                setting, ratio, order, fold.train_real, fold.test_real
+            )
+            held = fold.test_real
+            drawn = [self._train(setting, ratio, order, a, b, held) for a, b in fold.inner]
+            inner = tuple((d[0], self.rows(b)) for d, (_, b) in zip(drawn, fold.inner, strict=True))
+            problems.append(Problem(train, self.rows(fold.test_real), inner))
+            if setting.name == "real-more":
+                n_real.append(len(train))
+            else:
+                n_real.append(len(fold.train_real) if setting.name == "mix" else 0)
+            n_synthetic.append(len(train) - n_real[-1])
+            dropped.append(n_kept_out)
+            dropped_inner.append(float(np.mean([d[1] for d in drawn])) if drawn else 0.0)
+            short |= lacks
+        return Block(
+            setting, repeat, tuple(problems), tuple(n_real), tuple(n_synthetic), tuple(dropped),
+            tuple(dropped_inner), short,
+            tuple(_rows_of_mix(len(fold.train_real), ratio) for fold in own),
+        )  # fmt: skip
+
+    def _train(
+        self, setting: Setting, ratio: float, order: Ints, train: Strings, *held: Strings
+    ) -> tuple[Ints, int, bool]:
+        """Return training rows, the number of synthetic images kept out, and whether some lack.
+
+        `held` are the parts that must not be known: an inner fold holds out its validation part
+        and the test part.
+        """
+        name = setting.generator or EXTRA
+        part, allowed = self.part[name], self._allowed(name, held)
+        label = self.study.label[self.rows(train)]
+        drawn = lineage.draw(part, allowed, order, label, ratio)
+        rows = self.rows(part.id[drawn.rows])
+        if setting.name != "synthetic-only":
+            rows = np.concatenate([self.rows(train), rows])
+        return np.sort(rows), int((~allowed).sum()), drawn.short
+
+    def _allowed(self, generator: str, held: tuple[Strings, ...]) -> Bools:
+        if self.config.ignore_lineage:
+            return np.ones(len(self.part[generator]), dtype=bool)
+        return self.lineage[generator].allowed(self.groups_of(*held))
+
+    def groups_of(self, *parts: Strings) -> Strings:
+        """Return the groups of some real images."""
+        groups = {self.group[id_] for part in parts for id_ in part}
+        return np.array(sorted(groups), dtype=object)
+
+    def rows(self, ids: Strings) -> Ints:
+        """Return the rows of images."""
+        return np.sort(np.array([self.row[i] for i in ids], dtype=np.intp))

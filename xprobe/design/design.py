@@ -1,0 +1,265 @@
+"""Settings × folds → problems: what is trained and tested, before anything is.
+
+All settings share their folds, their inner folds and, per generator, one random order of the
+synthetic images; nothing depends on the encoder.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+
+import numpy as np
+
+from xprobe.base.errors import XprobeError, some
+from xprobe.base.streams import stream
+from xprobe.design import folds, lineage
+from xprobe.design.alternatives import Made, lay_out
+from xprobe.design.blocks import Block, _Maker
+from xprobe.design.config import SweepConfig
+from xprobe.design.folds import Fold
+from xprobe.images.manifest import Manifest
+from xprobe.learners.kinds import FINETUNE
+
+HOLD_OUT = "fixed hold-out"  # how its protocol begins
+
+MOST_GROUPS_AS_FOLDS = 50
+
+
+@dataclass(frozen=True, eq=False)
+class Design:
+    """Everything that will be trained.
+
+    Attributes:
+        study: the images that take part; rows of the problems.
+        protocol: how it is tested, in words.
+        generators: names, sorted.
+        blocks: repeat by repeat.
+        made: the rows behind those of the study, of the alternatives of heads.
+        warnings: what the reader of the results must know.
+    """
+
+    study: Manifest
+    protocol: str
+    generators: tuple[str, ...]
+    blocks: tuple[Block, ...]
+    made: tuple[Made, ...]
+    warnings: tuple[str, ...]
+
+
+def make_design(
+    manifest: Manifest, config: SweepConfig, views: Mapping[str, int] = MappingProxyType({})
+) -> Design:
+    """Lay out a sweep.
+
+    Args:
+        manifest: the images.
+        config: what is trained; its alternatives are those of its head.
+        views: of each augmentation that heads train on, how many views of each image there are.
+
+    Raises:
+        XprobeError: no synthetic images; too few images or groups of a class, or too few
+            synthetic ones for a ratio.
+    """
+    real, test, warnings = parts(manifest, config)
+    every = real
+    real = folds.choose_real(every, config.per_class, stream(config.seed, "choose"))
+    all_folds, protocol = lay_out_folds(real, test, config)
+    most = round(max(config.ratios) * max(Counter(real.label).values()))  # of the largest mix
+    spare = folds.held_back(every, real, most, stream(config.seed, "held back"))
+    extra = [*manifest.id[manifest.split == "extra"], *spare.id]
+    synthetic = manifest.select(manifest.source == "synthetic")
+    if not len(synthetic):
+        raise XprobeError(
+            "no synthetic images to compare with; put them into "
+            "synthetic/[<generator>/]<class>/… and embed them"
+        )
+    generators = tuple(sorted(set(synthetic.generator)))
+    warnings += _supply_warnings(synthetic, generators, real, all_folds, config)
+    if config.head == FINETUNE and len(all_folds) == 1:
+        warnings.append(
+            "one fine-tune of each setting: how much fine-tunes vary by their seed cannot be told "
+            "from it, and the intervals do not include it; use --finetune-repeats 3"
+        )
+    if any(not fold.inner for fold in all_folds):
+        warnings.append("a class has a single group to train on: C is fixed, not chosen")
+    tested = real if test is None else test
+    study = manifest.select(
+        np.isin(manifest.id.astype(str), np.concatenate([real.id, tested.id]).astype(str))
+        | (manifest.source == "synthetic")
+        | np.isin(manifest.id.astype(str), np.array(extra, dtype=str))
+    )
+    maker = _Maker(study, extra, manifest.select(manifest.source == "real"), config)
+    if config.head != FINETUNE and config.alternatives:
+        maker.made = lay_out(
+            maker.rows(real.id), config.alternatives, views, maker.most, len(study),
+            stream(config.seed, "alternatives"),
+        )  # fmt: skip
+    blocks = [b for r in range(config.repeats) for b in maker.blocks(all_folds, r, generators)]
+    warnings += _lineage_warnings(synthetic, generators)
+    if config.ignore_lineage:
+        warnings.insert(0, _ignored(maker, all_folds, generators))
+    made = tuple(maker.made.values())
+    return Design(study, protocol, generators, tuple(blocks), made, tuple(warnings))
+
+
+def parts(manifest: Manifest, config: SweepConfig) -> tuple[Manifest, Manifest | None, list[str]]:
+    """Return the real images to train on, or to divide into folds; the hold-out; warnings.
+
+    Raises:
+        XprobeError: a hold-out is asked for that the data have, or that leaves nothing to train on.
+    """
+    test = manifest.select(manifest.split == "test")
+    real = manifest.select((manifest.source == "real") & (manifest.split == "train"))
+    if config.holdout is not None:
+        if len(test):
+            raise XprobeError(
+                "the data have a test part, which is the hold-out; leave --holdout out, or use "
+                "--folds to divide all but it"
+            )
+        return *folds.split_off(real, config.holdout, stream(config.seed, "hold out")), []
+    if not len(test) or config.folds is not None or config.leave_one_group_out:
+        return real, None, []
+    kept = folds.away_from(real, test)
+    left_out = len(real) - len(kept)
+    warning = (
+        f"{left_out} real training images share a group or their content with the hold-out and "
+        f"are not trained on"
+    )
+    return kept, test, [warning] * (left_out > 0)
+
+
+def _check_groups(real: Manifest) -> None:
+    groups = {c: len(set(real.group[real.label == c])) for c in sorted(set(real.label))}
+    few = [f"{c} ({int((real.label == c).sum())} of one group)" for c, n in groups.items() if n < 2]
+    if few:
+        raise XprobeError(
+            f"fewer than two real images or groups of class {some(few)}; one is needed to train, "
+            f"another to test or to choose by: add images, or remove the class"
+        )
+
+
+def lay_out_folds(
+    real: Manifest, test: Manifest | None, config: SweepConfig
+) -> tuple[list[Fold], str]:
+    """Return the folds of all repeats, and what they are in words; `test` is the hold-out.
+
+    Raises:
+        XprobeError: a class has too few images or groups for that.
+    """
+    _check_groups(real)
+    repeats = f"{config.repeats} repeat{'s' * (config.repeats > 1)}"
+    made = []
+    if test is not None:  # nothing is drawn on the real side, so every repeat has the same folds
+        of = "" if config.holdout is None else f" of {100 * config.holdout:g} % of the real images"
+        protocol = f"{HOLD_OUT}{of}, {repeats}"
+        for r in range(config.repeats):
+            rng = stream(config.seed, "folds")
+            made.append(folds.hold_out(real, test, r, config.inner_folds, rng))
+    elif config.leave_one_group_out:
+        n = len(set(real.group))
+        if n > MOST_GROUPS_AS_FOLDS:
+            raise XprobeError(
+                f"--leave-one-group-out is for few groups, and there are {n}; leave it out, and "
+                f"groups stay whole in the folds all the same"
+            )
+        protocol = f"leave-one-group-out cross-validation over {n} groups, {repeats}"
+        for r in range(config.repeats):
+            rng = stream(config.seed, "folds")
+            made += folds.leave_one_group_out(real, r, config.inner_folds, rng)
+    else:
+        k = folds.count_folds(real.label, real.group, config.folds or folds.MOST_FOLDS)
+        protocol = f"{k}-fold cross-validation, {repeats}"
+        for r in range(config.repeats):
+            rng = stream(config.seed, "folds", r)
+            made += folds.cross_validation(real, k, r, config.inner_folds, rng)
+    size, fraction = config.train_per_class, config.real_fraction
+    if size is None and fraction == 1:
+        return made, protocol
+    if size is not None:
+        _check_size(size, made, real)
+
+    def wanted(n: int) -> int:
+        return size if size is not None else max(1, round(fraction * n))
+
+    thinned = [
+        folds.thin(
+            fold, real, wanted, config.inner_folds,
+            stream(config.seed, "fraction", fold.repeat, fold.index),
+        )
+        for fold in made
+    ]  # fmt: skip
+    part = f"{100 * fraction:g} % of" if size is None else f"{size} of each class of"
+    return thinned, f"{protocol}, {part} the real training images"
+
+
+def _check_size(size: int, made: Sequence[Fold], real: Manifest) -> None:
+    label_of = dict(zip(real.id, real.label, strict=True))
+    counted = [Counter(label_of[i] for i in fold.train_real) for fold in made]
+    least = min((n, name) for each in counted for name, n in each.items())
+    if size > least[0]:
+        raise XprobeError(
+            f"--real-curve {size}: of class {least[1]} a fold has {least[0]} real training images; "
+            f"choose sizes up to that"
+        )
+
+
+def _supply_warnings(
+    synthetic: Manifest,
+    generators: tuple[str, ...],
+    real: Manifest,
+    all_folds: list[Fold],
+    config: SweepConfig,
+) -> list[str]:
+    label_of = dict(zip(real.id, real.label, strict=True))
+    largest: Counter[str] = Counter()
+    for fold in all_folds:
+        largest |= Counter(label_of[i] for i in fold.train_real)  # the union takes the maximum
+    found = []
+    for name in generators:
+        own = synthetic.select(synthetic.generator == name)
+        wrong = lineage.check_supply(own, name, dict(sorted(largest.items())), config.ratios)
+        if wrong and not config.allow_fewer:
+            raise XprobeError(
+                f"{wrong}: choose smaller --ratios or --per-class, or go on with --allow-fewer"
+            )
+        if wrong:
+            found.append(f"{wrong}; went on with fewer, as asked")
+    return found
+
+
+def _lineage_warnings(synthetic: Manifest, generators: tuple[str, ...]) -> list[str]:
+    unknown = [
+        name
+        for name in generators
+        if ((synthetic.parent == "") & (synthetic.group == ""))[synthetic.generator == name].any()
+    ]
+    if not unknown:
+        return []
+    return [
+        f"the lineage of synthetic images is not known (generator {some(unknown)}): that some were "
+        f"made from test images cannot be excluded; name their sources in the manifest's parent "
+        f"column"
+    ]
+
+
+def _ignored(maker: _Maker, all_folds: Sequence[Fold], generators: Sequence[str]) -> str:
+    """Say how many synthetic images were trained on that show what was tested."""
+    leaked = [
+        int((~maker.lineage[name].allowed(maker.groups_of(fold.test_real))).sum())
+        for name in generators
+        for fold in all_folds
+    ]
+    most = max(leaked, default=0)
+    known = (
+        f"in a fold up to {most} synthetic images of a generator were made from test images, and "
+        f"may have been trained on"
+        if most
+        else "but no synthetic image is known to be made from a test image"
+    )
+    return (
+        f"LINEAGE WAS IGNORED, as asked: {known}. These results show the size of a leak, and "
+        f"nothing else"
+    )

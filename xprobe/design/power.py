@@ -1,0 +1,213 @@
+"""What a study could find, before it is made: detectable differences (docs/protocol.md)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from xprobe.design.config import SweepConfig
+from xprobe.design.design import HOLD_OUT, lay_out_folds, parts
+from xprobe.images.manifest import Manifest
+from xprobe.learners.kinds import FINETUNE
+from xprobe.verdict.family import ALPHA, POWER_QUANTILE
+
+# Variance over test images of the difference (averaged over ten repeats) that a mix makes, by real
+# images of each class: what detectable differences of 8.8, 3.7 and 1.1 points at 6 × 30, 100 and
+# 500 come from. More real images leave synthetic ones less to change.
+TYPICAL = ((30, 0.123), (100, 0.074), (500, 0.033))
+
+ONE_REPEAT = 2.0  # times that of ten: training sets differ, too (1.7 to 3.2 in simulated studies)
+
+SEED_SD = 0.017  # of the accuracy of one fine-tune over seeds
+
+SCENE_CORRELATION = 0.3  # of these differences within a scene
+
+SIZES = (30, 50, 100, 200, 500, 1000)
+
+_CORRELATION, _DRAWS = 0.5, 40_000  # of the estimates of a family, typically
+
+
+@dataclass(frozen=True)
+class Study:
+    """A study that might be made.
+
+    Attributes:
+        real_per_class: real images of each class, those that are tested included.
+        test_images, groups: what is tested, in all repeats the same.
+        comparisons: of the family.
+        models: fitted models of each setting, of fine-tunes; 0: heads, which do not vary.
+        repeats: of which each test image has one prediction.
+    """
+
+    real_per_class: float
+    test_images: int
+    groups: int
+    comparisons: int
+    models: int
+    repeats: int
+
+
+@dataclass(frozen=True)
+class Pilot:
+    """What a study that was made says of others of its kind.
+
+    Attributes:
+        encoder, head: of that study.
+        variance: over test images of the mean difference, groups respected.
+        real_per_class: it had.
+    """
+
+    encoder: str
+    head: str
+    variance: float
+    real_per_class: float
+
+
+def typical_variance(real_per_class: float) -> float:
+    """Return `TYPICAL` between and beyond its points, linear in the logarithms of both."""
+    size, variance = (np.log(column) for column in np.array(TYPICAL).T)
+    x = np.log(max(real_per_class, 2.0))
+    i = int(np.clip(np.searchsorted(size, x), 1, len(size) - 1))
+    slope = (variance[i] - variance[i - 1]) / (size[i] - size[i - 1])
+    return float(np.exp(variance[i - 1] + slope * (x - size[i - 1])))
+
+
+def detectable(study: Study, pilot: Pilot | None = None) -> float:
+    """Return the difference that is found with 80 % probability: (critical value + 0.84) · SE.
+
+    Without a pilot the variance is the typical one, and scenes are taken to be alike by
+    `SCENE_CORRELATION`; fine-tunes vary by `SEED_SD`, too. A pilot's variance holds for its number
+    of images, and changes from there as the typical one does.
+    """
+    variance = typical_variance(study.real_per_class)
+    if pilot is not None:
+        variance *= pilot.variance / typical_variance(pilot.real_per_class)
+    else:
+        if study.repeats == 1:
+            variance *= ONE_REPEAT
+        variance *= 1 + SCENE_CORRELATION * (study.test_images / study.groups - 1)
+    of_images = variance / study.test_images + 1 / (study.test_images * study.groups)
+    total, df = of_images, float(study.groups - 1)
+    if study.models and pilot is None:
+        of_models = 2 * SEED_SD**2 / study.models
+        total += of_models
+        if study.models > 1:
+            df = total**2 / (of_images**2 / df + of_models**2 / (study.models - 1))
+    return float((_critical(study.comparisons, df) + POWER_QUANTILE) * np.sqrt(total))
+
+
+def _critical(comparisons: int, df: float) -> float:
+    """Return what max|T| of so many comparisons exceeds in one of twenty cases."""
+    rng = np.random.default_rng(0)
+    common = rng.standard_normal((_DRAWS, 1)) * np.sqrt(_CORRELATION)
+    own = rng.standard_normal((_DRAWS, comparisons)) * np.sqrt(1 - _CORRELATION)
+    largest = np.abs(common + own).max(axis=1) / np.sqrt(rng.chisquare(df, _DRAWS) / df)
+    return float(np.quantile(largest, 1 - ALPHA))
+
+
+def pilots(studies: Sequence[dict[str, Any]]) -> list[Pilot]:
+    """Return what studies that were made say: the median over their mixes.
+
+    Of several numbers of real images with one encoder and head the largest counts.
+    """
+    found: dict[tuple[str, str], Pilot] = {}
+    for study in studies:
+        rows = [
+            r for r in study["results"]
+            if r["metric"] == "accuracy" and r["setting"] == "mix" and r["detectable"] is not None
+        ]  # fmt: skip
+        if not rows:
+            continue
+        classes = len(study["manifest"]["classes"])
+        variances = [_variance(row) for row in rows]
+        real = next(r for r in study["results"] if r["setting"] == "real-only")
+        of = study["encoder"]["label"], study["config"]["head"]
+        per_class = real["n_train_real"] / classes
+        whole = real["real_fraction"] == 1 and real["train_per_class"] is None
+        if whole and not study["protocol"].startswith(f"{HOLD_OUT},"):  # those that are tested, too
+            per_class = real["n_test"] / classes
+            if study["config"].get("holdout") is not None:
+                per_class += real["n_train_real"] / classes
+        if of not in found or found[of].real_per_class < per_class:
+            found[of] = Pilot(*of, float(np.median(variances)), per_class)
+    return list(found.values())
+
+
+def _variance(row: Mapping[str, Any]) -> float:
+    """Return the variance of a difference over test images from what a result says of it."""
+    half = (row["difference_high"] - row["difference_low"]) / 2
+    se = (row["detectable"] - half) / POWER_QUANTILE
+    floor = 1 / (row["n_test"] * row["n_groups"])
+    return float(max(se**2 - floor, floor) * row["n_test"])
+
+
+def plan(
+    manifest: Manifest,
+    config: SweepConfig,
+    sizes: Sequence[int] = SIZES,
+    studies: Sequence[dict[str, Any]] = (),
+) -> list[dict[str, Any]]:
+    """Return what a sweep over these images could find, and sweeps over other numbers of them.
+
+    Args:
+        manifest: images; synthetic ones need not be there yet.
+        config: ratios, folds and repeats.
+        sizes: real images of each class for the other sweeps.
+        studies: that were made, to take the variance from; none: the typical one.
+
+    Returns:
+        rows ``{"what", "real_per_class", "at_hand", "test_images", "groups", "comparisons",
+        "detectable", "basis"}``.
+
+    Raises:
+        XprobeError: as a sweep over these images would.
+    """
+    known = pilots(studies)
+    rows = []
+    for head, repeats in (("heads", config.repeats), (FINETUNE, config.finetune_repeats)):
+        own = [p for p in known if (p.head == FINETUNE) == (head == FINETUNE)]
+        bases: list[Pilot | None] = [*own] or [None]
+        for pilot in bases:
+            at_hand = _study_of(manifest, config, head, repeats)
+            # How much of a pilot's variance is of the seed, which more images do not lessen, its
+            # results do not say: of fine-tunes it holds for the images at hand alone.
+            elsewhere = sizes if pilot is None or head != FINETUNE else ()
+            others = [_scaled(at_hand, n) for n in elsewhere if n != at_hand.real_per_class]
+            for study in (at_hand, *others):
+                rows.append(
+                    {
+                        "what": head if pilot is None else pilot.head,
+                        "real_per_class": round(study.real_per_class, 1),
+                        "at_hand": study is at_hand,
+                        "test_images": study.test_images,
+                        "groups": study.groups,
+                        "comparisons": study.comparisons,
+                        "detectable": detectable(study, pilot),
+                        "basis": "typical" if pilot is None else f"pilot with {pilot.encoder}",
+                    }
+                )
+    return rows
+
+
+def _study_of(manifest: Manifest, config: SweepConfig, head: str, repeats: int) -> Study:
+    real, test, _ = parts(manifest, config)
+    made, _ = lay_out_folds(real, test, replace(config, repeats=1))
+    tested = real if test is None else test
+    n = len(real) + (len(tested) if config.holdout is not None else 0)
+    return Study(
+        n / len(manifest.classes), len(tested), len(set(tested.group)), len(config.ratios) + 1,
+        repeats * len(made) if head == FINETUNE else 0, repeats,
+    )  # fmt: skip
+
+
+def _scaled(study: Study, size: int) -> Study:
+    """Return the same study of so many real images of each class; scenes as large as they are."""
+    times = size / study.real_per_class
+    n = max(2, round(study.test_images * times))
+    return Study(
+        size, n, min(n, max(2, round(study.groups * times))), study.comparisons, study.models,
+        study.repeats,
+    )  # fmt: skip

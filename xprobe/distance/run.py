@@ -1,0 +1,352 @@
+"""Store and files → how far each generator lies from the real images, copies, shortcuts."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+
+from xprobe.base.arrays import Ints
+from xprobe.base.errors import some
+from xprobe.base.progress import Progress, no_progress
+from xprobe.base.streams import stream
+from xprobe.design import lineage as lineage_module
+from xprobe.design.config import SweepConfig
+from xprobe.distance.checks.leaks import Leaks, find_leaks, fingerprints
+from xprobe.distance.checks.place import place_share
+from xprobe.distance.checks.shortcuts import all_facts, find_shortcuts
+from xprobe.distance.maps import lay_out
+from xprobe.distance.measure import HEADLINE, METRICS, Distance, measure
+from xprobe.distance.neighbours import nearest
+from xprobe.features.shards import StoredEncoder
+from xprobe.features.store import Store, choose_encoders
+from xprobe.images.manifest import Manifest
+from xprobe.learners.problem import unit_rows
+from xprobe.results.distance import DISTANCE_VERSION
+from xprobe.verdict.metrics import interval_of_mean
+
+PAIRED = "paired"  # edits against the true image of their scene
+
+EXAMPLES = ("closest", "median", "farthest")  # of a class, by their nearest real image
+
+MAPPED = 600  # images of a source on the map, drawn at random if there are more
+
+
+def measure_domain(
+    manifest: Manifest,
+    store: Store,
+    *,
+    encoders: Sequence[str] = (),
+    metrics: Sequence[str] = METRICS,
+    by_class: bool = True,
+    permutations: int = 1000,
+    seed: int = 0,
+    workers: int | None = None,
+    progress: Progress = no_progress,
+) -> tuple[dict[str, Any], Manifest]:
+    """Measure how far synthetic images lie from real ones, and look for copies and shortcuts.
+
+    Real are all real images but extra ones. Synthetic images that are copies of real ones are set
+    aside first; the value with them is given beside.
+
+    Args:
+        manifest: the images.
+        store: their features.
+        encoders: names in the store; none: all that have features of this manifest.
+        metrics: names out of `distance.METRICS`; of single classes those in `HEADLINE` alone.
+        by_class: whether each class is measured, too.
+        permutations: of the tests of the headline metrics.
+        seed: of splits, permutations and bootstrap.
+        workers: threads that read files; default one a core.
+        progress: how long work is shown.
+
+    Returns:
+        The document (docs/results.md), and the manifest without the copies.
+    """
+    leaks = find_leaks(manifest, fingerprints(list(manifest.path), workers, progress))
+    clean = leaks.without(manifest)
+    rows: list[dict[str, Any]] = []
+    place: list[dict[str, Any]] = []
+    examples: list[dict[str, Any]] = []
+    maps: list[dict[str, Any]] = []
+    usable = [manifest, clean]
+    labels = store.labels()
+    for encoder in choose_encoders(store, manifest, encoders):
+        own = _Measured(store, encoder, labels[encoder.key], manifest, clean, seed)
+        parts = own.parts(by_class)
+        with progress(f"distances {own.label}", len(parts)) as advance:
+            for generator, name in parts:
+                wanted = metrics if name is None else [m for m in metrics if m in HEADLINE]
+                rows += own.rows(generator, name, wanted, permutations)
+                if name is None:
+                    rows += own.paired(generator)
+                    examples += own.examples(generator)
+                advance(1)
+        place += own.place(workers)
+        maps += own.maps()
+        usable.append(own.usable)
+    facts = all_facts(list(manifest.path), workers, progress)
+    found = find_shortcuts(manifest, facts, stream(seed, "shortcuts"))
+    shortcuts = [asdict(each) for each in found]
+    path_of = dict(zip(manifest.id, manifest.path, strict=True))
+    document = {
+        "version": DISTANCE_VERSION,
+        "created": datetime.now(UTC).isoformat(timespec="microseconds"),
+        "command": " ".join(["xprobe", *sys.argv[1:]]),
+        "fingerprint": manifest.fingerprint,
+        "holds_for": list(dict.fromkeys(each.fingerprint for each in usable)),
+        "distances": rows,
+        "leaks": [
+            {
+                "id": row["id"], "path": path_of[row["id"]], "neighbour": row["nearest"],
+                "neighbour_path": path_of[row["nearest"]], "kind": row["kind"],
+                "similarity": round(1 - row["distance"], 6),
+            }
+            for row in leaks.rows
+        ],
+        "leak_threshold": {"similarity": round(1 - leaks.threshold, 6), "reason": leaks.reason},
+        "shortcuts": shortcuts,
+        "place": place,
+        "examples": examples,
+        "maps": maps,
+        "warnings": [*_warnings(manifest, leaks, shortcuts), *_place_warnings(place)],
+    }  # fmt: skip
+    return document, clean
+
+
+class _Measured:
+    """The features of one encoder, and what is measured on them."""
+
+    def __init__(
+        self,
+        store: Store,
+        encoder: StoredEncoder,
+        label: str,
+        manifest: Manifest,
+        clean: Manifest,
+        seed: int,
+    ) -> None:
+        features, failed = store.read(encoder, manifest)
+        self.label, self.seed = label, seed
+        self.usable = manifest.select(~np.isin(manifest.id.astype(str), list(failed)))
+        self.x = unit_rows(features.x)
+        self.copies = ~np.isin(self.usable.id.astype(str), clean.id.astype(str))
+        self.is_real = np.isin(self.usable.split, ("train", "test")) & (
+            self.usable.source == "real"
+        )
+        _, self.group = np.unique(self.usable.group.astype(str), return_inverse=True)
+
+    def parts(self, by_class: bool) -> list[tuple[str, str | None]]:
+        """Return (generator, class) of everything to measure; class None: of all together."""
+        generators = sorted(set(self.usable.generator) - {""})
+        classes: list[str | None] = [None, *(self.usable.classes if by_class else ())]
+        return [(generator, name) for generator in generators for name in classes]
+
+    def rows(
+        self, generator: str, name: str | None, metrics: Sequence[str], permutations: int
+    ) -> list[dict[str, Any]]:
+        """Return the flat rows of one generator and class."""
+        real = np.flatnonzero(self.is_real & self._of_class(name))
+        own = (self.usable.generator == generator) & self._of_class(name)
+        clean, every = np.flatnonzero(own & ~self.copies), np.flatnonzero(own)
+        found = self._measure(real, clean, metrics, permutations, generator, name)
+        with_copies: list[Distance | None] = [None] * len(found)
+        if len(every) > len(clean):
+            with_copies = [*self._measure(real, every, metrics, 0, generator, name)]
+        return [
+            self._row(generator, name, each, beside)
+            for each, beside in zip(found, with_copies, strict=True)
+        ]
+
+    def _of_class(self, name: str | None) -> Any:
+        return np.full(len(self.usable), True) if name is None else self.usable.label == name
+
+    def _measure(
+        self,
+        real: Ints,
+        synthetic: Ints,
+        metrics: Sequence[str],
+        permutations: int,
+        *names: str | None,
+    ) -> list[Distance]:
+        rng = stream(self.seed, "distance", *(name or "" for name in names))
+        return measure(
+            self.x[real], self.x[synthetic], self.group[real], rng, metrics=metrics,
+            permutations=permutations,
+        )  # fmt: skip
+
+    def _row(
+        self, generator: str, name: str | None, each: Distance, beside: Distance | None
+    ) -> dict[str, Any]:
+        values = asdict(each)
+        n = values.pop("size")
+        return {
+            "encoder": self.label,
+            "generator": generator,
+            "class": name,
+            **values,
+            "n": n,
+            "value_with_leaks": None if beside is None else beside.value,
+        }
+
+    def paired(self, generator: str) -> list[dict[str, Any]]:
+        """Return how far edits lie from the true image of their scene, where lineage names it.
+
+        The true image is a real one of the scene of the edit's source and of the edit's class. The
+        floor is the mean distance of two real images of one class and different scenes.
+        """
+        pairs, scene = self._pairs(generator)
+        if not len(pairs):
+            return []
+        rng = stream(self.seed, "paired", generator)
+        each = np.linalg.norm(self.x[pairs[:, 0]] - self.x[pairs[:, 1]], axis=1)
+        low, high = interval_of_mean(each, scene, rng)
+        floor = self._between_real(pairs[:, 1])
+        found = Distance(
+            PAIRED, float(each.mean()), low, high, floor, None, len(set(pairs[:, 1])), len(each),
+            len(each), "mean distance; the floor is that of two real images of one class",
+        )  # fmt: skip
+        return [self._row(generator, None, found, None)]
+
+    def examples(self, generator: str) -> list[dict[str, Any]]:
+        """Return, of each class, the closest, median and farthest image with its nearest real one.
+
+        Copies of real images are left out; they are in a list of their own.
+        """
+        usable, real = self.usable, np.flatnonzero(self.is_real)
+        found = []
+        for name in usable.classes:
+            own = (usable.generator == generator) & ~self.copies & (usable.label == name)
+            rows = np.flatnonzero(own)
+            if not len(rows):
+                continue
+            distance, near = nearest(self.x[rows], self.x[real], 1)
+            order = np.argsort(distance[:, 0], kind="stable")
+            for which, i in zip(
+                EXAMPLES, (order[0], order[len(order) // 2], order[-1]), strict=True
+            ):
+                row, neighbour = rows[i], real[near[i, 0]]
+                found.append(
+                    {
+                        "encoder": self.label, "generator": generator, "class": name,
+                        "which": which, "id": usable.id[row], "path": usable.path[row],
+                        "neighbour": usable.id[neighbour], "neighbour_path": usable.path[neighbour],
+                        "distance": round(float(distance[i, 0]), 6),
+                    }
+                )  # fmt: skip
+        return found
+
+    def maps(self) -> list[dict[str, Any]]:
+        """Return where images lie on a plane, a document for each way of laying them out."""
+        rng = stream(self.seed, "map")
+        sources = {"": np.flatnonzero(self.is_real)}
+        for generator in sorted(set(self.usable.generator) - {""}):
+            sources[generator] = np.flatnonzero(self.usable.generator == generator)
+        rows = np.concatenate([np.sort(rng.permutation(own)[:MAPPED]) for own in sources.values()])
+        return [
+            {
+                "encoder": self.label,
+                "method": method,
+                "points": [
+                    {
+                        "generator": self.usable.generator[row] or None,
+                        "class": self.usable.label[row],
+                        "x": round(float(x), 5),
+                        "y": round(float(y), 5),
+                    }
+                    for row, (x, y) in zip(rows.tolist(), plane, strict=True)
+                ],
+            }
+            for method, plane in lay_out(self.x[rows], self.seed).items()
+        ]
+
+    def place(self, workers: int | None) -> list[dict[str, Any]]:
+        """Return how much of the accuracy the place explains, of manifests that can tell."""
+        rng = stream(self.seed, "place")
+        found = place_share(self.usable, self.x, SweepConfig(), rng, workers)
+        return [] if found is None else [{"encoder": self.label, **asdict(found)}]
+
+    def _pairs(self, generator: str) -> tuple[Ints, Ints]:
+        """Return rows (edit, truth) and the number of the scene of each pair."""
+        usable = self.usable
+        real = usable.select(usable.source == "real")
+        row_of = np.flatnonzero(usable.source == "real")
+        edits = np.flatnonzero((usable.generator == generator) & ~self.copies)
+        lineage = lineage_module.trace(usable.select(edits), real)
+        number = {name: i for i, name in enumerate(sorted(set(real.group)))}
+        truth: dict[tuple[int, str], int] = {}
+        for i, (group, label) in enumerate(zip(real.group, real.label, strict=True)):
+            if real.split[i] != "pre":
+                truth.setdefault((number[group], label), int(row_of[i]))
+        pairs, scenes = [], []
+        for edit, sources in zip(edits.tolist(), lineage.source, strict=True):
+            for scene in sources.tolist():
+                there = truth.get((scene, usable.label[edit]))
+                if there is not None and usable.id[there] != usable.parent[edit]:
+                    pairs.append((edit, there))
+                    scenes.append(scene)
+                    break
+        return np.array(pairs, dtype=np.intp).reshape(-1, 2), np.array(scenes, dtype=np.intp)
+
+    def _between_real(self, truths: Ints) -> float | None:
+        """Return the mean distance of each true image to one of its class in another scene."""
+        found = []
+        for row in sorted(set(truths.tolist())):
+            others = np.flatnonzero(
+                self.is_real
+                & (self.usable.label == self.usable.label[row])
+                & (self.group != self.group[row])
+            )
+            if len(others):
+                found.append(np.linalg.norm(self.x[others] - self.x[row], axis=1).mean())
+        return float(np.mean(found)) if found else None
+
+
+def _place_warnings(place: Sequence[dict[str, Any]]) -> list[str]:
+    return [
+        f"{row['encoder']} knows the place: of {row['n']} unseen scenes it gets "
+        f"{100 * row['before']:.1f} % right before the event (after it {100 * row['after']:.1f} %, "
+        f"chance {100 * row['chance']:.1f} %)"
+        for row in place
+        if row["low"] is not None and row["low"] > row["chance"]
+    ]
+
+
+def _warnings(manifest: Manifest, leaks: Leaks, shortcuts: Sequence[dict[str, Any]]) -> list[str]:
+    """Return what the reader must know, in sentences."""
+    found = [
+        f"{n} synthetic images: {kind}; leave them out with --drop-leaks"
+        for kind, n in leaks.counts.items()
+        if "copy of" in kind
+    ]
+    split = dict(zip(manifest.id, manifest.split, strict=True))
+    across = [
+        row["id"]
+        for row in leaks.rows
+        if row["kind"].endswith("duplicate inside real")
+        and {split[row["id"]], split[row["nearest"]]} == {"train", "test"}
+    ]
+    if across:
+        found.append(
+            f"{len(across)} real images are near-duplicates across training and test part "
+            f"({some(across, 3)}): give each pair one group"
+        )
+    held_out = (manifest.split == "test").any()
+    if any("copy of" in kind for kind in leaks.counts) and not held_out:
+        found.append("without a fixed hold-out every training image is tested in some fold")
+    for generator in sorted({each["generator"] for each in shortcuts}):
+        told = [
+            each["property"]
+            for each in shortcuts
+            if each["generator"] == generator and each["found"] and each["property"] != "all"
+        ]
+        if told:
+            found.append(
+                f"files alone tell generator {generator} from real images: {', '.join(told)}; a "
+                f"network that is trained on both may learn that instead of the classes"
+            )
+    return found

@@ -1,0 +1,111 @@
+"""What an encoder is: pixels in, features out."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from xprobe.base.arrays import Floats
+from xprobe.base.errors import XprobeError
+from xprobe.encoders.spec import EncoderSpec
+from xprobe.images.resize import PREPROCESSING, reencode, resize
+
+if TYPE_CHECKING:
+    import torch
+
+Pixels = NDArray[np.uint8]
+
+TextSide = Callable[[Sequence[str]], "tuple[torch.Tensor, float]"]
+
+FAST = "fast"  # resampling
+
+
+class OutOfMemoryError(Exception):
+    """A batch does not fit into the memory of the device; a smaller one may."""
+
+
+class Encoder(ABC):
+    """A frozen encoder, ready to run.
+
+    Attributes:
+        spec: everything that decides its features.
+        auto_batch_size: images a forward pass where none is asked for.
+        reference: the same encoder computed without a short cut, if this one takes any; features
+            of a few images are compared with its.
+    """
+
+    spec: EncoderSpec
+    auto_batch_size: int = 32
+    reference: Encoder | None = None
+    fixed_batch: bool = False
+    """Whether `forward` must always be given the same number of images (short batches padded)."""
+    has_text: bool = False
+    """Whether `embed_text` embeds texts into the space of the images' features."""
+
+    def embed_text(self, texts: Sequence[str]) -> tuple[Floats, float]:
+        """Return text features (n, d) in the space of the images', and the logit scale.
+
+        Raises:
+            XprobeError: the encoder has no text side, or its tokenizer is not on this machine.
+        """
+        raise XprobeError(f"{self.spec.source} has no text side; leave out --prompts")
+
+    def prepare_thread(self) -> None:  # noqa: B027  # most have nothing to set up
+        """Set up the calling thread, before its first `forward`."""
+
+    def preprocess(self, image: Image.Image) -> Pixels:
+        """Return an upright RGB image as the encoder sees it, (height, width, 3) uint8."""
+        spec = self.spec
+        return np.asarray(
+            resize(
+                image, spec.input_px, spec.resize, spec.interpolation, spec.resize_px,
+                fast=spec.resampling == FAST,
+            )
+        )  # fmt: skip
+
+    def see(self, image: Image.Image) -> Pixels:
+        """Return what is made of a decoded image before `forward`."""
+        return self.preprocess(reencode(image, self.spec.codec) if self.spec.codec else image)
+
+    @abstractmethod
+    def forward(self, pixels: Pixels) -> Floats:
+        """Return features (n, d) float32 of preprocessed images (n, height, width, 3) uint8.
+
+        Row i depends on image i alone, to the last bit, for any n that is used throughout.
+
+        Raises:
+            OutOfMemoryError: n images are too many for the device.
+            XprobeError: the device failed.
+        """
+
+
+def plain_spec(
+    source: str,
+    dim: int,
+    input_px: tuple[int, int],
+    version: str,
+    *,
+    weights: str = "",
+    resize: str = "squash",
+    interpolation: str = "bicubic",
+) -> EncoderSpec:
+    """Return the spec of an encoder that takes plain pixels in fp32, as one of your own may.
+
+    Args:
+        source: what it is, such as ``own:mean-colour``; part of the key.
+        dim: d, the length of a feature.
+        input_px: height and width of what `Encoder.forward` is given.
+        version: of the code; another one is another encoder.
+        weights: digest of what was trained, if anything.
+        resize, interpolation: as in `images.resize`.
+    """
+    return EncoderSpec(
+        source=source, weights=weights, layer="output", dim=dim, input_px=input_px,
+        resize=resize, interpolation=interpolation, mean=(0.0,) * 3, std=(1.0,) * 3,
+        precision="fp32", preprocessing=f"{PREPROCESSING}/{version}",
+    )  # fmt: skip

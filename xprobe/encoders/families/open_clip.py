@@ -1,0 +1,253 @@
+"""Image towers of open_clip: ``open_clip:<model>/<tag, file or hub:org/repo/file>``."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from xprobe.base.arrays import digest_of
+from xprobe.base.errors import XprobeError, nearest, some
+from xprobe.encoders.base import TextSide
+from xprobe.encoders.presets import canonical
+from xprobe.encoders.tower import Tower, View, Wish, check_layer, first_feature
+from xprobe.encoders.weights import OPEN_CLIP_FILES, hub_file, load_strictly, read_state
+
+if TYPE_CHECKING:
+    import torch
+
+CONFIG = "open_clip_config.json"
+
+
+def load(name: str, wish: Wish) -> Tower:
+    """Return the image tower of an open_clip name (without the scheme).
+
+    Raises:
+        XprobeError: an unknown model or tag, weights that are nowhere or do not fit.
+    """
+    if wish.random:
+        model = name if name.startswith("local-dir:") else _known(name.partition("/")[0])
+        return build(Source(model, None, _preprocess_of(model)), None, wish)
+    source = replace(_resolve(name), label=canonical(f"open_clip:{name}"))
+    assert source.checkpoint is not None
+    return build(source, read_state(source.checkpoint), wish)
+
+
+def _known(model: str) -> str:
+    import open_clip
+
+    known = open_clip.list_models()
+    if model not in known:
+        raise XprobeError(f"open_clip has no model {model!r}{nearest(model, known)}")
+    return model
+
+
+@dataclass(frozen=True)
+class Source:
+    """What to build, where its weights are, and what its publisher says of the preprocessing."""
+
+    model: str
+    checkpoint: Path | None
+    preprocess: dict[str, Any]
+    label: str = "open_clip"  # what the user calls it, for errors
+
+    @property
+    def architecture(self) -> str:
+        """The model's name; for a folder its configuration, since where it lies decides nothing."""
+        if not self.model.startswith("local-dir:"):
+            return self.model
+        file = Path(self.model.removeprefix("local-dir:")) / CONFIG
+        config = json.loads(file.read_text(encoding="utf-8"))["model_cfg"]
+        return f"config-{digest_of({k: v for k, v in config.items() if k != 'text_cfg'})[:16]}"
+
+
+def build(source: Source, state: dict[str, Any] | None, wish: Wish) -> Tower:
+    """Build an architecture, load a state dict into it, and take its image tower."""
+    import torch
+    from open_clip import factory
+
+    model_name = source.model
+    torch.manual_seed(0)  # of weights that are replaced next, or wished for as they are
+
+    logging.disable(logging.WARNING)  # of the random weights, which are replaced next
+    try:
+        model = factory.create_model(model_name, load_weights=False, pretrained_text=False)
+    finally:
+        logging.disable(logging.NOTSET)
+    if state is not None and source.checkpoint is not None:
+        state = factory.convert_state_dict(model, state)
+        if "positional_embedding" in state and not hasattr(model, "positional_embedding"):
+            state = factory.convert_to_custom_text_state_dict(state)
+        load_strictly(model, state, source.checkpoint)
+    layer = check_layer(model_name, wish.layer, has_projection=True)
+    if layer == "pooled":
+        _remove_projection(model.visual, model_name)
+    pre = {**model.visual.preprocess_cfg, **source.preprocess}
+    size = pre["size"] if isinstance(pre["size"], (tuple, list)) else (pre["size"],) * 2
+    view = View(
+        input_px=(int(size[0]), int(size[1])),
+        resize=pre["resize_mode"],
+        interpolation=pre["interpolation"],
+        mean=tuple(map(float, pre["mean"])),
+        std=tuple(map(float, pre["std"])),
+    )
+    config = factory.get_model_config(model_name) if ":" not in model_name else None
+    quick = bool((config or {}).get("quick_gelu", False))
+    return Tower(
+        _Visual(model.visual),
+        f"open_clip:{source.architecture}",
+        layer,
+        view,
+        "" if config is None else "quick_gelu" if quick else "gelu",
+        random=state is None,
+        text=_text_side(model, source),
+    )
+
+
+def _text_side(model: Any, source: Source) -> TextSide:
+    def embed(texts: Sequence[str]) -> tuple[torch.Tensor, float]:
+        tokens = _tokenizer(source)(list(texts))
+        return model.encode_text(tokens), model.logit_scale.exp().item()
+
+    return embed
+
+
+def _tokenizer(source: Source) -> Any:
+    """Return the tokenizer; one that lies on the hub is taken from its cache without asking."""
+    import open_clip
+    from open_clip.tokenizer import HFTokenizer
+
+    if source.model.startswith("local-dir:"):
+        return open_clip.get_tokenizer(source.model)
+    text = (open_clip.get_model_config(source.model) or {}).get("text_cfg", {})
+    repository = text.get("hf_tokenizer_name")
+    if not repository:
+        return open_clip.get_tokenizer(source.model)
+    for file in ("tokenizer_config.json", "tokenizer.json"):
+        folder = hub_file(repository, [file], source.label).parent
+    return HFTokenizer(
+        str(folder), context_length=text.get("context_length", 77),
+        tokenizer_mode=text.get("tokenizer_mode"), **text.get("tokenizer_kwargs", {}),
+    )  # fmt: skip
+
+
+def _Visual(visual: torch.nn.Module) -> torch.nn.Module:  # noqa: N802  # reads as a class
+    """Some towers (CoCa) return (pooled, tokens); the first is the feature."""
+    visual.register_forward_hook(lambda _module, _inputs, output: first_feature(output))
+    return visual
+
+
+def _remove_projection(visual: Any, name: str) -> None:
+    """Take the features before the projection into the space shared with text."""
+    import torch
+
+    if getattr(visual, "proj", None) is not None:  # ViT
+        visual.proj = None
+    elif hasattr(visual, "attnpool") and hasattr(visual.attnpool, "c_proj"):  # ResNet
+        # F.multi_head_attention_forward takes its weight, so an identity must be a matrix.
+        width = visual.attnpool.c_proj.in_features
+        same = torch.nn.Linear(width, width)
+        with torch.no_grad():
+            same.weight.copy_(torch.eye(width))
+            same.bias.zero_()
+        visual.attnpool.c_proj = same
+    elif hasattr(visual, "trunk") and hasattr(visual, "head"):  # a timm tower (SigLIP)
+        visual.head = torch.nn.Identity()
+    else:
+        raise XprobeError(f"{name}: no layer before a projection is known; use --layer projected")
+
+
+def _resolve(name: str) -> Source:
+    import open_clip
+
+    if name.startswith("local-dir:"):
+        return _folder(Path(name.removeprefix("local-dir:")).expanduser())
+    if name.startswith("hf-hub:"):
+        repository = name.removeprefix("hf-hub:")
+        config = hub_file(repository, [CONFIG], f"open_clip:{name}")
+        hub_file(repository, OPEN_CLIP_FILES, f"open_clip:{name}")
+        return _folder(config.parent)
+    model, _, pretrained = name.partition("/")
+    _known(model)
+    tags = open_clip.list_pretrained_tags_by_model(model)
+    shown = some(tags, 9) or "none, so give a file"
+    if not pretrained:
+        raise XprobeError(
+            f"open_clip:{model} needs weights: open_clip:{model}/<tag or file>; tags: {shown}"
+        )
+    if pretrained in tags:
+        return _tagged(model, pretrained)
+    if pretrained.startswith("hub:"):
+        repository, file = os.path.split(pretrained.removeprefix("hub:"))
+        path = hub_file(repository, [file], canonical(f"open_clip:{name}"), f"open_clip:{model}/")
+        return Source(model, path, _preprocess_of(model))
+    path = Path(pretrained).expanduser()
+    if path.is_file():
+        return Source(model, path, _preprocess_of(model))
+    if "/" in pretrained or path.suffix:
+        raise XprobeError(f"open_clip:{name}: no checkpoint file {path}")
+    raise XprobeError(
+        f"open_clip:{model} has no weights {pretrained!r}{nearest(pretrained, tags)}; tags: {shown}"
+    )
+
+
+def _folder(folder: Path) -> Source:
+    from open_clip import factory
+
+    if not (folder / CONFIG).is_file():
+        raise XprobeError(
+            f"open_clip:local-dir:{folder}: no file {folder / CONFIG}; name a folder that holds it "
+            f"beside the weights"
+        )
+    found = factory._find_checkpoint_in_dir(folder)
+    if found is None:
+        raise XprobeError(f"open_clip:local-dir:{folder}: no weights in it")
+    return Source(f"local-dir:{folder}", Path(found), {})
+
+
+def _tagged(model: str, tag: str) -> Source:
+    import open_clip
+
+    config = dict(open_clip.get_pretrained_cfg(model, tag))
+    trained_with = bool(config.get("quick_gelu", False))
+    built_with = bool((open_clip.get_model_config(model) or {}).get("quick_gelu", False))
+    if trained_with != built_with:
+        twin = model.removesuffix("-quickgelu") if built_with else f"{model}-quickgelu"
+        raise XprobeError(
+            f"open_clip:{model}/{tag}: these weights were trained with "
+            f"{'QuickGELU' if trained_with else 'GELU'}, which {model} is not; use "
+            f"open_clip:{twin}/{tag}"
+        )
+    repository, file = os.path.split(config.get("hf_hub") or "")
+    name = canonical(f"open_clip:{model}/{tag}")
+    if not repository:
+        raise XprobeError(
+            f"{name}: open_clip knows these weights by an address only ({config.get('url')}); "
+            f"download it and name the file: --encoder open_clip:{model}/path/to/file"
+        )
+    names = [file] if file else OPEN_CLIP_FILES
+    checkpoint = hub_file(repository, names, name, f"open_clip:{model}/")
+    return Source(model, checkpoint, _only_preprocessing(config))
+
+
+_PREPROCESSING = ("mean", "std", "interpolation", "resize_mode")
+
+
+def _only_preprocessing(config: dict[str, Any]) -> dict[str, Any]:
+    return {k: config[k] for k in _PREPROCESSING if config.get(k)}
+
+
+def _preprocess_of(model: str) -> dict[str, Any]:
+    """What all published weights of an architecture agree on: a file alone does not say.
+
+    open_clip itself falls back to CLIP's mean and crop, which is wrong for SigLIP.
+    """
+    import open_clip
+
+    tags = open_clip.list_pretrained_tags_by_model(model)
+    known = [_only_preprocessing(dict(open_clip.get_pretrained_cfg(model, tag))) for tag in tags]
+    return known[0] if known and all(each == known[0] for each in known) else {}

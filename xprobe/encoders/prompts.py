@@ -1,0 +1,111 @@
+"""Class names → text features of a language-aligned encoder, through prompt templates."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from xprobe.base.arrays import Floats, frozen_array
+from xprobe.base.errors import XprobeError, nearest
+
+_BUILT_IN = Path(__file__).with_name("prompts.json")
+
+
+@dataclass(frozen=True)
+class Prompts:
+    """How classes are put into words.
+
+    Attributes:
+        name: of a built-in set, or the file.
+        templates: sentences with ``{}`` where the class goes.
+        words: class → what to call it; default its name with spaces for ``_`` and ``-``.
+    """
+
+    name: str
+    templates: tuple[str, ...]
+    words: Mapping[str, str]
+
+    def of_class(self, label: str) -> list[str]:
+        """Return every template filled with a class."""
+        word = self.words.get(label, label.replace("_", " ").replace("-", " "))
+        return [template.replace("{}", word) for template in self.templates]
+
+
+@dataclass(frozen=True, eq=False)
+class TextFeatures:
+    """Text features of classes, one row a class.
+
+    Attributes:
+        classes: names, in order of the rows.
+        x: (k, d) of unit length, the mean of the unit features of a class's prompts scaled anew.
+        logit_scale: what the encoder multiplies cosines by.
+        prompts: name of the prompts, for the record.
+    """
+
+    classes: tuple[str, ...]
+    x: Floats
+    logit_scale: float
+    prompts: str
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "x", frozen_array(self.x, np.float32))
+        if self.x.shape[:1] != (len(self.classes),) or not np.isfinite(self.x).all():
+            raise ValueError("text features must be finite, one row a class")
+
+
+def read(name: str) -> Prompts:
+    """Return a built-in set of prompts, or that of a JSON file.
+
+    A file holds ``{"templates": ["an aerial photo of {}."], "classes": {"flooding": "a flood"}}``,
+    the latter optional. Built in: ``clip`` (seven of its authors', Radford et al. 2021),
+    ``satellite`` (their three for EuroSAT), ``satellite-he`` (that of He et al. 2023), ``plain``.
+
+    Raises:
+        XprobeError: no such set or file, or not of that form.
+    """
+    built_in: dict[str, list[str]] = json.loads(_BUILT_IN.read_text(encoding="utf-8"))
+    if name in built_in:
+        return Prompts(name, tuple(built_in[name]), {})
+    file = Path(name)
+    if not file.is_file():
+        raise XprobeError(
+            f"unknown prompts {name!r}{nearest(name, built_in)}; there are "
+            f"{', '.join(built_in)}, or name a JSON file"
+        )
+    try:
+        found: Any = json.loads(file.read_text(encoding="utf-8"))
+        templates, words = tuple(found["templates"]), dict(found.get("classes", {}))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise XprobeError(
+            f'{file}: not of the form {{"templates": ["a {{}}."], "classes": {{}}}}: {error!r}'
+        ) from error
+    if not templates or not all(isinstance(t, str) and "{}" in t for t in templates):
+        raise XprobeError(f"{file}: every template needs {{}} where the class goes")
+    return Prompts(str(file), templates, words)
+
+
+def embed_classes(
+    embed_text: Callable[[Sequence[str]], tuple[Floats, float]],
+    classes: Sequence[str],
+    prompts: Prompts,
+) -> TextFeatures:
+    """Return the text features of classes as the CLIP paper ensembles them."""
+    rows = []
+    scale = 1.0
+    for label in classes:
+        x, scale = embed_text(prompts.of_class(label))
+        mean = (x / np.linalg.norm(x, axis=1, keepdims=True)).mean(axis=0)
+        rows.append(mean / np.linalg.norm(mean))
+    return TextFeatures(tuple(classes), np.stack(rows), scale, prompts.name)
+
+
+def zero_shot_logits(x: Floats, text: TextFeatures) -> Floats:
+    """Return the scaled cosines (n, k) of image features (n, d) with those of the classes."""
+    length = np.linalg.norm(x, axis=1, keepdims=True)
+    cosine = (x / np.where(length > 0, length, 1)) @ text.x.T
+    return np.asarray(text.logit_scale * cosine.astype(np.float64))

@@ -1,0 +1,84 @@
+"""What a family of networks gives: a network that embeds images, and where its feature is taken."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from xprobe.base.errors import XprobeError
+
+if TYPE_CHECKING:
+    import torch
+from xprobe.encoders.base import TextSide
+
+LAYERS = ("projected", "pooled")
+
+
+@dataclass(frozen=True)
+class Wish:
+    """How a tower is asked for.
+
+    Attributes:
+        layer: ``projected`` or ``pooled``; None: the former where there is one.
+        random: leave the weights as initialised (from a fixed seed), for speed tests and as the
+            floor of an architecture.
+    """
+
+    layer: str | None = None
+    random: bool = False
+
+
+@dataclass(frozen=True)
+class View:
+    """How a tower sees an image; the fields are those of `EncoderSpec`."""
+
+    input_px: tuple[int, int]
+    resize: str
+    interpolation: str
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    resize_px: int = 0
+
+
+@dataclass(frozen=True)
+class Tower:
+    """A loaded network.
+
+    Attributes:
+        module: normalised images (n, 3, height, width) → features (n, d).
+        source: family and architecture, for the spec.
+        layer: where the feature is taken: ``projected`` into the space shared with text, or
+            ``pooled`` before that; towers without a text space have the latter only.
+        view: its preprocessing.
+        activation: of architectures that exist with several.
+        random: whether its weights are as initialised.
+        text: texts → (features (n, d) in the projected space, logit scale); None without one.
+    """
+
+    module: torch.nn.Module
+    source: str
+    layer: str
+    view: View
+    activation: str = ""
+    random: bool = False
+    text: TextSide | None = None
+
+
+def check_layer(source: str, layer: str | None, has_projection: bool) -> str:
+    """Return the layer to take: by default the projected one where there is one.
+
+    Raises:
+        XprobeError: there is no such layer.
+    """
+    if layer is None:
+        return "projected" if has_projection else "pooled"
+    if layer not in LAYERS:
+        raise XprobeError(f"unknown layer {layer!r}; known: {', '.join(LAYERS)}")
+    if layer == "projected" and not has_projection:
+        raise XprobeError(f"{source} has no projection shared with text; use --layer pooled")
+    return layer
+
+
+def first_feature(output: Any) -> Any:
+    """Some towers (CoCa) return (pooled, tokens)."""
+    return output[0] if isinstance(output, tuple) else output

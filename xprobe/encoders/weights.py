@@ -1,0 +1,181 @@
+"""Weights: found on this machine or fetched, read safely, loaded strictly, digested."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import socket
+import urllib.parse
+import urllib.request
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from xprobe.base.errors import XprobeError, some
+
+OPEN_CLIP_FILES = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
+
+TIMM_FILES = ("model.safetensors", "pytorch_model.bin")  # of timm and transformers
+
+
+def read_state(checkpoint: Path) -> dict[str, Any]:
+    """Return the state dict of a .safetensors file or of one saved by ``torch.save``.
+
+    Nothing in the file is executed.
+
+    Raises:
+        XprobeError: the file holds anything else.
+    """
+    from open_clip.factory import load_state_dict
+
+    try:
+        state: dict[str, Any] = load_state_dict(str(checkpoint), weights_only=True)
+    except Exception as error:  # every reader has faults of its own
+        line = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise XprobeError(
+            f"{checkpoint}: not readable as weights ({line}); use a .safetensors file or a state "
+            f"dict saved by torch.save"
+        ) from error
+    return state
+
+
+def load_strictly(model: Any, state: dict[str, Any], checkpoint: Path) -> None:
+    """Load a state dict whose every key and shape must be the model's.
+
+    Raises:
+        XprobeError: names what is missing, unexpected or of another shape.
+    """
+    own = model.state_dict()
+    for scalar in ("logit_scale", "logit_bias"):
+        if scalar in state and scalar in own and state[scalar].numel() == own[scalar].numel():
+            state[scalar] = state[scalar].reshape(own[scalar].shape)
+    faults = {
+        "missing": [k for k in own if k not in state],
+        "unexpected": [k for k in state if k not in own],
+        "of another shape": [k for k in own if k in state and own[k].shape != state[k].shape],
+    }
+    refuse_misfit(faults, checkpoint)
+    model.load_state_dict(state, strict=True)
+
+
+def refuse_misfit(faults: Mapping[str, Sequence[str]], checkpoint: Path) -> None:
+    """Raise if a kind of fault (missing, unexpected, …) names any weights.
+
+    Raises:
+        XprobeError: names them.
+    """
+    said = [f"{len(keys)} {kind}: {some(keys, 3)}" for kind, keys in faults.items() if keys]
+    if said:
+        raise XprobeError(
+            f"{checkpoint}: the weights do not fit the architecture: {'; '.join(said)}"
+        )
+
+
+def digest_weights(module: Any) -> str:
+    """Return the SHA-256 over names, shapes and bytes: the same for equal weights in any file."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(module.state_dict().items()):
+        array = tensor.detach().cpu().contiguous().numpy()
+        digest.update(f"{name} {array.dtype} {array.shape}\n".encode())
+        digest.update(array.tobytes())
+    return digest.hexdigest()
+
+
+def cached_file(repository: str, names: Sequence[str] = OPEN_CLIP_FILES) -> Path | None:
+    """Return the first of these files of a hub repository that is on this machine, or None."""
+    from huggingface_hub import try_to_load_from_cache
+
+    for name in names:
+        found = try_to_load_from_cache(repository, name)
+        if isinstance(found, str):
+            return Path(found)
+    return None
+
+
+def hub_file(
+    repository: str, names: Sequence[str], encoder: str, file_form: str | None = None
+) -> Path:
+    """Return the first of these files of a hub repository: from the local cache, else fetched.
+
+    Args:
+        repository: ``org/name``.
+        names: files, the preferred first; one is enough.
+        encoder: what the user calls it, for the error.
+        file_form: what to write before a file's or folder's path instead.
+
+    Raises:
+        XprobeError: it is neither here nor to be had; says what is missing and how to provide it.
+    """
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.constants import ENDPOINT, HF_HUB_CACHE
+    from huggingface_hub.errors import EntryNotFoundError
+
+    if (cached := cached_file(repository, names)) is not None:
+        return cached
+    instead = f"name a local one, --encoder {file_form}PATH; " if file_form else ""
+    missing = (
+        f"{encoder}: {names[0]} of {repository} is not on this machine; run 'xprobe encoders fetch "
+        f"{encoder}' on one with a network and copy {HF_HUB_CACHE} here; or set HF_ENDPOINT to a "
+        f"mirror; or {instead}('--encoder hog' needs no weights)"
+    )
+    if is_offline():
+        raise XprobeError(f"{missing} [offline, as asked]")
+    if not _reachable(ENDPOINT):
+        raise XprobeError(f"{missing} [{ENDPOINT} cannot be reached]")
+    for name in names:
+        try:
+            return Path(hf_hub_download(repository, name))
+        except EntryNotFoundError:
+            continue
+        except Exception as error:  # the hub raises a dozen kinds
+            line = str(error).strip().splitlines()[0]
+            raise XprobeError(f"{missing} [the download failed: {line}]") from error
+    raise XprobeError(f"{encoder}: {repository} has no {' or '.join(names)}; it holds no weights")
+
+
+def address_file(url: str, file: Path, encoder: str) -> Path:
+    """Return `file`, downloaded from an address if it is not there.
+
+    Raises:
+        XprobeError: it is neither here nor to be had.
+    """
+    import torch
+
+    if file.is_file():
+        return file
+    missing = f"{encoder}: {file} is not on this machine; download {url} to there"
+    if is_offline() or not _reachable(url):
+        raise XprobeError(f"{missing} ('--encoder hog' needs no weights)")
+    file.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        torch.hub.download_url_to_file(url, str(file), progress=False)
+    except Exception as error:
+        raise XprobeError(f"{missing} [the download failed: {error}]") from error
+    return file
+
+
+def torch_cache() -> Path:
+    """Return where torch keeps downloaded weights, as ``torch.hub`` finds it."""
+    cache = os.environ.get("XDG_CACHE_HOME", "~/.cache")
+    home = os.environ.get("TORCH_HOME", f"{cache}/torch")
+    return Path(home).expanduser() / "hub" / "checkpoints"
+
+
+def is_offline() -> bool:
+    """Return whether the network must not be asked: ``--offline``, or HF_HUB_OFFLINE is set."""
+    return os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE")
+
+
+def _reachable(url: str, timeout_s: float = 3.0) -> bool:
+    """The hub's own retries take over 20 s where there is no network; one connection tells."""
+    parts = urllib.parse.urlsplit(url)
+    scheme = parts.scheme or "https"
+    proxy = urllib.request.getproxies().get(scheme)
+    if proxy and not urllib.request.proxy_bypass(parts.hostname or ""):
+        parts = urllib.parse.urlsplit(proxy if "//" in proxy else f"//{proxy}")
+    port = parts.port or (80 if parts.scheme == "http" else 443)
+    try:
+        socket.create_connection((parts.hostname or "", port), timeout=timeout_s).close()
+    except OSError:
+        return False
+    return True

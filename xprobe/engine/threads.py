@@ -1,0 +1,50 @@
+"""Threads and cores of linear algebra, set on purpose."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import cache
+from typing import TypeVar
+
+from threadpoolctl import ThreadpoolController, threadpool_limits
+
+
+@contextmanager
+def one_core() -> Iterator[None]:
+    """Hold torch and BLAS to one thread."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with threadpool_limits(1, "blas"):
+            yield
+    finally:
+        torch.set_num_threads(before)
+
+
+Item = TypeVar("Item")
+
+Result = TypeVar("Result")
+
+
+def in_threads(function: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
+    """Return the function of each item, in order, in as many threads as linear algebra may use.
+
+    Each takes one thread of linear algebra: tiles are so small that its own threads spend their
+    time in waiting for each other, and what is no product would take one core. Fewer items than
+    threads share them.
+    """
+    blas, items = _blas(), list(items)
+    threads = max((library["num_threads"] for library in blas.info()), default=1)
+    at_once = max(1, min(threads, len(items)))
+    with blas.limit(limits=threads // at_once), ThreadPoolExecutor(at_once) as pool:
+        return list(pool.map(function, items))
+
+
+@cache
+def _blas() -> ThreadpoolController:
+    """Return the handle of the libraries of linear algebra; finding them takes milliseconds."""
+    return ThreadpoolController().select(user_api="blas")

@@ -1,0 +1,237 @@
+"""One encoder of a run: what it lacks, its forward passes, and rows for its store."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from xprobe.base.arrays import Floats
+from xprobe.base.errors import XprobeError
+from xprobe.encoders.base import OutOfMemoryError, Pixels
+from xprobe.encoders.load import Encoder
+from xprobe.features.digests import Digests
+from xprobe.features.items import Item, View
+from xprobe.features.shards import SHARD_ROWS, StoredEncoder
+from xprobe.features.store import Store
+from xprobe.images.augment import view_digest
+from xprobe.images.decode import decode
+
+COMPARED = 8  # images whose features are compared with the reference's
+
+FIRST_SHARD_S, SHARD_S = 2.0, 30.0  # a kill costs at most a third of a run, and never more
+
+
+@dataclass(frozen=True)
+class Embedded:
+    """What one run of `embed` did; images = embedded + reused + failed.
+
+    Attributes:
+        name, key, dim: of the encoder.
+        images: images that were looked at, and views of them.
+        embedded: contents that went through the encoder now.
+        reused: images whose content the store had, or another image of this run brought.
+        failed: images that cannot be embedded.
+        seconds, images_per_s: of this run, decoding and writing included; of several encoders at
+            once, of all of them.
+        asked_batch_size, batch_size: images a forward pass at the start of the run, and at its end;
+            fewer if they did not fit into memory.
+        cosine_to_reference: least cosine of the features of the first images to those of fp32 and
+            Pillow's resizing, of an encoder that takes a short cut; else None.
+        failures: id → reason.
+        failed_paths: id → path of these.
+    """
+
+    name: str
+    key: str
+    dim: int
+    images: int
+    embedded: int
+    reused: int
+    failed: int
+    seconds: float
+    images_per_s: float
+    asked_batch_size: int
+    batch_size: int
+    cosine_to_reference: float | None
+    failures: dict[str, str]
+    failed_paths: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Finished rows of an encoder, `x` those of `digests`; and what cannot be embedded."""
+
+    digests: list[str] = field(default_factory=list)
+    x: list[Floats] = field(default_factory=list)
+    failed: dict[str, str] = field(default_factory=dict)
+
+
+class Lane:
+    """An encoder of a run: what it lacks, what became of the images, and rows to be written."""
+
+    def __init__(
+        self, encoder: Encoder, store: Store, stored: StoredEncoder, batch_size: int | None
+    ) -> None:
+        self.encoder, self.stored, self._store = encoder, stored, store
+        self.batch_size = self._asked = batch_size or encoder.auto_batch_size
+        self._index = store.index(stored)
+        self._lock = threading.Lock()
+        self._claimed = Digests()  # of this run
+        self._twins: list[tuple[Item, str]] = []  # of contents that came before
+        self._reasons = dict(self._index.failed)  # digest → why it cannot be embedded
+        self._failures: dict[str, str] = {}
+        self._path_of: dict[str, str] = {}
+        self._viewed = Digests()
+        self._views = self._embedded = 0
+        self._gathered: list[Rows] = []
+        self._comparing = threading.Lock()
+        self._cosines: list[float] = []
+        self._start = self._since = time.monotonic()
+
+    def knows(self, item: Item, views: Sequence[View]) -> bool:
+        """Return whether nothing is to be done for an item, without its content."""
+        return bool(item.digest) and not self._missing(item, item.digest, views)
+
+    def claim(self, item: Item, digest: str, views: Sequence[View]) -> list[tuple[str, str]]:
+        """Return what of an item no one has embedded or begun to: (digest, augmentation)."""
+        content = bytes.fromhex(digest)
+        with self._lock:
+            missing = self._missing(item, digest, views)
+            is_new = any(name == digest for name, _ in missing)
+            if not is_new and digest not in self._index.rows:  # it may fail yet, or has failed
+                self._twins.append((item, digest))
+            for name, _ in missing:
+                self._claimed.add(bytes.fromhex(name))
+            if item.has_views and content not in self._viewed:
+                self._viewed.add(content)
+                self._views += len(views) * (digest not in self._reasons)
+            return missing
+
+    def _missing(self, item: Item, digest: str, views: Sequence[View]) -> list[tuple[str, str]]:
+        if digest in self._reasons:
+            return []
+        wanted = [(digest, "")]
+        if item.has_views:
+            wanted += [(view_digest(digest, name, number), name) for name, number in views]
+        return [
+            (name, augmentation)
+            for name, augmentation in wanted
+            if name not in self._index.rows and bytes.fromhex(name) not in self._claimed
+        ]
+
+    def refuse(self, item: Item, digest: str, reason: str, views: int) -> Rows:
+        """Note that a content cannot be embedded, nor so many views of it."""
+        with self._lock:
+            self._reasons[digest] = reason
+            self._views -= views
+        self.leave_out(item, reason)
+        return Rows(failed={digest: reason})
+
+    def leave_out(self, item: Item, reason: str) -> None:
+        """Note that an image is not embedded this time, whatever its content."""
+        self._failures[item.id], self._path_of[item.id] = reason, item.path
+
+    def forward(self, names: list[str], pixels: list[Pixels]) -> Rows:
+        """Return the features of images, in batches of the size that fits into memory."""
+        x: list[Floats] = []
+        start = 0
+        while start < len(pixels):
+            size = self.batch_size
+            part = pixels[start : start + size]
+            short = size - len(part) if self.encoder.fixed_batch else 0
+            try:
+                found = self.encoder.forward(np.stack(part + [part[-1]] * short))
+            except OutOfMemoryError as error:
+                self._halve(size, error)
+                continue
+            x.append(found[: len(part)])
+            start += len(part)
+        return Rows(names, x)
+
+    def _halve(self, size: int, error: OutOfMemoryError) -> None:
+        with self._lock:
+            if self.batch_size != size:
+                return  # another thread was faster
+            if size == 1:
+                raise XprobeError(
+                    f"{self.stored.name} does not fit into the memory of the device ({error}); "
+                    f"use --device cpu, or a smaller encoder"
+                ) from error
+            self.batch_size = size // 2
+
+    def compare(self, content: bytes, seen: Pixels) -> None:
+        """Compare the features of the first images with those of the reference, if there is one.
+
+        Args:
+            content: of the image's file.
+            seen: what the encoder sees of it.
+        """
+        if self.encoder.reference is None:
+            return
+        with self._comparing:
+            if (reference := self.encoder.reference) is None:
+                return
+            try:
+                (x,) = self.encoder.forward(seen[None])
+                (y,) = reference.forward(reference.see(decode(content))[None])
+            except OutOfMemoryError:  # both do not fit; the features matter more
+                self.encoder.reference = None
+                return
+            norms = float(np.linalg.norm(x) * np.linalg.norm(y))
+            self._cosines.append(float(x @ y) / norms if norms else 1.0)
+            if len(self._cosines) == COMPARED:
+                self.encoder.reference = None  # its memory is wanted
+
+    def take(self, rows: Rows) -> None:
+        """Gather finished rows into shards by number and by age."""
+        self._gathered.append(rows)  # at once or not at all, when interrupted
+        now = time.monotonic()
+        oldest_s = min(SHARD_S, max(FIRST_SHARD_S, (self._since - self._start) / 2))
+        n = sum(len(part.digests) for part in self._gathered)
+        if n >= SHARD_ROWS or now - self._since > oldest_s:
+            self.write()
+
+    def write(self) -> None:
+        """Put what is gathered into the store."""
+        parts, self._gathered, self._since = self._gathered, [], time.monotonic()
+        digests = [digest for part in parts for digest in part.digests]
+        failed = {digest: reason for part in parts for digest, reason in part.failed.items()}
+        x = [np.empty((0, self.encoder.spec.dim), np.float32), *(x for p in parts for x in p.x)]
+        del parts  # a shard is in memory twice, not three times
+        if digests or failed:
+            rows = np.concatenate(x)
+            x.clear()
+            self._store.write_shard(self.stored, digests, rows, failed)
+        self._embedded += len(digests)
+
+    def summary(self, images: int, seconds: float) -> Embedded:
+        """Return what was done, of so many images."""
+        for item, digest in self._twins:
+            if digest in self._reasons:
+                self.leave_out(item, self._reasons[digest])
+        images += self._views
+        failed = len(self._failures)
+        cosine = min(self._cosines, default=None)
+        if cosine is not None:
+            about = {"images": len(self._cosines), "least_cosine": cosine}
+            self._store.put_agreement(self.stored, about)
+        return Embedded(
+            name=self.stored.name,
+            key=self.stored.key,
+            dim=self.encoder.spec.dim,
+            images=images,
+            embedded=self._embedded,
+            reused=images - self._embedded - failed,
+            failed=failed,
+            seconds=round(seconds, 3),
+            images_per_s=round(self._embedded / seconds, 1),
+            asked_batch_size=self._asked,
+            batch_size=self.batch_size,
+            cosine_to_reference=cosine,
+            failures=self._failures,
+            failed_paths=self._path_of,
+        )

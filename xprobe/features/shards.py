@@ -1,0 +1,204 @@
+"""HDF5 files of features: how rows are written into them, found again and read."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from xprobe.base.arrays import Bools, Floats, Ints
+from xprobe.base.errors import XprobeError
+from xprobe.encoders.spec import EncoderSpec
+
+SHARD_ROWS = 1024  # a shard is in memory three times while it is written
+
+FORMAT = "xprobe-features"
+
+VERSION = 1
+
+_READ_ROWS = 8192
+
+_DIGEST = np.dtype("S32")
+
+
+@dataclass(frozen=True)
+class StoredEncoder:
+    """An encoder that the store has features of.
+
+    Attributes:
+        name: the name it was embedded under.
+        key: digest of its spec.
+        spec: the fields that decide its features.
+        folder: where its shards lie.
+    """
+
+    name: str
+    key: str
+    spec: EncoderSpec
+    folder: Path
+
+
+class Places(Mapping[str, tuple[Path, int]]):
+    """Content digest → (shard file, row), in 48 bytes a content instead of a dictionary's 300."""
+
+    def __init__(self, shards: Sequence[tuple[Path, NDArray[np.uint8]]]) -> None:
+        """Take the digests (n, 32) of each shard's rows; of equal ones the first counts."""
+        self.shards = tuple(file for file, _ in shards)
+        rows = [len(digests) for _, digests in shards]
+        every = [np.ascontiguousarray(d).view(_DIGEST).ravel() for _, d in shards]
+        stacked = np.concatenate(every) if every else np.empty(0, dtype=_DIGEST)
+        self._digests, first = np.unique(stacked, return_index=True)
+        self._shard = np.repeat(np.arange(len(rows)), rows)[first].astype(np.int32)
+        self._row = np.concatenate([np.arange(n) for n in rows] or [np.arange(0)])[first]
+
+    def find(self, digests: Sequence[str]) -> tuple[Ints, Ints]:
+        """Return the number of the shard (n,) and the row in it (n,) of contents that are there.
+
+        Raises:
+            KeyError: one is not there.
+        """
+        at, there = self._look_up(digests)
+        if not there.all():
+            raise KeyError(digests[int(np.flatnonzero(~there)[0])])
+        return self._shard[at].astype(np.intp), self._row[at].astype(np.intp)
+
+    def _look_up(self, digests: Sequence[str]) -> tuple[Ints, Bools]:
+        """Return where each digest stands or would stand (n,), and whether it is there (n,)."""
+        wanted = np.array([bytes.fromhex(digest) for digest in digests], dtype=_DIGEST)
+        at = np.searchsorted(self._digests, wanted)
+        there = at < len(self._digests)
+        there[there] = self._digests[at[there]] == wanted[there]
+        return at, there
+
+    def __getitem__(self, digest: str) -> tuple[Path, int]:
+        (shard,), (row,) = self.find([digest])
+        return self.shards[shard], int(row)
+
+    def __contains__(self, digest: object) -> bool:
+        return bool(digest and self._look_up([str(digest)])[1][0])
+
+    def __iter__(self) -> Iterator[str]:
+        return (digest.ljust(32, b"\0").hex() for digest in self._digests.tolist())
+
+    def __len__(self) -> int:
+        return len(self._digests)
+
+
+@dataclass(frozen=True)
+class Index:
+    """What the store holds of one encoder, by content digest.
+
+    Attributes:
+        rows: digest → (shard file, row).
+        failed: digest → why that content cannot be embedded.
+    """
+
+    rows: Places
+    failed: Mapping[str, str]
+
+    def stored_rows(self, digests: Sequence[str], dim: int) -> StoredRows:
+        """Return the features of contents that are there, in their order."""
+        return StoredRows(self.rows.shards, *self.rows.find(digests), dim)
+
+
+@dataclass(frozen=True, eq=False)
+class StoredRows:
+    """Features of images where they lie, read by row: x[rows] is (m, d) float32.
+
+    Attributes:
+        shards: files.
+        shard, row: (n,) which of them, and where in it.
+        dim: d.
+    """
+
+    shards: tuple[Path, ...]
+    shard: Ints
+    row: Ints
+    dim: int
+
+    def __len__(self) -> int:
+        """Return the number of images."""
+        return len(self.row)
+
+    def select(self, rows: Ints) -> StoredRows:
+        """Return some of the images, in that order."""
+        return replace(self, shard=self.shard[rows], row=self.row[rows])
+
+    def __getitem__(self, rows: Ints) -> Floats:
+        """Read the features of some of the images."""
+        x = np.empty((len(rows), self.dim), dtype=np.float32)
+        shard, row = self.shard[rows], self.row[rows]
+        for number in np.unique(shard):
+            here = np.flatnonzero(shard == number)
+            here = here[np.argsort(row[here], kind="stable")]
+            file = self.shards[number]
+            with open_shard(file, file) as h5:
+                # Read as ranges, which is fast, but few rows at once of what may be a large file.
+                piece = row[here] // _READ_ROWS
+                for part in np.split(here, np.flatnonzero(np.diff(piece)) + 1):
+                    first, last = row[part[0]], row[part[-1]] + 1
+                    x[part] = h5["x"][first:last][row[part] - first]
+        return x
+
+
+def shard_bytes(encoder: StoredEncoder, digests: Sequence[str], x: Floats) -> bytes:
+    """Build a shard in memory: equal content gives equal bytes, and a full disk a plain error."""
+    x = np.ascontiguousarray(x, dtype=np.float32)
+    if x.shape != (len(digests), encoder.spec.dim):
+        raise ValueError(f"x of shape {x.shape} for {len(digests)} images of {encoder.name}")
+    if not np.isfinite(x).all():
+        raise XprobeError(f"{encoder.name} gave features that are not finite; try --precision fp32")
+    raw = np.frombuffer(bytes.fromhex("".join(digests)), dtype=np.uint8).reshape(-1, 32)
+    buffer = io.BytesIO()
+    with h5py.File(buffer, "w", libver=("earliest", "v110")) as h5:
+        h5.attrs["format"] = FORMAT
+        h5.attrs["version"] = VERSION
+        h5.attrs["encoder"] = encoder.key
+        h5.create_dataset("sha256", data=raw, track_times=False)
+        h5.create_dataset("x", data=x, track_times=False)
+    return buffer.getvalue()
+
+
+def open_shard(shard: Path, receipt: Path) -> h5py.File:
+    """Open a shard to read.
+
+    Raises:
+        XprobeError: it does not open; `receipt` is what the user may delete.
+    """
+    try:
+        return h5py.File(shard, "r", locking=False)  # immutable, so nothing to lock against
+    except OSError as error:
+        raise damaged(shard, receipt) from error
+
+
+def damaged(shard: Path, receipt: Path) -> XprobeError:
+    """Return the error of a shard that is not what its receipt says."""
+    return XprobeError(
+        f"{shard}: a shard that is missing or damaged; delete {receipt} and run 'xprobe embed' "
+        f"again, which embeds only what was in it"
+    )
+
+
+def read_datasets(file: Path, names: Sequence[str]) -> dict[str, Any]:
+    """Return those of the named data sets that the root of any HDF5 file has, read whole.
+
+    Raises:
+        OSError, RuntimeError, TypeError: not an HDF5 file, damaged, or of a type unknown to NumPy.
+    """
+    with h5py.File(file, "r", locking=False) as h5:
+        return {name: h5[name][()] for name in names if isinstance(h5.get(name), h5py.Dataset)}
+
+
+def write_datasets(file: Path, columns: Mapping[str, Any], about: Mapping[str, str]) -> None:
+    """Write arrays into one plain HDF5 file; arrays of objects as UTF-8 text."""
+    with h5py.File(file, "w") as h5:
+        h5.attrs.update(about)
+        for name, values in columns.items():
+            kind = h5py.string_dtype() if values.dtype == object else values.dtype
+            h5.create_dataset(name, data=values, dtype=kind)

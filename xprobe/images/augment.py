@@ -1,0 +1,204 @@
+"""The classical alternatives to synthetic images, by name, for batches of a fine-tune.
+
+All random numbers come from torch's global generator of the CPU, as torchvision's do: the same
+``torch.manual_seed`` gives the same images.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xprobe.base.errors import XprobeError, nearest
+
+if TYPE_CHECKING:
+    from torch import Tensor
+import hashlib
+from collections.abc import Sequence
+
+AUGMENTATIONS: Mapping[str, str] = MappingProxyType(
+    {
+        "flip": "left and right exchanged in half of the images",
+        "rotate": "turned by up to 15 degrees",
+        "scale": "made smaller or larger by up to a quarter",
+        "translate": "moved by up to an eighth of the side, in both directions",
+        "crop": "a part of 50 to 100 % of the area, at the size of the whole",
+        "colour-jitter": "brightness, contrast, saturation by up to 40 %, hue by 36 degrees",
+        "noise": "Gaussian noise, standard deviation 5 % of full scale",
+        "cutout": "a grey hole of 5 to 25 % of the area (Zhong et al. 2020)",
+        "mixup": "two images and their classes averaged (Zhang et al. 2018, alpha 0.2)",
+        "cutmix": "a part of another image pasted, classes by area (Yun et al. 2019, alpha 1)",
+        "copy-paste": "what the manifest's polygons outline pasted from another image, classes by "
+        "area (Ghiasi et al. 2021)",
+        "randaugment": "two random operations of strength 9 (Cubuk et al. 2020)",
+        "trivialaugment": "one random operation of random strength (Müller & Hutter 2021)",
+        "classic": "flip, crop and mild colour jitter together",
+    }
+)
+
+_generator = threading.Lock()
+
+COPY_PASTE = "copy-paste"  # needs masks
+
+MIXING = ("mixup", "cutmix", COPY_PASTE)  # take several images, and change targets
+
+# Where nothing can be reflected: the mean of ImageNet, which normalisation turns into about zero.
+# Black would draw an edge that no photograph has, and that a network can learn to look at.
+_GREY = 124
+
+
+def check_augmentation(name: str) -> None:
+    """Refuse an augmentation that does not exist.
+
+    Raises:
+        XprobeError: there is none of that name.
+    """
+    if name not in AUGMENTATIONS:
+        raise XprobeError(
+            f"unknown augmentation {name!r}{nearest(name, AUGMENTATIONS)}; "
+            f"known: {', '.join(AUGMENTATIONS)}"
+        )
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """A random change of a batch: `images` before normalisation, `mix` after it.
+
+    Attributes:
+        name: one of `AUGMENTATIONS`.
+        k: number of classes.
+
+    Raises:
+        XprobeError: there is none of that name, or it mixes classes and there are fewer than two.
+    """
+
+    name: str
+    k: int
+
+    def __post_init__(self) -> None:
+        check_augmentation(self.name)
+        if self.name in MIXING and self.k < 2:
+            raise XprobeError(f"augmentation {self.name!r} mixes classes, and needs two or more")
+
+    def images(self, x: Tensor) -> Tensor:
+        """Return images (n, 3, h, w) uint8, on the CPU, each changed by a draw of its own.
+
+        The identity for those that mix.
+        """
+        if self.name in MIXING or not len(x):
+            return x
+        from torch import stack
+
+        # one by one, since torchvision draws once for a whole batch
+        change = _transform(self.name, x.shape[-2], x.shape[-1])
+        return stack([change(image) for image in x])
+
+    def mix(self, x: Tensor, target: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Return images (n, 3, h, w) and class probabilities (n, k), each mixed with another's.
+
+        The share is drawn once a batch, and the other image is the one before: batches must be in
+        random order. CutMix's share is that of the area, and so is that of Copy-Paste, which takes
+        what the `mask` (n, h, w) of the other image says. The identity for those that do not mix.
+        """
+        if self.name not in MIXING or not len(x):
+            return x, target
+        if self.name == COPY_PASTE:
+            assert mask is not None
+            pasted = mask.roll(1, 0)
+            share = pasted.float().mean(dim=(1, 2))[:, None]
+            other, label = x.roll(1, 0), target.roll(1, 0)
+            return other.where(pasted[:, None], x), (1 - share) * target + share * label
+        from torchvision.transforms import v2
+
+        if self.name == "mixup":
+            mixed = v2.MixUp(alpha=0.2, num_classes=self.k)(x, target)
+        else:
+            mixed = v2.CutMix(alpha=1.0, num_classes=self.k)(x, target)
+        return mixed[0], mixed[1]
+
+
+def augmented(pixels: NDArray[np.uint8], name: str, seed: int) -> NDArray[np.uint8]:
+    """Return one image (h, w, 3) uint8, changed by the draw of a seed; safe among threads."""
+    import torch
+
+    x = torch.from_numpy(np.ascontiguousarray(np.moveaxis(pixels, -1, 0)))[None]
+    with _generator, torch.random.fork_rng(devices=[]):  # torch's generator is one for all threads
+        torch.manual_seed(seed)
+        changed = Augmentation(name, 1).images(x)[0]
+    return np.ascontiguousarray(np.moveaxis(changed.numpy(), 0, -1))
+
+
+def _transform(name: str, h: int, w: int) -> Callable[[Tensor], Tensor]:
+    """Return what changes one image (3, h, w) uint8."""
+    import torch
+    from torchvision.transforms import v2
+
+    smooth = v2.InterpolationMode.BILINEAR
+
+    def reflected(change: Any) -> Any:
+        """Continue the image beyond its border, far enough for 15 degrees and sides up to 2:1."""
+        around = v2.Pad((w // 4, h // 4), padding_mode="reflect")
+        return v2.Compose([around, change, v2.CenterCrop((h, w))])
+
+    def crop() -> Any:
+        wide = w / h  # torchvision's ratio is that of the part itself: keep the image's shape
+        return v2.RandomResizedCrop((h, w), (0.5, 1.0), (wide * 3 / 4, wide * 4 / 3), smooth)
+
+    def noise() -> Any:
+        # as floats: torchvision's noise on integers is cut towards zero, or not known to it
+        back = v2.ToDtype(torch.uint8, scale=True)
+        return v2.Compose([v2.ToDtype(torch.float32, scale=True), v2.GaussianNoise(0, 0.05), back])
+
+    make: dict[str, Callable[[], Any]] = {
+        "flip": v2.RandomHorizontalFlip,
+        "rotate": lambda: reflected(v2.RandomRotation(15, smooth, fill=_GREY)),
+        "scale": lambda: reflected(
+            v2.RandomAffine(0, scale=(0.8, 1.25), interpolation=smooth, fill=_GREY)
+        ),
+        "translate": lambda: v2.RandomCrop((h, w), (w // 8, h // 8), padding_mode="reflect"),
+        "crop": crop,
+        "colour-jitter": lambda: v2.ColorJitter(0.4, 0.4, 0.4, 0.1),
+        "noise": noise,
+        "cutout": lambda: v2.RandomErasing(1, (0.05, 0.25), (3 / 4, 4 / 3), _GREY),
+        "randaugment": lambda: v2.RandAugment(interpolation=smooth, fill=_GREY),
+        "trivialaugment": lambda: v2.TrivialAugmentWide(interpolation=smooth, fill=_GREY),
+        "classic": lambda: v2.Compose(
+            [v2.RandomHorizontalFlip(), crop(), v2.ColorJitter(0.2, 0.2, 0.2, 0.02)]
+        ),
+    }
+    change: Callable[[Tensor], Tensor] = make[name]()
+    return change
+
+
+VIEWS = 4  # of each image: as many as the largest ratio of the protocol
+
+MIXUP = "mixup"
+
+VIEW_VERSION = 1  # raised when a change of the augmentations changes their pixels
+
+
+def check_views(names: Sequence[str]) -> None:
+    """Refuse what has no views of its own.
+
+    Raises:
+        XprobeError: no augmentation of that name, or one that mixes images.
+    """
+    for name in names:
+        check_augmentation(name)
+        if name in MIXING:
+            raise XprobeError(
+                f"{name!r} mixes images and cannot be embedded one by one"
+                + ("; heads mix features instead, without --augment" if name == MIXUP else "")
+            )
+
+
+def view_digest(content: str, augmentation: str, number: int) -> str:
+    """Return the name, as that of a content, of the number-th augmented view of an image."""
+    words = f"{content} {augmentation} {number} {VIEW_VERSION}"
+    return hashlib.sha256(words.encode()).hexdigest()

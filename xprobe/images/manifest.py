@@ -1,0 +1,124 @@
+"""The image table, as a value."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+
+import numpy as np
+
+from xprobe.base.arrays import Bools, Ints, Strings, digest_of, frozen_strings
+from xprobe.base.errors import XprobeError, some
+
+SOURCES = ("real", "synthetic")
+
+SPLITS = ("train", "test", "extra", "pre")
+
+
+@dataclass(frozen=True, eq=False)
+class Manifest:
+    """The image table: one row an image, columns of equal length n.
+
+    Attributes:
+        id: unique name of the image; by default its POSIX path relative to DATA.
+        path: where its file lies, absolute.
+        sha256: hex digest of the file's content; ``""`` if the file cannot be read.
+        label: class name.
+        source: ``real`` or ``synthetic``.
+        group: the scene that the image shows; images of one group are never split between
+            training and test. ``""`` on a synthetic image: not known.
+        parent: id or group of the real image that a synthetic image was made from; ``""``: not
+            known.
+        generator: what made a synthetic image; ``""`` on a real image.
+        split: ``train``, ``test`` (fixed hold-out), ``extra`` (real images for controls only) or
+            ``pre`` (scenes before the event, for the place check only).
+        prompt: the text that a synthetic image was made with; ``""``: not known.
+        polygons: outlines of the objects in the image, as in `outlines.read_polygons`; ``""``:
+            none. Default: none at all.
+        classes: the class names, sorted; the columns of every score.
+
+    Raises:
+        XprobeError: ids given twice, an unknown source or split.
+    """
+
+    id: Strings
+    path: Strings
+    sha256: Strings
+    label: Strings
+    source: Strings
+    group: Strings
+    parent: Strings
+    generator: Strings
+    split: Strings
+    prompt: Strings
+    polygons: Strings = field(default_factory=lambda: frozen_strings([]))
+    classes: tuple[str, ...] = field(default=())
+
+    def __post_init__(self) -> None:
+        if not len(self.polygons):
+            object.__setattr__(self, "polygons", [""] * len(self.id))
+        for name in self.columns():
+            object.__setattr__(self, name, frozen_strings(getattr(self, name)))
+        lengths = {name: len(getattr(self, name)) for name in self.columns()}
+        if len(set(lengths.values())) > 1:
+            raise ValueError(f"columns of different length: {lengths}")
+        if not self.classes:
+            object.__setattr__(self, "classes", tuple(sorted(set(self.label))))
+        names, counts = np.unique(self.id.astype(str), return_counts=True)
+        if (counts > 1).any():
+            raise XprobeError(
+                f"ids given twice: {some(names[counts > 1])}; give every image an id of its own"
+            )
+        for column, known in (("source", SOURCES), ("split", SPLITS)):
+            unknown = sorted(set(getattr(self, column)) - set(known))
+            if unknown:
+                raise XprobeError(
+                    f"unknown {column} {some(map(repr, unknown))}; known: {', '.join(known)}"
+                )
+
+    @classmethod
+    def columns(cls) -> tuple[str, ...]:
+        """Return the names of the per-image columns, in order."""
+        return tuple(f.name for f in fields(cls) if f.name != "classes")
+
+    def __len__(self) -> int:
+        return len(self.id)
+
+    def select(self, rows: Bools | Ints) -> Manifest:
+        """Return the images of a mask (n,) or of positions, with the same classes."""
+        columns = {name: getattr(self, name)[rows] for name in self.columns()}
+        return Manifest(**columns, classes=self.classes)
+
+    @property
+    def fingerprint(self) -> str:
+        """Digest of everything that all studies of the table depend on."""
+        columns = [c for c in self.columns() if c not in ("path", "prompt", "polygons")]
+        return digest_of([list(self.classes), [getattr(self, c).tolist() for c in columns]])
+
+
+REQUIRED = ("path", "label", "source")
+
+OPTIONAL = ("id", "group", "parent", "generator", "split", "prompt", "polygons")
+
+WIDER = ("event",)  # columns of groups that hold whole scenes, read if asked for
+
+DEFAULT_GENERATOR = "default"
+
+LAYOUT = "real/<class>/… and synthetic/[<generator>/]<class>/…"
+
+_EMPTY = hashlib.sha256(b"").hexdigest()
+
+Row = dict[str, str]
+
+
+def _as_text(name: str) -> str:
+    """Return a file name with bytes that are no UTF-8 written out."""
+    if name.isascii():
+        return name
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
+
+
+def _id(row: Row) -> str:
+    return row.get("id") or Path(row["path"]).as_posix()

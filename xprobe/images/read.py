@@ -1,0 +1,156 @@
+"""The image table: scan a folder, read and write manifest files, check them."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from xprobe.base.errors import XprobeError, nearest, some
+from xprobe.images import contents
+from xprobe.images.manifest import (
+    _EMPTY,
+    DEFAULT_GENERATOR,
+    LAYOUT,
+    WIDER,
+    Manifest,
+    Row,
+    _id,
+)
+from xprobe.images.sources.folder import _scan_folder
+from xprobe.images.sources.table import _read_rows
+
+
+def read(data: str | Path, *, whole: bool = True, hashed: bool = True, group: str = "") -> Manifest:
+    """Return the manifest of a folder or of a CSV, JSONL or Parquet file, contents hashed.
+
+    A folder holds ``real/<class>/…`` and ``synthetic/[<generator>/]<class>/…``, optionally
+    ``test/<class>/…`` (the fixed hold-out) and ``extra/<class>/…``, nested as deep as wished; a
+    first folder below ``synthetic`` is a class exactly if it is a class of real. The columns of a
+    file are `REQUIRED` and `OPTIONAL`, its paths relative to its own folder.
+
+    Images with equal content share a group (real) or count as made from each other (synthetic),
+    so that no copy of a test image is ever trained on.
+
+    With `whole` every generator must have images of every class, as a sweep needs. Without
+    `hashed` no file is read: digests are empty, and equal contents share no group. With `group`
+    images of one value in that column of a file are a group, instead of the scenes of the column
+    group: of an event, say.
+
+    Raises:
+        XprobeError: whatever is wrong with the data as a whole.
+    """
+    data = Path(data)
+    if group not in ("", *WIDER):
+        raise XprobeError(f"--group {group}: it takes the column {' or '.join(WIDER)}")
+    if data.is_dir():
+        if group:
+            raise XprobeError(
+                f"{data}: --group {group}: a folder has no columns; write a manifest with 'xprobe "
+                f"scan {data} -o manifest.csv', add the column {group} to it, and name it as DATA"
+            )
+        rows, base = _scan_folder(data), data
+    elif data.is_file():
+        rows, base = iter(_read_rows(data, group)), data.parent
+    else:
+        raise XprobeError(
+            f"{data}: no such folder or manifest file; make {data}/{LAYOUT}, or name another DATA"
+        )
+    manifest = _build(rows, base, hashed)
+    if not len(manifest):
+        raise XprobeError(f"{data}: no images found; put them into {data}/{LAYOUT}")
+    if hashed and not any(manifest.sha256):
+        raise XprobeError(
+            f"{data}: none of the {len(manifest)} files can be read, the first is "
+            f"{manifest.path[0]}; paths are relative to the folder of the manifest"
+        )
+    _check_classes(manifest, data, whole)
+    return manifest
+
+
+def _build(rows: Iterator[Row], base: Path, hashed: bool) -> Manifest:
+    columns: dict[str, list[str]] = {name: [] for name in Manifest.columns()}
+    root = base.resolve()
+    for row in rows:
+        synthetic = row["source"] == "synthetic"
+        id_ = _id(row)
+        columns["id"].append(id_)
+        columns["path"].append(os.path.join(root, row["path"]))  # noqa: PTH118  # many
+        columns["label"].append(row["label"])
+        columns["source"].append(row["source"])
+        columns["group"].append(row.get("group") or ("" if synthetic else id_))
+        columns["parent"].append(row.get("parent", ""))
+        generator = (row.get("generator") or DEFAULT_GENERATOR) if synthetic else ""
+        columns["generator"].append(generator)
+        columns["split"].append(row.get("split") or "train")
+        columns["prompt"].append(row.get("prompt", ""))
+        polygons = row.get("polygons", "")
+        columns["polygons"].append(str(root / polygons) if polygons.endswith(".json") else polygons)
+    columns["sha256"] = [""] * len(columns["id"])
+    if hashed:
+        with ThreadPoolExecutor() as pool:
+            columns["sha256"] = list(pool.map(_hash, columns["path"]))
+    _tie_copies(columns)
+    order = sorted(range(len(columns["id"])), key=columns["id"].__getitem__)
+    for name in columns:
+        columns[name] = [columns[name][i] for i in order]
+    return Manifest(**columns)  # type: ignore[arg-type]  # checked and frozen there
+
+
+def _hash(path: str) -> str:
+    try:
+        return hashlib.sha256(contents.read(path)).hexdigest()
+    except OSError:
+        return ""
+
+
+def _tie_copies(columns: dict[str, list[str]]) -> None:
+    """Give real images of equal content one group, and synthetic copies of them that group."""
+    parent: dict[str, str] = {}
+
+    def root(group: str) -> str:
+        while (above := parent.get(group, group)) != group:
+            group = above
+        return group
+
+    first: dict[str, str] = {}
+    real = [i for i, source in enumerate(columns["source"]) if source == "real"]
+    for i in real:
+        digest = columns["sha256"][i]
+        if digest and digest != _EMPTY:
+            a, b = root(first.setdefault(digest, columns["group"][i])), root(columns["group"][i])
+            parent[max(a, b)] = min(a, b)
+    for i, source in enumerate(columns["source"]):
+        own = columns["group"][i]
+        if source == "synthetic":  # a copy of a real image is made from it, whatever else was said
+            own = first.get(columns["sha256"][i], own)
+            columns["parent"][i] = root(columns["parent"][i])
+        columns["group"][i] = root(own)
+
+
+def _check_classes(manifest: Manifest, data: Path, whole: bool) -> None:
+    """Raise on a class without real images and, if asked, on one that a generator has none of."""
+    train = (manifest.source == "real") & (manifest.split == "train")
+    real = set(manifest.label[train])
+    if not real:
+        raise XprobeError(f"{data}: no real images to train on; put them into real/<class>/…")
+    parts = {
+        f"synthetic (generator {name})": manifest.generator == name
+        for name in sorted(set(manifest.generator) - {""})
+    }
+    parts["test"] = manifest.split == "test"
+    parts["extra"] = manifest.split == "extra"
+    for part, mask in parts.items():
+        own = set(manifest.label[mask])
+        if unknown := sorted(own - real):
+            raise XprobeError(
+                f"{data}: class {some(map(repr, unknown))} of {part} has no real images to train "
+                f"on{nearest(unknown[0], real, 1)}; add them to real, or remove the class"
+            )
+        if whole and part.startswith("synthetic") and (missing := sorted(real - own)):
+            raise XprobeError(
+                f"{data}: class {some(map(repr, missing))} of real has no images in {part}; add "
+                f"them, or remove the class from real"
+            )

@@ -1,0 +1,162 @@
+"""The image table as a CSV, JSONL or Parquet file."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from xprobe.base.errors import XprobeError, nearest, some
+from xprobe.images.manifest import (
+    OPTIONAL,
+    REQUIRED,
+    SOURCES,
+    SPLITS,
+    WIDER,
+    Manifest,
+    Row,
+    _as_text,
+    _id,
+)
+
+
+def write(manifest: Manifest, file: str | Path) -> None:
+    """Write a manifest as CSV, JSONL or Parquet, chosen by the suffix; paths relative to it."""
+    file = Path(file)
+    base = file.parent.resolve()
+    names = ("id", *REQUIRED, "group", "parent", "generator", "split", "prompt", "polygons")
+    rows = []
+    for i in range(len(manifest)):
+        row = {name: getattr(manifest, name)[i] for name in names}
+        row["path"] = _relative(Path(row["path"]), base)
+        if row["polygons"].endswith(".json"):
+            row["polygons"] = _relative(Path(row["polygons"]), base)
+        if row["source"] == "real" and row["group"] == row["id"]:
+            row["group"] = ""  # the default
+        if _as_text(row["path"]) != row["path"]:
+            raise XprobeError(
+                f"{row['id']}: a file name that is no UTF-8 cannot stand in a manifest; rename it"
+            )
+        rows.append(row)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    if file.suffix.lower() == ".csv":
+        with file.open("w", newline="", encoding="utf-8") as stream:
+            writer = csv.DictWriter(stream, names)
+            writer.writeheader()
+            writer.writerows(rows)
+    elif file.suffix.lower() in (".jsonl", ".ndjson"):
+        lines = (json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+        file.write_text("".join(lines), encoding="utf-8")
+    elif file.suffix.lower() == ".parquet":
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        pq.write_table(pa.table({name: [row[name] for row in rows] for name in names}), file)
+    else:
+        raise XprobeError(f"{file}: name a manifest .csv, .jsonl or .parquet")
+
+
+# --- manifest files ------------------------------------------------------------------
+
+
+def _read_rows(file: Path, group: str = "") -> list[Row]:
+    suffix = file.suffix.lower()
+    try:
+        if suffix == ".csv":
+            with file.open(newline="", encoding="utf-8-sig") as stream:
+                reader = csv.DictReader(stream, strict=True)
+                columns: Iterable[str] = reader.fieldnames or ()
+                rows: list[dict[str, Any]] = list(reader)
+        elif suffix in (".jsonl", ".ndjson"):
+            lines = file.read_text(encoding="utf-8-sig").split("\n")  # not U+2028
+            rows = [json.loads(line) for line in lines if line.strip()]
+            columns = dict.fromkeys(name for row in rows for name in row)
+        elif suffix == ".parquet":
+            import pyarrow.parquet as pq
+
+            table = pq.read_table(file)
+            columns, rows = table.column_names, table.to_pylist()
+        else:
+            raise XprobeError(f"{file}: a manifest is a .csv, .jsonl or .parquet file")
+    except (csv.Error, ValueError, AttributeError, TypeError) as error:
+        raise XprobeError(f"{file}: cannot be read as a manifest: {error}") from error
+    columns = [str(name) for name in columns]
+    if len(set(columns)) < len(columns) or any(None in row for row in rows):
+        raise XprobeError(f"{file}: a column is there twice, or a row has more cells than columns")
+    missing = [name for name in REQUIRED if name not in columns]
+    if group and group not in columns:
+        raise XprobeError(
+            f"{file}: --group {group}: no such column; add it, with a name for every real image"
+        )
+    unknown = [name for name in columns if name not in (*REQUIRED, *OPTIONAL, *WIDER)]
+    if unknown:
+        hints = "".join(nearest(name, REQUIRED + OPTIONAL, 1) for name in unknown[:1])
+        raise XprobeError(
+            f"{file}: unknown column {some(map(repr, unknown))}{hints}; the columns are "
+            f"{', '.join(REQUIRED)} and optionally {', '.join(OPTIONAL)}"
+        )
+    if missing:
+        raise XprobeError(f"{file}: the column {some(missing)} is missing")
+    clean = [_clean(row, f"{file}, row {i}") for i, row in enumerate(rows, 1)]
+    return _regroup(clean, group, file) if group else clean
+
+
+def _regroup(rows: list[Row], column: str, file: Path) -> list[Row]:
+    """Return rows whose group is what they have in another column, scenes within it whole.
+
+    A synthetic image that names its scene, as group or parent, belongs to that of the scene.
+    """
+    wider: dict[str, str] = {}
+    for i, row in enumerate(rows, 1):
+        if row["source"] != "real":
+            continue
+        if not row.get(column):
+            raise XprobeError(f"{file}, row {i}: {column} is empty, and it is to be the group")
+        scene = row.get("group") or _id(row)
+        if wider.setdefault(scene, row[column]) != row[column]:
+            raise XprobeError(
+                f"{file}, row {i}: images of the group {scene} are of several {column}s, "
+                f"{wider[scene]} and {row[column]}"
+            )
+    found = []
+    for i, row in enumerate(rows, 1):
+        scene, parent = row.get("group", ""), row.get("parent", "")
+        own = row.get(column) or wider.get(scene, scene)
+        if wider.get(scene, own) != own:
+            raise XprobeError(
+                f"{file}, row {i}: {column} is {own}, but that of its group {scene} is "
+                f"{wider[scene]}"
+            )
+        found.append({**row, "group": own, "parent": wider.get(parent, parent)})
+    return found
+
+
+def _clean(row: dict[str, Any], where: str) -> Row:
+    clean = {name: str(value).strip() for name, value in row.items() if value is not None and name}
+    for name in REQUIRED:
+        if not clean.get(name):
+            raise XprobeError(f"{where}: {name} is empty")
+    if clean["source"] not in SOURCES:
+        raise XprobeError(
+            f"{where}: source {clean['source']!r}{nearest(clean['source'], SOURCES, 1)}; "
+            f"it is {' or '.join(SOURCES)}"
+        )
+    split = clean.get("split") or "train"
+    if split not in SPLITS:
+        raise XprobeError(f"{where}: split {split!r}; it is {', '.join(SPLITS)} or empty")
+    if clean["source"] == "synthetic" and split != "train":
+        raise XprobeError(
+            f"{where}: a synthetic image of split {split!r}; tests are always on real images, so "
+            f"leave the split of synthetic images empty"
+        )
+    return clean
+
+
+def _relative(path: Path, base: Path) -> str:
+    try:
+        return path.relative_to(base).as_posix()
+    except ValueError:
+        return os.path.relpath(path, base).replace(os.sep, "/")

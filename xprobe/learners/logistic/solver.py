@@ -1,0 +1,487 @@
+"""Many multinomial logistic regressions on one pool of rows, minimised together.
+
+For each problem p of a batch, with sample weights w that sum to 1,
+
+    f(W) = Σᵢ wᵢ·CE(W xᵢ + oᵢ, tᵢ) + λ/2 ‖W without its last column‖²
+
+is minimised by L-BFGS with a diagonal preconditioner (Nocedal & Wright 2006, ch. 7), all problems
+in step: their coefficients stand in one matrix, so that each pass is two large matrix products
+however many problems there are. A diagonal preconditioner is only any good if the columns are
+uncorrelated: rotate the rows into their principal axes first (`xprobe.logistic`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+TOLERANCE = 3e-8  # on the estimated distance to the optimal objective, relative
+
+_SURE = 1e-7  # the same, with what the estimate may be too low by; asked of tolerances below it
+
+GRADIENT_TOLERANCE = 1e-5  # on ‖∇f‖; alone it would stop too late at large C, too early at small
+
+MOST_PASSES = 200
+
+_HISTORY, _LONG_HISTORY = 2, 20  # pairs of steps; the long one where passes over many rows count
+
+_REFRESH = frozenset({0, 6, 16, 40, 100})  # passes at which the preconditioner is renewed
+
+_INTERCEPT_FLOOR = 1e-3  # of its curvature, which has no penalty to bound it below
+
+_SLOPE_LEFT = 0.3  # a step is long enough once the slope along it has fallen to this share
+
+_MOST_TRIALS = 20
+
+_BLOCK = 1024  # rows: of many, narrow products are twice as fast in blocks
+
+MANY = 8192  # rows: more are multiplied in blocks, and their curvature is that of so many
+
+
+class Rows(Protocol):
+    """Rows x (n, d), the last column the intercept's, all ones; only ever multiplied."""
+
+    @property
+    def n(self) -> int:
+        """Number of rows."""
+        ...
+
+    @property
+    def d(self) -> int:
+        """Number of columns."""
+        ...
+
+    def times(self, w: Tensor) -> Tensor:
+        """Return w xᵀ: (q, d) → (q, n)."""
+        ...
+
+    def gather(self, r: Tensor) -> Tensor:
+        """Return r x: (q, n) → (q, d)."""
+        ...
+
+    def gather_squares(self, h: Tensor) -> Tensor:
+        """Return h (x∘x): (q, n) → (q, d)."""
+        ...
+
+    def double(self) -> Rows:
+        """Return the same rows in float64."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class InMemory:
+    """Rows of one tensor (n, d)."""
+
+    x: Tensor
+
+    @property
+    def n(self) -> int:
+        """Number of rows."""
+        return self.x.shape[0]
+
+    @property
+    def d(self) -> int:
+        """Number of columns."""
+        return self.x.shape[1]
+
+    def times(self, w: Tensor) -> Tensor:
+        """Return w xᵀ."""
+        if not self._blocked:
+            return w @ self.x.T
+        z = w.new_empty(len(w), self.n)
+        for of, x in self._blocks():
+            z[:, of] = w @ x.T
+        return z
+
+    def gather(self, r: Tensor) -> Tensor:
+        """Return r x."""
+        if not self._blocked:
+            return r @ self.x
+        total = r.new_zeros(len(r), self.d)
+        for of, x in self._blocks():
+            total.addmm_(r[:, of], x)
+        return total
+
+    def gather_squares(self, h: Tensor) -> Tensor:
+        """Return h (x∘x), of many rows by a sample of them."""
+        return squares_by_sample(h, *self._squares)
+
+    def double(self) -> InMemory:
+        """Return the same rows in float64."""
+        return InMemory(self.x.double())
+
+    @cached_property
+    def _squares(self) -> tuple[Tensor, Tensor]:
+        which = sample(self.n, MANY).to(self.x.device)
+        x = self.x[which] if self.n > MANY else self.x
+        return which, x * x
+
+    @property
+    def _blocked(self) -> bool:
+        return self.n > MANY and not self.x.is_cuda
+
+    def _blocks(self) -> Iterator[tuple[slice, Tensor]]:
+        for first in range(0, self.n, _BLOCK):
+            of = slice(first, first + _BLOCK)
+            yield of, self.x[of]
+
+
+def sample(n: int, most: int) -> Tensor:
+    """Return at most so many of n rows, in order, always the same ones."""
+    drawn = np.arange(n) if n <= most else np.random.default_rng(0).choice(n, most, replace=False)
+    return torch.from_numpy(np.sort(drawn))
+
+
+def squares_by_sample(h: Tensor, which: Tensor, squares: Tensor) -> Tensor:
+    """Return the sum of squared rows weighted by h (q, n), (q, d), from those of a sample (m, d).
+
+    What it is for, the preconditioner, need not be exact.
+    """
+    if len(which) == h.shape[1]:
+        return h @ squares
+    drawn = h[:, which]
+    share = h.sum(1) / drawn.sum(1).clamp_(min=torch.finfo(h.dtype).tiny)
+    return (drawn @ squares).mul_(share[:, None])
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """Problems on one pool; all tensors of one type and on one device.
+
+    Attributes:
+        rows: the pool.
+        target: (k, n) class probabilities of each row, one-hot for labels.
+        weight: (f, n) sample weights, each of sum 1; 0 leaves a row out.
+        of: (p,) which weights each problem has.
+        penalty: (p,) λ; that of scikit-learn's C is 1/(C·S), S the sum of the weights before they
+            were normalised.
+        offset: (k, n) logits that are added to all problems', or None.
+        hard: whether all targets are one-hot. Residuals are then computed without cancellation,
+            so that float32 holds for losses far below its resolution.
+    """
+
+    rows: Rows
+    target: Tensor
+    weight: Tensor
+    of: Tensor
+    penalty: Tensor
+    offset: Tensor | None = None
+    hard: bool = True
+
+    def select(self, problems: Tensor) -> Batch:
+        """Return some of the problems, by number."""
+        return replace(self, of=self.of[problems], penalty=self.penalty[problems])
+
+    def double(self) -> Batch:
+        """Return the same problems in float64."""
+        return replace(
+            self,
+            rows=self.rows.double(),
+            target=self.target.double(),
+            weight=self.weight.double(),
+            penalty=self.penalty.double(),
+            offset=None if self.offset is None else self.offset.double(),
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Start:
+    """Where problems are started.
+
+    Attributes:
+        coefficients: (p, k, d).
+        logits: (p, k, n) of all rows, offset included, or None: not known. They are worked on in
+            place.
+        curvature: (p, k, d) Hessian diagonal of the loss, without the penalty, or None: not known.
+            It need not be exact: it only decides the speed, and is renewed on long ways.
+        stretch: (p,) what the estimated distance to the optimum was seen to be too low by, or None.
+    """
+
+    coefficients: Tensor
+    logits: Tensor | None = None
+    curvature: Tensor | None = None
+    stretch: Tensor | None = None
+
+    def map(self, change: Callable[[Tensor], Tensor]) -> Start:
+        """Return all parts that are known, changed."""
+        return Start(
+            change(self.coefficients),
+            None if self.logits is None else change(self.logits),
+            None if self.curvature is None else change(self.curvature),
+            None if self.stretch is None else change(self.stretch),
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Solution:
+    """What was found.
+
+    Attributes:
+        coefficients: (p, k, d).
+        logits: (p, k, n) of all rows, also those of weight 0; the offset is included.
+        curvature, stretch: (p, k, d) and (p,) as of `Start`, of somewhere on the way.
+        passes: (p,) gradient evaluations after the first.
+        converged: (p,) whether both tolerances were reached.
+    """
+
+    coefficients: Tensor
+    logits: Tensor
+    curvature: Tensor
+    stretch: Tensor
+    passes: Tensor
+    converged: Tensor
+
+
+def minimise(
+    batch: Batch,
+    start: Start,
+    tolerance: float = TOLERANCE,
+    gradient_tolerance: float = GRADIENT_TOLERANCE,
+    most_passes: int = MOST_PASSES,
+) -> Solution:
+    """Minimise all problems of a batch from their starts.
+
+    A problem is done when ‖∇f‖ ≤ `gradient_tolerance` and ½·∇fᵀM⁻¹∇f ≤ `tolerance`·min(f, the same
+    at W = 0), M being the diagonal of the Hessian: the latter estimates how far f lies above its
+    minimum. It is too low by as much as M⁻¹ times the Hessian is ill-conditioned: below a tolerance
+    of `_SURE`, the estimate times the largest sᵀMs/sᵀy of all steps must be as small as that, too.
+    A problem that is done leaves the batch, and the others go on.
+    """
+    state = _State(batch, start)
+    p = len(state.problem)
+    coefficients, logits = torch.empty_like(state.w), torch.empty_like(state.z)
+    curvature, stretch = torch.empty_like(state.w), torch.empty_like(state.at_zero)
+    passes = torch.zeros(p, dtype=torch.long, device=logits.device)
+    converged = torch.zeros(p, dtype=torch.bool, device=logits.device)
+    for number in range(most_passes + 1):
+        if number in _REFRESH and (number or start.curvature is None):
+            state.refresh()
+        reached = state.reached(tolerance, gradient_tolerance)
+        done = reached if number < most_passes else torch.ones_like(reached)
+        if bool(done.any()):
+            which = state.problem[done]
+            coefficients[which], logits[which] = state.w[done], state.z[done]
+            curvature[which], stretch[which] = state.h[done], state.stretch[done]
+            passes[which], converged[which] = number, reached[done]
+            if bool(done.all()):
+                break
+            state.keep(~done)
+        state.step()
+    return Solution(coefficients, logits, curvature, stretch, passes, converged)
+
+
+class _State:
+    """The problems still under way, and their memory of past steps."""
+
+    def __init__(self, batch: Batch, start: Start) -> None:
+        p, _, d = start.coefficients.shape
+        self.rows, self.hard = batch.rows, batch.hard
+        self.target, self.other = batch.target, 1 - batch.target
+        self.problem = torch.arange(p, device=start.coefficients.device)
+        self.weight = batch.weight[batch.of]
+        penalised = start.coefficients.new_ones(d)
+        penalised[-1] = 0
+        self.penalty = batch.penalty[:, None, None] * penalised
+        self.w = start.coefficients
+        self.history = _LONG_HISTORY if batch.rows.n > MANY else _HISTORY
+        self.steps: list[tuple[Tensor, Tensor, Tensor]] = []  # s, y, 1/sᵀy (0: not to be used)
+        self.at_zero = self._scale_at_zero(batch)
+        self.stretch = torch.ones_like(self.at_zero) if start.stretch is None else start.stretch
+        if start.logits is not None:
+            self.z = start.logits
+        else:
+            self.z = self.logits(self.w)
+            if batch.offset is not None:
+                self.z += batch.offset
+        if start.curvature is not None:
+            self._scale(start.curvature)
+        self.spare = [torch.empty_like(self.z) for _ in range(3)]
+        self.r, self.loss = self._residual(self.z, self.spare.pop())
+        self.g = self._gradient()
+
+    def _scale_at_zero(self, batch: Batch) -> Tensor:
+        """Return ½·∇fᵀM⁻¹∇f at W = 0, (p,); what it is made of is common to all λ."""
+        k = len(self.target)
+        flat = self.w.new_full((k, 1), 1 / k)
+        g = self._gather((flat - self.target) * batch.weight[:, None])[batch.of]
+        h = self.rows.gather_squares(batch.weight * ((1 - 1 / k) / k))[batch.of][:, None]
+        return 0.5 * _dot(g, g / self._bounded(h + self.penalty))
+
+    def _gather(self, r: Tensor) -> Tensor:
+        """Return r x: (p, k, n) → (p, k, d)."""
+        return self.rows.gather(r.flatten(0, 1)).view(*r.shape[:2], -1)
+
+    def logits(self, w: Tensor) -> Tensor:
+        """Return w xᵀ: (p, k, d) → (p, k, n)."""
+        return self.rows.times(w.flatten(0, 1)).view(*w.shape[:2], -1)
+
+    @staticmethod
+    def _bounded(m: Tensor) -> Tensor:
+        m[:, :, -1].clamp_(min=_INTERCEPT_FLOOR)
+        return m.clamp_(min=torch.finfo(m.dtype).tiny)
+
+    def _residual(self, z: Tensor, out: Tensor, of: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Return w·(softmax(z) − target), written to `out`, and the mean loss (p,).
+
+        Where labels are certain, 1 − p_y is summed from the other classes instead of subtracted.
+        """
+        weight = self.weight if of is None else self.weight[of]
+        if self.hard:
+            r = torch.softmax(z, 1, out=out).mul_(self.other)
+            wrong = r.sum(1)
+            r.addcmul_(self.target, wrong[:, None], value=-1)
+            # −log(1 − x) loses small x to rounding, but is at least x.
+            loss = torch.maximum(wrong, (1 - wrong).clamp_(min=2.0**-23).log_().neg_())
+        else:
+            loss = torch.logsumexp(z, 1) - (z * self.target).sum(1)
+            r = torch.softmax(z, 1, out=out).sub_(self.target)
+        return r.mul_(weight[:, None]), torch.linalg.vecdot(loss, weight)
+
+    def _gradient(self) -> Tensor:
+        self.pull = self.penalty * self.w
+        self.f = self.loss + 0.5 * _dot(self.pull, self.w)
+        return self._gather(self.r).add_(self.pull)
+
+    def refresh(self) -> None:
+        """Renew the preconditioner: the diagonal of the Hessian, Σ wᵢ·pᵢ(1 − pᵢ)·xᵢ² + λ."""
+        a = self.r.abs()
+        if self.hard:  # |R| is p or 1 − p
+            share = torch.where(self.weight > 0, 1 / self.weight, 0)
+            h = a.addcmul_(a * share[:, None], a, value=-1)
+        else:
+            p = torch.softmax(self.z, 1)
+            h = p.addcmul_(p, p, value=-1).mul_(self.weight[:, None])
+        self._scale(self.rows.gather_squares(h.flatten(0, 1)).view(*h.shape[:2], -1))
+
+    def _scale(self, h: Tensor) -> None:
+        self.h, self.m = h, self._bounded(h + self.penalty)
+
+    def reached(self, tolerance: float, gradient_tolerance: float) -> Tensor:
+        """Return which problems (p,) are done."""
+        gap = 0.5 * _dot(self.g, self.g / self.m)
+        scale = torch.minimum(self.f, self.at_zero)
+        done = (_dot(self.g, self.g).sqrt_() <= gradient_tolerance) & (gap <= tolerance * scale)
+        return done & (gap * self.stretch <= _SURE * scale) if tolerance < _SURE else done
+
+    def keep(self, which: Tensor) -> None:
+        """Forget the other problems."""
+        index = which.nonzero()[:, 0]
+        for name in (
+            "problem",
+            "weight",
+            "penalty",
+            "w",
+            "z",
+            "r",
+            "loss",
+            "g",
+            "pull",
+            "f",
+            "h",
+            "m",
+            "stretch",
+        ):
+            setattr(self, name, getattr(self, name)[index])
+        self.at_zero = self.at_zero[index]
+        self.spare = [buffer[: len(index)] for buffer in self.spare]
+        self.steps = [(s[index], y[index], rho[index]) for s, y, rho in self.steps]
+
+    def step(self) -> None:
+        """Go one step on, in all problems."""
+        d = self._centred(self._direction())
+        slope = _dot(self.g, d)
+        up = slope >= 0  # rounding, next to the optimum
+        if bool(up.any()):
+            d = torch.where(up[:, None, None], self._centred(-self.g / self.m), d)
+            slope = _dot(self.g, d)
+        z_d = self.logits(d)
+        length, slope_there, z, r = self._search(d, z_d, slope)
+        s = d.mul_(length[:, None, None])
+        self.spare = [self.z, self.r]
+        self.w, self.z, self.r = self.w + s, z, r
+        before, self.g = self.g, self._gradient()
+        y = self.g - before
+        # sᵀy from the slopes along the line, which are exact where g − g_before cancels.
+        sy = length * (slope_there - slope)
+        rho = torch.where(sy > 0, 1 / sy, 0)
+        # Not of the intercepts, whose curvature is bounded below and changes the most.
+        moved = (s * s * self.m)[:, :, :-1].sum((1, 2))
+        self.stretch = torch.maximum(self.stretch, rho * moved)
+        self.steps = [*self.steps[1 - self.history :], (s, y, rho)]
+
+    def _centred(self, d: Tensor) -> Tensor:
+        """Return a step after which no coefficients are common to all classes.
+
+        They change no probability, only the penalty for the worse; and as all that bends f along
+        them is λ, a preconditioner for the loss would all but never get rid of them.
+        """
+        common = d.mean(1, keepdim=True)
+        common[:, :, :-1] += self.w[:, :, :-1].mean(1, keepdim=True)
+        return d.sub_(common)
+
+    def _direction(self) -> Tensor:
+        """Return −H⁻¹∇f by the two-loop recursion."""
+        q = self.g.clone()
+        alphas = []
+        for s, y, rho in reversed(self.steps):
+            alpha = rho * _dot(s, q)
+            q.addcmul_(alpha[:, None, None], y, value=-1)
+            alphas.append(alpha)
+        q /= self.m
+        if self.steps:
+            s, y, rho = self.steps[-1]
+            bend = rho * _dot(y, y / self.m)  # 0, too, where the gradient did not change by a bit
+            q *= torch.where(bend > 0, 1 / bend, 1)[:, None, None]
+        for (s, y, rho), alpha in zip(self.steps, reversed(alphas), strict=True):
+            q.addcmul_((alpha - rho * _dot(y, q))[:, None, None], s)
+        return q.neg_()
+
+    def _search(
+        self, d: Tensor, z_d: Tensor, slope: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Return how far to go along `d` (p,), and the slope, logits and residuals there.
+
+        On cached logits this takes no matrix product. The slope along a line is monotone as f is
+        convex, so where 1 is no good length, secants within a bracket find its root.
+        """
+        z, buffer = self.spare
+        torch.add(self.z, z_d, out=z)
+        r, self.loss = self._residual(z, buffer)
+        linear, square = _dot(self.pull, d), _dot(self.penalty * d, d)
+        length = torch.ones_like(slope)
+        there = _dot(r, z_d) + linear + square
+        bad = (there.abs() > _SLOPE_LEFT * slope.abs()).nonzero()[:, 0]
+        if not len(bad):
+            return length, there, z, r
+        z_0, z_d, linear, square = self.z[bad], z_d[bad], linear[bad], square[bad]
+        t, now, target = length[bad], there[bad], _SLOPE_LEFT * slope[bad].abs()
+        low, slope_low = torch.zeros_like(t), slope[bad]
+        high, slope_high = torch.full_like(t, torch.inf), torch.zeros_like(t)
+        for _ in range(_MOST_TRIALS):
+            open_ = now.abs() > target
+            rising = now > 0
+            # Illinois: halving the slope of an end that stays keeps secants from creeping.
+            slope_high = torch.where(rising, now, slope_high * 0.5)
+            slope_low = torch.where(rising, slope_low * 0.5, now)
+            high, low = torch.where(rising, t, high), torch.where(rising, low, t)
+            inside = low + (high - low) * (slope_low / (slope_low - slope_high))
+            t = torch.where(open_, torch.where(torch.isinf(high), 4 * t, inside), t)
+            trial = torch.addcmul(z_0, t[:, None, None], z_d)
+            r_t, loss = self._residual(trial, torch.empty_like(trial), bad)
+            now = _dot(r_t, z_d) + linear + t * square
+            if not bool(((now.abs() > target) & open_).any()):
+                break
+        length[bad], there[bad], z[bad], r[bad], self.loss[bad] = t, now, trial, r_t, loss
+        return length, there, z, r
+
+
+def _dot(a: Tensor, b: Tensor) -> Tensor:
+    """Return the inner product of each problem's part, (p, …) · (p, …) → (p,)."""
+    product: Tensor = torch.linalg.vecdot(a.flatten(1), b.flatten(1))
+    return product

@@ -1,0 +1,336 @@
+"""Results → figures, as PNG and SVG bytes; their style.
+
+Equal studies give equal bytes. Figures are drawn through matplotlib's object API, so that nothing
+of the caller's plotting state is used or changed.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+
+from xprobe.report.figures.style import (
+    COLOURS,
+    INK,
+    MARKERS,
+    MUTED,
+    Drawing,
+    Names,
+    finish,
+    headline,
+    shown,
+)
+from xprobe.report.words import (
+    ALTERNATIVES,
+    METRICS,
+    Row,
+    family_title,
+    in_order,
+    points,
+    setting_title,
+    span,
+    study_title,
+    verdict_kind,
+)
+
+_ROWS_A_PAGE = 44
+
+_MOST_CLASSES_WITH_NUMBERS = 20
+
+_DASHES = ("-", (0, (5, 1.5)), (0, (1.5, 1.5)), (0, (5, 1.5, 1, 1.5)))
+
+_VERDICTS = {
+    "helps": ("#0072B2", "o", True),
+    "hurts": ("#D55E00", "s", True),
+    "equivalent": ("#009E73", "D", True),
+    "no detectable difference": ("#5f5f5f", "o", False),
+}
+
+_BLUES = LinearSegmentedColormap.from_list(
+    "share", ["#ffffff", "#b7d3ea", "#3f86bf", "#08306b"]
+).with_extremes(bad="#ececec")
+
+
+def draw(studies: Sequence[dict[str, Any]]) -> Iterator[Drawing]:
+    """Draw every figure of a report, one after another.
+
+    First the differences to real-only of all studies, and accuracy over the number of real images
+    where that varies; then for each study accuracy and macro-F1 over the ratios, and the confusion
+    matrix of each setting.
+    """
+    names = Names()
+    pages = _pages(studies)
+    for number, page in enumerate(pages, start=1):
+        part = f" ({number} of {len(pages)})" if len(pages) > 1 else ""
+        title = f"Differences in accuracy to real-only{part}"
+        yield finish(names.new("differences"), "differences", None, title, _forest, page)
+    for name, rows in _by_size(studies):
+        title = f"Accuracy over the number of real images, {name}"
+        stem = names.new(f"sizes-{name}")
+        yield finish(stem, "sizes", None, title, _sizes, rows, title)
+    for i, study in enumerate(studies):
+        name = study_title(study)
+        for metric, words in METRICS.items():
+            if rows := [r for r in study["results"] if r["metric"] == metric]:
+                stem, title = names.new(f"{metric}-{name}"), f"{words} over the ratios, {name}"
+                yield finish(stem, metric, i, title, _curves, rows, words, name)
+        for setting in sorted(study["settings"], key=in_order):
+            title = " · ".join([name, *_generator(setting), setting_title(setting)])
+            stem, classes = names.new(f"confusion-{title}"), study["manifest"]["classes"]
+            confusion = setting["confusion"]
+            yield finish(stem, "confusion", i, title, _confusion, classes, confusion, title)
+
+
+def _generator(row: Row) -> list[str]:
+    return [] if row["generator"] is None else [row["generator"]]
+
+
+def _curves(rows: Sequence[Row], metric: str, title: str) -> Figure:
+    """A metric over the ratios: a line per generator, real-only across, synthetic-only beside."""
+    figure = Figure(figsize=(4.8, 3.9), layout="constrained")
+    ax = figure.subplots()
+    generators = list(dict.fromkeys(r["generator"] for r in rows if r["generator"] is not None))
+    ratios = sorted({r["ratio"] for r in rows if r["setting"] == "mix"})
+    place = _places(ratios)
+    beside = (max(place.values(), default=0.0)) + 1.25
+    step = min(0.16, 0.6 / max(1, len(generators)))
+    handles = _real_line(ax, rows)
+    for i, generator in enumerate(generators):
+        colour, marker = COLOURS[i % len(COLOURS)], MARKERS[i % len(MARKERS)]
+        dash = _DASHES[i % len(_DASHES)]
+        shift = (i - (len(generators) - 1) / 2) * step
+        own = [r for r in rows if r["generator"] == generator and not r.get("augment")]
+        mixes = sorted((r for r in own if r["setting"] == "mix"), key=lambda r: r["ratio"])
+        _points(ax, [place[r["ratio"]] + shift for r in mixes], mixes, colour, marker, dash)
+        only = [r for r in own if r["setting"] == "synthetic-only"]
+        _points(ax, [beside + shift] * len(only), only, colour, marker, "none")
+        look: dict[str, Any] = {"color": colour, "marker": marker, "ls": dash, "ms": 5, "lw": 1.5}
+        handles.append(Line2D([], [], label=shown(f"real + {generator}", 38), **look))
+    _ratio_axis(ax, place, beside)
+    ax.set_ylabel(f"{metric} (%)")
+    ax.grid(axis="y")
+    headline(figure, title)
+    figure.legend(handles=handles, loc="outside lower center", ncols=2, handlelength=2.6)
+    return figure
+
+
+def _places(ratios: Sequence[float]) -> dict[float, float]:
+    """Return the place of each ratio on the axis, 1 apart at the least; logarithmic if wide."""
+    scale = np.asarray(ratios, dtype=float)
+    if len(scale) > 1:
+        scale = np.log2(scale) if scale[-1] / scale[0] > 10 else scale
+        scale = scale / np.diff(scale).min()
+        if scale[-1] - scale[0] > 12:  # no room for that at the narrowest gap
+            scale = np.arange(len(ratios), dtype=float)
+    return dict(zip(ratios, scale.tolist(), strict=True))
+
+
+def _real_line(ax: Axes, rows: Sequence[Row]) -> list[Line2D | Patch]:
+    real = [r for r in rows if r["setting"] == "real-only"]
+    for row in real:
+        ax.axhspan(100 * row["ci_low"], 100 * row["ci_high"], color="#000000", alpha=0.09, lw=0)
+        ax.axhline(100 * row["value"], color="#333333", lw=1.3, ls=(0, (6, 3)))
+    line = Line2D([], [], color="#333333", lw=1.3, ls=(0, (6, 3)), label="real-only")
+    return [line, Patch(color="#000000", alpha=0.09, lw=0, label="its 95 % interval")]
+
+
+def _points(
+    ax: Axes, x: Sequence[float], rows: Sequence[Row], colour: str, marker: str, dash: Any
+) -> None:
+    y = [100 * r["value"] for r in rows]
+    down = [100 * (r["value"] - r["ci_low"]) for r in rows]
+    up = [100 * (r["ci_high"] - r["value"]) for r in rows]
+    inside = "white" if dash == "none" else colour
+    ax.errorbar(
+        x, y, yerr=[down, up], color=colour, marker=marker, ls=dash, lw=1.5, ms=5, mfc=inside,
+        mew=1.2, elinewidth=1, capsize=2.5, capthick=1,
+    )  # fmt: skip
+
+
+def _ratio_axis(ax: Axes, place: dict[float, float], beside: float) -> None:
+    titles = [f"1:{ratio:g}" for ratio in place]
+    ax.set_xticks([*place.values(), beside], [*titles, "synthetic-\nonly"])
+    ax.set_xlim(min(place.values(), default=beside) - 0.5, beside + 0.5)
+    ax.axvline(beside - 0.62, color=MUTED, lw=0.6, ls=(0, (1, 2)))
+    ax.set_xlabel("Real : synthetic training images")
+
+
+def _by_size(studies: Sequence[dict[str, Any]]) -> Iterator[tuple[str, list[Row]]]:
+    """Yield (title, rows) of what was studied at several numbers of real images."""
+    found: dict[tuple[str, str], list[Row]] = {}
+    for study in studies:
+        own = found.setdefault((study["encoder"]["label"], study["config"]["head"]), [])
+        rows = [r for r in study["results"] if r["metric"] == "accuracy" and not r.get("augment")]
+        size = next(r["n_train_real"] for r in rows if r["setting"] == "real-only")
+        own += [r | {"size": size} for r in rows]
+    for (encoder, head), rows in found.items():
+        if len({r["size"] for r in rows}) > 1:
+            for generator in dict.fromkeys(r["generator"] for r in rows if r["generator"]):
+                of = [r for r in rows if r["generator"] in (None, generator)]
+                yield family_title(encoder, head, (1.0, None), generator), of
+
+
+def _sizes(rows: Sequence[Row], title: str) -> Figure:
+    """Accuracy over the number of real training images: real-only, and a line for each ratio."""
+    figure = Figure(figsize=(4.8, 3.9), layout="constrained")
+    ax = figure.subplots()
+    sizes = sorted({r["size"] for r in rows})
+    ratios = sorted({r["ratio"] for r in rows if r["setting"] == "mix"})
+    lines = [("real-only", [r for r in rows if r["setting"] == "real-only"])]
+    lines += [
+        (f"1:{ratio:g}", [r for r in rows if r["setting"] == "mix" and r["ratio"] == ratio])
+        for ratio in ratios
+    ]
+    looks: Any = zip(
+        itertools.cycle(("#333333", *COLOURS)), itertools.cycle(MARKERS), itertools.cycle(_DASHES)
+    )
+    handles = []
+    for i, ((label, own), (colour, marker, dash)) in enumerate(zip(lines, looks, strict=False)):
+        own = sorted({r["size"]: r for r in own}.values(), key=lambda r: r["size"])
+        apart = 1.015 ** (i - (len(lines) - 1) / 2)  # the axis is logarithmic
+        _points(ax, [r["size"] * apart for r in own], own, colour, marker, dash)
+        look: dict[str, Any] = {"color": colour, "marker": marker, "ls": dash, "ms": 5, "lw": 1.5}
+        handles.append(Line2D([], [], label=label, **look))
+    ax.set_xscale("log")
+    ax.set_xticks(sizes, [f"{n:,.0f}" for n in sizes])
+    ax.minorticks_off()
+    ax.set_xlabel("Real training images")
+    ax.set_ylabel("Accuracy (%)")
+    ax.grid(axis="y")
+    headline(figure, title)
+    figure.legend(handles=handles, loc="outside lower center", ncols=3, handlelength=2.6)
+    return figure
+
+
+def _pages(studies: Sequence[dict[str, Any]]) -> list[list[tuple[str, float | None, list[Row]]]]:
+    """Return the blocks (title, margin, rows) of every forest plot: a family a block."""
+    pages: list[list[tuple[str, float | None, list[Row]]]] = [[]]
+    filled = 0
+    for study in studies:
+        judged = (r for r in study["results"] if r["verdict"] is not None)
+        rows = sorted(judged, key=in_order)
+        family = [None if r.get("augment") else r["generator"] for r in rows]
+        for generator in dict.fromkeys(family):
+            own = [r for r, of in zip(rows, family, strict=True) if of == generator]
+            if filled and filled + len(own) > _ROWS_A_PAGE:
+                pages.append([])
+                filled = 0
+            title = f"{study_title(study)} · {generator or ALTERNATIVES}"
+            pages[-1].append((title, study["config"].get("margin"), own))
+            filled += len(own) + 1
+    return [page for page in pages if page]
+
+
+def _forest(blocks: Sequence[tuple[str, float | None, list[Row]]]) -> Figure:
+    """Differences to real-only with simultaneous intervals, by family."""
+    lines = sum(len(rows) + 1.4 for _, _, rows in blocks)
+    figure = Figure(figsize=(7, 0.235 * lines + 1.35), layout="constrained")
+    ax = figure.subplots()
+    across = ax.get_yaxis_transform()
+    y, ticks, labels, seen = 0.0, [], [], []
+    for title, margin, rows in blocks:
+        ax.text(
+            0, y, shown(title, 70), transform=across, va="center", fontweight="bold", fontsize=8.5,
+            bbox={"facecolor": "white", "edgecolor": "none", "pad": 1},
+        )  # fmt: skip
+        if margin is not None:
+            between = [y + 0.5, y + len(rows) + 0.5]
+            ax.fill_betweenx(
+                between, -100 * margin, 100 * margin, color="#009E73", alpha=0.13, lw=0
+            )
+        for row in rows:
+            y += 1
+            ticks.append(y)
+            alone = not row.get("augment")
+            labels.append(" · ".join([*([] if alone else _generator(row)), setting_title(row)]))
+            seen.append(_difference(ax, y, row))
+        y += 1.4
+    ax.axvline(0, color=INK, lw=0.9, zorder=1)
+    ax.set_yticks(ticks, labels)
+    ax.set_ylim(y - 0.7, -0.7)
+    ax.tick_params(axis="y", length=0)
+    ax.spines["left"].set_visible(False)
+    ax.grid(axis="x")
+    ax.set_axisbelow(True)
+    ax.set_xlabel("← worse\u2003Difference in accuracy (percentage points)\u2003better →")
+    headline(figure, "Differences to real-only with simultaneous 95 % intervals")
+    margins = {margin for _, margin, _ in blocks} - {None}
+    figure.legend(handles=_verdict_legend(seen, margins), loc="outside lower center", ncols=5)
+    return figure
+
+
+def _difference(ax: Axes, y: float, row: Row) -> str:
+    kind = verdict_kind(row["verdict"])
+    colour, marker, filled = _VERDICTS[kind]
+    low, high = 100 * row["difference_low"], 100 * row["difference_high"]
+    ax.plot([low, high], [y, y], color=colour, lw=1.5, solid_capstyle="butt")
+    inside = colour if filled else "white"
+    ax.plot(100 * row["difference"], y, marker=marker, ms=5.5, color=colour, mfc=inside, mew=1.3)
+    text = f"{points(row['difference'])}\u2002{span(row['difference_low'], row['difference_high'])}"
+    across = ax.get_yaxis_transform()
+    ax.text(1.02, y, text, transform=across, va="center", fontsize=8)
+    return kind
+
+
+def _verdict_legend(seen: Sequence[str], margins: set[Any]) -> list[Line2D | Patch]:
+    handles: list[Line2D | Patch] = []
+    for kind, (colour, marker, filled) in _VERDICTS.items():
+        if kind in seen:
+            inside = colour if filled else "white"
+            look: dict[str, Any] = {
+                "color": colour,
+                "marker": marker,
+                "mfc": inside,
+                "mew": 1.3,
+                "ms": 5.5,
+            }
+            handles.append(Line2D([], [], lw=1.5, label=kind, **look))
+    if margins:
+        words = " or ".join(f"±{100 * m:g}" for m in sorted(margins))
+        handles.append(Patch(color="#009E73", alpha=0.13, lw=0, label=f"margin {words} points"))
+    return handles
+
+
+def _confusion(classes: Sequence[str], counts: Sequence[Sequence[int]], title: str) -> Figure:
+    """A confusion matrix, each row as shares of its true class: recall on the diagonal."""
+    k, matrix = len(classes), np.asarray(counts, dtype=float)
+    total = matrix.sum(axis=1, keepdims=True)
+    share = np.divide(100 * matrix, total, out=np.full_like(matrix, np.nan), where=total > 0)
+    names = [shown(name, 24) for name in classes]
+    cells = float(np.clip(0.34 * k, 1.8, 12))  # inches
+    size = min(8.5, 0.6 * 72 * cells / k)
+    label = max(len(name) for name in names) * 0.62 * size / 72
+    figure = Figure(figsize=(cells + label + 1.3, cells + label + 0.9), layout="constrained")
+    ax = figure.subplots()
+    image = ax.imshow(share, cmap=_BLUES, vmin=0, vmax=100, interpolation="nearest")
+    ax.set_xticks(range(k), names, rotation=90, fontsize=size)
+    ax.set_yticks(range(k), names, fontsize=size)
+    ax.tick_params(length=0)
+    ax.spines[:].set_visible(False)
+    ax.set_xlabel("Predicted class")
+    ax.set_ylabel("True class")
+    if k <= _MOST_CLASSES_WITH_NUMBERS:
+        _cell_numbers(ax, share)
+    bar = figure.colorbar(image, ax=ax, shrink=0.7 if k > 6 else 1.0, aspect=28, pad=0.02)
+    bar.set_label("Share of the true class (%)")
+    bar.outline.set_visible(False)
+    headline(figure, title)
+    return figure
+
+
+def _cell_numbers(ax: Axes, share: np.ndarray[Any, Any]) -> None:
+    for i, j in np.argwhere(share >= 0.5):
+        colour = "white" if share[i, j] > 55 else INK
+        weight = "bold" if i == j else "normal"
+        ax.text(
+            j, i, f"{share[i, j]:.0f}", ha="center", va="center", color=colour, fontsize=7.5,
+            fontweight=weight,
+        )  # fmt: skip

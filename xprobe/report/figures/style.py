@@ -1,0 +1,112 @@
+"""What all figures share: colours, fonts, marks, and how they are saved."""
+
+from __future__ import annotations
+
+import io
+import re
+import textwrap
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import matplotlib as mpl
+from matplotlib import font_manager
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+MARK = "xprobe report"  # in the metadata of every figure: how a later report knows its own
+
+_DPI = 200
+
+INK, MUTED, _RULE = "#1a1a1a", "#5f5f5f", "#d0d0d0"
+
+# Okabe & Ito's palette in an order whose greys differ too; markers and dashes say it once more.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#4d4d4d")
+
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
+
+# For names that DejaVu has no glyphs of, in the PNGs; an SVG leaves the choice to its reader.
+_OTHER_SCRIPTS = ("Noto Sans CJK JP", "Noto Sans CJK SC", "Droid Sans Fallback", "Hiragino Sans",
+                  "Microsoft YaHei", "Noto Sans Devanagari", "Noto Sans Thai")  # fmt: skip
+
+_STYLE: Any = {
+    "font.size": 9, "axes.titlesize": 9, "axes.labelsize": 9, "legend.fontsize": 8,
+    "xtick.labelsize": 8.5, "ytick.labelsize": 8.5, "axes.spines.top": False,
+    "axes.spines.right": False, "axes.linewidth": 0.7, "axes.edgecolor": MUTED,
+    "axes.labelcolor": INK, "text.color": INK, "xtick.color": INK, "ytick.color": INK,
+    "xtick.major.width": 0.7, "ytick.major.width": 0.7, "grid.color": _RULE,
+    "grid.linewidth": 0.5, "legend.frameon": False, "svg.fonttype": "none",
+    "svg.hashsalt": "xprobe", "text.parse_math": False,
+}  # fmt: skip
+
+
+@dataclass(frozen=True, eq=False)
+class Drawing:
+    """A finished figure.
+
+    Attributes:
+        name: stem of its files.
+        kind: ``differences``, ``sizes``, a metric, or ``confusion``.
+        study: position of its study; None for a figure over all.
+        title: what it shows, in words.
+        svg, png: its two files.
+    """
+
+    name: str
+    kind: str
+    study: int | None
+    title: str
+    svg: bytes
+    png: bytes
+
+
+class Names:
+    """Gives file stems that are safe on every file system, each once."""
+
+    def __init__(self) -> None:
+        self.given: set[str] = set()
+
+    def new(self, text: str) -> str:
+        text = text.replace("1:", "1-").replace("·", "-")
+        stem = re.sub(r"[^A-Za-z0-9._]+", "-", text).strip("-.")[:80].rstrip("-.") or "figure"
+        found, number = stem, 1
+        while found.lower() in self.given:
+            number += 1
+            found = f"{stem}-{number}"
+        self.given.add(found.lower())
+        return found
+
+
+def finish(
+    name: str, kind: str, study: int | None, title: str, make: Callable[..., Figure], *args: Any
+) -> Drawing:
+    """Return the figure that `make` draws of `args`, in the style of all figures, as both files."""
+    svg, png = io.BytesIO(), io.BytesIO()
+    with mpl.rc_context(), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "(?s)Glyph .* missing from font", UserWarning)
+        mpl.rcdefaults()  # whatever the reader's matplotlibrc says
+        mpl.rcParams.update(_STYLE)
+        installed = set(font_manager.get_font_names())
+        others = [font for font in _OTHER_SCRIPTS if font in installed]
+        mpl.rcParams["font.family"] = ["DejaVu Sans", *others]
+        figure = make(*args)
+        FigureCanvasAgg(figure)
+        figure.savefig(svg, format="svg", metadata={"Date": None, "Creator": MARK})
+        figure.savefig(png, format="png", dpi=_DPI, metadata={"Software": MARK})
+    family = b"font-family: 'DejaVu Sans'"  # its text stays text, and readers may lack the font
+    fonts = svg.getvalue().replace(family, family + b", Verdana, Arial, sans-serif")
+    return Drawing(name, kind, study, title, fonts, png.getvalue())
+
+
+def shown(text: str, most: int) -> str:
+    """Return a name as a figure can show it: printable, and no longer than `most`."""
+    text = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
+    return text if len(text) <= most else f"{text[: most - 1]}…"
+
+
+def headline(figure: Figure, text: str) -> None:
+    """Write the title of a figure above it, wrapped to its width."""
+    wide = int(figure.get_figwidth() * 11)
+    lines = textwrap.wrap(shown(text, 3 * wide), wide)
+    figure.suptitle("\n".join(lines), x=0.01, ha="left", fontsize=9.5, fontweight="bold")

@@ -1,0 +1,168 @@
+"""What a sweep would do, and about how long it would take: counted, and timed on a short run."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import joblib
+import numpy as np
+
+from xprobe.base.arrays import Ints
+from xprobe.base.progress import Progress, no_progress
+from xprobe.design.blocks import Block
+from xprobe.design.config import SweepConfig
+from xprobe.design.setting import Setting
+from xprobe.encoders.base import Pixels
+from xprobe.encoders.network import Network
+from xprobe.engine import threads
+from xprobe.engine.device import pick_device
+from xprobe.features.store import Store
+from xprobe.images.decode import decode
+from xprobe.images.manifest import Manifest
+from xprobe.learners import solve as frozen
+from xprobe.learners.finetune.masks import Masks
+from xprobe.learners.kinds import FINETUNE, MEMORY_GIB
+from xprobe.learners.problem import Options, Problem
+from xprobe.study.prepare import Study, prepare
+from xprobe.study.sweep import load_network, tasks_of
+
+_DECODED = 16  # images that decoding is timed on
+
+
+def estimate(
+    manifest: Manifest,
+    store: Store,
+    folder: Path,
+    config: SweepConfig,
+    *,
+    encoders: Sequence[str] = (),
+    heads: Sequence[str] = (),
+    real_fractions: Sequence[float] = (),
+    real_curve: Sequence[int] = (),
+    workers: int | None = None,
+    device: str = "auto",
+    concurrent: int = 1,
+    memory_gib: float = MEMORY_GIB,
+    progress: Progress = no_progress,
+) -> list[dict[str, Any]]:
+    """Return a row for each study of a sweep, for the same arguments; nothing is written.
+
+    Heads are timed on two problems of each setting, fine-tunes on four steps of each augmentation
+    and a batch of test images; what was done before does not count. Early stopping ends sooner.
+
+    Returns:
+        ``encoder``, ``head``, ``real_fraction``, ``train_per_class``; ``tested``: pairs of a
+        setting and a fold, in all repeats; ``done`` of them; ``fits`` to make, inner ones
+        included; ``steps`` of fine-tunes; ``seconds``.
+    """
+    rows = []
+    for study in prepare(
+        manifest, store, config, encoders=encoders, heads=heads, real_fractions=real_fractions,
+        real_curve=real_curve, memory_gib=memory_gib,
+    ):  # fmt: skip
+        todo = study.missing(folder)
+        named = list(zip(study.runs, study.design.blocks, strict=True))
+        count = sum(len(block.problems) for _, block in named)
+        done = sum(len(block.problems) for run, block in named if run not in todo)
+        fits, steps, seconds = sum(len(block.problems) for block in todo.values()), 0, 0.0
+        if todo and study.config.head == FINETUNE:
+            steps = sum(study.config.recipe.steps(t.budget) for t in tasks_of(todo, study.config))
+            with progress(f"time fine-tunes of {study.label}", 1) as advance:
+                seconds = _fine_tunes(study, todo, workers, device, concurrent)
+                advance(1)
+        elif todo:
+            fits, seconds = _heads(study, todo, workers, device, progress)
+        rows.append(
+            {
+                "encoder": study.label, "head": study.config.head,
+                "real_fraction": study.config.real_fraction,
+                "train_per_class": study.config.train_per_class, "tested": count,
+                "done": done, "fits": fits, "steps": steps, "seconds": round(seconds, 1),
+            }
+        )  # fmt: skip
+    return rows
+
+
+def _heads(
+    study: Study, todo: dict[str, Block], workers: int | None, device: str, progress: Progress
+) -> tuple[int, float]:
+    """Return the fits of heads, and the seconds that they take in so many processes."""
+    config = study.config
+    options = Options(config.c_grid, config.c_rule, config.balanced)
+    by_setting: dict[Setting, dict[tuple[bytes, ...], Problem]] = {}
+    for block in todo.values():
+        for problem in block.problems:  # equal ones are solved once
+            by_setting.setdefault(block.setting, {})[problem.identity] = problem
+    workers = workers or joblib.cpu_count()
+    fits, total = 0, 0.0
+    with progress(f"time heads of {study.label}", len(by_setting)) as advance, threads.one_core():
+        for own in by_setting.values():
+            head = frozen.make_head(config.head, study.pool, options, device)
+            taken = []
+            for problem in list(own.values())[:2]:
+                start = time.perf_counter()
+                fit = head.solve(problem)
+                taken.append(time.perf_counter() - start)
+            fits += fit.fits * len(own)
+            first, each = taken[0], taken[-1]  # the first also finds what all of a setting share
+            total += (len(own) * each + (first - each) * min(workers, len(own))) / workers
+            advance(1)
+    return fits, total
+
+
+def _fine_tunes(
+    study: Study, todo: dict[str, Block], workers: int | None, device: str, concurrent: int
+) -> float:
+    from xprobe.learners.finetune import trainer as finetune
+    from xprobe.learners.finetune import training
+    from xprobe.learners.finetune.classifier import Head
+
+    config, tasks = study.config, tasks_of(todo, study.config)
+    network = load_network(study.encoder, device)
+    pixels = _Noise(network.spec.input_px)
+    trainer = finetune.Trainer(
+        network, pixels, study.pool, config, Path(), pick_device(device), study.text,
+        Masks(study.design.study, network),
+    )  # fmt: skip
+    step_s: dict[str, float] = {}
+    seconds = _decoding(study, network, workers)
+    for task in tasks:
+        if task.augmentation not in step_s:
+            job = trainer.job(task)[0]
+            head = Head(
+                np.zeros((job.k, network.spec.dim), np.float32), np.zeros(job.k, np.float32), True
+            )
+            step_s[task.augmentation], test_s = training.time_steps(
+                network, head, pixels, job, config.recipe, trainer.device,
+                augmentation=finetune.augmentation(task, job.k), masks=trainer.masks,
+                threads=finetune.threads_each(concurrent),
+            )  # fmt: skip
+        steps = config.recipe.steps(task.budget)
+        own = steps * step_s[task.augmentation] + len(task.problem.test) * test_s
+        seconds += own / concurrent
+    return seconds
+
+
+def _decoding(study: Study, network: Network, workers: int | None) -> float:
+    """Return the seconds that decoding all images takes; less if they were decoded before."""
+    images = study.design.study
+    some = images.path[:_DECODED].tolist()
+    start = time.perf_counter()
+    for path in some:
+        network.see(decode(path))
+    each = (time.perf_counter() - start) / len(some)
+    return each * len(set(images.sha256)) / (workers or joblib.cpu_count())
+
+
+class _Noise:
+    """Images that no file has to be read for."""
+
+    def __init__(self, size: tuple[int, int]) -> None:
+        self.size = size
+
+    def __getitem__(self, rows: Ints) -> Pixels:
+        rng = np.random.default_rng(0)
+        return rng.integers(0, 256, size=(len(rows), *self.size, 3), dtype=np.uint8)

@@ -1,0 +1,220 @@
+"""What a sweep is about to do: encoder × fraction × head → a study with its rows and its runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from xprobe.base.arrays import Ints
+from xprobe.base.errors import XprobeError, some
+from xprobe.design.blocks import Block
+from xprobe.design.config import SweepConfig
+from xprobe.design.design import Design, make_design
+from xprobe.encoders.load import has_network
+from xprobe.encoders.prompts import TextFeatures
+from xprobe.features.shards import Index, Places, StoredEncoder
+from xprobe.features.store import Store, choose_encoders
+from xprobe.images.augment import COPY_PASTE, MIXING, MIXUP, view_digest
+from xprobe.images.manifest import Manifest
+from xprobe.images.polygons import read_polygons
+from xprobe.images.survey import find_problems
+from xprobe.learners.kinds import FINETUNE, MEMORY_GIB, WEIGHTED_HEADS
+from xprobe.learners.problem import Pool
+from xprobe.learners.solve import check_head
+from xprobe.results import predictions
+from xprobe.study.keys import _run_keys
+from xprobe.study.pool import _pool
+
+
+@dataclass(frozen=True, eq=False)
+class Study:
+    """One encoder with one head on one fraction of the real images: all that is to be trained.
+
+    Attributes:
+        encoder, label: whose features, and how it is shown.
+        usable: the images that have features.
+        config: what is trained.
+        design: problems.
+        pool: features by rows of the design.
+        text: text features of its classes, or None.
+        runs: key of each block of the design.
+        notes: what the reader of the results must know before and after all else.
+    """
+
+    encoder: StoredEncoder
+    label: str
+    usable: Manifest
+    config: SweepConfig
+    design: Design
+    pool: Pool
+    text: TextFeatures | None
+    runs: list[str]
+    notes: tuple[list[str], list[str]]
+
+    def missing(self, folder: Path) -> dict[str, Block]:
+        """Return the blocks that have no predictions yet, by run."""
+        todo: dict[str, Block] = {}
+        for run, block in zip(self.runs, self.design.blocks, strict=True):
+            if not predictions.predictions_file(folder, run).is_file():
+                todo.setdefault(run, block)
+        return todo
+
+    @property
+    def zero_shot(self) -> Ints | None:
+        """Classes that text features predict for the images of the study (n,), or None."""
+        if self.pool.text_logits is None:
+            return None
+        return np.asarray(self.pool.text_logits[: len(self.design.study)].argmax(axis=1))
+
+
+def prepare(
+    manifest: Manifest,
+    store: Store,
+    config: SweepConfig,
+    *,
+    encoders: Sequence[str] = (),
+    heads: Sequence[str] = (),
+    real_fractions: Sequence[float] = (),
+    real_curve: Sequence[int] = (),
+    memory_gib: float = MEMORY_GIB,
+) -> Iterator[Study]:
+    """Yield every study of a sweep; for the arguments see `sweep.sweep`.
+
+    Raises:
+        XprobeError: an unknown head or encoder, or one that cannot do what is asked.
+    """
+    if real_curve and tuple(real_fractions) not in ((), (1.0,)):
+        raise XprobeError(
+            "--real-curve and --real-fraction both say how many real images: keep one"
+        )
+    parts: list[tuple[float, int | None]] = [
+        (fraction, config.train_per_class) for fraction in real_fractions or (config.real_fraction,)
+    ]
+    if len(set(real_curve)) == 1:
+        raise XprobeError("--real-curve takes two or more numbers of images, such as 20,40,60,80")
+    if real_curve:
+        parts = [(1.0, size) for size in sorted(real_curve)]
+    configs = [
+        replace(config.of_head(name), real_fraction=fraction, train_per_class=size)
+        for fraction, size in dict.fromkeys(parts)
+        for name in dict.fromkeys(heads or (config.head,))
+    ]
+    for each in configs:
+        if each.head != FINETUNE:
+            check_head(each.head)
+    chosen = choose_encoders(store, manifest, encoders)
+    if FINETUNE in [each.head for each in configs]:
+        _check_networks(chosen)
+        _check_outlines(manifest, config)
+    labels = store.labels()
+    designs: dict[Any, Design] = {}
+    for encoder in chosen:
+        ids, stored, failed = store.locate(encoder, manifest)
+        usable = manifest.select(~np.isin(manifest.id.astype(str), list(failed)))
+        index = store.index(encoder) if config.alternatives else Index(Places([]), {})
+        views = _count_views(usable, index, config)
+        label = labels[encoder.key]
+        notes = _notes(usable, failed)
+        own = []
+        for each in configs:
+            possible, without = _possible(each, views)
+            kind = usable.fingerprint, _of_design(possible), tuple(views.items())
+            if kind not in designs:
+                designs[kind] = make_design(usable, possible, views)
+            own.append((possible, designs[kind], without))
+        # They differ in their blocks and in how many rows are made, not in the images.
+        widest = max((design for _, design, _ in own), key=lambda design: len(design.made))
+        text = store.read_text(encoder, widest.study.classes)
+        pool = _pool(widest, ids, stored, index, text, memory_gib)
+        for each, design, without in own:
+            runs = _run_keys(design, encoder.key, each, text)
+            before = _random_note(encoder, label, each)
+            said = before, [*notes, *without]
+            yield Study(encoder, label, usable, each, design, pool, text, runs, said)
+
+
+def _of_design(config: SweepConfig) -> SweepConfig:
+    """Return what a design depends on, all else at its default: heads share theirs."""
+    head = FINETUNE if config.head == FINETUNE else SweepConfig.head
+    one = SweepConfig()
+    return replace(
+        config, head=head, recipe=one.recipe, c_grid=one.c_grid, c_rule=one.c_rule, balanced=False
+    )
+
+
+def _count_views(usable: Manifest, index: Index, config: SweepConfig) -> dict[str, int]:
+    """Return how many views of every real image to train on the store has, by augmentation."""
+    of = (usable.source == "real") & (usable.split == "train")
+    contents = dict.fromkeys(usable.sha256[of])
+    found = {}
+    for name in config.alternatives:
+        number = 0
+        while number < max(1, round(max(config.ratios))) and all(
+            view_digest(content, name, number) in index.rows for content in contents
+        ):
+            number += 1
+        found[name] = number
+    return found
+
+
+def _possible(config: SweepConfig, views: dict[str, int]) -> tuple[SweepConfig, list[str]]:
+    """Return a configuration with the alternatives that a head can have, and what it lacks."""
+    if config.head == FINETUNE:
+        return config, []
+    mixes = config.head in WEIGHTED_HEADS
+    names = [name for name in config.alternatives if views[name] or (mixes and name == MIXUP)]
+    lacking = [name for name in config.alternatives if name not in names]
+    without = []
+    if viewless := [name for name in lacking if name not in MIXING]:
+        without.append(
+            f"the {config.head} head goes without the alternatives {some(viewless, 9)}: the store "
+            f"has no such views; run 'xprobe embed --augment {','.join(viewless)}'"
+        )
+    with_synthetic = config.with_synthetic and bool(names)
+    return replace(config, alternatives=tuple(names), with_synthetic=with_synthetic), without
+
+
+def _random_note(encoder: StoredEncoder, label: str, config: SweepConfig) -> list[str]:
+    if not encoder.spec.has_random_weights:
+        return []
+    if config.head == FINETUNE:
+        return [
+            f"{label} began from RANDOM WEIGHTS, as asked: pretrained ones may answer otherwise"
+        ]
+    return [f"{label} has RANDOM WEIGHTS, as asked: this says nothing of any trained encoder"]
+
+
+def _notes(usable: Manifest, failed: dict[str, str]) -> list[str]:
+    """Return what the reader of the results must know of the images."""
+    found = find_problems(usable)
+    if failed:
+        found.append(
+            f"{len(failed)} images could not be embedded and take no part (see failed.csv)"
+        )
+    return found
+
+
+def _check_networks(chosen: list[StoredEncoder]) -> None:
+    without = [encoder.name for encoder in chosen if not has_network(encoder.name)]
+    if without:
+        raise XprobeError(
+            f"{some(without)} has no network to train; name one of open_clip, timm, torchvision or "
+            f"hf with --encoder, or leave {FINETUNE} out of --heads"
+        )
+
+
+def _check_outlines(manifest: Manifest, config: SweepConfig) -> None:
+    if COPY_PASTE not in (*config.alternatives, config.recipe.augment):
+        return
+    of = (manifest.source == "real") & (manifest.split == "train")
+    for text in manifest.polygons[of]:
+        read_polygons(text)
+    if not any(manifest.polygons[of]):
+        raise XprobeError(
+            f"{COPY_PASTE} needs outlines of what to paste: a column polygons in the manifest that "
+            f"holds well-known text or names the image's xBD label file"
+        )

@@ -1,0 +1,277 @@
+"""Settings × encoders × folds → predictions → verdicts; skips what is done."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from xprobe.base.arrays import digest_of
+from xprobe.base.errors import XprobeError
+from xprobe.base.progress import Progress, no_progress
+from xprobe.design.blocks import Block
+from xprobe.design.config import SweepConfig
+from xprobe.design.setting import head_title
+from xprobe.encoders.network import Network
+from xprobe.engine.device import pick_device
+from xprobe.features.shards import StoredEncoder
+from xprobe.features.store import Store
+from xprobe.images.manifest import Manifest
+from xprobe.images.survey import counts
+from xprobe.learners.finetune.masks import Masks
+from xprobe.learners.kinds import FINETUNE, MEMORY_GIB
+from xprobe.learners.problem import Fit, Options
+from xprobe.learners.solve import solve
+from xprobe.results import distance as results
+from xprobe.results import predictions as predictions_module
+from xprobe.results import provenance
+from xprobe.results import study as study_module
+from xprobe.results.predictions import Predictions
+from xprobe.study.curve import Point, value_points
+from xprobe.study.judge import judge
+from xprobe.study.keys import augmentation_of
+from xprobe.study.prepare import Study, prepare
+from xprobe.study.tested import hits
+
+if TYPE_CHECKING:
+    from xprobe.learners.finetune.trainer import Task
+
+
+def sweep(
+    manifest: Manifest,
+    store: Store,
+    folder: Path,
+    config: SweepConfig,
+    *,
+    encoders: Sequence[str] = (),
+    heads: Sequence[str] = (),
+    real_fractions: Sequence[float] = (),
+    real_curve: Sequence[int] = (),
+    margin: float | None = None,
+    workers: int | None = None,
+    device: str = "auto",
+    concurrent: int = 1,
+    memory_gib: float = MEMORY_GIB,
+    progress: Progress = no_progress,
+) -> list[dict[str, Any]]:
+    """Train and test every setting on every encoder, save all predictions, and judge.
+
+    Args:
+        manifest: the images.
+        store: their features.
+        folder: where predictions and studies are kept; what is there is not computed again.
+        config: what is trained.
+        encoders: names in the store; none: all that have features of this manifest.
+        heads: names of heads, or ``finetune``; none: that of `config`.
+        real_fractions: shares of the real training images, each a study; none: that of `config`.
+        real_curve: instead of shares, numbers of each class: a learning curve, from which follows
+            how many real images the synthetic ones are worth (`worth.worth`).
+        margin: accuracy differences up to this size count as equal; None claims no equivalence.
+        workers: processes; default one a core.
+        device: torch device of logistic heads and fine-tunes; auto: a GPU if there is one.
+        concurrent: fine-tunes at a time, each in a process of its own.
+        memory_gib: features beyond this size are not held in memory, but read chunk by chunk in
+            each pass of the solver.
+        progress: how long work is shown.
+
+    Returns:
+        One study document an encoder, head and fraction (docs/results.md).
+    """
+    studies = []
+    curves: dict[tuple[str, str], list[Point]] = {}
+    for study in prepare(
+        manifest, store, config, encoders=encoders, heads=heads, real_fractions=real_fractions,
+        real_curve=real_curve, memory_gib=memory_gib,
+    ):  # fmt: skip
+        folder.mkdir(parents=True, exist_ok=True)
+        work = _Work(study, store, folder, workers, device, concurrent, progress)
+        work.solve_missing()
+        judged = judge(
+            study.design, study.runs, folder, study.config, study.label, margin, study.zero_shot
+        )
+        before, after = study.notes
+        measured = _measured_warnings(folder, study.usable)
+        judged["warnings"] = [*before, *judged["warnings"], *after, *measured]
+        judged["prompts"] = None if study.text is None else study.text.prompts
+        key = digest_of([study.encoder.key, study.usable.fingerprint, asdict(study.config), margin])
+        document = _document(study, margin) | judged
+        study_module.save_study(folder, key, document)
+        studies.append(document)
+        if real_curve:
+            point = Point(study.design, hits(study.design, study.runs, folder), key, document)
+            curves.setdefault((study.encoder.key, study.config.head), []).append(point)
+    for points in curves.values():
+        value_points(points, config.seed)
+        for point in points:
+            study_module.save_study(folder, point.key, point.document)
+    return studies
+
+
+def _measured_warnings(folder: Path, usable: Manifest) -> list[str]:
+    """Return what `xprobe distance` found in these images, if it was run."""
+    document = results.load_distance(folder)
+    if document is None or document["fingerprint"] != usable.fingerprint:
+        return []
+    return list(document["warnings"])
+
+
+@dataclass(frozen=True, eq=False)
+class _Work:
+    """How the blocks of a study that have no predictions yet are solved."""
+
+    study: Study
+    store: Store
+    folder: Path
+    workers: int | None
+    device: str
+    concurrent: int
+    progress: Progress
+
+    def solve_missing(self) -> None:
+        """Solve and save these blocks, each as soon as its folds are in."""
+        todo = self.study.missing(self.folder)
+        if not todo:
+            return
+        places = [(run, i) for run, block in todo.items() for i in range(len(block.problems))]
+        waiting: dict[str, dict[int, Fit]] = {run: {} for run in todo}
+        fits = self._fine_tunes if self.study.config.head == FINETUNE else self._heads
+        for number, fit in fits(todo):
+            run, fold = places[number]
+            waiting[run][fold] = fit
+            if len(waiting[run]) == len(todo[run].problems):
+                found = waiting.pop(run)
+                own = [found[i] for i in sorted(found)]
+                _save(self.folder, run, todo[run], own, self.study)
+                predictions_module.forget_fine_tunes(self.folder, run)
+
+    def _heads(self, todo: dict[str, Block]) -> Iterator[tuple[int, Fit]]:
+        """Train heads on features; yield (number of a problem, counted through, its fit)."""
+        study, config = self.study, self.study.config
+        options = Options(config.c_grid, config.c_rule, config.balanced)
+        problems = [problem for block in todo.values() for problem in block.problems]
+        name = study.label
+        part = config.real_fraction, config.train_per_class
+        if (config.head, *part) != (SweepConfig.head, 1.0, None):
+            name += f" {head_title(config.head, *part)}"
+        with self.progress(f"sweep {name}", len(problems)) as advance:
+            for each in solve(
+                config.head, study.pool, problems, options, self.workers, self.device
+            ):
+                yield each
+                advance(1)
+
+    def _fine_tunes(self, todo: dict[str, Block]) -> Iterator[tuple[int, Fit]]:
+        """Train whole networks on pixels; yield as `_heads` does."""
+        from xprobe.learners.finetune import trainer as finetune
+        from xprobe.learners.finetune.pixel_cache import cached_pixels
+
+        study, config = self.study, self.study.config
+        tasks = tasks_of(todo, config)
+        network = load_network(study.encoder, self.device)
+        pixels = cached_pixels(
+            study.design.study, network, self.store.folder / "pixels", workers=self.workers,
+            progress=self.progress,
+        )  # fmt: skip
+        trainer = finetune.Trainer(
+            network, pixels, study.pool, config, self.folder, pick_device(self.device), study.text,
+            Masks(study.design.study, network),
+        )  # fmt: skip
+        steps = sum(config.recipe.steps(task.budget) for task in tasks)
+        title = head_title(config.head, config.real_fraction, config.train_per_class)
+        part = title.removeprefix(config.head)
+        with self.progress(f"fine-tune {study.label}{part}", steps) as advance:
+            yield from finetune.solve(trainer, tasks, self.concurrent, advance)
+
+
+def tasks_of(todo: dict[str, Block], config: SweepConfig) -> list[Task]:
+    """Return the fine-tunes of some blocks, by run."""
+    from xprobe.learners.finetune.trainer import Task
+
+    return [
+        Task(
+            problem, budget, block.repeat, fold, run, _name(block, fold),
+            augmentation_of(block, config),
+        )
+        for run, block in todo.items()
+        for fold, (problem, budget) in enumerate(zip(block.problems, block.budget, strict=True))
+    ]  # fmt: skip
+
+
+def _name(block: Block, fold: int) -> str:
+    of = [] if block.setting.generator is None else [block.setting.generator]
+    of += [block.setting.title, f"repeat {block.repeat + 1}", f"fold {fold + 1}"]
+    return ", ".join(of)
+
+
+def load_network(encoder: StoredEncoder, device: str) -> Network:
+    """Load the network that features were made with."""
+    from xprobe.encoders.load import load
+
+    spec = encoder.spec
+    network = load(
+        encoder.name, device, "fp32", spec.layer, spec.has_random_weights, spec.codec,
+        trainable=True,
+    )  # fmt: skip
+    if network.spec != replace(spec, precision="fp32"):
+        raise XprobeError(
+            f"{encoder.name} is not what it was when these images were embedded (other weights or "
+            f"preprocessing); run 'xprobe embed --encoder {encoder.name}' again"
+        )
+    assert isinstance(network, Network)
+    return network
+
+
+def _save(
+    folder: Path,
+    run: str,
+    block: Block,
+    fits: list[Fit],
+    study: Study,
+) -> None:
+    images, test = study.design.study, block.test
+    score = np.concatenate([f.score for f in fits])
+    predictions = Predictions(run, images.id[test], study.pool.y[test], score, block.fold)
+    about = {
+        "encoder": study.label,
+        **asdict(block.setting),
+        "repeat": block.repeat,
+        "classes": list(images.classes),
+        "c": [f.c for f in fits],
+        "at_edge": [f.at_edge for f in fits],
+        "temperature": [f.temperature for f in fits],
+        "fits": sum(f.fits for f in fits),
+        "finished": sum(f.finished for f in fits),
+        "unconverged": sum(f.unconverged for f in fits),
+        "steps": [f.steps for f in fits],
+        "notes": [note for f in fits for note in f.notes],
+    }
+    predictions_module.save_predictions(folder, predictions, about)
+
+
+def _document(study: Study, margin: float | None) -> dict[str, Any]:
+    encoder, design, usable = study.encoder, study.design, study.usable
+    return {
+        "version": study_module.STUDY_VERSION,
+        "created": datetime.now(UTC).isoformat(timespec="microseconds"),
+        "command": " ".join(["xprobe", *sys.argv[1:]]),
+        "encoder": {
+            "label": study.label,
+            "name": encoder.name,
+            "key": encoder.key,
+            **asdict(encoder.spec),
+        },
+        "protocol": design.protocol,
+        "config": {**asdict(study.config), "margin": margin},
+        "generators": list(design.generators),
+        "manifest": {
+            "fingerprint": usable.fingerprint,
+            "classes": list(usable.classes),
+            "counts": counts(usable),
+        },
+        **provenance.provenance(),
+    }

@@ -1,0 +1,75 @@
+"""Predictions of a design on disk → all repeats of each setting, test images in one order."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xprobe.base.arrays import Bools, Ints
+from xprobe.base.errors import XprobeError
+from xprobe.design.blocks import Block
+from xprobe.design.design import Design
+from xprobe.design.setting import Setting
+from xprobe.results import predictions as predictions_module
+from xprobe.verdict import metrics
+
+
+@dataclass(frozen=True, eq=False)
+class Tested:
+    """All repeats of one setting, test images in one order.
+
+    Attributes:
+        predicted: (R, N) predicted class.
+        values: by name, (R, N) what each image adds to a metric (`metrics.per_image`); none where
+            nothing but the predicted class is known.
+        blocks, abouts: of each repeat.
+    """
+
+    predicted: NDArray[np.intp]
+    values: dict[str, NDArray[np.float64]]
+    blocks: tuple[Block, ...]
+    abouts: tuple[dict[str, Any], ...]
+
+
+_Scored = tuple[NDArray[np.intp], dict[str, NDArray[np.float64]]]  # predicted class, values
+
+
+def hits(design: Design, runs: list[str], folder: Path) -> tuple[dict[Setting, Bools], Ints, Ints]:
+    """Return whether each setting was right (R, N), and label and group (N,) of the test images."""
+    tested, y, group = gather(design, runs, folder)
+    return {setting: each.predicted == y for setting, each in tested.items()}, y, group
+
+
+def gather(
+    design: Design, runs: list[str], folder: Path
+) -> tuple[dict[Setting, Tested], Ints, Ints]:
+    """Load every block's predictions; return them by setting, with labels and groups (N,)."""
+    order = np.sort(np.unique(design.blocks[0].test))
+    ids = design.study.id[order]
+    y = np.searchsorted(np.array(design.study.classes), design.study.label[order].astype(str))
+    by_setting: dict[Setting, list[tuple[Block, dict[str, Any], _Scored]]] = defaultdict(list)
+    for run, block in zip(runs, design.blocks, strict=True):
+        loaded = predictions_module.load_predictions(folder, run)
+        if loaded is None:
+            raise XprobeError(f"{folder}: predictions vanished; run 'xprobe sweep' again")
+        predictions, about = loaded
+        row = {id_: i for i, id_ in enumerate(predictions.id)}
+        score = predictions.score[[row[i] for i in ids]]
+        scored = score.argmax(axis=1), metrics.per_image(y, score)
+        by_setting[block.setting].append((block, about, scored))
+    tested = {
+        setting: Tested(
+            np.stack([predicted for _, _, (predicted, _) in found]),
+            {name: np.stack([v[name] for _, _, (_, v) in found]) for name in found[0][2][1]},
+            tuple(b for b, _, _ in found),
+            tuple(a for _, a, _ in found),
+        )
+        for setting, found in by_setting.items()
+    }
+    _, group = np.unique(design.study.group[order].astype(str), return_inverse=True)
+    return tested, y.astype(np.intp), group.astype(np.intp)
