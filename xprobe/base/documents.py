@@ -1,0 +1,138 @@
+"""Documents: frozen values that are JSON objects on disk; only here one becomes the other.
+
+A document type is a subclass of `Document` whose annotated fields are the fields of the JSON
+object, so that reading checks every field and a JSON Schema follows from the type. What a newer
+xprobe wrote and this one does not know is kept beside the fields, in `unknown`, and written again.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, NoReturn, TypeVar, cast
+
+import msgspec
+
+from xprobe.base.atomic import put
+from xprobe.base.errors import XprobeError
+
+UNKNOWN = "*"  # the name of `Document.unknown`, which no JSON object of ours uses for a field
+AnyDocument = TypeVar("AnyDocument", bound="Document")
+
+
+class Document(msgspec.Struct, frozen=True, kw_only=True):
+    """A JSON object as a value.
+
+    Attributes:
+        unknown: fields that a newer xprobe wrote, by name.
+    """
+
+    unknown: dict[str, Any] = msgspec.field(name=UNKNOWN, default_factory=dict)
+
+
+def to_json(value: Any) -> Any:
+    """Return what `json.dumps` takes for a document, or for lists and mappings of documents."""
+    if isinstance(value, Document):
+        fields = msgspec.structs.fields(value)
+        known = {f.encode_name: to_json(getattr(value, f.name)) for f in fields}
+        return known | known.pop(UNKNOWN)
+    if isinstance(value, dict):
+        return {name: to_json(part) for name, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [to_json(part) for part in value]
+    return value
+
+
+def from_json(kind: type[AnyDocument], raw: Any) -> AnyDocument:
+    """Return a document from what `json.loads` gave.
+
+    Raises:
+        msgspec.ValidationError: a field is missing or of another type; names its place, such as
+            ``$.results[3].value``.
+    """
+    return cast(AnyDocument, _with_unknown(msgspec.convert(raw, kind), raw))
+
+
+def encode(value: Any) -> bytes:
+    """Return documents as JSON text with one entry a line.
+
+    Raises:
+        ValueError: a number is not finite.
+    """
+    text = json.dumps(to_json(value), indent=1, ensure_ascii=False, allow_nan=False)
+    return f"{text}\n".encode()
+
+
+def write(file: Path, document: Document) -> None:
+    """Put a document whole; the folder is made if it is missing."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    put(file, encode(document))
+
+
+def read(
+    kind: type[AnyDocument], file: Path, remedy: str, newest: int | None = None
+) -> AnyDocument:
+    """Return the document in a file.
+
+    Args:
+        kind: type of the document.
+        file: where it lies.
+        remedy: what the user can do about a damaged one, such as ``run 'xprobe sweep' again``.
+        newest: largest ``version`` that this xprobe reads; None: documents without versions.
+
+    Raises:
+        FileNotFoundError: there is none.
+        XprobeError: it is damaged, said with the place in it, or of a newer version.
+    """
+    content = file.read_bytes()
+    try:
+        raw = json.loads(content, parse_constant=_refuse)
+        if newest is not None and isinstance(raw, dict) and _is_newer(raw.get("version"), newest):
+            raise XprobeError(f"{file}: written by a newer xprobe; upgrade this one")
+        return from_json(kind, raw)
+    except (ValueError, RecursionError) as error:  # msgspec.ValidationError is a ValueError
+        reason = str(error) or type(error).__name__
+        raise XprobeError(f"{file}: damaged ({reason}); {remedy}") from error
+
+
+def schema(kind: type[Document]) -> dict[str, Any]:
+    """Return the JSON Schema (draft 2020-12) of a document type; further fields are allowed."""
+    made = msgspec.json.schema(kind)
+    for definition in made.get("$defs", {}).values():
+        definition.get("properties", {}).pop(UNKNOWN, None)
+    dialect = {"$schema": "https://json-schema.org/draft/2020-12/schema"}
+    return cast(dict[str, Any], json.loads(json.dumps(dialect | made)))
+
+
+def _is_newer(version: Any, newest: int) -> bool:
+    return isinstance(version, int) and version > newest
+
+
+def _refuse(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is no number")
+
+
+def _with_unknown(value: Any, raw: Any) -> Any:
+    """Return a value whose documents, however deep, hold the fields of `raw` they do not know."""
+    if isinstance(value, Document):
+        fields = {field.encode_name: field.name for field in msgspec.structs.fields(value)}
+        changed: dict[str, Any] = {}
+        for key, part in raw.items():
+            if key in fields and key != UNKNOWN:
+                before = getattr(value, fields[key])
+                after = _with_unknown(before, part)
+                if after is not before:
+                    changed[fields[key]] = after
+        strange = {key: part for key, part in raw.items() if key not in fields}
+        if strange:
+            changed["unknown"] = strange
+        return msgspec.structs.replace(value, **changed) if changed else value
+    if isinstance(value, list | tuple):
+        parts = [_with_unknown(*pair) for pair in zip(value, raw, strict=True)]
+        same = all(new is old for new, old in zip(parts, value, strict=True))
+        return value if same else type(value)(parts)
+    if isinstance(value, dict):
+        parts_by_name = {name: _with_unknown(value[name], raw[name]) for name in value}
+        same = all(parts_by_name[name] is value[name] for name in value)
+        return value if same else parts_by_name
+    return value
