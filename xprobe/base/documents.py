@@ -7,9 +7,11 @@ xprobe wrote and this one does not know is kept beside the fields, in `unknown`,
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import math
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar, cast
+from typing import Any, ClassVar, NoReturn, TypeAlias, TypeVar, cast
 
 import msgspec
 
@@ -19,23 +21,37 @@ from xprobe.base.errors import XprobeError
 UNKNOWN = "*"  # the name of `Document.unknown`, which no JSON object of ours uses for a field
 AnyDocument = TypeVar("AnyDocument", bound="Document")
 
+Number: TypeAlias = int | float
+"""A number of a document. Unlike a field of type float, one that was read as 1 is not written as
+1.0."""
+
+
+class NewerVersionError(ValueError):
+    """A document of a version that only a newer xprobe reads."""
+
 
 class Document(msgspec.Struct, frozen=True, kw_only=True):
     """A JSON object as a value.
 
     Attributes:
+        OPTIONAL: names of the fields that are not written while they hold their default.
         unknown: fields that a newer xprobe wrote, by name.
     """
+
+    OPTIONAL: ClassVar[tuple[str, ...]] = ()
 
     unknown: dict[str, Any] = msgspec.field(name=UNKNOWN, default_factory=dict)
 
 
 def to_json(value: Any) -> Any:
-    """Return what `json.dumps` takes for a document, or for lists and mappings of documents."""
+    """Return what `json.dumps` takes for a document, or for lists and mappings of documents.
+
+    A dataclass, such as a configuration, becomes the object of its fields.
+    """
     if isinstance(value, Document):
-        fields = msgspec.structs.fields(value)
-        known = {f.encode_name: to_json(getattr(value, f.name)) for f in fields}
-        return known | known.pop(UNKNOWN)
+        return _fields_of(value) | value.unknown
+    if dataclasses.is_dataclass(value):
+        return {f.name: to_json(getattr(value, f.name)) for f in dataclasses.fields(value)}
     if isinstance(value, dict):
         return {name: to_json(part) for name, part in value.items()}
     if isinstance(value, list | tuple):
@@ -86,13 +102,27 @@ def read(
     """
     content = file.read_bytes()
     try:
-        raw = json.loads(content, parse_constant=_refuse)
-        if newest is not None and isinstance(raw, dict) and _is_newer(raw.get("version"), newest):
-            raise XprobeError(f"{file}: written by a newer xprobe; upgrade this one")
-        return from_json(kind, raw)
-    except (ValueError, RecursionError) as error:  # msgspec.ValidationError is a ValueError
+        return parse(kind, content, newest)
+    except NewerVersionError as error:
+        raise XprobeError(f"{file}: written by a newer xprobe; upgrade this one") from error
+    except (ValueError, RecursionError) as error:
         reason = str(error) or type(error).__name__
         raise XprobeError(f"{file}: damaged ({reason}); {remedy}") from error
+
+
+def parse(kind: type[AnyDocument], text: str | bytes, newest: int | None = None) -> AnyDocument:
+    """Return the document that a JSON text holds.
+
+    Raises:
+        ValueError: the text is no JSON, or not of this type; says where. A `NewerVersionError` if
+            its ``version`` is above `newest`.
+        RecursionError: it is nested deeper than any document.
+    """
+    raw = json.loads(text, parse_constant=_refuse, parse_float=_finite)
+    msgspec.json.encode(raw)  # Half a character, which JSON can escape, could not be written.
+    if newest is not None and isinstance(raw, dict) and _is_newer(raw.get("version"), newest):
+        raise NewerVersionError
+    return from_json(kind, raw)
 
 
 def schema(kind: type[Document]) -> dict[str, Any]:
@@ -104,12 +134,40 @@ def schema(kind: type[Document]) -> dict[str, Any]:
     return cast(dict[str, Any], json.loads(json.dumps(dialect | made)))
 
 
+def field_names(kind: type[Document]) -> list[str]:
+    """Return the names of the fields of a document type, as JSON has them."""
+    names = (field.encode_name for field in msgspec.structs.fields(kind))
+    return [name for name in names if name != UNKNOWN]
+
+
+def _fields_of(document: Document) -> dict[str, Any]:
+    return {
+        field.encode_name: to_json(getattr(document, field.name))
+        for field in msgspec.structs.fields(document)
+        if field.encode_name != UNKNOWN
+        and not (
+            field.name in document.OPTIONAL and getattr(document, field.name) == _default(field)
+        )
+    }
+
+
+def _default(field: msgspec.structs.FieldInfo) -> Any:
+    return field.default_factory() if callable(field.default_factory) else field.default
+
+
 def _is_newer(version: Any, newest: int) -> bool:
     return isinstance(version, int) and version > newest
 
 
 def _refuse(constant: str) -> NoReturn:
     raise ValueError(f"{constant} is no number")
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text} is larger than any number")
+    return number
 
 
 def _with_unknown(value: Any, raw: Any) -> Any:
