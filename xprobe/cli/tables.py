@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich import box
 from rich.table import Table
 
 from xprobe.design.setting import head_title, setting_title
-from xprobe.report.words import worth_interval
-from xprobe.results.distance import DistanceRow, LeakRow
-from xprobe.results.families import Family
-from xprobe.results.rows import DataValue, Result
-from xprobe.results.study import Study
+
+if TYPE_CHECKING:
+    from xprobe.results.distance import DistanceRow, LeakRow
+    from xprobe.results.families import Family
+    from xprobe.results.rows import DataValue, Result
+    from xprobe.results.study import Study
 
 Row = Mapping[str, Any]
 
@@ -154,6 +155,8 @@ def _span(value: float | None, low: float | None, high: float | None) -> str | N
 
 def of_worth(rows: Sequence[DataValue]) -> Table:
     """Return the table of what the mixes of learning curves are worth."""
+    from xprobe.report.words import worth_interval
+
     columns = ["encoder", "head", "generator", "setting", "real of each class",
                "synthetic of each class", "worth, further real ones"]  # fmt: skip
     cells = [
