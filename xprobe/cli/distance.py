@@ -65,7 +65,7 @@ def distance(
     )  # fmt: skip
     save_distance(results, document)
     if drop_leaks is not None:
-        table.write(clean, drop_leaks)
+        table.write_table(clean, drop_leaks)
     if as_json:
         print_json(document)
     else:
