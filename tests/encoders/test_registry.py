@@ -97,7 +97,9 @@ def test_a_package_that_takes_a_built_in_name_is_refused(
     assert encoders.load("hog").spec.source == "builtin:hog"
 
 
-FAMILY = OWN + """
+FAMILY = (
+    OWN
+    + """
 from xprobe.encoders.registry import Family
 blocks = Family("blocks", "blocks_of_colour:load", has_networks=False)
 
@@ -106,6 +108,7 @@ def load(rest, wish):
     encoder.side = int(rest)
     return encoder
 """
+)
 
 
 def test_a_package_brings_a_family_with_a_prefix(

@@ -9,11 +9,10 @@ from typing import Protocol, cast
 
 from xprobe.base.registry import by_name, entry_points_of, load_entry_point
 from xprobe.encoders.base import Encoder
+from xprobe.encoders.families.own import ENTRY_POINTS
 from xprobe.encoders.presets import ENCODERS
 from xprobe.encoders.tower import Tower, Wish
 from xprobe.encoders.weights import OPEN_CLIP_FILES, TIMM_FILES
-
-ENTRY_POINTS = "xprobe.encoders"
 
 
 class Load(Protocol):

@@ -8,10 +8,11 @@ import sys
 from pathlib import Path
 
 from xprobe.base.errors import XprobeError
-from xprobe.base.registry import load_entry_point
+from xprobe.base.registry import entry_points_of, load_entry_point
 from xprobe.encoders.base import Encoder
-from xprobe.encoders.registry import outside_encoders
 from xprobe.encoders.tower import Wish
+
+ENTRY_POINTS = "xprobe.encoders"  # the group of what other packages register
 
 
 def load(name: str, _wish: Wish) -> Encoder:
@@ -20,7 +21,7 @@ def load(name: str, _wish: Wish) -> Encoder:
     Raises:
         XprobeError: it cannot be imported, or makes something else.
     """
-    points = outside_encoders()
+    points = entry_points_of(ENTRY_POINTS, "encoder", ())
     module, _, function = name.partition(":")
     try:
         if name in points:
