@@ -49,7 +49,7 @@ def distance(
     as_json: Json = False,
 ) -> None:
     """Measure how far synthetic lies from real; find copies and shortcuts."""
-    from xprobe.distance.measure import METRICS
+    from xprobe.distance.metrics import METRICS
     from xprobe.distance.run import measure_domain
     from xprobe.features.store import Store
     from xprobe.images import read as manifests
