@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from importlib import import_module
@@ -10,9 +11,11 @@ from importlib.resources import files
 from pathlib import Path
 
 import pytest
+from makers import MakeData
 
 import xprobe
 
+PAGE = Path(__file__).parent.parent / "docs/reference/python.md"
 HEAVY = ("numpy", "torch", "matplotlib", "msgspec", "typer", "PIL")
 
 
@@ -93,3 +96,25 @@ def test_a_former_place_goes_on_with_a_warning(module: str, name: str, instead: 
 def test_a_former_place_has_nothing_else() -> None:
     with pytest.raises(ImportError):
         exec("from xprobe.towers import Tower", {})
+
+
+def test_the_page_says_what_each_name_is() -> None:
+    listed = re.findall(r"^\| `(\w+)` \|", PAGE.read_text(encoding="utf-8"), flags=re.M)
+    assert sorted(listed) == sorted(xprobe.__all__)
+
+
+def test_links_of_the_page_lead_somewhere() -> None:
+    targets = re.findall(r"\]\(([^)#]+)\)", PAGE.read_text(encoding="utf-8"))
+    assert targets and all((PAGE.parent / target).exists() for target in targets)
+
+
+def test_the_example_of_the_page_runs(
+    make_data: MakeData, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(make_data(real=15, synthetic=30).parent)
+    (example,) = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), flags=re.S)
+    space: dict[str, object] = {}
+    exec(example, space)
+    assert len(space["studies"]) == 1  # type: ignore[arg-type]
+    assert len(space["without_copies"]) == 90  # type: ignore[arg-type]
+    assert "# Do AI-generated images help image recognition?" in capsys.readouterr().out

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
-from makers import put_package
+from makers import Ran, put_package
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -147,3 +148,14 @@ def test_a_family_is_a_file_and_a_row(
     assert encoders.has_network("toy:2") and encoder.reference is not None
     with pytest.raises(XprobeError, match="hf: or toy:<model>, or your own"):
         encoders.load("toy:")
+
+
+def test_the_command_lists_what_packages_bring(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, xprobe: Callable[..., Ran]
+) -> None:
+    assert "from other packages" not in xprobe("encoders").out
+    put_package(
+        tmp_path / "package", monkeypatch, "colours", OWN, registry.ENTRY_POINTS,
+        mean__colour="MeanColour",
+    )  # fmt: skip
+    assert "from other packages: mean-colour\n" in xprobe("encoders").out
