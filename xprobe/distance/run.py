@@ -75,7 +75,7 @@ def measure_domain(
     maps: list[dict[str, Any]] = []
     usable = [manifest, clean]
     labels = store.labels()
-    for encoder in choose_encoders(store, manifest, encoders):
+    for encoder, _ in choose_encoders(store, manifest, encoders):
         own = _Measured(store, encoder, labels[encoder.key], manifest, clean, seed)
         parts = own.parts(by_class)
         with progress(f"distances {own.label}", len(parts)) as advance:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from xprobe.encoders.spec import RANDOM
-from xprobe.learners.kinds import FINETUNE
+from xprobe.learners.kinds import kind_read
 from xprobe.report.words import (
     METRICS,
     in_order,
@@ -60,7 +60,7 @@ def random_words(study: Study) -> str:
     """Return what is to be said of weights that were never trained; nothing of others."""
     if not str(study["encoder"]["weights"]).startswith(RANDOM):
         return ""
-    return FROM_RANDOM if study["config"]["head"] == FINETUNE else RANDOM_WEIGHTS
+    return FROM_RANDOM if kind_read(study["config"]["head"]).takes_steps else RANDOM_WEIGHTS
 
 
 def is_floor(study: Study) -> bool:

@@ -17,7 +17,7 @@ from xprobe.base.streams import stream
 from xprobe.design.config import SweepConfig
 from xprobe.design.design import HOLD_OUT, Design
 from xprobe.design.setting import Setting
-from xprobe.learners.kinds import FINETUNE
+from xprobe.learners.kinds import Kind, kind_of
 from xprobe.results.study import Result
 from xprobe.study.tested import Tested, gather
 from xprobe.verdict import family as verdict
@@ -55,7 +55,7 @@ def judge(
         rows += maker.family(real, alternatives, margin, tested)
     if zero_shot is not None:
         setting = Setting("zero-shot")
-        predicted = zero_shot[np.unique(design.blocks[0].test)]
+        predicted = zero_shot[design.tested]
         tested[setting] = Tested(predicted[None], {}, (), ())
         rows += maker.alone(setting, tested[setting])
     for generator in design.generators:
@@ -181,7 +181,7 @@ class _Rows:
             self.group,
             stream(self.config.seed, "max-t"),
             margin=margin,
-            model=self._models(own[0]) if self.config.head == FINETUNE else None,
+            model=self._models(own[0]) if kind_of(self.config.head).takes_steps else None,
         )
 
     def _against_controls(
@@ -207,7 +207,7 @@ class _Rows:
 
     def _models(self, tested: Tested) -> Ints:
         """Return the number of the fitted model (R, N) that tested each image."""
-        order = np.sort(np.unique(self.design.blocks[0].test))
+        order = self.design.tested
         found = []
         for repeat, block in enumerate(tested.blocks):
             fold = np.empty(len(order), dtype=np.intp)
@@ -341,7 +341,7 @@ def _name(setting: Setting) -> dict[str, Any]:
 
 
 def _run_rows(setting: Setting, tested: Tested, y: Ints, design: Design) -> list[dict[str, Any]]:
-    order = np.sort(np.unique(design.blocks[0].test))
+    order = design.tested
     place = {row: i for i, row in enumerate(order)}
     k = len(design.study.classes)
     rows = []
@@ -391,9 +391,10 @@ def _choice_warnings(tested: dict[Setting, Tested], config: SweepConfig) -> list
 
 
 def _edge_warning(config: SweepConfig, edges: list[float], choices: int, titles: str) -> str:
-    if config.head == "knn":
+    strength = kind_of(config.head).strength
+    if strength != Kind.strength:
         return (
-            f"the number of neighbours was chosen at an edge of its grid in {len(edges)} of "
+            f"{strength} was chosen at an edge of its grid in {len(edges)} of "
             f"{choices} cases (settings {titles})"
         )
     low, high = config.c_grid[0], config.c_grid[-1]
