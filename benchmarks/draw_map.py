@@ -30,10 +30,23 @@ NAME = "xprobe"
 # The order of the folders (and of the modules beside them), the ground first: each imports only
 # from those before it. Whatever stands beside the folders and is not listed here (`__main__`,
 # `__init__`, old names that are still importable) is the roof: no folder imports it.
-ORDER = (
-    "base", "engine", "images", "verdict", "encoders", "features", "results", "learners", "design",
-    "distance", "study", "report", "demo", "cli",
-)  # fmt: skip
+FOLDERS = {
+    "base": "errors, whole files, arrays",
+    "engine": "where work runs",
+    "images": "files → image table",
+    "verdict": "pure statistics",
+    "encoders": "pixels → features",
+    "features": "images × encoders → store",
+    "results": "documents on disk",
+    "learners": "training part → scores",
+    "design": "what is trained and tested",
+    "distance": "how far synthetic is",
+    "study": "the sweep",
+    "report": "words, figures, pages",
+    "demo": "an offline study",
+    "cli": "parse, one call, print",
+}
+ORDER = tuple(FOLDERS)
 
 # Names that say nothing of what they stand for.
 PREPOSITIONS = frozenset({"found", "own", "each", "of", "made", "there", "at", "here"})
@@ -82,9 +95,9 @@ class Module:
     def imports(self) -> list[str]:
         """What it imports, as dotted names, anywhere in the file: ``from a import b`` is ``a.b``.
 
-        Imports inside functions and under TYPE_CHECKING count, relative ones are resolved, and so
-        do attributes of the package (``xprobe.sweep``), ``import_module`` of a name that is
-        written out, and strings such as ``"package.module:name"``, which registries import later.
+        Imports inside functions and under TYPE_CHECKING count, relative ones are resolved, and
+        attributes of the package (``xprobe.sweep``) and ``import_module`` of a name that is
+        written out count, too.
         """
         names: list[str] = []
         for node in ast.walk(self.tree):
@@ -100,9 +113,14 @@ class Module:
                     "import_module", "__import__",
                 ):  # fmt: skip
                     names.append(name)
-                case ast.Constant(value=str(text)) if _ENTRY.fullmatch(text):
-                    names.append(text.replace(":", "."))
         return names
+
+    @cached_property
+    def rows(self) -> list[str]:
+        """The strings ``"package.module:name"`` in it, of rows that are imported by name later."""
+        constants = [node.value for node in ast.walk(self.tree) if isinstance(node, ast.Constant)]
+        texts = [value for value in constants if isinstance(value, str)]
+        return [text.replace(":", ".") for text in texts if _ENTRY.fullmatch(text)]
 
     def _package(self, node: ast.ImportFrom) -> str:
         if not node.level:
@@ -188,14 +206,14 @@ def _house(texts: Mapping[str, str]) -> House:
     return {module.name: module for module in modules}
 
 
-def targets(house: House, module: Module) -> Iterator[str]:
+def targets(house: House, module: Module, with_rows: bool = False) -> Iterator[str]:
     """Yield the modules of the house that a module imports, as often as it does.
 
     Every import of a part imports the package, too: a bare ``import xprobe``, for the place where
-    it lies, and its ``__version__`` are no arrows.
+    it lies, and its ``__version__`` are no arrows. `with_rows`: and what its rows name.
     """
     root = module.name.split(".")[0]
-    for name in module.imports:
+    for name in module.imports + module.rows * with_rows:
         parts = name.split(".")
         if parts[0] != root or parts[1:2] in ([], ["__version__"], ["__file__"]):
             continue
@@ -223,11 +241,11 @@ def rank(folder: str) -> int:
 
 
 def upward(house: House) -> list[str]:
-    """Return the imports that lead up: to a folder above, or to the roof."""
+    """Return what leads up, to a folder above or to the roof: imports, and rows of registries."""
     return [
         f"{module.place} imports {target.partition('.')[2] or target}"
         for module in house.values()
-        for target in sorted(set(targets(house, module)))
+        for target in sorted(set(targets(house, module, with_rows=True)))
         if rank(unit(target)) > rank(unit(module.name))
     ]
 
@@ -333,39 +351,46 @@ def drawn(house: House) -> list[str]:
 
 def draw(house: House, file: Path) -> None:
     """Draw the folders on their floors, and those arrows that no longer way replaces."""
+    from matplotlib import rc_context
     from matplotlib.figure import Figure
+    from matplotlib.patches import Rectangle
 
     floor, between = floors(house), arrows(house)
     if not floor:
         raise SystemExit(f"there is a circle, and so no floors to draw: {circles(house)}")
-    names = [u for u in floor if u in ORDER]
-    rows = [
-        sorted((n for n in names if floor[n] == y), key=rank) for y in sorted(set(floor.values()))
-    ]
-    rows = [row for row in rows if row]
-    place = {
-        name: (1.9 * (x - (len(row) - 1) / 2), float(y))
-        for y, row in enumerate(rows) for x, name in enumerate(row)
-    }  # fmt: skip
-    figure = Figure(figsize=(7.5, 0.95 * len(rows)), layout="constrained")
+    floor = {name: floor[name] for name in ORDER if name in floor}
+    drawn_arrows = [
+        (start, end) for start, end in between
+        if start in floor and end in floor and not _is_implied(between, start, end)
+    ]  # fmt: skip
+    place: dict[str, tuple[float, float]] = {}
+    for y in sorted(set(floor.values())):
+        row = [name for name in ORDER if floor.get(name) == y]
+        ends = [place[end][0] for start, end in drawn_arrows if start == row[0]]
+        middle = sum(ends) / len(ends) if len(row) == 1 and ends else 0.0
+        for x, name in enumerate(row):
+            place[name] = (middle + 2.2 * (x - (len(row) - 1) / 2), float(y))
+    figure = Figure(figsize=(7.5, 0.85 * len(set(floor.values()))), layout="constrained")
     axes = figure.subplots()
-    for start, end in between:
-        if start in place and end in place and not _is_implied(between, start, end):
-            (x, y), (u, v) = place[start], place[end]
-            arrow = {"arrowstyle": "-|>", "color": "#9aa5b1", "shrinkA": 0, "shrinkB": 0}
-            axes.annotate("", (u, v + 0.3), (x, y - 0.3), arrowprops=arrow)
+    for start, end in drawn_arrows:
+        (x, y), (u, v) = place[start], place[end]
+        arrow = {"arrowstyle": "-|>", "color": "#8a97a5", "shrinkA": 0, "shrinkB": 0}
+        axes.annotate("", (u, v + 0.29), (x, y - 0.28), arrowprops=arrow, zorder=0)
     for name, (x, y) in place.items():
-        modules = [m for m in house.values() if unit(m.name) == name and m.text]
-        size = f"{len(modules)} modules" if name in folders(house) else "1 module"
-        box = {"boxstyle": "round,pad=0.35", "facecolor": "#eef3f8", "edgecolor": "#33658a"}
-        text = f"{name}\n{size}, {sum(m.lines for m in modules):,} lines"
-        axes.text(x, y, text, ha="center", va="center", fontsize=8, bbox=box)
+        box = Rectangle((x - 0.95, y - 0.27), 1.9, 0.54, facecolor="#eef3f8", edgecolor="#33658a")
+        axes.add_patch(box)
+        axes.text(x, y + 0.1, name, ha="center", va="center", fontsize=10, weight="bold")
+        axes.text(x, y - 0.11, FOLDERS[name], ha="center", va="center", fontsize=7.5)
     up, round_ = len(upward(house)), "; ".join(circles(house)) or "no circle"
-    axes.set_title(f"{len(between)} arrows between folders, {up} upward, {round_}", fontsize=10)
-    axes.set_xlim(-3.6, 3.6)
-    axes.set_ylim(-0.5, len(rows) - 0.5)
+    axes.set_title(
+        f"{len(between)} arrows between folders, {up} upward, {round_}\n"
+        "(an arrow is left out where a longer way says the same)", fontsize=9,
+    )  # fmt: skip
+    axes.set_xlim(-3.5, 3.5)
+    axes.set_ylim(-0.4, max(floor.values()) + 0.4)
     axes.axis("off")
-    figure.savefig(file, dpi=150, metadata={"Date": None} if file.suffix == ".svg" else None)
+    with rc_context({"svg.fonttype": "none", "svg.hashsalt": NAME}):
+        figure.savefig(file, dpi=150, metadata={"Date": None} if file.suffix == ".svg" else None)
 
 
 def _is_implied(between: Mapping[tuple[str, str], int], start: str, end: str) -> bool:
