@@ -25,8 +25,6 @@ from xprobe.verdict import metrics
 
 F1_DRAWS, CALIBRATION_DRAWS = 1000, 300
 
-_MOST = {"log_loss": np.inf, "brier": 2.0}  # what a metric cannot exceed; else 1
-
 
 def judge(
     design: Design,
@@ -141,10 +139,10 @@ class _Rows:
         """Return the metrics that stand beside accuracy, and what they differ by from real-only."""
         rows = []
         for name, value in tested.values.items():
-            if name in ("accuracy", "confidence"):
+            if name == "accuracy" or name not in metrics.METRICS:
                 continue
             mean, low, high = verdict.interval(value, self.group)
-            most = _MOST.get(name, 1.0)
+            most = metrics.METRICS[name].largest
             difference = None
             if real is not None:
                 difference = verdict.difference_of(real.values[name], value, self.group, critical)
