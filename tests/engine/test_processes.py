@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import joblib
 import numpy as np
 import pytest
 
@@ -79,6 +80,23 @@ def test_whoever_closes_the_iterator_leaves_no_process_behind() -> None:
     results.close()  # type: ignore[attr-defined]
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)
+
+
+def test_processes_stay_for_the_next_work_unless_it_needs_others() -> None:
+    work = sums(np.ones(2))
+
+    def pids(engine: Processes, items: int = 8) -> set[int]:
+        return {pid for _, (pid, _, _) in engine.run(work, ["process"] * items)}
+
+    first = pids(Processes(2, 1))
+    assert len(pids(Processes(2, 1)) | first) <= 2
+    assert not pids(Processes(2, 2)) & first
+
+
+def test_joblib_works_beside_it() -> None:
+    twice = joblib.Parallel(n_jobs=2)(joblib.delayed(abs)(-i) for i in range(4))
+    assert list(Processes(2, 1).run(sums(np.ones(2)), [1])) == [(0, 3.0)]
+    assert joblib.Parallel(n_jobs=2)(joblib.delayed(abs)(-i) for i in range(4)) == twice
 
 
 def test_one_worker_needs_no_process() -> None:

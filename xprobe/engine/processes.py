@@ -14,7 +14,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from joblib.externals.loky import get_reusable_executor
+from joblib.externals.loky import ProcessPoolExecutor
 
 from xprobe.engine.base import Advance, Engine, Item, OneByOne, Result, Work, ignore
 from xprobe.engine.shared import read_shared, write_shared
@@ -57,10 +57,7 @@ class Processes:
         workers = min(self.workers, len(items))
         with TemporaryDirectory(prefix="xprobe-", ignore_cleanup_errors=True) as folder:
             write_shared(work, Path(folder))
-            executor = get_reusable_executor(
-                workers, timeout=_IDLE_S, env=self._environment(), initializer=_begin,
-                initargs=(os.getpid(),),
-            )  # fmt: skip
+            executor = _pool.take(workers, self.workers, self.threads)
             waiting = enumerate(items)
             running: dict[Future[Result], int] = {}
 
@@ -76,12 +73,40 @@ class Processes:
                         yield running.pop(future), future.result()
                     submit(len(done))
             except BaseException:  # also an interrupt, and whoever closes the iterator
-                executor.shutdown(kill_workers=True)
+                _pool.end()
                 raise
 
-    def _environment(self) -> dict[str, str]:
-        return {name: str(self.threads) for name in _THREADS} if self.threads else {}
 
+class _Pool:
+    """The processes of the last work, which the next one takes if it may: they start slowly.
+
+    They are not those of `joblib.Parallel`, which cannot work with processes begun elsewhere.
+    """
+
+    def __init__(self) -> None:
+        self.executor: ProcessPoolExecutor | None = None
+        self.workers = self.threads = 0
+
+    def take(self, fewest: int, most: int, threads: int) -> ProcessPoolExecutor:
+        """Return processes from `fewest` to `most`, each with so many threads (0: any)."""
+        if self.executor is None or self.threads != threads or not fewest <= self.workers <= most:
+            if self.executor is not None:
+                self.executor.shutdown()
+            self.workers, self.threads = fewest, threads
+            self.executor = ProcessPoolExecutor(
+                fewest, timeout=_IDLE_S, initializer=_begin, initargs=(os.getpid(),),
+                env=dict.fromkeys(_THREADS, str(threads)) if threads else {},
+            )  # fmt: skip
+        return self.executor
+
+    def end(self) -> None:
+        """End all processes at once, whatever they do."""
+        if self.executor is not None:
+            self.executor.shutdown(kill_workers=True)
+        self.executor = None
+
+
+_pool = _Pool()
 
 _work: dict[str, Callable[[Any, Advance], Any]] = {}  # in a worker: what it does, by its folder
 
