@@ -29,8 +29,8 @@ class NearestNeighbors:
     The vote of a neighbour is exp(cosine / 0.07); `c` of a fit is how many vote.
     """
 
-    def __init__(self, pool: Pool, options: Options) -> None:
-        """Take what all problems share."""
+    def __init__(self, pool: Pool, options: Options, _device: str = "cpu") -> None:
+        """Take what all problems share; NumPy computes, whatever the device."""
         self.pool, self.options = pool, options
 
     def solve(self, problem: Problem) -> Fit:

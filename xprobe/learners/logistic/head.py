@@ -24,10 +24,12 @@ from scipy.special import softmax
 from torch import Tensor
 
 from xprobe.base.arrays import Floats, Ints
+from xprobe.engine.device import pick_device
 from xprobe.learners.logistic import solver
 from xprobe.learners.logistic.basis import Basis
 from xprobe.learners.logistic.newton import reference
 from xprobe.learners.logistic.paths import cubic, interpolate, shifted, stack, waves
+from xprobe.learners.logistic.rows import InMemory
 from xprobe.learners.logistic.solver import Batch, Solution, Start
 from xprobe.learners.problem import (
     IMPOSSIBLE,
@@ -57,30 +59,28 @@ _MIXTURES = 2  # rotated pools kept; problems come ordered by theirs
 
 
 class Logistic:
-    """Solves problems on one pool."""
+    """Solves problems on one pool.
 
-    def __init__(
-        self,
-        pool: Pool,
-        options: Options,
-        device: str = "cpu",
-        *,
-        text: bool = False,
-        soft: bool = False,
-    ) -> None:
+    Attributes:
+        text: whether it starts from the zero-shot logits and penalises the deviation from them, so
+            that C → 0 leaves the zero-shot classifier but for its intercepts.
+        soft: whether zero-shot probabilities are mixed into the targets of synthetic rows.
+        passes: over the rows, of all problems together.
+    """
+
+    text = soft = False
+
+    def __init__(self, pool: Pool, options: Options, device: str = "cpu") -> None:
         """Take what all problems share.
 
         Args:
             pool: the rows.
             options: how C is chosen.
-            device: torch device.
-            text: start from the zero-shot logits and penalise the deviation from them, so that
-                C → 0 leaves the zero-shot classifier but for its intercepts.
-            soft: mix zero-shot probabilities into the targets of synthetic rows.
+            device: torch device; ``auto``: a CUDA one if there is one, else the CPU.
         """
-        self.pool, self.options, self.device = pool, options, device
-        self.text, self.soft = text, soft
-        self.passes = 0  # over the rows, of all problems together
+        self.pool, self.options = pool, options
+        self.device = pick_device(device, float64=True)
+        self.passes = 0
         self._shared: OrderedDict[tuple[float, ...], _Shared] = OrderedDict()
 
     def solve(self, problem: Problem) -> Fit:
@@ -409,7 +409,7 @@ class _Task:
         again = solver.minimise(one, start, tolerance, gradient)
         converged = bool(again.converged[0])
         found.coefficients[j], found.logits[j] = again.coefficients[0], again.logits[0]
-        if not converged and isinstance(self.x, solver.InMemory) and not self.head.text:
+        if not converged and isinstance(self.x, InMemory) and not self.head.text:
             x, weight = self.x.x.double().cpu().numpy(), one.weight[one.of[0]].cpu().numpy()
             w, converged = reference(x, self.y, weight, float(one.penalty[0]), self.k)
             found.coefficients[j] = torch.from_numpy(w)
