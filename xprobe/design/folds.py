@@ -53,9 +53,9 @@ def away_from(real: Manifest, test: Manifest) -> Manifest:
         XprobeError: no image of a class is left.
     """
     kept = real.select(~np.isin(real.group.astype(str), test.group.astype(str)))
-    if classes := sorted(set(real.label) - set(kept.label)):
+    if names := sorted(set(real.label) - set(kept.label)):
         raise XprobeError(
-            f"every real training image of class {some(classes)} shares its group, or its content, "
+            f"every real training image of class {some(names)} shares its group, or its content, "
             f"with the hold-out; nothing is left to train on"
         )
     return kept
@@ -122,9 +122,9 @@ def split_off(real: Manifest, share: float, rng: Generator) -> tuple[Manifest, M
     """
     is_test = some_groups(real, lambda n: max(1, round(share * n)), rng)
     rest, test = real.select(~is_test), real.select(is_test)
-    if classes := sorted(set(real.label) - set(rest.label)):
+    if names := sorted(set(real.label) - set(rest.label)):
         raise XprobeError(
-            f"--holdout {share:g} leaves no group of class {some(classes)} to train on; hold out less"
+            f"--holdout {share:g} leaves no group of class {some(names)} to train on; hold out less"
         )
     return rest, test
 
