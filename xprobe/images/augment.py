@@ -6,9 +6,8 @@ All random numbers come from torch's global generator of the CPU, as torchvision
 
 from __future__ import annotations
 
-import hashlib
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -20,6 +19,8 @@ from xprobe.base.errors import XprobeError, nearest
 
 if TYPE_CHECKING:
     from torch import Tensor
+import hashlib
+from collections.abc import Sequence
 
 AUGMENTATIONS: Mapping[str, str] = MappingProxyType(
     {
