@@ -3,7 +3,8 @@
     python benchmarks/bench_calibration.py [--quick] [--only 1 3] [--markdown FILE]
 
 Studies are made up again and again from populations that are known, and xprobe's own functions
-judge them; what they claim is compared with what is true. Eight requirements (docs/protocol.md):
+judge them; what they claim is compared with what is true. Eight requirements
+(docs/concepts/protocol.md):
 
 1. Under a null, how often does a family of four ratios claim anything?
 2. How often do intervals hold the truth, and how often has a claim the wrong sign?

@@ -24,7 +24,6 @@ from xprobe.features.embed import embed_all
 from xprobe.features.store import Store
 from xprobe.images import read as manifests
 from xprobe.learners.finetune.recipe import Recipe
-from xprobe.learners.kinds import FINETUNE
 from xprobe.study.sweep import sweep
 
 PER_CLASS, SYNTHETIC_PER_CLASS, CLASSES = 100, 400, 10
@@ -71,7 +70,7 @@ def run(folder: Path, progress: Progress = no_progress) -> list[dict[str, Any]]:
     return [
         *sweep(manifest, store, found, CONFIG, encoders=[ENCODER], progress=progress),
         *sweep(
-            manifest, store, found, FINE_TUNES, encoders=[NETWORK], heads=[FINETUNE],
+            manifest, store, found, FINE_TUNES, encoders=[NETWORK], heads=["finetune"],
             concurrent=joblib.cpu_count(), progress=progress,
         ),
     ]  # fmt: skip

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -459,52 +457,3 @@ def test_a_corrupt_checkpoint_is_refused(tmp_path: Path) -> None:
 
 
 # --- your own -------------------------------------------------------------------------------
-
-OWN = """
-import numpy as np
-from xprobe.encoders.base import Encoder
-from xprobe.encoders.spec import EncoderSpec
-
-class MeanColour(Encoder):
-    spec = EncoderSpec(
-        source="own:mean-colour", weights="", layer="output", dim=3, input_px=(32, 32),
-        resize="squash", interpolation="bilinear", mean=(0, 0, 0), std=(1, 1, 1),
-        precision="fp32", preprocessing="1",
-    )
-
-    def forward(self, pixels):
-        return pixels.mean(axis=(1, 2)).astype(np.float32)
-
-def broken():
-    return "no encoder"
-"""
-
-
-@pytest.fixture
-def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "my_own_encoders.py").write_text(OWN)
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.delitem(sys.modules, "my_own_encoders", raising=False)
-
-
-def test_an_own_encoder_is_module_and_function(own: None, pictures: list[Image.Image]) -> None:
-    encoder = encoders.load("my_own_encoders:MeanColour")
-    flat = Image.new("RGB", (9, 5), (10, 20, 30))
-    np.testing.assert_allclose(features(encoder, [flat]), [[10, 20, 30]])
-    with pytest.raises(XprobeError, match="returned a str"):
-        encoders.load("my_own_encoders:broken")
-    with pytest.raises(XprobeError, match="no attribute 'none'"):
-        encoders.load("my_own_encoders:none")
-    with pytest.raises(XprobeError, match="unknown encoder"):
-        encoders.load("no_such_module_here:thing")
-
-
-def test_a_registered_encoder_has_a_short_name(own: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    point = importlib.metadata.EntryPoint(
-        "mean-colour", "my_own_encoders:MeanColour", encoders.ENTRY_POINT
-    )
-    monkeypatch.setattr(importlib.metadata, "entry_points", lambda **_: [point])
-    assert encoders.load("mean-colour").spec.dim == 3
-    with pytest.raises(XprobeError, match="did you mean mean-colour"):
-        encoders.load("mean-color")

@@ -123,7 +123,7 @@ def test_manifests_keep_polygons_and_find_label_files_beside_them(
     named: Any = replace(read, polygons=cells)
     for suffix in ("csv", "jsonl", "parquet"):
         file = data / f"m.{suffix}"
-        table_module.write(named, file)
+        table_module.write_table(named, file)
         assert manifests.read(file).polygons.tolist() == named.polygons.tolist()
 
 

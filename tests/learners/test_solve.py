@@ -18,7 +18,7 @@ from xprobe.base.errors import XprobeError
 from xprobe.learners import kinds, knn
 from xprobe.learners import problem as problems
 from xprobe.learners import solve as heads
-from xprobe.learners.logistic import basis, solver
+from xprobe.learners.logistic import basis, rows, solver
 from xprobe.learners.logistic import head as logistic
 from xprobe.learners.logistic.solver import Batch, Solution, Start
 from xprobe.learners.problem import Fit, Options, Pool, Problem, fit_temperature
@@ -517,7 +517,7 @@ def test_little_memory_splits_the_work_and_changes_nothing(
 def test_features_may_be_read_in_chunks(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(basis, "_CHUNK", 64)
     monkeypatch.setattr(basis, "_AXES_OF", 64)
-    monkeypatch.setattr(solver, "MANY", 64)
+    monkeypatch.setattr(rows, "MANY", 64)
     pool, several = mixed()
     text = pool.rows() @ np.random.default_rng(0).normal(size=(12, 3)).astype(np.float32)
     pool = replace(pool, text_logits=text)
@@ -537,8 +537,8 @@ def test_many_rows_have_the_optimum_of_few(monkeypatch: pytest.MonkeyPatch) -> N
     rows = np.arange(len(pool.y))
     once = logistic.solve_path(pool, rows, GRID)
     monkeypatch.setattr(basis, "_AXES_OF", 30)
-    monkeypatch.setattr(solver, "MANY", 30)
-    monkeypatch.setattr(solver, "_BLOCK", 16)
+    monkeypatch.setattr(rows, "MANY", 30)
+    monkeypatch.setattr(rows, "_BLOCK", 16)
     monkeypatch.setattr(logistic, "_QUARTER_FROM", 30)
     again = logistic.solve_path(pool, rows, GRID)
     x, ones = pool.rows().astype(np.float64), np.ones(len(rows))
@@ -678,7 +678,7 @@ def test_soft_targets_change_what_synthetic_rows_teach() -> None:
     assert_allclose(one.score, other.score, atol=1e-3)
 
 
-@pytest.mark.parametrize("name", kinds.TEXT_HEADS)
+@pytest.mark.parametrize("name", [k.name for k in kinds.KINDS.rows.values() if k.needs_text])
 def test_a_text_head_without_text_says_how_to_get_it(name: str) -> None:
     with pytest.raises(XprobeError, match="embed --prompts"):
         only(Pool(*data(), 3), halves(90), 1.0, name)

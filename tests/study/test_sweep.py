@@ -213,7 +213,7 @@ def test_images_that_could_not_be_embedded_take_no_part_and_are_counted(
 def with_parents(data: Path, tmp_path: Path) -> Path:
     """Write a manifest in which the i-th synthetic image is made from the i-th of six real ones."""
     file = tmp_path / "manifest.csv"
-    table_module.write(manifest.read(data), file)
+    table_module.write_table(manifest.read(data), file)
     with file.open() as stream:
         lines = list(csv.DictReader(stream))
     for line in lines:

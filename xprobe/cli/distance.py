@@ -49,7 +49,7 @@ def distance(
     as_json: Json = False,
 ) -> None:
     """Measure how far synthetic lies from real; find copies and shortcuts."""
-    from xprobe.distance.measure import METRICS
+    from xprobe.distance.metrics import METRICS
     from xprobe.distance.run import measure_domain
     from xprobe.features.store import Store
     from xprobe.images import read as manifests
@@ -65,7 +65,7 @@ def distance(
     )  # fmt: skip
     save_distance(results, document)
     if drop_leaks is not None:
-        table.write(clean, drop_leaks)
+        table.write_table(clean, drop_leaks)
     if as_json:
         print_json(document)
     else:

@@ -47,6 +47,7 @@ def encoders(context: typer.Context, as_json: Json = False) -> None:
     if context.invoked_subcommand is not None:
         return
     from xprobe.encoders.load import is_local
+    from xprobe.encoders.registry import outside_encoders
 
     rows = [
         {
@@ -69,4 +70,6 @@ def encoders(context: typer.Context, as_json: Json = False) -> None:
     print_table(tables.of_rows("encoders", columns, rows))
     for note in dict.fromkeys(row["note"] for row in rows if row["note"]):
         out.print(f"{', '.join(str(r['name']) for r in rows if r['note'] == note)}: {note}")
+    if outside := outside_encoders():
+        out.print(f"from other packages: {', '.join(outside)}")
     out.print("Any other open_clip model: open_clip:<model>/<pretrained tag or weights file>")

@@ -13,7 +13,7 @@ import typer
 
 from xprobe.design.config import SweepConfig
 from xprobe.learners.finetune.recipe import Recipe
-from xprobe.learners.kinds import FINETUNE, HEADS
+from xprobe.learners.kinds import KINDS
 
 Data = Annotated[
     Path, typer.Argument(help="Folder of images, or a manifest (.csv, .jsonl, .parquet).")
@@ -50,7 +50,7 @@ CRule = Annotated[
 ]
 
 Heads = Annotated[
-    str, typer.Option(help=f"What is trained, comma-separated: {', '.join(HEADS)}, {FINETUNE}.")
+    str, typer.Option(help=f"What is trained, comma-separated: {', '.join(KINDS.rows)}.")
 ]
 
 AllowFewer = Annotated[

@@ -39,7 +39,7 @@ def scan(
         shown = [f"{id_} ({reason})" for id_, reason in unusable.items()]
         warnings.append(f"{len(unusable)} files hold no readable image: {some(shown, 3)}")
     if output is not None:
-        table.write(manifest, output)
+        table.write_table(manifest, output)
     if as_json:
         print_json(
             {"images": len(manifest), "counts": counts, "formats": formats, "warnings": warnings}

@@ -9,7 +9,8 @@ import numpy as np
 from xprobe.base.errors import XprobeError
 from xprobe.images.augment import check_augmentation
 from xprobe.learners.finetune.recipe import Recipe
-from xprobe.learners.kinds import C_RULES, FINETUNE
+from xprobe.learners.kinds import C_RULES, kind_of
+from xprobe.learners.problem import C_GRID
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class SweepConfig:
         c_grid: the values of C to choose from, ascending.
         c_rule: ``best``, or ``one-se``: the smallest C within one standard error of the best.
         balanced: whether classes weigh the same in training however many images they have.
-        head: name of the head, or `FINETUNE`.
+        head: name of what is trained (`learners.kinds`).
         finetune_repeats: `repeats` of fine-tunes.
         recipe: of fine-tunes.
         alternatives: names of augmentations that are tried on real images instead of adding
@@ -52,7 +53,7 @@ class SweepConfig:
     ignore_lineage: bool = False
     repeats: int = 10
     inner_folds: int = 5
-    c_grid: tuple[float, ...] = tuple(float(c) for c in np.logspace(-2, 4, 10))
+    c_grid: tuple[float, ...] = C_GRID
     c_rule: str = "best"
     balanced: bool = False
     head: str = "logistic"
@@ -93,6 +94,10 @@ class SweepConfig:
             raise XprobeError("--with-synthetic needs --alternatives, such as classic")
 
     def of_head(self, name: str) -> SweepConfig:
-        """Return the same for another head; fine-tunes have repeats of their own."""
-        repeats = self.finetune_repeats if name == FINETUNE else self.repeats
+        """Return the same for another head; fine-tunes have repeats of their own.
+
+        Raises:
+            XprobeError: there is no head of that name.
+        """
+        repeats = self.finetune_repeats if kind_of(name).takes_steps else self.repeats
         return replace(self, head=name, repeats=repeats)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from xprobe.images.augment import AUGMENTATIONS
-from xprobe.learners.kinds import FINETUNE
+from xprobe.learners.kinds import kind_read
 
 WITHOUT_GENERATOR = ("real-only", "zero-shot", "real-duplicated", "real-more", *AUGMENTATIONS)
 """Settings without synthetic images."""
@@ -53,7 +53,7 @@ class Setting:
 
 def head_title(head: str, real_fraction: float, train_per_class: int | None = None) -> str:
     """Return how people read a head and the part of the real images that it was trained on."""
-    words = head if head == FINETUNE else f"{head} head"
+    words = kind_read(head).title
     if train_per_class is not None:
         return f"{words}, {train_per_class} real of each class"
     return words if real_fraction == 1 else f"{words}, {100 * real_fraction:g} % of real"

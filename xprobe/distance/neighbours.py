@@ -194,6 +194,51 @@ def radii(pairs: Pairs, x: Floats, rows: Ints, k: int) -> Radii:
     return Radii(both[:, 0], both[:, 1], 1.0)
 
 
+@dataclass(frozen=True, eq=False)
+class Counts:
+    """What neighbour metrics count, of n real and m synthetic rows ("fakes").
+
+    Attributes:
+        k: which neighbour's distance is the radius of a row.
+        within: (m,) within the radius of how many real rows a fake lies.
+        covered: (n,) whether any fake lies within the radius of a real row.
+        recalled: (n,) whether a real row lies within the radius of any fake.
+        is_new: (m,) whether a fake is farther from the nearest real row than that is from the
+            nearest other one.
+    """
+
+    k: int
+    within: Ints
+    covered: Bools
+    recalled: Bools
+    is_new: Bools
+
+
+def precision(counts: Counts) -> float:
+    """Return the share of the fakes within the radius of a real row (Kynkäänniemi et al. 2019)."""
+    return float((counts.within > 0).mean())
+
+
+def recall(counts: Counts) -> float:
+    """Return the share of the real rows within the radius of a fake (Kynkäänniemi et al. 2019)."""
+    return float(counts.recalled.mean())
+
+
+def density(counts: Counts) -> float:
+    """Return within the radius of how many real rows a fake lies, over k (Naeem et al. 2020)."""
+    return float(counts.within.sum() / (counts.k * len(counts.within)))
+
+
+def coverage(counts: Counts) -> float:
+    """Return the share of the real rows with a fake within their radius (Naeem et al. 2020)."""
+    return float(counts.covered.mean())
+
+
+def authenticity(counts: Counts) -> float:
+    """Return the share of the fakes that are no near copy of a real row (Alaa et al. 2022)."""
+    return float(counts.is_new.mean())
+
+
 def counts(
     pairs: Pairs,
     real: Ints,
@@ -203,17 +248,11 @@ def counts(
     k: int,
     *,
     exact_rows: int | None = None,
-) -> tuple[dict[str, float], float]:
-    """Return the neighbour metrics of one split, and the share of the pairs that were found.
+) -> tuple[Counts, float]:
+    """Return what neighbour metrics count in one split, and the share of the pairs that were found.
 
     Above `exact_rows` (`EXACT_ROWS`) real rows, a fake is compared with those of near lists alone;
     the share is of the pairs within a real row's k-th neighbour, of `RECALL_QUERIES` fakes.
-
-    Precision, recall: share of the fakes within the k-th neighbour's distance of a real row, and
-    the reverse (Kynkäänniemi et al. 2019). Density, coverage: how many such real rows a fake has,
-    over k, and share of the real rows that have a fake within it (Naeem et al. 2020).
-    Authenticity: share of the fakes farther from the nearest real row than that is from the
-    nearest other one (Alaa et al. 2022).
     """
     within = np.zeros(len(fake), dtype=np.int64)
     nearest_real, squared_to_it = np.zeros(len(fake), dtype=np.intp), np.full(len(fake), np.inf)
@@ -238,14 +277,8 @@ def counts(
             squared = pairs.between(real[rows], fake[asked[columns]])
             there += int((squared < of_real.kth[rows, None]).sum())
         share = float(within[asked].sum() / there) if there else 1.0
-    found = {
-        "precision": float((within > 0).mean()),
-        "recall": float(recalled.mean()),
-        "density": float(within.sum() / (k * len(fake))),
-        "coverage": float(covered.mean()),
-        "authenticity": float((squared_to_it > of_real.first[nearest_real]).mean()),
-    }
-    return found, share
+    is_new = squared_to_it > of_real.first[nearest_real]
+    return Counts(k, within, covered, recalled, is_new), share
 
 
 def _all_tiles(pairs: Pairs, real: Ints, fake: Ints) -> Iterator[tuple[Ints, Ints]]:

@@ -20,16 +20,16 @@ from xprobe.distance.checks.leaks import Leaks, find_leaks, fingerprints
 from xprobe.distance.checks.place import place_share
 from xprobe.distance.checks.shortcuts import all_facts, find_shortcuts
 from xprobe.distance.maps import lay_out
-from xprobe.distance.measure import HEADLINE, METRICS, Distance, measure
+from xprobe.distance.measure import measure
+from xprobe.distance.metrics import METRICS, PAIRED, headline
 from xprobe.distance.neighbours import nearest
+from xprobe.distance.sides import Distance
 from xprobe.features.shards import StoredEncoder
 from xprobe.features.store import Store, choose_encoders
 from xprobe.images.manifest import Manifest
 from xprobe.learners.problem import unit_rows
 from xprobe.results.distance import DISTANCE_VERSION
 from xprobe.verdict.metrics import interval_of_mean
-
-PAIRED = "paired"  # edits against the true image of their scene
 
 EXAMPLES = ("closest", "median", "farthest")  # of a class, by their nearest real image
 
@@ -57,7 +57,7 @@ def measure_domain(
         manifest: the images.
         store: their features.
         encoders: names in the store; none: all that have features of this manifest.
-        metrics: names out of `distance.METRICS`; of single classes those in `HEADLINE` alone.
+        metrics: names out of `distance.metrics.DISTANCES`; of single classes headline ones alone.
         by_class: whether each class is measured, too.
         permutations: of the tests of the headline metrics.
         seed: of splits, permutations and bootstrap.
@@ -75,12 +75,12 @@ def measure_domain(
     maps: list[dict[str, Any]] = []
     usable = [manifest, clean]
     labels = store.labels()
-    for encoder in choose_encoders(store, manifest, encoders):
+    for encoder, _ in choose_encoders(store, manifest, encoders):
         own = _Measured(store, encoder, labels[encoder.key], manifest, clean, seed)
         parts = own.parts(by_class)
         with progress(f"distances {own.label}", len(parts)) as advance:
             for generator, name in parts:
-                wanted = metrics if name is None else [m for m in metrics if m in HEADLINE]
+                wanted = metrics if name is None else [m for m in metrics if m in headline()]
                 rows += own.rows(generator, name, wanted, permutations)
                 if name is None:
                     rows += own.paired(generator)
@@ -207,8 +207,9 @@ class _Measured:
         low, high = interval_of_mean(each, scene, rng)
         floor = self._between_real(pairs[:, 1])
         found = Distance(
-            PAIRED, float(each.mean()), low, high, floor, None, len(set(pairs[:, 1])), len(each),
-            len(each), "mean distance; the floor is that of two real images of one class",
+            PAIRED.name, float(each.mean()), low, high, floor, None, len(set(pairs[:, 1])),
+            len(each), len(each),
+            "mean distance; the floor is that of two real images of one class",
         )  # fmt: skip
         return [self._row(generator, None, found, None)]
 

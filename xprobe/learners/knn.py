@@ -31,8 +31,8 @@ class NearestNeighbors:
     The field `c` of a fit is the number of neighbours that vote.
     """
 
-    def __init__(self, pool: Pool, options: Options) -> None:
-        """Take what all problems share."""
+    def __init__(self, pool: Pool, options: Options, _device: str = "cpu") -> None:
+        """Take what all problems share; NumPy computes, whatever the device."""
         self.pool, self.options = pool, options
 
     def solve(self, problem: Problem) -> Fit:

@@ -15,6 +15,8 @@ from xprobe.base.errors import XprobeError
 
 IMPOSSIBLE = -80.0  # log-probability of a class without training images; exp() of it is not 0
 
+C_GRID = tuple(float(c) for c in np.logspace(-2, 4, 10))  # to choose from, ascending
+
 C_WITHOUT_CHOICE = 10.0  # the middle of the default grid, where no inner fold can be made
 
 _TEMPERATURES = (0.01, 100.0)
@@ -78,6 +80,18 @@ class Fit:
     temperature: float | None = None
     steps: int = 0
     notes: tuple[str, ...] = ()
+
+
+class Head(Protocol):
+    """A head on frozen features: solves problems on the pool that it was made with."""
+
+    def __init__(self, pool: Pool, options: Options, device: str) -> None:
+        """Take what all problems share, and the torch device to compute on, or ``auto``."""
+        ...
+
+    def solve(self, problem: Problem) -> Fit:
+        """Choose a strength on the inner folds, fit all training rows, score the test rows."""
+        ...
 
 
 class Source(Protocol):

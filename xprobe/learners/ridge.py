@@ -81,8 +81,8 @@ class Ridge:
 class RidgeHead:
     """A ridge head that solves problems on one pool."""
 
-    def __init__(self, pool: Pool, options: Options) -> None:
-        """Take what all problems share."""
+    def __init__(self, pool: Pool, options: Options, _device: str = "cpu") -> None:
+        """Take what all problems share; NumPy computes, whatever the device."""
         self.pool, self.options = pool, options
 
     def solve(self, problem: Problem) -> Fit:

@@ -11,23 +11,13 @@ from typing import Any
 
 from xprobe.design.setting import head_title
 from xprobe.distance.checks.shortcuts import ALL, NAMES
-from xprobe.distance.measure import HEADLINE, LARGER_IS_NEARER
+from xprobe.distance.metrics import DISTANCES, PAIRED, Metric, headline
 from xprobe.report.words import part_of, study_title
 from xprobe.verdict.correlation import rank_correlation
 
 Study = dict[str, Any]
 
 Row = dict[str, Any]
-
-DISTANCES = {
-    "mmd": "MMD²", "energy": "Energy distance", "frechet": "Fréchet distance",
-    "frechet_infinity": "Fréchet distance, extrapolated to infinitely many images",
-    "kid": "KID", "cmmd": "CMMD", "sliced_wasserstein": "Sliced Wasserstein distance",
-    "precision": "Precision", "recall": "Recall", "density": "Density", "coverage": "Coverage",
-    "authenticity": "Authenticity", "vendi": "Vendi score",
-    "auc": "AUC of a classifier of real and synthetic",
-    "paired": "Edits to the true image of their scene",
-}  # fmt: skip
 
 MOST_LEAKS, MOST_CLASSES = 20, 200  # rows of tables that could be endless
 
@@ -47,16 +37,15 @@ def distance_view(
     drawings: Sequence[dict[str, Any]],
 ) -> dict[str, Any]:
     """Return what the section on distances shows."""
-    own = [r for r in distances if r["metric"] in HEADLINE]
-    others = [r for r in distances if r["metric"] not in HEADLINE and r["class"] is None]
+    own = [r for r in distances if r["metric"] in headline()]
+    others = [r for r in distances if r["metric"] not in headline() and r["class"] is None]
     return {
         "note": _other_images(document, studies),
+        "headline": [{"name": name, "title": DISTANCES[name].title} for name in headline()],
         "rows": _side_by_side([r for r in own if r["class"] is None]),
         "classes": _classes_view([r for r in own if r["class"] is not None]),
         "others": [
-            {**r, "title": DISTANCES.get(r["metric"], r["metric"]),
-             "larger": r["metric"] in LARGER_IS_NEARER}
-            for r in others
+            {**r, "title": _metric(r).title, "larger": _metric(r).larger_is_nearer} for r in others
         ],
         "drawings": [d for d in drawings if d["kind"] == "distance"],
         "maps": [d for d in drawings if d["kind"] == "map"],
@@ -67,6 +56,12 @@ def distance_view(
         "created": document["created"],
         "command": document["command"],
     }  # fmt: skip
+
+
+def _metric(row: Row) -> Metric:
+    """Return the metric of a row; of a name that another version wrote, the name stands for it."""
+    name = row["metric"]
+    return PAIRED if name == PAIRED.name else DISTANCES.get(name, Metric(name, name))
 
 
 def distance_warnings(document: Row, shared: Sequence[dict[str, str]]) -> list[dict[str, str]]:
@@ -94,10 +89,10 @@ def _side_by_side(rows: Sequence[Row]) -> list[Row]:
     found: dict[tuple[str, ...], Row] = {}
     for row in rows:
         names = {name: row[name] for name in ("encoder", "generator", "class")}
-        both = found.setdefault(tuple(names.values()), names | dict.fromkeys(HEADLINE))
+        both = found.setdefault(tuple(names.values()), names | dict.fromkeys(headline()))
         both[row["metric"]] = row | {"times": _times(row)}
     for both in found.values():
-        there = [both[metric] for metric in HEADLINE if both[metric]]
+        there = [both[metric] for metric in headline() if both[metric]]
         reasons = dict.fromkeys(row["reason"] for row in there if row["reason"])
         both |= {"n": there[0]["n_real"], "m": there[0]["n_synthetic"], "reasons": list(reasons)}
     return list(found.values())

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from xprobe.encoders.spec import RANDOM
-from xprobe.learners.kinds import FINETUNE
+from xprobe.learners.kinds import kind_read
 from xprobe.report.words import (
     METRICS,
     in_order,
@@ -20,6 +20,7 @@ from xprobe.report.words import (
     study_title,
     verdict_kind,
 )
+from xprobe.verdict import metrics
 from xprobe.verdict.worth import worth_interval
 
 Study = dict[str, Any]
@@ -32,11 +33,12 @@ FROM_RANDOM = "FROM RANDOM WEIGHTS: pretrained ones may answer otherwise"
 
 LINEAGE_IGNORED = "LINEAGE IGNORED: shows the size of a leak, and nothing else"
 
-OTHERS = {
-    "balanced_accuracy": "Balanced accuracy, %", "top2_accuracy": "Top-2 accuracy, %",
-    "top5_accuracy": "Top-5 accuracy, %", "log_loss": "Log-loss, nats", "brier": "Brier score",
-    "squared_ece": "Squared calibration error, without its bias",
-}  # fmt: skip
+# The words of metrics that are means over images, as a sentence lists them.
+_LOWER_IS_BETTER = " and ".join(
+    metric.words
+    for metric in metrics.METRICS.values()
+    if metric.per_image is not None and not metric.larger_is_better
+)
 
 _MOST_CLASSES = 60  # rows of a table that could be endless
 
@@ -58,7 +60,7 @@ def random_words(study: Study) -> str:
     """Return what is to be said of weights that were never trained; nothing of others."""
     if not str(study["encoder"]["weights"]).startswith(RANDOM):
         return ""
-    return FROM_RANDOM if study["config"]["head"] == FINETUNE else RANDOM_WEIGHTS
+    return FROM_RANDOM if kind_read(study["config"]["head"]).takes_steps else RANDOM_WEIGHTS
 
 
 def is_floor(study: Study) -> bool:
@@ -118,7 +120,8 @@ def _classes(study: Study) -> list[dict[str, Any]]:
 
 def _others(study: Study) -> dict[str, Any]:
     """Return the table of the metrics that stand beside: a row a setting."""
-    names = [m for m in OTHERS if any(r["metric"] == m for r in study["results"])]
+    given = {r["metric"] for r in study["results"]}
+    names = [name for name in metrics.METRICS if name != "accuracy" and name in given]
     cells: dict[tuple[Any, ...], dict[str, Row]] = {}
     for row in sorted(study["results"], key=in_order):
         key = row["generator"], setting_title(row)
@@ -128,15 +131,16 @@ def _others(study: Study) -> dict[str, Any]:
         for key, own in cells.items()
         if any(name in own for name in names)
     ]
-    return {"titles": [OTHERS[name] for name in names], "rows": rows}
+    titles = [metrics.METRICS[name].title for name in names]
+    return {"titles": titles, "rows": rows, "lower": _LOWER_IS_BETTER}
 
 
 def _other(row: Row | None) -> dict[str, str] | None:
     if row is None:
         return None
-    is_share = row["metric"].endswith("accuracy")
-    scale, digits = (100, 1) if is_share else (1, 3)
-    digits += row["metric"] == "squared_ece"
+    metric = metrics.METRICS[row["metric"]]
+    is_share, digits = metric.unit == "%", metric.digits
+    scale = 100 if is_share else 1
 
     def shown(value: float) -> str:
         return f"{scale * value:.{digits}f}".replace("-", "−")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from xprobe.design.config import SweepConfig
 from xprobe.design.setting import head_title
 from xprobe.design.setting import setting_title as title_of
 from xprobe.verdict.family import ALPHA
@@ -30,7 +31,7 @@ def part_of(config: Row) -> tuple[float, int | None]:
 def family_title(encoder: str, head: str, part: tuple[float, int | None], *more: str) -> str:
     """Return how people read an encoder and a head, which is left out if it is the default."""
     words = head_title(head, *part)
-    if head == "logistic":
+    if head == SweepConfig.head:
         words = words.partition(", ")[2]
     return " · ".join([encoder, *([words] if words else []), *more])
 

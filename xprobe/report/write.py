@@ -21,7 +21,7 @@ import jinja2
 from markupsafe import Markup
 
 from xprobe.base.atomic import put
-from xprobe.learners.kinds import FINETUNE
+from xprobe.learners.kinds import kind_read
 from xprobe.report.answer import answer, title_of
 from xprobe.report.distance_section import distance_view, distance_warnings, of_encoders
 from xprobe.report.figures import distance as distance_figures
@@ -221,21 +221,6 @@ def _view(
     }
 
 
-_HEADS = {
-    "logistic": "Multinomial logistic regression with an L2 penalty on frozen features of unit "
-    "length, solved to the optimum.",
-    "ridge": "Ridge regression on frozen features of unit length to targets of 1 for the class and "
-    "−1 for the others, solved exactly.",
-    "knn": "Votes of the training images nearest in cosine, weighted by exp(cosine / 0.07).",
-    "text": "Multinomial logistic regression on frozen features of unit length, solved to the "
-    "optimum; its L2 penalty is on what it deviates from the zero-shot classifier.",
-    "text-soft": "Multinomial logistic regression on frozen features of unit length, solved to the "
-    "optimum; its L2 penalty is on what it deviates from the zero-shot classifier, and targets of "
-    "synthetic images are half the label, half the zero-shot probabilities at temperature 2.",
-    FINETUNE: "None apart: the whole network is trained, from pixels.",
-}
-
-
 def _plans(studies: Sequence[Study]) -> list[dict[str, Any]]:
     """Return what decides how results came about, once for all studies that share it."""
     plans: dict[str, dict[str, Any]] = {}
@@ -250,7 +235,7 @@ def _plans(studies: Sequence[Study]) -> list[dict[str, Any]]:
             "fraction": study["config"].get("real_fraction", 1.0),
             "train_per_class": study["config"].get("train_per_class"),
             "leaky": is_leaky(study),
-            "head": _HEADS.get(study["config"]["head"], study["config"]["head"]),
+            "head": kind_read(study["config"]["head"]).words,
             "n_train": count(real["n_train_real"]),
             "n_test": count(real["n_test"]),
             "n_groups": count(real["n_groups"]),
@@ -287,7 +272,7 @@ def _warnings(studies: Sequence[Study]) -> list[dict[str, str]]:
         for text, who in found.items()
     ]
     differ = ""
-    tuned = [s for s in studies if s["config"]["head"] == FINETUNE]
+    tuned = [s for s in studies if kind_read(s["config"]["head"]).takes_steps]
     kinds = tuned, [s for s in studies if s not in tuned]  # fine-tunes may be fewer: they take long
     if len({s["manifest"]["fingerprint"] for s in studies}) > 1:
         differ = "the studies are not of the same images"

@@ -24,7 +24,7 @@ from xprobe.images.decode import decode
 from xprobe.images.manifest import Manifest
 from xprobe.learners import solve as frozen
 from xprobe.learners.finetune.masks import Masks
-from xprobe.learners.kinds import FINETUNE, MEMORY_GIB
+from xprobe.learners.kinds import MEMORY_GIB, kind_of
 from xprobe.learners.problem import Options, Problem
 from xprobe.study.prepare import Study, prepare
 from xprobe.study.sweep import load_network, tasks_of
@@ -68,7 +68,7 @@ def estimate(
         count = sum(len(block.problems) for _, block in named)
         done = sum(len(block.problems) for run, block in named if run not in todo)
         fits, steps, seconds = sum(len(block.problems) for block in todo.values()), 0, 0.0
-        if todo and study.config.head == FINETUNE:
+        if todo and kind_of(study.config.head).takes_steps:
             steps = sum(study.config.recipe.steps(t.budget) for t in tasks_of(todo, study.config))
             with progress(f"time fine-tunes of {study.label}", 1) as advance:
                 seconds = _fine_tunes(study, todo, workers, device, concurrent)
@@ -100,7 +100,7 @@ def _heads(
     fits, total = 0, 0.0
     with progress(f"time heads of {study.label}", len(by_setting)) as advance, threads.one_core():
         for own in by_setting.values():
-            head = frozen.make_head(config.head, study.pool, options, device)
+            head = frozen.make_head(kind_of(config.head), study.pool, options, device)
             taken = []
             for problem in list(own.values())[:2]:
                 start = time.perf_counter()
@@ -117,29 +117,22 @@ def _fine_tunes(
     study: Study, todo: dict[str, Block], workers: int | None, device: str, concurrent: int
 ) -> float:
     from xprobe.learners.finetune import trainer as finetune
-    from xprobe.learners.finetune import training
-    from xprobe.learners.finetune.classifier import Head
 
     config, tasks = study.config, tasks_of(todo, study.config)
     network = load_network(study.encoder, device)
     pixels = _Noise(network.spec.input_px)
-    trainer = finetune.Trainer(
-        network, pixels, study.pool, config, Path(), pick_device(device), study.text,
-        Masks(study.design.study, network),
-    )  # fmt: skip
+    masks = Masks(study.design.study, network)
+    material = finetune.Material(network, pixels, study.pool, study.text, masks)
+    options = Options(config.c_grid, config.c_rule, config.balanced)
+    trainer = kind_of(config.head).load()(
+        material, config.recipe, options, config.seed, Path(), pick_device(device)
+    )
     step_s: dict[str, float] = {}
     seconds = _decoding(study, network, workers)
     for task in tasks:
         if task.augmentation not in step_s:
-            job = trainer.job(task)[0]
-            head = Head(
-                np.zeros((job.k, network.spec.dim), np.float32), np.zeros(job.k, np.float32), True
-            )
-            step_s[task.augmentation], test_s = training.time_steps(
-                network, head, pixels, job, config.recipe, trainer.device,
-                augmentation=finetune.augmentation(task, job.k), masks=trainer.masks,
-                threads=finetune.threads_each(concurrent),
-            )  # fmt: skip
+            threads = finetune.threads_each(concurrent)
+            step_s[task.augmentation], test_s = trainer.time(task, threads)
         steps = config.recipe.steps(task.budget)
         own = steps * step_s[task.augmentation] + len(task.problem.test) * test_s
         seconds += own / concurrent

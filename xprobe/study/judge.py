@@ -17,15 +17,13 @@ from xprobe.base.streams import stream
 from xprobe.design.config import SweepConfig
 from xprobe.design.design import HOLD_OUT, Design
 from xprobe.design.setting import Setting
-from xprobe.learners.kinds import FINETUNE
+from xprobe.learners.kinds import Kind, kind_of
 from xprobe.results.study import Result
 from xprobe.study.tested import Tested, gather
 from xprobe.verdict import family as verdict
 from xprobe.verdict import metrics
 
 F1_DRAWS, CALIBRATION_DRAWS = 1000, 300
-
-_MOST = {"log_loss": np.inf, "brier": 2.0}  # what a metric cannot exceed; else 1
 
 
 def judge(
@@ -57,7 +55,7 @@ def judge(
         rows += maker.family(real, alternatives, margin, tested)
     if zero_shot is not None:
         setting = Setting("zero-shot")
-        predicted = zero_shot[np.unique(design.blocks[0].test)]
+        predicted = zero_shot[design.tested]
         tested[setting] = Tested(predicted[None], {}, (), ())
         rows += maker.alone(setting, tested[setting])
     for generator in design.generators:
@@ -141,10 +139,10 @@ class _Rows:
         """Return the metrics that stand beside accuracy, and what they differ by from real-only."""
         rows = []
         for name, value in tested.values.items():
-            if name in ("accuracy", "confidence"):
+            if name == "accuracy" or name not in metrics.METRICS:
                 continue
             mean, low, high = verdict.interval(value, self.group)
-            most = _MOST.get(name, 1.0)
+            most = metrics.METRICS[name].largest
             difference = None
             if real is not None:
                 difference = verdict.difference_of(real.values[name], value, self.group, critical)
@@ -183,7 +181,7 @@ class _Rows:
             self.group,
             stream(self.config.seed, "max-t"),
             margin=margin,
-            model=self._models(own[0]) if self.config.head == FINETUNE else None,
+            model=self._models(own[0]) if kind_of(self.config.head).takes_steps else None,
         )
 
     def _against_controls(
@@ -209,7 +207,7 @@ class _Rows:
 
     def _models(self, tested: Tested) -> Ints:
         """Return the number of the fitted model (R, N) that tested each image."""
-        order = np.sort(np.unique(self.design.blocks[0].test))
+        order = self.design.tested
         found = []
         for repeat, block in enumerate(tested.blocks):
             fold = np.empty(len(order), dtype=np.intp)
@@ -343,7 +341,7 @@ def _name(setting: Setting) -> dict[str, Any]:
 
 
 def _run_rows(setting: Setting, tested: Tested, y: Ints, design: Design) -> list[dict[str, Any]]:
-    order = np.sort(np.unique(design.blocks[0].test))
+    order = design.tested
     place = {row: i for i, row in enumerate(order)}
     k = len(design.study.classes)
     rows = []
@@ -393,9 +391,10 @@ def _choice_warnings(tested: dict[Setting, Tested], config: SweepConfig) -> list
 
 
 def _edge_warning(config: SweepConfig, edges: list[float], choices: int, titles: str) -> str:
-    if config.head == "knn":
+    strength = kind_of(config.head).strength
+    if strength != Kind.strength:
         return (
-            f"the number of neighbours was chosen at an edge of its grid in {len(edges)} of "
+            f"{strength} was chosen at an edge of its grid in {len(edges)} of "
             f"{choices} cases (settings {titles})"
         )
     low, high = config.c_grid[0], config.c_grid[-1]

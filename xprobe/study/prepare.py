@@ -16,17 +16,16 @@ from xprobe.design.config import SweepConfig
 from xprobe.design.design import Design, make_design
 from xprobe.encoders.load import has_network
 from xprobe.encoders.prompts import TextFeatures
-from xprobe.features.shards import Index, Places, StoredEncoder
+from xprobe.features.shards import Index, StoredEncoder
 from xprobe.features.store import Store, choose_encoders
 from xprobe.images.augment import COPY_PASTE, MIXING, MIXUP, view_digest
 from xprobe.images.manifest import Manifest
 from xprobe.images.polygons import read_polygons
 from xprobe.images.survey import find_problems
-from xprobe.learners.kinds import FINETUNE, MEMORY_GIB, WEIGHTED_HEADS
+from xprobe.learners.kinds import MEMORY_GIB, kind_of
 from xprobe.learners.problem import Pool
-from xprobe.learners.solve import check_head
 from xprobe.results import predictions
-from xprobe.study.keys import _run_keys
+from xprobe.study.keys import run_keys
 from xprobe.study.pool import _pool
 
 
@@ -103,19 +102,15 @@ def prepare(
         for fraction, size in dict.fromkeys(parts)
         for name in dict.fromkeys(heads or (config.head,))
     ]
-    for each in configs:
-        if each.head != FINETUNE:
-            check_head(each.head)
     chosen = choose_encoders(store, manifest, encoders)
-    if FINETUNE in [each.head for each in configs]:
-        _check_networks(chosen)
+    if trained := [each.head for each in configs if kind_of(each.head).takes_steps]:
+        _check_networks([encoder for encoder, _ in chosen], trained[0])
         _check_outlines(manifest, config)
     labels = store.labels()
     designs: dict[Any, Design] = {}
-    for encoder in chosen:
-        ids, stored, failed = store.locate(encoder, manifest)
+    for encoder, index in chosen:
+        ids, stored, failed = store.locate(encoder, manifest, index)
         usable = manifest.select(~np.isin(manifest.id.astype(str), list(failed)))
-        index = store.index(encoder) if config.alternatives else Index(Places([]), {})
         views = _count_views(usable, index, config)
         label = labels[encoder.key]
         notes = _notes(usable, failed)
@@ -131,7 +126,7 @@ def prepare(
         text = store.read_text(encoder, widest.study.classes)
         pool = _pool(widest, ids, stored, index, text, memory_gib)
         for each, design, without in own:
-            runs = _run_keys(design, encoder.key, each, text)
+            runs = run_keys(design, encoder.key, each, text)
             before = _random_note(encoder, label, each)
             said = before, [*notes, *without]
             yield Study(encoder, label, usable, each, design, pool, text, runs, said)
@@ -139,8 +134,8 @@ def prepare(
 
 def _of_design(config: SweepConfig) -> SweepConfig:
     """Return what a design depends on, all else at its default: heads share theirs."""
-    head = FINETUNE if config.head == FINETUNE else SweepConfig.head
     one = SweepConfig()
+    head = config.head if kind_of(config.head).takes_steps else one.head
     return replace(
         config, head=head, recipe=one.recipe, c_grid=one.c_grid, c_rule=one.c_rule, balanced=False
     )
@@ -163,10 +158,12 @@ def _count_views(usable: Manifest, index: Index, config: SweepConfig) -> dict[st
 
 def _possible(config: SweepConfig, views: dict[str, int]) -> tuple[SweepConfig, list[str]]:
     """Return a configuration with the alternatives that a head can have, and what it lacks."""
-    if config.head == FINETUNE:
+    kind = kind_of(config.head)
+    if kind.takes_steps:
         return config, []
-    mixes = config.head in WEIGHTED_HEADS
-    names = [name for name in config.alternatives if views[name] or (mixes and name == MIXUP)]
+    names = [
+        name for name in config.alternatives if views[name] or (kind.weighs_rows and name == MIXUP)
+    ]
     lacking = [name for name in config.alternatives if name not in names]
     without = []
     if viewless := [name for name in lacking if name not in MIXING]:
@@ -181,7 +178,7 @@ def _possible(config: SweepConfig, views: dict[str, int]) -> tuple[SweepConfig, 
 def _random_note(encoder: StoredEncoder, label: str, config: SweepConfig) -> list[str]:
     if not encoder.spec.has_random_weights:
         return []
-    if config.head == FINETUNE:
+    if kind_of(config.head).takes_steps:
         return [
             f"{label} began from RANDOM WEIGHTS, as asked: pretrained ones may answer otherwise"
         ]
@@ -198,12 +195,12 @@ def _notes(usable: Manifest, failed: dict[str, str]) -> list[str]:
     return found
 
 
-def _check_networks(chosen: list[StoredEncoder]) -> None:
+def _check_networks(chosen: list[StoredEncoder], head: str) -> None:
     without = [encoder.name for encoder in chosen if not has_network(encoder.name)]
     if without:
         raise XprobeError(
             f"{some(without)} has no network to train; name one of open_clip, timm, torchvision or "
-            f"hf with --encoder, or leave {FINETUNE} out of --heads"
+            f"hf with --encoder, or leave {head} out of --heads"
         )
 
 

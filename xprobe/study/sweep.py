@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from xprobe.base.arrays import digest_of
 from xprobe.base.errors import XprobeError
 from xprobe.base.progress import Progress, no_progress
 from xprobe.design.blocks import Block
@@ -24,7 +23,7 @@ from xprobe.features.store import Store
 from xprobe.images.manifest import Manifest
 from xprobe.images.survey import counts
 from xprobe.learners.finetune.masks import Masks
-from xprobe.learners.kinds import FINETUNE, MEMORY_GIB
+from xprobe.learners.kinds import MEMORY_GIB, kind_of
 from xprobe.learners.problem import Fit, Options
 from xprobe.learners.solve import solve
 from xprobe.results import distance as results
@@ -34,7 +33,7 @@ from xprobe.results import study as study_module
 from xprobe.results.predictions import Predictions
 from xprobe.study.curve import Point, value_points
 from xprobe.study.judge import judge
-from xprobe.study.keys import augmentation_of
+from xprobe.study.keys import augmentation_of, study_key
 from xprobe.study.prepare import Study, prepare
 from xprobe.study.tested import hits
 
@@ -67,7 +66,7 @@ def sweep(
         folder: where predictions and studies are kept; what is there is not computed again.
         config: what is trained.
         encoders: names in the store; none: all that have features of this manifest.
-        heads: names of heads, or ``finetune``; none: that of `config`.
+        heads: names of what is trained (`learners.kinds`); none: that of `config`.
         real_fractions: shares of the real training images, each a study; none: that of `config`.
         real_curve: instead of shares, numbers of each class: a learning curve, from which follows
             how many real images the synthetic ones are worth (`worth.worth`).
@@ -98,7 +97,7 @@ def sweep(
         measured = _measured_warnings(folder, study.usable)
         judged["warnings"] = [*before, *judged["warnings"], *after, *measured]
         judged["prompts"] = None if study.text is None else study.text.prompts
-        key = digest_of([study.encoder.key, study.usable.fingerprint, asdict(study.config), margin])
+        key = study_key(study.encoder.key, study.usable.fingerprint, study.config, margin)
         document = _document(study, margin) | judged
         study_module.save_study(folder, key, document)
         studies.append(document)
@@ -139,7 +138,8 @@ class _Work:
             return
         places = [(run, i) for run, block in todo.items() for i in range(len(block.problems))]
         waiting: dict[str, dict[int, Fit]] = {run: {} for run in todo}
-        fits = self._fine_tunes if self.study.config.head == FINETUNE else self._heads
+        takes_steps = kind_of(self.study.config.head).takes_steps
+        fits = self._fine_tunes if takes_steps else self._heads
         for number, fit in fits(todo):
             run, fold = places[number]
             waiting[run][fold] = fit
@@ -149,10 +149,14 @@ class _Work:
                 _save(self.folder, run, todo[run], own, self.study)
                 predictions_module.forget_fine_tunes(self.folder, run)
 
+    @property
+    def _options(self) -> Options:
+        config = self.study.config
+        return Options(config.c_grid, config.c_rule, config.balanced)
+
     def _heads(self, todo: dict[str, Block]) -> Iterator[tuple[int, Fit]]:
         """Train heads on features; yield (number of a problem, counted through, its fit)."""
         study, config = self.study, self.study.config
-        options = Options(config.c_grid, config.c_rule, config.balanced)
         problems = [problem for block in todo.values() for problem in block.problems]
         name = study.label
         part = config.real_fraction, config.train_per_class
@@ -160,7 +164,7 @@ class _Work:
             name += f" {head_title(config.head, *part)}"
         with self.progress(f"sweep {name}", len(problems)) as advance:
             for each in solve(
-                config.head, study.pool, problems, options, self.workers, self.device
+                config.head, study.pool, problems, self._options, self.workers, self.device
             ):
                 yield each
                 advance(1)
@@ -177,9 +181,11 @@ class _Work:
             study.design.study, network, self.store.folder / "pixels", workers=self.workers,
             progress=self.progress,
         )  # fmt: skip
-        trainer = finetune.Trainer(
-            network, pixels, study.pool, config, self.folder, pick_device(self.device), study.text,
-            Masks(study.design.study, network),
+        masks = Masks(study.design.study, network)
+        material = finetune.Material(network, pixels, study.pool, study.text, masks)
+        trainer = kind_of(config.head).load()(
+            material, config.recipe, self._options, config.seed, self.folder,
+            pick_device(self.device),
         )  # fmt: skip
         steps = sum(config.recipe.steps(task.budget) for task in tasks)
         title = head_title(config.head, config.real_fraction, config.train_per_class)

@@ -49,7 +49,7 @@ def gather(
     design: Design, runs: list[str], folder: Path
 ) -> tuple[dict[Setting, Tested], Ints, Ints]:
     """Load every block's predictions; return them by setting, with labels and groups (N,)."""
-    order = np.sort(np.unique(design.blocks[0].test))
+    order = design.tested
     ids = design.study.id[order]
     y = np.searchsorted(np.array(design.study.classes), design.study.label[order].astype(str))
     by_setting: dict[Setting, list[tuple[Block, dict[str, Any], _Scored]]] = defaultdict(list)

@@ -89,7 +89,7 @@ def build(tmp_path: Path) -> Build:
             module = tower_hf.load(str(tmp_path), RANDOM).module
         elif scheme == "torchvision":
             with torch.device("meta"):  # The structure alone is needed.
-                module = torchvision.load_torchvision(f"{rest}/IMAGENET1K_V1", RANDOM).module
+                module = torchvision.load(f"{rest}/IMAGENET1K_V1", RANDOM).module
         elif rest == "swin":
             module = timm.create_model(
                 "swin_tiny_patch4_window7_224", img_size=32, window_size=4, embed_dim=8,

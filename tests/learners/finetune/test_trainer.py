@@ -228,9 +228,9 @@ def test_the_validation_images_are_not_trained_on(study: Study) -> None:
     jobs = []
     fine_tune = finetune.fine_tune
 
-    def watched(network: Any, head: Any, pixels: Any, job: Any, *args: Any, **given: Any) -> Any:
-        jobs.append(job)
-        return fine_tune(network, head, pixels, job, *args, **given)
+    def watched(setup: Any, *args: Any, **given: Any) -> Any:
+        jobs.append(setup.job)
+        return fine_tune(setup, *args, **given)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(finetune, "fine_tune", watched)

@@ -17,7 +17,8 @@ from threadpoolctl import threadpool_limits
 
 from xprobe.learners.logistic import basis, solver
 from xprobe.learners.logistic.basis import Streamed, principal_axes
-from xprobe.learners.logistic.solver import Batch, InMemory, Solution, Start
+from xprobe.learners.logistic.rows import InMemory
+from xprobe.learners.logistic.solver import Batch, Solution, Start
 from xprobe.learners.problem import Pool
 
 GAP = 1e-6  # of the objective above its minimum, relative: what the solver promises

@@ -1,4 +1,4 @@
-"""Image towers of timm, ``timm:<model>[@px][/file]``, and ``torchvision:<model>/<weights>``."""
+"""Image towers of timm: ``timm:<model>[@px][/file]``."""
 
 from __future__ import annotations
 

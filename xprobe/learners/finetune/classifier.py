@@ -17,7 +17,7 @@ from xprobe.encoders.network import Network
 
 
 @dataclass(frozen=True, eq=False)
-class Head:
+class HeadStart:
     """Where a head starts: logits = weight · f + bias, f a feature, of length 1 if `unit`."""
 
     weight: Floats
@@ -31,7 +31,7 @@ class Classifier(torch.nn.Module):
     mean: Tensor
     std: Tensor
 
-    def __init__(self, network: Network, head: Head) -> None:
+    def __init__(self, network: Network, head: HeadStart) -> None:
         """Copy the network, so that others can start from it, too."""
         super().__init__()
         self.encoder = deepcopy(network.module)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from xprobe.base.arrays import Floats, Ints
-from xprobe.learners.logistic import solver
+from xprobe.learners.logistic.rows import InMemory, Rows, sample, squares_by_sample
 from xprobe.learners.problem import Pool
 
 # Features that do not fit into memory are read in chunks of this many rows.
@@ -77,7 +77,7 @@ def principal_axes(x: Floats, weight: Floats | Ints, keep_null: bool = False) ->
 
 @dataclass(frozen=True, eq=False)
 class Streamed:
-    """Rows of a pool that are read, centred and multiplied chunk by chunk (`solver.Rows`).
+    """Rows of a pool that are read, centred and multiplied chunk by chunk (`rows.Rows`).
 
     Not the rows are rotated into the axes, but coefficients and gradients, of which there are few.
     The tensor `like` has the dtype and the device of the results.
@@ -114,7 +114,7 @@ class Streamed:
     @cached_property
     def _sample(self) -> tuple[Tensor, Tensor]:
         """Return a sample of the rows, (m,), and the squares of their rotated features, (m, d)."""
-        which = solver.sample(self.n, solver.MANY)
+        which = sample(self.n)
         x = torch.from_numpy(self.pool.rows(self.rows[which.numpy()]) - self.axes.mean)
         squares = (x.to(self.like) @ self._basis()).square_()
         squares = torch.cat([squares, squares.new_ones(len(which), 1)], dim=1)
@@ -137,7 +137,7 @@ class Streamed:
 
     def gather_squares(self, h: Tensor) -> Tensor:
         """Return the sum of the squared rows weighted by h (q, n), (q, d), by a sample of them."""
-        return solver.squares_by_sample(h, *self._sample)
+        return squares_by_sample(h, *self._sample)
 
 
 class Basis:
@@ -152,19 +152,19 @@ class Basis:
         self.rotated: Tensor | None = None
         members = np.flatnonzero(share)
         d = pool.rows(members[:1]).shape[1]
-        sampled = members[solver.sample(len(members), max(_AXES_OF, 2 * d)).numpy()]
+        sampled = members[sample(len(members), max(_AXES_OF, 2 * d)).numpy()]
         is_sample = len(sampled) < len(members)
         self.axes = principal_axes(pool.rows(sampled), share[sampled], keep_null=is_sample)
         if pool.in_memory:
             self.rotated = torch.from_numpy(self.axes.rotate(pool.rows())).to(device)
 
-    def rows(self, rows: Ints) -> solver.Rows:
+    def rows(self, rows: Ints) -> Rows:
         """Return rows of the pool for the solver."""
         if self.rotated is None:
             return Streamed(self.pool, rows, self.axes, self.like)
         if len(rows) == len(self.rotated):  # Rows come sorted, so that these are all of them.
-            return solver.InMemory(self.rotated)
-        return solver.InMemory(self.rotated[torch.from_numpy(rows).to(self.rotated.device)])
+            return InMemory(self.rotated)
+        return InMemory(self.rotated[torch.from_numpy(rows).to(self.rotated.device)])
 
     def linear(self, coefficients: Tensor) -> tuple[Floats, Floats]:
         """Return coefficients (k, d) and intercepts (k,) on the pool's features, float64."""

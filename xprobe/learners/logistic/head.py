@@ -24,10 +24,12 @@ from scipy.special import softmax
 from torch import Tensor
 
 from xprobe.base.arrays import Floats, Ints
+from xprobe.engine.device import pick_device
 from xprobe.learners.logistic import solver
 from xprobe.learners.logistic.basis import Basis
 from xprobe.learners.logistic.newton import reference
 from xprobe.learners.logistic.paths import cubic, interpolate, shifted, stack, waves
+from xprobe.learners.logistic.rows import InMemory
 from xprobe.learners.logistic.solver import Batch, Solution, Start
 from xprobe.learners.problem import (
     IMPOSSIBLE,
@@ -43,7 +45,6 @@ from xprobe.learners.problem import (
 
 # The path by which C is chosen is solved to these tolerances of `solver.minimise`.
 RANK_TOLERANCE = 1e-6
-
 RANK_GRADIENT_TOLERANCE = 3e-5
 
 # A path that serves only as a start is solved to these tolerances on objective and gradient.
@@ -63,30 +64,28 @@ _MIXTURES = 2
 
 
 class Logistic:
-    """Solves problems on one pool."""
+    """A logistic head that solves problems on one pool.
 
-    def __init__(
-        self,
-        pool: Pool,
-        options: Options,
-        device: str = "cpu",
-        *,
-        text: bool = False,
-        soft: bool = False,
-    ) -> None:
+    Attributes:
+        text: whether it starts from the zero-shot logits and penalises the deviation from them, so
+            that C → 0 leaves the zero-shot classifier but for its intercepts.
+        soft: whether zero-shot probabilities are mixed into the targets of synthetic rows.
+        passes: how many passes over the rows all problems took together.
+    """
+
+    text = soft = False
+
+    def __init__(self, pool: Pool, options: Options, device: str = "cpu") -> None:
         """Take what all problems share.
 
         Args:
             pool: the rows.
             options: how C is chosen.
-            device: torch device.
-            text: start from the zero-shot logits and penalise the deviation from them, so that
-                C → 0 leaves the zero-shot classifier but for its intercepts.
-            soft: mix zero-shot probabilities into the targets of synthetic rows.
+            device: torch device; ``auto``: a CUDA one if there is one, else the CPU.
         """
-        self.pool, self.options, self.device = pool, options, device
-        self.text, self.soft = text, soft
-        self.passes = 0  # over the rows, of all problems together
+        self.pool, self.options = pool, options
+        self.device = pick_device(device, float64=True)
+        self.passes = 0
         self._shared: OrderedDict[tuple[float, ...], _Shared] = OrderedDict()
 
     def solve(self, problem: Problem) -> Fit:
@@ -146,8 +145,7 @@ class Fitted:
     Attributes:
         basis: the basis in which the coefficients stand.
         rotated: (k, r + 1) coefficients in this basis, the intercept last.
-        c: the chosen C.
-        best: position of the chosen C in the grid.
+        c, best: the chosen C, and its position in the grid.
         at_edge, temperature, fits, finished, unconverged: see `Fit`.
         accuracy: (m,) accuracy of each C on the validation rows of all folds; empty without folds.
     """
@@ -170,10 +168,7 @@ class Fitted:
 
 @dataclass(frozen=True, eq=False)
 class _Shared:
-    """The basis that problems of one mixture share, and the path of all rows that they start from.
-
-    The paths are kept by their grid of C.
-    """
+    """The basis of one mixture, and by grid the path of all its rows, from which problems start."""
 
     basis: Basis
     task: _Task
@@ -217,9 +212,8 @@ class _Task:
             logits = pool.text_logits[self.rows][:, self.present] / SOFT_TEMPERATURE
             is_synthetic = pool.synthetic[self.rows]
             target[:, is_synthetic] *= 1 - SOFT_SHARE
-            target[np.ix_(self.present, is_synthetic)] += (
-                SOFT_SHARE * softmax(logits[is_synthetic], axis=1).T
-            )
+            soft = SOFT_SHARE * softmax(logits[is_synthetic], axis=1).T
+            target[np.ix_(self.present, is_synthetic)] += soft
         return target
 
     def _weights(self, counts: Floats | Ints) -> tuple[Tensor, float]:
@@ -378,9 +372,8 @@ class _Task:
     def final(self, grid: Sequence[float], path: Start) -> Tensor:
         """Return the coefficients (m, k, d) of all rows at each C, to full tolerance."""
         weight_of = torch.zeros(len(grid), dtype=torch.long, device=self.weight.device)
-        batch = self._batch(
-            self.weight[None], weight_of, [self._penalty(c, self.total) for c in grid]
-        )
+        penalty = [self._penalty(c, self.total) for c in grid]
+        batch = self._batch(self.weight[None], weight_of, penalty)
         # The logits are computed anew, as those of a path have added up the rounding of each step.
         near = Start(path.coefficients, stretch=path.stretch)
         solution = self._minimise(batch, near, solver.TOLERANCE, solver.GRADIENT_TOLERANCE)
@@ -397,12 +390,7 @@ class _Task:
         parts = []
         for numbers in torch.arange(p, device=self.weight.device).split(batch_size):
             part = batch.select(numbers)
-            near = Start(
-                start.coefficients[numbers],
-                None if start.logits is None else start.logits[numbers],
-                None if start.curvature is None else start.curvature[numbers],
-                None if start.stretch is None else start.stretch[numbers],
-            )
+            near = start.map(lambda t, numbers=numbers: t[numbers])
             solution = solver.minimise(part, near, tolerance, gradient_tolerance)
             self.head.passes += int(solution.passes.sum())
             for j in (~solution.converged).nonzero()[:, 0].tolist():
@@ -424,7 +412,7 @@ class _Task:
         retry = solver.minimise(problem, start, tolerance, gradient)
         converged = bool(retry.converged[0])
         solution.coefficients[j], solution.logits[j] = retry.coefficients[0], retry.logits[0]
-        if not converged and isinstance(self.x, solver.InMemory) and not self.head.text:
+        if not converged and isinstance(self.x, InMemory) and not self.head.text:
             x, weight = self.x.x.double().cpu().numpy(), problem.weight[problem.of[0]].cpu().numpy()
             w, converged = reference(x, self.y, weight, float(problem.penalty[0]), self.k)
             solution.coefficients[j] = torch.from_numpy(w)
