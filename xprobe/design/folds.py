@@ -132,7 +132,7 @@ def split_off(real: Manifest, share: float, rng: Generator) -> tuple[Manifest, M
 def thin(
     fold: Fold, real: Manifest, wanted: Callable[[int], int], inner_folds: int, rng: Generator
 ) -> Fold:
-    """Return the fold with fewer training images, chosen by `some_groups`, and the same test."""
+    """Return the fold with fewer training images, by `some_groups`, and the same test images."""
     train = real.select(np.isin(real.id.astype(str), fold.train_real.astype(str)))
     rest = train.select(some_groups(train, wanted, rng))
     inner = inner_divisions(rest, inner_folds, rng)

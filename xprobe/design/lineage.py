@@ -1,4 +1,4 @@
-"""Which synthetic images stem from which real ones, and nested draws of those that may be used."""
+"""The real images that synthetic ones were made from, and nested draws of synthetic images."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Lineage:
 
     def allowed(self, held_groups: Strings) -> Bools:
         """Return (n,) whether an image may be trained on while these groups are held out."""
-        # A source of -1 reads the last entry, which stays False: no source excludes no image.
+        # A source of -1 reads the last entry, which stays False: no known source, no exclusion.
         is_held = np.zeros(len(self._group_number) + 1, dtype=bool)
         is_held[[self._group_number[g] for g in set(held_groups)]] = True
         return np.asarray(~is_held[self.source].any(axis=1))

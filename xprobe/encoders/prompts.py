@@ -31,7 +31,7 @@ class Prompts:
     words: Mapping[str, str]
 
     def of_class(self, label: str) -> list[str]:
-        """Return every template filled with a class."""
+        """Return every template, filled with the words for a class."""
         word = self.words.get(label, label.replace("_", " ").replace("-", " "))
         return [template.replace("{}", word) for template in self.templates]
 

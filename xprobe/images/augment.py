@@ -139,7 +139,7 @@ def augmented(pixels: NDArray[np.uint8], name: str, seed: int) -> NDArray[np.uin
 
 
 def _transform(name: str, h: int, w: int) -> Callable[[Tensor], Tensor]:
-    """Return the function that changes one image (3, h, w) uint8."""
+    """Return the function by which an augmentation changes one image (3, h, w) uint8."""
     import torch
     from torchvision.transforms import v2
 
@@ -154,7 +154,7 @@ def _transform(name: str, h: int, w: int) -> Callable[[Tensor], Tensor]:
         return v2.Compose([border, change, v2.CenterCrop((h, w))])
 
     def crop() -> Any:
-        aspect = w / h  # torchvision means the ratio of the part, not that relative to the image.
+        aspect = w / h  # torchvision wants the ratio of the part itself, not relative to the image.
         return v2.RandomResizedCrop((h, w), (0.5, 1.0), (aspect * 3 / 4, aspect * 4 / 3), smooth)
 
     def noise() -> Any:

@@ -99,7 +99,7 @@ def _equals_pillow(kind: str) -> bool:
 
 
 def _is_plain_png(content: bytes, most: int) -> bool:
-    """Return whether a PNG is 8-bit RGB, in one pass, opaque, and says nothing of a rotation."""
+    """Return whether a PNG is opaque 8-bit RGB, not interlaced, and states no orientation."""
     if len(content) < 33 or content[12:16] != b"IHDR":
         return False
     width, height, *layout = struct.unpack(">IIBBBBB", content[16:29])

@@ -87,7 +87,7 @@ def compare(
     The order of the settings changes nothing, and exchanging the two arguments of a single
     comparison flips its sign exactly.
     """
-    per_repeat = hit.astype(np.float64) - hit_real.astype(np.float64)  # (S, R, N)
+    per_repeat = hit.astype(np.float64) - hit_real.astype(np.float64)  # Its shape is (S, R, N).
     d = per_repeat.mean(axis=1)
     difference = d.mean(axis=1)
     variance, U = _cluster_variance(d - difference[:, None], group)
@@ -205,7 +205,7 @@ def _critical_value(largest: NDArray[np.float64], alpha: float) -> float:
 
 
 def _verdict(difference: float, half_width_90: float, p: float, margin: float | None) -> str:
-    """Return the word for a difference: p decides, and else whether its 90 % interval is small."""
+    """Return the word for a difference: p decides first, then whether it lies in the margin."""
     if p <= ALPHA:
         return "helps" if difference > 0 else "hurts"
     if margin is not None and abs(difference) + half_width_90 <= margin:

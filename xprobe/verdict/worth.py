@@ -62,7 +62,8 @@ def worth(
         rng: draws the bootstrap over groups; the curve and the mix share its draws.
         draws: number of bootstrap draws.
     """
-    per_image = np.concatenate([hit_real, hit[None]]).mean(axis=1, dtype=np.float64)  # (T + 1, N)
+    # The rows (T + 1, N) are the sizes of the curve and then the mix.
+    per_image = np.concatenate([hit_real, hit[None]]).mean(axis=1, dtype=np.float64)
     weight = bootstrap_weights(label, group, rng, draws)
     weight = np.concatenate([np.ones((1, weight.shape[1]), weight.dtype), weight])
     # The accuracies are (1 + draws, T + 1): the first row weighs all images alike, the others are

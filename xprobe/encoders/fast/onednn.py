@@ -159,7 +159,8 @@ def _pack_patches(layer: Any) -> Undo:
     import torch
 
     out, channels, height, width = layer.weight.shape
-    flat = layer.weight.permute(0, 2, 3, 1).reshape(out, -1)  # Images in memory have colours last.
+    # Colours come last in memory here, as they do in the patches of `forward`.
+    flat = layer.weight.permute(0, 2, 3, 1).reshape(out, -1)
     layer.weight = _packed(flat)
 
     def forward(x: torch.Tensor) -> torch.Tensor:

@@ -18,7 +18,7 @@ from xprobe.encoders.network import Network
 
 @dataclass(frozen=True, eq=False)
 class HeadStart:
-    """Where a head starts: logits = weight · f + bias, f a feature, of length 1 if `unit`."""
+    """The start of a head: logits are weight · f + bias, with f scaled to length 1 if `unit`."""
 
     weight: Floats
     bias: Floats

@@ -55,7 +55,7 @@ class Pixels:
         return Pixels, (self.array, self.row)
 
     def __getitem__(self, rows: Ints) -> NDArray[np.uint8]:
-        """Return the images (len(rows), h, w, 3) at these positions, read from the file alone."""
+        """Return the images (len(rows), h, w, 3) at these positions; no others are read."""
         return np.asarray(self.array[self.row[rows]])
 
 

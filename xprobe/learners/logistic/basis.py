@@ -136,7 +136,7 @@ class Streamed:
         return torch.cat([total @ self._basis(), r.sum(1, keepdim=True)], dim=1)
 
     def gather_squares(self, h: Tensor) -> Tensor:
-        """Return the sum of the squared rows weighted by h (q, n), (q, d), by a sample of them."""
+        """Return the sum (q, d) of squared rows weighted by h (q, n), estimated from a sample."""
         return squares_by_sample(h, *self._sample)
 
 

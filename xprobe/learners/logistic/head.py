@@ -56,7 +56,7 @@ SOFT_SHARE, SOFT_TEMPERATURE = 0.5, 2.0
 # The working arrays of one process get this much memory; batches are split to fit.
 MEMORY_MIB = 512
 
-# From this many rows on, a quarter of them is solved first.
+# From this many rows on, a quarter of them is solved first, as a start for all.
 _QUARTER_FROM = 4096
 
 # So many rotated pools are kept in memory. Few suffice, as problems come ordered by mixture.
@@ -353,7 +353,7 @@ class _Task:
         return Start(now.coefficients, now.logits, curvature, stretch), logits
 
     def _capacity(self, arrays: int) -> int:
-        """Return how many problems fit into the memory budget if each takes so many (k, n)."""
+        """Return how many problems fit into memory if each needs this many (k, n) arrays."""
         return int(MEMORY_MIB * 2**20 // (4 * self.k * (len(self.rows) + self.x.d) * arrays))
 
     def _batch(self, weight: Tensor, weight_of: Tensor, penalty: list[float]) -> Batch:
@@ -390,7 +390,7 @@ class _Task:
         parts = []
         for numbers in torch.arange(p, device=self.weight.device).split(batch_size):
             part = batch.select(numbers)
-            near = start.map(lambda t, numbers=numbers: t[numbers])
+            near = start.map(lambda t, numbers=numbers: t[numbers])  # type: ignore[misc]  # Types of lambdas.
             solution = solver.minimise(part, near, tolerance, gradient_tolerance)
             self.head.passes += int(solution.passes.sum())
             for j in (~solution.converged).nonzero()[:, 0].tolist():
@@ -405,7 +405,7 @@ class _Task:
     def _finish(
         self, batch: Batch, j: int, solution: Solution, tolerance: float, gradient: float
     ) -> None:
-        """Solve problem j in place in float64, or else by scikit-learn, as float32 did not do."""
+        """Solve problem j anew, in place: in float64, and if that fails by scikit-learn."""
         self.finished += 1
         problem = batch.select(torch.tensor([j], device=self.weight.device)).double()
         start = Start(solution.coefficients[j : j + 1].double())

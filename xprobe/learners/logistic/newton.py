@@ -19,13 +19,14 @@ from xprobe.base.arrays import Floats, Ints
 from xprobe.learners.logistic.solver import TOLERANCE
 from xprobe.learners.problem import IMPOSSIBLE
 
-# The steps end at this Newton decrement, relative to the objective, with logits to about 1e-11.
+# Steps end at this Newton decrement, relative to the objective; logits are then right to 1e-11.
 _DECREMENT = 1e-22
 
 # Every Newton step is solved to this relative error.
 _INNER_TOLERANCE = 1e-2
 
-# One Newton step may take so many products with the Hessian, all steps so many passes over rows.
+# One Newton step takes at most this many products with the Hessian, and all steps together take at
+# most this many passes over the rows.
 _MOST_PRODUCTS, _MOST_PASSES = 1000, 10_000
 
 

@@ -58,7 +58,10 @@ def waves(m: int) -> list[list[int]]:
 
 
 def cubic(known: Floats, x: float) -> tuple[list[int], list[float]]:
-    """Return the positions of up to four of the ascending values around x, and Lagrange shares."""
+    """Return the positions of four ascending values around x, and their shares in the cubic at x.
+
+    The shares are Lagrange's. Fewer values give a polynomial of lower degree.
+    """
     right = int(np.searchsorted(known, x))
     first = max(0, min(right - 2, len(known) - 4))
     positions = list(range(first, min(first + 4, len(known))))
