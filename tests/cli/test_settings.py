@@ -12,6 +12,7 @@ import typer.main
 from makers import Ran
 
 from xprobe.cli.app import COMMANDS, app
+from xprobe.encoders.presets import DEFAULT_ENCODER
 
 Xprobe = Callable[..., Ran]
 
@@ -169,6 +170,19 @@ def test_long_names_of_encoders_are_no_code(make_data: Callable[..., Path], xpro
     make_data()
     Path("xprobe.toml").write_text('[embed]\nencoder = "timm:test_vit.r160_in1k"\ndevice="cuda:1"')
     assert xprobe("scan").code == 0
+
+
+def test_an_empty_list_is_the_default(
+    make_data: Callable[..., Path], xprobe: Xprobe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_data()
+    Path("xprobe.toml").write_text("[embed]\nencoder = []")
+    names: list[Any] = []
+    monkeypatch.setattr(
+        "xprobe.features.embed.embed_all", lambda *_, **given: names.append(given["names"]) or []
+    )
+    assert xprobe("embed").code == 0
+    assert names == [(DEFAULT_ENCODER,)]
 
 
 def test_a_broken_file_does_not_hide_the_help(xprobe: Xprobe) -> None:
