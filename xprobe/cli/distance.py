@@ -32,7 +32,7 @@ def distance(
         "results"
     ),
     metrics: Annotated[
-        str, typer.Option(help="Comma-separated; default: all (docs/distance.md).")
+        str, typer.Option(help="Comma-separated; default: all (docs/concepts/distance.md).")
     ] = "",
     by_class: Annotated[
         bool, typer.Option("--by-class/--no-by-class", help="Measure every class, too.")

@@ -1,7 +1,7 @@
 """What can be named in ``--heads``: one row a learner; nothing asks for a learner by its name.
 
 Another package adds a learner with a `Kind` of its own, registered under the entry point
-``xprobe.learners`` (docs/heads.md).
+``xprobe.learners`` (docs/concepts/heads.md).
 """
 
 from __future__ import annotations
