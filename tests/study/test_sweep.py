@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import sys
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +20,8 @@ from xprobe.base.errors import XprobeError
 from xprobe.design.config import SweepConfig
 from xprobe.encoders import load as encoders
 from xprobe.features import embed as extract
+from xprobe.features import shards
+from xprobe.features import store as store_module
 from xprobe.features.store import Store
 from xprobe.images import read as manifest
 from xprobe.images.manifest import Manifest
@@ -645,3 +648,26 @@ def test_mcnemars_p_is_of_the_first_repeat_on_a_hold_out_without_groups(
     grouped = run((manifest.read(data), store, tmp_path / "grouped"))
     assert rows(grouped)["default", "mix", 1]["n_groups"] == 15
     assert all(r["p_mcnemar"] is None for r in grouped["results"])
+
+
+def test_a_sweep_reads_an_index_once_and_features_once(
+    study: tuple[Manifest, Store, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a thousand shards, each look at all of them counts."""
+    table, store, _ = study
+    extract.embed(table, encoders.load("hog"), "hog", store)
+    receipts, contents, features = Counter[Path](), Counter[Path](), Counter[Path]()
+
+    def counted(function: Any, counter: Counter[Path], place: int = 0) -> Any:
+        return lambda *given: (counter.update([given[place]]), function(*given))[1]
+
+    monkeypatch.setattr(Store, "receipt", counted(Store.receipt, receipts, 1))
+    monkeypatch.setattr(store_module, "open_shard", counted(shards.open_shard, contents))
+    monkeypatch.setattr(shards, "open_shard", counted(shards.open_shard, features))
+    how: dict[str, Any] = {"heads": ("logistic", "ridge"), "workers": 1}
+    sweep(*study, replace(CONFIG, repeats=1), **how)
+    for counter in (receipts, contents, features):
+        assert len(counter) == 2  # encoders of one shard
+        assert set(counter.values()) == {1}
+    sweep(*study, replace(CONFIG, repeats=1, alternatives=("mixup",)), **how)
+    assert set(receipts.values()) == set(contents.values()) == {2}

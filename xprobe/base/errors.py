@@ -28,6 +28,7 @@ def some(names: Iterable[str], most: int = 5) -> str:
     return ", ".join(names[:most]) + more
 
 
+# For errors of the operating system, by number, what went wrong and what the user can do.
 _REMEDIES = {
     errno.ENOSPC: "the disk is full; free some space and run the command again: "
     "everything that was finished is kept",

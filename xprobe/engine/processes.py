@@ -7,17 +7,21 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from joblib.externals.loky import as_completed, get_reusable_executor
+from joblib.externals.loky import ProcessPoolExecutor
 
 from xprobe.engine.base import Advance, Engine, Item, OneByOne, Result, Work, ignore
 from xprobe.engine.shared import read_shared, write_shared
 
 _IDLE_S = 300  # after which a process without work ends
+
+_AHEAD = 2  # items sent out for each worker, so that none waits for the next one
 
 _WATCH_S = 1.0  # between two looks at whether the process that started this one lives
 
@@ -48,25 +52,61 @@ class Processes:
         self, work: Work[Item, Result], items: Sequence[Item], _advance: Advance = ignore
     ) -> Iterator[tuple[int, Result]]:
         """Yield as `Engine.run` does; nothing is heard of items under way."""
+        if not items:
+            return
+        workers = min(self.workers, len(items))
         with TemporaryDirectory(prefix="xprobe-", ignore_cleanup_errors=True) as folder:
             write_shared(work, Path(folder))
-            executor = get_reusable_executor(
-                min(self.workers, len(items)), timeout=_IDLE_S, env=self._environment(),
-                initializer=_begin, initargs=(os.getpid(),),
-            )  # fmt: skip
+            executor = _pool.take(workers, self.workers, self.threads)
+            waiting = enumerate(items)
+            running: dict[Future[Result], int] = {}
+
+            def submit(most: int) -> None:
+                for number, item in islice(waiting, most):
+                    running[executor.submit(_do, folder, item)] = number
+
             try:
-                running = {
-                    executor.submit(_do, folder, item): number for number, item in enumerate(items)
-                }
-                for done in as_completed(list(running)):
-                    yield running.pop(done), done.result()
+                submit(_AHEAD * workers)
+                while running:
+                    done, _ = wait(running, return_when=FIRST_COMPLETED)
+                    for future in done:
+                        yield running.pop(future), future.result()
+                    submit(len(done))
             except BaseException:  # also an interrupt, and whoever closes the iterator
-                executor.shutdown(kill_workers=True)
+                _pool.end()
                 raise
 
-    def _environment(self) -> dict[str, str]:
-        return {name: str(self.threads) for name in _THREADS} if self.threads else {}
 
+class _Pool:
+    """The processes of the last work, which the next one takes if it may: they start slowly.
+
+    They are not those of `joblib.Parallel`, which cannot work with processes begun elsewhere.
+    """
+
+    def __init__(self) -> None:
+        self.executor: ProcessPoolExecutor | None = None
+        self.workers = self.threads = 0
+
+    def take(self, fewest: int, most: int, threads: int) -> ProcessPoolExecutor:
+        """Return processes from `fewest` to `most`, each with so many threads (0: any)."""
+        if self.executor is None or self.threads != threads or not fewest <= self.workers <= most:
+            if self.executor is not None:
+                self.executor.shutdown()
+            self.workers, self.threads = fewest, threads
+            self.executor = ProcessPoolExecutor(
+                fewest, timeout=_IDLE_S, initializer=_begin, initargs=(os.getpid(),),
+                env=dict.fromkeys(_THREADS, str(threads)) if threads else {},
+            )  # fmt: skip
+        return self.executor
+
+    def end(self) -> None:
+        """End all processes at once, whatever they do."""
+        if self.executor is not None:
+            self.executor.shutdown(kill_workers=True)
+        self.executor = None
+
+
+_pool = _Pool()
 
 _work: dict[str, Callable[[Any, Advance], Any]] = {}  # in a worker: what it does, by its folder
 

@@ -68,7 +68,8 @@ def solve(
         same.setdefault(problem.identity, []).append(number)
     groups = sorted(same.values(), key=lambda numbers: pool.mixture(problems[numbers[0]]))
     # One thread of linear algebra in each process: spinning ones slow each other 30-fold.
-    engine = local_engine(min(workers or joblib.cpu_count(), len(groups)), threads=1)
+    workers = 1 if len(groups) < 2 else workers or joblib.cpu_count()
+    engine = local_engine(workers, threads=1)
     work = _Grid(kind, pool, options, device)
     for number, fit in engine.run(work, [problems[numbers[0]] for numbers in groups]):
         yield from ((equal, fit) for equal in groups[number])
