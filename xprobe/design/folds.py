@@ -1,4 +1,4 @@
-"""Group-safe folds of the real images and nested draws of synthetic ones (docs/protocol.md).
+"""Group-safe folds of real images and nested draws of synthetic ones (docs/concepts/protocol.md).
 
 All randomness comes from the generator that a function is given. The order of the rows matters
 only for what this generator draws.

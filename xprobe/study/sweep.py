@@ -68,7 +68,7 @@ def sweep(
         progress: how long work is shown.
 
     Returns:
-        One study document an encoder, head and fraction (docs/results.md).
+        One study document an encoder, head and fraction (docs/reference/results.md).
     """
     studies = []
     curves: dict[tuple[str, str], list[Point]] = {}

@@ -1,4 +1,4 @@
-"""Paired differences → intervals and verdicts (docs/protocol.md). Pure.
+"""Paired differences → intervals and verdicts (docs/concepts/protocol.md). Pure.
 
 N test images in G groups, R repeats, S settings compared with real-only. A *family* is all
 comparisons of one encoder × generator × head; its intervals and p-values hold simultaneously.

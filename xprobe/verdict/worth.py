@@ -1,4 +1,4 @@
-"""How many real images synthetic ones are worth (docs/protocol.md, "Data value"). Pure.
+"""How many real images synthetic ones are worth (docs/concepts/protocol.md, "Data value"). Pure.
 
 Shapes are written with T sizes of the real training part, N test images and R repeats.
 """
