@@ -23,10 +23,9 @@ if TYPE_CHECKING:
 from xprobe.encoders.base import Encoder, OutOfMemoryError, Pixels
 from xprobe.encoders.tower import Tower
 
-
-# One thread at a time queues its work on a device, whichever network it is for; meanwhile the others
-# decode. Two networks must not take turns of their own: TensorFloat-32 is switched for the whole
-# process, and only one graph can be recorded at a time.
+# One thread at a time queues its work on a device, whichever network it is for; meanwhile the
+# others decode. Two networks must not take turns of their own: TensorFloat-32 is switched for the
+# whole process, and only one graph can be recorded at a time.
 _turn = threading.Lock()
 
 
