@@ -19,15 +19,18 @@ from gpu import images
 from gpu.bench import Bench, Row
 from gpu.features import network
 from gpu.networks import name_of
-from xprobe.design.config import SweepConfig
+from xprobe.design.config import Grid, SweepConfig
 from xprobe.encoders.network import Network
+from xprobe.engine.execution import Execution
 from xprobe.features.embed import embed_all
 from xprobe.features.store import Store
 from xprobe.images import read
 from xprobe.images.augment import Augmentation
-from xprobe.learners.finetune.classifier import Head
-from xprobe.learners.finetune.recipe import Recipe, draw_order
-from xprobe.learners.finetune.training import Job, Outcome, fine_tune
+from xprobe.learners.finetune.classifier import HeadStart
+from xprobe.learners.finetune.job import Job, Outcome, Setup
+from xprobe.learners.finetune.order import draw_order
+from xprobe.learners.finetune.recipe import Recipe
+from xprobe.learners.finetune.training import fine_tune
 from xprobe.results.predictions import load_predictions
 from xprobe.study.sweep import sweep
 
@@ -53,15 +56,22 @@ class Study:
         order = draw_order(np.arange(n), np.arange(0), steps, replace(RECIPE, batch_size=size), rng)
         validation, test = np.arange(n // 2), np.arange(n)
         weight = rng.normal(scale=0.1, size=(K, encoder.spec.dim)).astype(np.float32)
-        self.head = Head(weight, np.zeros(K, dtype=np.float32), unit=False)
+        self.head = HeadStart(weight, np.zeros(K, dtype=np.float32), unit=False)
         self.job = Job(order, self.label, np.ones(n), validation, test, K, 0, "gpu")
 
     def tune(
-        self, encoder: Network, recipe: Recipe, device: str, place: Path, **more: Any
+        self,
+        encoder: Network,
+        recipe: Recipe,
+        device: str,
+        place: Path,
+        augmentation: Augmentation | None = None,
+        **more: Any,
     ) -> Outcome:
         """Fine-tune from the encoder; without a checkpoint unless one is asked for."""
         more = {"checkpoint_s": np.inf} | more
-        return fine_tune(encoder, self.head, self.pixels, self.job, recipe, device, place, **more)
+        setup = Setup(encoder, self.head, self.pixels, self.job, recipe, device, augmentation)
+        return fine_tune(setup, place, **more)
 
 
 # --- checks --------------------------------------------------------------------------------
@@ -161,8 +171,9 @@ def concurrent(bench: Bench, _argument: str) -> None:
         embed_all(manifest, [name], folder / "features", device=bench.device, random_weights=True)
         for at_once in (1, 2):
             out = folder / f"results-{at_once}"
-            sweep(manifest, Store(folder / "features"), out, config, heads=["finetune"],
-                  device=bench.device, concurrent=at_once)  # fmt: skip
+            execution = Execution(device=bench.device, concurrent=at_once)
+            store = Store(folder / "features")
+            sweep(manifest, store, out, config, Grid(heads=["finetune"]), execution)
             scores[at_once] = dict(_scores(out))
         row.holds("the same fine-tunes", set(scores[1]) == set(scores[2]) and bool(scores[1]))
         row.values["fine-tunes"] = 2 * len(scores[1])
