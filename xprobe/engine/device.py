@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import os
 
 from xprobe.base.errors import XprobeError
-
-if TYPE_CHECKING:
-    pass
 
 
 def pick_device(device: str) -> str:
     """Return the torch device that `auto` stands for, or `device` after a check."""
     import torch
+
+    # cuBLAS is deterministic in workspaces of this size alone, and torch asks for it once, at the
+    # first product: before any is a fine-tune that must be deterministic.
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
 
     if device == "auto":
         if torch.cuda.is_available():

@@ -487,7 +487,6 @@ def _reproducible(seed: int, deterministic: bool) -> Iterator[None]:
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         if deterministic:
-            os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
             torch.use_deterministic_algorithms(True)
         try:
             yield
