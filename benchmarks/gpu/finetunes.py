@@ -37,9 +37,9 @@ from xprobe.study.sweep import sweep
 K, STEPS, SIZE = 4, 6, 16
 RECIPE = Recipe(method="full", batch_size=SIZE, lr=1e-4, layer_decay=1.0, epochs=2)
 TF32 = "TensorFloat-32 on in convolutions, as PyTorch has it, off in products"
-# Log-probabilities of a few steps. AdamW's first steps are of one length whatever the gradient's,
-# so where that is next to 0 rounding decides on a direction.
-BOUND = {"fp32": 0.02, "bf16": 0.15}
+# Log-probabilities after six steps, which move them by one or two. AdamW's first steps are of one
+# length whatever the gradient's, so where that is next to 0 rounding decides on a direction.
+BOUND = {"fp32": 0.05, "bf16": 0.3}
 
 
 class Study:
@@ -100,7 +100,8 @@ def compare(row: Row, score: np.ndarray, expected: np.ndarray, bound: float) -> 
     """Hold log-probabilities to others."""
     off = float(np.abs(score - expected).max())
     row.at_most("largest difference of log-probabilities", off, bound)
-    row.notes.append(TF32)
+    row.notes.append(f"{TF32}; training moves them by one or two; where a gradient is next to 0")
+    row.notes.append("rounding decides which way AdamW's first steps go, whatever its size")
 
 
 class _KilledError(BaseException):
