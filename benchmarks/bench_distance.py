@@ -323,7 +323,7 @@ def race_permutations(n: int, d: int, rounds: int, count: int = 1000) -> dict[st
     real, synthetic = features(n, d, 0)
     pairs = kernels.pair_up(real, synthetic, np.arange(n))
     median = kernels.median_distance(pairs, np.random.default_rng(0))
-    kernel = kernels.gaussian(median, at=0.5)
+    kernel = kernels.gaussian(median, shift=0.5)
     k = kernel(pairs.tile(slice(None), slice(None)), pairs.length2[:, None], pairs.length2)
     np.fill_diagonal(k, 0)
     given = kernels.Pairs(pairs.x, pairs.length2, pairs.unit, n, k, pairs.block)

@@ -540,3 +540,14 @@ def test_a_metric_of_each_kind_is_a_row(monkeypatch: pytest.MonkeyPatch) -> None
     expected = ((x.mean(0) - y.mean(0)) ** 2).sum() - noise
     assert_allclose(values["linear"].value, expected, atol=1e-6)
     assert values["linear"].p == 0.01 and values["linear"].ci_low < values["linear"].value
+
+
+def test_the_floor_is_the_quantile_of_the_direction_of_a_row(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The same numbers, the larger the nearer or the farther: 5 % and 95 % of real against real."""
+    turned = NeighbourMetric("turned", "Turned", neighbours.coverage)
+    monkeypatch.setitem(DISTANCES, "turned", turned)
+    both = rows(metrics=["coverage", "turned"], splits=20)
+    assert both["coverage"].value == both["turned"].value
+    assert both["coverage"].floor < both["turned"].floor

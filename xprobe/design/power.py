@@ -1,4 +1,4 @@
-"""What a study could find, before it is made: detectable differences (docs/protocol.md)."""
+"""What a study could find before it is made: detectable differences (docs/concepts/protocol.md)."""
 
 from __future__ import annotations
 

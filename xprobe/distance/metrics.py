@@ -77,7 +77,7 @@ def _by_median(median: float, _d: int) -> KernelOf:
         raise NoValueError(
             "more than half of the pairs of rows are equal, so there is no bandwidth"
         )
-    return kernels.gaussian(median, at=0.5)
+    return kernels.gaussian(median, shift=0.5)
 
 
 _BLIND = "blind to lost diversity on features of length 1"

@@ -122,22 +122,24 @@ def _asked(n: int) -> Ints:
     return np.unique(np.linspace(0, n - 1, min(n, RECALL_QUERIES)).astype(np.intp))
 
 
-def _rechecked(x: Floats, y: Floats, found: tuple[Floats, Ints], k: int) -> tuple[Floats, Ints]:
+def _rechecked(
+    x: Floats, y: Floats, candidates: tuple[Floats, Ints], k: int
+) -> tuple[Floats, Ints]:
     """Return the k nearest of the candidates (n, c), close ones by direct difference.
 
     Expanded squares give copies a distance of 5·10⁻⁴ of their lengths, and pairs that are not
     close one that is off by 10⁻⁶ at most. Row −1 is no candidate.
     """
-    squared, rows = found
+    squared, rows = candidates
     distances = np.sqrt(np.maximum(squared, 0), dtype=np.float64)
     length2_x, length2_y = (np.einsum("nd,nd->n", part, part) for part in (x, y))
     close = squared < CLOSE * (length2_x[:, None] + length2_y[rows])
     i, j = np.nonzero(close & (rows >= 0))
 
     def recheck(start: int) -> None:
-        of = i[start : start + BLOCK], j[start : start + BLOCK]
-        off = x[of[0]] - y[rows[of]]
-        distances[of] = np.sqrt(np.einsum("nd,nd->n", off, off))
+        pairs = i[start : start + BLOCK], j[start : start + BLOCK]
+        off = x[pairs[0]] - y[rows[pairs]]
+        distances[pairs] = np.sqrt(np.einsum("nd,nd->n", off, off))
 
     if len(i):
         in_threads(recheck, range(0, len(i), BLOCK))
@@ -152,8 +154,8 @@ def nearest(x: Floats, y: Floats, k: int) -> tuple[Floats, Ints]:
 
     See `search`, which also tells the recall above `EXACT_ROWS` rows of y.
     """
-    found = search(x, y, k)
-    return found.distances, found.rows
+    neighbours = search(x, y, k)
+    return neighbours.distances, neighbours.rows
 
 
 def near_duplicates(x: Floats, y: Floats, threshold: float) -> Bools:
@@ -184,13 +186,13 @@ def radii(pairs: Pairs, x: Floats, rows: Ints, k: int) -> Radii:
         itself[~itself.any(axis=1), -1] = True
         squared = near.distances[~itself].reshape(-1, k) ** 2
         return Radii(squared[:, 0], squared[:, -1], near.recall)
-    found = []
+    parts = []
     for start in range(0, len(rows), pairs.block):
-        own = np.arange(start, min(start + pairs.block, len(rows)))
-        squared = pairs.between(rows[own], rows)
-        squared[np.arange(len(own)), own] = np.inf
-        found.append(np.sort(np.partition(squared, k - 1, axis=1)[:, :k], axis=1)[:, [0, -1]])
-    both = np.concatenate(found)
+        part = np.arange(start, min(start + pairs.block, len(rows)))
+        squared = pairs.between(rows[part], rows)
+        squared[np.arange(len(part)), part] = np.inf
+        parts.append(np.sort(np.partition(squared, k - 1, axis=1)[:, :k], axis=1)[:, [0, -1]])
+    both = np.concatenate(parts)
     return Radii(both[:, 0], both[:, 1], 1.0)
 
 
@@ -268,15 +270,15 @@ def counts(
         best = squared.argmin(axis=0)
         least = squared[best, np.arange(len(columns))]
         nearer = least < squared_to_it[columns]
-        at = columns[nearer]
-        nearest_real[at], squared_to_it[at] = rows[best[nearer]], least[nearer]
+        improved = columns[nearer]
+        nearest_real[improved], squared_to_it[improved] = rows[best[nearer]], least[nearer]
     share = 1.0
     if approximate:
-        asked, there = _asked(len(fake)), 0
+        asked, pairs_within = _asked(len(fake)), 0
         for rows, columns in _all_tiles(pairs, real, fake[asked]):
             squared = pairs.between(real[rows], fake[asked[columns]])
-            there += int((squared < of_real.kth[rows, None]).sum())
-        share = float(within[asked].sum() / there) if there else 1.0
+            pairs_within += int((squared < of_real.kth[rows, None]).sum())
+        share = float(within[asked].sum() / pairs_within) if pairs_within else 1.0
     is_new = squared_to_it > of_real.first[nearest_real]
     return Counts(k, within, covered, recalled, is_new), share
 
@@ -293,12 +295,12 @@ def _near_tiles(pairs: Pairs, real: Ints, fake: Ints) -> Iterator[tuple[Ints, In
     after the other takes many times as long.
     """
     index = _trained(pairs.x[real])
-    own = index.quantizer.search(pairs.x[real], 1)[1][:, 0]
+    list_of_real = index.quantizer.search(pairs.x[real], 1)[1][:, 0]
     probed = index.quantizer.search(pairs.x[fake], index.nprobe)[1].astype(np.int32).ravel()
-    of_real, of_fake = np.argsort(own, kind="stable"), np.argsort(probed, kind="stable")
+    of_real, of_fake = np.argsort(list_of_real, kind="stable"), np.argsort(probed, kind="stable")
     lists = np.arange(index.nlist + 1)
     real_ends, fake_ends = (
-        np.searchsorted(own[of_real], lists),
+        np.searchsorted(list_of_real[of_real], lists),
         np.searchsorted(probed[of_fake], lists),
     )
     for a, b, c, d in zip(

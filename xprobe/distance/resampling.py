@@ -123,8 +123,8 @@ def _chosen(total: int, n: int, count: int, rng: Generator) -> Bools:
     """Return `count` random choices of n of `total` rows, (total, count): those of least keys."""
 
     def choose(part: tuple[Generator, int]) -> Bools:
-        own, size = part
-        key = own.random((size, total), dtype=np.float32)
+        stream, size = part
+        key = stream.random((size, total), dtype=np.float32)
         return np.asarray(key < np.partition(key, n, axis=1)[:, n : n + 1])
 
     sizes = [min(CHOICES, count - start) for start in range(0, count, CHOICES)]

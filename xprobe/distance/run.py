@@ -65,7 +65,7 @@ def measure_domain(
         progress: how long work is shown.
 
     Returns:
-        The document (docs/results.md), and the manifest without the copies.
+        The document (docs/reference/results.md), and the manifest without the copies.
     """
     leaks = find_leaks(manifest, fingerprints(list(manifest.path), workers, progress))
     clean = leaks.without(manifest)

@@ -1,4 +1,4 @@
-"""The feature store: immutable HDF5 shards that count only with their receipt (docs/store.md).
+"""The feature store (docs/reference/store.md): immutable HDF5 shards with receipts.
 
 A shard and its receipt are each put whole or not at all, so a process may be killed at any
 instant, and several may write into one store at once.

@@ -112,11 +112,11 @@ def _tie_copies(columns: dict[str, list[str]]) -> None:
             a, b = root(first.setdefault(digest, columns["group"][i])), root(columns["group"][i])
             parent[max(a, b)] = min(a, b)
     for i, source in enumerate(columns["source"]):
-        own = columns["group"][i]
+        group = columns["group"][i]
         if source == "synthetic":  # a copy of a real image is made from it, whatever else was said
-            own = first.get(columns["sha256"][i], own)
+            group = first.get(columns["sha256"][i], group)
             columns["parent"][i] = root(columns["parent"][i])
-        columns["group"][i] = root(own)
+        columns["group"][i] = root(group)
 
 
 def _check_classes(manifest: Manifest, data: Path, whole: bool) -> None:
@@ -132,13 +132,13 @@ def _check_classes(manifest: Manifest, data: Path, whole: bool) -> None:
     parts["test"] = manifest.split == "test"
     parts["extra"] = manifest.split == "extra"
     for part, mask in parts.items():
-        own = set(manifest.label[mask])
-        if unknown := sorted(own - real):
+        labels = set(manifest.label[mask])
+        if unknown := sorted(labels - real):
             raise XprobeError(
                 f"{data}: class {some(map(repr, unknown))} of {part} has no real images to train "
                 f"on{nearest(unknown[0], real, 1)}; add them to real, or remove the class"
             )
-        if whole and part.startswith("synthetic") and (missing := sorted(real - own)):
+        if whole and part.startswith("synthetic") and (missing := sorted(real - labels)):
             raise XprobeError(
                 f"{data}: class {some(map(repr, missing))} of real has no images in {part}; add "
                 f"them, or remove the class from real"

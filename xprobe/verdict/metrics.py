@@ -79,14 +79,6 @@ class Scored:
     p: NDArray[np.float64]
     hit: NDArray[np.float64]
 
-    @classmethod
-    def of(cls, label: Ints, score: Floats) -> Scored:
-        """Return labels (n,) and scores (n, k) with what follows from them."""
-        log_p = score.astype(np.float64)
-        log_p = log_p - np.logaddexp.reduce(log_p, axis=1, keepdims=True)
-        hit = (score.argmax(axis=1) == label).astype(np.float64)
-        return cls(label, score, log_p, np.exp(log_p), hit)
-
 
 @dataclass(frozen=True)
 class Metric:
@@ -116,6 +108,13 @@ class Metric:
     def title(self) -> str:
         """The words with the unit, as a column is headed."""
         return f"{self.words}, {self.unit}" if self.unit else self.words
+
+
+def _scored(label: Ints, score: Floats) -> Scored:
+    log_p = score.astype(np.float64)
+    log_p = log_p - np.logaddexp.reduce(log_p, axis=1, keepdims=True)
+    hit = (score.argmax(axis=1) == label).astype(np.float64)
+    return Scored(label, score, log_p, np.exp(log_p), hit)
 
 
 def _hit(scored: Scored) -> NDArray[np.float64]:
@@ -181,7 +180,7 @@ def per_image(label: Ints, score: Floats) -> dict[str, NDArray[np.float64]]:
         By name, those of `METRICS` that fit k classes. And, which is no metric, ``confidence``:
         the probability of the predicted class.
     """
-    scored = Scored.of(label, score)
+    scored = _scored(label, score)
     values = {
         metric.name: metric.per_image(scored)
         for metric in METRICS.values()
@@ -254,8 +253,9 @@ def bootstrap_weights(label: Ints, group: Ints, rng: Generator, draws: int) -> F
     stratum = label[first]
     times = np.empty((draws, len(first)), dtype=np.float32)
     for c in np.unique(stratum):
-        own = np.flatnonzero(stratum == c)
-        times[:, own] = rng.multinomial(len(own), np.full(len(own), 1 / len(own)), size=draws)
+        groups = np.flatnonzero(stratum == c)
+        n = len(groups)
+        times[:, groups] = rng.multinomial(n, np.full(n, 1 / n), size=draws)
     return np.asarray(times[:, group_of])
 
 

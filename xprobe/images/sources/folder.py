@@ -88,7 +88,7 @@ def _folders(root: Path) -> list[Path]:
 
 def _images(root: Path) -> list[str]:
     """Return the image files below a folder, sorted; links are followed, circles are not."""
-    found: list[str] = []  # a Path of each would take most of the time that a scan takes
+    files: list[str] = []  # of text: making a Path for every file would take most of a scan
     seen: set[str] = set()
     for folder, below, names in os.walk(root, followlinks=True):
         real = os.path.realpath(folder)
@@ -97,9 +97,9 @@ def _images(root: Path) -> list[str]:
             continue
         seen.add(real)
         below[:] = [name for name in below if not name.startswith(".")]
-        found.extend(
+        files.extend(
             f"{folder}{os.sep}{name}"
             for name in names
             if not name.startswith(".") and is_image(name)
         )
-    return sorted(found)
+    return sorted(files)

@@ -131,17 +131,17 @@ def _regroup(rows: list[Row], column: str, file: Path) -> list[Row]:
                 f"{file}, row {i}: images of the group {scene} are of several {column}s, "
                 f"{wider[scene]} and {row[column]}"
             )
-    found = []
+    regrouped = []
     for i, row in enumerate(rows, 1):
         scene, parent = row.get("group", ""), row.get("parent", "")
-        own = row.get(column) or wider.get(scene, scene)
-        if wider.get(scene, own) != own:
+        group = row.get(column) or wider.get(scene, scene)
+        if wider.get(scene, group) != group:
             raise XprobeError(
-                f"{file}, row {i}: {column} is {own}, but that of its group {scene} is "
+                f"{file}, row {i}: {column} is {group}, but that of its group {scene} is "
                 f"{wider[scene]}"
             )
-        found.append({**row, "group": own, "parent": wider.get(parent, parent)})
-    return found
+        regrouped.append({**row, "group": group, "parent": wider.get(parent, parent)})
+    return regrouped
 
 
 def _clean(row: dict[str, Any], where: str) -> Row:
