@@ -34,13 +34,12 @@ def images() -> Manifest:
     return Manifest(**columns)
 
 
-def config_of(study: dict[str, Any]) -> tuple[SweepConfig, float | None]:
-    """Return the configuration of a study, and its margin."""
+def config_of(study: dict[str, Any]) -> SweepConfig:
+    """Return the configuration of a study."""
     values = dict(study["config"])
-    margin = values.pop("margin")
     values["recipe"] = Recipe(**values["recipe"])
     lists = {name: tuple(value) for name, value in values.items() if isinstance(value, list)}
-    return SweepConfig(**(values | lists)), margin
+    return SweepConfig(**(values | lists))
 
 
 @dataclass(frozen=True)
@@ -76,16 +75,16 @@ def test_there_are_golden_studies() -> None:
 @pytest.mark.parametrize("change", [lambda config: config, later], ids=["now", "later"])
 def test_a_study_keeps_the_name_of_its_file(name: str, change: Any) -> None:
     study = STUDIES[name]
-    config, margin = config_of(study)
+    config = config_of(study)
     encoder, fingerprint = study["encoder"]["key"], study["manifest"]["fingerprint"]
-    assert study_key(encoder, fingerprint, change(config), margin)[:32] == name
+    assert study_key(encoder, fingerprint, change(config))[:32] == name
 
 
 @pytest.mark.parametrize("change", [lambda config: config, later], ids=["now", "later"])
 def test_predictions_keep_their_keys(change: Any) -> None:
     table, found = images(), set()
     for study in STUDIES.values():
-        config = change(config_of(study)[0])
+        config = change(config_of(study))
         views = {name: VIEWS[name] for name in config.alternatives}
         design = make_design(table, config, views)
         found |= set(run_keys(design, study["encoder"]["key"], config, None))
@@ -94,11 +93,11 @@ def test_predictions_keep_their_keys(change: Any) -> None:
 
 def test_a_later_option_counts_where_it_is_not_its_default() -> None:
     config = SweepConfig()
-    key = study_key("encoder", "images", config, None)
-    assert study_key("encoder", "images", later(config, names=("a",)), None) != key
+    key = study_key("encoder", "images", config)
+    assert study_key("encoder", "images", later(config, names=("a",))) != key
     recipe = LaterRecipe(sharpness=1.0)
-    assert study_key("encoder", "images", later(config, recipe=recipe), None) != key
-    assert study_key("encoder", "images", config, 0.05) != key
+    assert study_key("encoder", "images", later(config, recipe=recipe)) != key
+    assert study_key("encoder", "images", replace(config, margin=0.05)) != key
 
 
 def test_a_later_option_of_fine_tunes_leaves_only_heads_as_they_are() -> None:
@@ -140,7 +139,7 @@ def test_a_learner_that_changes_its_scores_raises_its_version(
 def test_all_fields_of_today_are_listed() -> None:
     """What `asdict` gave was the key: a field that is not listed counts from its default on."""
     config = SweepConfig()
-    listed = named_values(config, keys._CONFIG, apart=("recipe",))
+    listed = named_values(config, keys._CONFIG, apart=("recipe", "margin"))
     listed["recipe"] = named_values(config.recipe, keys._RECIPE)
     of_today = asdict(config)
     known = {name: of_today[name] for name in listed}
