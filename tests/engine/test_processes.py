@@ -15,8 +15,8 @@ import pytest
 
 from xprobe.base.errors import XprobeError
 from xprobe.engine.base import Advance, Engine, OneByOne, Work
+from xprobe.engine.handover import read_handover, write_handover
 from xprobe.engine.processes import Processes, local_engine
-from xprobe.engine.shared import read_shared, write_shared
 
 ENGINES = [OneByOne(), OneByOne(1), Processes(2), Processes(2, threads=1)]
 
@@ -110,8 +110,8 @@ def test_shared_values_are_equal_and_their_arrays_are_of_the_file(tmp_path: Path
         "c": np.arange(12.0).reshape(3, 4), "f": np.asfortranarray(np.eye(3, dtype=np.float32)),
         "none": np.zeros((0, 5)), "text": np.array(["a", "bc"], dtype=object), "part": "plain",
     }  # fmt: skip
-    write_shared(value, tmp_path)
-    again = read_shared(tmp_path)
+    write_handover(value, tmp_path)
+    again = read_handover(tmp_path)
     (tmp_path / "arrays").unlink()
     assert again["part"] == "plain"
     for name in ("c", "f", "none", "text"):
@@ -124,7 +124,7 @@ def test_shared_values_are_equal_and_their_arrays_are_of_the_file(tmp_path: Path
 
 
 ENDLESS = """
-import os, sys, threading
+import os, signal, threading
 from xprobe.engine.processes import Processes
 
 def begin():
@@ -134,6 +134,7 @@ def begin():
     return wait
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # shells ignore it in the background
     list(Processes(2, 1).run(begin, range(2)))
 """
 
@@ -148,11 +149,15 @@ def test_processes_end_with_the_one_that_started_them(ending: int, tmp_path: Pat
         start_new_session=True,
     )  # fmt: skip
     assert started.stdout is not None
-    assert [started.stdout.readline() for _ in range(2)] == [b"begun\n"] * 2
-    if ending == signal.SIGINT:
-        os.killpg(started.pid, ending)  # as a terminal does
-    else:
-        started.send_signal(ending)
-    rest, _ = started.communicate(timeout=60)
+    try:
+        assert [started.stdout.readline() for _ in range(2)] == [b"begun\n"] * 2
+        if ending == signal.SIGINT:
+            os.killpg(started.pid, ending)  # as a terminal does
+        else:
+            started.send_signal(ending)
+        rest, _ = started.communicate(timeout=60)
+    except BaseException:
+        os.killpg(started.pid, signal.SIGKILL)
+        raise
     assert rest == b""
     assert started.returncode != 0

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from makers import MakeData
 
+from xprobe.base import registry
 from xprobe.base.errors import XprobeError
 from xprobe.design.config import Grid, SweepConfig
 from xprobe.design.setting import head_title
@@ -83,10 +84,10 @@ def test_an_unknown_name_is_answered_with_the_nearest() -> None:
 
 
 def test_built_in_heads_need_no_look_at_other_packages(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(**_: object) -> None:
+    def refuse(*_: object) -> None:
         raise AssertionError("looked up")
 
-    monkeypatch.setattr("importlib.metadata.entry_points", refuse)
+    monkeypatch.setattr(registry, "entry_points_of", refuse)
     assert [kind_of(name).name for name in KINDS.rows] == list(KINDS.rows)
     with pytest.raises(AssertionError, match="looked up"):
         KINDS.names()
@@ -113,7 +114,8 @@ def test_another_package_brings_a_head(
     store, folder = Store(tmp_path / "features", create=True), tmp_path / "results"
     extract.embed(table, encoders.load("pixels"), "pixels", store)
     config = SweepConfig(ratios=(1,), repeats=1, folds=2, inner_folds=2)
-    (study,) = sweep(table, store, folder, config, Grid(heads=("centroids",)), Execution(workers))
+    grid = Grid(heads=("centroids",))
+    (study,) = sweep(table, store, folder, config, grid, Execution(workers=workers))
     assert study["config"]["head"] == "centroids"
     assert {row["head"] for row in study["results"]} == {"centroids"}
     for file in (folder / "predictions").rglob("*.npz"):
@@ -122,14 +124,7 @@ def test_another_package_brings_a_head(
         score = loaded[0].score
         assert np.allclose(np.exp(score).sum(axis=1), 1, atol=1e-5)
     with pytest.raises(XprobeError, match="needs all features in memory"):
-        sweep(
-            table,
-            store,
-            tmp_path / "other",
-            config,
-            Grid(heads=("centroids",)),
-            Execution(1, memory_gib=0),
-        )
+        sweep(table, store, tmp_path / "other", config, grid, Execution(1, memory_gib=0))
 
 
 def test_a_package_that_takes_a_name_of_ours_is_refused(installed: Callable[[str], None]) -> None:

@@ -669,10 +669,10 @@ def test_a_sweep_reads_an_index_once_and_features_once(
     monkeypatch.setattr(Store, "receipt", counted(Store.receipt, receipts, 1))
     monkeypatch.setattr(store_module, "open_shard", counted(shards.open_shard, contents))
     monkeypatch.setattr(shards, "open_shard", counted(shards.open_shard, features))
-    crossed = Grid(heads=("logistic", "ridge"))
-    sweep(*study, replace(CONFIG, repeats=1), crossed, ONE_WORKER)
+    grid, execution = Grid(heads=("logistic", "ridge")), Execution(workers=1)
+    sweep(*study, replace(CONFIG, repeats=1), grid, execution)
     for counter in (receipts, contents, features):
         assert len(counter) == 2  # encoders of one shard
         assert set(counter.values()) == {1}
-    sweep(*study, replace(CONFIG, repeats=1, alternatives=("mixup",)), crossed, ONE_WORKER)
+    sweep(*study, replace(CONFIG, repeats=1, alternatives=("mixup",)), grid, execution)
     assert set(receipts.values()) == set(contents.values()) == {2}

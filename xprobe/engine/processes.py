@@ -17,7 +17,7 @@ from typing import Any
 from joblib.externals.loky import ProcessPoolExecutor
 
 from xprobe.engine.base import Advance, Engine, Item, OneByOne, Result, Work, ignore
-from xprobe.engine.shared import read_shared, write_shared
+from xprobe.engine.handover import read_handover, write_handover
 
 _IDLE_S = 300  # after which a process without work ends
 
@@ -56,7 +56,7 @@ class Processes:
             return
         workers = min(self.workers, len(items))
         with TemporaryDirectory(prefix="xprobe-", ignore_cleanup_errors=True) as folder:
-            write_shared(work, Path(folder))
+            write_handover(work, Path(folder))
             executor = _pool.take(workers, self.workers, self.threads)
             waiting = enumerate(items)
             running: dict[Future[Result], int] = {}
@@ -126,5 +126,5 @@ def _end_with(parent: int) -> None:
 def _do(folder: str, item: Any) -> Any:
     if folder not in _work:
         _work.clear()  # first, so that two works are never in memory together
-        _work[folder] = read_shared(Path(folder))()
+        _work[folder] = read_handover(Path(folder))()
     return _work[folder](item, ignore)

@@ -74,10 +74,7 @@ def sweep(
     curves: dict[tuple[str, str], list[Point]] = {}
     for study in prepare(manifest, store, config, grid, execution.memory_gib):
         folder.mkdir(parents=True, exist_ok=True)
-        work = _Work(
-            study, store, folder, execution.workers, execution.device, execution.concurrent,
-            progress,
-        )  # fmt: skip
+        work = _Work(study, store, folder, execution, progress)
         work.solve_missing()
         judged = judge(
             study.design, study.runs, folder, study.config, study.label, study.config.margin,
@@ -116,9 +113,7 @@ class _Work:
     study: Study
     store: Store
     folder: Path
-    workers: int | None
-    device: str
-    concurrent: int
+    execution: Execution
     progress: Progress
 
     def solve_missing(self) -> None:
@@ -154,7 +149,12 @@ class _Work:
             name += f" {head_title(config.head, *part)}"
         with self.progress(f"sweep {name}", len(problems)) as advance:
             for each in solve(
-                config.head, study.pool, problems, self._options, self.workers, self.device
+                config.head,
+                study.pool,
+                problems,
+                self._options,
+                self.execution.workers,
+                self.execution.device,
             ):
                 yield each
                 advance(1)
@@ -166,22 +166,22 @@ class _Work:
 
         study, config = self.study, self.study.config
         tasks = tasks_of(todo, config)
-        network = load_network(study.encoder, self.device)
+        network = load_network(study.encoder, self.execution.device)
         pixels = cached_pixels(
-            study.design.study, network, self.store.folder / "pixels", workers=self.workers,
-            progress=self.progress,
+            study.design.study, network, self.store.folder / "pixels",
+            workers=self.execution.workers, progress=self.progress,
         )  # fmt: skip
         masks = Masks(study.design.study, network)
         material = finetune.Material(network, pixels, study.pool, study.text, masks)
         trainer = kind_of(config.head).load()(
             material, config.recipe, self._options, config.seed, self.folder,
-            pick_device(self.device),
+            pick_device(self.execution.device),
         )  # fmt: skip
         steps = sum(config.recipe.steps(task.budget) for task in tasks)
         title = head_title(config.head, config.real_fraction, config.train_per_class)
         part = title.removeprefix(config.head)
         with self.progress(f"fine-tune {study.label}{part}", steps) as advance:
-            yield from finetune.solve(trainer, tasks, self.concurrent, advance)
+            yield from finetune.solve(trainer, tasks, self.execution.concurrent, advance)
 
 
 def tasks_of(todo: dict[str, Block], config: SweepConfig) -> list[Task]:

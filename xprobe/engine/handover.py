@@ -13,7 +13,7 @@ from joblib.externals.loky.cloudpickle_wrapper import dumps
 _ALIGNMENT = 64  # bytes; what vectorised code reads fastest
 
 
-def write_shared(value: Any, folder: Path) -> None:
+def write_handover(value: Any, folder: Path) -> None:
     """Write anything that can be pickled; its arrays lie apart from the rest (PEP 574)."""
     arrays: list[pickle.PickleBuffer] = []
     pickled = dumps(value, protocol=5, buffer_callback=arrays.append)
@@ -28,7 +28,7 @@ def write_shared(value: Any, folder: Path) -> None:
     (folder / "value").write_bytes(pickle.dumps((pickled, places)))
 
 
-def read_shared(folder: Path) -> Any:
+def read_handover(folder: Path) -> Any:
     """Return the value; its arrays are read-only and stay mapped after the files are deleted."""
     pickled, places = pickle.loads((folder / "value").read_bytes())
     with (folder / "arrays").open("rb") as stream:
