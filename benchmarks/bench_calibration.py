@@ -53,6 +53,7 @@ from xprobe.design import folds
 from xprobe.design.config import SweepConfig
 from xprobe.design.design import make_design
 from xprobe.encoders.spec import EncoderSpec
+from xprobe.engine.execution import Execution
 from xprobe.features.store import Store
 from xprobe.images.manifest import Manifest
 from xprobe.learners.logistic.head import Logistic
@@ -570,7 +571,9 @@ def swept(leaky: bool, guarded: bool, seed: int) -> np.ndarray:
         store = Store(Path(folder) / "features", create=True)
         encoder = store.add_encoder("made-up", spec)
         store.write_shard(encoder, list(manifest.sha256), x, {})
-        (document,) = sweep(manifest, store, Path(folder) / "results", config, workers=1)
+        (document,) = sweep(
+            manifest, store, Path(folder) / "results", config, execution=Execution(workers=1)
+        )
     rows = [r for r in document["results"] if r["metric"] == "accuracy" and r["setting"] == "mix"]
     names = ("difference", "difference_low", "difference_high")
     return np.array([[r[name] for name in names] for r in rows])

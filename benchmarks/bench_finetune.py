@@ -24,7 +24,8 @@ from xprobe.encoders.load import load
 from xprobe.encoders.network import Network
 from xprobe.learners.finetune.classifier import Classifier, HeadStart
 from xprobe.learners.finetune.job import Job, Setup
-from xprobe.learners.finetune.recipe import Recipe, draw_order
+from xprobe.learners.finetune.order import draw_order
+from xprobe.learners.finetune.recipe import Recipe
 from xprobe.learners.finetune.training import fine_tune
 
 K = 6

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from xprobe.base.errors import XprobeError
-    from xprobe.design.config import SweepConfig
+    from xprobe.design.config import Grid, SweepConfig
     from xprobe.design.power import plan
     from xprobe.distance.run import measure_domain as measure
     from xprobe.encoders.base import Encoder, plain_spec
@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
-    "Encoder", "Execution", "LogisticHead", "LogisticHeadCV", "Recipe", "RidgeHeadCV", "Store",
-    "SweepConfig", "XprobeError", "embed", "load_encoder", "measure", "plain_spec", "plan",
-    "read", "sweep", "write_report",
+    "Encoder", "Execution", "Grid", "LogisticHead", "LogisticHeadCV", "Recipe", "RidgeHeadCV",
+    "Store", "SweepConfig", "XprobeError", "embed", "load_encoder", "measure", "plain_spec",
+    "plan", "read", "sweep", "write_report",
 ]  # fmt: skip
 
 _PLACES = {
@@ -39,6 +39,7 @@ _PLACES = {
     "Encoder": "xprobe.encoders.base:Encoder",
     "plain_spec": "xprobe.encoders.base:plain_spec",
     "SweepConfig": "xprobe.design.config:SweepConfig",
+    "Grid": "xprobe.design.config:Grid",
     "Recipe": "xprobe.learners.finetune.recipe:Recipe",
     "Execution": "xprobe.engine.execution:Execution",
     "sweep": "xprobe.study.sweep:sweep",

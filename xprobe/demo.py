@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
 from xprobe.base.progress import Progress, no_progress
-from xprobe.design.config import SweepConfig
+from xprobe.design.config import Grid, SweepConfig
+from xprobe.engine.execution import Execution
 from xprobe.features.embed import embed_all
 from xprobe.features.store import Store
 from xprobe.images import read as manifests
@@ -68,10 +69,10 @@ def run(folder: Path, progress: Progress = no_progress) -> list[dict[str, Any]]:
     embed_all(manifest, [NETWORK], features, random_weights=True, progress=progress)
     store = Store(features)
     return [
-        *sweep(manifest, store, found, CONFIG, encoders=[ENCODER], progress=progress),
+        *sweep(manifest, store, found, CONFIG, Grid(encoders=(ENCODER,)), progress=progress),
         *sweep(
-            manifest, store, found, FINE_TUNES, encoders=[NETWORK], heads=["finetune"],
-            concurrent=joblib.cpu_count(), progress=progress,
+            manifest, store, found, FINE_TUNES, Grid(encoders=(NETWORK,), heads=("finetune",)),
+            Execution(concurrent=joblib.cpu_count()), progress=progress,
         ),
     ]  # fmt: skip
 

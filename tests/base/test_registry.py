@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 from makers import put_package
 
-from xprobe.base import registry
 from xprobe.base.errors import XprobeError
 from xprobe.base.registry import Registry, by_name
 
@@ -40,7 +39,7 @@ def test_a_built_in_row_is_given_without_a_look_at_what_is_installed(
     def look(**_: str) -> list[EntryPoint]:
         raise AssertionError("looked")
 
-    monkeypatch.setattr(registry, "entry_points", look)
+    monkeypatch.setattr("importlib.metadata.entry_points", look)
     assert COLOURS["red"] == Colour("red")
     with pytest.raises(AssertionError, match="looked"):
         COLOURS.names()

@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 
 from xprobe.base.errors import XprobeError
-from xprobe.design.config import SweepConfig
+from xprobe.design.config import Grid, SweepConfig
 from xprobe.encoders.load import load
+from xprobe.engine.execution import Execution
 from xprobe.features import embed as extract
 from xprobe.features.store import Store
 from xprobe.images import augment
@@ -23,6 +24,8 @@ from xprobe.results import predictions
 from xprobe.study import sweep
 from xprobe.study.estimate import estimate
 from xprobe.study.prepare import Study, prepare
+
+ONE_WORKER = Execution(workers=1)
 
 CONFIG = SweepConfig(
     ratios=(1, 2), repeats=2, folds=3, inner_folds=2, c_grid=(1.0, 100.0), alternatives=("flip",)
@@ -37,8 +40,8 @@ def store(make_data: Callable[..., Path], tmp_path: Path) -> tuple[Any, Store]:
     return table, Store(tmp_path / "features")
 
 
-def study_of(store: tuple[Any, Store], config: SweepConfig = CONFIG, **given: Any) -> Study:
-    (study,) = prepare(*store, config, **given)
+def study_of(store: tuple[Any, Store], config: SweepConfig = CONFIG, grid: Grid = Grid()) -> Study:
+    (study,) = prepare(*store, config, grid)
     return study
 
 
@@ -117,8 +120,10 @@ def test_alternatives_of_heads_are_judged_and_leave_the_rest_as_it_is(
     store: tuple[Any, Store], tmp_path: Path
 ) -> None:
     config = replace(CONFIG, alternatives=("flip", "mixup"), with_synthetic=True)
-    (plain,) = sweep.sweep(*store, tmp_path / "r1", replace(CONFIG, alternatives=()), workers=1)
-    (document,) = sweep.sweep(*store, tmp_path / "r2", config, workers=1)
+    (plain,) = sweep.sweep(
+        *store, tmp_path / "r1", replace(CONFIG, alternatives=()), execution=ONE_WORKER
+    )
+    (document,) = sweep.sweep(*store, tmp_path / "r2", config, execution=ONE_WORKER)
     rows = {(r["setting"], r["ratio"], r["augment"], r["metric"]): r for r in document["results"]}
     for name in ("flip", "mixup"):
         assert rows[name, None, None, "accuracy"]["verdict"]
@@ -135,7 +140,9 @@ def test_alternatives_of_heads_are_judged_and_leave_the_rest_as_it_is(
 
 def test_what_a_head_cannot_have_is_left_out_and_said(store: tuple[Any, Store]) -> None:
     names = ("flip", "classic", "mixup", "cutmix")
-    study = study_of(store, replace(CONFIG, alternatives=names, with_synthetic=True), heads=["knn"])
+    study = study_of(
+        store, replace(CONFIG, alternatives=names, with_synthetic=True), Grid(heads=("knn",))
+    )
     assert study.config.alternatives == ("flip",)
     assert any("run 'xprobe embed --augment classic'" in note for note in study.notes[1])
 
@@ -148,12 +155,12 @@ def test_mixing_augmentations_have_no_views(tmp_path: Path, store: tuple[Any, St
 
 
 def test_a_dry_run_counts_the_fits_of_heads(store: tuple[Any, Store], tmp_path: Path) -> None:
-    (row,) = estimate(*store, tmp_path / "r", CONFIG, workers=1)
+    (row,) = estimate(*store, tmp_path / "r", CONFIG, execution=ONE_WORKER)
     assert not (tmp_path / "r").exists()
     assert row["tested"] == 5 * 2 * 3  # five settings × two repeats × three folds
-    sweep.sweep(*store, tmp_path / "r", CONFIG, workers=1)
+    sweep.sweep(*store, tmp_path / "r", CONFIG, execution=ONE_WORKER)
     files = (tmp_path / "r" / "predictions").rglob("*.npz")
     loaded = [predictions.load_predictions(tmp_path / "r", file.stem) for file in files]
     assert row["fits"] == sum(about["fits"] for _, about in filter(None, loaded))
-    (row,) = estimate(*store, tmp_path / "r", CONFIG, workers=1)
+    (row,) = estimate(*store, tmp_path / "r", CONFIG, execution=ONE_WORKER)
     assert (row["done"], row["fits"], row["seconds"]) == (30, 0, 0)

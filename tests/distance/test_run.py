@@ -14,6 +14,7 @@ from PIL import Image
 
 from xprobe.design.config import SweepConfig
 from xprobe.distance.run import measure_domain
+from xprobe.engine.execution import Execution
 from xprobe.features import embed as extract
 from xprobe.features.store import Store
 from xprobe.images import read as manifests
@@ -23,6 +24,8 @@ from xprobe.results.distance import save_distance
 from xprobe.study.sweep import sweep
 
 METRICS = ("mmd", "energy", "precision")
+
+ONE_WORKER = Execution(workers=1)
 
 
 @pytest.fixture
@@ -142,10 +145,10 @@ def test_a_sweep_repeats_the_warnings(study: Any, tmp_path: Path) -> None:
     document = run(by_class=False)
     config = SweepConfig(ratios=(0.5,), repeats=1, folds=2, inner_folds=2, c_grid=(1.0,))
     save_distance(tmp_path / "r", document)
-    (found,) = sweep(table, store, tmp_path / "r", config, workers=1)
+    (found,) = sweep(table, store, tmp_path / "r", config, execution=ONE_WORKER)
     assert set(document["warnings"]) <= set(found["warnings"])
     save_distance(tmp_path / "r", document | {"fingerprint": "of other images"})
-    (found,) = sweep(table, store, tmp_path / "r", config, workers=1)
+    (found,) = sweep(table, store, tmp_path / "r", config, execution=ONE_WORKER)
     assert not set(document["warnings"]) & set(found["warnings"])
 
 
@@ -188,7 +191,7 @@ def test_the_report_shows_maps_and_examples(study: Any, tmp_path: Path) -> None:
     table, store, run = study
     config = SweepConfig(ratios=(0.5,), repeats=1, folds=2, inner_folds=2, c_grid=(1.0,))
     save_distance(tmp_path / "r", run())
-    sweep(table, store, tmp_path / "r", config, workers=1)
+    sweep(table, store, tmp_path / "r", config, execution=ONE_WORKER)
     Path(table.path[list(table.id).index("synthetic/good/a/0.png")]).unlink()
     written = write_report(tmp_path / "r", tmp_path / "report")
     names = {Path(file).name for file in written["figures"]}

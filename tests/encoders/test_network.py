@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,12 +14,15 @@ import pytest
 import timm
 import torch
 import transformers
+from makers import Net
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from xprobe.base.errors import XprobeError
 from xprobe.encoders import load as encoders
 from xprobe.encoders.base import Encoder
+from xprobe.encoders.network import Network
+from xprobe.encoders.tower import Tower, View
 
 COMMIT = "0" * 40
 SMALL = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "image_size": 32}
@@ -424,6 +428,14 @@ def test_the_network_is_embedded_in_evaluation_mode(
     together = features(encoder, pictures)
     alone = features(encoder, [pictures[0]] * len(pictures))
     np.testing.assert_allclose(together[0], alone[0], rtol=1e-4, atol=1e-6)
+
+
+def test_a_network_on_a_device_can_be_sent_to_another_process() -> None:
+    torch.manual_seed(0)
+    view = View((12, 10), "squash", "bicubic", (0.5,) * 3, (0.25,) * 3)
+    tower = Tower(Net(), "test:net", "pooled", view)
+    network = Network(tower, "meta", "bf16", trainable=True)  # no CPU, and everywhere
+    assert pickle.loads(pickle.dumps(network)).spec == network.spec
 
 
 def test_a_missing_tokenizer_is_answered_with_the_encoder_to_fetch(

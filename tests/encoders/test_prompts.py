@@ -16,9 +16,10 @@ from safetensors.torch import save_file
 from scipy.special import log_softmax
 
 from xprobe.base.errors import XprobeError
-from xprobe.design.config import SweepConfig
+from xprobe.design.config import Grid, SweepConfig
 from xprobe.encoders import load as encoders
 from xprobe.encoders import prompts
+from xprobe.engine.execution import Execution
 from xprobe.features import embed as extract
 from xprobe.features.store import Store
 from xprobe.images import read as manifest
@@ -29,6 +30,8 @@ TINY = {
     "vision_cfg": {"image_size": 32, "layers": 1, "width": 32, "head_width": 16, "patch_size": 16},
     "text_cfg": {"context_length": 77, "vocab_size": 49408, "width": 16, "heads": 2, "layers": 1},
 }
+
+ONE_WORKER = Execution(workers=1)
 
 
 @pytest.fixture(scope="module")
@@ -155,7 +158,7 @@ def test_a_sweep_shows_zero_shot_on_the_same_test_images(
     extract.embed_all(table, [tiny[1]], folder, prompts="plain", workers=1)
     store = Store(folder)
     config = SweepConfig(ratios=(1,), repeats=1, c_grid=(1.0,))
-    (study,) = sweep(table, store, tmp_path / "results", config, workers=1)
+    (study,) = sweep(table, store, tmp_path / "results", config, execution=ONE_WORKER)
     row = next(
         r for r in study["results"] if r["setting"] == "zero-shot" and r["metric"] == "accuracy"
     )
@@ -180,9 +183,9 @@ def test_heads_that_start_from_text_are_swept_where_there_is_text(
     extract.embed_all(table, [tiny[1]], tmp_path / "features", workers=1)
     config = SweepConfig(ratios=(1,), repeats=1, c_grid=(1e-9, 1.0))
     with pytest.raises(XprobeError, match=r"'text' starts from text features.*embed --prompts"):
-        sweep(table, store, folder, config, heads=("text",), workers=1)
+        sweep(table, store, folder, config, Grid(heads=("text",)), ONE_WORKER)
     extract.embed_all(table, [tiny[1]], tmp_path / "features", prompts="plain", workers=1)
-    studies = sweep(table, store, folder, config, heads=("text", "text-soft"), workers=1)
+    studies = sweep(table, store, folder, config, Grid(heads=("text", "text-soft")), ONE_WORKER)
     assert [study["config"]["head"] for study in studies] == ["text", "text-soft"]
     for study in studies:
         assert {row["setting"] for row in study["results"]} >= {"real-only", "mix", "zero-shot"}

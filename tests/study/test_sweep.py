@@ -17,8 +17,9 @@ from PIL import Image
 from scipy import stats
 
 from xprobe.base.errors import XprobeError
-from xprobe.design.config import SweepConfig
+from xprobe.design.config import Grid, SweepConfig
 from xprobe.encoders import load as encoders
+from xprobe.engine.execution import Execution
 from xprobe.features import embed as extract
 from xprobe.features import shards
 from xprobe.features import store as store_module
@@ -30,6 +31,8 @@ from xprobe.results import predictions as predictions_module
 from xprobe.results import study as study_module
 from xprobe.results.study import Result
 from xprobe.study.sweep import sweep
+
+ONE_WORKER = Execution(workers=1)
 
 CONFIG = SweepConfig(ratios=(1, 2), repeats=2, c_grid=(0.1, 10.0, 1000.0), inner_folds=2)
 
@@ -49,7 +52,7 @@ def embedded(data: Path, tmp_path: Path) -> tuple[Manifest, Store, Path]:
 
 def run(study: tuple[Manifest, Store, Path], **changes: Any) -> dict[str, Any]:
     table, store, folder = study
-    (found,) = sweep(table, store, folder, replace(CONFIG, **changes), workers=1)
+    (found,) = sweep(table, store, folder, replace(CONFIG, **changes), execution=ONE_WORKER)
     return found
 
 
@@ -368,7 +371,7 @@ def test_a_study_document_is_plain_json_and_the_newest_counts(
 def test_every_head_has_a_study_of_its_own(study: tuple[Manifest, Store, Path]) -> None:
     table, store, folder = study
     heads = ("logistic", "ridge", "knn")
-    found = sweep(table, store, folder, CONFIG, heads=heads, workers=1)
+    found = sweep(table, store, folder, CONFIG, Grid(heads=heads), ONE_WORKER)
     assert [each["config"]["head"] for each in found] == list(heads)
     assert [{row["head"] for row in each["results"]} for each in found] == [{h} for h in heads]
     kept = study_module.load_studies(folder)
@@ -381,14 +384,16 @@ def test_features_beyond_the_memory_limit_give_the_same_study(
     study: tuple[Manifest, Store, Path], tmp_path: Path
 ) -> None:
     table, store, folder = study
-    (held,) = sweep(table, store, folder, CONFIG, workers=1)
-    (streamed,) = sweep(table, store, tmp_path / "two", CONFIG, workers=1, memory_gib=0)
+    (held,) = sweep(table, store, folder, CONFIG, execution=ONE_WORKER)
+    (streamed,) = sweep(
+        table, store, tmp_path / "two", CONFIG, execution=Execution(1, memory_gib=0)
+    )
     same = ("accuracy", "macro_f1", "c")
     assert [[run[name] for name in same] for run in streamed["runs"]] == [
         [run[name] for name in same] for run in held["runs"]
     ]
     with pytest.raises(XprobeError, match=r"'knn' needs all features in memory.*--memory-gib"):
-        sweep(table, store, folder, CONFIG, heads=("knn",), workers=1, memory_gib=0)
+        sweep(table, store, folder, CONFIG, Grid(heads=("knn",)), Execution(1, memory_gib=0))
 
 
 def test_rules_of_the_choice_reach_the_fits(study: tuple[Manifest, Store, Path]) -> None:
@@ -396,7 +401,7 @@ def test_rules_of_the_choice_reach_the_fits(study: tuple[Manifest, Store, Path])
     config = replace(CONFIG, c_grid=(0.01, 0.1, 1.0, 10.0, 100.0))
     chosen, kept = {}, 0
     for rule in ("best", "one-se"):
-        (found,) = sweep(table, store, folder, replace(config, c_rule=rule), workers=1)
+        (found,) = sweep(table, store, folder, replace(config, c_rule=rule), execution=ONE_WORKER)
         chosen[rule] = np.array([run["c"] for run in found["runs"]])
         before, kept = kept, len(list(folder.rglob("*.npz")))
         assert kept > before
@@ -435,7 +440,7 @@ def curve(
     study: tuple[Manifest, Store, Path], *sizes: int, config: SweepConfig = CONFIG, **how: Any
 ) -> list[dict[str, Any]]:
     table, store, folder = study
-    return sweep(table, store, folder, config, real_curve=sizes, workers=1, **how)
+    return sweep(table, store, folder, config, Grid(real_curve=sizes, **how), ONE_WORKER)
 
 
 SMALL = replace(CONFIG, ratios=(1,), repeats=1, folds=3)

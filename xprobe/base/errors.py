@@ -11,6 +11,10 @@ class XprobeError(Exception):
     """Something the user can mend; the command line prints it as one line, without a traceback."""
 
 
+class OptionError(XprobeError):
+    """An option cannot have this value; the command line says how it is used, exit status 2."""
+
+
 class XprobeWarning(UserWarning):
     """Something the user should know; the command line prints it on stderr and goes on."""
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from importlib.metadata import EntryPoint, entry_points
-from typing import Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 from xprobe.base.errors import XprobeError, nearest
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 
 class Named(Protocol):
@@ -33,6 +35,8 @@ def entry_points_of(group: str, word: str, built_in: Collection[str]) -> dict[st
     Raises:
         XprobeError: a package takes a built-in name, or two packages take the same one.
     """
+    from importlib.metadata import entry_points
+
     points: dict[str, EntryPoint] = {}
     for point in entry_points(group=group):
         if point.name in built_in:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from xprobe.base.errors import XprobeError
 
 
@@ -20,6 +22,10 @@ def pick_device(device: str, *, float64: bool = False) -> str:
         XprobeError: the device cannot be used, or has no float64 though that is needed.
     """
     import torch
+
+    # cuBLAS is deterministic in workspaces of this size alone, and torch asks for it once, at the
+    # first product: before any is a fine-tune that must be deterministic.
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
 
     if device == "auto":
         if torch.cuda.is_available():

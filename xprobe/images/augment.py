@@ -7,20 +7,17 @@ All random numbers come from torch's global generator of the CPU, as torchvision
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from xprobe.base.errors import XprobeError, nearest
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
     from torch import Tensor
-import hashlib
-from collections.abc import Sequence
 
 AUGMENTATIONS: Mapping[str, str] = MappingProxyType(
     {
@@ -129,6 +126,7 @@ class Augmentation:
 
 def augmented(pixels: NDArray[np.uint8], name: str, seed: int) -> NDArray[np.uint8]:
     """Return one image (h, w, 3) uint8, changed by the random numbers of a seed; thread-safe."""
+    import numpy as np
     import torch
 
     x = torch.from_numpy(np.ascontiguousarray(np.moveaxis(pixels, -1, 0)))[None]
@@ -210,5 +208,7 @@ def check_views(names: Sequence[str]) -> None:
 
 def view_digest(content: str, augmentation: str, number: int) -> str:
     """Return the digest under which a store keeps the `number`-th view of an image's content."""
+    import hashlib
+
     words = f"{content} {augmentation} {number} {VIEW_VERSION}"
     return hashlib.sha256(words.encode()).hexdigest()

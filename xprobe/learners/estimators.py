@@ -30,10 +30,10 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from xprobe.base.arrays import Floats, Ints
 from xprobe.engine.threads import one_core
 from xprobe.learners.estimator_inputs import folds_of, strengths, training_data, weights_of_classes
-from xprobe.learners.kinds import C_RULES
+from xprobe.learners.kinds import C_GRID, C_RULES
 from xprobe.learners.logistic.head import Fitted, Logistic
 from xprobe.learners.logistic.newton import Objective, newton
-from xprobe.learners.problem import C_GRID, Options, Pool, Problem, class_weights
+from xprobe.learners.problem import Options, Pool, Problem, class_weights
 from xprobe.learners.ridge import Ridge, signs
 
 ALPHAS = tuple(1 / c for c in reversed(C_GRID))  # the strengths of a sweep

@@ -15,9 +15,16 @@ from typing import Any
 from xprobe.base.errors import XprobeError
 from xprobe.base.registry import Registry, by_name
 
-C_RULES = ("best", "one-se")
+# Ten values from 0.01 to 10,000, evenly spaced in their logarithm. They are written out because
+# keys of studies and predictions hold every bit of them, and powers may differ among machines.
+C_GRID = (
+    0.01, 0.046415888336127774, 0.21544346900318834, 1.0, 4.6415888336127775, 21.54434690031882,
+    100.0, 464.1588833612773, 2154.4346900318824, 10000.0,
+)  # fmt: skip
 
-MEMORY_GIB = 2.0  # features of up to this size are held in memory
+DENSE_C_GRID = tuple(10.0 ** (-6 + 0.25 * i) for i in range(45))
+
+C_RULES = ("best", "one-se")
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,6 @@ from xprobe.base.errors import XprobeError
 
 IMPOSSIBLE = -80.0  # log-probability of a class without training images; exp() of it is not 0
 
-C_GRID = tuple(float(c) for c in np.logspace(-2, 4, 10))  # to choose from, ascending
-
 C_WITHOUT_CHOICE = 10.0  # the middle of the default grid, where no inner fold can be made
 
 _TEMPERATURES = (0.01, 100.0)

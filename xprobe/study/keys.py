@@ -44,18 +44,17 @@ _RECIPE = (
 _OF_HEADS: tuple[str, ...] = ()
 
 
-def study_key(encoder: str, fingerprint: str, config: SweepConfig, margin: float | None) -> str:
+def study_key(encoder: str, fingerprint: str, config: SweepConfig) -> str:
     """Return the digest of all that a study answers; its file is named for it.
 
     Args:
         encoder: key of the encoder.
         fingerprint: of the images that have features.
-        config: what was trained.
-        margin: accuracy differences up to this size count as equal; None: none do.
+        config: what was trained, and how it is judged; its margin stands last in the digest.
     """
     about = named_values(config, _CONFIG, apart=("recipe", "margin"))
     about["recipe"] = named_values(config.recipe, _RECIPE)
-    return digest_of([encoder, fingerprint, about, margin])
+    return digest_of([encoder, fingerprint, about, config.margin])
 
 
 def named_values(value: Any, listed: Sequence[str], *, apart: Sequence[str] = ()) -> dict[str, Any]:

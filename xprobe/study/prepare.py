@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,17 +12,18 @@ import numpy as np
 from xprobe.base.arrays import Ints
 from xprobe.base.errors import XprobeError, some
 from xprobe.design.blocks import Block
-from xprobe.design.config import SweepConfig
+from xprobe.design.config import Grid, SweepConfig
 from xprobe.design.design import Design, make_design
 from xprobe.encoders.load import has_network
 from xprobe.encoders.prompts import TextFeatures
+from xprobe.engine.execution import Execution
 from xprobe.features.shards import Index, StoredEncoder
 from xprobe.features.store import Store, choose_encoders
 from xprobe.images.augment import COPY_PASTE, MIXING, MIXUP, view_digest
 from xprobe.images.manifest import Manifest
 from xprobe.images.polygons import read_polygons
 from xprobe.images.survey import find_problems
-from xprobe.learners.kinds import MEMORY_GIB, kind_of
+from xprobe.learners.kinds import kind_of
 from xprobe.learners.problem import Pool
 from xprobe.results import predictions
 from xprobe.study.keys import run_keys
@@ -74,35 +75,26 @@ def prepare(
     manifest: Manifest,
     store: Store,
     config: SweepConfig,
-    *,
-    encoders: Sequence[str] = (),
-    heads: Sequence[str] = (),
-    real_fractions: Sequence[float] = (),
-    real_curve: Sequence[int] = (),
-    memory_gib: float = MEMORY_GIB,
+    grid: Grid = Grid(),
+    memory_gib: float = Execution.memory_gib,
 ) -> Iterator[Study]:
     """Yield every study of a sweep; for the arguments see `sweep.sweep`.
 
     Raises:
         XprobeError: an unknown head or encoder, or one that cannot do what is asked.
     """
-    if real_curve and tuple(real_fractions) not in ((), (1.0,)):
-        raise XprobeError(
-            "--real-curve and --real-fraction both say how many real images: keep one"
-        )
     parts: list[tuple[float, int | None]] = [
-        (fraction, config.train_per_class) for fraction in real_fractions or (config.real_fraction,)
+        (fraction, config.train_per_class)
+        for fraction in grid.real_fractions or (config.real_fraction,)
     ]
-    if len(set(real_curve)) == 1:
-        raise XprobeError("--real-curve takes two or more numbers of images, such as 20,40,60,80")
-    if real_curve:
-        parts = [(1.0, size) for size in sorted(real_curve)]
+    if grid.real_curve:
+        parts = [(1.0, size) for size in sorted(grid.real_curve)]
     configs = [
         replace(config.of_head(name), real_fraction=fraction, train_per_class=size)
         for fraction, size in dict.fromkeys(parts)
-        for name in dict.fromkeys(heads or (config.head,))
+        for name in dict.fromkeys(grid.heads or (config.head,))
     ]
-    chosen = choose_encoders(store, manifest, encoders)
+    chosen = choose_encoders(store, manifest, grid.encoders)
     if trained := [each.head for each in configs if kind_of(each.head).takes_steps]:
         _check_networks([encoder for encoder, _ in chosen], trained[0])
         _check_outlines(manifest, config)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,16 +15,17 @@ import numpy as np
 from xprobe.base.errors import XprobeError
 from xprobe.base.progress import Progress, no_progress
 from xprobe.design.blocks import Block
-from xprobe.design.config import SweepConfig
+from xprobe.design.config import Grid, SweepConfig
 from xprobe.design.setting import head_title
 from xprobe.encoders.network import Network
 from xprobe.engine.device import pick_device
+from xprobe.engine.execution import Execution
 from xprobe.features.shards import StoredEncoder
 from xprobe.features.store import Store
 from xprobe.images.manifest import Manifest
 from xprobe.images.survey import counts
 from xprobe.learners.finetune.masks import Masks
-from xprobe.learners.kinds import MEMORY_GIB, kind_of
+from xprobe.learners.kinds import kind_of
 from xprobe.learners.problem import Fit, Options
 from xprobe.learners.solve import solve
 from xprobe.results import distance as results
@@ -45,17 +47,11 @@ def sweep(
     manifest: Manifest,
     store: Store,
     folder: Path,
-    config: SweepConfig,
+    config: SweepConfig = SweepConfig(),
+    grid: Grid = Grid(),
+    execution: Execution = Execution(),
     *,
-    encoders: Sequence[str] = (),
-    heads: Sequence[str] = (),
-    real_fractions: Sequence[float] = (),
-    real_curve: Sequence[int] = (),
-    margin: float | None = None,
-    workers: int | None = None,
-    device: str = "auto",
-    concurrent: int = 1,
-    memory_gib: float = MEMORY_GIB,
+    option_sources: Mapping[str, str] = MappingProxyType({}),
     progress: Progress = no_progress,
 ) -> list[dict[str, Any]]:
     """Train and test every setting on every encoder, save all predictions, and judge.
@@ -65,17 +61,10 @@ def sweep(
         store: their features.
         folder: where predictions and studies are kept; what is there is not computed again.
         config: what is trained.
-        encoders: names in the store; none: all that have features of this manifest.
-        heads: names of what is trained (`learners.kinds`); none: that of `config`.
-        real_fractions: shares of the real training images, each a study; none: that of `config`.
-        real_curve: instead of shares, numbers of each class: a learning curve, from which follows
-            how many real images the synthetic ones are worth (`worth.worth`).
-        margin: accuracy differences up to this size count as equal; None claims no equivalence.
-        workers: processes; default one a core.
-        device: torch device of logistic heads and fine-tunes; auto: a GPU if there is one.
-        concurrent: fine-tunes at a time, each in a process of its own.
-        memory_gib: features beyond this size are not held in memory, but read chunk by chunk in
-            each pass of the solver.
+        grid: what is crossed, a study each.
+        execution: where and how wide it runs.
+        option_sources: where options that are not at their default come from, by name, such as
+            ``{"ratios": "command line"}``; the studies keep it.
         progress: how long work is shown.
 
     Returns:
@@ -83,25 +72,26 @@ def sweep(
     """
     studies = []
     curves: dict[tuple[str, str], list[Point]] = {}
-    for study in prepare(
-        manifest, store, config, encoders=encoders, heads=heads, real_fractions=real_fractions,
-        real_curve=real_curve, memory_gib=memory_gib,
-    ):  # fmt: skip
+    for study in prepare(manifest, store, config, grid, execution.memory_gib):
         folder.mkdir(parents=True, exist_ok=True)
-        work = _Work(study, store, folder, workers, device, concurrent, progress)
+        work = _Work(
+            study, store, folder, execution.workers, execution.device, execution.concurrent,
+            progress,
+        )  # fmt: skip
         work.solve_missing()
         judged = judge(
-            study.design, study.runs, folder, study.config, study.label, margin, study.zero_shot
-        )
+            study.design, study.runs, folder, study.config, study.label, study.config.margin,
+            study.zero_shot,
+        )  # fmt: skip
         before, after = study.notes
         measured = _measured_warnings(folder, study.usable)
         judged["warnings"] = [*before, *judged["warnings"], *after, *measured]
         judged["prompts"] = None if study.text is None else study.text.prompts
-        key = study_key(study.encoder.key, study.usable.fingerprint, study.config, margin)
-        document = _document(study, margin) | judged
+        key = study_key(study.encoder.key, study.usable.fingerprint, study.config)
+        document = _document(study) | judged | {"option_sources": dict(option_sources)}
         study_module.save_study(folder, key, document)
         studies.append(document)
-        if real_curve:
+        if grid.real_curve:
             point = Point(study.design, hits(study.design, study.runs, folder), key, document)
             curves.setdefault((study.encoder.key, study.config.head), []).append(point)
     for points in curves.values():
@@ -259,7 +249,7 @@ def _save(
     predictions_module.save_predictions(folder, predictions, about)
 
 
-def _document(study: Study, margin: float | None) -> dict[str, Any]:
+def _document(study: Study) -> dict[str, Any]:
     encoder, design, usable = study.encoder, study.design, study.usable
     return {
         "version": study_module.STUDY_VERSION,
@@ -272,7 +262,7 @@ def _document(study: Study, margin: float | None) -> dict[str, Any]:
             **asdict(encoder.spec),
         },
         "protocol": design.protocol,
-        "config": {**asdict(study.config), "margin": margin},
+        "config": asdict(study.config),
         "generators": list(design.generators),
         "manifest": {
             "fingerprint": usable.fingerprint,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
@@ -71,3 +72,10 @@ def test_a_graph_gives_each_batch_its_own_value() -> None:
     )
     assert first.tolist() == [2, 2, 2]
     assert second.tolist() == [4, 4, 4]
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_a_thread_that_has_computed_nothing_yet_can_record() -> None:
+    x = torch.ones(4, 4, device="cuda")
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(on_cuda, lambda x: x @ x, x).result()(x).tolist() == [[4.0] * 4] * 4

@@ -19,7 +19,8 @@ from xprobe.encoders.tower import Tower, View
 from xprobe.images.augment import Augmentation
 from xprobe.learners.finetune.classifier import Classifier, HeadStart
 from xprobe.learners.finetune.job import DivergedError, Job, Outcome, Setup
-from xprobe.learners.finetune.recipe import Recipe, draw_order
+from xprobe.learners.finetune.order import draw_order
+from xprobe.learners.finetune.recipe import Recipe
 from xprobe.learners.finetune.run import Run
 from xprobe.learners.finetune.training import fine_tune, time_steps
 

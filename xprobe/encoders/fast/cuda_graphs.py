@@ -52,9 +52,12 @@ def on_cuda(function: Function, x: torch.Tensor) -> Function:
     import torch
 
     given = x.clone()
-    graph = torch.cuda.CUDAGraph()
+    # Each thread has handles of cuBLAS and cuDNN of its own, which cannot come into being while it
+    # records: the passes before may have been those of other threads.
+    function(given)
+    graph, stream = torch.cuda.CUDAGraph(), torch.cuda.Stream(x.device)
     # Other threads copy images meanwhile, which only the recording thread must not.
-    with torch.cuda.graph(graph, capture_error_mode="thread_local"):
+    with torch.cuda.graph(graph, stream=stream, capture_error_mode="thread_local"):
         value = function(given)
 
     def replay(x: torch.Tensor) -> torch.Tensor:

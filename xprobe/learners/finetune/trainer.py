@@ -28,7 +28,8 @@ from xprobe.engine.processes import local_engine
 from xprobe.images.augment import Augmentation
 from xprobe.learners.finetune.classifier import HeadStart
 from xprobe.learners.finetune.job import DivergedError, Job, MaskSource, Outcome, Setup, Source
-from xprobe.learners.finetune.recipe import Recipe, draw_order
+from xprobe.learners.finetune.order import draw_order
+from xprobe.learners.finetune.recipe import Recipe
 from xprobe.learners.finetune.training import fine_tune, time_steps
 from xprobe.learners.logistic.head import Logistic
 from xprobe.learners.problem import Fit, Options, Pool, Problem, as_scores

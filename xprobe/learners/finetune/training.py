@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import statistics
 import time
 from collections.abc import Callable, Iterator
@@ -88,7 +87,6 @@ def _reproducible(seed: int, deterministic: bool) -> Iterator[None]:
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         if deterministic:
-            os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
             torch.use_deterministic_algorithms(True)
         try:
             yield
