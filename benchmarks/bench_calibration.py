@@ -3,7 +3,8 @@
     python benchmarks/bench_calibration.py [--quick] [--only 1 3] [--markdown FILE]
 
 Studies are made up again and again from populations that are known, and xprobe's own functions
-judge them; what they claim is compared with what is true. Eight requirements (docs/protocol.md):
+judge them; what they claim is compared with what is true. Eight requirements
+(docs/concepts/protocol.md):
 
 1. Under a null, how often does a family of four ratios claim anything?
 2. How often do intervals hold the truth, and how often has a claim the wrong sign?
@@ -52,6 +53,7 @@ from xprobe.design import folds
 from xprobe.design.config import SweepConfig
 from xprobe.design.design import make_design
 from xprobe.encoders.spec import EncoderSpec
+from xprobe.engine.execution import Execution
 from xprobe.features.store import Store
 from xprobe.images.manifest import Manifest
 from xprobe.learners.logistic.head import Logistic
@@ -569,7 +571,9 @@ def swept(leaky: bool, guarded: bool, seed: int) -> np.ndarray:
         store = Store(Path(folder) / "features", create=True)
         encoder = store.add_encoder("made-up", spec)
         store.write_shard(encoder, list(manifest.sha256), x, {})
-        (document,) = sweep(manifest, store, Path(folder) / "results", config, workers=1)
+        (document,) = sweep(
+            manifest, store, Path(folder) / "results", config, execution=Execution(workers=1)
+        )
     rows = [r for r in document["results"] if r["metric"] == "accuracy" and r["setting"] == "mix"]
     names = ("difference", "difference_low", "difference_high")
     return np.array([[r[name] for name in names] for r in rows])

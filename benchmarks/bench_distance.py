@@ -44,13 +44,16 @@ import numpy as np
 from racing import race
 from sklearn.neighbors import NearestNeighbors
 
-from xprobe.distance import kernels, neighbours
+from xprobe.distance import kernels, neighbours, resampling
 from xprobe.distance import measure as distance
 from xprobe.distance.fidelity import frechet
+from xprobe.distance.metrics import DISTANCES, KernelMetric, NeighbourMetric
 from xprobe.learners.problem import unit_rows
 
 QUESTION = "How much faster than the separate tools are xprobe's distances, and are they the same?"
-NAMES = (*distance.NEIGHBOURS, *distance.KERNELS)
+KERNELS = tuple(name for name, row in DISTANCES.items() if isinstance(row, KernelMetric))
+NEIGHBOURS = tuple(name for name, row in DISTANCES.items() if isinstance(row, NeighbourMetric))
+NAMES = (*NEIGHBOURS, *KERNELS)
 TOOLS = {"prdc": "prdc", "torch_fidelity": "torch-fidelity"}
 MISSING = [name for module, name in TOOLS.items() if importlib.util.find_spec(module) is None]
 K = 5
@@ -235,7 +238,7 @@ def check(n: int, d: int) -> tuple[list[dict[str, Any]], dict[str, float]]:
         rows.append({"n": n, "metric": name, "xprobe": value, "tool": expected, "off": off})
     one, other, fake = (part.astype(np.float64) for part in (one, other, fake))
     value_and_floor = all_neighbours(one, fake), all_neighbours(one, other)
-    for name in distance.NEIGHBOURS:
+    for name in NEIGHBOURS:
         for field, expected in zip(("value", "floor"), value_and_floor, strict=True):
             value = getattr(found[name], field)
             off = abs(value - expected[name])
@@ -252,8 +255,8 @@ def check(n: int, d: int) -> tuple[list[dict[str, Any]], dict[str, float]]:
     for row in rows:
         values = " ".join(f"{row[key]:14.9g}" for key in ("xprobe", "tool") if key in row)
         print(f"n = {n:<6} {row['metric']:<20} {values:<30} off {row['off']:.1e}")
-    kinds = {"kernel": distance.KERNELS, "frechet": ("frechet",), "nearest": ("nearest",)}
-    kinds["neighbour"] = distance.NEIGHBOURS
+    kinds = {"kernel": KERNELS, "frechet": ("frechet",), "nearest": ("nearest",)}
+    kinds["neighbour"] = NEIGHBOURS
     return rows, {
         kind: max(row["off"] for row in rows if row["metric"].split()[0] in own)
         for kind, own in kinds.items()
@@ -269,8 +272,8 @@ def race_metrics(n: int, d: int, rounds: int, defaults: bool) -> dict[str, Any]:
     x, y = real[: n // 2], synthetic[: n // 2]
     contenders: dict[str, Callable[[], Any]] = {
         "xprobe": lambda: ours(real, synthetic),
-        "xprobe neighbours": lambda: ours(real, synthetic, distance.NEIGHBOURS),
-        "xprobe kernels": lambda: ours(real, synthetic, distance.KERNELS),
+        "xprobe neighbours": lambda: ours(real, synthetic, NEIGHBOURS),
+        "xprobe kernels": lambda: ours(real, synthetic, KERNELS),
         "neighbour tools": lambda: all_neighbours(real, synthetic),
         "neighbour tools, same sets": lambda: (
             all_neighbours(one, fake), all_neighbours(one, other)),
@@ -320,20 +323,20 @@ def race_permutations(n: int, d: int, rounds: int, count: int = 1000) -> dict[st
     real, synthetic = features(n, d, 0)
     pairs = kernels.pair_up(real, synthetic, np.arange(n))
     median = kernels.median_distance(pairs, np.random.default_rng(0))
-    kernel = kernels.gaussian(median, at=0.5)
+    kernel = kernels.gaussian(median, shift=0.5)
     k = kernel(pairs.tile(slice(None), slice(None)), pairs.length2[:, None], pairs.length2)
     np.fill_diagonal(k, 0)
     given = kernels.Pairs(pairs.x, pairs.length2, pairs.unit, n, k, pairs.block)
 
     def all_at_once() -> float:
         rngs = {name: np.random.default_rng(0) for name in ("permutations", "bootstrap")}
-        again = distance._draw(given, count, 0, rngs)
+        again = resampling.resample(given, count, 0, rngs)
         sums = kernels.add_up(
             given, {"mmd": lambda tile, *_: tile}, None, again.sides, ("mmd",), again.inside
         )["mmd"]
         return kernels.permutation_p(given, sums, again.sides, again.inside)
 
-    few = distance._permuted(pairs, 4, np.random.default_rng(0))[1]
+    few = resampling._permuted(pairs, 4, np.random.default_rng(0))[1]
     taken = race({"xprobe": all_at_once, "5 re-summed": lambda: resum(k, few)}, rounds)
     per = taken["5 re-summed"] / 5
     row: dict[str, Any] = {"what": "permutations", "n": n, "count": count} | seconds(taken)
@@ -346,7 +349,7 @@ def by_index(n: int, d: int) -> dict[str, Any]:
     real, synthetic = features(n, d, 0)
     start = time.perf_counter()
     found = distance.measure(
-        real, synthetic, np.arange(n), np.random.default_rng(0), metrics=distance.NEIGHBOURS,
+        real, synthetic, np.arange(n), np.random.default_rng(0), metrics=NEIGHBOURS,
         n_neighbors=K,
     )  # fmt: skip
     taken = time.perf_counter() - start

@@ -10,7 +10,8 @@ shown:
 
 - ``limit``: what a perfect program would take on all cores: (CPU time of decoding and resizing one
   image + CPU time of its forward pass, each measured alone in one thread) / cores. The decoder and
-  the forward pass are the fastest exact ones that were found (docs/extraction.md), xprobe's own;
+  the forward pass are the fastest exact ones that were found (docs/concepts/extraction.md),
+  xprobe's own;
 - ``xprobe``: `extract.embed_items` into a new store, receipts and checksums included;
 - ``open_clip, w workers``: the loop of its README: DataLoader, its own transform, float32, batches
   of 32, as many threads as torch takes by itself;

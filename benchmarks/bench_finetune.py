@@ -22,14 +22,18 @@ from torch.nn import functional
 
 from xprobe.encoders.load import load
 from xprobe.encoders.network import Network
-from xprobe.learners.finetune.classifier import Classifier, Head
-from xprobe.learners.finetune.recipe import Recipe, draw_order
-from xprobe.learners.finetune.training import Job, fine_tune
+from xprobe.learners.finetune.classifier import Classifier, HeadStart
+from xprobe.learners.finetune.job import Job, Setup
+from xprobe.learners.finetune.order import draw_order
+from xprobe.learners.finetune.recipe import Recipe
+from xprobe.learners.finetune.training import fine_tune
 
 K = 6
 
 
-def bare(network: Network, head: Head, x: torch.Tensor, job: Job, lr: float, device: str) -> float:
+def bare(
+    network: Network, head: HeadStart, x: torch.Tensor, job: Job, lr: float, device: str
+) -> float:
     """Return the seconds of all steps."""
     model = Classifier(network, head).to(device).requires_grad_(True).train()
     optimiser = torch.optim.AdamW(model.parameters(), lr=lr)
@@ -78,7 +82,7 @@ def main() -> None:
     none = np.arange(0)
     job = Job(order, label, np.ones(n), none, np.arange(1), K, 0, "bench")
     weight = rng.normal(scale=0.01, size=(K, network.spec.dim)).astype(np.float32)
-    head = Head(weight, np.zeros(K, dtype=np.float32), unit=False)
+    head = HeadStart(weight, np.zeros(K, dtype=np.float32), unit=False)
     taken: dict[str, list[float]] = {"xprobe": [], "bare": []}
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, "x.npy")
@@ -91,7 +95,7 @@ def main() -> None:
             taken["xprobe"].append(
                 ours(
                     lambda advance: fine_tune(
-                        network, head, pixels, job, recipe, device, place, advance=advance
+                        Setup(network, head, pixels, job, recipe, device), place, advance=advance
                     ),
                     steps,
                 )

@@ -13,7 +13,7 @@ listed, those that it lost are differences. The exit status is 1 if anything dif
 from __future__ import annotations
 
 import argparse
-import hashlib
+import csv
 import io
 import json
 import re
@@ -119,9 +119,16 @@ def draw_pictures(data: Path) -> None:
 
 def compare(old: Path, new: Path) -> int:
     """Print how two folders differ; return 1 if they do."""
-    names = [
+    files = [
         {str(f.relative_to(root)) for f in sorted(root.rglob("*")) if f.is_file()}
         for root in (old, new)
+    ]
+    stores = {str(f.parent.relative_to(old)) for f in old.rglob("encoder.json")}
+    # Shards hold their rows in the order in which threads ended: they are compared by content.
+    # The names and records of TensorBoard's event files hold the clock: their folders are compared.
+    names = [
+        {str(Path(n).parent) if "tfevents" in n else n for n in part if not _is_shard(n, stores)}
+        for part in files
     ]
     kinds: Counter[str] = Counter()
     wrong: list[str] = [f"only in old: {name}" for name in sorted(names[0] - names[1])]
@@ -129,8 +136,13 @@ def compare(old: Path, new: Path) -> int:
     added: Counter[str] = Counter()
     for name in sorted(names[0] & names[1]):
         differences = list(differences_of(old / name, new / name, added))
-        kinds[f"{Path(name).suffix or name}: {'differ' if differences else 'equal'}"] += 1
+        kind = "folders of events" if (old / name).is_dir() else Path(name).suffix or name
+        kinds[f"{kind}: {'differ' if differences else 'equal'}"] += 1
         wrong += [f"{name}: {text}" for text in differences[:5]]
+    for store in sorted(stores):
+        same = rows_of(old / store) == rows_of(new / store)
+        kinds[f"encoders of stores, row by row: {'equal' if same else 'differ'}"] += 1
+        wrong += [] if same else [f"{store}: rows differ"]
     for kind, n in sorted(kinds.items()):
         print(f"{n:6d}  {kind}")
     for field, n in sorted(added.items()):
@@ -141,16 +153,40 @@ def compare(old: Path, new: Path) -> int:
     return int(bool(wrong))
 
 
+def _is_shard(name: str, stores: set[str]) -> bool:
+    parent = Path(name).parent
+    return str(parent.parent) in stores and parent.name in ("shards", "receipts")
+
+
+def rows_of(encoder: Path) -> tuple[dict[str, bytes], list[str]]:
+    """Return the features of a stored encoder by content, and what could not be embedded."""
+    import h5py
+
+    rows: dict[str, bytes] = {}
+    failed: list[str] = []
+    for receipt in sorted((encoder / "receipts").glob("*.json")):
+        about = json.loads(receipt.read_text())
+        failed += [json.dumps(entry, sort_keys=True) for entry in about["failed"]]
+        if about["shard"] is None:
+            continue
+        with h5py.File(encoder / "shards" / about["shard"]) as shard:
+            pairs = zip(shard["sha256"][()], shard["x"][()], strict=True)
+            rows |= {digest.tobytes().hex(): x.tobytes() for digest, x in pairs}
+    return rows, sorted(failed)
+
+
 def differences_of(old: Path, new: Path, added: Counter[str]) -> Iterator[str]:
     """Yield what differs between two files, each in one line."""
-    if old.name.startswith("events.out"):
-        return  # TensorBoard's files hold the clock in every record
+    if old.is_dir():
+        return
     if old.suffix == ".json":
         yield from _json(json.loads(old.read_text()), json.loads(new.read_text()), "$", added)
     elif old.suffix == ".npz":
         yield from _npz(old, new, added)
-    elif old.suffix == ".h5":
-        yield from _hdf5(old, new)
+    elif old.suffix == ".csv" and old.parent.name == "fine-tunes":
+        curves = [[row | {"seconds": ""} for row in csv.DictReader(f.open())] for f in (old, new)]
+        if curves[0] != curves[1]:
+            yield "curves differ"
     elif old.suffix in (".html", ".md", ".txt", ".stderr"):
         a, b = _without_clock(old.read_text()), _without_clock(new.read_text())
         for mine, other in zip(a, b, strict=False):
@@ -198,28 +234,6 @@ def _npz(old: Path, new: Path, added: Counter[str]) -> Iterator[str]:
             about = [str(np.load(io.BytesIO(part[name]))) for part in parts]
             yield from _json(*map(json.loads, about), "about", added)
         elif parts[0][name] != parts[1][name]:
-            yield f"{name} differs"
-
-
-def _hdf5(old: Path, new: Path) -> Iterator[str]:
-    import h5py
-
-    digests: list[dict[str, str]] = []
-    for file in (old, new):
-        content: dict[str, str] = {}
-
-        def visit(name: str, node: Any, content: dict[str, str] = content) -> None:
-            attributes = {k: repr(v) for k, v in sorted(node.attrs.items())}
-            array = np.asarray(node[()]) if isinstance(node, h5py.Dataset) else np.empty(0)
-            raw = str(array.tolist()) if array.dtype == object else array.tobytes().hex()
-            content[name] = hashlib.sha256(f"{attributes}{array.dtype}{raw}".encode()).hexdigest()
-
-        with h5py.File(file) as opened:
-            visit("/", opened)
-            opened.visititems(visit)
-        digests.append(content)
-    for name in sorted(digests[0].keys() | digests[1].keys()):
-        if digests[0].get(name) != digests[1].get(name):
             yield f"{name} differs"
 
 

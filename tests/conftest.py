@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from zlib import crc32
+
+# One thread of linear algebra, here and in whatever a test starts, said before NumPy and torch read
+# it: two workers with a thread a core each wait for each other most of the time.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 import pytest

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sys
 from collections.abc import Callable
 from hashlib import sha256
 from html.parser import HTMLParser
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
 from msgspec import structs
 from torch import nn
@@ -217,3 +219,26 @@ class Net(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         out: torch.Tensor = torch.relu(self.blocks(x)).mean(dim=(2, 3))
         return out
+
+
+def put_package(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, name: str, code: str, group: str, **points: str
+) -> None:
+    """Put a package on the path that registers entry points, as one that is installed.
+
+    Args:
+        folder: an empty folder, which is put on the path.
+        monkeypatch: takes it off again.
+        name: of the package, and of its one module.
+        code: of that module.
+        group: of the entry points.
+        points: entry point → attribute of the module; a dash in a name is written ``__``.
+    """
+    about = folder / f"{name}-1.0.dist-info"
+    about.mkdir(parents=True)
+    (about / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+    lines = [f"{point.replace('__', '-')} = {name}:{value}" for point, value in points.items()]
+    (about / "entry_points.txt").write_text("\n".join([f"[{group}]", *lines, ""]))
+    (folder / f"{name}.py").write_text(code)
+    monkeypatch.syspath_prepend(folder)
+    monkeypatch.delitem(sys.modules, name, raising=False)

@@ -19,12 +19,12 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
 from xprobe.base.progress import Progress, no_progress
-from xprobe.design.config import SweepConfig
+from xprobe.design.config import Grid, SweepConfig
+from xprobe.engine.execution import Execution
 from xprobe.features.embed import embed_all
 from xprobe.features.store import Store
 from xprobe.images import read as manifests
 from xprobe.learners.finetune.recipe import Recipe
-from xprobe.learners.kinds import FINETUNE
 from xprobe.results.study import Study
 from xprobe.study.sweep import sweep
 
@@ -70,10 +70,10 @@ def run(folder: Path, progress: Progress = no_progress) -> list[Study]:
     embed_all(manifest, [NETWORK], features, random_weights=True, progress=progress)
     store = Store(features)
     return [
-        *sweep(manifest, store, found, CONFIG, encoders=[ENCODER], progress=progress),
+        *sweep(manifest, store, found, CONFIG, Grid(encoders=(ENCODER,)), progress=progress),
         *sweep(
-            manifest, store, found, FINE_TUNES, encoders=[NETWORK], heads=[FINETUNE],
-            concurrent=joblib.cpu_count(), progress=progress,
+            manifest, store, found, FINE_TUNES, Grid(encoders=(NETWORK,), heads=("finetune",)),
+            Execution(concurrent=joblib.cpu_count()), progress=progress,
         ),
     ]  # fmt: skip
 

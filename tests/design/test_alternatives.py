@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 
 from xprobe.base.errors import XprobeError
-from xprobe.design.config import SweepConfig
+from xprobe.design.config import Grid, SweepConfig
 from xprobe.encoders.load import load
+from xprobe.engine.execution import Execution
 from xprobe.features import embed as extract
 from xprobe.features.store import Store
 from xprobe.images import augment
@@ -23,6 +24,8 @@ from xprobe.results import predictions
 from xprobe.study import sweep
 from xprobe.study.estimate import estimate
 from xprobe.study.prepare import Study, prepare
+
+ONE_WORKER = Execution(workers=1)
 
 CONFIG = SweepConfig(
     ratios=(1, 2), repeats=2, folds=3, inner_folds=2, c_grid=(1.0, 100.0), alternatives=("flip",)
@@ -37,24 +40,24 @@ def store(make_data: Callable[..., Path], tmp_path: Path) -> tuple[Any, Store]:
     return table, Store(tmp_path / "features")
 
 
-def study_of(store: tuple[Any, Store], config: SweepConfig = CONFIG, **given: Any) -> Study:
-    (found,) = prepare(*store, config, **given)
-    return found
+def study_of(store: tuple[Any, Store], config: SweepConfig = CONFIG, grid: Grid = Grid()) -> Study:
+    (study,) = prepare(*store, config, grid)
+    return study
 
 
 def test_views_are_embedded_once_and_counted(store: tuple[Any, Store], tmp_path: Path) -> None:
-    table, made = store
-    (encoder,) = made.encoders()
-    assert len(made.index(encoder).rows) == 36 + 2 * 12
-    (again,) = extract.embed_all(table, ["pixels"], made.folder, augment=["flip"], views=3)
+    table, features = store
+    (encoder,) = features.encoders()
+    assert len(features.index(encoder).rows) == 36 + 2 * 12
+    (again,) = extract.embed_all(table, ["pixels"], features.folder, augment=["flip"], views=3)
     assert (again.images, again.embedded, again.reused, again.failed) == (36 + 36, 12, 60, 0)
 
 
 def test_a_view_is_the_image_with_a_draw_of_its_own(store: tuple[Any, Store]) -> None:
-    table, made = store
-    (stored,) = made.encoders()
+    table, features = store
+    (stored,) = features.encoders()
     encoder = load("pixels")
-    index = made.index(stored)
+    index = features.index(stored)
     content = str(table.sha256[table.source == "real"][0])
     path = dict(zip(table.sha256, table.path, strict=True))[content]
     seen = encoder.preprocess(decode(path))
@@ -75,25 +78,25 @@ def test_a_training_part_has_only_what_is_made_of_its_own_images(
     study = study_of(store, replace(CONFIG, alternatives=alternatives, with_synthetic=True))
     n = len(study.design.study)
     source = {}
-    for made in study.design.made:
-        pairs = np.repeat(made.source, made.copies, axis=0)
-        source |= {made.start + i: pair for i, pair in enumerate(pairs)}
-        assert np.array_equal(study.pool.y[made.start : made.stop], study.pool.y[made.label_of])
+    for rows in study.design.made:
+        pairs = np.repeat(rows.source, rows.copies, axis=0)
+        source |= {rows.start + i: pair for i, pair in enumerate(pairs)}
+        assert np.array_equal(study.pool.y[rows.start : rows.stop], study.pool.y[rows.label_of])
     assert len(study.pool.y) == n + len(source)
     seen = set()
     for block in study.design.blocks:
         for problem in block.problems:
             for train, held in ((problem.train, problem.test), *problem.inner):
-                own = [row for row in train if row >= n]
+                derived = [row for row in train if row >= n]
                 if block.setting.is_alternative:
                     seen.add(block.setting.title)
-                    assert own
+                    assert derived
                     real = set(train[train < n]) & set(
                         np.flatnonzero(study.design.study.source == "real")
                     )
-                    assert {int(i) for row in own for i in source[row]} <= {int(i) for i in real}
+                    assert {int(i) for row in derived for i in source[row]} <= set(map(int, real))
                 else:
-                    assert not own
+                    assert not derived
                 assert max(held) < n
     assert seen == {*alternatives, *(f"1:2 + {name}" for name in alternatives)}
 
@@ -102,31 +105,33 @@ def test_mixed_features_lie_between_theirs_and_their_labels_share_the_weight(
     store: tuple[Any, Store],
 ) -> None:
     study = study_of(store, replace(CONFIG, alternatives=("mixup",)))
-    (made,) = study.design.made
-    x, weight = study.pool.rows(), study.pool.weight[made.start : made.stop].reshape(-1, 2)
+    (mixup,) = study.design.made
+    x, weight = study.pool.rows(), study.pool.weight[mixup.start : mixup.stop].reshape(-1, 2)
     np.testing.assert_allclose(weight.sum(axis=1), 1)
-    np.testing.assert_allclose(weight[:, 0], made.share)
-    first, second = x[made.source[:, 0]], x[made.source[:, 1]]
-    mixed = made.share[:, None] * first + (1 - made.share[:, None]) * second
+    np.testing.assert_allclose(weight[:, 0], mixup.share)
+    first, second = x[mixup.source[:, 0]], x[mixup.source[:, 1]]
+    mixed = mixup.share[:, None] * first + (1 - mixup.share[:, None]) * second
     expected = mixed / np.linalg.norm(mixed, axis=1, keepdims=True)
-    np.testing.assert_allclose(x[made.start : made.stop : 2], expected, atol=1e-6)
-    np.testing.assert_allclose(x[made.start + 1 : made.stop : 2], expected, atol=1e-6)
+    np.testing.assert_allclose(x[mixup.start : mixup.stop : 2], expected, atol=1e-6)
+    np.testing.assert_allclose(x[mixup.start + 1 : mixup.stop : 2], expected, atol=1e-6)
 
 
 def test_alternatives_of_heads_are_judged_and_leave_the_rest_as_it_is(
     store: tuple[Any, Store], tmp_path: Path
 ) -> None:
     config = replace(CONFIG, alternatives=("flip", "mixup"), with_synthetic=True)
-    (plain,) = sweep.sweep(*store, tmp_path / "r1", replace(CONFIG, alternatives=()), workers=1)
-    (found,) = sweep.sweep(*store, tmp_path / "r2", config, workers=1)
-    own = {(r.setting, r.ratio, r.augment, r.metric): r for r in found.results}
+    (plain,) = sweep.sweep(
+        *store, tmp_path / "r1", replace(CONFIG, alternatives=()), execution=ONE_WORKER
+    )
+    (document,) = sweep.sweep(*store, tmp_path / "r2", config, execution=ONE_WORKER)
+    rows = {(r.setting, r.ratio, r.augment, r.metric): r for r in document.results}
     for name in ("flip", "mixup"):
-        assert own[name, None, None, "accuracy"].verdict
-        assert own[name, None, None, "accuracy"].n_train_real == 8
-        assert own["mix", 2, name, "accuracy"].control_difference is not None
+        assert rows[name, None, None, "accuracy"].verdict
+        assert rows[name, None, None, "accuracy"].n_train_real == 8
+        assert rows["mix", 2, name, "accuracy"].control_difference is not None
     for row in plain.results:
-        again = own[row.setting, row.ratio, None, row.metric]
-        if row.metric in ("log_loss", "brier", "squared_ece"):  # in another basis
+        again = rows[row.setting, row.ratio, None, row.metric]
+        if row.metric in ("log_loss", "brier", "squared_ece"):  # The solver's basis differs.
             assert again.value == pytest.approx(row.value, rel=1e-4)
             assert (again.difference is None) == (row.difference is None)
         else:
@@ -135,7 +140,9 @@ def test_alternatives_of_heads_are_judged_and_leave_the_rest_as_it_is(
 
 def test_what_a_head_cannot_have_is_left_out_and_said(store: tuple[Any, Store]) -> None:
     names = ("flip", "classic", "mixup", "cutmix")
-    study = study_of(store, replace(CONFIG, alternatives=names, with_synthetic=True), heads=["knn"])
+    study = study_of(
+        store, replace(CONFIG, alternatives=names, with_synthetic=True), Grid(heads=("knn",))
+    )
     assert study.config.alternatives == ("flip",)
     assert any("run 'xprobe embed --augment classic'" in note for note in study.notes[1])
 
@@ -148,12 +155,12 @@ def test_mixing_augmentations_have_no_views(tmp_path: Path, store: tuple[Any, St
 
 
 def test_a_dry_run_counts_the_fits_of_heads(store: tuple[Any, Store], tmp_path: Path) -> None:
-    (row,) = estimate(*store, tmp_path / "r", CONFIG, workers=1)
+    (row,) = estimate(*store, tmp_path / "r", CONFIG, execution=ONE_WORKER)
     assert not (tmp_path / "r").exists()
-    assert row["tested"] == 5 * 2 * 3  # real-only, two mixes, synthetic-only, flip; repeats; folds
-    sweep.sweep(*store, tmp_path / "r", CONFIG, workers=1)
+    assert row["tested"] == 5 * 2 * 3  # five settings × two repeats × three folds
+    sweep.sweep(*store, tmp_path / "r", CONFIG, execution=ONE_WORKER)
     files = (tmp_path / "r" / "predictions").rglob("*.npz")
     loaded = [predictions.load_predictions(tmp_path / "r", file.stem) for file in files]
     assert row["fits"] == sum(record.fits for _, record in filter(None, loaded))
-    (row,) = estimate(*store, tmp_path / "r", CONFIG, workers=1)
+    (row,) = estimate(*store, tmp_path / "r", CONFIG, execution=ONE_WORKER)
     assert (row["done"], row["fits"], row["seconds"]) == (30, 0, 0)

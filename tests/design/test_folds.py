@@ -29,7 +29,7 @@ def counts_by_fold(label: np.ndarray, fold: np.ndarray, k: int) -> np.ndarray:
 
 
 def share_of(fraction: float) -> Callable[[int], int]:
-    """Return how many of n images a share of them is, at least one."""
+    """Return a function of n that gives the number of images in this fraction, at least one."""
     return lambda n: max(1, round(fraction * n))
 
 
@@ -64,7 +64,7 @@ def test_classes_of_single_images_are_spread_evenly(label: list[str], k: int) ->
 def test_every_fold_has_every_class_that_has_groups_enough(
     groups: list[tuple[str, int]], seed: int
 ) -> None:
-    """Groups of one class; with as many folds as the smallest class has groups."""
+    """Each group holds one class, and there are as many folds as the smallest class has groups."""
     label = frozen_strings(c for c, size in groups for _ in range(size))
     group = frozen_strings(str(g) for g, (_, size) in enumerate(groups) for _ in range(size))
     k = folds.count_folds(label, group, 5)
@@ -87,7 +87,7 @@ def test_divide_follows_its_generator() -> None:
 
 
 def test_all_divisions_are_equally_likely() -> None:
-    """Four images into two folds: three ways to pair the first with another, a third each."""
+    """Of four images in two folds, the first meets each other image equally often."""
     group, label = frozen_strings("wxyz"), frozen_strings("aaaa")
     one = rng()
     draws = [folds.divide(label, group, 2, one) for _ in range(900)]
@@ -112,27 +112,27 @@ def test_folds_test_every_image_once_and_inner_folds_validate_every_other_once(
     make_manifest: Make, table: list[tuple[str, int]]
 ) -> None:
     label = [c for c, _ in table]
-    group = [f"{c}{g}" for c, g in table]  # groups of one class
+    group = [f"{c}{g}" for c, g in table]  # Each group holds one class.
     real = make_manifest(label, group=group)
     k = folds.count_folds(real.label, real.group, 5)
     if k < 2:
         return
-    of = dict(zip(real.id, real.group, strict=True))
-    made = folds.cross_validation(real, k, 3, 5, rng())
-    assert Counter(i for f in made for i in f.test_real) == Counter(real.id)
-    for index, fold in enumerate(made):
+    group_of = dict(zip(real.id, real.group, strict=True))
+    repeat = folds.cross_validation(real, k, 3, 5, rng())
+    assert Counter(i for f in repeat for i in f.test_real) == Counter(real.id)
+    for index, fold in enumerate(repeat):
         assert (fold.repeat, fold.index) == (3, index)
         assert {*fold.train_real} | {*fold.test_real} == {*real.id}
-        assert not {of[i] for i in fold.train_real} & {of[i] for i in fold.test_real}
+        assert not {group_of[i] for i in fold.train_real} & {group_of[i] for i in fold.test_real}
         if fold.inner:
             assert Counter(i for _, v in fold.inner for i in v) == Counter(fold.train_real)
         for train, validation in fold.inner:
             assert {*train} | {*validation} == {*fold.train_real}
-            assert not {of[i] for i in train} & {of[i] for i in validation}
+            assert not {group_of[i] for i in train} & {group_of[i] for i in validation}
 
 
 def test_a_class_whose_groups_all_fall_into_one_fold_is_an_error(make_manifest: Make) -> None:
-    """Scenes of several classes: the rare class is in one scene only."""
+    """Where scenes show several classes, a rare class may be in one scene only."""
     real = make_manifest("aaab", group=["1", "2", "3", "3"])
     with pytest.raises(XprobeError, match="no group of class b left to train on"):
         folds.cross_validation(real, 2, 0, 5, rng())
@@ -233,7 +233,7 @@ def test_so_many_of_each_class_are_just_so_many_where_images_are_their_own_group
 def test_some_groups_are_whole_enough_of_each_class_and_nested(
     make_manifest: Make, table: list[tuple[str, int]], seed: int
 ) -> None:
-    """Scenes may show several classes; one scene less of a class would be too few of it."""
+    """Scenes may show several classes, and each class still gets enough images."""
     label, group = [c for c, _ in table], [f"scene {g}" for _, g in table]
     images = make_manifest(label, group=group)
     before = np.zeros(len(images), dtype=bool)
@@ -266,9 +266,9 @@ def test_a_share_is_split_off_with_whole_groups_and_no_more_than_one_group_too_m
     assert sorted([*rest.id, *test.id]) == sorted(real.id)
     assert not set(rest.group) & set(test.group)
     for name in set(label):
-        of = test.group[test.label == name]
+        test_groups = test.group[test.label == name]
         wanted = max(1, round(share * label.count(name)))
-        assert wanted <= len(of) < wanted + max(Counter(of).values())
+        assert wanted <= len(test_groups) < wanted + max(Counter(test_groups).values())
 
 
 def test_a_share_that_leaves_nothing_to_train_on_is_refused(make_manifest: Make) -> None:
@@ -282,15 +282,15 @@ def test_a_share_that_leaves_nothing_to_train_on_is_refused(make_manifest: Make)
 def test_each_group_is_a_fold_and_validated_alone_within_the_others(make_manifest: Make) -> None:
     group = ["storm", "flood", "fire", "fire"] * 3
     real = make_manifest("aabb" * 2 + "baab", group=group)
-    made = folds.leave_one_group_out(real, 2, 5, rng())
-    assert [(f.repeat, f.index) for f in made] == [(2, 0), (2, 1), (2, 2)]
-    of = dict(zip(real.id, real.group, strict=True))
-    for fold, name in zip(made, ("fire", "flood", "storm"), strict=True):
-        assert {of[i] for i in fold.test_real} == {name}
+    repeat = folds.leave_one_group_out(real, 2, 5, rng())
+    assert [(f.repeat, f.index) for f in repeat] == [(2, 0), (2, 1), (2, 2)]
+    group_of = dict(zip(real.id, real.group, strict=True))
+    for fold, name in zip(repeat, ("fire", "flood", "storm"), strict=True):
+        assert {group_of[i] for i in fold.test_real} == {name}
         assert len(fold.test_real) == group.count(name)
         assert sorted([*fold.train_real, *fold.test_real]) == sorted(real.id)
         for train, held in fold.inner:
-            assert {of[i] for i in train}.isdisjoint({of[i] for i in held})
+            assert {group_of[i] for i in train}.isdisjoint({group_of[i] for i in held})
             assert sorted([*train, *held]) == sorted(fold.train_real)
 
 
@@ -305,26 +305,26 @@ def test_a_class_of_one_group_cannot_be_left_out(make_manifest: Make) -> None:
 
 def test_an_image_is_kept_out_if_its_parent_or_group_is_held_out(make_manifest: Make) -> None:
     real = make_manifest("aaaa", id=["p", "q", "r", "s"], group=["g", "g", "h", "s"])
-    made = [
-        # parent, group, kept out while g is held out
+    table = [
+        # The columns are parent, group, and whether the image is kept out while g is held out.
         ("p", "", True),  # made from an image of g
         ("g", "", True),  # made from scene g
         ("", "g", True),  # shows scene g
-        ("r", "g", True),  # either of the two
+        ("r", "g", True),  # One of the two is enough.
         ("q", "h", True),
         ("r", "h", False),
         ("s", "", False),
-        ("", "", False),  # not known
+        ("", "", False),  # The origin is unknown.
         ("unheard of", "", False),
         ("", "unheard of", False),
     ]
-    parent, group, held = zip(*made, strict=True)
-    n = len(made)
+    parent, group, held = zip(*table, strict=True)
+    n = len(table)
     synthetic = make_manifest("a" * n, source=["synthetic"] * n, parent=parent, group=group)
     lineage = lineage_module.trace(synthetic, real)
     assert (~lineage.allowed(frozen_strings(["g"]))).tolist() == list(held)
     assert lineage.allowed(frozen_strings([])).all()
-    assert lineage.known.tolist() == [bool(p or g) for p, g, _ in made]
+    assert lineage.known.tolist() == [bool(p or g) for p, g, _ in table]
 
 
 def test_a_parent_named_like_an_image_and_like_a_group_is_kept_out_with_either(

@@ -26,7 +26,6 @@ from xprobe.design.power import (
     typical_variance,
 )
 from xprobe.images.manifest import Manifest
-from xprobe.learners.kinds import FINETUNE
 from xprobe.results import study as study_module
 from xprobe.verdict.family import compare
 
@@ -138,7 +137,7 @@ def test_four_times_the_variance_of_a_pilot_doubles_it() -> None:
 
 
 def test_a_pilot_of_fine_tunes_has_their_variation_in_its_own() -> None:
-    pilot = Pilot("encoder", FINETUNE, 0.1, 100)
+    pilot = Pilot("encoder", "finetune", 0.1, 100)
     assert detectable(FINETUNED, pilot) == detectable(replace(FINETUNED, models=50), pilot)
 
 
@@ -241,7 +240,7 @@ CONFIG = SweepConfig(ratios=(1, 2), repeats=10, finetune_repeats=2)
 def test_a_plan_is_of_heads_and_fine_tunes_at_hand_and_at_other_sizes(make_manifest: Make) -> None:
     rows = plan(make_manifest(LABEL), CONFIG, sizes=(5, 40))
     assert [(r["what"], r["real_per_class"], r["at_hand"]) for r in rows] == [
-        (what, size, size == 10) for what in ("heads", FINETUNE) for size in (10, 5, 40)
+        (what, size, size == 10) for what in ("heads", "finetune") for size in (10, 5, 40)
     ]
     for row, size in zip(rows, (10, 5, 40) * 2, strict=True):
         models, repeats = (0, 10) if row["what"] == "heads" else (2 * 5, 2)
@@ -254,7 +253,7 @@ def test_a_plan_is_of_heads_and_fine_tunes_at_hand_and_at_other_sizes(make_manif
 
 def test_fine_tunes_of_a_plan_are_less_sensitive_than_its_heads(make_manifest: Make) -> None:
     rows = plan(make_manifest(LABEL), CONFIG)
-    heads, fine_tunes = ([r for r in rows if r["what"] == what] for what in ("heads", FINETUNE))
+    heads, fine_tunes = ([r for r in rows if r["what"] == what] for what in ("heads", "finetune"))
     for one, other in zip(heads, fine_tunes, strict=True):
         assert other["detectable"] > one["detectable"]
     assert falls([r["detectable"] for r in heads[1:]])
@@ -324,13 +323,13 @@ def test_a_class_of_one_group_is_refused(make_manifest: Make) -> None:
 
 
 def test_a_plan_takes_the_variance_from_pilots_of_its_kind(make_manifest: Make) -> None:
-    studies = [made(*hits(3), head="ridge"), made(*hits(3, seed=1), head=FINETUNE)]
+    studies = [made(*hits(3), head="ridge"), made(*hits(3, seed=1), head="finetune")]
     rows = plan(make_manifest(LABEL), CONFIG, (40,), studies[:1])
     assert [(r["what"], r["basis"]) for r in rows] == [
-        *[("ridge", "pilot with an encoder")] * 2, *[(FINETUNE, "typical")] * 2,
+        *[("ridge", "pilot with an encoder")] * 2, *[("finetune", "typical")] * 2,
     ]  # fmt: skip
     rows = plan(make_manifest(LABEL), CONFIG, (40,), studies)
-    assert [r["what"] for r in rows] == ["ridge"] * 2 + [FINETUNE]
+    assert [r["what"] for r in rows] == ["ridge"] * 2 + ["finetune"]
     heads, fine_tunes = pilots(studies)
     study = Study(40, 120, 120, 3, 0, 10)
     assert rows[1]["detectable"] == pytest.approx(detectable(study, heads))

@@ -12,19 +12,23 @@ from scipy.spatial.distance import cdist, pdist
 
 from xprobe.base.arrays import Floats
 from xprobe.base.errors import XprobeError
-from xprobe.distance import fidelity, kernels, neighbours
+from xprobe.distance import fidelity, kernels, neighbours, resampling
 from xprobe.distance import measure as distance
 from xprobe.distance.fidelity import frechet, vendi
-from xprobe.distance.measure import (
-    KERNELS,
-    LARGER_IS_NEARER,
+from xprobe.distance.measure import measure
+from xprobe.distance.metrics import (
+    DISTANCES,
     METRICS,
-    NEIGHBOURS,
-    Distance,
-    measure,
+    KernelMetric,
+    NeighbourMetric,
+    SplitMetric,
 )
 from xprobe.distance.neighbours import near_duplicates, nearest, search
+from xprobe.distance.sides import Distance, Sides, Values
 from xprobe.learners.problem import unit_rows
+
+KERNELS = [name for name, row in DISTANCES.items() if isinstance(row, KernelMetric)]
+NEIGHBOURS = [name for name, row in DISTANCES.items() if isinstance(row, NeighbourMetric)]
 
 RNG = np.random.default_rng(0)
 D = 8
@@ -91,7 +95,7 @@ def test_blocks_and_kept_distances_change_nothing(
     monkeypatch.setattr(distance, "FEW_SPLITS", 200)
     original = kernels.pair_up
     monkeypatch.setattr(kernels, "pair_up", lambda *a, **k: original(*a, **k | {"keep": keep}))
-    monkeypatch.setattr(distance, "_thinned", lambda pairs, _: (original(
+    monkeypatch.setattr(resampling, "_thinned", lambda pairs, _: (original(
         REAL, SYNTHETIC, pairs.unit[:80], block=block), 1.0, None))  # fmt: skip
     parts = rows(metrics=names, splits=200, block=block)
     for name in names:
@@ -137,14 +141,14 @@ def test_neighbour_metrics_agree_with_their_definition(k: int) -> None:
         assert_allclose(found[name].floor, expected, atol=1e-12, err_msg=name)
 
 
-def make_sides(k: int = 5) -> distance._Sides:
+def make_sides(k: int = 5) -> Sides:
     """What ``rows(splits=1, seed=0)`` computes its metrics of."""
     streams = np.random.default_rng(0).spawn(6)
     pairs = kernels.pair_up(REAL, SYNTHETIC, ALONE)
     splits = distance._splits(ALONE, len(SYNTHETIC), distance.KERNEL_SPLITS, streams[0])[:1]
     seeds = {"projections": int(streams[4].integers(2**31)), "folds": 0}
     x = np.concatenate([REAL, SYNTHETIC])
-    return distance._Sides(x, 80, pairs, splits, len(splits[0].one), k, seeds)
+    return Sides(x, 80, pairs, splits, len(splits[0].one), k, seeds)
 
 
 def frechet_reference(x: np.ndarray, y: np.ndarray) -> float:
@@ -274,9 +278,11 @@ def test_distances_grow_with_a_planted_shift() -> None:
         found.append(rows(synthetic=draw(np.random.default_rng(3), 80, shift), metrics=names))
     for name in names:
         values = np.array([f[name].value for f in found])
-        assert (np.diff(values) * (-1 if name in LARGER_IS_NEARER else 1) > 0).all(), name
+        assert (np.diff(values) * (-1 if DISTANCES[name].larger_is_nearer else 1) > 0).all(), name
         floor = found[-1][name].floor
-        assert (values[-1] < floor) if name in LARGER_IS_NEARER else (values[-1] > floor), name
+        assert (values[-1] < floor) if DISTANCES[name].larger_is_nearer else (values[-1] > floor), (
+            name
+        )
 
 
 def test_p_is_about_uniform_and_unbiased_values_about_zero_where_nothing_differs() -> None:
@@ -367,7 +373,7 @@ def test_one_seed_gives_one_result_and_another_one_another_p() -> None:
 def test_large_sets_are_thinned_and_say_so(monkeypatch: pytest.MonkeyPatch) -> None:
     original = kernels.pair_up
     monkeypatch.setattr(kernels, "pair_up", lambda *a, **k: original(*a, **{"keep": 100} | k))
-    monkeypatch.setattr(distance, "CACHED_ROWS", 100)
+    monkeypatch.setattr(resampling, "CACHED_ROWS", 100)
     found = rows(metrics=["mmd"])["mmd"]
     assert found.reason == "p and interval from 50 real and 50 synthetic rows, drawn"
     assert found.p == 0.01
@@ -475,7 +481,9 @@ def neighbour_counts(x: Floats, y: Floats, **options: int) -> tuple[dict[str, fl
     pairs = kernels.pair_up(x, y, np.arange(len(x)), block=64, keep=0)
     rows = np.arange(len(x)), len(x) + np.arange(len(y))
     of_real, of_fake = (neighbours.radii(pairs, pairs.x, own, 5) for own in rows)
-    return neighbours.counts(pairs, *rows, of_real, of_fake, 5, **options)
+    counts, share = neighbours.counts(pairs, *rows, of_real, of_fake, 5, **options)
+    metrics = [row for row in DISTANCES.values() if isinstance(row, NeighbourMetric)]
+    return {row.name: row.value(counts) for row in metrics}, share
 
 
 def test_counts_by_lists_are_those_of_all_pairs_if_all_lists_are_looked_through(
@@ -491,3 +499,55 @@ def test_counts_by_lists_are_those_of_all_pairs_if_all_lists_are_looked_through(
     assert all(few[name] <= exact[name] for name in ("precision", "density", "coverage", "recall"))
     monkeypatch.setattr(neighbours, "PROBED", 1000)
     assert neighbour_counts(x, y, exact_rows=100) == (exact, 1.0)
+
+
+# --- a metric is a row ---------------------------------------------------------------------
+
+
+def between_means(sides: Sides) -> Values:
+    """The distance of the means of both sides, of each split."""
+    pairs = [
+        [np.linalg.norm(sides.x[split.one].mean(0) - sides.x[rows].mean(0)) for rows in others]
+        for split in sides.splits
+        for others in [(split.synthetic, split.other)]
+    ]
+    return [float(near) for near, _ in pairs], [float(floor) for _, floor in pairs]
+
+
+def test_a_metric_of_each_kind_is_a_row(monkeypatch: pytest.MonkeyPatch) -> None:
+    toys = (
+        SplitMetric("means", "Distance of means", between_means, note="a toy"),
+        KernelMetric(
+            "linear", "Linear MMD", lambda _m, _d: lambda sq, a, b: (a + b - sq) / 2,
+            is_headline=True,
+        ),
+        NeighbourMetric(
+            "missed", "Missed", lambda c: float(1 - c.covered.mean()), larger_is_nearer=True
+        ),
+    )  # fmt: skip
+    for toy in toys:
+        monkeypatch.setitem(DISTANCES, toy.name, toy)
+    plain = rows(metrics=["coverage", "mmd"])
+    values = rows(metrics=["linear", "coverage", "missed", "means", "mmd"])
+    assert list(values) == ["linear", "coverage", "missed", "means", "mmd"]
+    assert plain == {name: values[name] for name in plain}  # others change no number
+    assert values["means"].reason == "a toy"
+    assert values["means"].value > values["means"].floor
+    assert_allclose(values["missed"].value, 1 - values["coverage"].value)
+    # Unbiased: the squared distance of the means, less what both means vary by.
+    x, y = REAL.astype(np.float64), SYNTHETIC.astype(np.float64)
+    noise = x.var(0, ddof=1).sum() / len(x) + y.var(0, ddof=1).sum() / len(y)
+    expected = ((x.mean(0) - y.mean(0)) ** 2).sum() - noise
+    assert_allclose(values["linear"].value, expected, atol=1e-6)
+    assert values["linear"].p == 0.01 and values["linear"].ci_low < values["linear"].value
+
+
+def test_the_floor_is_the_quantile_of_the_direction_of_a_row(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The same numbers, the larger the nearer or the farther: 5 % and 95 % of real against real."""
+    turned = NeighbourMetric("turned", "Turned", neighbours.coverage)
+    monkeypatch.setitem(DISTANCES, "turned", turned)
+    both = rows(metrics=["coverage", "turned"], splits=20)
+    assert both["coverage"].value == both["turned"].value
+    assert both["coverage"].floor < both["turned"].floor

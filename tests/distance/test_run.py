@@ -15,6 +15,7 @@ from PIL import Image
 
 from xprobe.design.config import SweepConfig
 from xprobe.distance.run import measure_domain
+from xprobe.engine.execution import Execution
 from xprobe.features import embed as extract
 from xprobe.features.store import Store
 from xprobe.images import read as manifests
@@ -24,6 +25,8 @@ from xprobe.results.distance import Distances, save_distance
 from xprobe.study.sweep import sweep
 
 METRICS = ("mmd", "energy", "precision")
+
+ONE_WORKER = Execution(workers=1)
 
 
 @pytest.fixture
@@ -133,7 +136,7 @@ def test_shortcuts_are_told_as_warnings(study: Any, tmp_path: Path) -> None:
     table = manifests.read(data)
     extract.embed_all(table, ["pixels"], tmp_path / "features")
     document = study[2](table, by_class=False)
-    told = [r for r in document.shortcuts if r.found and r.generator == "good"]
+    told = [r for r in document.shortcuts if r.tells_apart and r.generator == "good"]
     assert "format" in {r.property for r in told}
     assert any(text.startswith("files alone tell generator good") for text in document.warnings)
 
@@ -143,10 +146,10 @@ def test_a_sweep_repeats_the_warnings(study: Any, tmp_path: Path) -> None:
     document = run(by_class=False)
     config = SweepConfig(ratios=(0.5,), repeats=1, folds=2, inner_folds=2, c_grid=(1.0,))
     save_distance(tmp_path / "r", document)
-    (found,) = sweep(table, store, tmp_path / "r", config, workers=1)
+    (found,) = sweep(table, store, tmp_path / "r", config, execution=ONE_WORKER)
     assert set(document.warnings) <= set(found.warnings)
     save_distance(tmp_path / "r", structs.replace(document, fingerprint="of other images"))
-    (found,) = sweep(table, store, tmp_path / "r", config, workers=1)
+    (found,) = sweep(table, store, tmp_path / "r", config, execution=ONE_WORKER)
     assert not set(document.warnings) & set(found.warnings)
 
 
@@ -189,7 +192,7 @@ def test_the_report_shows_maps_and_examples(study: Any, tmp_path: Path) -> None:
     table, store, run = study
     config = SweepConfig(ratios=(0.5,), repeats=1, folds=2, inner_folds=2, c_grid=(1.0,))
     save_distance(tmp_path / "r", run())
-    sweep(table, store, tmp_path / "r", config, workers=1)
+    sweep(table, store, tmp_path / "r", config, execution=ONE_WORKER)
     Path(table.path[list(table.id).index("synthetic/good/a/0.png")]).unlink()
     written = write_report(tmp_path / "r", tmp_path / "report")
     names = {Path(file).name for file in written.figures}

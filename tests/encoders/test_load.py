@@ -64,8 +64,8 @@ def test_features_are_those_of_open_clip(
     transform = open_clip.image_transform(32, is_train=False)
     with torch.inference_mode():
         expected = model.encode_image(torch.stack([transform(p) for p in pictures])).numpy()
-    found = encoder.forward(np.stack([encoder.preprocess(p) for p in pictures]))
-    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
+    features = encoder.forward(np.stack([encoder.preprocess(p) for p in pictures]))
+    np.testing.assert_allclose(features, expected, rtol=1e-5, atol=1e-6)
     assert encoder.spec.dim == 16
     assert (encoder.spec.mean, encoder.spec.std) == (
         open_clip.OPENAI_DATASET_MEAN,
@@ -120,10 +120,10 @@ def test_a_folder_with_its_own_configuration_is_loaded(tiny: tuple[Any, Path]) -
     half = [0.5] * 3
     config = {"model_cfg": TINY, "preprocess_cfg": {"mean": half, "std": half}}
     (folder / "open_clip_config.json").write_text(json.dumps(config))
-    here = encoders.load(f"open_clip:local-dir:{folder}").spec
-    assert here.mean == (0.5, 0.5, 0.5)
-    there = folder.rename(file.parent / "elsewhere")
-    assert encoders.load(f"open_clip:local-dir:{there}").spec == here
+    spec = encoders.load(f"open_clip:local-dir:{folder}").spec
+    assert spec.mean == (0.5, 0.5, 0.5)
+    elsewhere = folder.rename(file.parent / "elsewhere")
+    assert encoders.load(f"open_clip:local-dir:{elsewhere}").spec == spec
 
 
 @pytest.mark.parametrize("fault", ["missing", "unexpected", "shape"])
@@ -158,9 +158,9 @@ def test_a_pickle_is_refused_and_not_run(tmp_path: Path) -> None:
 
 def test_siglip_weights_from_a_file_keep_siglips_preprocessing() -> None:
     """open_clip itself falls back to CLIP's mean and crop here."""
-    found = tower_open_clip._preprocess_of("ViT-B-16-SigLIP")
-    assert found["mean"] == (0.5, 0.5, 0.5)
-    assert found["resize_mode"] == "squash"
+    preprocessing = tower_open_clip._preprocess_of("ViT-B-16-SigLIP")
+    assert preprocessing["mean"] == (0.5, 0.5, 0.5)
+    assert preprocessing["resize_mode"] == "squash"
 
 
 def test_plain_gelu_with_quickgelu_weights_is_refused() -> None:

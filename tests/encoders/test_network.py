@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import json
-import sys
+import pickle
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,12 +14,15 @@ import pytest
 import timm
 import torch
 import transformers
+from makers import Net
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from xprobe.base.errors import XprobeError
 from xprobe.encoders import load as encoders
 from xprobe.encoders.base import Encoder
+from xprobe.encoders.network import Network
+from xprobe.encoders.tower import Tower, View
 
 COMMIT = "0" * 40
 SMALL = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "image_size": 32}
@@ -428,6 +430,14 @@ def test_the_network_is_embedded_in_evaluation_mode(
     np.testing.assert_allclose(together[0], alone[0], rtol=1e-4, atol=1e-6)
 
 
+def test_a_network_on_a_device_can_be_sent_to_another_process() -> None:
+    torch.manual_seed(0)
+    view = View((12, 10), "squash", "bicubic", (0.5,) * 3, (0.25,) * 3)
+    tower = Tower(Net(), "test:net", "pooled", view)
+    network = Network(tower, "meta", "bf16", trainable=True)  # no CPU, and everywhere
+    assert pickle.loads(pickle.dumps(network)).spec == network.spec
+
+
 def test_a_missing_tokenizer_is_answered_with_the_encoder_to_fetch(
     hub: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -459,52 +469,3 @@ def test_a_corrupt_checkpoint_is_refused(tmp_path: Path) -> None:
 
 
 # --- your own -------------------------------------------------------------------------------
-
-OWN = """
-import numpy as np
-from xprobe.encoders.base import Encoder
-from xprobe.encoders.spec import EncoderSpec
-
-class MeanColour(Encoder):
-    spec = EncoderSpec(
-        source="own:mean-colour", weights="", layer="output", dim=3, input_px=(32, 32),
-        resize="squash", interpolation="bilinear", mean=(0, 0, 0), std=(1, 1, 1),
-        precision="fp32", preprocessing="1",
-    )
-
-    def forward(self, pixels):
-        return pixels.mean(axis=(1, 2)).astype(np.float32)
-
-def broken():
-    return "no encoder"
-"""
-
-
-@pytest.fixture
-def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "my_own_encoders.py").write_text(OWN)
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.delitem(sys.modules, "my_own_encoders", raising=False)
-
-
-def test_an_own_encoder_is_module_and_function(own: None, pictures: list[Image.Image]) -> None:
-    encoder = encoders.load("my_own_encoders:MeanColour")
-    flat = Image.new("RGB", (9, 5), (10, 20, 30))
-    np.testing.assert_allclose(features(encoder, [flat]), [[10, 20, 30]])
-    with pytest.raises(XprobeError, match="returned a str"):
-        encoders.load("my_own_encoders:broken")
-    with pytest.raises(XprobeError, match="no attribute 'none'"):
-        encoders.load("my_own_encoders:none")
-    with pytest.raises(XprobeError, match="unknown encoder"):
-        encoders.load("no_such_module_here:thing")
-
-
-def test_a_registered_encoder_has_a_short_name(own: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    point = importlib.metadata.EntryPoint(
-        "mean-colour", "my_own_encoders:MeanColour", encoders.ENTRY_POINT
-    )
-    monkeypatch.setattr(importlib.metadata, "entry_points", lambda **_: [point])
-    assert encoders.load("mean-colour").spec.dim == 3
-    with pytest.raises(XprobeError, match="did you mean mean-colour"):
-        encoders.load("mean-color")

@@ -16,9 +16,10 @@ from safetensors.torch import save_file
 from scipy.special import log_softmax
 
 from xprobe.base.errors import XprobeError
-from xprobe.design.config import SweepConfig
+from xprobe.design.config import Grid, SweepConfig
 from xprobe.encoders import load as encoders
 from xprobe.encoders import prompts
+from xprobe.engine.execution import Execution
 from xprobe.features import embed as extract
 from xprobe.features.store import Store
 from xprobe.images import read as manifest
@@ -29,6 +30,8 @@ TINY = {
     "vision_cfg": {"image_size": 32, "layers": 1, "width": 32, "head_width": 16, "patch_size": 16},
     "text_cfg": {"context_length": 77, "vocab_size": 49408, "width": 16, "heads": 2, "layers": 1},
 }
+
+ONE_WORKER = Execution(workers=1)
 
 
 @pytest.fixture(scope="module")
@@ -54,9 +57,9 @@ def test_every_built_in_template_takes_the_class() -> None:
 def test_a_file_of_templates_and_words(tmp_path: Path) -> None:
     file = tmp_path / "mine.json"
     file.write_text(json.dumps({"templates": ["{} from above"], "classes": {"wind": "a storm"}}))
-    found = prompts.read(str(file))
-    assert found.of_class("wind") == ["a storm from above"]
-    assert found.of_class("fire") == ["fire from above"]
+    own_prompts = prompts.read(str(file))
+    assert own_prompts.of_class("wind") == ["a storm from above"]
+    assert own_prompts.of_class("fire") == ["fire from above"]
 
 
 @pytest.mark.parametrize(
@@ -82,9 +85,9 @@ def test_the_ensemble_is_the_unit_mean_of_unit_features() -> None:
     def embed(texts: Sequence[str]) -> tuple[np.ndarray, float]:
         return np.array([table[t] for t in texts]), 10.0
 
-    found = prompts.embed_classes(embed, ["b"], prompts.Prompts("p", ("a {}", "c {}"), {}))
-    np.testing.assert_allclose(found.x, [[0.5**0.5, 0.5**0.5]], rtol=1e-6)
-    assert (found.classes, found.logit_scale, found.prompts) == (("b",), 10.0, "p")
+    text = prompts.embed_classes(embed, ["b"], prompts.Prompts("p", ("a {}", "c {}"), {}))
+    np.testing.assert_allclose(text.x, [[0.5**0.5, 0.5**0.5]], rtol=1e-6)
+    assert (text.classes, text.logit_scale, text.prompts) == (("b",), 10.0, "p")
 
 
 def test_open_clip_text_features_and_zero_shot_scores_are_open_clips(tiny: tuple[Any, str]) -> None:
@@ -131,12 +134,12 @@ def test_transformers_text_features_are_transformers(tmp_path: Path) -> None:
     size = {"height": 32, "width": 32}
     seen = {"size": size, "image_mean": [0.5] * 3, "image_std": [0.5] * 3, "resample": 3}
     (tmp_path / "preprocessor_config.json").write_text(json.dumps(seen))
-    found, scale = encoders.load(f"hf:{tmp_path}").embed_text(["a photo of a dog ."])
+    text, scale = encoders.load(f"hf:{tmp_path}").embed_text(["a photo of a dog ."])
     ids = torch.tensor([[2, 3, 4, 2, 5, 6, 0, 0]])
     with torch.inference_mode():
         output = model.get_text_features(input_ids=ids)
     expected = getattr(output, "pooler_output", output)
-    np.testing.assert_allclose(found, expected.numpy(), rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(text, expected.numpy(), rtol=1e-4, atol=1e-6)
     assert scale == pytest.approx(model.logit_scale.exp().item())
 
 
@@ -155,7 +158,7 @@ def test_a_sweep_shows_zero_shot_on_the_same_test_images(
     extract.embed_all(table, [tiny[1]], folder, prompts="plain", workers=1)
     store = Store(folder)
     config = SweepConfig(ratios=(1,), repeats=1, c_grid=(1.0,))
-    (study,) = sweep(table, store, tmp_path / "results", config, workers=1)
+    (study,) = sweep(table, store, tmp_path / "results", config, execution=ONE_WORKER)
     row = next(r for r in study.results if r.setting == "zero-shot" and r.metric == "accuracy")
     (encoder,) = store.encoders()
     text = store.read_text(encoder, table.classes)
@@ -178,9 +181,9 @@ def test_heads_that_start_from_text_are_swept_where_there_is_text(
     extract.embed_all(table, [tiny[1]], tmp_path / "features", workers=1)
     config = SweepConfig(ratios=(1,), repeats=1, c_grid=(1e-9, 1.0))
     with pytest.raises(XprobeError, match=r"'text' starts from text features.*embed --prompts"):
-        sweep(table, store, folder, config, heads=("text",), workers=1)
+        sweep(table, store, folder, config, Grid(heads=("text",)), ONE_WORKER)
     extract.embed_all(table, [tiny[1]], tmp_path / "features", prompts="plain", workers=1)
-    studies = sweep(table, store, folder, config, heads=("text", "text-soft"), workers=1)
+    studies = sweep(table, store, folder, config, Grid(heads=("text", "text-soft")), ONE_WORKER)
     assert [study.config.head for study in studies] == ["text", "text-soft"]
     for study in studies:
         assert {row.setting for row in study.results} >= {"real-only", "mix", "zero-shot"}

@@ -43,8 +43,8 @@ def run(data: Path, folder: Path, name: str = "hog", **options: int) -> lanes.Em
 
 def features(data: Path, folder: Path, name: str = "hog") -> dict[str, np.ndarray]:
     store = Store(folder)
-    found, _ = store.read(store.find(name)[0], manifest.read(data))
-    return dict(zip(found.id, found.x, strict=True))
+    stored, _ = store.read(store.find(name)[0], manifest.read(data))
+    return dict(zip(stored.id, stored.x, strict=True))
 
 
 def test_every_row_is_the_encoder_on_that_image_alone(data: Path, tmp_path: Path) -> None:
@@ -195,7 +195,7 @@ def test_several_encoders_decode_every_image_once(
     monkeypatch.setattr(decode_process, "decode", counting)
     table = manifest.read(data, hashed=False)
     done = extract.embed_all(table, ["hog", "pixels"], tmp_path / "both")
-    assert [each.embedded for each in done] == [14, 14]
+    assert [run.embedded for run in done] == [14, 14]
     assert len(decoded) == 14
     for name in ("hog", "pixels"):
         apart, both = (features(data, tmp_path / folder, name) for folder in ("apart", "both"))
@@ -296,9 +296,9 @@ def test_processes_that_decode_change_nothing(data: Path, tmp_path: Path) -> Non
     done = run(data, tmp_path / "there", workers=extract.MOST_THREADS + 1)
     assert (done.embedded, done.failed) == (14, 1)
     assert "not an image" in done.failures["real/a/broken.png"]
-    here, there = features(data, tmp_path / "here"), features(data, tmp_path / "there")
-    for id_, row in here.items():
-        np.testing.assert_array_equal(row, there[id_])
+    threads, processes = features(data, tmp_path / "here"), features(data, tmp_path / "there")
+    for id_, row in threads.items():
+        np.testing.assert_array_equal(row, processes[id_])
 
 
 def test_an_image_that_ends_its_decoder_is_listed_and_tried_again(

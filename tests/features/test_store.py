@@ -1,4 +1,4 @@
-"""The feature store: what it promises in docs/store.md, under kills, races and damage."""
+"""The feature store: what it promises in docs/reference/store.md, under kills, races and damage."""
 
 from __future__ import annotations
 

@@ -43,8 +43,8 @@ def test_shape_and_type_stay(name: str, size: tuple[int, int]) -> None:
     torch.manual_seed(0)
     x = picture(*size).repeat(12, 1, 1, 1)
     augmentation = Augmentation(name, 3)
-    found = augmentation.images(x)
-    assert (found.shape, found.dtype) == (x.shape, torch.uint8)
+    changed = augmentation.images(x)
+    assert (changed.shape, changed.dtype) == (x.shape, torch.uint8)
     mixed, target = mix(augmentation, x / 255, torch.eye(3).repeat(4, 1))
     assert (mixed.shape, mixed.dtype) == (x.shape, torch.float32)
     assert target.shape == (12, 3)
@@ -56,7 +56,7 @@ def test_the_seed_decides_and_another_one_decides_otherwise(name: str) -> None:
         torch.manual_seed(seed)
         augmentation = Augmentation(name, 16)
         x = augmentation.images(picture().repeat(16, 1, 1, 1))
-        # all images alike would hide that they are mixed
+        # If all images were alike, mixing them would not show.
         return mix(augmentation, x * torch.linspace(0, 1, 16).view(-1, 1, 1, 1), torch.eye(16))[0]
 
     assert torch.equal(run(0), run(0))
@@ -67,8 +67,8 @@ def test_the_seed_decides_and_another_one_decides_otherwise(name: str) -> None:
 @pytest.mark.parametrize("size", [(24, 24), (24, 96), (96, 24)])
 def test_equal_images_of_a_batch_become_different(name: str, size: tuple[int, int]) -> None:
     torch.manual_seed(0)
-    found = Augmentation(name, 2).images(picture(*size).repeat(16, 1, 1, 1))
-    assert len(torch.unique(found, dim=0)) >= (2 if name == "flip" else 8)
+    changed = Augmentation(name, 2).images(picture(*size).repeat(16, 1, 1, 1))
+    assert len(torch.unique(changed, dim=0)) >= (2 if name == "flip" else 8)
 
 
 @pytest.mark.parametrize("name", ALONE)
@@ -126,8 +126,8 @@ def test_geometry_brings_no_colour_from_outside(name: str, size: tuple[int, int]
     """A uniform image has nothing to move; black or grey borders would show."""
     torch.manual_seed(0)
     x = torch.full((40, 3, *size), 200, dtype=torch.uint8)
-    found = Augmentation(name, 2).images(x)
-    assert (found.int() - 200).abs().max() <= 1
+    changed = Augmentation(name, 2).images(x)
+    assert (changed.int() - 200).abs().max() <= 1
 
 
 def test_translated_images_are_parts_of_the_reflected_one() -> None:
@@ -135,9 +135,9 @@ def test_translated_images_are_parts_of_the_reflected_one() -> None:
     x = picture(16, 24)
     wide = torch.nn.functional.pad(x[None].float(), (3, 3, 2, 2), mode="reflect")[0].to(x.dtype)
     parts = [wide[:, i : i + 16, j : j + 24] for i in range(5) for j in range(7)]
-    found = Augmentation("translate", 2).images(x.repeat(200, 1, 1, 1))
-    assert all(any(torch.equal(y, part) for part in parts) for y in found)
-    assert len(torch.unique(found, dim=0)) > 25
+    changed = Augmentation("translate", 2).images(x.repeat(200, 1, 1, 1))
+    assert all(any(torch.equal(y, part) for part in parts) for y in changed)
+    assert len(torch.unique(changed, dim=0)) > 25
 
 
 def test_noise_has_its_standard_deviation_and_no_bias() -> None:

@@ -55,7 +55,7 @@ def test_a_compressed_archive_is_refused(tmp_path: Path) -> None:
 
 
 class Failing:
-    """An open that fails a few times."""
+    """A replacement of `open` that fails a few times."""
 
     def __init__(self, times: int, number: int) -> None:
         self.left, self.number = times, number
@@ -93,7 +93,7 @@ def test_a_file_that_is_not_there_is_not_waited_for(tmp_path: Path, waits: list[
 
 def test_every_image_is_of_one_part_and_stays_there() -> None:
     names = [f"real/a/{i}.png" for i in range(1000)]
-    of = {n: [i for i in range(1, 8) if contents.is_of_shard(n, i, 7)] for n in names}
-    assert all(len(parts) == 1 for parts in of.values())
-    sizes = [sum(parts == [i] for parts in of.values()) for i in range(1, 8)]
+    parts_of = {n: [i for i in range(1, 8) if contents.is_of_shard(n, i, 7)] for n in names}
+    assert all(len(parts) == 1 for parts in parts_of.values())
+    sizes = [sum(parts == [i] for parts in parts_of.values()) for i in range(1, 8)]
     assert min(sizes) > 100

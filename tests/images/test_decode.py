@@ -160,7 +160,7 @@ def test_transparent_is_white_and_opaque_is_the_colour_alone(kind: str, colours:
 
 
 def test_half_transparent_is_mixed_with_white_by_its_alpha() -> None:
-    alpha = np.full_like(GRAY, 51)  # a fifth
+    alpha = np.full_like(GRAY, 51)  # The opacity is a fifth.
     mixed = 0.2 * RGB.astype(float) + 0.8 * 255
     assert_allclose(pixels_of(stored(np.dstack([RGB, alpha]), "PNG")), mixed, atol=1)
 
@@ -185,7 +185,8 @@ def test_animation_gives_its_first_frame() -> None:
 
 # --- orientation and other metadata ------------------------------------------------------
 
-UPRIGHT_TO_STORED = {  # what a camera did for each EXIF orientation
+# A camera stores the upright image changed in this way for each EXIF orientation.
+UPRIGHT_TO_STORED = {
     1: lambda a: a,
     2: lambda a: a[:, ::-1],
     3: lambda a: a[::-1, ::-1],
@@ -208,11 +209,11 @@ def test_every_orientation_gives_the_same_upright_picture(orientation: int) -> N
 @pytest.mark.parametrize(
     "odd",
     [
-        (0x0128, 2, 2, b"x\0\0\0"),  # text where a number belongs
-        (0x0100, 9, 1, b"\xff" * 4),  # a negative width
-        (0x010E, 11, 1, b"\0" * 4),  # a number where text belongs
-        (0x011A, 2, 2, b"x\0\0\0"),  # text where a fraction belongs
-        (0x8769, 9, 1, b"\xff" * 4),  # a further table before the beginning of the file
+        (0x0128, 2, 2, b"x\0\0\0"),  # A text stands where a number belongs.
+        (0x0100, 9, 1, b"\xff" * 4),  # The width is negative.
+        (0x010E, 11, 1, b"\0" * 4),  # A number stands where a text belongs.
+        (0x011A, 2, 2, b"x\0\0\0"),  # A text stands where a fraction belongs.
+        (0x8769, 9, 1, b"\xff" * 4),  # A further table starts before the file.
     ],
     ids=["text", "negative", "number", "fraction", "pointer"],
 )
@@ -223,14 +224,14 @@ def test_odd_metadata_changes_no_pixel(odd: tuple[int, int, int, bytes]) -> None
 
 
 def test_odd_metadata_is_not_worth_a_warning() -> None:
-    broken = b"Exif\0\0MM\0*" + struct.pack(">IH", 8, 40)  # 40 entries announced, none there
+    broken = b"Exif\0\0MM\0*" + struct.pack(">IH", 8, 40)  # 40 entries are announced, none follows.
     assert_array_equal(pixels_of(stored(RGB, "PNG", exif=broken)), RGB)
 
 
 def test_decoding_in_threads_leaves_the_warning_filters_alone(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Two threads within Image.open at once; the first to come is the first to go."""
+    """Two threads are inside Image.open at once, and the first to enter is the first to leave."""
     before, open_image = list(warnings.filters), Image.open
     first_in, second_in, first_out = (threading.Event() for _ in range(3))
 
@@ -311,11 +312,11 @@ def test_pillow_warns_of_no_picture_that_is_allowed() -> None:
 def test_a_png_cut_anywhere_is_whole_or_refused(n: int) -> None:
     content = stored(RGB, "PNG")[:n]
     try:
-        found = pixels_of(content)
+        pixels = pixels_of(content)
     except UnusableImageError as error:
         assert str(error)
     else:
-        assert_array_equal(found, RGB)
+        assert_array_equal(pixels, RGB)
 
 
 DAMAGED = {
@@ -328,14 +329,14 @@ DAMAGED = {
     st.sampled_from(sorted(DAMAGED)),
     st.lists(st.tuples(st.integers(0, 250), st.integers(0, 255)), min_size=1, max_size=4),
 )
-@example("JPEG", [(53, 2)])  # the type of an EXIF entry
+@example("JPEG", [(53, 2)])  # Byte 53 is the type of an EXIF entry.
 @settings(max_examples=150)
 def test_damaged_files_are_decoded_or_unusable_and_nothing_else(
     kind: str, changes: list[tuple[int, int]]
 ) -> None:
     content = bytearray(DAMAGED[kind])
-    for at, byte in changes:
-        content[at % len(content)] = byte
+    for offset, byte in changes:
+        content[offset % len(content)] = byte
     try:
         assert decode(bytes(content)).mode == "RGB"
     except UnusableImageError as error:
@@ -367,7 +368,7 @@ def open_clip_pixels(image: Image.Image, target: tuple[int, int], mode: str, nam
         for target in [(224, 224), (32, 32), (48, 80), (80, 48)]
         for mode in ("shortest", "longest", "squash")
         for interpolation in ("bicubic", "bilinear")
-        # here open_clip ignores the interpolation and is always bicubic
+        # In this mode open_clip ignores the interpolation and is always bicubic.
         if (mode, interpolation) != ("shortest", "bilinear") or target[0] == target[1]
     ],
 )
@@ -378,8 +379,8 @@ def test_resize_is_open_clips_pixel_for_pixel(
     for width, height in SIZES_PX:
         image = Image.fromarray(rng.integers(0, 256, (height, width, 3), dtype=np.uint8))
         expected = open_clip_pixels(image, target, mode, interpolation)
-        found = np.asarray(resize(image, target, mode, interpolation))
-        assert_array_equal(found, expected, err_msg=f"{width} x {height}")
+        pixels = np.asarray(resize(image, target, mode, interpolation))
+        assert_array_equal(pixels, expected, err_msg=f"{width} x {height}")
 
 
 def test_a_picture_of_the_target_size_is_left_alone() -> None:
@@ -394,9 +395,9 @@ def test_a_picture_of_the_target_size_is_left_alone() -> None:
 def test_the_thinnest_strip_is_still_a_picture(
     mode: str, size: tuple[int, int], target: tuple[int, int]
 ) -> None:
-    found = resize(Image.new("RGB", size, "white"), target, mode, "bicubic")
-    assert found.size == target[::-1]
-    assert np.asarray(found).max() == 255
+    pixels = resize(Image.new("RGB", size, "white"), target, mode, "bicubic")
+    assert pixels.size == target[::-1]
+    assert np.asarray(pixels).max() == 255
 
 
 def test_an_extreme_strip_is_scaled_at_its_centre_alone() -> None:

@@ -1,4 +1,4 @@
-"""Fast decoders: Pillow's pixels, or none."""
+"""Fast decoders give Pillow's pixels, or none."""
 
 from __future__ import annotations
 
@@ -66,9 +66,9 @@ PLAIN = {
 
 
 def turned(tag: int) -> Image.Exif:
-    made = Image.Exif()
-    made[274] = tag
-    return made
+    exif = Image.Exif()
+    exif[274] = tag
+    return exif
 
 
 def chunk(name: bytes, data: bytes) -> bytes:
@@ -79,7 +79,7 @@ XMP = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf tiff:Orientation="6"/></x:xmpme
 
 
 def png_with(extra: bytes) -> bytes:
-    """Put a chunk behind the header."""
+    """Return a PNG with a further chunk behind its header."""
     whole = PLAIN["png"]
     return whole[:33] + extra + whole[33:]
 
@@ -105,10 +105,10 @@ ODD = {
 
 @pytest.mark.parametrize("name", PLAIN)
 def test_a_plain_file_is_decoded_fast_to_the_pixels_of_pillow(name: str) -> None:
-    found = fast(PLAIN[name])
-    assert found is not None
-    np.testing.assert_array_equal(found, np.asarray(decode_by_pillow(PLAIN[name])))
-    np.testing.assert_array_equal(found, np.asarray(decode(PLAIN[name])))
+    pixels = fast(PLAIN[name])
+    assert pixels is not None
+    np.testing.assert_array_equal(pixels, np.asarray(decode_by_pillow(PLAIN[name])))
+    np.testing.assert_array_equal(pixels, np.asarray(decode(PLAIN[name])))
 
 
 @pytest.mark.parametrize("name", ODD)
@@ -120,7 +120,7 @@ def test_an_odd_file_is_left_to_pillow(name: str) -> None:
 
 
 def test_every_filter_of_png_is_undone() -> None:
-    """Rows with each of the five filters, written by hand."""
+    """The rows of the file have each of the five filters, written by hand."""
     rng = np.random.default_rng(3)
     rows = [bytes([kind]) + rng.bytes(3 * 11) for kind in (0, 1, 2, 3, 4) * 3]
     header = struct.pack(">IIBBBBB", 11, len(rows), 8, 2, 0, 0, 0)
@@ -128,9 +128,9 @@ def test_every_filter_of_png_is_undone() -> None:
         b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header)
         + chunk(b"IDAT", zlib.compress(b"".join(rows))) + chunk(b"IEND", b"")
     )  # fmt: skip
-    found = fast(content)
-    assert found is not None
-    np.testing.assert_array_equal(found, np.asarray(decode_by_pillow(content)))
+    pixels = fast(content)
+    assert pixels is not None
+    np.testing.assert_array_equal(pixels, np.asarray(decode_by_pillow(content)))
 
 
 def test_sizes_of_every_remainder() -> None:
@@ -139,9 +139,9 @@ def test_sizes_of_every_remainder() -> None:
             image = picture(width, height, seed=width)
             for kind, options in (("PNG", {}), ("JPEG", {"subsampling": "4:2:0"})):
                 content = encoded(image, kind, **options)
-                found = fast(content)
-                assert found is not None
-                assert np.array_equal(found, np.asarray(decode_by_pillow(content)))
+                pixels = fast(content)
+                assert pixels is not None
+                assert np.array_equal(pixels, np.asarray(decode_by_pillow(content)))
 
 
 def by_pillow(content: bytes) -> np.ndarray | None:
@@ -153,16 +153,16 @@ def by_pillow(content: bytes) -> np.ndarray | None:
 
 @pytest.mark.parametrize("name", ["png", "jpeg 4:2:0", "jpeg, progressive"])
 def test_a_damaged_file_is_used_as_pillow_uses_it_or_not_at_all(name: str) -> None:
-    """Cut anywhere, or with one bit flipped anywhere."""
+    """The file is cut anywhere, or has one bit flipped anywhere."""
     whole, rng = PLAIN[name], np.random.default_rng(5)
     damaged = [whole[:n] for n in range(0, len(whole), max(1, len(whole) // 60))]
-    for at in rng.integers(0, len(whole), 300).tolist():
+    for position in rng.integers(0, len(whole), 300).tolist():
         bits = bytearray(whole)
-        bits[at] ^= 1 << int(rng.integers(8))
+        bits[position] ^= 1 << int(rng.integers(8))
         damaged.append(bytes(bits))
     for content in damaged:
-        found, expected = fast(content), by_pillow(content)
-        assert found is None or (expected is not None and np.array_equal(found, expected))
+        pixels, expected = fast(content), by_pillow(content)
+        assert pixels is None or (expected is not None and np.array_equal(pixels, expected))
 
 
 def test_an_image_of_too_many_pixels_is_not_decoded_fast() -> None:
@@ -179,7 +179,7 @@ def test_a_decoder_that_is_not_here_or_not_exact_is_not_used(
 
     for broken in (missing, lambda content: np.asarray(decode_by_pillow(content)) ^ 1):
         monkeypatch.setattr(decoders, "_DECODERS", {"jpeg": broken, "png": broken})
-        decoders._is_exact.cache_clear()
+        decoders._equals_pillow.cache_clear()
         assert fast(PLAIN["png"]) is None and fast(PLAIN["jpeg 4:4:4"]) is None
         assert decode(PLAIN["png"]).size == (61, 45)
-    decoders._is_exact.cache_clear()
+    decoders._equals_pillow.cache_clear()

@@ -28,7 +28,7 @@ HOLED = "POLYGON ((0 0, 31 0, 31 31, 0 31, 0 0), (8 8, 24 8, 24 24, 8 24, 8 8))"
 
 
 def label_file(path: Path, *wkt: str) -> str:
-    named = [{"properties": {"feature_type": "building"}, "wkt": each} for each in wkt]
+    named = [{"properties": {"feature_type": "building"}, "wkt": text} for text in wkt]
     path.write_text(json.dumps({"features": {"lng_lat": [], "xy": named}, "metadata": {}}))
     return str(path)
 
@@ -72,12 +72,12 @@ def table(tmp_path: Path, make_manifest: Callable[..., Manifest]) -> Manifest:
 
 
 def test_masks_follow_the_pixels_of_the_encoder(table: Manifest) -> None:
-    encoder = load("pixels")  # squashed to 16 x 16
+    encoder = load("pixels")  # The encoder squashes images to 16 x 16.
     masks = Masks(table, encoder)
     first, second, none = masks[np.array([0, 1, 2])]
     assert first.shape == (16, 16)
     expected = np.zeros((16, 16), dtype=bool)
-    expected[:8, :8] = True  # half of the width, half of the height
+    expected[:8, :8] = True  # The outline covers half of both sides.
     assert (first != expected).mean() < 0.1
     assert second[0, 0]
     assert not second[8, 8]
@@ -104,7 +104,7 @@ def test_pasting_takes_the_outlined_pixels_and_their_share_of_the_label() -> Non
     x = torch.arange(3.0)[:, None, None, None].expand(3, 3, 4, 4)
     target = torch.eye(3)
     mask = torch.zeros(3, 4, 4, dtype=torch.bool)
-    mask[0, :2] = True  # half of the first image is pasted onto the second
+    mask[0, :2] = True  # Half of the first image is pasted onto the second.
     mixed, label = Augmentation("copy-paste", 3).mix(x, target, mask)
     assert (mixed[1, :, :2] == 0).all()
     assert (mixed[1, :, 2:] == 1).all()
@@ -123,7 +123,7 @@ def test_manifests_keep_polygons_and_find_label_files_beside_them(
     named: Any = replace(read, polygons=cells)
     for suffix in ("csv", "jsonl", "parquet"):
         file = data / f"m.{suffix}"
-        table_module.write(named, file)
+        table_module.write_table(named, file)
         assert manifests.read(file).polygons.tolist() == named.polygons.tolist()
 
 

@@ -19,7 +19,7 @@ from xprobe.design import lineage as lineage_module
 from xprobe.images import manifest as manifest_module
 from xprobe.images.manifest import Manifest
 from xprobe.images.read import read
-from xprobe.images.sources.table import write
+from xprobe.images.sources.table import write_table
 from xprobe.images.survey import counts, find_problems, shapes
 
 FORMATS = (".csv", ".jsonl", ".parquet")
@@ -220,7 +220,7 @@ def test_written_and_read_again_nothing_is_lost(
     rows = [{name: values[i] for name, values in study.items()} for i in range(n)]
     manifest = read(table(tmp_path, [{**r, "path": f"{i}.png"} for i, r in enumerate(rows)]))
     for file in (tmp_path / f"again{suffix}", tmp_path / "deeper" / f"again{suffix}"):
-        write(manifest, file)
+        write_table(manifest, file)
         again = read(file)
         assert again.fingerprint == manifest.fingerprint
         assert again.prompt.tolist() == manifest.prompt.tolist()
@@ -231,7 +231,7 @@ def test_written_and_read_again_nothing_is_lost(
 def test_a_folder_written_as_a_file_stays_the_same_study(make_data: Make, suffix: str) -> None:
     manifest = read(make_data(real=2, test=1, generators=("x", "y")))
     file = Path(manifest.path[0]).parents[2] / f"manifest{suffix}"
-    write(manifest, file)
+    write_table(manifest, file)
     assert read(file).fingerprint == manifest.fingerprint
 
 
@@ -240,7 +240,7 @@ def test_a_folder_written_as_a_file_stays_the_same_study(make_data: Make, suffix
 def test_an_odd_character_within_a_prompt_survives(tmp_path: Path, odd: str, suffix: str) -> None:
     rows = [row("1.png"), row("2.png"), row("3.png", source="synthetic", prompt=f"a{odd}b")]
     file = tmp_path / f"again{suffix}"
-    write(read(table(tmp_path, rows)), file)
+    write_table(read(table(tmp_path, rows)), file)
     assert cell(read(file), "3.png", "prompt") == f"a{odd}b"
 
 
@@ -248,7 +248,7 @@ def test_a_group_named_like_its_only_image_survives(tmp_path: Path) -> None:
     rows = [row("1.png"), row("2.png", group="2.png"), row("3.png", source="synthetic", group="s")]
     rows.append(row("4.png", source="synthetic", group="4.png"))
     manifest = read(table(tmp_path, rows))
-    write(manifest, tmp_path / "again.csv")
+    write_table(manifest, tmp_path / "again.csv")
     assert read(tmp_path / "again.csv").group.tolist() == manifest.group.tolist()
 
 
@@ -259,7 +259,7 @@ def test_a_file_name_that_is_no_text_is_read_and_never_a_traceback(make_data: Ma
         file = data.parent / f"m{suffix}"
         try:
             manifest = read(data)
-            write(manifest, file)
+            write_table(manifest, file)
         except XprobeError as error:
             assert "caf" in str(error)
         else:
@@ -290,7 +290,7 @@ def test_a_table_needs_no_more_than_path_label_and_source(tmp_path: Path) -> Non
 
 def test_another_suffix_is_no_manifest(tmp_path: Path, make_data: Make) -> None:
     with pytest.raises(XprobeError, match="csv"):
-        write(read(make_data()), tmp_path / "manifest.xlsx")
+        write_table(read(make_data()), tmp_path / "manifest.xlsx")
     with pytest.raises(XprobeError, match="csv"):
         read(put(tmp_path / "manifest.xlsx"))
 

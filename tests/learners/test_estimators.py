@@ -196,8 +196,8 @@ def test_temperature_calibrates_and_changes_no_label() -> None:
     new, truth = x[60:], y[60:]
     plain, calibrated = head.predict_proba(new), head.calibrated_proba(new)
     np.testing.assert_array_equal(plain.argmax(1), calibrated.argmax(1))
-    own = np.arange(len(truth)), truth
-    assert -np.log(calibrated[own]).mean() < -np.log(plain[own]).mean()
+    true_class = np.arange(len(truth)), truth
+    assert -np.log(calibrated[true_class]).mean() < -np.log(plain[true_class]).mean()
 
 
 @pytest.mark.parametrize("k", [2, 3])

@@ -16,7 +16,7 @@ from xprobe.learners import solve as heads
 from xprobe.learners.problem import Fit, Options, Pool, Problem
 from xprobe.learners.ridge import Ridge, signs
 
-# Float64 of some dozens of rows: a condition number of at most 10⁶ leaves ten decimals.
+# With some dozens of rows a condition number of at most 10⁶ leaves ten decimals in float64.
 EXACT = 1e-9
 GRID = (1e-2, 0.1, 1.0, 10.0, 100.0)
 
@@ -50,10 +50,10 @@ SHAPES = {
 def test_decision_values_are_scikit_learns(n: int, d: int, k: int, alpha: float, seed: int) -> None:
     x, y, weight = rows(n, d, k, seed)
     asked = np.random.default_rng(seed).normal(size=(5, d))
-    found = Ridge(x, signs(y, k), weight).predict(asked, alpha)
-    assert_allclose(found, refit(x, signs(y, k), weight, alpha, asked), atol=EXACT)
+    value = Ridge(x, signs(y, k), weight).predict(asked, alpha)
+    assert_allclose(value, refit(x, signs(y, k), weight, alpha, asked), atol=EXACT)
     plain = RidgeClassifier(alpha=alpha).fit(x, y, weight).decision_function(asked)
-    assert_allclose(found[:, 1] if k == 2 else found, plain, atol=EXACT)
+    assert_allclose(value[:, 1] if k == 2 else value, plain, atol=EXACT)
 
 
 @settings(max_examples=40)
@@ -63,11 +63,11 @@ def test_leaving_each_row_out_is_a_refit_without_it(
 ) -> None:
     x, y, weight = rows(n, d, k, seed)
     target = signs(y, k)
-    found = Ridge(x, target, weight).leave_one_out(alpha)
+    value = Ridge(x, target, weight).leave_one_out(alpha)
     for i in range(0, n, 3):
         rest = np.arange(n) != i
         expected = refit(x[rest], target[rest], weight[rest], alpha, x[[i]])[0]
-        assert_allclose(found[i], expected, atol=EXACT)
+        assert_allclose(value[i], expected, atol=EXACT)
 
 
 @settings(max_examples=40)
@@ -79,9 +79,9 @@ def test_leaving_a_set_of_rows_out_is_a_refit_without_it(
     target = signs(y, k)
     out = np.random.default_rng(seed).permutation(n)[: max(1, int(share * n))]
     rest = np.setdiff1d(np.arange(n), out)
-    found = Ridge(x, target, weight).left_out(out, alpha)
+    value = Ridge(x, target, weight).left_out(out, alpha)
     expected = refit(x[rest], target[rest], weight[rest], alpha, x[out])
-    assert_allclose(found, expected, atol=EXACT)
+    assert_allclose(value, expected, atol=EXACT)
 
 
 def test_a_row_of_weight_2_is_a_row_twice() -> None:
@@ -121,7 +121,7 @@ def chosen(pool: Pool, problem: Problem, balanced: bool) -> tuple[float, np.ndar
         )
         for c in GRID
     ]
-    assert len(set(hits)) > 1  # or the choice would be no test
+    assert len(set(hits)) > 1  # Else any choice would pass.
     c = GRID[int(np.argmax(hits))]
     return c, values(problem.train, problem.test, c)
 
@@ -141,7 +141,7 @@ def inner_folds(kind: str, train: np.ndarray, synthetic: np.ndarray) -> tuple[Pr
         )
     elif kind == "trained on synthetic only":
         inner = tuple((synthetic, part) for part in parts)
-    else:  # a row that is named once in the problem, but twice in its inner fold
+    else:  # A row stands once in the problem, but twice in its inner fold.
         inner = tuple((np.r_[np.setdiff1d(train, part), synthetic], part) for part in parts)
     return Problem(train, test, inner), "left out" if kind == "subset" else "anew"
 
@@ -170,15 +170,15 @@ def test_the_choice_is_that_of_a_refit_per_inner_fold(
     monkeypatch.setattr(ridge.Ridge, "left_out", spy)
     for seed in range(4):
         x, y, _ = rows(160, 20, 3, seed)
-        y[:20] = 0  # unbalanced
+        y[:20] = 0  # The classes are unbalanced.
         pool = Pool((x + 2).astype(np.float32), y, 3, (np.arange(160) >= 60).astype(np.intp))
         problem, way = inner_folds(kind, np.arange(80), np.arange(60, 80))
-        found = only(pool, problem, Options(GRID, balanced=balanced))
+        value = only(pool, problem, Options(GRID, balanced=balanced))
         c, values = chosen(pool, problem, balanced)
-        assert found.c == c
-        assert found.fits == len(GRID) * (len(problem.merged_inner()) + 1)
+        assert value.c == c
+        assert value.fits == len(GRID) * (len(problem.merged_inner()) + 1)
         expected = problems.as_scores(values, range(3))
-        assert_allclose(found.score, expected, atol=1e-5)  # float32
+        assert_allclose(value.score, expected, atol=1e-5)  # Scores are float32.
     assert bool(ways) == (way == "left out" and not balanced)
 
 
@@ -188,7 +188,7 @@ def test_a_row_named_twice_counts_twice() -> None:
     train, test = np.arange(40), np.arange(40, 60)
     twice = only(pool, Problem(np.r_[train, train], test, ()), Options((1.0,)))
     doubled = only(pool, Problem(train, test, ()), Options((2.0,)))
-    assert_allclose(twice.score, doubled.score, atol=1e-6)  # float32
+    assert_allclose(twice.score, doubled.score, atol=1e-6)  # Scores are float32.
 
 
 def test_a_class_without_training_images_is_never_predicted() -> None:

@@ -18,7 +18,7 @@ from xprobe.base.errors import XprobeError
 from xprobe.learners import kinds, knn
 from xprobe.learners import problem as problems
 from xprobe.learners import solve as heads
-from xprobe.learners.logistic import basis, solver
+from xprobe.learners.logistic import basis, rows, solver
 from xprobe.learners.logistic import head as logistic
 from xprobe.learners.logistic.solver import Batch, Solution, Start
 from xprobe.learners.problem import Fit, Options, Pool, Problem, fit_temperature
@@ -119,11 +119,11 @@ def gap(
     c: float,
     *,
     weight: np.ndarray | None = None,
-    found: Fit | None = None,
+    solved: Fit | None = None,
     balanced: bool = False,
 ) -> float:
     """Return how far a head trained on rows lies above the optimum, relative."""
-    fit = found or only(pool, fixed(train, np.arange(len(pool.y))), c, balanced=balanced)
+    fit = solved or only(pool, fixed(train, np.arange(len(pool.y))), c, balanced=balanced)
     x, y = pool.rows(train).astype(np.float64), pool.y[train]
     best = reference(x, y, c, weight, balanced)
     w, b = best.coef_, best.intercept_
@@ -195,7 +195,7 @@ def test_naming_rows_twice_is_doubling_their_weight(k: int) -> None:
     everything = np.arange(len(pool.y))
     fit = only(pool, fixed(twice, everything), 3.0)
     weight = np.where(np.arange(len(train)) < 15, 2.0, 1.0)
-    assert gap(pool, train, 3.0, weight=weight, found=fit) <= GAP
+    assert gap(pool, train, 3.0, weight=weight, solved=fit) <= GAP
     shuffled = only(pool, fixed(np.random.default_rng(0).permutation(twice), everything), 3.0)
     assert_array_equal(shuffled.score, fit.score)
 
@@ -208,7 +208,7 @@ def test_repeating_every_row_is_multiplying_c(k: int, r: int) -> None:
     c = 2.0 * (r + 1)
     repeated = only(pool, fixed(np.tile(train, r + 1), everything), 2.0)
     scaled = only(pool, fixed(train, everything), c)
-    assert gap(pool, train, c, found=repeated) <= GAP
+    assert gap(pool, train, c, solved=repeated) <= GAP
     assert_allclose(repeated.score, scaled.score, atol=2 * near(c, len(train), k))
 
 
@@ -219,20 +219,20 @@ def test_rotating_the_features_changes_nothing() -> None:
     pool = probed(x, y, 3)
     turned = Pool(pool.rows() @ turn.astype(np.float32), pool.y, 3, pool.stratum)
     fit = only(turned, fixed(train, everything), 10.0)
-    assert gap(pool, train, 10.0, found=fit) <= GAP  # scores are of the same probes, turned
+    assert gap(pool, train, 10.0, solved=fit) <= GAP  # The probes are the same, rotated.
 
 
 def test_balanced_classes_weigh_the_same() -> None:
     x, y = data(n=120)
     train = np.r_[np.flatnonzero(y == 0), np.flatnonzero(y == 1)[:10], np.flatnonzero(y == 2)[:5]]
-    train = np.r_[train, train[:7]]  # named twice, and counted so
+    train = np.r_[train, train[:7]]  # These rows are named twice, and count twice.
     for k in (2, 3):
-        own = train[y[train] < k]
+        part = train[y[train] < k]
         pool = probed(x[y < k], y[y < k], k)
-        own = np.searchsorted(np.flatnonzero(y < k), own)
-        assert gap(pool, own, 3.0, balanced=True) <= GAP
-        assert gap(pool, own, 3.0) <= GAP
-        plain, balanced = (only(pool, fixed(own, own), 3.0, balanced=b) for b in (False, True))
+        part = np.searchsorted(np.flatnonzero(y < k), part)
+        assert gap(pool, part, 3.0, balanced=True) <= GAP
+        assert gap(pool, part, 3.0) <= GAP
+        plain, balanced = (only(pool, fixed(part, part), 3.0, balanced=b) for b in (False, True))
         assert np.abs(plain.score - balanced.score).max() > 0.1
 
 
@@ -329,7 +329,7 @@ def test_a_class_without_training_images_changes_nothing_for_the_others() -> Non
     with_all = probed(x, y, 3)
     more = Pool(with_all.rows(), np.array([0, 2, 3])[with_all.y], 5, with_all.stratum)
     fit = only(more, fixed(train, everything), 10.0)
-    assert gap(with_all, train, 10.0, found=replace(fit, score=fit.score[:, [0, 2, 3]])) <= GAP
+    assert gap(with_all, train, 10.0, solved=replace(fit, score=fit.score[:, [0, 2, 3]])) <= GAP
 
 
 @pytest.mark.parametrize("name", ["logistic", "ridge", "knn"])
@@ -355,13 +355,13 @@ def test_an_inner_fold_may_lack_a_class() -> None:
 
 def hits(pool: Pool, problem: Problem, grid: tuple[float, ...]) -> np.ndarray:
     """Return how many inner validation images scikit-learn gets right at each C."""
-    found = np.zeros(len(grid), dtype=int)
+    hits_at = np.zeros(len(grid), dtype=int)
     for i, c in enumerate(grid):
         for train, validation in problem.inner:
             best = reference(pool.rows(train), pool.y[train], c)
             right = best.predict(pool.rows(validation).astype(np.float64)) == pool.y[validation]
-            found[i] += right.sum()
-    return found
+            hits_at[i] += right.sum()
+    return hits_at
 
 
 def noisy(seed: int, n: int = 80) -> tuple[Pool, Problem]:
@@ -372,10 +372,10 @@ def noisy(seed: int, n: int = 80) -> tuple[Pool, Problem]:
 @pytest.mark.parametrize("seed", range(6))
 def test_c_is_the_best_on_the_inner_validation_images(seed: int) -> None:
     pool, problem = noisy(seed)
-    own = hits(pool, problem, GRID)
-    assert len(set(own)) > 1  # or it would be no choice
+    hits_at = hits(pool, problem, GRID)
+    assert len(set(hits_at)) > 1  # Else any choice would pass.
     fit = only(pool, problem, GRID)
-    assert fit.c == GRID[int(np.argmax(own))]
+    assert fit.c == GRID[int(np.argmax(hits_at))]
     assert fit.at_edge == (fit.c in (GRID[0], GRID[-1]))
     assert fit.fits == len(GRID) * (len(problem.inner) + 1)
     assert (fit.finished, fit.unconverged) == (0, 0)
@@ -385,17 +385,17 @@ def test_the_chosen_c_is_fitted_to_full_tolerance() -> None:
     pool = probed(*data(spread=2.0), 3)
     problem = replace(halves(90), test=np.arange(103))
     fit = only(pool, problem, (0.1, 1.0, 10.0, 100.0))
-    assert gap(pool, problem.train, fit.c, found=fit) <= GAP
+    assert gap(pool, problem.train, fit.c, solved=fit) <= GAP
 
 
 @pytest.mark.parametrize("seed", range(6))
 def test_one_standard_error_takes_the_smallest_c_within_it(seed: int) -> None:
     pool, problem = noisy(seed)
-    own, n = hits(pool, problem, GRID), len(problem.train)
-    share = own.max() / n
+    hits_at, n = hits(pool, problem, GRID), len(problem.train)
+    share = hits_at.max() / n
     error = np.sqrt(share * (1 - share) / n)
     fit = only(pool, problem, GRID, rule="one-se")
-    assert fit.c == GRID[int(np.argmax(own / n >= share - error))]
+    assert fit.c == GRID[int(np.argmax(hits_at / n >= share - error))]
 
 
 def test_ranking_c_at_a_looser_tolerance_chooses_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -405,7 +405,7 @@ def test_ranking_c_at_a_looser_tolerance_chooses_the_same(monkeypatch: pytest.Mo
     monkeypatch.setattr(logistic, "RANK_GRADIENT_TOLERANCE", 1e-5)
     tight = [only(*noisy(seed), grid) for seed in range(12)]
     assert [fit.c for fit in loose] == [fit.c for fit in tight]
-    assert len({fit.c for fit in tight}) > 4  # or it would be no choice
+    assert len({fit.c for fit in tight}) > 4  # Else any choice would pass.
 
 
 def test_a_tie_takes_the_smallest_c_and_an_edge_is_told() -> None:
@@ -430,16 +430,16 @@ def mixed() -> tuple[Pool, list[Problem]]:
     x, y = data(n=160, spread=2.0)
     stratum = (np.arange(160) >= 80).astype(np.intp)
     real, synthetic = np.arange(80), np.arange(80, 160)
-    found = []
+    drawn = []
     for i in range(3):
         train, test = np.delete(real, np.s_[i::4]), real[i::4]
         parts = [train[j::3] for j in range(3)]
         for more in (synthetic[:0], synthetic[: 10 * (i + 1)], synthetic):
             inner = tuple((np.r_[np.setdiff1d(train, part), more], part) for part in parts)
-            found.append(Problem(np.r_[train, more], test, inner))
+            drawn.append(Problem(np.r_[train, more], test, inner))
         inner = tuple((synthetic, part) for part in parts)
-        found.append(Problem(synthetic, test, inner))
-    return Pool(x, y, 3, stratum), found
+        drawn.append(Problem(synthetic, test, inner))
+    return Pool(x, y, 3, stratum), drawn
 
 
 def same(one: Fit, other: Fit) -> bool:
@@ -471,8 +471,8 @@ def test_processes_do_not_change_a_bit() -> None:
 def test_equal_problems_are_solved_once() -> None:
     pool, problem = Pool(*data(), 3), halves(90)
     again = Problem(problem.train.copy(), problem.test.copy(), problem.inner)
-    found = dict(heads.solve("logistic", pool, [problem, again], Options(GRID), workers=1))
-    assert found[0] is found[1]
+    fits = dict(heads.solve("logistic", pool, [problem, again], Options(GRID), workers=1))
+    assert fits[0] is fits[1]
 
 
 # Memory
@@ -517,7 +517,7 @@ def test_little_memory_splits_the_work_and_changes_nothing(
 def test_features_may_be_read_in_chunks(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(basis, "_CHUNK", 64)
     monkeypatch.setattr(basis, "_AXES_OF", 64)
-    monkeypatch.setattr(solver, "MANY", 64)
+    monkeypatch.setattr(rows, "MANY", 64)
     pool, several = mixed()
     text = pool.rows() @ np.random.default_rng(0).normal(size=(12, 3)).astype(np.float32)
     pool = replace(pool, text_logits=text)
@@ -532,16 +532,16 @@ def test_features_may_be_read_in_chunks(name: str, monkeypatch: pytest.MonkeyPat
 
 
 def test_many_rows_have_the_optimum_of_few(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Axes and curvature of a sample, blocks, a quarter solved first: speed, not another result."""
+    """Samples for axes and curvature, blocks, and a first quarter change the speed alone."""
     pool, _ = mixed()
-    rows = np.arange(len(pool.y))
-    once = logistic.solve_path(pool, rows, GRID)
+    every = np.arange(len(pool.y))
+    once = logistic.solve_path(pool, every, GRID)
     monkeypatch.setattr(basis, "_AXES_OF", 30)
-    monkeypatch.setattr(solver, "MANY", 30)
-    monkeypatch.setattr(solver, "_BLOCK", 16)
+    monkeypatch.setattr(rows, "MANY", 30)
+    monkeypatch.setattr(rows, "_BLOCK", 16)
     monkeypatch.setattr(logistic, "_QUARTER_FROM", 30)
-    again = logistic.solve_path(pool, rows, GRID)
-    x, ones = pool.rows().astype(np.float64), np.ones(len(rows))
+    again = logistic.solve_path(pool, every, GRID)
+    x, ones = pool.rows().astype(np.float64), np.ones(len(every))
     for i, c in enumerate(GRID):
         value, best = (objective(w[i], b[i], x, pool.y, c, ones) for w, b in (again, once))
         assert abs(value - best) <= 1e-6 * best
@@ -557,8 +557,8 @@ def stop_early(monkeypatch: pytest.MonkeyPatch, types: tuple[torch.dtype, ...]) 
     def stopped(batch: Batch, start: Start, tolerance: float, gradient: float) -> Solution:
         if batch.target.dtype not in types:
             return minimise(batch, start, tolerance, gradient)
-        found = minimise(batch, start, tolerance, gradient, 2)
-        return replace(found, converged=torch.zeros_like(found.converged))
+        solution = minimise(batch, start, tolerance, gradient, 2)
+        return replace(solution, converged=torch.zeros_like(solution.converged))
 
     monkeypatch.setattr(solver, "minimise", stopped)
 
@@ -583,7 +583,7 @@ def test_what_float32_leaves_is_finished(k: int, by: str, monkeypatch: pytest.Mo
     monkeypatch.setattr(logistic, "reference", spy)
     fit = only(pool, problem, GRID)
     assert fit.c == plain.c
-    assert gap(pool, problem.train, fit.c, found=fit) <= GAP
+    assert gap(pool, problem.train, fit.c, solved=fit) <= GAP
     assert fit.finished >= fit.fits  # those of the path, and the last one once more
     assert fit.unconverged == 0
     assert bool(asked) == (by == "scikit-learn")
@@ -601,7 +601,7 @@ def test_finished_heads_know_classes_without_images(
     stop_early(monkeypatch, (torch.float32, torch.float64))
     fit = only(more, fixed(train, np.arange(103)), 10.0)
     assert (fit.score[:, 0] == problems.IMPOSSIBLE).all()
-    assert gap(pool, train, 10.0, found=replace(fit, score=fit.score[:, 1:])) <= GAP
+    assert gap(pool, train, 10.0, solved=replace(fit, score=fit.score[:, 1:])) <= GAP
 
 
 def test_a_head_that_nothing_finishes_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -678,7 +678,7 @@ def test_soft_targets_change_what_synthetic_rows_teach() -> None:
     assert_allclose(one.score, other.score, atol=1e-3)
 
 
-@pytest.mark.parametrize("name", kinds.TEXT_HEADS)
+@pytest.mark.parametrize("name", [k.name for k in kinds.KINDS.rows.values() if k.needs_text])
 def test_a_text_head_without_text_says_how_to_get_it(name: str) -> None:
     with pytest.raises(XprobeError, match="embed --prompts"):
         only(Pool(*data(), 3), halves(90), 1.0, name)
@@ -706,15 +706,15 @@ def neighbours(pool: Pool, train: np.ndarray, asked: np.ndarray, n: int) -> np.n
 @pytest.mark.parametrize("seed", range(5))
 def test_neighbours_vote_as_in_scikit_learn(seed: int) -> None:
     pool, problem = Pool(*data(n=240, k=4, spread=2.0, seed=seed), 4), halves(240)
-    own = []
-    for n in knn.NEIGHBORS[:-1]:  # not more than an inner fold has
+    hits_at = []
+    for n in knn.NEIGHBORS[:-1]:  # An inner fold has too few rows for the largest number.
         right = [
             neighbours(pool, a, b, n).argmax(axis=1) == pool.y[b] for a, b in problem.merged_inner()
         ]
-        own.append(np.concatenate(right).sum())
+        hits_at.append(np.concatenate(right).sum())
     fit = only(pool, problem, GRID, "knn")
-    assert fit.c == knn.NEIGHBORS[int(np.argmax(own))]
-    assert fit.fits == len(own) * len(problem.inner) + 1
+    assert fit.c == knn.NEIGHBORS[int(np.argmax(hits_at))]
+    assert fit.fits == len(hits_at) * len(problem.inner) + 1
     votes = neighbours(pool, problem.train, problem.test, int(fit.c))
     assert_array_equal(fit.score.argmax(axis=1), votes.argmax(axis=1))
 
@@ -735,11 +735,11 @@ def test_the_temperature_of_logits_that_were_multiplied_by_it_is_found(t: float)
     """Rows are as frequent as their probabilities say, so that no other T is as likely."""
     logits = np.repeat(np.log([[3.0, 1.0, 1e-9], [9.0, 1.0, 1e-9]]), [8, 20], axis=0)
     y = np.repeat([0, 1, 0, 1], [6, 2, 18, 2])
-    found = fit_temperature(t * logits, y, np.array([0, 1]))
-    assert found == pytest.approx(t, rel=2e-3)  # of a search to 1e-3 in log T
+    temperature = fit_temperature(t * logits, y, np.array([0, 1]))
+    assert temperature == pytest.approx(t, rel=2e-3)  # The search ends at 1e-3 in log T.
     absent = np.full((50, 3), 7.0)
     more = np.vstack([t * logits, absent]), np.r_[y, np.full(50, 2)]
-    assert fit_temperature(*more, np.array([0, 1])) == found
+    assert fit_temperature(*more, np.array([0, 1])) == temperature
 
 
 def test_a_temperature_is_recovered_from_simulated_labels() -> None:
@@ -749,8 +749,8 @@ def test_a_temperature_is_recovered_from_simulated_labels() -> None:
     p = np.exp(log_softmax(z, axis=1))
     y = (rng.random(4000)[:, None] > p.cumsum(axis=1)).sum(axis=1)
     information = ((p * z**2).sum(axis=1) - (p * z).sum(axis=1) ** 2).sum()
-    found = fit_temperature(1.7 * z, y, np.arange(4))
-    assert abs(np.log(found / 1.7)) <= 4 / np.sqrt(information) + 1e-3
+    temperature = fit_temperature(1.7 * z, y, np.arange(4))
+    assert abs(np.log(temperature / 1.7)) <= 4 / np.sqrt(information) + 1e-3
 
 
 @pytest.mark.parametrize("name", ["logistic", "ridge", "knn"])
@@ -761,8 +761,8 @@ def test_an_inner_fold_of_one_class_takes_part(name: str) -> None:
     zeros, ones = np.flatnonzero(y == 0), np.flatnonzero(y == 1)
     inner = ((zeros, ones[:3]), (np.arange(1, 60), np.array([0])))
     problem = Problem(np.arange(60), np.arange(60), inner)
-    found = heads.solve(name, Pool(x, y, 2), [problem], Options((0.01, 1.0, 100.0)), workers=1)
-    ((_, fit),) = found
+    fits = heads.solve(name, Pool(x, y, 2), [problem], Options((0.01, 1.0, 100.0)), workers=1)
+    ((_, fit),) = fits
     assert np.isfinite(fit.score).all()
     assert fit.finished == fit.unconverged == 0
 

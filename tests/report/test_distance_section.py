@@ -87,7 +87,7 @@ def make_shortcut(name: str, auc: float | None, found: bool = False, **extra: An
     verdict = f"real and generator default can be told apart by {name} alone"
     fields: dict[str, Any] = {
         "generator": "default", "property": name, "auc": auc, "low": low, "high": high,
-        "found": found, "verdict": verdict,
+        "tells_apart": found, "verdict": verdict,
     }  # fmt: skip
     return Shortcut(**fields | extra)
 

@@ -19,6 +19,7 @@ from xprobe.results.predictions import (
     unpacked,
 )
 
+GOLDEN = Path(__file__).parent.parent / "golden" / "results-v1"
 RUN = "ab" * 32
 PREDICTIONS = Predictions(
     RUN, ["a", "ü"], np.array([0, 1]), np.log([[0.5, 0.5], [0.25, 0.75]]), np.array([0, 1])
@@ -74,3 +75,16 @@ def test_a_record_lies_in_an_array_and_keeps_what_it_does_not_know() -> None:
     assert str(packed(record)) == '{"c": null, "steps": 3, "notes": [], "newer": 1}'
     with pytest.raises(ValueError, match="JSON compliant"):
         packed(FineTuneRecord(c=float("inf"), steps=1))
+
+
+def test_records_of_predictions_are_written_again_byte_by_byte() -> None:
+    files = sorted((GOLDEN / "predictions").rglob("*.npz"))
+    assert len(files) == 2
+    for file in files:
+        loaded = load_predictions(GOLDEN, file.stem)
+        assert loaded is not None
+        predictions, record = loaded
+        assert isinstance(record, PredictionRecord)
+        assert len(record.c) == len(set(predictions.fold))
+        with np.load(file) as data:
+            assert str(packed(record)) == str(data["about"])

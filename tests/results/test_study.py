@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from makers import changed, changed_config, make_study
@@ -14,7 +15,10 @@ from xprobe.base.errors import XprobeError
 from xprobe.results.answers import answer_of
 from xprobe.results.families import families
 from xprobe.results.rows import verdict_kind
-from xprobe.results.study import Study, load_studies, save_study
+from xprobe.results.study import STUDY_VERSION, Study, load_studies, save_study
+
+GOLDEN = Path(__file__).parent.parent / "golden" / "results-v1"
+STUDIES = sorted((GOLDEN / "studies").glob("*.json"))
 
 
 def test_optional_fields_are_written_where_they_say_something(tmp_path: Path) -> None:
@@ -109,3 +113,59 @@ def test_the_kind_of_a_verdict_leaves_the_margin_out() -> None:
     assert verdict_kind("no detectable difference") == "no detectable difference"
     with pytest.raises(ValueError, match="no verdict"):
         verdict_kind("equivalently")
+
+
+# --- documents of the first format -------------------------------------------------------
+
+
+@pytest.mark.parametrize("file", STUDIES, ids=lambda file: file.stem[:8])
+def test_a_study_is_written_again_byte_by_byte(file: Path) -> None:
+    study = documents.read(Study, file, "", STUDY_VERSION)
+    assert documents.encode(study) == file.read_bytes()
+    parts = [study, study.encoder, study.config, study.config.recipe, study.manifest]
+    parts += [*study.results, *study.classes, *study.settings, *study.runs]
+    assert not any(part.unknown for part in parts if part is not None)
+
+
+def test_there_are_studies_of_every_kind() -> None:
+    studies = load_studies(GOLDEN)
+    assert {study.config.head for study in studies} == {"logistic", "knn", "finetune"}
+    assert any(study.data_value for study in studies)
+    assert any(row.setting == "noise" for study in studies for row in study.results)
+
+
+def strip(raw: Any, *names: str) -> Any:
+    """The same JSON without fields of these names, however deep."""
+    if isinstance(raw, dict):
+        return {name: strip(part, *names) for name, part in raw.items() if name not in names}
+    return [strip(part, *names) for part in raw] if isinstance(raw, list) else raw
+
+
+LATER = (
+    "p_mcnemar", "control_difference", "control_low", "control_high", "real_fraction",
+    "train_per_class", "augment", "ratio_actual", "dropped_in_inner_folds", "prompts",
+    "holdout", "leave_one_group_out", "ignore_lineage", "finetune_repeats", "recipe",
+    "alternatives", "with_synthetic", "activation", "resize_px", "codec", "resampling",
+)  # fmt: skip
+
+
+def test_what_an_older_xprobe_did_not_know_has_its_default() -> None:
+    raw = strip(json.loads(STUDIES[0].read_bytes()), *LATER)
+    study = documents.from_json(Study, raw | {"data_value": None})
+    assert study.part == (1.0, None)
+    assert {row.train_per_class for row in study.results} == {None}
+    assert {run.dropped_in_inner_folds for run in study.runs} == {0}
+    assert (study.config.recipe, study.config.alternatives, study.prompts) == (None, (), None)
+
+
+def added(raw: Any) -> Any:
+    """The same JSON with a further field in every object."""
+    if isinstance(raw, dict):
+        return {name: added(part) for name, part in raw.items()} | {"newer": [1, {"a": None}]}
+    return [added(part) for part in raw] if isinstance(raw, list) else raw
+
+
+def test_what_a_newer_xprobe_added_is_kept_everywhere() -> None:
+    raw = added(json.loads(STUDIES[0].read_bytes()))
+    del raw["versions"]["newer"]  # versions are no document: every name is a library
+    assert documents.to_json(documents.from_json(Study, raw)) == raw

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import sys
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -16,9 +17,12 @@ from PIL import Image
 from scipy import stats
 
 from xprobe.base.errors import XprobeError
-from xprobe.design.config import SweepConfig
+from xprobe.design.config import Grid, SweepConfig
 from xprobe.encoders import load as encoders
+from xprobe.engine.execution import Execution
 from xprobe.features import embed as extract
+from xprobe.features import shards
+from xprobe.features import store as store_module
 from xprobe.features.store import Store
 from xprobe.images import read as manifest
 from xprobe.images.manifest import Manifest
@@ -29,6 +33,8 @@ from xprobe.results.families import families
 from xprobe.results.rows import Result
 from xprobe.results.study import Study
 from xprobe.study.sweep import sweep
+
+ONE_WORKER = Execution(workers=1)
 
 CONFIG = SweepConfig(ratios=(1, 2), repeats=2, c_grid=(0.1, 10.0, 1000.0), inner_folds=2)
 
@@ -48,7 +54,7 @@ def embedded(data: Path, tmp_path: Path) -> tuple[Manifest, Store, Path]:
 
 def run(study: tuple[Manifest, Store, Path], **changes: Any) -> Study:
     table, store, folder = study
-    (found,) = sweep(table, store, folder, replace(CONFIG, **changes), workers=1)
+    (found,) = sweep(table, store, folder, replace(CONFIG, **changes), execution=ONE_WORKER)
     return found
 
 
@@ -211,7 +217,7 @@ def test_images_that_could_not_be_embedded_take_no_part_and_are_counted(
 def with_parents(data: Path, tmp_path: Path) -> Path:
     """Write a manifest in which the i-th synthetic image is made from the i-th of six real ones."""
     file = tmp_path / "manifest.csv"
-    table_module.write(manifest.read(data), file)
+    table_module.write_table(manifest.read(data), file)
     with file.open() as stream:
         lines = list(csv.DictReader(stream))
     for line in lines:
@@ -361,7 +367,7 @@ def test_a_study_document_is_plain_json_and_the_newest_counts(
 def test_every_head_has_a_study_of_its_own(study: tuple[Manifest, Store, Path]) -> None:
     table, store, folder = study
     heads = ("logistic", "ridge", "knn")
-    found = sweep(table, store, folder, CONFIG, heads=heads, workers=1)
+    found = sweep(table, store, folder, CONFIG, Grid(heads=heads), ONE_WORKER)
     assert [each.config.head for each in found] == list(heads)
     assert [{row.head for row in each.results} for each in found] == [{h} for h in heads]
     kept = study_module.load_studies(folder)
@@ -374,14 +380,16 @@ def test_features_beyond_the_memory_limit_give_the_same_study(
     study: tuple[Manifest, Store, Path], tmp_path: Path
 ) -> None:
     table, store, folder = study
-    (held,) = sweep(table, store, folder, CONFIG, workers=1)
-    (streamed,) = sweep(table, store, tmp_path / "two", CONFIG, workers=1, memory_gib=0)
+    (held,) = sweep(table, store, folder, CONFIG, execution=ONE_WORKER)
+    (streamed,) = sweep(
+        table, store, tmp_path / "two", CONFIG, execution=Execution(1, memory_gib=0)
+    )
     same = ("accuracy", "macro_f1", "c")
     assert [[getattr(run, name) for name in same] for run in streamed.runs] == [
         [getattr(run, name) for name in same] for run in held.runs
     ]
     with pytest.raises(XprobeError, match=r"'knn' needs all features in memory.*--memory-gib"):
-        sweep(table, store, folder, CONFIG, heads=("knn",), workers=1, memory_gib=0)
+        sweep(table, store, folder, CONFIG, Grid(heads=("knn",)), Execution(1, memory_gib=0))
 
 
 def test_rules_of_the_choice_reach_the_fits(study: tuple[Manifest, Store, Path]) -> None:
@@ -389,7 +397,7 @@ def test_rules_of_the_choice_reach_the_fits(study: tuple[Manifest, Store, Path])
     config = replace(CONFIG, c_grid=(0.01, 0.1, 1.0, 10.0, 100.0))
     chosen, kept = {}, 0
     for rule in ("best", "one-se"):
-        (found,) = sweep(table, store, folder, replace(config, c_rule=rule), workers=1)
+        (found,) = sweep(table, store, folder, replace(config, c_rule=rule), execution=ONE_WORKER)
         chosen[rule] = np.array([run.c for run in found.runs])
         before, kept = kept, len(list(folder.rglob("*.npz")))
         assert kept > before
@@ -428,7 +436,7 @@ def curve(
     study: tuple[Manifest, Store, Path], *sizes: int, config: SweepConfig = CONFIG, **how: Any
 ) -> list[dict[str, Any]]:
     table, store, folder = study
-    return sweep(table, store, folder, config, real_curve=sizes, workers=1, **how)
+    return sweep(table, store, folder, config, Grid(real_curve=sizes, **how), ONE_WORKER)
 
 
 SMALL = replace(CONFIG, ratios=(1,), repeats=1, folds=3)
@@ -639,3 +647,26 @@ def test_mcnemars_p_is_of_the_first_repeat_on_a_hold_out_without_groups(
     grouped = run((manifest.read(data), store, tmp_path / "grouped"))
     assert rows(grouped)["default", "mix", 1].n_groups == 15
     assert all(r.p_mcnemar is None for r in grouped.results)
+
+
+def test_a_sweep_reads_an_index_once_and_features_once(
+    study: tuple[Manifest, Store, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a thousand shards, each look at all of them counts."""
+    table, store, _ = study
+    extract.embed(table, encoders.load("hog"), "hog", store)
+    receipts, contents, features = Counter[Path](), Counter[Path](), Counter[Path]()
+
+    def counted(function: Any, counter: Counter[Path], place: int = 0) -> Any:
+        return lambda *given: (counter.update([given[place]]), function(*given))[1]
+
+    monkeypatch.setattr(Store, "receipt", counted(Store.receipt, receipts, 1))
+    monkeypatch.setattr(store_module, "open_shard", counted(shards.open_shard, contents))
+    monkeypatch.setattr(shards, "open_shard", counted(shards.open_shard, features))
+    grid, execution = Grid(heads=("logistic", "ridge")), Execution(workers=1)
+    sweep(*study, replace(CONFIG, repeats=1), grid, execution)
+    for counter in (receipts, contents, features):
+        assert len(counter) == 2  # encoders of one shard
+        assert set(counter.values()) == {1}
+    sweep(*study, replace(CONFIG, repeats=1, alternatives=("mixup",)), grid, execution)
+    assert set(receipts.values()) == set(contents.values()) == {2}

@@ -29,7 +29,7 @@ S, R, N = 3, 4, 120
 RNG = np.random.default_rng(0)
 REAL = RNG.random((R, N)) < 0.7
 HIT = RNG.random((S, R, N)) < np.array([0.65, 0.7, 0.9])[:, None, None]
-ALONE = np.arange(N)  # every image its own group
+ALONE = np.arange(N)  # Every image is its own group.
 SCENES = np.arange(N) // 4
 
 
@@ -40,8 +40,8 @@ def family(
     return compare(real, hit, group, np.random.default_rng(seed), draws=draws, **options)
 
 
-def column(found: Family, name: str) -> np.ndarray:
-    return np.array([getattr(c, name) for c in found.comparisons])
+def column(outcome: Family, name: str) -> np.ndarray:
+    return np.array([getattr(c, name) for c in outcome.comparisons])
 
 
 # --- the standard error --------------------------------------------------------------------
@@ -58,16 +58,16 @@ def variance_by_loop(d: np.ndarray, group: np.ndarray) -> float:
 
 @pytest.mark.parametrize("group", [ALONE, SCENES, RNG.integers(0, 30, N)])
 def test_difference_and_standard_error_are_those_of_the_protocol(group: np.ndarray) -> None:
-    found = family(group=group)
-    for s, comparison in enumerate(found.comparisons):
+    outcome = family(group=group)
+    for s, comparison in enumerate(outcome.comparisons):
         d = np.array([np.mean([int(HIT[s, r, i]) - int(REAL[r, i]) for r in range(R)])
                       for i in range(N)])  # fmt: skip
         assert_allclose(comparison.difference, d.mean(), atol=1e-15)
         assert_allclose(comparison.se, np.sqrt(variance_by_loop(d, group)), rtol=1e-12)
-        assert_allclose(comparison.high - comparison.difference, found.critical * comparison.se)
-        assert_allclose(comparison.difference - comparison.low, found.critical * comparison.se)
-        assert_allclose(comparison.detectable, (found.critical + 0.84) * comparison.se)
-    assert found.df == len(set(group.tolist())) - 1
+        assert_allclose(comparison.high - comparison.difference, outcome.critical * comparison.se)
+        assert_allclose(comparison.difference - comparison.low, outcome.critical * comparison.se)
+        assert_allclose(comparison.detectable, (outcome.critical + 0.84) * comparison.se)
+    assert outcome.df == len(set(group.tolist())) - 1
 
 
 def test_of_single_images_the_variance_is_that_of_a_mean_and_the_floor() -> None:
@@ -77,7 +77,7 @@ def test_of_single_images_the_variance_is_that_of_a_mean_and_the_floor() -> None
 
 
 def test_clusters_of_equal_images_count_once() -> None:
-    """Every image four times in one scene: the standard error of the scenes, but for the floor."""
+    """Every image stands four times in a scene, so that scenes alone count, but for the floor."""
     once, real = HIT[..., :30], REAL[:, :30]
     few = column(family(real, once, np.arange(30)), "se") ** 2 - 1 / 30**2
     repeated = family(real.repeat(4, 1), once.repeat(4, 2), SCENES)
@@ -118,9 +118,9 @@ def test_identical_settings_differ_by_exactly_nothing(group: np.ndarray) -> None
 
 
 def test_one_identical_setting_leaves_the_others_finite() -> None:
-    found = family(hit=np.concatenate([REAL[None], HIT]))
-    assert found.comparisons[0].difference == 0
-    assert np.isfinite([column(found, n) for n in ("se", "low", "high", "p_adjusted")]).all()
+    outcome = family(hit=np.concatenate([REAL[None], HIT]))
+    assert outcome.comparisons[0].difference == 0
+    assert np.isfinite([column(outcome, n) for n in ("se", "low", "high", "p_adjusted")]).all()
 
 
 @given(st.permutations(range(5)), st.integers(0, 9))
@@ -128,14 +128,14 @@ def test_one_identical_setting_leaves_the_others_finite() -> None:
 def test_the_order_of_the_settings_changes_nothing(order: list[int], seed: int) -> None:
     rng = np.random.default_rng(seed)
     hit = rng.random((5, R, N)) < 0.7
-    hit[3] = hit[1]  # two that are alike
+    hit[3] = hit[1]  # Two settings are alike.
     one, other = family(hit=hit), family(hit=hit[order])
     assert [one.comparisons[s] for s in order] == list(other.comparisons)
     assert one.critical == other.critical
 
 
 def test_the_order_of_settings_with_equal_t_changes_nothing() -> None:
-    """One image wrong each, so equal in everything but in what they share with the third."""
+    """Two settings have one error each; only what they share with the third one differs."""
     real = np.ones((1, N), dtype=bool)
     hit = np.ones((3, 1, N), dtype=bool)
     hit[0, 0, 0] = hit[1, 0, 1] = hit[2, 0, 1:4] = False
@@ -146,7 +146,7 @@ def test_the_order_of_settings_with_equal_t_changes_nothing() -> None:
 
 
 def test_the_order_of_two_pairs_of_like_settings_changes_nothing() -> None:
-    """Each as near to one of the others as the next, but not to the same one."""
+    """Two pairs of settings share one error within the pair and none with the other pair."""
     real = np.ones((1, N), dtype=bool)
     hit = np.ones((4, 1, N), dtype=bool)
     for s, wrong in enumerate([(0, 1), (1, 2), (10, 11), (11, 12)]):
@@ -156,9 +156,9 @@ def test_the_order_of_two_pairs_of_like_settings_changes_nothing() -> None:
 
 
 def test_exchanging_the_two_sides_flips_the_sign_exactly() -> None:
-    there = family(hit=HIT[2:], group=SCENES, margin=0.1)
+    forth = family(hit=HIT[2:], group=SCENES, margin=0.1)
     back = family(HIT[2], REAL[None], SCENES, margin=0.1)
-    one, other = there.comparisons[0], back.comparisons[0]
+    one, other = forth.comparisons[0], back.comparisons[0]
     assert one == Comparison(
         -other.difference, other.se, -other.high, -other.low, other.p_adjusted,
         {"helps": "hurts", "hurts": "helps"}.get(other.verdict, other.verdict), other.detectable,
@@ -193,8 +193,8 @@ def test_verdict_p_value_and_interval_never_disagree(
     real = rng.normal(size=(2, n)) * 0.5 < skill + 0.5
     hit = rng.normal(size=(settings_, 2, n)) * 0.5 < skill + 0.5 + shift
     model = np.arange(2 * n).reshape(2, n) % 4 if stochastic else None
-    found = family(real, hit, rng.integers(0, n // 2, n), draws=draws, margin=margin, model=model)
-    for c in found.comparisons:
+    outcome = family(real, hit, rng.integers(0, n // 2, n), draws=draws, margin=margin, model=model)
+    for c in outcome.comparisons:
         significant = c.p_adjusted <= ALPHA
         assert significant == (c.low > 0 or c.high < 0)
         assert significant == (c.verdict in ("helps", "hurts"))
@@ -215,10 +215,10 @@ def test_a_margin_turns_a_narrow_interval_into_equivalence() -> None:
 
 
 def test_equivalence_is_the_90_percent_interval_within_the_margin() -> None:
-    """Of a single comparison: difference ± t(.95)·se."""
-    found = family(hit=HIT[1:2], draws=200_000)
-    c = found.comparisons[0]
-    edge = abs(c.difference) + stats.t.ppf(0.95, found.df) * c.se
+    """The 90 % interval of a single comparison is difference ± t(.95)·se."""
+    outcome = family(hit=HIT[1:2], draws=200_000)
+    c = outcome.comparisons[0]
+    edge = abs(c.difference) + stats.t.ppf(0.95, outcome.df) * c.se
     for margin, equal in ((edge * 1.01, True), (edge * 0.99, False)):
         verdict = family(hit=HIT[1:2], draws=200_000, margin=margin).comparisons[0].verdict
         assert verdict.startswith("equivalent") == equal
@@ -228,16 +228,16 @@ def test_equivalence_is_the_90_percent_interval_within_the_margin() -> None:
 
 
 def quantile_error(level: float, density: float, draws: int) -> float:
-    """Four standard errors of an empirical quantile."""
+    """Return four standard errors of an empirical quantile."""
     return float(4 * np.sqrt(level * (1 - level) / draws) / density)
 
 
 @pytest.mark.parametrize("n", [6, 30, 120])
 def test_the_critical_value_of_one_comparison_is_students(n: int) -> None:
-    found = family(REAL[:, :n], HIT[1:2, :, :n], np.arange(n), draws=DRAWS)
+    outcome = family(REAL[:, :n], HIT[1:2, :, :n], np.arange(n), draws=DRAWS)
     expected = stats.t.ppf(0.975, n - 1)
     error = quantile_error(0.95, 2 * stats.t.pdf(expected, n - 1), DRAWS)
-    assert abs(found.critical - expected) < error
+    assert abs(outcome.critical - expected) < error
 
 
 def test_the_p_value_of_one_comparison_is_students() -> None:
@@ -249,7 +249,7 @@ def test_the_p_value_of_one_comparison_is_students() -> None:
 
 
 def test_the_critical_value_of_independent_comparisons_is_sidaks() -> None:
-    """Differences on images of their own; with many images t is almost normal."""
+    """The settings differ on disjoint images; with many images t is almost normal."""
     n = 4000
     hit = np.zeros((4, 1, n), dtype=bool)
     real = np.zeros((1, n), dtype=bool)
@@ -258,12 +258,12 @@ def test_the_critical_value_of_independent_comparisons_is_sidaks() -> None:
     d = hit[:, 0].astype(float)
     correlation = np.corrcoef(d)[0, 1]
     assert abs(correlation) < 0.15
-    found = family(real, hit, np.arange(n), draws=DRAWS)
+    outcome = family(real, hit, np.arange(n), draws=DRAWS)
     level = 0.95 ** (1 / 4)
     expected = stats.t.ppf((1 + level) / 2, n - 1)
     density = 4 * level**3 * 2 * stats.norm.pdf(expected)
-    slack = 0.01  # for the correlations of −1/7
-    assert abs(found.critical - expected) < quantile_error(0.95, density, DRAWS) + slack
+    slack = 0.01  # The correlations are −1/7 and not 0.
+    assert abs(outcome.critical - expected) < quantile_error(0.95, density, DRAWS) + slack
 
 
 def test_correlated_comparisons_miss_together_in_one_of_twenty() -> None:
@@ -274,8 +274,8 @@ def test_correlated_comparisons_miss_together_in_one_of_twenty() -> None:
     scale = np.sqrt(np.diag(covariance) + 1 / N**2)
     correlation = covariance / np.outer(scale, scale)
     np.fill_diagonal(correlation, 1)
-    found = family(hit=hit, draws=100_000)
-    box = np.full(4, found.critical)
+    outcome = family(hit=hit, draws=100_000)
+    box = np.full(4, outcome.critical)
     inside = stats.multivariate_t(shape=correlation, df=N - 1, seed=0).cdf(
         box, lower_limit=-box, random_state=0
     )
@@ -284,7 +284,7 @@ def test_correlated_comparisons_miss_together_in_one_of_twenty() -> None:
 
 
 def test_a_family_of_copies_costs_nothing() -> None:
-    """In the limit of many images, where the floor keeps no copies from a correlation of 1."""
+    """With many images the variance floor vanishes, and copies have a correlation of 1."""
     n = 100_000
     rng = np.random.default_rng(0)
     real, hit = rng.random((2, 1, n)) < 0.7
@@ -299,7 +299,7 @@ def test_a_larger_family_has_wider_intervals() -> None:
 
 # --- stochastic fits -----------------------------------------------------------------------
 
-MODEL = (np.arange(R)[:, None] * 5 + ALONE % 5).astype(int)  # five folds a repeat
+MODEL = (np.arange(R)[:, None] * 5 + ALONE % 5).astype(int)  # Every repeat has five folds.
 
 
 def test_models_that_do_not_vary_add_nothing() -> None:
@@ -325,7 +325,7 @@ def test_seed_noise_widens_and_costs_degrees_of_freedom() -> None:
 def test_the_model_component_is_that_of_the_protocol(group: np.ndarray) -> None:
     luck = RNG.normal(0, 0.8, 20)[MODEL]
     hit = RNG.normal(size=(2, R, N)) < 0.5 + luck
-    found = family(hit=hit, group=group, model=MODEL)
+    outcome = family(hit=hit, group=group, model=MODEL)
     dfs = []
     for s in range(2):
         per = hit[s].astype(float) - REAL
@@ -337,9 +337,9 @@ def test_the_model_component_is_that_of_the_protocol(group: np.ndarray) -> None:
             residual[(m == MODEL) & (group == g)].sum() ** 2 for m in range(J) for g in set(group)
         )
         extra = max(0.0, v_model - v_cell)
-        assert_allclose(found.comparisons[s].se ** 2, base + extra, rtol=1e-12)
+        assert_allclose(outcome.comparisons[s].se ** 2, base + extra, rtol=1e-12)
         dfs.append((base + extra) ** 2 / (base**2 / (G - 1) + extra**2 / (J - 1)))
-    assert_allclose(found.df, min(dfs), rtol=1e-12)
+    assert_allclose(outcome.df, min(dfs), rtol=1e-12)
 
 
 def test_the_numbers_of_the_models_do_not_matter() -> None:
@@ -367,9 +367,9 @@ def test_the_interval_of_an_accuracy_is_students_on_the_groups() -> None:
 def test_the_interval_of_a_perfect_accuracy_has_a_width_and_does_not_go_below_0(
     right: bool,
 ) -> None:
-    """What it cannot exceed is for the caller to know."""
+    """The caller cuts the upper end, which may exceed 1."""
     value, low, high = interval(np.full((R, N), right), ALONE)
-    half = stats.t.ppf(0.975, N - 1) / N  # of the floor alone
+    half = stats.t.ppf(0.975, N - 1) / N  # Only the variance floor is left.
     assert value == right
     assert_allclose((low, high), (max(0, value - half), value + half), rtol=1e-12)
     assert 0 <= low < high
@@ -401,9 +401,9 @@ def test_the_difference_of_two_means_is_paired_by_image(group: np.ndarray) -> No
 
 @pytest.mark.parametrize("group", [ALONE, SCENES])
 def test_the_difference_of_hits_is_that_of_the_family(group: np.ndarray) -> None:
-    found = family(group=group)
-    for s, c in enumerate(found.comparisons):
-        beside = difference_of(REAL.astype(float), HIT[s].astype(float), group, found.critical)
+    outcome = family(group=group)
+    for s, c in enumerate(outcome.comparisons):
+        beside = difference_of(REAL.astype(float), HIT[s].astype(float), group, outcome.critical)
         assert_allclose(beside, (c.difference, c.low, c.high), rtol=1e-12, atol=1e-15)
 
 
@@ -416,46 +416,46 @@ def test_a_difference_has_the_opposite_sign_the_other_way_round() -> None:
 # --- classes -------------------------------------------------------------------------------
 
 CLASS = np.arange(N) % 3
-ONE_SCENE = np.where(CLASS == 2, 1000, SCENES)  # the whole of class 2
+ONE_SCENE = np.where(CLASS == 2, 1000, SCENES)  # All of class 2 is one scene.
 
 
 @pytest.mark.parametrize("group", [ALONE, SCENES, np.arange(N) // 12])
 def test_recall_is_compared_with_the_standard_error_of_the_class(group: np.ndarray) -> None:
-    found = compare_classes(REAL, HIT, CLASS, group)
-    assert list(found) == [(s, c) for s in range(S) for c in range(3)]
+    outcome = compare_classes(REAL, HIT, CLASS, group)
+    assert list(outcome) == [(s, c) for s in range(S) for c in range(3)]
     p = []
-    for (s, c), one in found.items():
-        own = [i for i in range(N) if CLASS[i] == c]
+    for (s, c), one in outcome.items():
+        rows_of_class = [i for i in range(N) if CLASS[i] == c]
         d = np.array([np.mean([int(HIT[s, r, i]) - int(REAL[r, i]) for r in range(R)])
-                      for i in own])  # fmt: skip
-        se = np.sqrt(variance_by_loop(d, group[own]))
-        df = len(set(group[own].tolist())) - 1
+                      for i in rows_of_class])  # fmt: skip
+        se = np.sqrt(variance_by_loop(d, group[rows_of_class]))
+        df = len(set(group[rows_of_class].tolist())) - 1
         half = stats.t.ppf(1 - 0.05 / 2 / 9, df) * se
         assert_allclose(one.difference, d.mean(), atol=1e-15)
         assert_allclose((one.low, one.high), (d.mean() - half, d.mean() + half), rtol=1e-12)
-        assert (one.n_test, one.n_groups) == (len(own), df + 1)
+        assert (one.n_test, one.n_groups) == (len(rows_of_class), df + 1)
         p.append(2 * stats.t.sf(abs(d.mean()) / se, df))
-    assert_allclose([one.p_adjusted for one in found.values()], holm(p), rtol=1e-12)
+    assert_allclose([one.p_adjusted for one in outcome.values()], holm(p), rtol=1e-12)
 
 
 def test_a_class_of_a_single_group_has_no_comparison_and_costs_the_others_nothing() -> None:
-    found = compare_classes(REAL, HIT, CLASS, ONE_SCENE)
-    assert list(found) == [(s, c) for s in range(S) for c in range(2)]
+    outcome = compare_classes(REAL, HIT, CLASS, ONE_SCENE)
+    assert list(outcome) == [(s, c) for s in range(S) for c in range(2)]
     rest = CLASS < 2
-    assert found == compare_classes(REAL[:, rest], HIT[..., rest], CLASS[rest], ONE_SCENE[rest])
+    assert outcome == compare_classes(REAL[:, rest], HIT[..., rest], CLASS[rest], ONE_SCENE[rest])
     assert compare_classes(REAL, HIT, CLASS, CLASS) == {}
 
 
 def test_what_helps_one_class_is_found_there_alone() -> None:
     better = np.where(CLASS == 1, True, REAL)
-    found = compare_classes(REAL, np.stack([REAL, better]), CLASS, SCENES)
-    assert {place for place, one in found.items() if one.verdict == "helps"} == {(1, 1)}
-    assert found[1, 1].difference == pytest.approx(1 - REAL[:, CLASS == 1].mean())
-    assert {one.p_adjusted for place, one in found.items() if place != (1, 1)} == {1}
+    outcome = compare_classes(REAL, np.stack([REAL, better]), CLASS, SCENES)
+    assert {place for place, one in outcome.items() if one.verdict == "helps"} == {(1, 1)}
+    assert outcome[1, 1].difference == pytest.approx(1 - REAL[:, CLASS == 1].mean())
+    assert {one.p_adjusted for place, one in outcome.items() if place != (1, 1)} == {1}
 
 
 def test_a_class_is_compared_whatever_the_others_do() -> None:
-    """But for the number of comparisons."""
+    """Other classes count only in the number of comparisons that Bonferroni divides by."""
     other = HIT.copy()
     other[:, :, CLASS == 1] = False
     one, changed = (compare_classes(REAL, hit, CLASS, SCENES) for hit in (HIT, other))
@@ -489,7 +489,7 @@ def test_the_verdict_of_a_class_follows_its_p_and_holds_where_its_interval_exclu
 
 
 def discordant(gained: int, lost: int, both: int = 0, none: int = 0) -> tuple[np.ndarray, ...]:
-    """Hits of real-only and of another, on so many images each."""
+    """Return hits of real-only and of a setting that gained and lost so many images."""
     pairs = [(0, 1)] * gained + [(1, 0)] * lost + [(1, 1)] * both + [(0, 0)] * none
     real, hit = np.array(pairs, dtype=bool).reshape(-1, 2).T
     return real, hit
@@ -518,7 +518,7 @@ def test_mcnemars_p_is_that_of_the_coins_that_fell_differently(
 def test_mcnemars_p_is_that_of_worked_examples(
     gained: int, lost: int, p: float, digits: int
 ) -> None:
-    """The first, by hand; the second, of mlxtend's guide; the last, of statsmodels' tests."""
+    """The examples are worked by hand, or stand in mlxtend's guide and statsmodels' tests."""
     assert round(mcnemar(*discordant(gained, lost, both=90)), digits) == pytest.approx(p)
 
 
@@ -526,7 +526,7 @@ def test_mcnemars_p_is_that_of_worked_examples(
 
 
 def test_holm_is_the_example_worked_by_hand() -> None:
-    # ordered .005·4, .01·3, .03·2, .04·1 → .02, .03, .06, .06 (never falling)
+    # In ascending order .005·4, .01·3, .03·2, .04·1 give .02, .03, .06, .06: they never fall.
     assert_allclose(holm([0.01, 0.04, 0.03, 0.005]), [0.03, 0.06, 0.06, 0.02])
 
 
@@ -544,25 +544,25 @@ def test_holm_lies_between_p_and_bonferroni_and_keeps_the_order(p: list[float]) 
 
 @pytest.mark.parametrize("scenes", [False, True])
 def test_under_a_null_a_family_errs_in_at_most_one_of_twenty(scenes: bool) -> None:
-    """Four settings that share what they do to an image, 400 studies: ≤ .05 + 3 MC errors."""
+    """Four settings share effects; of 400 studies at most 5 % + 3 Monte-Carlo errors err."""
     studies, n = 400, 180
     rng = np.random.default_rng(3)
     group = np.arange(n) // (6 if scenes else 1)
     wrong = 0
     for _ in range(studies):
         skill = rng.normal(0.7, 1, n)
-        luck = rng.normal(0, 0.5, (5, group[-1] + 1))  # of a setting with a scene
-        luck[1:] += rng.normal(0, 0.4, group[-1] + 1)  # that all but real-only share
+        luck = rng.normal(0, 0.5, (5, group[-1] + 1))  # Each setting has luck with a scene.
+        luck[1:] += rng.normal(0, 0.4, group[-1] + 1)  # The mixes share luck.
         luck[0] += rng.normal(0, 0.4, group[-1] + 1)
         hit = skill + luck[:, None, group] + rng.normal(0, 0.5, (5, 3, n)) > 0
-        found = compare(hit[0], hit[1:], group, rng, draws=1000)
-        wrong += any(c.verdict in ("helps", "hurts") for c in found.comparisons)
+        outcome = compare(hit[0], hit[1:], group, rng, draws=1000)
+        wrong += any(c.verdict in ("helps", "hurts") for c in outcome.comparisons)
     assert wrong / studies <= 0.05 + 3 * np.sqrt(0.05 * 0.95 / studies)
     assert wrong > 0
 
 
 def test_under_a_null_classes_and_settings_together_err_in_at_most_one_of_twenty() -> None:
-    """Three settings, three classes, scenes of four, 400 studies: ≤ .05 + 3 MC errors."""
+    """Three settings, three classes; of 400 studies at most 5 % + 3 Monte-Carlo errors err."""
     studies, n = 400, 180
     rng = np.random.default_rng(4)
     group = np.arange(n) // 4
@@ -571,7 +571,7 @@ def test_under_a_null_classes_and_settings_together_err_in_at_most_one_of_twenty
         skill = rng.normal(0.5, 1, n)
         luck = rng.normal(0, 0.5, (4, group[-1] + 1))[:, None, group]
         hit = skill + luck + rng.normal(0, 0.5, (4, 3, n)) > 0
-        found = compare_classes(hit[0], hit[1:], group % 3, group)
-        wrong += any(c.verdict in ("helps", "hurts") for c in found.values())
+        outcome = compare_classes(hit[0], hit[1:], group % 3, group)
+        wrong += any(c.verdict in ("helps", "hurts") for c in outcome.values())
     assert wrong / studies <= 0.05 + 3 * np.sqrt(0.05 * 0.95 / studies)
     assert wrong > 0

@@ -344,3 +344,25 @@ def test_the_interval_of_a_mean_draws_groups_whole() -> None:
     assert low < value.mean() < high
     assert (high - low) / (alone[1] - alone[0]) == pytest.approx(np.sqrt(5), rel=0.2)
     assert metrics.interval_of_mean(value, np.zeros(200), rng) == (None, None)
+
+
+def test_a_metric_of_images_is_a_row(monkeypatch: pytest.MonkeyPatch) -> None:
+    def margin(scored: metrics.Scored) -> np.ndarray:
+        return scored.log_p.max(axis=1) - np.median(scored.log_p, axis=1)
+
+    row = metrics.Metric("margin", "Margin", "nats", margin, fits=lambda k: k > 2)
+    monkeypatch.setitem(metrics.METRICS, "margin", row)
+    rng = np.random.default_rng(0)
+    score = rng.normal(size=(20, 3))
+    values = metrics.per_image(rng.integers(3, size=20), score)
+    assert_allclose(values["margin"], score.max(axis=1) - np.median(score, axis=1))
+    assert "margin" not in metrics.per_image(rng.integers(2, size=20), score[:, :2])
+
+
+def test_rows_say_how_metrics_are_shown() -> None:
+    shown = {name: (row.title, row.digits) for name, row in metrics.METRICS.items()}
+    assert shown["top5_accuracy"] == ("Top-5 accuracy, %", 1)
+    assert shown["log_loss"] == ("Log-loss, nats", 3)
+    assert shown["squared_ece"] == ("Squared calibration error, without its bias", 4)
+    down = [name for name, row in metrics.METRICS.items() if not row.larger_is_better]
+    assert down == ["log_loss", "brier", "squared_ece"]

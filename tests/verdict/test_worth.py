@@ -18,27 +18,27 @@ SIZES = (10, 20, 40, 80)
 CURVE = (0.5, 0.6, 0.7, 0.8)
 N = 240
 LABEL = np.arange(N) % 3
-ALONE = np.arange(N)  # every image its own group
+ALONE = np.arange(N)  # Every image is its own group.
 
 
 def hits(accuracy: tuple[float, ...], seed: int = 0, repeats: int = 2, n: int = N) -> np.ndarray:
-    """Hits (len(accuracy), R, n), independent of each other."""
+    """Return hits (len(accuracy), R, n) that are independent of each other."""
     chance = np.random.default_rng(seed).random((len(accuracy), repeats, n))
     return np.asarray(chance < np.array(accuracy)[:, None, None])
 
 
 def nested(accuracy: tuple[float, ...], seed: int = 0) -> np.ndarray:
-    """The same where what one is right on, those of higher accuracy are right on, too."""
+    """Return hits where a row of higher accuracy also hits what rows of lower accuracy hit."""
     chance = np.random.default_rng(seed).random((2, N))
     return np.asarray(chance < np.array(accuracy)[:, None, None])
 
 
 def first(*right: int, n: int = 100) -> np.ndarray:
-    """Hits (len(right), 1, n): the first so many images."""
+    """Return hits (len(right), 1, n) on the first `right` images of n."""
     return np.asarray(np.arange(n) < np.array(right)[:, None, None])
 
 
-def found(
+def worth_of(
     real: np.ndarray, mix: np.ndarray, base: float = 10, group: np.ndarray = ALONE,
     label: np.ndarray = LABEL, seed: int = 0, draws: int = 200, sizes: Any = SIZES,
 ) -> Worth:  # fmt: skip
@@ -47,9 +47,9 @@ def found(
 
 
 def of_first(real: tuple[int, ...], mix: int, base: float = 10) -> Worth:
-    """That of images of one class, each its own group."""
+    """Return the worth where real-only and the mix hit the first of 100 images of one class."""
     hit = first(*real, mix)
-    return found(hit[:-1], hit[-1], base, np.arange(100), np.zeros(100, dtype=int))
+    return worth_of(hit[:-1], hit[-1], base, np.arange(100), np.zeros(100, dtype=int))
 
 
 # --- isotonic regression -------------------------------------------------------------------
@@ -74,10 +74,10 @@ def test_a_curve_that_rises_stays_as_it_is(value: np.ndarray) -> None:
 
 @pytest.mark.parametrize("base", [0, 1, 2])
 def test_a_mix_that_hits_what_a_point_hits_is_worth_what_that_point_has_more(base: int) -> None:
-    """In every draw, as curve and mix share them: so the interval has no width."""
+    """Curve and mix share every bootstrap draw, so that the interval has no width."""
     real = nested(CURVE)
     for size, hit in zip(SIZES[base:], real[base:], strict=True):
-        one = found(real, hit, SIZES[base])
+        one = worth_of(real, hit, SIZES[base])
         more = size - SIZES[base]
         assert_allclose((one.value, one.low, one.high), more, rtol=1e-9, atol=1e-9)
         assert one.at_least == (size == SIZES[-1])
@@ -100,18 +100,18 @@ def test_a_curve_that_falls_is_levelled_and_a_level_stands_for_its_middle() -> N
 def test_the_order_of_the_images_and_the_number_of_equal_repeats_do_not_matter() -> None:
     real, mix = hits(CURVE), hits((0.65,), 1)[0]
     order = np.random.default_rng(0).permutation(N)
-    one = found(real, mix)
-    other = found(real[..., order], mix[:, order], label=LABEL[order], group=ALONE[order])
+    one = worth_of(real, mix)
+    other = worth_of(real[..., order], mix[:, order], label=LABEL[order], group=ALONE[order])
     assert other.value == pytest.approx(one.value)
     assert (other.low, other.high) == pytest.approx((one.low, one.high))
-    assert found(real.repeat(3, 1), mix.repeat(3, 0)).value == pytest.approx(one.value)
+    assert worth_of(real.repeat(3, 1), mix.repeat(3, 0)).value == pytest.approx(one.value)
 
 
 # --- its ends ------------------------------------------------------------------------------
 
 
 def test_beyond_the_curve_it_is_at_least_what_the_largest_size_has_more() -> None:
-    one = found(hits(CURVE), np.ones((2, N), dtype=bool))
+    one = worth_of(hits(CURVE), np.ones((2, N), dtype=bool))
     assert (one.value, one.low, one.high) == pytest.approx((70, 70, 70))
     assert one.at_least
     assert not one.at_most
@@ -119,21 +119,21 @@ def test_beyond_the_curve_it_is_at_least_what_the_largest_size_has_more() -> Non
 
 @pytest.mark.parametrize("base", SIZES[:-1])
 def test_below_real_images_alone_it_is_at_most_nothing(base: int) -> None:
-    one = found(hits(CURVE), np.zeros((2, N), dtype=bool), base)
+    one = worth_of(hits(CURVE), np.zeros((2, N), dtype=bool), base)
     assert (one.value, one.low, one.high) == pytest.approx((0, 0, 0))
     assert one.at_most
     assert not one.at_least
 
 
 def test_a_mix_between_the_ends_is_neither_at_least_nor_at_most() -> None:
-    one = found(hits((0.2, 0.4, 0.6, 0.8)), hits((0.5,), 1)[0])
+    one = worth_of(hits((0.2, 0.4, 0.6, 0.8)), hits((0.5,), 1)[0])
     assert not one.at_least
     assert not one.at_most
     assert 0 < one.low < one.value < one.high < 70
 
 
 def test_a_flat_curve_says_nothing() -> None:
-    one = found(hits((0.7,) * 4), hits((0.7,), 1)[0])
+    one = worth_of(hits((0.7,) * 4), hits((0.7,), 1)[0])
     assert one.low < 1
     assert one.high == pytest.approx(70)
 
@@ -150,11 +150,11 @@ def test_it_is_never_beyond_the_curve(
 ) -> None:
     every = hits(tuple(accuracy), seed, n=30)
     sizes = tuple(np.cumsum(np.random.default_rng(seed).uniform(1, 50, len(every) - 1)))
-    own = sizes[base % len(sizes)]
+    base_size = sizes[base % len(sizes)]
     group = np.arange(30) // (3 if scenes else 1)
     label = np.arange(30) // 15
-    one = found(every[:-1], every[-1], own, group, label, draws=40, sizes=sizes)
-    most = sizes[-1] - own
+    one = worth_of(every[:-1], every[-1], base_size, group, label, draws=40, sizes=sizes)
+    most = sizes[-1] - base_size
     assert 0 <= one.value <= most
     assert 0 <= one.low <= one.high <= most
     assert one.at_least == (one.high == pytest.approx(most, abs=1e-6))
@@ -167,29 +167,31 @@ def test_it_is_never_beyond_the_curve(
 @pytest.mark.parametrize("seed", range(8))
 def test_the_interval_holds_the_value(seed: int) -> None:
     every = hits((*CURVE, 0.67), seed)
-    one = found(every[:-1], every[-1], seed=seed)
+    one = worth_of(every[:-1], every[-1], seed=seed)
     assert one.low <= one.value <= one.high
     assert one.low < one.high
 
 
 def test_the_interval_holds_the_truth_in_about_nineteen_of_twenty_studies() -> None:
-    """By 150 of them: ≥ .95 − 3 MC errors."""
+    """Of 150 studies at least 95 % − 3 Monte-Carlo errors hold the truth."""
     curve, mix, truth = (0.4, 0.55, 0.7, 0.85), 0.625, np.sqrt(20 * 40) - 10
     held = 0
     for seed in range(150):
         every = hits((*curve, mix), seed)
-        one = found(every[:-1], every[-1], seed=seed)
+        one = worth_of(every[:-1], every[-1], seed=seed)
         held += one.low <= truth <= one.high
     assert held / 150 >= 0.95 - 3 * np.sqrt(0.05 * 0.95 / 150)
 
 
 def test_groups_are_drawn_as_a_whole() -> None:
-    """Every image four times in one scene: the interval of the scenes."""
+    """Every image stands four times in a scene: the interval is that of the scenes."""
     real, mix = hits(CURVE), hits((0.65,), 1)[0]
-    one = found(real, mix)
-    many = found(real.repeat(4, 2), mix.repeat(4, 1), group=ALONE.repeat(4), label=LABEL.repeat(4))
+    one = worth_of(real, mix)
+    many = worth_of(
+        real.repeat(4, 2), mix.repeat(4, 1), group=ALONE.repeat(4), label=LABEL.repeat(4)
+    )
     assert (many.value, many.low, many.high) == pytest.approx((one.value, one.low, one.high))
-    apart = found(
+    apart = worth_of(
         real.repeat(4, 2), mix.repeat(4, 1), group=np.arange(4 * N), label=LABEL.repeat(4)
     )
     assert apart.value == pytest.approx(one.value)
@@ -198,7 +200,7 @@ def test_groups_are_drawn_as_a_whole() -> None:
 
 def test_the_interval_follows_its_generator_and_the_value_does_not() -> None:
     real, mix = hits(CURVE), hits((0.65,), 1)[0]
-    one, same, other = (found(real, mix, seed=seed) for seed in (1, 1, 2))
+    one, same, other = (worth_of(real, mix, seed=seed) for seed in (1, 1, 2))
     assert one == same
     assert one.value == other.value
     assert (one.low, one.high) != (other.low, other.high)
@@ -207,6 +209,6 @@ def test_the_interval_follows_its_generator_and_the_value_does_not() -> None:
 def test_hits_are_left_as_they_are() -> None:
     real, mix = hits(CURVE), hits((0.65,), 1)[0]
     before = real.copy(), mix.copy()
-    found(real, mix)
+    worth_of(real, mix)
     assert_array_equal(real, before[0])
     assert_array_equal(mix, before[1])

@@ -1,6 +1,6 @@
 """Read-only arrays, their types, and digests of values.
 
-Notation: n images, d features, k classes.
+Shapes are written with n images, d features and k classes.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-Strings = NDArray[Any]  # one-dimensional object array of str
+Strings = NDArray[Any]
+"""A one-dimensional object array of str."""
 
 Floats = NDArray[np.floating[Any]]
 

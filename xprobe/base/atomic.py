@@ -1,4 +1,4 @@
-"""Files that are put whole or not at all, whoever is killed or writes beside."""
+"""Files that are written whole or not at all, even by processes that are killed or collide."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ import time
 import uuid
 from pathlib import Path
 
-_STALE_S = 3600.0  # a temporary file lives for milliseconds; one this old was left by a kill
+# A temporary file lives for milliseconds; one this old was left by a process that was killed.
+_STALE_S = 3600.0
 
 
 def put(file: Path, content: bytes) -> None:
-    """Write a whole file: under its name there is the old content or all of the new."""
+    """Write a file at once: its name leads to all of the old content or all of the new."""
     temporary = _write_temporary(file, content)
     try:
         temporary.replace(file)
@@ -21,13 +22,13 @@ def put(file: Path, content: bytes) -> None:
 
 
 def create_if_absent(file: Path, content: bytes) -> bool:
-    """Write a whole file unless there is one; return whether this call made it."""
+    """Write a file at once unless it exists; return whether this call created it."""
     temporary = _write_temporary(file, content)
     try:
         os.link(temporary, file)
     except FileExistsError:
         return False
-    except OSError:  # no hard links here (exFAT, some mounts): the last writer wins
+    except OSError:  # Where there are no hard links (exFAT, some mounts), the last writer wins.
         if file.exists():
             return False
         temporary.replace(file)
@@ -53,10 +54,10 @@ def _write_temporary(file: Path, content: bytes) -> Path:
 
 
 def discard_stale(folder: Path, age_s: float = _STALE_S) -> None:
-    """Delete temporary files of that age: what a process that was killed has left."""
+    """Delete temporary files older than `age_s`, which processes left that were killed."""
     for file in folder.glob(".tmp-*"):
         try:
             if time.time() - file.stat().st_mtime > age_s:
                 file.unlink()
-        except OSError:  # another process was faster
+        except OSError:  # Another process has deleted the file.
             continue

@@ -69,6 +69,16 @@ def from_json(kind: type[AnyDocument], raw: Any) -> AnyDocument:
     return cast(AnyDocument, _with_unknown(msgspec.convert(raw, kind), raw))
 
 
+def replace(document: AnyDocument, **fields: Any) -> AnyDocument:
+    """Return the document with other values in some of its fields."""
+    return msgspec.structs.replace(document, **fields)
+
+
+def extend(kind: type[AnyDocument], document: Document, **fields: Any) -> AnyDocument:
+    """Return a document with all fields of another one, whose type it extends, and further ones."""
+    return kind(**msgspec.structs.asdict(document), **fields)
+
+
 def encode(value: Any) -> bytes:
     """Return documents as JSON text with one entry a line.
 
@@ -127,11 +137,11 @@ def parse(kind: type[AnyDocument], text: str | bytes, newest: int | None = None)
 
 def schema(kind: type[Document]) -> dict[str, Any]:
     """Return the JSON Schema (draft 2020-12) of a document type; further fields are allowed."""
-    made = msgspec.json.schema(kind)
-    for definition in made.get("$defs", {}).values():
+    raw = msgspec.json.schema(kind)
+    for definition in raw.get("$defs", {}).values():
         definition.get("properties", {}).pop(UNKNOWN, None)
     dialect = {"$schema": "https://json-schema.org/draft/2020-12/schema"}
-    return cast(dict[str, Any], json.loads(json.dumps(dialect | made)))
+    return cast(dict[str, Any], json.loads(json.dumps(dialect | raw)))
 
 
 def field_names(kind: type[Document]) -> list[str]:

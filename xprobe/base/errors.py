@@ -11,6 +11,10 @@ class XprobeError(Exception):
     """Something the user can mend; the command line prints it as one line, without a traceback."""
 
 
+class OptionError(XprobeError):
+    """An option cannot have this value; the command line says how it is used, exit status 2."""
+
+
 class XprobeWarning(UserWarning):
     """Something the user should know; the command line prints it on stderr and goes on."""
 
@@ -28,6 +32,7 @@ def some(names: Iterable[str], most: int = 5) -> str:
     return ", ".join(names[:most]) + more
 
 
+# For errors of the operating system, by number, what went wrong and what the user can do.
 _REMEDIES = {
     errno.ENOSPC: "the disk is full; free some space and run the command again: "
     "everything that was finished is kept",

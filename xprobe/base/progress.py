@@ -1,4 +1,4 @@
-"""How long work is shown, whoever shows it."""
+"""Progress of long work: the work reports it, and its caller decides how it is shown."""
 
 from __future__ import annotations
 
@@ -6,10 +6,13 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 
 Progress = Callable[[str, int | None], AbstractContextManager[Callable[[int], None]]]
-"""``with progress("embed hog", total) as advance: … advance(n)``: how long work is shown."""
+"""A function for ``with progress("embed hog", total) as advance: … advance(n)``.
+
+It takes a title and the number of steps, if that is known, and gives what counts steps.
+"""
 
 
 @contextmanager
 def no_progress(_title: str, _total: int | None) -> Iterator[Callable[[int], None]]:
-    """Show nothing."""
+    """Show no progress."""
     yield lambda _n: None

@@ -10,6 +10,6 @@ from numpy.random import Generator
 
 
 def stream(seed: int, *names: str | int) -> Generator:
-    """Return the random stream of a purpose: independent of all others, the same in every run."""
+    """Return the generator of a purpose, independent of all others and the same in every run."""
     digest = hashlib.sha256(json.dumps([seed, *names]).encode()).digest()
     return np.random.default_rng(int.from_bytes(digest[:16], "big"))

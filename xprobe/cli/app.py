@@ -11,23 +11,65 @@ import typer
 
 from xprobe import __version__
 from xprobe.base.errors import XprobeError, explain_os_error
-from xprobe.cli.demo import demo
-from xprobe.cli.distance import distance
-from xprobe.cli.embed import embed
-from xprobe.cli.encoders import encoders_app
-from xprobe.cli.importing import import_features
-from xprobe.cli.plan import plan
+from xprobe.cli.commands import CommandRow, lazy_group
 from xprobe.cli.printing import err, out
-from xprobe.cli.report import report
-from xprobe.cli.scan import scan
-from xprobe.cli.store import store_app
-from xprobe.cli.sweep import sweep
+
+COMMANDS = (
+    CommandRow(
+        "scan", "Table the images: counts, sizes, formats, and what looks wrong.",
+        "xprobe scan data -o manifest.csv", "xprobe.cli.scan:scan",
+    ),
+    CommandRow(
+        "encoders",
+        "List the encoders: names, dimension, input size, licence, whether the weights are here.",
+        "xprobe encoders --json", "xprobe.cli.encoders:encoders_app",
+    ),
+    CommandRow(
+        "plan", "Say what difference a study of these images could detect, before it is made.",
+        "xprobe plan data --ratios 1,2,4 --sizes 30,100,500", "xprobe.cli.plan:plan",
+    ),
+    CommandRow(
+        "embed", "Embed every image once with frozen encoders; goes on where it was.",
+        "xprobe embed data --encoder clip-vit-b32 --encoder dinov2-vit-b14",
+        "xprobe.cli.embed:embed",
+    ),
+    CommandRow(
+        "import-features",
+        "Store embeddings that were computed elsewhere as an encoder like any other.",
+        "xprobe import-features features.npz --encoder-name skysense-o-tuned",
+        "xprobe.cli.importing:import_features",
+    ),
+    CommandRow(
+        "store",
+        "Look after feature stores: what they hold, checking, merging, export, clearing up.",
+        "xprobe store info features", "xprobe.cli.store:store_app",
+    ),
+    CommandRow(
+        "sweep", "Train real only, synthetic only and mixes; test on unseen real images; judge.",
+        "xprobe sweep data --ratios 1,2,4 --heads logistic,finetune", "xprobe.cli.sweep:sweep",
+    ),
+    CommandRow(
+        "distance", "Measure how far synthetic lies from real; find copies and shortcuts.",
+        "xprobe distance data --drop-leaks clean.csv", "xprobe.cli.distance:distance",
+    ),
+    CommandRow(
+        "report", "Write the answer: index.html, summary.md, figures, results.csv and .json.",
+        "xprobe report --cost-real 2 --cost-synthetic 0.1", "xprobe.cli.report:report",
+    ),
+    CommandRow(
+        "demo", "Run a true study of handwritten digits, offline, in under three minutes.",
+        "xprobe demo --out xprobe-demo", "xprobe.cli.demo:demo",
+    ),
+)  # fmt: skip
 
 app = typer.Typer(
     name="xprobe",
+    cls=lazy_group(COMMANDS),
     help="Do AI-generated images help image recognition? A verdict with a known error rate.\n\n"
     "In a folder that holds data/real/<class>/… and data/synthetic/[<generator>/]<class>/… run: "
     "xprobe embed, xprobe sweep, xprobe report. To see it work first: xprobe demo.",
+    epilog="xprobe embed && xprobe sweep && xprobe report",
+    context_settings={"help_option_names": ["-h", "--help"]},
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -79,15 +121,3 @@ def _root(
     ] = False,
 ) -> None:
     pass
-
-
-app.command()(scan)
-app.add_typer(encoders_app, name="encoders")
-app.add_typer(store_app, name="store")
-app.command()(plan)
-app.command()(embed)
-app.command("import-features")(import_features)
-app.command()(sweep)
-app.command()(distance)
-app.command()(report)
-app.command()(demo)

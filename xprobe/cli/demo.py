@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -12,9 +12,6 @@ from xprobe.cli.options import (
     Json,
 )
 from xprobe.cli.printing import out, print_json
-
-if TYPE_CHECKING:
-    pass
 from xprobe.cli.sweep import show_studies
 
 
@@ -22,7 +19,6 @@ def demo(
     folder: Annotated[Path, typer.Option("--out", help="Folder to work in.")] = Path("xprobe-demo"),
     as_json: Json = False,
 ) -> None:
-    """Run a true study of handwritten digits, offline, in under three minutes."""
     from xprobe import demo as demonstration
     from xprobe.report.write import write_report
     from xprobe.results.answers import DemoAnswer, answer_of

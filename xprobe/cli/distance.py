@@ -2,54 +2,58 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from xprobe.cli import progress, tables
-from xprobe.cli.options import (
-    Data,
-    Features,
-    Json,
-    Workers,
-    names,
-)
+from xprobe.base.declared import COMPARED, PROTOCOL, check_least, option, parse_names, same
+from xprobe.base.errors import OptionError
+from xprobe.cli import progress
+from xprobe.cli.options import Data, Files, Json, filled_in
 from xprobe.cli.printing import out, print_json, print_table, warn
-from xprobe.design.config import SweepConfig
-
-if TYPE_CHECKING:
-    pass
+from xprobe.design.config import Grid, SweepConfig
+from xprobe.engine.execution import Execution
 
 
+@dataclass(frozen=True)
+class Measured:
+    """What is measured, and how; for the fields see `distance.run.measure_domain`."""
+
+    encoders: tuple[str, ...] = same(Grid, "encoders")
+    metrics: tuple[str, ...] = option(
+        (),
+        "Names of metrics (docs/concepts/distance.md). Default: all.",
+        panel=COMPARED,
+        parse=parse_names,
+    )
+    by_class: bool = option(
+        True, "Measure the headline metrics for every class, too.", panel=COMPARED
+    )
+    permutations: int = option(
+        1000, "Permutations of the tests of the headline metrics.", panel=PROTOCOL, least=99
+    )
+    seed: int = same(SweepConfig, "seed")
+    workers: int | None = same(Execution, "workers")
+
+    def __post_init__(self) -> None:
+        check_least(self, OptionError)
+
+
+@filled_in(measured=Measured, files=Files)
 def distance(
+    measured: Measured,
+    files: Files,
     data: Data = Path("data"),
-    encoder: Annotated[
-        list[str] | None, typer.Option(help="Name in the store; repeat. Default: all in it.")
-    ] = None,
-    features: Features = Path("features"),
-    results: Annotated[Path, typer.Option("--out", help="Folder for distance.json.")] = Path(
-        "results"
-    ),
-    metrics: Annotated[
-        str, typer.Option(help="Comma-separated; default: all (docs/distance.md).")
-    ] = "",
-    by_class: Annotated[
-        bool, typer.Option("--by-class/--no-by-class", help="Measure every class, too.")
-    ] = True,
-    permutations: Annotated[
-        int, typer.Option(min=99, help="Of the tests of the headline metrics.")
-    ] = 1000,
     drop_leaks: Annotated[
         Path | None,
         typer.Option(help="Write a manifest without synthetic copies of real images to this file."),
     ] = None,
-    seed: Annotated[int, typer.Option(help="Every random choice follows.")] = SweepConfig.seed,
-    workers: Workers = None,
     as_json: Json = False,
 ) -> None:
-    """Measure how far synthetic lies from real; find copies and shortcuts."""
-    from xprobe.distance.measure import METRICS
+    from xprobe.cli import tables
+    from xprobe.distance.metrics import METRICS
     from xprobe.distance.run import measure_domain
     from xprobe.features.store import Store
     from xprobe.images import read as manifests
@@ -58,14 +62,13 @@ def distance(
     from xprobe.results.distance import save_distance
 
     manifest = manifests.read(data, whole=False)
+    chosen = vars(measured) | {"metrics": measured.metrics or METRICS}
     document, clean = measure_domain(
-        manifest, Store(features), encoders=encoder or (), metrics=names(metrics) or METRICS,
-        by_class=by_class, permutations=permutations, seed=seed, workers=workers,
-        progress=progress.bar,
-    )  # fmt: skip
-    save_distance(results, document)
+        manifest, Store(files.features), **chosen, progress=progress.bar
+    )
+    save_distance(files.results, document)
     if drop_leaks is not None:
-        table.write(clean, drop_leaks)
+        table.write_table(clean, drop_leaks)
     if as_json:
         print_json(document)
     else:

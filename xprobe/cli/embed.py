@@ -4,104 +4,155 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from xprobe.cli import progress, tables
-from xprobe.cli.options import (
-    Device,
-    Images,
-    Json,
-    Offline,
-    Workers,
-    names,
+from xprobe.base.declared import (
+    ALTERNATIVES,
+    ENCODING,
+    EXECUTION,
+    check_least,
+    option,
+    parse_names,
+    same,
 )
+from xprobe.base.errors import OptionError
+from xprobe.cli import progress
+from xprobe.cli.options import Json, filled_in
 from xprobe.cli.printing import print_json, print_table, warn
-from xprobe.encoders.load import DEFAULT_ENCODER
-from xprobe.encoders.spec import PRECISIONS
+from xprobe.encoders.presets import DEFAULT_ENCODER, PRECISIONS
+from xprobe.engine.execution import Execution
 from xprobe.images.augment import VIEWS
 
 if TYPE_CHECKING:
     from xprobe.features.embed import Embedded
 
-
-AUTO, EXACT, FAST = "auto", "exact", "fast"
-
-
 STREAMED = (".tar", ".txt")  # images without classes
 
+Images = Annotated[
+    Path,
+    typer.Argument(
+        metavar="DATA",
+        help="Folder of images, a manifest (.csv, .jsonl, .parquet), or images without classes: a "
+        "tar archive (.tar), or a list of paths and archives (.txt).",
+    ),
+]
+Offline = Annotated[bool, typer.Option("--offline", help="Never ask the network for weights.")]
 
+
+def _batch_size(text: str) -> int | None:
+    """Return the number, or None for auto."""
+    if text == "auto":
+        return None
+    if not text.isdecimal() or int(text) < 1:
+        raise ValueError("is auto or a number of images")
+    return int(text)
+
+
+def _part(text: str) -> tuple[int, int]:
+    """Return (i, n) of i/n."""
+    first, _, second = text.partition("/")
+    if not (first.isdecimal() and second.isdecimal() and 1 <= int(first) <= int(second)):
+        raise ValueError("is i/n with i from 1 to n, such as 2/8")
+    return int(first), int(second)
+
+
+def _resampling(text: str) -> str:
+    """Return what `embed_all` calls it."""
+    if text not in ("exact", "fast"):
+        raise ValueError("is exact or fast")
+    return "" if text == "exact" else text
+
+
+@dataclass(frozen=True)
+class Embedding:
+    """How images are embedded; the fields are arguments of `features.embed.embed_all`."""
+
+    names: tuple[str, ...] = option(
+        (DEFAULT_ENCODER,), "Short or long name, or module:function of your own; repeat for "
+        "several, which share the decoding.",
+        panel=ENCODING, flag="--encoder",
+    )  # fmt: skip
+    precision: str = option(
+        PRECISIONS[0], f"{', '.join(PRECISIONS)}; another precision is another encoder.",
+        panel=ENCODING,
+    )  # fmt: skip
+    layer: str | None = option(
+        None, "projected (into the space shared with text; the default where there is one), or "
+        "pooled, before that; another layer is another encoder.",
+        panel=ENCODING,
+    )  # fmt: skip
+    random_weights: bool = option(
+        False, "Leave the weights as initialised, for speed tests or as the floor of an "
+        "architecture; every report says so.",
+        panel=ENCODING,
+    )  # fmt: skip
+    prompts: str | None = option(
+        None, "Embed the classes as text, too: clip, satellite, satellite-he, plain, or a JSON "
+        "file of templates.",
+        panel=ENCODING,
+    )  # fmt: skip
+    codec: str = option(
+        "", "Encode every image anew in this way before it is resized, such as jpeg-90; another "
+        "encoder.",
+        panel=ENCODING, flag="--match-codec",
+    )  # fmt: skip
+    resampling: str = option(
+        "", "exact, to the pixel as the publishers' code resizes, or fast, off by a level or two "
+        "in places; another encoder.",
+        panel=ENCODING, flag="--resize", parse=_resampling, shown="exact", metavar="NAME",
+    )  # fmt: skip
+    augment: tuple[str, ...] = option(
+        (), "Augmentations to embed views of the real training images with, for the alternatives "
+        "of sweep.",
+        panel=ALTERNATIVES, parse=parse_names,
+    )  # fmt: skip
+    views: int = option(VIEWS, "Views of each image.", panel=ALTERNATIVES, least=1)
+    shard: tuple[int, int] = option(
+        (1, 1), "Embed the i-th of n equal parts of the images alone, such as 2/8.",
+        panel=EXECUTION, parse=_part, shown="1/1", metavar="I/N",
+    )  # fmt: skip
+    batch_size: int | None = option(
+        None, "Images a forward pass; auto: 8 on a CPU, 256 on a GPU, halved where that does not "
+        "fit into memory.",
+        panel=EXECUTION, parse=_batch_size, shown="auto", metavar="N",
+    )  # fmt: skip
+    device: str = same(Execution, "device")
+    workers: int | None = same(Execution, "workers")
+
+    def __post_init__(self) -> None:
+        check_least(self, OptionError)
+
+
+@filled_in(embedding=Embedding)
 def embed(
+    embedding: Embedding,
     data: Images = Path("data"),
-    encoder: Annotated[
-        list[str] | None,
-        typer.Option(help=f"Name of an encoder; repeat for several. Default {DEFAULT_ENCODER}."),
-    ] = None,
     store: Annotated[Path, typer.Option("--out", help="Feature store to add to.")] = Path(
         "features"
     ),
-    batch_size: Annotated[
-        str, typer.Option(help="Images a forward pass; auto: what suits the device.")
-    ] = AUTO,
-    device: Device = "auto",
-    precision: Annotated[str, typer.Option(help=f"{', '.join(PRECISIONS)}.")] = PRECISIONS[0],
-    layer: Annotated[
-        str | None,
-        typer.Option(help="projected (into the space shared with text; the default) or pooled."),
-    ] = None,
-    random_weights: Annotated[
-        bool,
-        typer.Option(
-            "--random-weights/--no-random-weights", help="Leave the weights as initialised."
-        ),
-    ] = False,
-    prompts: Annotated[
-        str | None,
-        typer.Option(help="Embed the classes as text too: clip, satellite, plain, or a JSON file."),
-    ] = None,
-    match_codec: Annotated[
-        str, typer.Option(help="Encode every image anew in this way first, such as jpeg-90.")
-    ] = "",
-    resize: Annotated[
-        str, typer.Option(help="exact (as the publishers' features are), or fast and nearly so.")
-    ] = EXACT,
-    augment: Annotated[
-        str, typer.Option(help="Augmentations to embed views of the real training images with.")
-    ] = "",
-    views: Annotated[int, typer.Option(min=1, help="Views of each image.")] = VIEWS,
-    shard: Annotated[
-        str, typer.Option(help="Embed one of n equal parts of the images alone: i/n, such as 2/8.")
-    ] = "1/1",
     offline: Offline = False,
-    workers: Workers = None,
     as_json: Json = False,
 ) -> None:
-    """Embed every image once with frozen encoders; goes on where it was."""
     go_offline(offline)
     from xprobe.features.embed import embed_all, failed_file
     from xprobe.images import read as manifests
     from xprobe.images import survey
 
-    size, part = _batch_size(batch_size), _part(shard)
-    if resize not in (EXACT, FAST):
-        raise typer.BadParameter(f"--resize {resize!r}: it is {EXACT} or {FAST}")
     images: Any = data
     if data.suffix not in STREAMED or data.is_dir():
         images = manifests.read(data, whole=False, hashed=False)
         warn(survey.find_problems(images))
-    done = embed_all(
-        images, encoder or [DEFAULT_ENCODER], store, batch_size=size, device=device,
-        precision=precision, layer=layer, random_weights=random_weights, prompts=prompts,
-        codec=match_codec, resampling=FAST if resize == FAST else "", augment=names(augment),
-        views=views, shard=part, workers=workers, progress=progress.bar,
-    )  # fmt: skip
-    _show_embedded(done, store, failed_file(store, part), as_json)
+    done = embed_all(images, folder=store, **vars(embedding), progress=progress.bar)
+    _show_embedded(done, store, failed_file(store, embedding.shard), as_json)
 
 
 def _show_embedded(done: Sequence[Embedded], store: Path, listed: Path, as_json: bool) -> None:
+    from xprobe.cli import tables
+
     hidden = ("failures", "failed_paths")
     rows = [{k: v for k, v in asdict(e).items() if k not in hidden} for e in done]
     if as_json:
@@ -118,23 +169,6 @@ def _show_embedded(done: Sequence[Embedded], store: Path, listed: Path, as_json:
     failed = {id_ for e in done for id_ in e.failures}
     if failed:
         warn([f"{len(failed)} images were skipped; {listed} lists them and why"])
-
-
-def _batch_size(text: str) -> int | None:
-    """Return the number, or None for auto."""
-    if text == AUTO:
-        return None
-    if not text.isdecimal() or int(text) < 1:
-        raise typer.BadParameter(f"--batch-size {text!r}: it is {AUTO} or a number of images")
-    return int(text)
-
-
-def _part(text: str) -> tuple[int, int]:
-    """Return (i, n) of i/n."""
-    first, _, second = text.partition("/")
-    if not (first.isdecimal() and second.isdecimal() and 1 <= int(first) <= int(second)):
-        raise typer.BadParameter(f"--shard {text!r}: it is i/n with i from 1 to n, such as 2/8")
-    return int(first), int(second)
 
 
 def go_offline(offline: bool) -> None:

@@ -6,24 +6,23 @@ from typing import Annotated
 
 import typer
 
-from xprobe.cli import tables
+from xprobe.cli.commands import add
+from xprobe.cli.help import Group
 from xprobe.cli.options import Json
 from xprobe.cli.printing import out, print_json, print_table
-from xprobe.encoders.load import ENCODERS
+from xprobe.encoders.presets import ENCODERS
 
 encoders_app = typer.Typer(
-    invoke_without_command=True,
-    rich_markup_mode=None,
-    help="List the encoders: names, dimension, input size, licence, whether the weights are here.",
+    cls=Group, invoke_without_command=True, rich_markup_mode=None, add_completion=False
 )
 
 
-@encoders_app.command()
 def fetch(
     names: Annotated[list[str], typer.Argument(help="Short or long names.", metavar="NAME…")],
     as_json: Json = False,
 ) -> None:
     """Download weights ahead of time, and check that they load."""
+    from xprobe.cli import tables
     from xprobe.encoders.load import check_name, load
 
     for name in names:
@@ -43,10 +42,11 @@ def fetch(
 
 @encoders_app.callback()
 def encoders(context: typer.Context, as_json: Json = False) -> None:
-    """List the encoders: names, dimension, input size, licence, whether the weights are here."""
     if context.invoked_subcommand is not None:
         return
+    from xprobe.cli import tables
     from xprobe.encoders.load import is_local
+    from xprobe.encoders.registry import outside_encoders
 
     rows = [
         {
@@ -69,4 +69,9 @@ def encoders(context: typer.Context, as_json: Json = False) -> None:
     print_table(tables.of_rows("encoders", columns, rows))
     for note in dict.fromkeys(row["note"] for row in rows if row["note"]):
         out.print(f"{', '.join(str(r['name']) for r in rows if r['note'] == note)}: {note}")
+    if outside := outside_encoders():
+        out.print(f"from other packages: {', '.join(outside)}")
     out.print("Any other open_clip model: open_clip:<model>/<pretrained tag or weights file>")
+
+
+add(encoders_app, fetch, "xprobe encoders fetch clip-vit-b32 dinov2-vit-b14")

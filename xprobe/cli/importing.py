@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from xprobe.cli import progress, tables
+from xprobe.cli import progress
 from xprobe.cli.options import (
     Json,
 )
 from xprobe.cli.printing import out, print_json, print_table, warn
-
-if TYPE_CHECKING:
-    pass
 
 
 def import_features(
@@ -38,7 +35,7 @@ def import_features(
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Store embeddings that were computed elsewhere as an encoder like any other."""
+    from xprobe.cli import tables
     from xprobe.features import importing as imports
     from xprobe.features.store import Store
     from xprobe.images import read as manifests

@@ -1,198 +1,233 @@
-"""Options of the command line that several commands share, or that a dataclass declares."""
+"""Options of commands: those that several share, and those that dataclasses declare."""
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
-from dataclasses import fields
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import Field, dataclass, fields, is_dataclass
 from functools import wraps
 from pathlib import Path
-from typing import Annotated, Any, get_type_hints
+from typing import Annotated, Any, get_origin, get_type_hints
 
 import typer
 
-from xprobe.design.config import SweepConfig
-from xprobe.learners.finetune.recipe import Recipe
-from xprobe.learners.kinds import FINETUNE, HEADS
+from xprobe.base.declared import PROTOCOL, Option, option, options
+from xprobe.base.errors import OptionError, XprobeError
+from xprobe.cli.settings import read_settings
 
 Data = Annotated[
-    Path, typer.Argument(help="Folder of images, or a manifest (.csv, .jsonl, .parquet).")
-]
-
-Images = Annotated[
     Path,
     typer.Argument(
-        help="Folder of images, a manifest (.csv, .jsonl, .parquet), or images without classes: a "
-        "tar archive (.tar), or a list of paths (.txt)."
+        metavar="DATA", help="Folder of images, or a manifest (.csv, .jsonl, .parquet)."
     ),
 ]
-
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
-
-Features = Annotated[Path, typer.Option(help="Feature store that embed wrote.")]
-
-Results = Annotated[Path, typer.Option(help="Folder of predictions and studies.")]
-
-Offline = Annotated[bool, typer.Option("--offline", help="Never ask the network for weights.")]
-
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")]
-
-Balanced = Annotated[
-    bool, typer.Option("--balanced/--no-balanced", help="Let classes weigh the same in training.")
-]
-
-CGrid = Annotated[
-    str, typer.Option(help="Values of C: default (10), dense (45), or comma-separated.")
-]
-
-CRule = Annotated[
-    str, typer.Option(help="best, or one-se: the smallest C within a standard error of it.")
-]
-
-Heads = Annotated[
-    str, typer.Option(help=f"What is trained, comma-separated: {', '.join(HEADS)}, {FINETUNE}.")
-]
-
-AllowFewer = Annotated[
-    bool,
-    typer.Option(
-        "--allow-fewer/--no-allow-fewer",
-        help="Go on where a ratio needs more synthetic images than there are.",
-    ),
-]
-
-MemoryGib = Annotated[
-    float, typer.Option(min=0, help="Features beyond this size are read from disk in each pass.")
-]
-
-PerClass = Annotated[
-    int | None, typer.Option(help="Real images of each class to study. Default: all.")
-]
-
-Folds = Annotated[
-    int | None,
-    typer.Option(help="Cross-validation folds. Default: 5, or the hold-out if data has one."),
-]
-
-Repeats = Annotated[int, typer.Option(help="How often folds and synthetic subsets are drawn anew.")]
-
-InnerFolds = Annotated[int, typer.Option(help="Folds within each training part, to choose C.")]
-
-FinetuneRepeats = Annotated[int, typer.Option(help="The same as --repeats for fine-tunes.")]
-
-Ratios = Annotated[str, typer.Option(help="Synthetic images per real one, comma-separated.")]
-
-DEFAULT_RATIOS = ",".join(f"{r:g}" for r in SweepConfig.ratios)
-
-RealFraction = Annotated[
-    str, typer.Option(help="Shares of the real training images, a study each, such as 0.25,1.")
-]
-
-RealCurve = Annotated[
-    str,
-    typer.Option(
-        help="Real training images of each class, a study each, such as 20,40,60,80: how many real "
-        "images the synthetic ones are worth."
-    ),
-]
-
-Holdout = Annotated[
-    float | None,
-    typer.Option(help="Draw this share of the real images as a fixed hold-out, such as 0.3."),
-]
-
-LeaveOneGroupOut = Annotated[
-    bool,
-    typer.Option(
-        "--leave-one-group-out/--no-leave-one-group-out", help="Make each group a fold: of events."
-    ),
-]
-
 Group = Annotated[
     str,
-    typer.Option(help="event: images of an event stay together, by that column of the manifest."),
-]
-
-IgnoreLineage = Annotated[
-    bool,
     typer.Option(
-        "--ignore-lineage/--no-ignore-lineage",
-        help="Train on what was made from test images, too: to show the size of the leak.",
+        help="event: images of an event stay together, by that column of the manifest, instead of "
+        "those of a scene.",
+        rich_help_panel=PROTOCOL,
     ),
 ]
-
-Alternatives = Annotated[
-    str, typer.Option(help="Augmentations to try instead of synthetic images, comma-separated.")
-]
-
-WithSynthetic = Annotated[
-    bool,
+Settings = Annotated[
+    Path | None,
     typer.Option(
-        "--with-synthetic/--no-with-synthetic",
-        help="Try them with synthetic images, too, at the largest ratio.",
+        "--config",
+        help="Settings file, a table for each command; what stands on the command line wins. "
+        "Default: xprobe.toml, if there is one.",
+        callback=read_settings,
+        is_eager=True,
     ),
 ]
+Function = Callable[..., None]
 
-Concurrent = Annotated[
-    int, typer.Option(min=1, help="Fine-tunes at a time, each in a process of its own.")
-]
+Values = dict[str, Any]  # of parameters by name, of any type
 
-DryRun = Annotated[
-    bool, typer.Option("--dry-run", help="Count the fits, estimate the time, and train nothing.")
-]
-
-Workers = Annotated[
-    int | None, typer.Option(min=1, help="Threads or processes; default one a core.")
-]
+COMMAND_LINE = "command line"
 
 
-def names(text: str) -> list[str]:
-    """Return the parts of a list with commas."""
-    return [name.strip() for name in text.split(",") if name.strip()]
+@dataclass(frozen=True)
+class Files:
+    """Where features are read and results are written.
+
+    Attributes:
+        features: feature store.
+        results: folder of predictions, studies and distances.
+    """
+
+    features: Path = option(Path("features"), "Feature store that embed wrote.")
+    results: Path = option(
+        Path("results"), "Folder for predictions, studies and distances.", flag="--out"
+    )
 
 
-def numbers(text: str, option: str) -> tuple[float, ...]:
-    """Return the numbers of such a list."""
-    try:
-        return tuple(float(part) for part in text.split(","))
-    except ValueError as error:
-        raise typer.BadParameter(f"{option} takes numbers like 1,2,3,4, not {text!r}") from error
-
-
-def whole_numbers(text: str, option: str) -> tuple[int, ...]:
-    """Return the numbers of such a list, which may be empty; they count images of a class."""
-    if not all(part.isdecimal() and int(part) for part in names(text)):
-        raise typer.BadParameter(f"{option} takes numbers of images, as 20,40,60,80, not {text!r}")
-    return tuple(int(part) for part in names(text))
-
-
-def with_recipe(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command that takes a `recipe` an option for each of its fields."""
-    own, hints = get_type_hints(command, include_extras=True), get_type_hints(Recipe)
-    options = [
-        inspect.Parameter(
-            each.name,
-            inspect.Parameter.KEYWORD_ONLY,
-            default=each.default,
-            annotation=Annotated[
-                hints[each.name],
-                typer.Option(help=each.metadata["help"], rich_help_panel="Fine-tunes"),
-            ],
-        )
-        for each in fields(Recipe)
-    ]
-    own_names = {option.name for option in options}
+def with_settings(command: Function) -> Function:
+    """Return a command that takes a settings file, too."""
 
     @wraps(command)
-    def taking(**given: Any) -> None:
-        recipe = Recipe(**{name: given.pop(name) for name in own_names})
-        command(recipe=recipe, **given)
+    def configured(**values: Any) -> None:
+        values.pop("settings")
+        command(**values)
 
-    kept = [
-        parameter.replace(annotation=own[name], kind=inspect.Parameter.KEYWORD_ONLY)
+    return _signed(configured, [*_parameters(command), _keyword("settings", Settings, None)])
+
+
+def pick(kind: type, *names: str) -> tuple[type, tuple[str, ...]]:
+    """Return a dataclass of which a command asks these fields alone; for `filled_in`."""
+    return kind, names
+
+
+def filled_in(**kinds: type | tuple[type, tuple[str, ...]]) -> Callable[[Function], Function]:
+    """Give a command an option for each field of the dataclasses that it takes filled in.
+
+    ``@filled_in(config=SweepConfig, execution=Execution)``: the command takes `config` and
+    `execution`. Fields that are dataclasses themselves are filled in likewise.
+    """
+    requests = {
+        name: kind if isinstance(kind, tuple) else pick(kind) for name, kind in kinds.items()
+    }
+
+    def decorate(command: Function) -> Function:
+        parameters = {parameter.name: parameter for parameter in _parameters(command)}
+        others = [
+            parameter
+            for name, parameter in parameters.items()
+            if name not in requests and name != "context"
+        ]
+
+        @wraps(command)
+        def filled(context: typer.Context, **values: Any) -> None:
+            for name, (kind, _) in requests.items():
+                values[name] = _fill(kind, values, context)
+            if "context" in parameters:
+                values["context"] = context
+            command(**values)
+
+        asking = [_keyword("context", typer.Context)]
+        for kind, names in requests.values():
+            asking += _field_parameters(kind, names)
+        return _signed(filled, [*asking, *others])
+
+    return decorate
+
+
+def option_sources(context: typer.Context) -> dict[str, str]:
+    """Return where the options come from that are not at their default, by name.
+
+    That is ``command line``, or the settings file; for the record of a study.
+    """
+    sources = {}
+    for parameter in context.command.params:
+        source = _source(context, str(parameter.name))
+        if source and parameter.name not in ("as_json", "settings"):
+            flag = max(parameter.opts, key=len)
+            sources[flag.removeprefix("--").replace("-", "_")] = source
+    return sources
+
+
+def _source(context: typer.Context, name: str) -> str:
+    """Return where the value of a parameter comes from; nothing if it is the default."""
+    source = context.get_parameter_source(name)
+    if source is not None and source.name == "DEFAULT_MAP":
+        return str(context.params["settings"])
+    return COMMAND_LINE if source is not None and source.name == "COMMANDLINE" else ""
+
+
+def _field_parameters(kind: type, names: Sequence[str] = ()) -> list[inspect.Parameter]:
+    """Return the parameters of a command that ask for the fields of a dataclass, or for some."""
+    hints = get_type_hints(kind)
+    words_of = {member.name: words for member, words in options(kind)}
+    parameters = []
+    for member in fields(kind):
+        if names and member.name not in names:
+            continue
+        if member.name in words_of:
+            parameters.append(_parameter(member, words_of[member.name], hints[member.name]))
+        elif is_dataclass(hints[member.name]):
+            parameters += _field_parameters(hints[member.name])
+    return parameters
+
+
+def _parameter(member: Field[Any], words: Option, hint: Any) -> inspect.Parameter:
+    flags, default = words.flag, member.default
+    if words.parse is not None:
+        hint, default = str | None, None
+    elif hint is bool:
+        flags = f"{flags}/--no-{flags.removeprefix('--')}"
+    elif get_origin(hint) in (tuple, Sequence):
+        hint, default = list[str] | None, None
+    info = typer.Option(
+        flags,
+        help=words.help,
+        rich_help_panel=words.panel,
+        metavar=words.metavar or ("LIST" if words.parse is not None else None),
+        show_default=words.shown or True,
+    )
+    return _keyword(words.name, Annotated[hint, info], default)
+
+
+def _fill(kind: type, values: Values, context: typer.Context) -> Any:
+    """Return a dataclass from the values of a command, which are taken out of them.
+
+    Raises:
+        XprobeError: a value that is not possible, if it is from a settings file or the dataclass
+            says so.
+        typer.BadParameter: the same from the command line.
+    """
+    arguments: Values = {}
+    hints = get_type_hints(kind)
+    for member in fields(kind):
+        if is_dataclass(hints[member.name]):
+            arguments[member.name] = _fill(hints[member.name], values, context)
+    for member, words in options(kind):
+        value = values.pop(words.name, None)
+        if value in (None, (), []):  # nothing was given, so the field keeps its default
+            continue
+        if isinstance(value, list):
+            value = tuple(value)
+        try:
+            arguments[member.name] = value if words.parse is None else words.parse(value)
+        except ValueError as error:
+            message = f"{words.flag} {error}, not {value!r}"
+            raise _refusal(message, kind, context, usage=True) from error
+    try:
+        return kind(**arguments)
+    except XprobeError as error:
+        usage = isinstance(error, OptionError)
+        raise _refusal(str(error), kind, context, usage=usage) from error
+
+
+def _refusal(message: str, kind: type, context: typer.Context, *, usage: bool) -> Exception:
+    """Return the error of values that are not possible; it names the settings file they are of."""
+    flags = re.findall(r"--[a-z-]+", message)
+    culprits = [words for _, words in options(kind) if words.flag in flags]
+    sources = {_source(context, words.name) for words in culprits} - {"", COMMAND_LINE}
+    if sources:
+        return XprobeError(f"{' and '.join(sources)}: {message}")
+    return typer.BadParameter(message) if usage else XprobeError(message)
+
+
+def _parameters(command: Function) -> list[inspect.Parameter]:
+    """Return the parameters of a command, their annotations resolved."""
+    hints = get_type_hints(command, include_extras=True)
+    return [
+        parameter.replace(annotation=hints[name], kind=inspect.Parameter.KEYWORD_ONLY)
         for name, parameter in inspect.signature(command).parameters.items()
-        if name != "recipe"
     ]
-    taking.__signature__ = inspect.Signature([*kept, *options])  # type: ignore[attr-defined]
-    taking.__annotations__ = {p.name: p.annotation for p in [*kept, *options]}
-    return taking
+
+
+def _keyword(
+    name: str, annotation: Any, default: Any = inspect.Parameter.empty
+) -> inspect.Parameter:
+    return inspect.Parameter(
+        name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation
+    )
+
+
+def _signed(function: Function, parameters: Sequence[inspect.Parameter]) -> Function:
+    """Return a function that says of itself that it takes these parameters."""
+    function.__signature__ = inspect.Signature(list(parameters))  # type: ignore[attr-defined]
+    function.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    return function

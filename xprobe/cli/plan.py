@@ -2,63 +2,60 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from xprobe.cli import tables
-from xprobe.cli.options import (
-    DEFAULT_RATIOS,
-    Data,
-    FinetuneRepeats,
-    Folds,
-    Group,
-    Holdout,
-    Json,
-    LeaveOneGroupOut,
-    Ratios,
-    Repeats,
-    numbers,
-    whole_numbers,
-)
+from xprobe.base.declared import COMPARED, option, parse_counts
+from xprobe.cli.options import Data, Group, Json, filled_in, pick
 from xprobe.cli.printing import out, print_json, print_table, warn
 from xprobe.design.config import SweepConfig
 
+PLANNED = (
+    "ratios", "folds", "holdout", "leave_one_group_out", "repeats", "finetune_repeats",
+)  # fmt: skip
 
+
+@dataclass(frozen=True)
+class Sizes:
+    """What is planned for besides the images at hand.
+
+    Attributes:
+        sizes: real images of each class; none: those of `power.SIZES`.
+    """
+
+    sizes: tuple[int, ...] = option(
+        (), "Real images of each class to plan for, too, such as 30,100,500. Default: 30 to 1000.",
+        panel=COMPARED, parse=parse_counts,
+    )  # fmt: skip
+
+
+@filled_in(config=pick(SweepConfig, *PLANNED), others=Sizes)
 def plan(
+    config: SweepConfig,
+    others: Sizes,
     data: Data = Path("data"),
-    ratios: Ratios = DEFAULT_RATIOS,
-    folds: Folds = SweepConfig.folds,
-    holdout: Holdout = SweepConfig.holdout,
-    leave_one_group_out: LeaveOneGroupOut = SweepConfig.leave_one_group_out,
     group: Group = "",
-    repeats: Repeats = SweepConfig.repeats,
-    finetune_repeats: FinetuneRepeats = SweepConfig.finetune_repeats,
-    sizes: Annotated[
-        str, typer.Option(help="Real images of each class to plan for, too. Default: 30 to 1000.")
-    ] = "",
     results: Annotated[
         Path | None,
-        typer.Option(help="Results of a pilot study, whose variance is taken; else a typical one."),
+        typer.Option(
+            help="Results of a pilot study, whose variance is taken. Default: that of simulated "
+            "studies, which may be off by half."
+        ),
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Say what difference a study of these images could detect, before it is made."""
+    from xprobe.cli import tables
     from xprobe.design.power import SIZES
     from xprobe.design.power import plan as make_plan
     from xprobe.images import read as manifests
     from xprobe.results.study import load_studies
 
-    config = SweepConfig(
-        ratios=numbers(ratios, "--ratios"), folds=folds, holdout=holdout,
-        leave_one_group_out=leave_one_group_out, repeats=repeats,
-        finetune_repeats=finetune_repeats,
-    )  # fmt: skip
     manifest = manifests.read(data, whole=False, group=group)
     studies = [] if results is None else load_studies(results)
-    chosen = whole_numbers(sizes, "--sizes") or SIZES
-    rows = make_plan(manifest, config, chosen, studies)
+    rows = make_plan(manifest, config, others.sizes or SIZES, studies)
     if as_json:
         print_json({"plan": rows})
         return

@@ -5,31 +5,42 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
-from rich.table import Table
+if TYPE_CHECKING:
+    from rich.table import Table
 
-from xprobe.base import documents
-from xprobe.cli import progress
+PIPE_WIDTH = 160  # in a file or a pipe there is no width to fit into
 
-# In a file or a pipe there is no width to fit into.
-out = Console(
-    highlight=False, markup=False, soft_wrap=True, width=None if sys.stdout.isatty() else 160
-)
 
-err = progress.console
+class Lines:
+    """A standard stream that lines are printed to as they are."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def print(self, text: str) -> None:
+        """Print a line, or several."""
+        getattr(sys, self.name).write(f"{text}\n")
+
+
+out, err = Lines("stdout"), Lines("stderr")
 
 
 def print_json(document: Any) -> None:
     """Print a document, or what JSON takes for one, on one line."""
+    from xprobe.base import documents
+
     text = json.dumps(documents.to_json(document), ensure_ascii=False, allow_nan=False)
     sys.stdout.write(f"{text}\n")
 
 
 def print_table(table: Table) -> None:
     """Print a table."""
-    out.print(table, soft_wrap=False)
+    from rich.console import Console
+
+    width = None if sys.stdout.isatty() else PIPE_WIDTH
+    Console(highlight=False, markup=False, width=width).print(table)
 
 
 def warn(warnings: Sequence[str]) -> None:

@@ -4,15 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import Any
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
+if TYPE_CHECKING:
+    from rich.console import Console
 
-console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
+
+@cache
+def _console() -> Console:
+    """Return where it is shown."""
+    from rich.console import Console
+
+    return Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
 
 
 def busy(what: str) -> AbstractContextManager[object]:
     """Show that something goes on, if stderr is a terminal."""
+    console = _console()
     return console.status(f"{what} …") if console.is_terminal else nullcontext()
 
 
@@ -22,6 +31,7 @@ def bar(title: str, total: int | None) -> Iterator[Callable[[int], None]]:
 
     How much there is may not be known (None).
     """
+    console = _console()
     if not console.is_terminal or total == 0:
         yield lambda _n: None
         return

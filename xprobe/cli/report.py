@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from xprobe.cli import progress
-from xprobe.cli.options import (
-    Json,
-    Results,
-)
+from xprobe.cli.options import Json
 from xprobe.cli.printing import out, print_json, warn
-
-if TYPE_CHECKING:
-    pass
 
 
 def report(
-    results: Results = Path("results"),
+    results: Annotated[Path, typer.Option(help="Folder of predictions, studies and distances.")] = (
+        Path("results")
+    ),
     folder: Annotated[Path, typer.Option("--out", help="Folder to write to.")] = Path("report"),
     encoder: Annotated[
         list[str] | None, typer.Option(help="Name in the results; repeat. Default: all.")
@@ -32,7 +28,6 @@ def report(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Write the answer: index.html, summary.md, figures, results.csv and .json."""
     from xprobe.report.study_section import Costs
     from xprobe.report.write import write_report
 

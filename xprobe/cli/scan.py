@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from xprobe.base.errors import some
-from xprobe.cli import tables
 from xprobe.cli.options import (
     Data,
     Json,
 )
 from xprobe.cli.printing import out, print_json, print_table, warn
-
-if TYPE_CHECKING:
-    pass
 
 
 def scan(
@@ -26,7 +22,7 @@ def scan(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Table the images: counts, sizes, formats, and what looks wrong."""
+    from xprobe.cli import tables
     from xprobe.images import read as manifests
     from xprobe.images import survey
     from xprobe.images.sources import table
@@ -39,7 +35,7 @@ def scan(
         shown = [f"{id_} ({reason})" for id_, reason in unusable.items()]
         warnings.append(f"{len(unusable)} files hold no readable image: {some(shown, 3)}")
     if output is not None:
-        table.write(manifest, output)
+        table.write_table(manifest, output)
     if as_json:
         print_json(
             {"images": len(manifest), "counts": counts, "formats": formats, "warnings": warnings}

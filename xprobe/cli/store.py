@@ -9,14 +9,14 @@ from typing import Annotated
 import typer
 
 from xprobe.base.errors import XprobeError
-from xprobe.cli import progress, tables
+from xprobe.cli import progress
+from xprobe.cli.commands import add
+from xprobe.cli.help import Group
 from xprobe.cli.options import Json
 from xprobe.cli.printing import out, print_json, print_table, warn
 
 store_app = typer.Typer(
-    rich_markup_mode=None,
-    no_args_is_help=True,
-    help="Look after feature stores: what they hold, checking, merging, export, clearing up.",
+    cls=Group, rich_markup_mode=None, add_completion=False, no_args_is_help=True
 )
 
 Folder = Annotated[Path, typer.Argument(help="Feature store.", metavar="STORE")]
@@ -24,9 +24,9 @@ Folder = Annotated[Path, typer.Argument(help="Feature store.", metavar="STORE")]
 DEFAULT = Path("features")
 
 
-@store_app.command()
 def info(folder: Folder = DEFAULT, as_json: Json = False) -> None:
     """Show what a store holds of each encoder."""
+    from xprobe.cli import tables
     from xprobe.features.store import Store
     from xprobe.features.upkeep import about
 
@@ -39,9 +39,9 @@ def info(folder: Folder = DEFAULT, as_json: Json = False) -> None:
     print_table(tables.of_rows(f"features in {folder}", columns, rows))
 
 
-@store_app.command()
 def verify(folder: Folder = DEFAULT, as_json: Json = False) -> None:
     """Compare every shard with its receipt, by checksum; exit status 1 if any is damaged."""
+    from xprobe.cli import tables
     from xprobe.features.store import Store
     from xprobe.features.upkeep import verify as verify_one
 
@@ -67,13 +67,13 @@ def verify(folder: Folder = DEFAULT, as_json: Json = False) -> None:
         )
 
 
-@store_app.command()
 def merge(
     sources: Annotated[list[Path], typer.Argument(help="Stores to copy from.", metavar="STORE…")],
     into: Annotated[Path, typer.Option(help="Store to copy into; made if it is new.")] = DEFAULT,
     as_json: Json = False,
 ) -> None:
     """Copy what stores hold into one; what is there stays, so it may be run again."""
+    from xprobe.cli import tables
     from xprobe.features.store import Store
     from xprobe.features.upkeep import merge as merge_one
 
@@ -90,7 +90,6 @@ def merge(
     print_table(tables.of_rows(f"new in {into}", ("from", "name", "shards", "rows"), rows))
 
 
-@store_app.command()
 def export(
     file: Annotated[
         Path, typer.Argument(help="File to write: .h5, .npz, .parquet or .safetensors.")
@@ -122,9 +121,9 @@ def export(
     out.print(f"wrote {file}: {rows} rows of {one.name}")
 
 
-@store_app.command()
 def gc(folder: Folder = DEFAULT, as_json: Json = False) -> None:
     """Make small shards into large ones and delete leftovers; nobody else may embed meanwhile."""
+    from xprobe.cli import tables
     from xprobe.features.store import Store
     from xprobe.features.upkeep import collect
 
@@ -135,3 +134,13 @@ def gc(folder: Folder = DEFAULT, as_json: Json = False) -> None:
         return
     columns = ("name", "rows", "shards_before", "shards", "freed_mib")
     print_table(tables.of_rows(f"features in {folder}", columns, rows))
+
+
+for command, example in (
+    (info, "xprobe store info"),
+    (verify, "xprobe store verify features"),
+    (merge, "xprobe store merge features-1 features-2 --into features"),
+    (export, "xprobe store export clip.npz --encoder clip-vit-b32 --data data"),
+    (gc, "xprobe store gc"),
+):
+    add(store_app, command, example)

@@ -21,15 +21,15 @@ Row = Mapping[str, Any]
 
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> Table:
     """Return a table; numbers stand right, None is a dash."""
-    made = Table(
+    grid = Table(
         title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False
     )
     for i, column in enumerate(columns):
         numbers = all(isinstance(row[i], (int, float)) for row in rows)
-        made.add_column(column, justify="right" if numbers else "left", overflow="fold")
+        grid.add_column(column, justify="right" if numbers else "left", overflow="fold")
     for row in rows:
-        made.add_row(*(_cell(value) for value in row))
-    return made
+        grid.add_row(*(_cell(value) for value in row))
+    return grid
 
 
 def of_rows(title: str, columns: Sequence[str], rows: Sequence[Row]) -> Table:

@@ -14,12 +14,32 @@ from xprobe.design import lineage
 from xprobe.design.alternatives import Made
 from xprobe.design.config import SweepConfig
 from xprobe.design.folds import Fold
+from xprobe.design.lineage import Lineage
 from xprobe.design.setting import Setting
 from xprobe.images.manifest import Manifest
-from xprobe.learners.kinds import FINETUNE
+from xprobe.learners.kinds import kind_of
 from xprobe.learners.problem import Problem
 
-EXTRA = ""  # the part of real images that are for controls only; generators have names
+
+@dataclass(frozen=True, eq=False)
+class Supply:
+    """What is added to the real images: those of a generator, or further real ones.
+
+    Attributes:
+        generator: its name; None of further real images, which are for controls only.
+        images: what there is to draw from.
+        lineage: which of them show what real images show.
+    """
+
+    generator: str | None
+    images: Manifest
+    lineage: Lineage
+
+    def order(self, seed: int, repeat: int, fold: int) -> Ints:
+        """Return in what random order a fold draws from the images."""
+        # Further real images have an empty name here: another would draw other ones than before.
+        rng = stream(seed, "draw", self.generator or "", repeat, fold)
+        return rng.permutation(len(self.images))
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,25 +82,27 @@ def _rows_of_mix(n_real: int, ratio: float) -> int:
     return round((1 + ratio) * n_real)
 
 
-class _Maker:
+class BlockMaker:
     """Turns folds into blocks; holds what all of them share."""
 
     def __init__(
         self, study: Manifest, extra: Sequence[str], real: Manifest, config: SweepConfig
     ) -> None:
         self.study, self.config = study, config
+        self.takes_steps = kind_of(config.head).takes_steps
         self.row = {id_: i for i, id_ in enumerate(study.id)}
         self.group = dict(zip(study.id, study.group, strict=True))
         self.made: dict[str, Made] = {}
         self.most = max(1, round(max(config.ratios)))  # of an image, instead of synthetic ones
-        self.part: dict[str, Manifest] = {}
-        self.lineage: dict[str, lineage.Lineage] = {}
-        parts = {name: study.generator == name for name in sorted(set(study.generator) - {""})}
+        self.supply: dict[str | None, Supply] = {}
+        rows: dict[str | None, Bools] = {
+            name: study.generator == name for name in sorted(set(study.generator) - {""})
+        }
         if extra:
-            parts[EXTRA] = np.isin(study.id.astype(str), np.array(extra, dtype=str))
-        for name, of in parts.items():
-            self.part[name] = study.select(of)
-            self.lineage[name] = lineage.trace(self.part[name], real)
+            rows[None] = np.isin(study.id.astype(str), np.array(extra, dtype=str))
+        for name, chosen in rows.items():
+            images = study.select(chosen)
+            self.supply[name] = Supply(name, images, lineage.trace(images, real))
 
     def blocks(
         self, all_folds: list[Fold], repeat: int, generators: tuple[str, ...]
@@ -88,8 +110,8 @@ class _Maker:
         """Return every setting's block of one repeat, real-only first."""
         own = [fold for fold in all_folds if fold.repeat == repeat]
         made = self._real(own, repeat)
-        if EXTRA in self.part:
-            orders = self._orders(EXTRA, own, repeat)
+        if None in self.supply:
+            orders = self._orders(None, own, repeat)
             made += [
                 self._block(Setting("real-more", ratio), ratio, own, orders, repeat)
                 for ratio in self.config.ratios
@@ -107,27 +129,23 @@ class _Maker:
         return made
 
     def _augmentations(self) -> tuple[str, ...]:
-        return self.config.alternatives if self.config.head == FINETUNE else tuple(self.made)
+        return self.config.alternatives if self.takes_steps else tuple(self.made)
 
     def _augmented(self, block: Block, augment: str) -> Block:
         setting = replace(block.setting, augment=augment)
-        if self.config.head == FINETUNE:  # which augments images as it trains
+        if self.takes_steps:  # which augments images as it trains
             return replace(block, setting=setting)
         return self._with_made(block, setting)
 
     def _has_extra(self, fold: Fold, ratio: float) -> bool:
         """Return whether there are as many further real images of each class as a mix draws."""
         wanted = Counter(self.study.label[self.rows(fold.train_real)])
-        return lineage.check_supply(self.part[EXTRA], "extra", wanted, (ratio,)) is None
+        return lineage.check_supply(self.supply[None].images, "extra", wanted, (ratio,)) is None
 
-    def _orders(self, name: str, own: list[Fold], repeat: int) -> list[Ints]:
-        """Return in what order each fold draws from a part."""
-        return [
-            stream(self.config.seed, "draw", name, repeat, fold.index).permutation(
-                len(self.part[name])
-            )
-            for fold in own
-        ]
+    def _orders(self, generator: str | None, own: list[Fold], repeat: int) -> list[Ints]:
+        """Return in what order each fold draws from the images of a generator, or further real."""
+        supply = self.supply[generator]
+        return [supply.order(self.config.seed, repeat, fold.index) for fold in own]
 
     def _real(self, own: list[Fold], repeat: int) -> list[Block]:
         """Return real-only, and for fine-tunes the controls of the mixes."""
@@ -142,7 +160,7 @@ class _Maker:
         sizes = tuple(len(p.train) for p in problems)
         none = (0,) * len(problems)
         only = Block(Setting("real-only"), repeat, problems, sizes, none, none, none, False, sizes)
-        if self.config.head != FINETUNE:
+        if not self.takes_steps:
             return [only, *(self._with_made(only, Setting(name)) for name in self.made)]
         return [
             only,
@@ -213,19 +231,19 @@ class _Maker:
         `held` are the parts that must not be known: an inner fold holds out its validation part
         and the test part.
         """
-        name = setting.generator or EXTRA
-        part, allowed = self.part[name], self._allowed(name, held)
+        supply = self.supply[setting.generator]
+        allowed = self._allowed(supply, held)
         label = self.study.label[self.rows(train)]
-        drawn = lineage.draw(part, allowed, order, label, ratio)
-        rows = self.rows(part.id[drawn.rows])
+        drawn = lineage.draw(supply.images, allowed, order, label, ratio)
+        rows = self.rows(supply.images.id[drawn.rows])
         if setting.name != "synthetic-only":
             rows = np.concatenate([self.rows(train), rows])
         return np.sort(rows), int((~allowed).sum()), drawn.short
 
-    def _allowed(self, generator: str, held: tuple[Strings, ...]) -> Bools:
+    def _allowed(self, supply: Supply, held: tuple[Strings, ...]) -> Bools:
         if self.config.ignore_lineage:
-            return np.ones(len(self.part[generator]), dtype=bool)
-        return self.lineage[generator].allowed(self.groups_of(*held))
+            return np.ones(len(supply.images), dtype=bool)
+        return supply.lineage.allowed(self.groups_of(*held))
 
     def groups_of(self, *parts: Strings) -> Strings:
         """Return the groups of some real images."""

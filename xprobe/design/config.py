@@ -2,14 +2,32 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-import numpy as np
-
-from xprobe.base.errors import XprobeError
-from xprobe.images.augment import check_augmentation
+from xprobe.base.declared import (
+    ALTERNATIVES,
+    COMPARED,
+    FINE_TUNES,
+    HEADS,
+    PROTOCOL,
+    check_least,
+    option,
+    parse_counts,
+    parse_names,
+    parse_numbers,
+)
+from xprobe.base.errors import OptionError, XprobeError
+from xprobe.images.augment import AUGMENTATIONS, check_augmentation
 from xprobe.learners.finetune.recipe import Recipe
-from xprobe.learners.kinds import C_RULES, FINETUNE
+from xprobe.learners.kinds import C_GRID, C_RULES, DENSE_C_GRID, KINDS, kind_of
+
+
+def _c_grid(text: str) -> tuple[float, ...]:
+    if text == "default":
+        return C_GRID
+    return DENSE_C_GRID if text == "dense" else parse_numbers(text)
 
 
 @dataclass(frozen=True)
@@ -32,7 +50,7 @@ class SweepConfig:
         c_grid: the values of C to choose from, ascending.
         c_rule: ``best``, or ``one-se``: the smallest C within one standard error of the best.
         balanced: whether classes weigh the same in training however many images they have.
-        head: name of the head, or `FINETUNE`.
+        head: name of what is trained (`learners.kinds`).
         finetune_repeats: `repeats` of fine-tunes.
         recipe: of fine-tunes.
         alternatives: names of augmentations that are tried on real images instead of adding
@@ -40,40 +58,90 @@ class SweepConfig:
         with_synthetic: whether they are tried with synthetic images, too, at the largest ratio.
         seed: every random choice follows from it.
         allow_fewer: go on if there are fewer synthetic images than a ratio needs.
+        margin: accuracy differences up to this fraction count as equal; None claims no
+            equivalence.
     """
 
-    ratios: tuple[float, ...] = (1, 2, 3, 4)
-    per_class: int | None = None
+    ratios: tuple[float, ...] = option(
+        (1, 2, 3, 4), "Synthetic images per real training image of the class.", panel=COMPARED,
+        parse=parse_numbers,
+    )  # fmt: skip
+    per_class: int | None = option(
+        None, "Real images of each class to study; the others serve as further real images. "
+        "Default: all.",
+        panel=COMPARED, least=2,
+    )  # fmt: skip
     real_fraction: float = 1.0
     train_per_class: int | None = None
-    folds: int | None = None
-    holdout: float | None = None
-    leave_one_group_out: bool = False
-    ignore_lineage: bool = False
-    repeats: int = 10
-    inner_folds: int = 5
-    c_grid: tuple[float, ...] = tuple(float(c) for c in np.logspace(-2, 4, 10))
-    c_rule: str = "best"
-    balanced: bool = False
+    folds: int | None = option(
+        None, "Most folds of cross-validation. Default: 5, or the hold-out if there is one.",
+        panel=PROTOCOL, least=2,
+    )  # fmt: skip
+    holdout: float | None = option(
+        None, "Draw this share of each class of the real images, groups whole, as a fixed "
+        "hold-out, such as 0.3.",
+        panel=PROTOCOL,
+    )  # fmt: skip
+    leave_one_group_out: bool = option(
+        False, "Make each group a fold; for few groups (up to 50), such as events.",
+        panel=PROTOCOL,
+    )  # fmt: skip
+    ignore_lineage: bool = option(
+        False, "Train on synthetic images that were made from test images, too: only to show the "
+        "size of the leak.",
+        panel=PROTOCOL,
+    )  # fmt: skip
+    repeats: int = option(
+        10, "How often folds and synthetic subsets are drawn anew.", panel=PROTOCOL, least=1
+    )
+    inner_folds: int = option(
+        5, "Most folds within each training part, to choose C by.", panel=HEADS, least=2
+    )
+    c_grid: tuple[float, ...] = option(
+        C_GRID, "Values of C to choose from, such as 0.1,1,10; dense: 45 from 1e-6 to 1e5. "
+        "Default: 10 from 0.01 to 10,000.",
+        panel=HEADS, parse=_c_grid, shown="",
+    )  # fmt: skip
+    c_rule: str = option(
+        "best", "best (the highest accuracy on inner validation images), or one-se: the smallest C "
+        "within one standard error of it.",
+        panel=HEADS,
+    )  # fmt: skip
+    balanced: bool = option(
+        False, "Let classes weigh the same in training however many images they have.", panel=HEADS
+    )
     head: str = "logistic"
-    finetune_repeats: int = 1
+    finetune_repeats: int = option(
+        1, "How often folds and synthetic subsets are drawn anew for fine-tunes.", panel=FINE_TUNES,
+        least=1,
+    )  # fmt: skip
     recipe: Recipe = field(default_factory=Recipe)
-    alternatives: tuple[str, ...] = ()
-    with_synthetic: bool = False
-    seed: int = 0
-    allow_fewer: bool = False
+    alternatives: tuple[str, ...] = option(
+        (), f"Augmentations to try on real images instead of adding synthetic ones: "
+        f"{', '.join(AUGMENTATIONS)}.",
+        panel=ALTERNATIVES, parse=parse_names,
+    )  # fmt: skip
+    with_synthetic: bool = option(
+        False, "Try them with synthetic images, too, at the largest ratio.", panel=ALTERNATIVES
+    )
+    seed: int = option(0, "What every random choice follows from.", panel=PROTOCOL, least=0)
+    allow_fewer: bool = option(
+        False, "Go on where a ratio needs more synthetic images than there are; the actual ratio "
+        "is recorded.",
+        panel=PROTOCOL,
+    )  # fmt: skip
+    margin: float | None = option(
+        None, "Accuracy differences up to this fraction count as equal, such as 0.02.",
+        panel=PROTOCOL,
+    )  # fmt: skip
 
     def __post_init__(self) -> None:
-        if not self.ratios or any(not np.isfinite(r) or r <= 0 for r in self.ratios):
+        if not self.ratios or any(not math.isfinite(r) or r <= 0 for r in self.ratios):
             raise XprobeError("ratios must be positive numbers, such as --ratios 1,2,3,4")
         object.__setattr__(self, "ratios", tuple(sorted(set(self.ratios))))
-        for name, low in (
-            ("repeats", 1), ("finetune_repeats", 1), ("per_class", 2), ("folds", 2),
-            ("inner_folds", 2), ("seed", 0), ("train_per_class", 1),
-        ):  # fmt: skip
-            value = getattr(self, name)
-            if value is not None and value < low:
-                raise XprobeError(f"--{name.replace('_', '-')} must be {low} or more")
+        check_least(self)
+        if self.train_per_class is not None and self.train_per_class < 1:
+            raise XprobeError("--train-per-class must be 1 or more")
         if not 0 < self.real_fraction <= 1:
             raise XprobeError("--real-fraction takes numbers above 0 and at most 1, such as 0.5,1")
         if self.holdout is not None and not 0 < self.holdout < 1:
@@ -81,7 +149,7 @@ class SweepConfig:
         ways = (self.folds is not None, self.holdout is not None, self.leave_one_group_out)
         if sum(ways) > 1:
             raise XprobeError("choose one of --folds, --holdout and --leave-one-group-out")
-        if not self.c_grid or any(not np.isfinite(c) or c <= 0 for c in self.c_grid):
+        if not self.c_grid or any(not math.isfinite(c) or c <= 0 for c in self.c_grid):
             raise XprobeError("every value of C must be a positive number")
         object.__setattr__(self, "c_grid", tuple(sorted(set(self.c_grid))))
         if self.c_rule not in C_RULES:
@@ -91,8 +159,59 @@ class SweepConfig:
         object.__setattr__(self, "alternatives", tuple(dict.fromkeys(self.alternatives)))
         if self.with_synthetic and not self.alternatives:
             raise XprobeError("--with-synthetic needs --alternatives, such as classic")
+        if self.margin is not None and not 0 < self.margin < 1:
+            raise OptionError("--margin is a fraction between 0 and 1, such as 0.02")
 
     def of_head(self, name: str) -> SweepConfig:
-        """Return the same for another head; fine-tunes have repeats of their own."""
-        repeats = self.finetune_repeats if name == FINETUNE else self.repeats
+        """Return the same for another head; fine-tunes have repeats of their own.
+
+        Raises:
+            XprobeError: there is no head of that name.
+        """
+        repeats = self.finetune_repeats if kind_of(name).takes_steps else self.repeats
         return replace(self, head=name, repeats=repeats)
+
+
+@dataclass(frozen=True)
+class Grid:
+    """What a sweep crosses: a study for each encoder, part of the real images, and head.
+
+    Attributes:
+        encoders: names in the store; none: all that have features of the images.
+        real_fractions: shares of the real training images; none: that of the configuration.
+        real_curve: instead of shares, numbers of each class: a learning curve, from which follows
+            how many real images the synthetic ones are worth (`verdict.worth`).
+        heads: names of heads, or ``finetune``; none: that of the configuration.
+    """
+
+    encoders: Sequence[str] = option(
+        (), "Name in the store, or NAME@KEY where two share a name; repeat for several. Default: "
+        "all that have features of these images.",
+        panel=COMPARED, flag="--encoder",
+    )  # fmt: skip
+    real_fractions: Sequence[float] = option(
+        (), "Shares of the real training images of each fold, a study each on the same test "
+        "images, such as 0.25,1.",
+        panel=COMPARED, flag="--real-fraction", parse=parse_numbers,
+        shown=f"{SweepConfig.real_fraction:g}",
+    )  # fmt: skip
+    real_curve: Sequence[int] = option(
+        (), "Instead, numbers of real training images of each class, a study each, such as "
+        "20,40,60,80: how many real images the synthetic ones are worth.",
+        panel=COMPARED, parse=parse_counts,
+    )  # fmt: skip
+    heads: Sequence[str] = option(
+        (), f"What is trained, a study each: {', '.join(KINDS.rows)}. Text heads need embed "
+        "--prompts; finetune trains the whole network.",
+        panel=HEADS, parse=parse_names, shown=SweepConfig.head,
+    )  # fmt: skip
+
+    def __post_init__(self) -> None:
+        if self.real_curve and tuple(self.real_fractions) not in ((), (1.0,)):
+            raise OptionError(
+                "--real-curve and --real-fraction both say how many real images: keep one"
+            )
+        if len(set(self.real_curve)) == 1:
+            raise OptionError(
+                "--real-curve takes two or more numbers of images, such as 20,40,60,80"
+            )

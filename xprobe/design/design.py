@@ -9,19 +9,21 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from types import MappingProxyType
 
 import numpy as np
 
+from xprobe.base.arrays import Ints
 from xprobe.base.errors import XprobeError, some
 from xprobe.base.streams import stream
 from xprobe.design import folds, lineage
 from xprobe.design.alternatives import Made, lay_out
-from xprobe.design.blocks import Block, _Maker
+from xprobe.design.blocks import Block, BlockMaker
 from xprobe.design.config import SweepConfig
 from xprobe.design.folds import Fold
 from xprobe.images.manifest import Manifest
-from xprobe.learners.kinds import FINETUNE
+from xprobe.learners.kinds import kind_of
 
 HOLD_OUT = "fixed hold-out"  # how its protocol begins
 
@@ -47,6 +49,11 @@ class Design:
     blocks: tuple[Block, ...]
     made: tuple[Made, ...]
     warnings: tuple[str, ...]
+
+    @cached_property
+    def tested(self) -> Ints:
+        """Rows (n,) of the images that are tested, ascending: every block tests just these."""
+        return np.unique(self.blocks[0].test)
 
 
 def make_design(
@@ -78,7 +85,8 @@ def make_design(
         )
     generators = tuple(sorted(set(synthetic.generator)))
     warnings += _supply_warnings(synthetic, generators, real, all_folds, config)
-    if config.head == FINETUNE and len(all_folds) == 1:
+    takes_steps = kind_of(config.head).takes_steps
+    if takes_steps and len(all_folds) == 1:
         warnings.append(
             "one fine-tune of each setting: how much fine-tunes vary by their seed cannot be told "
             "from it, and the intervals do not include it; use --finetune-repeats 3"
@@ -91,8 +99,8 @@ def make_design(
         | (manifest.source == "synthetic")
         | np.isin(manifest.id.astype(str), np.array(extra, dtype=str))
     )
-    maker = _Maker(study, extra, manifest.select(manifest.source == "real"), config)
-    if config.head != FINETUNE and config.alternatives:
+    maker = BlockMaker(study, extra, manifest.select(manifest.source == "real"), config)
+    if config.alternatives and not takes_steps:
         maker.made = lay_out(
             maker.rows(real.id), config.alternatives, views, maker.most, len(study),
             stream(config.seed, "alternatives"),
@@ -245,10 +253,10 @@ def _lineage_warnings(synthetic: Manifest, generators: tuple[str, ...]) -> list[
     ]
 
 
-def _ignored(maker: _Maker, all_folds: Sequence[Fold], generators: Sequence[str]) -> str:
+def _ignored(maker: BlockMaker, all_folds: Sequence[Fold], generators: Sequence[str]) -> str:
     """Say how many synthetic images were trained on that show what was tested."""
     leaked = [
-        int((~maker.lineage[name].allowed(maker.groups_of(fold.test_real))).sum())
+        int((~maker.supply[name].lineage.allowed(maker.groups_of(fold.test_real))).sum())
         for name in generators
         for fold in all_folds
     ]

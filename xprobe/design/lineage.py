@@ -1,4 +1,4 @@
-"""Which synthetic images stem from which real ones, and nested draws of those that may be used."""
+"""The real images that synthetic ones were made from, and nested draws of synthetic images."""
 
 from __future__ import annotations
 
@@ -14,35 +14,37 @@ from xprobe.images.manifest import Manifest
 
 @dataclass(frozen=True, eq=False)
 class Lineage:
-    """Where the synthetic images of a generator come from.
+    """The real groups from which the synthetic images of a generator were made.
 
     Attributes:
-        source: (n, 3) number of the real group that an image was made from: that of the image
-            its parent names, the group its parent names, and its own group; -1: none.
-        known: (n,) whether either is.
+        source: (n, 3) numbers of real groups: the group of the image that the parent names, the
+            group that the parent names, and the group of the image itself; -1 where there is none.
+        known: (n,) whether the manifest names a parent or a group of the image.
     """
 
     source: NDArray[np.intp]
     known: Bools
-    _number: dict[str, int]
+    _group_number: dict[str, int]
 
     def allowed(self, held_groups: Strings) -> Bools:
         """Return (n,) whether an image may be trained on while these groups are held out."""
-        held = np.zeros(len(self._number) + 1, dtype=bool)  # the last: not known
-        held[[self._number[g] for g in set(held_groups)]] = True
-        return np.asarray(~held[self.source].any(axis=1))
+        # A source of -1 reads the last entry, which stays False: no known source, no exclusion.
+        is_held = np.zeros(len(self._group_number) + 1, dtype=bool)
+        is_held[[self._group_number[g] for g in set(held_groups)]] = True
+        return np.asarray(~is_held[self.source].any(axis=1))
 
 
 def trace(synthetic: Manifest, real: Manifest) -> Lineage:
     """Return the lineage of synthetic images with respect to all real ones.
 
-    All, also those that take no part: an image made from one of them shows its scene.
+    `real` must hold also those that the study leaves out: they may show the scene of a test image.
     """
     number = {name: i for i, name in enumerate(sorted(set(real.group)))}
-    of_id = {id_: number[g] for id_, g in zip(real.id, real.group, strict=True)}
-    names = ((of_id, synthetic.parent), (number, synthetic.parent), (number, synthetic.group))
-    found = [[table.get(name, -1) for name in column] for table, column in names]
-    source = np.array(found, dtype=np.intp).T.reshape(-1, 3)
+    number_of_id = {id_: number[g] for id_, g in zip(real.id, real.group, strict=True)}
+    parent, group = synthetic.parent, synthetic.group
+    lookups = ((number_of_id, parent), (number, parent), (number, group))
+    numbers = [[table.get(name, -1) for name in column] for table, column in lookups]
+    source = np.array(numbers, dtype=np.intp).T.reshape(-1, 3)
     known = (synthetic.parent != "") | (synthetic.group != "")
     return Lineage(source, np.asarray(known, dtype=bool), number)
 
@@ -52,8 +54,8 @@ class Draw:
     """Synthetic images for one training part.
 
     Attributes:
-        rows: positions in the synthetic manifest.
-        short: whether some class has fewer than the ratio asks.
+        rows: positions in the synthetic manifest, ascending.
+        short: whether some class has fewer images than the ratio asks for.
     """
 
     rows: Ints
@@ -63,18 +65,18 @@ class Draw:
 def draw(
     synthetic: Manifest, allowed: Bools, order: Ints, train_label: Strings, ratio: float
 ) -> Draw:
-    """Return, class by class, the first round(ratio × real images) allowed ones in `order`.
+    """Return the first allowed images in `order`: round(ratio × real images) of each class.
 
-    The same `order` at another ratio gives nested subsets: 1:1 ⊂ 1:2 ⊂ 1:3.
+    The same `order` gives nested subsets at other ratios: 1:1 ⊂ 1:2 ⊂ 1:3.
     """
     rows, short = [], False
     ordered = order[allowed[order]]
     label = synthetic.label[ordered]
     for name in synthetic.classes:
-        want = round(ratio * int((train_label == name).sum()))
-        own = ordered[label == name][:want]
-        short |= len(own) < want
-        rows.append(own)
+        n_wanted = round(ratio * int((train_label == name).sum()))
+        rows_of_class = ordered[label == name][:n_wanted]
+        short |= len(rows_of_class) < n_wanted
+        rows.append(rows_of_class)
     return Draw(np.sort(np.concatenate(rows)), short)
 
 
@@ -85,14 +87,14 @@ def check_supply(
 
     `train` is the number of images of each class in the largest real training part.
     """
-    have = {c: int((synthetic.label == c).sum()) for c in train}
-    need = {c: round(max(ratios) * n) for c, n in train.items()}
-    short = [f"{c} ({have[c]} of {need[c]})" for c in train if have[c] < need[c]]
-    if not short:
+    supply = {c: int((synthetic.label == c).sum()) for c in train}
+    demand = {c: round(max(ratios) * n) for c, n in train.items()}
+    shortages = [f"{c} ({supply[c]} of {demand[c]})" for c in train if supply[c] < demand[c]]
+    if not shortages:
         return None
-    possible = min(have[c] / train[c] for c in train)
+    possible = min(supply[c] / train[c] for c in train)
     largest = int(possible) if possible >= 1 else int(possible * 100) / 100
     return (
         f"generator {generator} has too few synthetic images for the ratio 1:{max(ratios):g} in "
-        f"class {some(short)}; the largest possible ratio is 1:{largest:g}"
+        f"class {some(shortages)}; the largest possible ratio is 1:{largest:g}"
     )

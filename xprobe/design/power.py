@@ -1,4 +1,4 @@
-"""What a study could find, before it is made: detectable differences (docs/protocol.md)."""
+"""What a study could find before it is made: detectable differences (docs/concepts/protocol.md)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 from xprobe.design.config import SweepConfig
 from xprobe.design.design import HOLD_OUT, lay_out_folds, parts
 from xprobe.images.manifest import Manifest
-from xprobe.learners.kinds import FINETUNE
+from xprobe.learners.kinds import kind_read
 from xprobe.results import study as study_module
 from xprobe.results.rows import Result
 from xprobe.verdict.family import ALPHA, POWER_QUANTILE
@@ -105,8 +105,8 @@ def _critical(comparisons: int, df: float) -> float:
     """Return what max|T| of so many comparisons exceeds in one of twenty cases."""
     rng = np.random.default_rng(0)
     common = rng.standard_normal((_DRAWS, 1)) * np.sqrt(_CORRELATION)
-    own = rng.standard_normal((_DRAWS, comparisons)) * np.sqrt(1 - _CORRELATION)
-    largest = np.abs(common + own).max(axis=1) / np.sqrt(rng.chisquare(df, _DRAWS) / df)
+    single = rng.standard_normal((_DRAWS, comparisons)) * np.sqrt(1 - _CORRELATION)
+    largest = np.abs(common + single).max(axis=1) / np.sqrt(rng.chisquare(df, _DRAWS) / df)
     return float(np.quantile(largest, 1 - ALPHA))
 
 
@@ -171,19 +171,21 @@ def plan(
     """
     known = pilots(studies)
     rows = []
-    for head, repeats in (("heads", config.repeats), (FINETUNE, config.finetune_repeats)):
-        own = [p for p in known if (p.head == FINETUNE) == (head == FINETUNE)]
-        bases: list[Pilot | None] = [*own] or [None]
+    for what, takes_steps, repeats in (
+        ("heads", False, config.repeats), ("finetune", True, config.finetune_repeats),
+    ):  # fmt: skip
+        pilots_of_kind = [p for p in known if kind_read(p.head).takes_steps == takes_steps]
+        bases: list[Pilot | None] = [*pilots_of_kind] or [None]
         for pilot in bases:
-            at_hand = _study_of(manifest, config, head, repeats)
+            at_hand = _study_of(manifest, config, takes_steps, repeats)
             # How much of a pilot's variance is of the seed, which more images do not lessen, its
             # results do not say: of fine-tunes it holds for the images at hand alone.
-            elsewhere = sizes if pilot is None or head != FINETUNE else ()
+            elsewhere = sizes if pilot is None or not takes_steps else ()
             others = [_scaled(at_hand, n) for n in elsewhere if n != at_hand.real_per_class]
             for study in (at_hand, *others):
                 rows.append(
                     {
-                        "what": head if pilot is None else pilot.head,
+                        "what": what if pilot is None else pilot.head,
                         "real_per_class": round(study.real_per_class, 1),
                         "at_hand": study is at_hand,
                         "test_images": study.test_images,
@@ -196,14 +198,14 @@ def plan(
     return rows
 
 
-def _study_of(manifest: Manifest, config: SweepConfig, head: str, repeats: int) -> Study:
+def _study_of(manifest: Manifest, config: SweepConfig, takes_steps: bool, repeats: int) -> Study:
     real, test, _ = parts(manifest, config)
-    made, _ = lay_out_folds(real, test, replace(config, repeats=1))
+    folds, _ = lay_out_folds(real, test, replace(config, repeats=1))
     tested = real if test is None else test
     n = len(real) + (len(tested) if config.holdout is not None else 0)
     return Study(
         n / len(manifest.classes), len(tested), len(set(tested.group)), len(config.ratios) + 1,
-        repeats * len(made) if head == FINETUNE else 0, repeats,
+        repeats * len(folds) if takes_steps else 0, repeats,
     )  # fmt: skip
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from xprobe.images.augment import AUGMENTATIONS
-from xprobe.learners.kinds import FINETUNE
+from xprobe.learners.kinds import kind_read
 
 WITHOUT_GENERATOR = ("real-only", "zero-shot", "real-duplicated", "real-more", *AUGMENTATIONS)
 """Settings without synthetic images."""
 
 WITH_RATIO = ("mix", "real-duplicated", "real-more")
+"""Settings that need a ratio."""
 
 
 @dataclass(frozen=True)
@@ -18,10 +19,10 @@ class Setting:
     """What is trained on: ``real-only``, ``synthetic-only`` or ``mix`` 1:ratio of one generator.
 
     ``zero-shot`` trains on no image: the encoder's text features classify. ``real-more`` has as
-    many further real images as the mix 1:ratio has synthetic ones. Fine-tunes have controls:
-    ``real-duplicated``, the real images alone for as many steps as the mix 1:ratio. The name of an
-    augmentation is an alternative to synthetic images: the real images alone with that, for as many
-    steps as the mix of the largest ratio. A mix with `augment` is that alternative, too.
+    many further real images as the mix 1:ratio has synthetic ones. Fine-tunes have the control
+    ``real-duplicated``: the real images alone for as many steps as the mix 1:ratio. The name of an
+    augmentation is an alternative to synthetic images: the real images alone, augmented, for as
+    many steps as the mix of the largest ratio. A mix with `augment` is an alternative, too.
     """
 
     name: str
@@ -41,19 +42,18 @@ class Setting:
 
     @property
     def title(self) -> str:
-        """How people read it; see `setting_title`."""
+        """The setting as people read it; see `setting_title`."""
         return setting_title(self.name, self.ratio, self.augment)
 
     @property
     def is_alternative(self) -> bool:
-        """Whether it is of the family of alternatives, not of its generator's."""
+        """Whether the setting is judged among the alternatives, and not among the mixes."""
         return bool(self.augment) or self.name in AUGMENTATIONS
 
 
 def head_title(head: str, real_fraction: float, train_per_class: int | None = None) -> str:
-    """Return how people read a head and the part of the real images it was trained on."""
-    words = head if head == FINETUNE else f"{head} head"
-    part = part_title(real_fraction, train_per_class)
+    """Return how people read a head and the part of the real images that it was trained on."""
+    words, part = kind_read(head).title, part_title(real_fraction, train_per_class)
     return f"{words}, {part}" if part else words
 
 

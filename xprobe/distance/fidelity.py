@@ -1,7 +1,7 @@
 """Measures of likeness that papers report, of arrays of features. Pure.
 
 Fréchet distance, sliced Wasserstein distance, Vendi score, and how well a classifier tells two
-sets apart. `xprobe.distance` puts them beside their floors.
+sets apart; of arrays, and over the splits that `measure` puts them beside their floors with.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 from xprobe.base.arrays import Floats, Ints
+from xprobe.distance.sides import NoValueError, Sides, Values
 from xprobe.engine.threads import in_threads
 from xprobe.learners.problem import unit_rows
 
@@ -25,10 +26,6 @@ FOLDS = 5
 ROWS = 2048  # whose products are added up before their sum is widened to float64
 
 EXTRAPOLATION = 3  # sizes that frechet_infinity is fitted to
-
-
-class NoValueError(Exception):
-    """Why a metric has no value."""
 
 
 # --- Fréchet -------------------------------------------------------------------------------
@@ -166,3 +163,85 @@ def auc(x: Floats, y: Ints, group: Ints, seed: int) -> float:
     if not scores:
         raise NoValueError("groups too large to cross-validate a classifier")
     return float(np.mean(scores))
+
+
+# --- over the splits of two sides ----------------------------------------------------------
+
+
+def frechet_of(sides: Sides) -> Values:
+    """Return Fréchet distances at the full size.
+
+    Raises:
+        NoValueError: no more rows than features, which give no covariance.
+    """
+    d = sides.x.shape[1]
+    if sides.size <= d:
+        raise NoValueError(f"{sides.size} rows a side do not give a covariance of {d} features")
+    return _frechet_at(sides, sides.size)
+
+
+def _frechet_at(sides: Sides, size: int) -> Values:
+    """Return Fréchet distances of the first `size` rows of each split's parts."""
+    if size not in sides.frechet_at:
+        pairs = []
+        for split in sides.few():
+            one, *others = (
+                sides.x[rows[:size]] for rows in (split.one, split.synthetic, split.other)
+            )
+            pairs.append(frechets(one, others))
+        sides.frechet_at[size] = ([pair[0] for pair in pairs], [pair[1] for pair in pairs])
+    return sides.frechet_at[size]
+
+
+def frechet_infinity_of(sides: Sides) -> Values:
+    """Return Fréchet distances extrapolated to infinitely many rows.
+
+    Raises:
+        NoValueError: too few rows for a line.
+    """
+    sizes = extrapolation_sizes(sides.size, sides.x.shape[1])
+    measured = np.array([_frechet_at(sides, size) for size in sizes])  # (sizes, 2, splits)
+    values, null = frechet_infinity(sizes, measured)
+    return values.tolist(), null.tolist()
+
+
+def sliced_wasserstein_of(sides: Sides) -> Values:
+    """Return sliced Wasserstein distances, all along the same directions."""
+    projected = project(sides.x, np.random.default_rng(sides.seeds["projections"]))
+    values, null = [], []
+    for split in sides.splits:
+        one, other, synthetic = (
+            np.sort(projected[rows], axis=0) for rows in (split.one, split.other, split.synthetic)
+        )
+        values.append(sliced_wasserstein(one, synthetic))
+        null.append(sliced_wasserstein(one, other))
+    return values, null
+
+
+def vendi_of(sides: Sides) -> Values:
+    """Return Vendi scores of the synthetic rows, and of as many real ones."""
+    few = sides.few()
+    return (
+        [vendi(sides.x[split.synthetic]) for split in few],
+        [vendi(sides.x[split.one]) for split in few],
+    )
+
+
+def auc_of(sides: Sides) -> Values:
+    """Return how well a classifier tells both sides apart, and two halves of the real rows.
+
+    Raises:
+        NoValueError: too few groups, or too large ones.
+    """
+    from threadpoolctl import threadpool_limits
+
+    def told(one: Ints, other: Ints) -> float:
+        rows, y = np.concatenate([one, other]), np.repeat([0, 1], [len(one), len(other)])
+        return auc(sides.x[rows], y, sides.group[rows], sides.seeds["folds"])
+
+    few = sides.few()
+    with threadpool_limits(1):  # products are small: a second thread takes 40 times as long
+        return (
+            [told(split.one, split.synthetic) for split in few],
+            [told(split.one, split.other) for split in few],
+        )

@@ -32,7 +32,7 @@ COPY = 1e-5  # share of the squared lengths below which expanded squares are rec
 
 MEDIAN_ROWS = 2000  # rows whose pairs give the bandwidth
 
-# Of squared distances (a, b), and the squared lengths (a, 1), (1, b) of the rows.
+# A kernel (a, b) from squared distances (a, b) and the squared lengths (a, 1), (1, b) of the rows.
 KernelOf = Callable[[Floats, Floats, Floats], Floats]
 
 
@@ -93,8 +93,8 @@ def pair_up(
     x = np.concatenate([real, synthetic]).astype(np.float32)
     length2 = np.einsum("nd,nd->n", x, x, dtype=np.float64).astype(np.float32)
     x -= x.mean(axis=0, dtype=np.float64).astype(np.float32)
-    own = np.arange(len(synthetic)) + (int(unit.max(initial=0)) + 1)
-    pairs = Pairs(x, length2, np.concatenate([unit, own]), len(real), None, block)
+    alone = np.arange(len(synthetic)) + (int(unit.max(initial=0)) + 1)
+    pairs = Pairs(x, length2, np.concatenate([unit, alone]), len(real), None, block)
     if len(x) > keep:
         return pairs
     kept = np.empty((len(x), len(x)), dtype=np.float32)
@@ -144,25 +144,25 @@ def median_distance(pairs: Pairs, rng: Generator) -> float:
     return float(np.sqrt(np.median(squared[~np.tri(len(rows), dtype=bool)])))
 
 
-def gaussian(sigma: float, scale: float = 1.0, at: float = 0.0) -> KernelOf:
-    """Return scale · (exp(−d²/2σ²) − exp(−at)): the constant is the kernel where d² = 2σ²·at."""
+def gaussian(sigma: float, scale: float = 1.0, shift: float = 0.0) -> KernelOf:
+    """Return scale · (exp(−d²/2σ²) − exp(−shift)); it is 0 where d² = 2σ²·shift."""
 
     def kernel(squared: Floats, _a: Floats, _b: Floats) -> Floats:
         out = squared * np.float32(-0.5 / sigma**2)
-        out += np.float32(at)
+        out += np.float32(shift)
         np.expm1(out, out=out)
-        out *= np.float32(scale * np.exp(-at))
+        out *= np.float32(scale * np.exp(-shift))
         return out
 
     return kernel
 
 
-def negative_distance(at: float) -> KernelOf:
-    """Return at − d, whose U-statistic is the energy distance."""
+def negative_distance(shift: float) -> KernelOf:
+    """Return shift − d, whose U-statistic is the energy distance."""
 
     def kernel(squared: Floats, _a: Floats, _b: Floats) -> Floats:
         out = np.sqrt(squared)
-        return np.subtract(np.float32(at), out, out=out)
+        return np.subtract(np.float32(shift), out, out=out)
 
     return kernel
 
@@ -217,7 +217,7 @@ class Sums:
         value: (3,) over pairs of real rows, across (in one order), and of synthetic rows.
         null: (3, splits) of real rows: within one half, across (in one order), within the other.
         drawn: (3, draws) as `value`, each row with its weight.
-        row: (N,) of each row with the rows that are inside.
+        row: (N,) over the pairs of each row with the rows that are inside.
     """
 
     value: NDArray[np.float64]
@@ -280,12 +280,12 @@ def add_up(
                     sums.row[columns] = inside[rows] @ k
         return part
 
-    found = {name: empty(name in weighted) for name in kernels}
+    totals = {name: empty(name in weighted) for name in kernels}
     for part in in_threads(of_tile, pairs.tiles()):
         for name, sums in part.items():
-            for whole, own in zip(found[name].arrays(), sums.arrays(), strict=True):
-                whole += own
-    return found
+            for total, tile_sum in zip(totals[name].arrays(), sums.arrays(), strict=True):
+                total += tile_sum
+    return totals
 
 
 def value_and_null(
@@ -334,8 +334,8 @@ def permutation_p(pairs: Pairs, sums: Sums, sides: Floats, inside: Floats) -> fl
 def resampled(unit: Ints, n_real: int, draws: int, rng: Generator) -> Floats:
     """Return how often each row is in each draw of units with replacement, (N, draws) float32."""
     counts = []
-    for own in (unit[:n_real], unit[n_real:]):
-        _, code = np.unique(own, return_inverse=True)
+    for side in (unit[:n_real], unit[n_real:]):
+        _, code = np.unique(side, return_inverse=True)
         units = int(code.max()) + 1
         drawn = rng.multinomial(units, np.full(units, 1 / units), size=draws)
         counts.append(drawn[:, code].T.astype(np.float32))

@@ -23,13 +23,13 @@ def lay_out(x: Floats, seed: int) -> dict[str, Floats]:
     clusters mean nothing. Those need `FEWEST` rows that differ.
     """
     axes = _principal(x)
-    found = {"pca": np.pad(axes[:, :2], ((0, 0), (0, max(0, 2 - axes.shape[1]))))}
+    planes = {"pca": np.pad(axes[:, :2], ((0, 0), (0, max(0, 2 - axes.shape[1]))))}
     if len(x) < FEWEST or not axes.any():
-        return found
-    found["tsne"] = _tsne(axes, seed)
+        return planes
+    planes["tsne"] = _tsne(axes, seed)
     if importlib.util.find_spec("umap") is not None:
-        found["umap"] = _umap(axes, seed)
-    return found
+        planes["umap"] = _umap(axes, seed)
+    return planes
 
 
 def _principal(x: Floats) -> Floats:

@@ -122,22 +122,24 @@ def _asked(n: int) -> Ints:
     return np.unique(np.linspace(0, n - 1, min(n, RECALL_QUERIES)).astype(np.intp))
 
 
-def _rechecked(x: Floats, y: Floats, found: tuple[Floats, Ints], k: int) -> tuple[Floats, Ints]:
+def _rechecked(
+    x: Floats, y: Floats, candidates: tuple[Floats, Ints], k: int
+) -> tuple[Floats, Ints]:
     """Return the k nearest of the candidates (n, c), close ones by direct difference.
 
     Expanded squares give copies a distance of 5·10⁻⁴ of their lengths, and pairs that are not
     close one that is off by 10⁻⁶ at most. Row −1 is no candidate.
     """
-    squared, rows = found
+    squared, rows = candidates
     distances = np.sqrt(np.maximum(squared, 0), dtype=np.float64)
     length2_x, length2_y = (np.einsum("nd,nd->n", part, part) for part in (x, y))
     close = squared < CLOSE * (length2_x[:, None] + length2_y[rows])
     i, j = np.nonzero(close & (rows >= 0))
 
     def recheck(start: int) -> None:
-        of = i[start : start + BLOCK], j[start : start + BLOCK]
-        off = x[of[0]] - y[rows[of]]
-        distances[of] = np.sqrt(np.einsum("nd,nd->n", off, off))
+        pairs = i[start : start + BLOCK], j[start : start + BLOCK]
+        off = x[pairs[0]] - y[rows[pairs]]
+        distances[pairs] = np.sqrt(np.einsum("nd,nd->n", off, off))
 
     if len(i):
         in_threads(recheck, range(0, len(i), BLOCK))
@@ -152,8 +154,8 @@ def nearest(x: Floats, y: Floats, k: int) -> tuple[Floats, Ints]:
 
     See `search`, which also tells the recall above `EXACT_ROWS` rows of y.
     """
-    found = search(x, y, k)
-    return found.distances, found.rows
+    neighbours = search(x, y, k)
+    return neighbours.distances, neighbours.rows
 
 
 def near_duplicates(x: Floats, y: Floats, threshold: float) -> Bools:
@@ -184,14 +186,59 @@ def radii(pairs: Pairs, x: Floats, rows: Ints, k: int) -> Radii:
         itself[~itself.any(axis=1), -1] = True
         squared = near.distances[~itself].reshape(-1, k) ** 2
         return Radii(squared[:, 0], squared[:, -1], near.recall)
-    found = []
+    parts = []
     for start in range(0, len(rows), pairs.block):
-        own = np.arange(start, min(start + pairs.block, len(rows)))
-        squared = pairs.between(rows[own], rows)
-        squared[np.arange(len(own)), own] = np.inf
-        found.append(np.sort(np.partition(squared, k - 1, axis=1)[:, :k], axis=1)[:, [0, -1]])
-    both = np.concatenate(found)
+        part = np.arange(start, min(start + pairs.block, len(rows)))
+        squared = pairs.between(rows[part], rows)
+        squared[np.arange(len(part)), part] = np.inf
+        parts.append(np.sort(np.partition(squared, k - 1, axis=1)[:, :k], axis=1)[:, [0, -1]])
+    both = np.concatenate(parts)
     return Radii(both[:, 0], both[:, 1], 1.0)
+
+
+@dataclass(frozen=True, eq=False)
+class Counts:
+    """What neighbour metrics count, of n real and m synthetic rows ("fakes").
+
+    Attributes:
+        k: which neighbour's distance is the radius of a row.
+        within: (m,) within the radius of how many real rows a fake lies.
+        covered: (n,) whether any fake lies within the radius of a real row.
+        recalled: (n,) whether a real row lies within the radius of any fake.
+        is_new: (m,) whether a fake is farther from the nearest real row than that is from the
+            nearest other one.
+    """
+
+    k: int
+    within: Ints
+    covered: Bools
+    recalled: Bools
+    is_new: Bools
+
+
+def precision(counts: Counts) -> float:
+    """Return the share of the fakes within the radius of a real row (Kynkäänniemi et al. 2019)."""
+    return float((counts.within > 0).mean())
+
+
+def recall(counts: Counts) -> float:
+    """Return the share of the real rows within the radius of a fake (Kynkäänniemi et al. 2019)."""
+    return float(counts.recalled.mean())
+
+
+def density(counts: Counts) -> float:
+    """Return within the radius of how many real rows a fake lies, over k (Naeem et al. 2020)."""
+    return float(counts.within.sum() / (counts.k * len(counts.within)))
+
+
+def coverage(counts: Counts) -> float:
+    """Return the share of the real rows with a fake within their radius (Naeem et al. 2020)."""
+    return float(counts.covered.mean())
+
+
+def authenticity(counts: Counts) -> float:
+    """Return the share of the fakes that are no near copy of a real row (Alaa et al. 2022)."""
+    return float(counts.is_new.mean())
 
 
 def counts(
@@ -203,17 +250,11 @@ def counts(
     k: int,
     *,
     exact_rows: int | None = None,
-) -> tuple[dict[str, float], float]:
-    """Return the neighbour metrics of one split, and the share of the pairs that were found.
+) -> tuple[Counts, float]:
+    """Return what neighbour metrics count in one split, and the share of the pairs that were found.
 
     Above `exact_rows` (`EXACT_ROWS`) real rows, a fake is compared with those of near lists alone;
     the share is of the pairs within a real row's k-th neighbour, of `RECALL_QUERIES` fakes.
-
-    Precision, recall: share of the fakes within the k-th neighbour's distance of a real row, and
-    the reverse (Kynkäänniemi et al. 2019). Density, coverage: how many such real rows a fake has,
-    over k, and share of the real rows that have a fake within it (Naeem et al. 2020).
-    Authenticity: share of the fakes farther from the nearest real row than that is from the
-    nearest other one (Alaa et al. 2022).
     """
     within = np.zeros(len(fake), dtype=np.int64)
     nearest_real, squared_to_it = np.zeros(len(fake), dtype=np.intp), np.full(len(fake), np.inf)
@@ -229,23 +270,17 @@ def counts(
         best = squared.argmin(axis=0)
         least = squared[best, np.arange(len(columns))]
         nearer = least < squared_to_it[columns]
-        at = columns[nearer]
-        nearest_real[at], squared_to_it[at] = rows[best[nearer]], least[nearer]
+        improved = columns[nearer]
+        nearest_real[improved], squared_to_it[improved] = rows[best[nearer]], least[nearer]
     share = 1.0
     if approximate:
-        asked, there = _asked(len(fake)), 0
+        asked, pairs_within = _asked(len(fake)), 0
         for rows, columns in _all_tiles(pairs, real, fake[asked]):
             squared = pairs.between(real[rows], fake[asked[columns]])
-            there += int((squared < of_real.kth[rows, None]).sum())
-        share = float(within[asked].sum() / there) if there else 1.0
-    found = {
-        "precision": float((within > 0).mean()),
-        "recall": float(recalled.mean()),
-        "density": float(within.sum() / (k * len(fake))),
-        "coverage": float(covered.mean()),
-        "authenticity": float((squared_to_it > of_real.first[nearest_real]).mean()),
-    }
-    return found, share
+            pairs_within += int((squared < of_real.kth[rows, None]).sum())
+        share = float(within[asked].sum() / pairs_within) if pairs_within else 1.0
+    is_new = squared_to_it > of_real.first[nearest_real]
+    return Counts(k, within, covered, recalled, is_new), share
 
 
 def _all_tiles(pairs: Pairs, real: Ints, fake: Ints) -> Iterator[tuple[Ints, Ints]]:
@@ -260,12 +295,12 @@ def _near_tiles(pairs: Pairs, real: Ints, fake: Ints) -> Iterator[tuple[Ints, In
     after the other takes many times as long.
     """
     index = _trained(pairs.x[real])
-    own = index.quantizer.search(pairs.x[real], 1)[1][:, 0]
+    list_of_real = index.quantizer.search(pairs.x[real], 1)[1][:, 0]
     probed = index.quantizer.search(pairs.x[fake], index.nprobe)[1].astype(np.int32).ravel()
-    of_real, of_fake = np.argsort(own, kind="stable"), np.argsort(probed, kind="stable")
+    of_real, of_fake = np.argsort(list_of_real, kind="stable"), np.argsort(probed, kind="stable")
     lists = np.arange(index.nlist + 1)
     real_ends, fake_ends = (
-        np.searchsorted(own[of_real], lists),
+        np.searchsorted(list_of_real[of_real], lists),
         np.searchsorted(probed[of_fake], lists),
     )
     for a, b, c, d in zip(

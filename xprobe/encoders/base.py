@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -54,6 +55,20 @@ class Encoder(ABC):
             XprobeError: the encoder has no text side, or its tokenizer is not on this machine.
         """
         raise XprobeError(f"{self.spec.source} has no text side; leave out --prompts")
+
+    def see_through(self, codec: str, resampling: str, exact: Encoder | None) -> None:
+        """See images through a codec and a resizer, which makes it another encoder.
+
+        Args:
+            codec: how every image is encoded anew first, as in `images.resize.reencode`; ``""``:
+                not.
+            resampling: ``fast``, or ``""`` for Pillow's resizer.
+            exact: the same encoder without a short cut, which becomes the `reference`; or None.
+        """
+        self.spec = replace(self.spec, codec=codec, resampling=resampling)
+        if exact is not None:
+            exact.see_through(codec, exact.spec.resampling, None)
+            self.reference = exact
 
     def prepare_thread(self) -> None:  # noqa: B027  # most have nothing to set up
         """Set up the calling thread, before its first `forward`."""

@@ -1,46 +1,28 @@
 """Encoders by name.
 
-A name is a short one of `ENCODERS`, a long form ``<scheme>:<rest>``, one that another package
+A name is a short one of `ENCODERS`, a long form ``<family>:<rest>``, one that another package
 registered under the entry point ``xprobe.encoders``, or ``module:function`` of your own.
 """
 
 from __future__ import annotations
 
-import importlib
-import importlib.metadata
-import importlib.util
-import sys
-from collections.abc import Callable, Sequence
 from copy import deepcopy
 from dataclasses import replace
-from pathlib import Path
+from typing import cast
 
 from xprobe.base.errors import XprobeError, nearest
 from xprobe.encoders.base import Encoder
-from xprobe.encoders.families import open_clip as tower_open_clip
-from xprobe.encoders.families import timm as tower_timm
-from xprobe.encoders.families import torchvision
-from xprobe.encoders.families import transformers as tower_hf
-from xprobe.encoders.families.builtin import FLOORS
+from xprobe.encoders.families.own import is_module
 from xprobe.encoders.network import Network
 from xprobe.encoders.presets import DEFAULT_ENCODER, ENCODERS, IMPORT_ONLY, canonical
+from xprobe.encoders.registry import FAMILIES, OWN, Family, family_of, outside_encoders
 from xprobe.encoders.spec import PRECISIONS
 from xprobe.encoders.tower import Tower, Wish
-from xprobe.encoders.weights import OPEN_CLIP_FILES, TIMM_FILES, cached_file, hub_file, torch_cache
+from xprobe.encoders.weights import cached_file, hub_file, torch_cache
 from xprobe.engine.device import pick_device
 from xprobe.images.resize import check_codec
 
 __all__ = ["DEFAULT_ENCODER", "ENCODERS", "canonical", "check_name", "is_local", "load"]
-
-ENTRY_POINT = "xprobe.encoders"
-
-# Scheme of a long name → what loads the tower of the rest.
-TOWERS: dict[str, Callable[[str, Wish], Tower]] = {
-    "open_clip": tower_open_clip.load,
-    "timm": tower_timm.load,
-    "torchvision": torchvision.load_torchvision,
-    "hf": tower_hf.load,
-}
 
 
 def load(
@@ -74,38 +56,30 @@ def load(
         raise XprobeError(f"unknown precision {precision!r}; known: {', '.join(PRECISIONS)}")
     if codec:
         check_codec(codec)
-    scheme, rest = check_name(name)
-    if name in ENCODERS and not random_weights:
-        _bring(name)
-    if scheme in TOWERS:
-        tower, device = TOWERS[scheme](rest, Wish(layer, random_weights)), pick_device(device)
-        exact = None
-        if precision != PRECISIONS[0] or resampling:
-            exact = Network(replace(tower, module=deepcopy(tower.module)), device, PRECISIONS[0])
-        network = Network(tower, device, precision, trainable=trainable)
-        return _as_seen(network, exact, codec, resampling)
-    if precision != "fp32":
-        raise XprobeError(f"{name} computes in fp32 only")
-    if layer is not None or random_weights:
+    family, rest = check_name(name)
+    if not family.has_networks and precision != PRECISIONS[0]:
+        raise XprobeError(f"{name} computes in {PRECISIONS[0]} only")
+    if not family.has_networks and (layer is not None or random_weights):
         raise XprobeError(f"{name} has neither layers nor weights to choose; leave the option out")
+    if name in ENCODERS and not random_weights:
+        _bring(name, family)
+    wish = Wish(layer, random_weights)
+    loaded, exact = family.load(rest, wish), None
+    if isinstance(loaded, Tower):
+        device = pick_device(device)
+        if precision != PRECISIONS[0] or resampling:
+            exact = Network(replace(loaded, module=deepcopy(loaded.module)), device, PRECISIONS[0])
+        encoder: Encoder = Network(loaded, device, precision, trainable=trainable)
+        encoder.see_through(codec, resampling, exact)
+        return encoder
+    loaded.see_through(
+        codec, resampling, cast(Encoder, family.load(rest, wish)) if resampling else None
+    )
+    return loaded
 
-    def make() -> Encoder:
-        return FLOORS[rest]() if scheme == "builtin" else _own(name, scheme, rest)
 
-    return _as_seen(make(), make() if resampling else None, codec, resampling)
-
-
-def _as_seen(encoder: Encoder, exact: Encoder | None, codec: str, resampling: str) -> Encoder:
-    """Return an encoder that sees images through a codec and a resizer."""
-    encoder.spec = replace(encoder.spec, codec=codec, resampling=resampling)
-    if exact is not None:
-        exact.spec = replace(exact.spec, codec=codec)
-        encoder.reference = exact
-    return encoder
-
-
-def check_name(name: str) -> tuple[str, str]:
-    """Return (scheme, rest) of the long form of an encoder's name, without loading anything.
+def check_name(name: str) -> tuple[Family, str]:
+    """Return the family of an encoder's name, and its name there, without loading the encoder.
 
     Raises:
         XprobeError: no encoder is named like that; offers the nearest names.
@@ -116,77 +90,55 @@ def check_name(name: str) -> tuple[str, str]:
             f"{name} cannot live beside a current torch: embed with it elsewhere and run 'xprobe "
             f"import-features FILE --encoder-name {name}'"
         )
-    scheme, _, rest = source.partition(":")
-    if (scheme == "builtin" and rest in FLOORS) or (scheme in TOWERS and rest):
-        return scheme, rest
-    registered = {point.name: point for point in importlib.metadata.entry_points(group=ENTRY_POINT)}
-    if name in registered:
-        module, _, function = registered[name].value.partition(":")
-        return module, function
-    if scheme != "builtin" and rest.isidentifier() and _is_module(scheme):
-        return scheme, rest
+    prefix, _, rest = source.partition(":")
+    family = family_of(prefix) if rest else None
+    if family is not None and (canonical(source) in ENCODERS or not family.is_closed):
+        return family, rest
+    outside = outside_encoders()
+    if name in outside or (is_own_code(name) and is_module(prefix)):
+        return OWN, name
+    *first, last = (f"{row.name}:" for row in FAMILIES.values() if not row.is_closed)
     raise XprobeError(
-        f"unknown encoder {name!r}{nearest(name, [*ENCODERS, *registered])}; 'xprobe encoders' "
-        f"lists the names; others are open_clip:, timm:, torchvision: or hf:<model>, or your own "
+        f"unknown encoder {name!r}{nearest(name, [*ENCODERS, *outside])}; 'xprobe encoders' "
+        f"lists the names; others are {', '.join(first)} or {last}<model>, or your own "
         f"module:function"
     )
+
+
+def is_own_code(name: str) -> bool:
+    """Return whether a name has the form ``module:function``, whose code runs when it is loaded."""
+    prefix, _, rest = name.partition(":")
+    return prefix not in FAMILIES and rest.isidentifier()
 
 
 def has_network(name: str) -> bool:
     """Return whether a name stands for a network, which can be trained."""
     try:
-        return check_name(name)[0] in TOWERS
+        return check_name(name)[0].has_networks
     except XprobeError:  # imported features
         return False
 
 
 def is_local(name: str) -> bool:
-    """Return whether the weights of a named encoder are on this machine."""
+    """Return whether the weights of an encoder with a short name are on this machine."""
     preset = ENCODERS[name]
-    scheme = preset.source.partition(":")[0]
-    if scheme == "torchvision":
-        return (torch_cache() / preset.file).is_file()
-    if not preset.hub:
-        return scheme == "builtin"
-    return cached_file(preset.hub, _files(name)) is not None
-
-
-def _files(name: str) -> Sequence[str]:
-    preset = ENCODERS[name]
+    if preset.hub:
+        return cached_file(preset.hub, _weights(name, check_name(name)[0])) is not None
     if preset.file:
-        return [preset.file]
-    return OPEN_CLIP_FILES if preset.source.startswith("open_clip:") else TIMM_FILES
+        return (torch_cache() / preset.file).is_file()
+    return preset.source != IMPORT_ONLY
 
 
-def _bring(name: str) -> None:
+def _weights(name: str, family: Family) -> tuple[str, ...]:
+    """Return the files that may hold the weights of a preset, the preferred one first."""
+    file = ENCODERS[name].file
+    return (file,) if file else family.weights
+
+
+def _bring(name: str, family: Family) -> None:
     """Have the weights of a preset here before torch is imported: a lack is told at once."""
     preset = ENCODERS[name]
     if preset.hub:
-        scheme, _, rest = preset.source.partition(":")
-        form = "hf:" if scheme == "hf" else f"{scheme}:{rest.partition('/')[0]}/"
-        hub_file(preset.hub, _files(name), name, form)
-
-
-def _is_module(name: str) -> bool:
-    here = str(Path.cwd())
-    if here not in sys.path:
-        sys.path.insert(0, here)  # a module of your own lies beside your data
-    try:
-        return importlib.util.find_spec(name) is not None
-    except (ImportError, ValueError):
-        return False
-
-
-def _own(name: str, module: str, function: str) -> Encoder:
-    try:
-        made = getattr(importlib.import_module(module), function)()
-    except ImportError as error:
-        raise XprobeError(f"{name}: {error}; install what it needs") from error
-    except AttributeError as error:
-        raise XprobeError(f"{name}: {error}") from error
-    if not isinstance(made, Encoder):
-        raise XprobeError(
-            f"{name} returned a {type(made).__name__}, not an xprobe.encoders.base.Encoder with "
-            f"its spec and forward"
-        )
-    return made
+        model = preset.source.partition(":")[2].partition("/")[0]
+        form = family.own_weights.format(model=model)
+        hub_file(preset.hub, _weights(name, family), name, form)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,6 +22,11 @@ if TYPE_CHECKING:
     import torch
 from xprobe.encoders.base import Encoder, OutOfMemoryError, Pixels
 from xprobe.encoders.tower import Tower
+
+# One thread at a time queues its work on a device, whichever network it is for; meanwhile the
+# others decode. Two networks must not take turns of their own: TensorFloat-32 is switched for the
+# whole process, and only one graph can be recorded at a time.
+_turn = threading.Lock()
 
 
 class Network(Encoder):
@@ -61,8 +66,6 @@ class Network(Encoder):
         if not on_cpu:
             self._module = self._module.to(memory_format=torch.channels_last)
         self._features = Replayed(self._computed) if self._device.type == "cuda" else self._computed
-        # One thread at a time queues its work on the device; meanwhile the others decode.
-        self._turn: AbstractContextManager[object] = nullcontext() if on_cpu else threading.Lock()
         # On a CPU more images a batch are no faster; on a GPU as many as keep it busy.
         self.auto_batch_size = 8 if on_cpu else 256
         self._mean = torch.tensor(view.mean, device=self._device).view(1, 3, 1, 1)
@@ -124,7 +127,7 @@ class Network(Encoder):
                 if self._device.type == "cuda":
                     batch = batch.pin_memory()  # copied while the device computes
                 batch = batch.to(self._device, non_blocking=True)
-                with self._turn:
+                with nullcontext() if self._device.type == "cpu" else _turn:
                     features = self._features(batch)
                 return np.asarray(features.cpu().numpy(), dtype=np.float32)
         except RuntimeError as error:

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 IMPORT_ONLY = "import-only"
 
+PRECISIONS = ("fp32", "bf16", "fp16")  # of the forward pass
+
 _SEE_HUB = "see its repository"
 
 FLOOR = "no weights; a floor that a learned encoder must beat, and for demo and tests"

@@ -21,9 +21,9 @@ class Prompts:
     """How classes are put into words.
 
     Attributes:
-        name: of a built-in set, or the file.
+        name: name of a built-in set, or path of a file.
         templates: sentences with ``{}`` where the class goes.
-        words: class → what to call it; default its name with spaces for ``_`` and ``-``.
+        words: words for a class; by default its name with spaces for ``_`` and ``-``.
     """
 
     name: str
@@ -31,7 +31,7 @@ class Prompts:
     words: Mapping[str, str]
 
     def of_class(self, label: str) -> list[str]:
-        """Return every template filled with a class."""
+        """Return every template, filled with the words for a class."""
         word = self.words.get(label, label.replace("_", " ").replace("-", " "))
         return [template.replace("{}", word) for template in self.templates]
 
@@ -41,9 +41,9 @@ class TextFeatures:
     """Text features of classes, one row a class.
 
     Attributes:
-        classes: names, in order of the rows.
-        x: (k, d) of unit length, the mean of the unit features of a class's prompts scaled anew.
-        logit_scale: what the encoder multiplies cosines by.
+        classes: names of the classes, in order of the rows.
+        x: (k, d) rows of unit length: the mean of the unit features of a class's prompts, rescaled.
+        logit_scale: factor by which the encoder multiplies cosines.
         prompts: name of the prompts, for the record.
     """
 
@@ -61,12 +61,13 @@ class TextFeatures:
 def read(name: str) -> Prompts:
     """Return a built-in set of prompts, or that of a JSON file.
 
-    A file holds ``{"templates": ["an aerial photo of {}."], "classes": {"flooding": "a flood"}}``,
-    the latter optional. Built in: ``clip`` (seven of its authors', Radford et al. 2021),
-    ``satellite`` (their three for EuroSAT), ``satellite-he`` (that of He et al. 2023), ``plain``.
+    A file holds ``{"templates": ["an aerial photo of {}."], "classes": {"flooding": "a flood"}}``;
+    the classes are optional. The built-in sets are ``clip`` (seven templates of its authors,
+    Radford et al. 2021), ``satellite`` (three of theirs for EuroSAT), ``satellite-he`` (the
+    template of He et al. 2023) and ``plain``.
 
     Raises:
-        XprobeError: no such set or file, or not of that form.
+        XprobeError: there is no such set or file, or the file has another form.
     """
     built_in: dict[str, list[str]] = json.loads(_BUILT_IN.read_text(encoding="utf-8"))
     if name in built_in:
@@ -78,8 +79,8 @@ def read(name: str) -> Prompts:
             f"{', '.join(built_in)}, or name a JSON file"
         )
     try:
-        found: Any = json.loads(file.read_text(encoding="utf-8"))
-        templates, words = tuple(found["templates"]), dict(found.get("classes", {}))
+        content: Any = json.loads(file.read_text(encoding="utf-8"))
+        templates, words = tuple(content["templates"]), dict(content.get("classes", {}))
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise XprobeError(
             f'{file}: not of the form {{"templates": ["a {{}}."], "classes": {{}}}}: {error!r}'
@@ -94,7 +95,7 @@ def embed_classes(
     classes: Sequence[str],
     prompts: Prompts,
 ) -> TextFeatures:
-    """Return the text features of classes as the CLIP paper ensembles them."""
+    """Return the text features of classes, averaged over their prompts as in the CLIP paper."""
     rows = []
     scale = 1.0
     for label in classes:

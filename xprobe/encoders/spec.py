@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, fields
 
 from xprobe.base.arrays import digest_of
+from xprobe.encoders.presets import PRECISIONS
 
 RANDOM = "random:"  # how the weights of a spec begin that were never trained
-
-PRECISIONS = ("fp32", "bf16", "fp16")
 
 
 @dataclass(frozen=True)

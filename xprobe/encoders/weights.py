@@ -1,4 +1,4 @@
-"""Weights: found on this machine or fetched, read safely, loaded strictly, digested."""
+"""Files of weights: located or fetched, read safely, loaded strictly, digested."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from xprobe.base.errors import XprobeError, some
 
 OPEN_CLIP_FILES = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
 
-TIMM_FILES = ("model.safetensors", "pytorch_model.bin")  # of timm and transformers
+# Repositories of timm and of transformers name their files alike.
+TIMM_FILES = ("model.safetensors", "pytorch_model.bin")
 
 
 def read_state(checkpoint: Path) -> dict[str, Any]:
@@ -30,7 +31,7 @@ def read_state(checkpoint: Path) -> dict[str, Any]:
 
     try:
         state: dict[str, Any] = load_state_dict(str(checkpoint), weights_only=True)
-    except Exception as error:  # every reader has faults of its own
+    except Exception as error:  # Every reader raises errors of its own.
         line = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise XprobeError(
             f"{checkpoint}: not readable as weights ({line}); use a .safetensors file or a state "
@@ -43,36 +44,36 @@ def load_strictly(model: Any, state: dict[str, Any], checkpoint: Path) -> None:
     """Load a state dict whose every key and shape must be the model's.
 
     Raises:
-        XprobeError: names what is missing, unexpected or of another shape.
+        XprobeError: keys are missing, unexpected or of another shape; the message names them.
     """
-    own = model.state_dict()
+    wanted = model.state_dict()
     for scalar in ("logit_scale", "logit_bias"):
-        if scalar in state and scalar in own and state[scalar].numel() == own[scalar].numel():
-            state[scalar] = state[scalar].reshape(own[scalar].shape)
+        if scalar in state and scalar in wanted and state[scalar].numel() == wanted[scalar].numel():
+            state[scalar] = state[scalar].reshape(wanted[scalar].shape)
     faults = {
-        "missing": [k for k in own if k not in state],
-        "unexpected": [k for k in state if k not in own],
-        "of another shape": [k for k in own if k in state and own[k].shape != state[k].shape],
+        "missing": [k for k in wanted if k not in state],
+        "unexpected": [k for k in state if k not in wanted],
+        "of another shape": [k for k in wanted if k in state and wanted[k].shape != state[k].shape],
     }
     refuse_misfit(faults, checkpoint)
     model.load_state_dict(state, strict=True)
 
 
 def refuse_misfit(faults: Mapping[str, Sequence[str]], checkpoint: Path) -> None:
-    """Raise if a kind of fault (missing, unexpected, …) names any weights.
+    """Raise if there are weights with any kind of fault (missing, unexpected, …).
 
     Raises:
-        XprobeError: names them.
+        XprobeError: some weights have a fault; the message names them.
     """
-    said = [f"{len(keys)} {kind}: {some(keys, 3)}" for kind, keys in faults.items() if keys]
-    if said:
+    messages = [f"{len(keys)} {kind}: {some(keys, 3)}" for kind, keys in faults.items() if keys]
+    if messages:
         raise XprobeError(
-            f"{checkpoint}: the weights do not fit the architecture: {'; '.join(said)}"
+            f"{checkpoint}: the weights do not fit the architecture: {'; '.join(messages)}"
         )
 
 
 def digest_weights(module: Any) -> str:
-    """Return the SHA-256 over names, shapes and bytes: the same for equal weights in any file."""
+    """Return a SHA-256 over names, shapes and bytes; equal weights in any file have equal ones."""
     digest = hashlib.sha256()
     for name, tensor in sorted(module.state_dict().items()):
         array = tensor.detach().cpu().contiguous().numpy()
@@ -86,9 +87,9 @@ def cached_file(repository: str, names: Sequence[str] = OPEN_CLIP_FILES) -> Path
     from huggingface_hub import try_to_load_from_cache
 
     for name in names:
-        found = try_to_load_from_cache(repository, name)
-        if isinstance(found, str):
-            return Path(found)
+        file = try_to_load_from_cache(repository, name)
+        if isinstance(file, str):
+            return Path(file)
     return None
 
 
@@ -100,11 +101,12 @@ def hub_file(
     Args:
         repository: ``org/name``.
         names: files, the preferred first; one is enough.
-        encoder: what the user calls it, for the error.
-        file_form: what to write before a file's or folder's path instead.
+        encoder: name by which the user asked for the encoder, for the error.
+        file_form: prefix with which the user may name a local file or folder instead.
 
     Raises:
-        XprobeError: it is neither here nor to be had; says what is missing and how to provide it.
+        XprobeError: no file is on this machine or can be fetched; the message says what is missing
+            and how to provide it.
     """
     from huggingface_hub import hf_hub_download
     from huggingface_hub.constants import ENDPOINT, HF_HUB_CACHE
@@ -127,17 +129,17 @@ def hub_file(
             return Path(hf_hub_download(repository, name))
         except EntryNotFoundError:
             continue
-        except Exception as error:  # the hub raises a dozen kinds
+        except Exception as error:  # The hub raises a dozen types of errors.
             line = str(error).strip().splitlines()[0]
             raise XprobeError(f"{missing} [the download failed: {line}]") from error
     raise XprobeError(f"{encoder}: {repository} has no {' or '.join(names)}; it holds no weights")
 
 
 def address_file(url: str, file: Path, encoder: str) -> Path:
-    """Return `file`, downloaded from an address if it is not there.
+    """Return `file`, downloaded from an address if there is no such file.
 
     Raises:
-        XprobeError: it is neither here nor to be had.
+        XprobeError: the file is not on this machine and cannot be downloaded.
     """
     import torch
 
@@ -167,7 +169,10 @@ def is_offline() -> bool:
 
 
 def _reachable(url: str, timeout_s: float = 3.0) -> bool:
-    """The hub's own retries take over 20 s where there is no network; one connection tells."""
+    """Return whether a host, or the proxy before it, accepts a connection.
+
+    Where there is no network the hub's own retries take over 20 s; one connection tells as much.
+    """
     parts = urllib.parse.urlsplit(url)
     scheme = parts.scheme or "https"
     proxy = urllib.request.getproxies().get(scheme)

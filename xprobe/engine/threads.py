@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from functools import cache
 from typing import TypeVar
 
@@ -12,17 +12,25 @@ from threadpoolctl import ThreadpoolController, threadpool_limits
 
 
 @contextmanager
-def one_core() -> Iterator[None]:
-    """Hold torch and BLAS to one thread."""
+def limited(threads: int) -> Iterator[None]:
+    """Hold torch and BLAS to so many threads; 0: leave them as they are."""
+    if not threads:
+        yield
+        return
     import torch
 
     before = torch.get_num_threads()
-    torch.set_num_threads(1)
+    torch.set_num_threads(threads)
     try:
-        with threadpool_limits(1, "blas"):
+        with threadpool_limits(threads, "blas"):
             yield
     finally:
         torch.set_num_threads(before)
+
+
+def one_core() -> AbstractContextManager[None]:
+    """Hold torch and BLAS to one thread."""
+    return limited(1)
 
 
 Item = TypeVar("Item")

@@ -1,8 +1,8 @@
-"""From contents to what encoders see of them: in the calling thread, or in a process beside it.
+"""Contents decoded to what encoders see, in the calling thread or in a process beside it.
 
-Threads that decode side by side wait for Python's lock: the more of them, the longer. On many
-cores each has a process of its own for it, which a file that brings a decoder down does not take
-the run with.
+Threads that decode side by side wait for Python's lock, the longer the more threads there are. On
+many cores each thread therefore has a process that decodes for it. A file that crashes the decoder
+then ends this process, and not the run.
 """
 
 from __future__ import annotations
@@ -23,12 +23,16 @@ from xprobe.encoders.spec import EncoderSpec
 from xprobe.images.decode import UnusableImageError, decode
 
 Seen = Pixels | UnusableImageError
+"""What an encoder sees of a content: its pixels, or the reason why it cannot be used."""
 
 Look = Callable[[bytes, Sequence[Encoder]], list[Seen]]
+"""`look`, in this process or in another."""
 
-MOST_THREADS = 3  # that decode themselves; of more each has a process for it
+# Up to this many threads decode themselves; with more, each has a process that decodes for it.
+MOST_THREADS = 3
 
-_GONE = (EOFError, OSError, pickle.UnpicklingError)
+# Talking to a process that has ended raises one of these errors.
+_ENDED = (EOFError, OSError, pickle.UnpicklingError)
 
 
 class DecoderDiedError(Exception):
@@ -48,13 +52,16 @@ def look(content: bytes, encoders: Sequence[Encoder]) -> list[Seen]:
 
 
 def can_see_elsewhere(encoder: Encoder) -> bool:
-    """Return whether the spec alone says what an encoder sees, so that a process can tell."""
+    """Return whether the spec alone decides what an encoder sees, so that any process can do it."""
     kind = type(encoder)
     return kind.see is Encoder.see and kind.preprocess is Encoder.preprocess
 
 
 class DecodeProcess:
-    """`look` in another process, for one thread; it begins with the first content."""
+    """A function that does `look` in another process; the process starts with the first content.
+
+    One thread alone may call it.
+    """
 
     def __init__(self, encoders: Sequence[Encoder]) -> None:
         """Take every encoder that will be asked for; `can_see_elsewhere` holds for each."""
@@ -70,16 +77,18 @@ class DecodeProcess:
             self._end(self._process)
 
     def __call__(self, content: bytes, encoders: Sequence[Encoder]) -> list[Seen]:
-        """Return what `look` does.
+        """Return what `look` returns.
 
         Raises:
-            DecoderDiedError: the process ended over it; the next content finds a new one.
-            XprobeError: none can be started.
+            DecoderDiedError: the process ended over this content; the next one gets a new process.
+            XprobeError: no process can be started.
         """
         process = self._process or self._begin()
         try:
-            answer = _asked(process, ([self._number[id(each)] for each in encoders], content))
-        except _GONE as error:
+            answer = _answer_of(
+                process, ([self._number[id(encoder)] for encoder in encoders], content)
+            )
+        except _ENDED as error:
             raise DecoderDiedError(f"the decoder ended over it ({self._end(process)})") from error
         if isinstance(answer, BaseException):
             raise answer
@@ -87,18 +96,18 @@ class DecodeProcess:
         return seen
 
     def _begin(self) -> subprocess.Popen[bytes]:
-        # One core each: for torch's resizing, and for the choice of decoders.
-        own = {"PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "OMP_NUM_THREADS": "1",
+        # Each process has one core, which torch's resizing and the choice of decoders must know.
+        settings = {"PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "OMP_NUM_THREADS": "1",
                "LOKY_MAX_CPU_COUNT": "1"}  # fmt: skip
         process = self._process = subprocess.Popen(
             [sys.executable, "-c", "from xprobe.features.decode_process import serve; serve()"],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=os.environ | own,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=os.environ | settings,
         )  # fmt: skip
         for pipe in (process.stdin, process.stdout):
             _widen(pipe)
         try:
-            _asked(process, self._specs)
-        except _GONE as error:
+            _answer_of(process, self._specs)
+        except _ENDED as error:
             raise XprobeError(
                 f"a process that decodes images did not start ({self._end(process)}); "
                 f"--workers {MOST_THREADS} needs none"
@@ -106,17 +115,17 @@ class DecodeProcess:
         return process
 
     def _end(self, process: subprocess.Popen[bytes]) -> str:
-        """Say how a process ended, which it does by itself when nothing more can come."""
+        """Close the pipes of a process, upon which it ends, and return how it ended."""
         self._process = None
         for pipe in (process.stdin, process.stdout):
-            with suppress(OSError):  # what was not sent yet
+            with suppress(OSError):  # The rest of a message cannot be sent any more.
                 cast(IO[bytes], pipe).close()
         code = process.wait()
         return signal.Signals(-code).name if code < 0 else f"exit {code}"
 
 
-def _asked(process: subprocess.Popen[bytes], message: object) -> Any:
-    """Return the answer of a process."""
+def _answer_of(process: subprocess.Popen[bytes], message: object) -> Any:
+    """Return what a process answers to a message."""
     requests, replies = cast(IO[bytes], process.stdin), cast(IO[bytes], process.stdout)
     pickle.dump(message, requests, pickle.HIGHEST_PROTOCOL)
     requests.flush()
@@ -124,15 +133,15 @@ def _asked(process: subprocess.Popen[bytes], message: object) -> Any:
 
 
 def _widen(pipe: Any) -> None:
-    """Let a pipe hold a whole image, where the system has a way to say so and room for it."""
+    """Let a pipe hold a whole image, where the system allows it."""
     with suppress(ImportError, AttributeError, OSError):
         import fcntl
 
         fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, 1 << 18)
 
 
-class _Eyes(Encoder):
-    """What an encoder sees, without its network."""
+class _Preprocessor(Encoder):
+    """An encoder without its network, which only preprocesses images."""
 
     def __init__(self, spec: EncoderSpec) -> None:
         self.spec = spec
@@ -143,18 +152,18 @@ class _Eyes(Encoder):
 
 def serve() -> None:
     """Answer contents from the standard input until it is closed."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides when to end
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # The parent decides when this process ends.
     replies = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # whatever a library prints is no reply
+    os.dup2(2, 1)  # What libraries print must not end up among the replies.
     requests: Any = sys.stdin.buffer
     with suppress(EOFError, BrokenPipeError):
-        eyes = [_Eyes(spec) for spec in pickle.load(requests)]
+        preprocessors = [_Preprocessor(spec) for spec in pickle.load(requests)]
         answer: list[Seen] | BaseException = []
         while True:
             pickle.dump(answer, replies, pickle.HIGHEST_PROTOCOL)
             replies.flush()
-            which, content = pickle.load(requests)
+            numbers, content = pickle.load(requests)
             try:
-                answer = look(content, [eyes[i] for i in which])
-            except Exception as error:  # raised where it was asked for
+                answer = look(content, [preprocessors[i] for i in numbers])
+            except Exception as error:  # The parent raises it.
                 answer = error

@@ -10,7 +10,8 @@ from xprobe.images import contents
 from xprobe.images.decode import is_image
 from xprobe.images.manifest import Manifest
 
-View = tuple[str, int]  # augmentation, and which of its views
+View = tuple[str, int]
+"""Name of an augmentation, and number of the view of an image under it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,11 +19,11 @@ class Item:
     """An image to embed.
 
     Attributes:
-        id: what it is called.
-        path: of its file, as in `contents.read`.
-        digest: of its content; ``""``: not known yet.
+        id: id of the image in its manifest, or else its path.
+        path: path of its file or of a member of an archive, as in `contents.read`.
+        digest: SHA-256 of its content; ``""`` if it is not known yet.
         has_views: whether its augmented views are embedded, too.
-        span: where it stands in an archive, if that is known.
+        span: offset and size in its archive, if they are known.
     """
 
     id: str
@@ -33,7 +34,7 @@ class Item:
 
 
 def items_of(manifest: Manifest, has_views: bool = False) -> Iterator[Item]:
-    """Yield the images of a manifest; views are made of real training images alone."""
+    """Yield the images of a manifest; only real training images have views, if `has_views`."""
     columns = (manifest.id, manifest.path, manifest.sha256, manifest.source, manifest.split)
     for id_, path, digest, source, split in zip(*columns, strict=True):
         yield Item(id_, path, digest, has_views and (source, split) == ("real", "train"))
@@ -42,10 +43,11 @@ def items_of(manifest: Manifest, has_views: bool = False) -> Iterator[Item]:
 def items_in(file: str | Path) -> Iterator[Item]:
     """Yield the images of a tar archive, or of a text file with a path in each line.
 
-    Paths are relative to the text file; they may be of archives, too. Nothing is kept in memory.
+    Paths are relative to the text file, and may lead to archives, too. The list is read as it is
+    needed, and never stands in memory.
 
     Raises:
-        XprobeError: an archive that cannot be read.
+        XprobeError: an archive cannot be read.
     """
     file = Path(file)
     if file.suffix == ".tar":

@@ -1,4 +1,4 @@
-"""The feature store: immutable HDF5 shards that count only with their receipt (docs/store.md).
+"""The feature store (docs/reference/store.md): immutable HDF5 shards with receipts.
 
 A shard and its receipt are each put whole or not at all, so a process may be killed at any
 instant, and several may write into one store at once.
@@ -271,10 +271,13 @@ class Store:
         return Features(encoder.key, ids, x), failed
 
     def locate(
-        self, encoder: StoredEncoder, manifest: Manifest
+        self, encoder: StoredEncoder, manifest: Manifest, index: Index | None = None
     ) -> tuple[Strings, StoredRows, dict[str, str]]:
-        """Return ids, features and failures as `read` does, but without reading the features."""
-        index = self.index(encoder)
+        """Return ids, features and failures as `read` does, but without reading the features.
+
+        `index` is that of the encoder, if it was read before: it takes a look at every shard.
+        """
+        index = self.index(encoder) if index is None else index
         no_file = {
             i: "no such file" for i, d in zip(manifest.id, manifest.sha256, strict=True) if not d
         }
@@ -333,28 +336,30 @@ class Store:
     def _text_file(encoder: StoredEncoder, classes: Sequence[str]) -> Path:
         return encoder.folder / "text" / f"{digest_of(list(classes))[:32]}.npz"
 
-    def coverage(self, encoder: StoredEncoder, manifest: Manifest) -> bool:
-        """Return whether the store has any image of a manifest under an encoder."""
-        index = self.index(encoder)
-        return any(digest in index.rows for digest in manifest.sha256)
-
 
 def _json(value: Any) -> bytes:
     return (json.dumps(value, indent=1, ensure_ascii=False) + "\n").encode()
 
 
-def choose_encoders(store: Store, manifest: Manifest, names: Sequence[str]) -> list[StoredEncoder]:
+def choose_encoders(
+    store: Store, manifest: Manifest, names: Sequence[str]
+) -> list[tuple[StoredEncoder, Index]]:
     """Return the stored encoders of some names, or all that have features of a manifest.
+
+    Each comes with its index, which takes a look at every shard, so that it is read once.
 
     Raises:
         XprobeError: there are none.
     """
     if names:
-        found = [encoder for name in names for encoder in store.find(canonical(name))]
+        named = [encoder for name in names for encoder in store.find(canonical(name))]
+        distinct = {encoder.key: encoder for encoder in named}.values()
+        chosen = [(encoder, store.index(encoder)) for encoder in distinct]
     else:
-        found = [encoder for encoder in store.encoders() if store.coverage(encoder, manifest)]
-    if not found:
+        every = ((encoder, store.index(encoder)) for encoder in store.encoders())
+        chosen = [(e, i) for e, i in every if any(d in i.rows for d in manifest.sha256)]
+    if not chosen:
         raise XprobeError(
             f"{store.folder} has no features of these images; run 'xprobe embed' first"
         )
-    return list({encoder.key: encoder for encoder in found}.values())
+    return chosen

@@ -7,20 +7,17 @@ All random numbers come from torch's global generator of the CPU, as torchvision
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from xprobe.base.errors import XprobeError, nearest
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
     from torch import Tensor
-import hashlib
-from collections.abc import Sequence
 
 AUGMENTATIONS: Mapping[str, str] = MappingProxyType(
     {
@@ -42,22 +39,25 @@ AUGMENTATIONS: Mapping[str, str] = MappingProxyType(
     }
 )
 
-_generator = threading.Lock()
+# All threads share torch's global generator: the thread that seeds it holds this lock.
+_generator_lock = threading.Lock()
 
-COPY_PASTE = "copy-paste"  # needs masks
+COPY_PASTE = "copy-paste"
+"""The augmentation that needs masks of the objects."""
 
-MIXING = ("mixup", "cutmix", COPY_PASTE)  # take several images, and change targets
+MIXING = ("mixup", "cutmix", COPY_PASTE)
+"""Augmentations that mix several images, and with them their targets."""
 
-# Where nothing can be reflected: the mean of ImageNet, which normalisation turns into about zero.
-# Black would draw an edge that no photograph has, and that a network can learn to look at.
+# This grey fills what reflection cannot. It is the mean of ImageNet, which normalisation turns into
+# about zero; black would draw an edge that no photograph has, and that a network can learn.
 _GREY = 124
 
 
 def check_augmentation(name: str) -> None:
-    """Refuse an augmentation that does not exist.
+    """Refuse the name of an augmentation that does not exist.
 
     Raises:
-        XprobeError: there is none of that name.
+        XprobeError: there is no augmentation of that name.
     """
     if name not in AUGMENTATIONS:
         raise XprobeError(
@@ -68,14 +68,14 @@ def check_augmentation(name: str) -> None:
 
 @dataclass(frozen=True)
 class Augmentation:
-    """A random change of a batch: `images` before normalisation, `mix` after it.
+    """A random change of a batch: `images` works before normalisation, `mix` after it.
 
     Attributes:
         name: one of `AUGMENTATIONS`.
         k: number of classes.
 
     Raises:
-        XprobeError: there is none of that name, or it mixes classes and there are fewer than two.
+        XprobeError: there is no augmentation of that name, or it mixes classes and `k` is below 2.
     """
 
     name: str
@@ -89,22 +89,23 @@ class Augmentation:
     def images(self, x: Tensor) -> Tensor:
         """Return images (n, 3, h, w) uint8, on the CPU, each changed by a draw of its own.
 
-        The identity for those that mix.
+        Augmentations that mix images leave them as they are here.
         """
         if self.name in MIXING or not len(x):
             return x
         from torch import stack
 
-        # one by one, since torchvision draws once for a whole batch
+        # torchvision draws once for a whole batch, so that it is given one image after the other.
         change = _transform(self.name, x.shape[-2], x.shape[-1])
         return stack([change(image) for image in x])
 
     def mix(self, x: Tensor, target: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Return images (n, 3, h, w) and class probabilities (n, k), each mixed with another's.
 
-        The share is drawn once a batch, and the other image is the one before: batches must be in
-        random order. CutMix's share is that of the area, and so is that of Copy-Paste, which takes
-        what the `mask` (n, h, w) of the other image says. The identity for those that do not mix.
+        The share is drawn once a batch, and the other image is the one before in the batch, which
+        must be in random order. In CutMix and Copy-Paste it is the share of the area. Copy-Paste
+        takes what the `mask` (n, h, w) of the other image covers. Augmentations that do not mix
+        return what they were given.
         """
         if self.name not in MIXING or not len(x):
             return x, target
@@ -124,38 +125,43 @@ class Augmentation:
 
 
 def augmented(pixels: NDArray[np.uint8], name: str, seed: int) -> NDArray[np.uint8]:
-    """Return one image (h, w, 3) uint8, changed by the draw of a seed; safe among threads."""
+    """Return one image (h, w, 3) uint8, changed by the random numbers of a seed; thread-safe."""
+    import numpy as np
     import torch
 
     x = torch.from_numpy(np.ascontiguousarray(np.moveaxis(pixels, -1, 0)))[None]
-    with _generator, torch.random.fork_rng(devices=[]):  # torch's generator is one for all threads
+    with _generator_lock, torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         changed = Augmentation(name, 1).images(x)[0]
     return np.ascontiguousarray(np.moveaxis(changed.numpy(), 0, -1))
 
 
 def _transform(name: str, h: int, w: int) -> Callable[[Tensor], Tensor]:
-    """Return what changes one image (3, h, w) uint8."""
+    """Return the function by which an augmentation changes one image (3, h, w) uint8."""
     import torch
     from torchvision.transforms import v2
 
     smooth = v2.InterpolationMode.BILINEAR
 
     def reflected(change: Any) -> Any:
-        """Continue the image beyond its border, far enough for 15 degrees and sides up to 2:1."""
-        around = v2.Pad((w // 4, h // 4), padding_mode="reflect")
-        return v2.Compose([around, change, v2.CenterCrop((h, w))])
+        """Return a change of an image that is first continued by reflection at its border.
+
+        The continued image suffices for 15 degrees, and for sides of up to 2:1.
+        """
+        border = v2.Pad((w // 4, h // 4), padding_mode="reflect")
+        return v2.Compose([border, change, v2.CenterCrop((h, w))])
 
     def crop() -> Any:
-        wide = w / h  # torchvision's ratio is that of the part itself: keep the image's shape
-        return v2.RandomResizedCrop((h, w), (0.5, 1.0), (wide * 3 / 4, wide * 4 / 3), smooth)
+        aspect = w / h  # torchvision wants the ratio of the part itself, not relative to the image.
+        return v2.RandomResizedCrop((h, w), (0.5, 1.0), (aspect * 3 / 4, aspect * 4 / 3), smooth)
 
     def noise() -> Any:
-        # as floats: torchvision's noise on integers is cut towards zero, or not known to it
-        back = v2.ToDtype(torch.uint8, scale=True)
-        return v2.Compose([v2.ToDtype(torch.float32, scale=True), v2.GaussianNoise(0, 0.05), back])
+        # torchvision cuts noise on integers towards zero, or refuses it, so it is given floats.
+        to_float = v2.ToDtype(torch.float32, scale=True)
+        to_uint8 = v2.ToDtype(torch.uint8, scale=True)
+        return v2.Compose([to_float, v2.GaussianNoise(0, 0.05), to_uint8])
 
-    make: dict[str, Callable[[], Any]] = {
+    factories: dict[str, Callable[[], Any]] = {
         "flip": v2.RandomHorizontalFlip,
         "rotate": lambda: reflected(v2.RandomRotation(15, smooth, fill=_GREY)),
         "scale": lambda: reflected(
@@ -172,22 +178,24 @@ def _transform(name: str, h: int, w: int) -> Callable[[Tensor], Tensor]:
             [v2.RandomHorizontalFlip(), crop(), v2.ColorJitter(0.2, 0.2, 0.2, 0.02)]
         ),
     }
-    change: Callable[[Tensor], Tensor] = make[name]()
+    change: Callable[[Tensor], Tensor] = factories[name]()
     return change
 
 
-VIEWS = 4  # of each image: as many as the largest ratio of the protocol
+VIEWS = 4
+"""Views of each image that are embedded: as many as the largest ratio of the protocol."""
 
 MIXUP = "mixup"
 
-VIEW_VERSION = 1  # raised when a change of the augmentations changes their pixels
+VIEW_VERSION = 1
+"""Version of the augmentations, to be raised by a change that changes their pixels."""
 
 
 def check_views(names: Sequence[str]) -> None:
-    """Refuse what has no views of its own.
+    """Refuse augmentations of which one image has no view.
 
     Raises:
-        XprobeError: no augmentation of that name, or one that mixes images.
+        XprobeError: there is no augmentation of a name, or it mixes images.
     """
     for name in names:
         check_augmentation(name)
@@ -199,6 +207,8 @@ def check_views(names: Sequence[str]) -> None:
 
 
 def view_digest(content: str, augmentation: str, number: int) -> str:
-    """Return the name, as that of a content, of the number-th augmented view of an image."""
+    """Return the digest under which a store keeps the `number`-th view of an image's content."""
+    import hashlib
+
     words = f"{content} {augmentation} {number} {VIEW_VERSION}"
     return hashlib.sha256(words.encode()).hexdigest()

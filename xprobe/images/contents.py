@@ -12,17 +12,19 @@ from zlib import crc32
 
 from xprobe.base.errors import XprobeError
 
-_MEMBER = ".tar::"
+_MEMBER_SEPARATOR = ".tar::"
 
-# What a network file system says while it is away for a moment.
-_PASSING = frozenset(
+# A network file system that is away for a moment gives one of these errors.
+_PASSING_ERRORS = frozenset(
     (errno.EIO, errno.EAGAIN, errno.EINTR, errno.ETIMEDOUT, errno.ESTALE, errno.ENETDOWN,
      errno.ENETUNREACH, errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.ECONNRESET)
 )  # fmt: skip
 
-PATIENCE_S = (0.1, 0.5, 2.0)  # waits before the second, third and last attempt
+# A reader waits so many seconds before the second, third and last attempt.
+PATIENCE_S = (0.1, 0.5, 2.0)
 
-Span = tuple[int, int]  # offset and size in an archive, bytes
+Span = tuple[int, int]
+"""Offset and size of a member in its archive, in bytes."""
 
 
 def read(path: str, span: Span | None = None, wait: Callable[[float], None] = time.sleep) -> bytes:
@@ -30,41 +32,41 @@ def read(path: str, span: Span | None = None, wait: Callable[[float], None] = ti
 
     Args:
         path: ``file``, or ``archive.tar::member``.
-        span: where the member stands, if that is known.
-        wait: called with seconds where a network file system fails for a moment.
+        span: where the member stands in the archive, if that is known.
+        wait: called with the seconds to wait when a network file system fails for a moment.
 
     Raises:
-        OSError: it cannot be read, not at the fourth attempt either; or there is no such member.
+        OSError: the content cannot be read even at the fourth attempt, or there is no such member.
     """
-    file, inside, member = path.partition(_MEMBER)
-    if inside:
+    file, separator, member = path.partition(_MEMBER_SEPARATOR)
+    if separator:
         file += ".tar"
     for pause in (*PATIENCE_S, None):
         try:
-            if inside and span is None:
-                span = _span(file, member)
-            with open(file, "rb") as stream:  # noqa: PTH123  # a Path costs as much as the opening
+            if separator and span is None:
+                span = _locate_member(file, member)
+            with open(file, "rb") as stream:  # noqa: PTH123  # A Path costs as much as opening.
                 if span is None:
                     return stream.read()
                 stream.seek(span[0])
                 return stream.read(span[1])
         except OSError as error:
-            if error.errno not in _PASSING or pause is None:
+            if error.errno not in _PASSING_ERRORS or pause is None:
                 raise
             wait(pause)
     raise AssertionError("the last attempt returns or raises")
 
 
 def members(archive: str | Path) -> Iterator[tuple[str, Span]]:
-    """Yield (name, place) of the files in an uncompressed tar, without keeping them.
+    """Yield the name and the span of each file in an uncompressed tar, in constant memory.
 
     Raises:
-        XprobeError: it is compressed or no tar.
+        XprobeError: the archive is compressed or no tar.
     """
     try:
         with tarfile.open(archive, "r:") as tar:
             while (member := tar.next()) is not None:
-                tar.members.clear()  # type: ignore[attr-defined]  # it would keep all of them
+                tar.members.clear()  # type: ignore[attr-defined]  # tarfile would keep all.
                 if member.isfile():
                     yield member.name, (member.offset_data, member.size)
     except tarfile.TarError as error:
@@ -75,14 +77,15 @@ def members(archive: str | Path) -> Iterator[tuple[str, Span]]:
 
 
 @lru_cache(maxsize=64)
-def _index(archive: str, _mtime_ns: int, _size: int) -> dict[str, Span]:
+def _spans_of_members(archive: str, _mtime_ns: int, _size: int) -> dict[str, Span]:
+    """Return the spans in an archive by name; a new time or size renews what is cached."""
     return dict(members(archive))
 
 
-def _span(archive: str, member: str) -> Span:
-    about = Path(archive).stat()
+def _locate_member(archive: str, member: str) -> Span:
+    status = Path(archive).stat()
     try:
-        return _index(archive, about.st_mtime_ns, about.st_size)[member]
+        return _spans_of_members(archive, status.st_mtime_ns, status.st_size)[member]
     except KeyError:
         raise FileNotFoundError(errno.ENOENT, "no such member", f"{archive}::{member}") from None
 
@@ -90,11 +93,11 @@ def _span(archive: str, member: str) -> Span:
 def is_of_shard(name: str, shard: int, shards: int) -> bool:
     """Return whether an image of this id belongs to one of `shards` parts, counted from 1.
 
-    By the id alone, so that an image that is added moves no other.
+    The id alone decides, so that an image that is added moves no other to another part.
     """
     return crc32(name.encode(errors="surrogateescape")) % shards == shard - 1
 
 
 def is_member(path: str) -> bool:
-    """Return whether a path is one of a member of an archive."""
-    return _MEMBER in path
+    """Return whether a path names a member of an archive."""
+    return _MEMBER_SEPARATOR in path

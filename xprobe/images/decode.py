@@ -1,4 +1,4 @@
-"""From an image file to the pixels that an encoder sees."""
+"""Image files, decoded to upright 8-bit RGB images."""
 
 from __future__ import annotations
 
@@ -14,11 +14,13 @@ from PIL import ExifTags, Image
 
 from xprobe.images import contents, decoders
 
-SUFFIXES = frozenset(  # compared in lower case
+# The suffix of a file's name is compared with these in lower case.
+SUFFIXES = frozenset(
     (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".tif", ".tiff", ".bmp", ".dib", ".gif")
 )
 
-MAX_PIXELS = 178_956_970  # where Pillow itself stops: half a GB as RGB
+# Pillow itself refuses larger images; one of this size takes half a GB as RGB.
+MAX_PIXELS = 178_956_970
 
 _WHITE = (255, 255, 255, 255)
 
@@ -28,8 +30,8 @@ class UnusableImageError(Exception):
 
 
 def is_image(name: str) -> bool:
-    """Return whether a file is one of an image, by its name."""
-    stem, _, suffix = name.rpartition(".")  # a Path takes ten times as long
+    """Return whether the name of a file has the suffix of an image."""
+    stem, _, suffix = name.rpartition(".")  # Making a Path would take ten times as long.
     return bool(stem) and f".{suffix.lower()}" in SUFFIXES
 
 
@@ -37,28 +39,29 @@ def probe(path: str | Path) -> tuple[str, int, int]:
     """Return (file format, width, height) from the header alone, sizes in pixels.
 
     Raises:
-        UnusableImageError: no readable header.
+        UnusableImageError: the header cannot be read.
     """
     try:
         member = contents.is_member(str(path))
         with QUIET, Image.open(io.BytesIO(contents.read(str(path))) if member else path) as image:
             return image.format or "?", image.width, image.height
-    except Exception as error:  # Pillow's plugins raise anything on damaged input
+    except Exception as error:  # Pillow's plugins raise errors of any type on damaged input.
         raise UnusableImageError(_reason(error)) from error
 
 
 def decode(file: str | Path | bytes) -> Image.Image:
     """Return the first frame of a file, or of its content, as 8-bit RGB, upright.
 
-    By a decoder that is faster than Pillow and gives the same pixels, where there is one
-    (`decoders`), else by Pillow.
+    Where `decoders` has a decoder that is faster than Pillow and gives the same pixels, it is used
+    instead of Pillow.
 
     EXIF orientation is applied; 16-bit and floating-point samples are scaled to 8 bits; CMYK and
     palettes are converted; transparent pixels are laid on white, because the colour stored behind
     them is not part of the picture.
 
     Raises:
-        UnusableImageError: not an image, truncated, damaged, or more than `MAX_PIXELS` pixels.
+        UnusableImageError: the file cannot be read, is no image, is truncated or damaged, or has
+            more than `MAX_PIXELS` pixels.
     """
     try:
         content = file if isinstance(file, bytes) else contents.read(str(file))
@@ -81,7 +84,7 @@ def decode_by_pillow(content: bytes) -> Image.Image:
                     f"{image.width} x {image.height} pixels, more than {MAX_PIXELS:,} allowed"
                 )
             image.load()
-            upright = _orientation(image)
+            upright = _upright_transposition(image)
             rgb = _to_rgb(image)
             return rgb if upright is None else rgb.transpose(upright)
     except Exception as error:
@@ -89,10 +92,10 @@ def decode_by_pillow(content: bytes) -> Image.Image:
 
 
 class _Quiet:
-    """No warnings of Pillow's while any thread is inside: odd metadata does not change a pixel.
+    """A context that silences Pillow's warnings while any thread is inside it.
 
-    `warnings.catch_warnings` alone is not made for threads: the last one out puts back what the
-    first one in found.
+    They warn of odd metadata, which change no pixel. `warnings.catch_warnings` alone is not made
+    for threads: the last thread to leave may restore filters that another thread has set.
     """
 
     def __init__(self) -> None:
@@ -116,7 +119,8 @@ class _Quiet:
 
 QUIET = _Quiet()
 
-_UPRIGHT = {
+# For every EXIF orientation but 1 (upright), the transposition that puts the image upright.
+_TRANSPOSITION_OF = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
     4: Image.Transpose.FLIP_TOP_BOTTOM,
@@ -127,18 +131,19 @@ _UPRIGHT = {
 }
 
 
-def _orientation(image: Image.Image) -> Image.Transpose | None:
-    """What puts the image upright. Metadata that cannot be read say nothing.
+def _upright_transposition(image: Image.Image) -> Image.Transpose | None:
+    """Return the transposition that puts an image upright, or None; unreadable metadata ask none.
 
-    (`PIL.ImageOps.exif_transpose` writes all metadata anew, and fails where one entry is odd.)
+    `PIL.ImageOps.exif_transpose` is no help, as it rewrites all metadata and fails on odd entries.
     """
     try:
-        return _UPRIGHT.get(image.getexif().get(ExifTags.Base.Orientation, 1))
+        return _TRANSPOSITION_OF.get(image.getexif().get(ExifTags.Base.Orientation, 1))
     except Exception:
         return None
 
 
 def _reason(error: BaseException) -> str:
+    """Return in words why an image cannot be used."""
     if isinstance(error, PIL.UnidentifiedImageError):
         return "not an image, or in a format that Pillow cannot read"
     if isinstance(error, FileNotFoundError):
@@ -149,6 +154,7 @@ def _reason(error: BaseException) -> str:
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
+    """Return an image of any mode as 8-bit RGB, its transparent pixels laid on white."""
     if image.mode == "RGB" and "transparency" not in image.info:
         return image
     if image.mode in ("F", "I") or image.mode.startswith("I;"):
@@ -172,9 +178,9 @@ def _to_8_bit(samples: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     if low < 0 or high > 65535:
         raise UnusableImageError(f"samples from {low:g} to {high:g} lie outside 0 to 65535")
     if is_float and high <= 1:
-        full = 1.0
+        full_scale = 1.0
     elif (is_float or samples.dtype.itemsize > 2) and high <= 255:
-        full = 255.0
+        full_scale = 255.0
     else:
-        full = 65535.0
-    return np.rint(samples.astype(np.float64) * (255.0 / full)).astype(np.uint8)
+        full_scale = 65535.0
+    return np.rint(samples.astype(np.float64) * (255.0 / full_scale)).astype(np.uint8)

@@ -1,7 +1,7 @@
-"""Decoders that are faster than Pillow and give the same pixels, and what they may be given.
+"""Decoders that are faster than Pillow and give the same pixels.
 
-Only plain files: 8-bit RGB PNG, and 8-bit JPEG in grey or YCbCr, upright. Whatever is odd about a
-file is left to Pillow, and so is a file that a fast decoder refuses: it is Pillow that says
+They are given plain files alone: upright 8-bit RGB PNG, and upright 8-bit JPEG in grey or YCbCr.
+Pillow decodes all other files, and those that a fast decoder refuses, so that Pillow alone says
 whether an image can be used. A decoder is used only if it reproduces a few images on this machine.
 """
 
@@ -18,65 +18,67 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image
 
-Pixels = NDArray[np.uint8]
+ImageArray = NDArray[np.uint8]
 
-_PNG = b"\x89PNG\r\n\x1a\n"
+_PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
-_JPEG = b"\xff\xd8\xff"
+_JPEG_SIGNATURE = b"\xff\xd8\xff"
 
+# A PNG with transparency, EXIF metadata, animation or a palette is left to Pillow.
 _ODD_CHUNKS = frozenset((b"tRNS", b"eXIf", b"acTL", b"PLTE"))
 
-_TEXTS = frozenset((b"tEXt", b"zTXt", b"iTXt"))
+_TEXT_CHUNKS = frozenset((b"tEXt", b"zTXt", b"iTXt"))
 
-# kornia-rs takes a third of Pillow's time for a PNG, but holds Python's lock for all of it: on more
-# cores than that one decoder at a time, with all forward passes waiting, is slower than Pillow's.
+# kornia-rs decodes a PNG in a third of Pillow's time, but holds Python's lock meanwhile. With more
+# than three cores, on which Pillow decodes several images at once, kornia-rs is slower.
 _PNG_PAYS = joblib.cpu_count() <= 3
 
-# Baseline, extended and progressive; and what stands alone or ends the headers.
+# JPEG markers: baseline, extended and progressive frames; and the first scan, after the headers.
 _FRAMES, _SCAN = frozenset((0xC0, 0xC1, 0xC2)), 0xDA
 
+# JPEG markers of lossless, hierarchical and arithmetically coded frames, which Pillow decodes.
 _OTHER_FRAMES = frozenset((0xC3, *range(0xC5, 0xC8), *range(0xC9, 0xCC), *range(0xCD, 0xD0)))
 
 
-def decode(content: bytes, most: int) -> Pixels | None:
-    """Return the pixels (h, w, 3) of a plain file of at most so many; None: ask Pillow."""
-    if content.startswith(_JPEG):
+def decode(content: bytes, most: int) -> ImageArray | None:
+    """Return the pixels (h, w, 3) of a plain file with at most `most` pixels, else None."""
+    if content.startswith(_JPEG_SIGNATURE):
         kind, is_plain = "jpeg", _is_plain_jpeg
-    elif content.startswith(_PNG) and _PNG_PAYS:
+    elif content.startswith(_PNG_SIGNATURE) and _PNG_PAYS:
         kind, is_plain = "png", _is_plain_png
     else:
         return None
     if not is_plain(content, most):
         return None
-    return _decoded(kind, content) if _is_exact(kind) else None
+    return _decode_as(kind, content) if _equals_pillow(kind) else None
 
 
-def _decoded(kind: str, content: bytes) -> Pixels | None:
+def _decode_as(kind: str, content: bytes) -> ImageArray | None:
     try:
         return np.asarray(_DECODERS[kind](content))
-    except Exception:  # damaged in some way, on which Pillow has the last word
+    except Exception:  # Pillow has the last word on damaged files.
         return None
 
 
-def _jpeg(content: bytes) -> Any:
+def _decode_jpeg(content: bytes) -> Any:
     import simplejpeg  # type: ignore[import-untyped]
 
     return simplejpeg.decode_jpeg(content, "RGB", fastdct=False, fastupsample=False)
 
 
-def _png(content: bytes) -> Any:
+def _decode_png(content: bytes) -> Any:
     from kornia_rs import io
 
     width, height = struct.unpack(">II", content[16:24])
     return io.decode_image_png_u8(content, (height, width), "rgb")
 
 
-_DECODERS: dict[str, Callable[[bytes], Any]] = {"jpeg": _jpeg, "png": _png}
+_DECODERS: dict[str, Callable[[bytes], Any]] = {"jpeg": _decode_jpeg, "png": _decode_png}
 
 
 @cache
-def _is_exact(kind: str) -> bool:
-    """Return whether a decoder is here and gives Pillow's pixels of a few images."""
+def _equals_pillow(kind: str) -> bool:
+    """Return whether a decoder is installed and gives Pillow's pixels for a few images."""
     rng = np.random.default_rng(0)
     smooth = rng.integers(0, 256, (5, 7, 3), dtype=np.uint8)
     image = Image.fromarray(smooth).resize((61, 45), Image.Resampling.BICUBIC)
@@ -87,8 +89,8 @@ def _is_exact(kind: str) -> bool:
         buffer = io.BytesIO()
         image.save(buffer, kind.upper(), **option)
         expected = np.asarray(Image.open(buffer).convert("RGB"))
-        found = _decoded(kind, buffer.getvalue())
-        if found is None or not np.array_equal(found, expected):
+        pixels = _decode_as(kind, buffer.getvalue())
+        if pixels is None or not np.array_equal(pixels, expected):
             return False
     return True
 
@@ -97,70 +99,73 @@ def _is_exact(kind: str) -> bool:
 
 
 def _is_plain_png(content: bytes, most: int) -> bool:
-    """Return whether a PNG is 8-bit RGB, in one pass, opaque, and says nothing of a rotation."""
+    """Return whether a PNG is opaque 8-bit RGB, not interlaced, and states no orientation."""
     if len(content) < 33 or content[12:16] != b"IHDR":
         return False
-    width, height, *kind = struct.unpack(">IIBBBBB", content[16:29])
-    if kind != [8, 2, 0, 0, 0] or not 0 < width * height <= most:
+    width, height, *layout = struct.unpack(">IIBBBBB", content[16:29])
+    if layout != [8, 2, 0, 0, 0] or not 0 < width * height <= most:
         return False
-    at = 33
-    while at + 8 <= len(content):
-        (length,) = struct.unpack_from(">I", content, at)
-        name = content[at + 4 : at + 8]
-        if name == b"IEND":
+    offset = 33
+    while offset + 8 <= len(content):
+        (length,) = struct.unpack_from(">I", content, offset)
+        chunk = content[offset + 4 : offset + 8]
+        if chunk == b"IEND":
             return True
-        # Pillow takes the orientation from metadata in texts, too
-        if name in _ODD_CHUNKS or (name in _TEXTS and _may_turn(content[at + 8 : at + 8 + length])):
+        # Pillow reads the orientation from metadata in text chunks, too.
+        body = content[offset + 8 : offset + 8 + length]
+        if chunk in _ODD_CHUNKS or (chunk in _TEXT_CHUNKS and _may_state_orientation(body)):
             return False
-        at += 12 + length
+        offset += 12 + length
     return False
 
 
-def _may_turn(text: bytes) -> bool:
+def _may_state_orientation(text: bytes) -> bool:
+    """Return whether a PNG's text chunk holds metadata, which may state an orientation."""
     return text.startswith((b"Raw profile type", b"XML:com.adobe.xmp"))
 
 
 def _is_plain_jpeg(content: bytes, most: int) -> bool:
     """Return whether a JPEG has 8-bit samples, grey or YCbCr, and is upright."""
-    at, has_frame = 2, False
-    while at + 4 <= len(content) and content[at] == 0xFF:
-        marker = content[at + 1]
-        if marker == 0xFF:  # a fill byte
-            at += 1
+    offset, has_frame = 2, False
+    while offset + 4 <= len(content) and content[offset] == 0xFF:
+        marker = content[offset + 1]
+        if marker == 0xFF:  # Fill bytes may stand before a marker.
+            offset += 1
             continue
         if marker == _SCAN:
             return has_frame
-        (length,) = struct.unpack_from(">H", content, at + 2)
-        body = content[at + 4 : at + 2 + length]
+        (length,) = struct.unpack_from(">H", content, offset + 2)
+        body = content[offset + 4 : offset + 2 + length]
         if marker in _OTHER_FRAMES or not _is_plain_segment(marker, body, most):
             return False
         has_frame |= marker in _FRAMES
-        at += 2 + length
+        offset += 2 + length
     return False
 
 
 def _is_plain_segment(marker: int, body: bytes, most: int) -> bool:
+    """Return whether a segment of a JPEG's headers allows the fast decoder."""
     if marker in _FRAMES:
         if len(body) < 6:
             return False
         precision, height, width, channels = struct.unpack_from(">BHHB", body)
-        names = bytes(body[6::3])
-        return (
-            precision == 8 and channels in (1, 3) and names != b"RGB" and 0 < width * height <= most
-        )
+        components = bytes(body[6::3])
+        is_plain = precision == 8 and channels in (1, 3) and components != b"RGB"
+        return is_plain and 0 < width * height <= most
     if marker == 0xE1:
         return _is_upright(body)
     if marker == 0xEE and body.startswith(b"Adobe"):
-        return len(body) >= 12 and body[11] == 1  # YCbCr
+        return len(body) >= 12 and body[11] == 1  # Colour transform 1 is YCbCr.
     return True
 
 
 def _is_upright(body: bytes) -> bool:
+    """Return whether the metadata in a JPEG's APP1 segment leave the image as it is stored."""
     if not body.startswith(b"Exif\0\0"):
         return b"tiff:Orientation" not in body
     exif = Image.Exif()
     try:
         exif.load(body)
         return bool(exif.get(ExifTags.Base.Orientation, 1) == 1)
-    except Exception:  # Pillow will find what it can in it
+    except Exception:  # Pillow decides what damaged metadata say.
         return False

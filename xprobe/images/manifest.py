@@ -108,17 +108,18 @@ DEFAULT_GENERATOR = "default"
 
 LAYOUT = "real/<class>/… and synthetic/[<generator>/]<class>/…"
 
-_EMPTY = hashlib.sha256(b"").hexdigest()
+EMPTY_FILE = hashlib.sha256(b"").hexdigest()  # the digest of a file without content
 
 Row = dict[str, str]
 
 
-def _as_text(name: str) -> str:
+def as_text(name: str) -> str:
     """Return a file name with bytes that are no UTF-8 written out."""
     if name.isascii():
         return name
     return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
-def _id(row: Row) -> str:
+def id_of(row: Row) -> str:
+    """Return the id of a row: by default its path."""
     return row.get("id") or Path(row["path"]).as_posix()

@@ -19,34 +19,36 @@ def read_polygons(text: str) -> list[Polygon]:
 
     Args:
         text: well-known text, ``POLYGON (…)`` or ``MULTIPOLYGON (…)``; or the path of an xBD label
-            file (.json), all buildings of which are taken; empty: none.
+            file (.json), of which all buildings are taken. An empty text has no polygons.
 
     Raises:
-        XprobeError: neither.
+        XprobeError: the text is neither, or the label file cannot be read.
     """
     if not text:
         return []
-    known = [text]
+    texts = [text]
     if text.endswith(".json"):
         try:
             label = json.loads(Path(text).read_text(encoding="utf-8"))
-            known = [each["wkt"] for each in label["features"]["xy"]]
+            texts = [building["wkt"] for building in label["features"]["xy"]]
         except OSError as error:
             raise XprobeError(f"{text}: {(error.strerror or str(error)).lower()}") from error
         except (ValueError, KeyError, TypeError) as error:
             raise XprobeError(f"{text}: not an xBD label file with features.xy[].wkt") from error
-    found: list[Polygon] = []
-    for wkt in known:
+    polygons: list[Polygon] = []
+    for wkt in texts:
         try:
             shape = shapely.from_wkt(wkt)
         except ShapelyError as error:
             raise XprobeError(f"polygons {wkt[:60]!r}: no well-known text ({error})") from error
         if not isinstance(shape, (Polygon, MultiPolygon)):
             raise XprobeError(f"polygons {wkt[:60]!r}: {shape.geom_type} is no polygon")
-        found += shape.geoms if isinstance(shape, MultiPolygon) else [shape]
-    return found
+        polygons += shape.geoms if isinstance(shape, MultiPolygon) else [shape]
+    return polygons
 
 
 def outlines_digest(manifest: Manifest) -> str:
-    """Return a digest of the polygons of all images, wherever they are written down."""
-    return digest_of([[each.wkt for each in read_polygons(text)] for text in manifest.polygons])
+    """Return a digest of the polygons of all images, equal for equal polygons in any notation."""
+    return digest_of(
+        [[polygon.wkt for polygon in read_polygons(text)] for text in manifest.polygons]
+    )

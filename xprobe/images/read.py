@@ -1,30 +1,31 @@
-"""The image table: scan a folder, read and write manifest files, check them."""
+"""DATA → the image table: rows of any source, contents hashed, copies tied, classes checked."""
 
 from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from xprobe.base.errors import XprobeError, nearest, some
 from xprobe.images import contents
 from xprobe.images.manifest import (
-    _EMPTY,
     DEFAULT_GENERATOR,
+    EMPTY_FILE,
     LAYOUT,
     WIDER,
     Manifest,
     Row,
-    _id,
+    id_of,
 )
-from xprobe.images.sources.folder import _scan_folder
-from xprobe.images.sources.table import _read_rows
+from xprobe.images.sources.registry import read_rows
 
 
 def read(data: str | Path, *, whole: bool = True, hashed: bool = True, group: str = "") -> Manifest:
     """Return the manifest of a folder or of a CSV, JSONL or Parquet file, contents hashed.
+
+    What else can be read is in `sources.registry`; ``<source>:<path>`` names one.
 
     A folder holds ``real/<class>/…`` and ``synthetic/[<generator>/]<class>/…``, optionally
     ``test/<class>/…`` (the fixed hold-out) and ``extra/<class>/…``, nested as deep as wished; a
@@ -45,19 +46,7 @@ def read(data: str | Path, *, whole: bool = True, hashed: bool = True, group: st
     data = Path(data)
     if group not in ("", *WIDER):
         raise XprobeError(f"--group {group}: it takes the column {' or '.join(WIDER)}")
-    if data.is_dir():
-        if group:
-            raise XprobeError(
-                f"{data}: --group {group}: a folder has no columns; write a manifest with 'xprobe "
-                f"scan {data} -o manifest.csv', add the column {group} to it, and name it as DATA"
-            )
-        rows, base = _scan_folder(data), data
-    elif data.is_file():
-        rows, base = iter(_read_rows(data, group)), data.parent
-    else:
-        raise XprobeError(
-            f"{data}: no such folder or manifest file; make {data}/{LAYOUT}, or name another DATA"
-        )
+    rows, base = read_rows(data, group)
     manifest = _build(rows, base, hashed)
     if not len(manifest):
         raise XprobeError(f"{data}: no images found; put them into {data}/{LAYOUT}")
@@ -70,12 +59,12 @@ def read(data: str | Path, *, whole: bool = True, hashed: bool = True, group: st
     return manifest
 
 
-def _build(rows: Iterator[Row], base: Path, hashed: bool) -> Manifest:
+def _build(rows: Iterable[Row], base: Path, hashed: bool) -> Manifest:
     columns: dict[str, list[str]] = {name: [] for name in Manifest.columns()}
     root = base.resolve()
     for row in rows:
         synthetic = row["source"] == "synthetic"
-        id_ = _id(row)
+        id_ = id_of(row)
         columns["id"].append(id_)
         columns["path"].append(os.path.join(root, row["path"]))  # noqa: PTH118  # many
         columns["label"].append(row["label"])
@@ -119,15 +108,15 @@ def _tie_copies(columns: dict[str, list[str]]) -> None:
     real = [i for i, source in enumerate(columns["source"]) if source == "real"]
     for i in real:
         digest = columns["sha256"][i]
-        if digest and digest != _EMPTY:
+        if digest and digest != EMPTY_FILE:
             a, b = root(first.setdefault(digest, columns["group"][i])), root(columns["group"][i])
             parent[max(a, b)] = min(a, b)
     for i, source in enumerate(columns["source"]):
-        own = columns["group"][i]
+        group = columns["group"][i]
         if source == "synthetic":  # a copy of a real image is made from it, whatever else was said
-            own = first.get(columns["sha256"][i], own)
+            group = first.get(columns["sha256"][i], group)
             columns["parent"][i] = root(columns["parent"][i])
-        columns["group"][i] = root(own)
+        columns["group"][i] = root(group)
 
 
 def _check_classes(manifest: Manifest, data: Path, whole: bool) -> None:
@@ -143,13 +132,13 @@ def _check_classes(manifest: Manifest, data: Path, whole: bool) -> None:
     parts["test"] = manifest.split == "test"
     parts["extra"] = manifest.split == "extra"
     for part, mask in parts.items():
-        own = set(manifest.label[mask])
-        if unknown := sorted(own - real):
+        labels = set(manifest.label[mask])
+        if unknown := sorted(labels - real):
             raise XprobeError(
                 f"{data}: class {some(map(repr, unknown))} of {part} has no real images to train "
                 f"on{nearest(unknown[0], real, 1)}; add them to real, or remove the class"
             )
-        if whole and part.startswith("synthetic") and (missing := sorted(real - own)):
+        if whole and part.startswith("synthetic") and (missing := sorted(real - labels)):
             raise XprobeError(
                 f"{data}: class {some(map(repr, missing))} of real has no images in {part}; add "
                 f"them, or remove the class from real"

@@ -11,7 +11,7 @@ import numpy as np
 
 from xprobe.base.errors import some
 from xprobe.images.decode import UnusableImageError, probe
-from xprobe.images.manifest import _EMPTY, SOURCES, Manifest
+from xprobe.images.manifest import EMPTY_FILE, SOURCES, Manifest
 
 
 def counts(manifest: Manifest) -> list[dict[str, Any]]:
@@ -59,7 +59,7 @@ def find_problems(manifest: Manifest) -> list[str]:
     """Return what looks wrong but stops nothing: equal content where there should be none."""
     by_content: dict[str, list[int]] = {}
     for i, digest in enumerate(manifest.sha256):
-        if digest and digest != _EMPTY:
+        if digest and digest != EMPTY_FILE:
             by_content.setdefault(digest, []).append(i)
     found: dict[str, list[str]] = {}
     for rows in by_content.values():

@@ -25,29 +25,22 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import log_softmax
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.model_selection import check_cv
-from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted, validate_data
 
 from xprobe.base.arrays import Floats, Ints
-from xprobe.base.errors import XprobeWarning
-from xprobe.design.config import SweepConfig
 from xprobe.engine.threads import one_core
+from xprobe.learners.estimator_inputs import folds_of, strengths, training_data, weights_of_classes
+from xprobe.learners.kinds import C_GRID, C_RULES
 from xprobe.learners.logistic.head import Fitted, Logistic
 from xprobe.learners.logistic.newton import Objective, newton
 from xprobe.learners.problem import Options, Pool, Problem, class_weights
 from xprobe.learners.ridge import Ridge, signs
-from xprobe.learners.solve import pick_device
 
-C_RULES = ("best", "one-se")
-
-ALPHAS = tuple(1 / c for c in reversed(SweepConfig.c_grid))  # the strengths of a sweep
+ALPHAS = tuple(1 / c for c in reversed(C_GRID))  # the strengths of a sweep
 
 # Within these C·s²·Σ weights, C is ranked, so that float32 can tell the coefficients: at smaller
 # ones classes are guessed by their shares, at larger ones the penalty has no say.
 _RANKED = np.array([1e-4, 1e10])
-
-_NARROW = 2e-6  # of the widest column; beyond, principal axes cannot tell it from a constant
 
 _ONE_CORE = 2**21  # numbers in X, below which threads lose more by waiting than they gain
 
@@ -146,8 +139,8 @@ class LogisticHead(_ProbableHead):
         Raises:
             ValueError: a parameter or the data cannot be used; fewer than two classes have weight.
         """
-        grid = _strengths("C", (self.C,))
-        _solve(self, *_training_data(self, X, y, sample_weight), np.array(grid), "best", [])
+        grid = strengths("C", (self.C,))
+        _solve(self, *training_data(self, X, y, sample_weight), np.array(grid), "best", [])
         return self
 
 
@@ -177,7 +170,7 @@ class LogisticHeadCV(_ProbableHead):
 
     def __init__(
         self,
-        c_grid: Sequence[float] = SweepConfig.c_grid,
+        c_grid: Sequence[float] = C_GRID,
         *,
         cv: Any = 5,
         c_rule: str = "best",
@@ -197,11 +190,11 @@ class LogisticHeadCV(_ProbableHead):
             ValueError: a parameter or the data cannot be used; fewer than two classes have weight;
                 the training part of a fold lacks a class, or no fold has validation rows.
         """
-        grid = np.unique(_strengths("c_grid", self.c_grid))
+        grid = np.unique(strengths("c_grid", self.c_grid))
         if self.c_rule not in C_RULES:
             raise ValueError(f"c_rule must be one of {', '.join(C_RULES)}; got {self.c_rule!r}")
-        rows, codes, weight = _training_data(self, X, y, sample_weight)
-        folds = _folds(self.cv, rows, codes, weight)
+        rows, codes, weight = training_data(self, X, y, sample_weight)
+        folds = folds_of(self.cv, rows, codes, weight)
         chosen = _solve(self, rows, codes, weight, grid, self.c_rule, folds)
         self.c_grid_, self.scores_, self.temperature_ = grid, chosen.accuracy, chosen.temperature
         self.C_ = float(grid[chosen.best])
@@ -253,11 +246,11 @@ class RidgeHeadCV(_LinearHead):
         Raises:
             ValueError: a parameter or the data cannot be used; fewer than two classes have weight.
         """
-        alphas = _strengths("alphas", self.alphas)
-        rows, codes, weight = _training_data(self, X, y, sample_weight)
+        alphas = strengths("alphas", self.alphas)
+        rows, codes, weight = training_data(self, X, y, sample_weight)
         rows, codes, weight = rows[weight > 0], codes[weight > 0], weight[weight > 0]
         k = len(self.classes_)
-        balanced, of_class = _class_weight(self)
+        balanced, of_class = weights_of_classes(self)
         total = weight.sum()
         weight = class_weights(codes, weight, balanced) * of_class[codes]
         target = signs(codes, k)[:, 1 if k == 2 else 0 :]
@@ -271,107 +264,6 @@ class RidgeHeadCV(_LinearHead):
         coefficients = (shrunk @ ridge.moment).T
         self._keep(coefficients, ridge.centre - coefficients @ ridge.axes.mean)
         return self
-
-
-def _strengths(name: str, values: Any) -> tuple[float, ...]:
-    """Return strengths of penalties as floats.
-
-    Raises:
-        ValueError: there are none, or one is not a finite number above 0.
-    """
-    try:
-        found = tuple(float(value) for value in values)
-    except TypeError:
-        found = (np.nan,)
-    if not found or not all(np.isfinite(value) and value > 0 for value in found):
-        raise ValueError(f"{name} must be given as finite numbers above 0; got {values!r}")
-    return found
-
-
-def _training_data(
-    head: _LinearHead, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None
-) -> tuple[Floats, Ints, Floats]:
-    """Return checked rows (n, d), numbers of their classes (n,) and weights (n,), all float64.
-
-    Sets `classes_` and `n_features_in_`. Rows of weight 0 do not count as of a class; their
-    number is 0.
-    """
-    rows, labels = validate_data(head, X, y, dtype=np.float64)
-    check_classification_targets(labels)
-    weight = _check_sample_weight(sample_weight, rows, dtype=np.float64, ensure_non_negative=True)
-    used = weight > 0
-    if not used.any():
-        raise ValueError("all sample weights are zero; nothing can be learned")
-    head.classes_, own = np.unique(labels[used], return_inverse=True)
-    if len(head.classes_) < 2:
-        raise ValueError(
-            f"two classes or more are needed; all rows (of weight above 0) are of one class, "
-            f"{head.classes_[0]}"
-        )
-    _warn_of_columns(rows[used])
-    codes = np.zeros(len(labels), dtype=np.intp)
-    codes[used] = own
-    return rows, codes, weight
-
-
-def _warn_of_columns(rows: Floats) -> None:
-    spread, largest = np.ptp(rows, axis=0), np.abs(rows).max(axis=0)
-    varied = spread > 8 * np.finfo(np.float64).eps * largest
-    if few := int(np.count_nonzero(varied & (spread < _NARROW * spread.max()))):
-        warnings.warn(
-            f"{few} of {rows.shape[1]} columns vary a million times less than the widest one and "
-            f"count as constant; standardise the features",
-            XprobeWarning,
-            stacklevel=4,
-        )
-
-
-def _class_weight(head: Any) -> tuple[bool, Floats]:
-    """Return whether classes are balanced, and the factor (K,) of each.
-
-    Raises:
-        ValueError: `class_weight` is neither None nor ``balanced`` nor weights above 0 of labels
-            that there are.
-    """
-    given, classes = head.class_weight, list(head.classes_)
-    factors = np.ones(len(classes))
-    if given is None or given == "balanced":
-        return given == "balanced", factors
-    if not isinstance(given, Mapping):
-        raise ValueError(f"class_weight must be None, 'balanced' or a dict; got {given!r}")
-    for label, factor in given.items():
-        if label not in classes:
-            raise ValueError(f"class_weight names {label!r}, which no row is of")
-        if not (np.isfinite(factor) and factor > 0):
-            raise ValueError(f"class_weight of {label!r} must be above 0; got {factor!r}")
-        factors[classes.index(label)] = factor
-    return False, factors
-
-
-def _folds(cv: Any, X: Floats, y: Ints, weight: Floats) -> list[tuple[Ints, Ints]]:
-    """Return pairs of training and validation rows, those of weight 0 left out.
-
-    Raises:
-        ValueError: a training part lacks a class, or there are no validation rows.
-    """
-    used = weight > 0
-    folds: list[tuple[Ints, Ints]] = []
-    for pair in check_cv(cv, y, classifier=True).split(X, y):
-        train, validation = (_numbers(rows, len(y)) for rows in pair)
-        folds.append((train[used[train]], validation[used[validation]]))
-        if len(np.unique(y[folds[-1][0]])) < len(np.unique(y[used])):
-            raise ValueError(
-                "the training part of a fold lacks a class: each class needs 2 rows or more, "
-                "spread over the folds; choose other folds (cv)"
-            )
-    if not sum(len(validation) for _, validation in folds):
-        raise ValueError("no fold has validation rows; choose other folds (cv)")
-    return folds
-
-
-def _numbers(rows: Any, n: int) -> Ints:
-    """Return row numbers, of a mask too."""
-    return np.asarray(np.arange(n)[np.asarray(rows)])
 
 
 class _Choice(NamedTuple):
@@ -392,7 +284,7 @@ def _solve(
     folds: Sequence[tuple[Ints, Ints]],
 ) -> _Choice:
     """Choose among ascending values of C on the folds, fit all rows, and keep what was found."""
-    balanced, of_class = _class_weight(head)
+    balanced, of_class = weights_of_classes(head)
     used, place = np.flatnonzero(weight), np.cumsum(weight > 0) - 1
     inner = tuple((place[train], place[validation]) for train, validation in folds)
     X, y, weight = X[used], y[used], weight[used]
@@ -405,7 +297,7 @@ def _solve(
     scaled = grid * scale**2
     ranked, of = np.unique(scaled.clip(*(_RANKED / total)), return_inverse=True)
     options = Options(tuple(ranked.tolist()), rule, balanced, tuple(of_class.tolist()))
-    solver, every = Logistic(pool, options, pick_device(head.device)), np.arange(len(y))
+    solver, every = Logistic(pool, options, head.device), np.arange(len(y))
     with one_core() if X.size < _ONE_CORE else nullcontext():
         fitted = solver.fit(Problem(every, every[:0], inner))
         best = int(np.argmax(of == fitted.best))

@@ -1,4 +1,4 @@
-"""Votes of the nearest training images."""
+"""kNN heads: the nearest training images vote."""
 
 from __future__ import annotations
 
@@ -20,17 +20,19 @@ from xprobe.learners.problem import (
 
 NEIGHBORS = (1, 3, 5, 10, 20, 50, 100)
 
-_SHARPNESS = 1 / 0.07  # of a neighbour's vote in its cosine (Wu et al. 2018)
+# A neighbour's vote is exp(cosine / 0.07) (Wu et al. 2018).
+_SHARPNESS = 1 / 0.07
 
 
 class NearestNeighbors:
-    """Weighted votes of the most similar training rows, as on frozen features since Wu et al.
+    """A kNN head, as it is used on frozen features since Wu et al. 2018.
 
-    The vote of a neighbour is exp(cosine / 0.07); `c` of a fit is how many vote.
+    The most similar training rows vote for their class, each with a weight of exp(cosine / 0.07).
+    The field `c` of a fit is the number of neighbours that vote.
     """
 
-    def __init__(self, pool: Pool, options: Options) -> None:
-        """Take what all problems share."""
+    def __init__(self, pool: Pool, options: Options, _device: str = "cpu") -> None:
+        """Take what all problems share; NumPy computes, whatever the device."""
         self.pool, self.options = pool, options
 
     def solve(self, problem: Problem) -> Fit:
@@ -53,19 +55,19 @@ class NearestNeighbors:
             as_scores(score, present), float(grid[best]), at_edge, fits, temperature=temperature
         )
 
-    def _votes(self, train: Ints, asked: Ints, grid: Sequence[int]) -> Floats:
-        """Return the logarithm of the votes (m, n, k) of each number of neighbours."""
+    def _votes(self, train: Ints, queries: Ints, grid: Sequence[int]) -> Floats:
+        """Return the log votes (m, n, k) for each number of neighbours, query and class."""
         pool, most = self.pool, max(grid)
-        cosine = pool.rows(asked) @ pool.rows(train).T
-        nearest_ = np.argpartition(-cosine, most - 1, axis=1)[:, :most]
-        near = np.take_along_axis(cosine, nearest_, axis=1)
-        order = np.argsort(-near, axis=1, kind="stable")
-        near = np.take_along_axis(near, order, axis=1).astype(np.float64)
-        voter = np.take_along_axis(nearest_, order, axis=1)
+        cosine = pool.rows(queries) @ pool.rows(train).T
+        neighbours = np.argpartition(-cosine, most - 1, axis=1)[:, :most]
+        similarity = np.take_along_axis(cosine, neighbours, axis=1)
+        order = np.argsort(-similarity, axis=1, kind="stable")
+        similarity = np.take_along_axis(similarity, order, axis=1).astype(np.float64)
+        voter = np.take_along_axis(neighbours, order, axis=1)
         label = pool.y[train][voter]
         share = class_weights(pool.y[train], np.ones(len(train)), self.options.balanced)
-        vote = share[voter] * np.exp(_SHARPNESS * (near - near[:, :1]))
-        each = vote[:, :, None] * (label[:, :, None] == np.arange(pool.k))
-        total = each.cumsum(axis=1)[:, np.array(grid) - 1]
-        # One vote more, shared by all classes, keeps the probability of none at 0.
+        vote = share[voter] * np.exp(_SHARPNESS * (similarity - similarity[:, :1]))
+        class_vote = vote[:, :, None] * (label[:, :, None] == np.arange(pool.k))
+        total = class_vote.cumsum(axis=1)[:, np.array(grid) - 1]
+        # One vote more, which all classes share, keeps every probability above 0.
         return np.asarray(np.log(total + 1 / pool.k).transpose(1, 0, 2))

@@ -80,6 +80,18 @@ class Fit:
     notes: tuple[str, ...] = ()
 
 
+class Head(Protocol):
+    """A head on frozen features: solves problems on the pool that it was made with."""
+
+    def __init__(self, pool: Pool, options: Options, device: str) -> None:
+        """Take what all problems share, and the torch device to compute on, or ``auto``."""
+        ...
+
+    def solve(self, problem: Problem) -> Fit:
+        """Choose a strength on the inner folds, fit all training rows, score the test rows."""
+        ...
+
+
 class Source(Protocol):
     """Features (n, d) that are read by row."""
 

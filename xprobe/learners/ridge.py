@@ -1,9 +1,9 @@
-"""Ridge heads: one eigendecomposition gives all penalties, and exactly what leaving rows out does.
+"""Ridge heads: one eigendecomposition gives the fits for all penalties and all left-out rows.
 
-Minimised is Σᵢ wᵢ·‖tᵢ − B xᵢ − b‖² + α‖B‖², targets t being 1 for the true class and −1 for the
-others, α = 1/C. Without the rows F, the residuals of F are (I − H_FF)⁻¹·(t − f)_F, H being the
-matrix that maps targets to fitted values (Golub, Heath & Wahba 1979, for one row): no fold needs
-a decomposition of its own.
+The objective is Σᵢ wᵢ·‖tᵢ − B xᵢ − b‖² + α‖B‖² with α = 1/C; targets t are 1 for the true class
+and −1 for the others. A fit without the rows F has the residuals (I − H_FF)⁻¹·(t − f)_F on them,
+where H maps targets to fitted values (Golub, Heath & Wahba 1979, for one row). So no inner fold
+needs a decomposition of its own.
 """
 
 from __future__ import annotations
@@ -25,14 +25,15 @@ from xprobe.learners.problem import (
     fit_temperature,
 )
 
-_MOST_LEFT_OUT = 0.5  # of the rows; beyond, a fold is decomposed anew
+# Where a fold leaves out a larger share of the rows, decomposing it anew is faster.
+_MOST_LEFT_OUT = 0.5
 
 
 class Ridge:
-    """A decomposed ridge regression on rows (n, d), at any penalty."""
+    """A ridge regression on rows (n, d), decomposed once for all penalties."""
 
     def __init__(self, x: Floats, target: Floats, weight: Floats) -> None:
-        """Decompose; targets (n, k), weights (n,) not below 0."""
+        """Decompose the rows; targets are (n, k), weights (n,) and not negative."""
         x = x.astype(np.float64)
         self.weight, self.total = weight, float(weight.sum())
         self.axes = principal_axes(x, weight)
@@ -48,38 +49,40 @@ class Ridge:
         return np.asarray(self.centre + (inner / (self.eigenvalue + alpha)) @ self.moment)
 
     def left_out(self, rows: Ints, alpha: float) -> Floats:
-        """Return the decision values (m, k) of training rows, fitted without these rows."""
-        own, weight = self.rotated[rows], self.weight[rows]
-        shrunk = own / (self.eigenvalue + alpha)
-        hat = (1 / self.total + shrunk @ own.T) * weight
+        """Return the decision values (m, k) of training rows by a fit without these m rows."""
+        rotated, weight = self.rotated[rows], self.weight[rows]
+        shrunk = rotated / (self.eigenvalue + alpha)
+        hat = (1 / self.total + shrunk @ rotated.T) * weight
         residual = self.residual[rows] - shrunk @ self.moment
-        without = np.linalg.solve(np.eye(len(rows)) - hat, residual)
-        return np.asarray(self.centre + self.residual[rows] - without)
+        left_out_residual = np.linalg.solve(np.eye(len(rows)) - hat, residual)
+        return np.asarray(self.centre + self.residual[rows] - left_out_residual)
 
     def leave_one_out(self, alpha: float) -> Floats:
-        """Return the decision values (n, k) of each row, fitted without it; weights above 0.
+        """Return the decision values (n, k) of each row by a fit without it; weights are above 0.
 
-        Both the residual and 1 − leverage are summed from what α leaves of each axis, α/(λ + α), so
-        that they are not lost to rounding where the head all but interpolates its rows.
+        The residual and 1 − leverage are summed from the share α/(λ + α) that is left of each axis.
+        Rounding would swallow them as differences where the head all but interpolates its rows.
         """
         root = np.sqrt(self.weight)[:, None]
-        span = root * self.rotated / np.sqrt(self.eigenvalue)  # orthonormal columns
+        span = root * self.rotated / np.sqrt(self.eigenvalue)  # The columns are orthonormal.
         target = root * self.residual
-        within = span.T @ target
-        beyond, free = np.zeros((1, 1)), np.zeros((1, 1))
-        if span.shape[1] < len(span) - 1:  # else the axes and the intercept span everything
-            beyond = target - span @ within
-            free = 1 - root**2 / self.total - (span**2).sum(axis=1, keepdims=True)
-        left = alpha / (self.eigenvalue + alpha)
-        error = (beyond + (span * left) @ within) / (free + (span**2 @ left)[:, None])
+        projection = span.T @ target
+        remainder, slack = np.zeros((1, 1)), np.zeros((1, 1))
+        if span.shape[1] < len(span) - 1:  # Else the axes and the intercept span all targets.
+            remainder = target - span @ projection
+            slack = 1 - root**2 / self.total - (span**2).sum(axis=1, keepdims=True)
+        share_left = alpha / (self.eigenvalue + alpha)
+        error = (remainder + (span * share_left) @ projection) / (
+            slack + (span**2 @ share_left)[:, None]
+        )
         return np.asarray(self.centre + self.residual - error / root)
 
 
 class RidgeHead:
-    """Solves problems on one pool."""
+    """A ridge head that solves problems on one pool."""
 
-    def __init__(self, pool: Pool, options: Options) -> None:
-        """Take what all problems share."""
+    def __init__(self, pool: Pool, options: Options, _device: str = "cpu") -> None:
+        """Take what all problems share; NumPy computes, whatever the device."""
         self.pool, self.options = pool, options
 
     def solve(self, problem: Problem) -> Fit:
@@ -87,13 +90,13 @@ class RidgeHead:
         pool = self.pool
         present = pool.present(problem.train)
         rows, count = np.unique(problem.train, return_counts=True)
-        fitted = self._fit(problem.train)
+        fitted = self._decompose(problem.train)
         inner = problem.merged_inner()
         grid = self.options.grid(bool(inner))
         best, at_edge, temperature = 0, False, None
         if inner:
             truth = np.concatenate([pool.y[validation] for _, validation in inner])
-            parts = [self._held(fitted, rows, count, *pair, grid) for pair in inner]
+            parts = [self._validation_values(fitted, rows, count, *pair, grid) for pair in inner]
             held = np.concatenate(parts, axis=1)
             hits = (held[:, :, present].argmax(axis=2) == np.searchsorted(present, truth)).sum(1)
             best, at_edge = choose(hits, len(truth), self.options.c_rule)
@@ -102,13 +105,13 @@ class RidgeHead:
         fits = len(grid) * (len(inner) + 1)
         return Fit(as_scores(score, present), grid[best], at_edge, fits, temperature=temperature)
 
-    def _fit(self, train: Ints) -> Ridge:
+    def _decompose(self, train: Ints) -> Ridge:
         rows, count = np.unique(train, return_counts=True)
         y = self.pool.y[rows]
         weight = class_weights(y, count, self.options.balanced)
         return Ridge(self.pool.rows(rows), signs(y, self.pool.k), weight)
 
-    def _held(
+    def _validation_values(
         self,
         fitted: Ridge,
         rows: Ints,
@@ -117,18 +120,24 @@ class RidgeHead:
         validation: Ints,
         grid: Sequence[float],
     ) -> Floats:
-        """Return the decision values (m, n, k) of validation rows at each C, trained on `train`."""
-        own, own_count = np.unique(train, return_counts=True)
-        place = np.searchsorted(rows, own).clip(max=len(rows) - 1)
-        subset = (rows[place] == own).all() and (count[place] == own_count).all()
-        out = np.setdiff1d(rows, own)
-        few = len(out) <= _MOST_LEFT_OUT * len(rows) and np.isin(validation, out).all()
-        if subset and few and not self.options.balanced:
-            at = np.searchsorted(rows, out)
-            asked = np.searchsorted(out, validation)
-            return np.stack([fitted.left_out(at, 1 / c)[asked] for c in grid])
-        anew = self._fit(train)
-        return np.stack([anew.predict(self.pool.rows(validation), 1 / c) for c in grid])
+        """Return the decision values (m, n, k) of validation rows at each C by a fit on `train`.
+
+        `rows` and `count` are those of `fitted`. If `train` leaves out few of them, and all of
+        `validation`, the decomposition of `fitted` is used.
+        """
+        fold_rows, fold_count = np.unique(train, return_counts=True)
+        position = np.searchsorted(rows, fold_rows).clip(max=len(rows) - 1)
+        is_subset = (rows[position] == fold_rows).all() and (count[position] == fold_count).all()
+        left_out = np.setdiff1d(rows, fold_rows)
+        is_small = (
+            len(left_out) <= _MOST_LEFT_OUT * len(rows) and np.isin(validation, left_out).all()
+        )
+        if is_subset and is_small and not self.options.balanced:
+            positions = np.searchsorted(rows, left_out)
+            selection = np.searchsorted(left_out, validation)
+            return np.stack([fitted.left_out(positions, 1 / c)[selection] for c in grid])
+        refit = self._decompose(train)
+        return np.stack([refit.predict(self.pool.rows(validation), 1 / c) for c in grid])
 
 
 def signs(y: Ints, k: int) -> Floats:

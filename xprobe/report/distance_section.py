@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from xprobe.distance.checks.shortcuts import ALL, NAMES
-from xprobe.distance.measure import HEADLINE, LARGER_IS_NEARER
+from xprobe.distance.metrics import DISTANCES, PAIRED, Metric, headline
 from xprobe.report.figures.drawing import Drawing
 from xprobe.report.words import (
     Part,
@@ -26,16 +26,6 @@ from xprobe.results.distance import DistanceRow, Distances, LeakRow, Shortcut
 from xprobe.results.rows import Result
 from xprobe.results.study import Study
 from xprobe.verdict.correlation import rank_correlation
-
-DISTANCES = {
-    "mmd": "MMD²", "energy": "Energy distance", "frechet": "Fréchet distance",
-    "frechet_infinity": "Fréchet distance, extrapolated to infinitely many images",
-    "kid": "KID", "cmmd": "CMMD", "sliced_wasserstein": "Sliced Wasserstein distance",
-    "precision": "Precision", "recall": "Recall", "density": "Density", "coverage": "Coverage",
-    "authenticity": "Authenticity", "vendi": "Vendi score",
-    "auc": "AUC of a classifier of real and synthetic",
-    "paired": "Edits to the true image of their scene",
-}  # fmt: skip
 
 MOST_LEAKS, MOST_CLASSES = 20, 200  # rows of tables that could be endless
 
@@ -68,8 +58,8 @@ class SideBySide:
 
     @property
     def rows(self) -> list[DistanceRow]:
-        """The metrics that there are, in the order of `HEADLINE`."""
-        return [self.far[metric].row for metric in HEADLINE if metric in self.far]
+        """The metrics that there are, in the order of headline metrics."""
+        return [self.far[metric].row for metric in headline() if metric in self.far]
 
     @property
     def n(self) -> float:
@@ -125,9 +115,9 @@ class ShortcutView:
 
 @dataclass(frozen=True)
 class ShortcutsView:
-    """What tells images apart (`found`: whether anything does), and every property."""
+    """What tells images apart (`told`: whether anything does), and every property."""
 
-    found: bool
+    told: bool
     sentences: list[str]
     rows: list[ShortcutView]
 
@@ -138,12 +128,14 @@ class DistanceView:
 
     Attributes:
         note: that they are not of the images that were studied, or nothing.
+        headline: metrics that `rows` and `classes` show side by side.
         rows: of all classes together.
         drawings, maps, examples: figures.
         predictions: how distance and gain go together, a sentence each.
     """
 
     note: str
+    headline: list[Metric]
     rows: list[SideBySide]
     classes: list[ClassesTable]
     others: list[OtherDistance]
@@ -170,17 +162,16 @@ def distance_view(
     drawings: Sequence[Drawing],
 ) -> DistanceView:
     """Return what the section on distances shows."""
-    headline = [row for row in distances if row.metric in HEADLINE]
-    others = [row for row in distances if row.metric not in HEADLINE and row.class_ is None]
+    first = headline()
+    rows = [row for row in distances if row.metric in first]
+    others = [row for row in distances if row.metric not in first and row.class_ is None]
     return DistanceView(
         note=_other_images(document, studies),
-        rows=_side_by_side([row for row in headline if row.class_ is None]),
-        classes=_classes([row for row in headline if row.class_ is not None]),
+        headline=[DISTANCES[name] for name in first],
+        rows=_side_by_side([row for row in rows if row.class_ is None]),
+        classes=_classes([row for row in rows if row.class_ is not None]),
         others=[
-            OtherDistance(
-                row, DISTANCES.get(row.metric, row.metric), row.metric in LARGER_IS_NEARER
-            )
-            for row in others
+            OtherDistance(row, _metric(row).title, _metric(row).larger_is_nearer) for row in others
         ],
         drawings=[drawing for drawing in drawings if drawing.kind == "distance"],
         maps=[drawing for drawing in drawings if drawing.kind == "map"],
@@ -190,6 +181,15 @@ def distance_view(
         predictions=_predictions(distances, studies),
         created=document.created,
         command=document.command,
+    )
+
+
+def _metric(row: DistanceRow) -> Metric:
+    """Return the metric of a row; of a name that another version wrote, the name stands for it."""
+    return (
+        PAIRED
+        if row.metric == PAIRED.name
+        else DISTANCES.get(row.metric, Metric(row.metric, row.metric))
     )
 
 
@@ -267,7 +267,7 @@ def _shortcuts(document: Distances) -> ShortcutsView:
             row, None if row.property == ALL else NAMES.get(row.property, row.property)
         )
         for row in rows
-        if row.found
+        if row.tells_apart
     ]
     none = "No property of the files was found to tell real and synthetic images apart; how sure "
     none += "that is, the intervals say."

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from msgspec import structs
-
-from xprobe.learners.kinds import FINETUNE
+from xprobe.base.documents import replace
+from xprobe.learners.kinds import kind_read
 from xprobe.report.study_section import is_leaky
 from xprobe.report.words import (
     Part,
@@ -23,20 +22,6 @@ from xprobe.report.words import (
 from xprobe.results.config import StudyConfig
 from xprobe.results.rows import Result
 from xprobe.results.study import ImagesStudied, Study
-
-_HEADS = {
-    "logistic": "Multinomial logistic regression with an L2 penalty on frozen features of unit "
-    "length, solved to the optimum.",
-    "ridge": "Ridge regression on frozen features of unit length to targets of 1 for the class and "
-    "−1 for the others, solved exactly.",
-    "knn": "Votes of the training images nearest in cosine, weighted by exp(cosine / 0.07).",
-    "text": "Multinomial logistic regression on frozen features of unit length, solved to the "
-    "optimum; its L2 penalty is on what it deviates from the zero-shot classifier.",
-    "text-soft": "Multinomial logistic regression on frozen features of unit length, solved to the "
-    "optimum; its L2 penalty is on what it deviates from the zero-shot classifier, and targets of "
-    "synthetic images are half the label, half the zero-shot probabilities at temperature 2.",
-    FINETUNE: "None apart: the whole network is trained, from pixels.",
-}
 
 
 @dataclass(frozen=True)
@@ -95,7 +80,7 @@ def plans(studies: Sequence[Study]) -> list[Plan]:
             config=study.config,
             part=study.part,
             leaky=is_leaky(study),
-            head=_HEADS.get(study.config.head, study.config.head),
+            head=kind_read(study.config.head).words,
             n_train=count(real.n_train_real),
             n_test=count(real.n_test),
             n_groups=count(real.n_groups),
@@ -137,11 +122,12 @@ def warnings_of(studies: Sequence[Study]) -> list[Warned]:
 def differing_options(studies: Sequence[Study]) -> list[Warned]:
     """Return a warning if studies stand side by side that were not made alike."""
     # Fine-tunes may be fewer than heads, since they take long.
-    tuned = [_shared_options(s) for s in studies if s.config.head == FINETUNE]
-    heads = [_shared_options(s) for s in studies if s.config.head != FINETUNE]
+    kinds: dict[bool, list[StudyConfig]] = {True: [], False: []}
+    for study in studies:
+        kinds[kind_read(study.config.head).takes_steps].append(_shared_options(study))
     if len({study.manifest.fingerprint for study in studies}) > 1:
         differ = "the studies are not of the same images"
-    elif any(options != kind[0] for kind in (tuned, heads) for options in kind):
+    elif any(options != kind[0] for kind in kinds.values() for options in kind):
         differ = "the studies were made with different options"
     else:
         return []
@@ -151,7 +137,7 @@ def differing_options(studies: Sequence[Study]) -> list[Warned]:
 
 def _shared_options(study: Study) -> StudyConfig:
     """Return the options that the heads, or the fine-tunes, of one sweep share."""
-    return structs.replace(
+    return replace(
         study.config, head="", real_fraction=1, train_per_class=None, alternatives=(),
         with_synthetic=False,
     )  # fmt: skip

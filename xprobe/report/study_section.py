@@ -8,10 +8,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from msgspec import structs
-
+from xprobe.base.documents import extend
 from xprobe.encoders.spec import RANDOM
-from xprobe.learners.kinds import FINETUNE
+from xprobe.learners.kinds import kind_read
 from xprobe.report.figures.drawing import Drawing
 from xprobe.report.words import (
     FROM_RANDOM,
@@ -32,12 +31,14 @@ from xprobe.report.words import (
 )
 from xprobe.results.rows import ClassResult, DataValue, Result
 from xprobe.results.study import Study
+from xprobe.verdict import metrics
 
-OTHERS = {
-    "balanced_accuracy": "Balanced accuracy, %", "top2_accuracy": "Top-2 accuracy, %",
-    "top5_accuracy": "Top-5 accuracy, %", "log_loss": "Log-loss, nats", "brier": "Brier score",
-    "squared_ece": "Squared calibration error, without its bias",
-}  # fmt: skip
+# The words of metrics that are means over images, as a sentence lists them.
+_LOWER_IS_BETTER = " and ".join(
+    metric.words
+    for metric in metrics.METRICS.values()
+    if metric.per_image is not None and not metric.larger_is_better
+)
 
 _MOST_CLASSES = 60  # rows of a table that could be endless
 
@@ -122,10 +123,14 @@ class MetricCell:
 
 @dataclass(frozen=True)
 class MetricTable:
-    """Metrics that stand beside: titles of the metrics, rows (setting, a cell each)."""
+    """Metrics that stand beside: titles of the metrics, rows (setting, a cell each).
+
+    `lower` are the words of those of which less is better.
+    """
 
     titles: list[str]
     rows: list[tuple[str, list[MetricCell | None]]]
+    lower: str = _LOWER_IS_BETTER
 
 
 @dataclass(frozen=True)
@@ -173,7 +178,7 @@ def random_words(study: Study) -> str:
     """Return what is to be said of weights that were never trained; nothing of others."""
     if not study.encoder.weights.startswith(RANDOM):
         return ""
-    return FROM_RANDOM if study.config.head == FINETUNE else RANDOM_WEIGHTS
+    return FROM_RANDOM if kind_read(study.config.head).takes_steps else RANDOM_WEIGHTS
 
 
 def is_floor(study: Study) -> bool:
@@ -268,7 +273,8 @@ def _classes(study: Study) -> list[ClassTable]:
 
 def _others(study: Study) -> MetricTable:
     """Return the table of the metrics that stand beside: a row a setting."""
-    names = [metric for metric in OTHERS if any(r.metric == metric for r in study.results)]
+    given = {row.metric for row in study.results}
+    names = [name for name in metrics.METRICS if name != "accuracy" and name in given]
     cells: dict[tuple[str | None, str], dict[str, Result]] = {}
     for row in sorted(study.results, key=in_order):
         cells.setdefault((row.generator, setting_title(row)), {})[row.metric] = row
@@ -277,15 +283,15 @@ def _others(study: Study) -> MetricTable:
         for key, by_metric in cells.items()
         if any(name in by_metric for name in names)
     ]
-    return MetricTable([OTHERS[name] for name in names], rows)
+    return MetricTable([metrics.METRICS[name].title for name in names], rows)
 
 
 def _metric_cell(row: Result | None) -> MetricCell | None:
     if row is None:
         return None
-    is_share = row.metric.endswith("accuracy")
-    scale, digits = (100, 1) if is_share else (1, 3)
-    digits += row.metric == "squared_ece"
+    metric = metrics.METRICS[row.metric]
+    is_share, digits = metric.unit == "%", metric.digits
+    scale = 100 if is_share else 1
 
     def shown(value: float) -> str:
         return with_minus(f"{scale * value:.{digits}f}")
@@ -318,8 +324,9 @@ def _kept_out(study: Study) -> list[KeptOut]:
 def worth_view(studies: Sequence[Study], costs: Costs | None) -> list[Valued]:
     """Return what synthetic images are worth: a row for each mix of a learning curve."""
     return [
-        Valued(
-            **structs.asdict(row),
+        extend(
+            Valued,
+            row,
             study=study_title(study),
             setting=ratio_title(row.ratio),
             interval=worth_interval(row),

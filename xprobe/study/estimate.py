@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,18 +12,19 @@ import numpy as np
 from xprobe.base.arrays import Ints
 from xprobe.base.progress import Progress, no_progress
 from xprobe.design.blocks import Block
-from xprobe.design.config import SweepConfig
+from xprobe.design.config import Grid, SweepConfig
 from xprobe.design.setting import Setting
 from xprobe.encoders.base import Pixels
 from xprobe.encoders.network import Network
 from xprobe.engine import threads
 from xprobe.engine.device import pick_device
+from xprobe.engine.execution import Execution
 from xprobe.features.store import Store
 from xprobe.images.decode import decode
 from xprobe.images.manifest import Manifest
 from xprobe.learners import solve as frozen
 from xprobe.learners.finetune.masks import Masks
-from xprobe.learners.kinds import FINETUNE, MEMORY_GIB
+from xprobe.learners.kinds import kind_of
 from xprobe.learners.problem import Options, Problem
 from xprobe.study.prepare import Study, prepare
 from xprobe.study.sweep import load_network, tasks_of
@@ -36,16 +36,9 @@ def estimate(
     manifest: Manifest,
     store: Store,
     folder: Path,
-    config: SweepConfig,
-    *,
-    encoders: Sequence[str] = (),
-    heads: Sequence[str] = (),
-    real_fractions: Sequence[float] = (),
-    real_curve: Sequence[int] = (),
-    workers: int | None = None,
-    device: str = "auto",
-    concurrent: int = 1,
-    memory_gib: float = MEMORY_GIB,
+    config: SweepConfig = SweepConfig(),
+    grid: Grid = Grid(),
+    execution: Execution = Execution(),
     progress: Progress = no_progress,
 ) -> list[dict[str, Any]]:
     """Return a row for each study of a sweep, for the same arguments; nothing is written.
@@ -59,22 +52,19 @@ def estimate(
         included; ``steps`` of fine-tunes; ``seconds``.
     """
     rows = []
-    for study in prepare(
-        manifest, store, config, encoders=encoders, heads=heads, real_fractions=real_fractions,
-        real_curve=real_curve, memory_gib=memory_gib,
-    ):  # fmt: skip
+    for study in prepare(manifest, store, config, grid, execution.memory_gib):
         todo = study.missing(folder)
         named = list(zip(study.runs, study.design.blocks, strict=True))
         count = sum(len(block.problems) for _, block in named)
         done = sum(len(block.problems) for run, block in named if run not in todo)
         fits, steps, seconds = sum(len(block.problems) for block in todo.values()), 0, 0.0
-        if todo and study.config.head == FINETUNE:
+        if todo and kind_of(study.config.head).takes_steps:
             steps = sum(study.config.recipe.steps(t.budget) for t in tasks_of(todo, study.config))
             with progress(f"time fine-tunes of {study.label}", 1) as advance:
-                seconds = _fine_tunes(study, todo, workers, device, concurrent)
+                seconds = _fine_tunes(study, todo, execution)
                 advance(1)
         elif todo:
-            fits, seconds = _heads(study, todo, workers, device, progress)
+            fits, seconds = _heads(study, todo, execution, progress)
         rows.append(
             {
                 "encoder": study.label, "head": study.config.head,
@@ -87,7 +77,7 @@ def estimate(
 
 
 def _heads(
-    study: Study, todo: dict[str, Block], workers: int | None, device: str, progress: Progress
+    study: Study, todo: dict[str, Block], execution: Execution, progress: Progress
 ) -> tuple[int, float]:
     """Return the fits of heads, and the seconds that they take in so many processes."""
     config = study.config
@@ -96,11 +86,11 @@ def _heads(
     for block in todo.values():
         for problem in block.problems:  # equal ones are solved once
             by_setting.setdefault(block.setting, {})[problem.identity] = problem
-    workers = workers or joblib.cpu_count()
+    workers = execution.workers or joblib.cpu_count()
     fits, total = 0, 0.0
     with progress(f"time heads of {study.label}", len(by_setting)) as advance, threads.one_core():
         for own in by_setting.values():
-            head = frozen.make_head(config.head, study.pool, options, device)
+            head = frozen.make_head(kind_of(config.head), study.pool, options, execution.device)
             taken = []
             for problem in list(own.values())[:2]:
                 start = time.perf_counter()
@@ -113,36 +103,27 @@ def _heads(
     return fits, total
 
 
-def _fine_tunes(
-    study: Study, todo: dict[str, Block], workers: int | None, device: str, concurrent: int
-) -> float:
+def _fine_tunes(study: Study, todo: dict[str, Block], execution: Execution) -> float:
     from xprobe.learners.finetune import trainer as finetune
-    from xprobe.learners.finetune import training
-    from xprobe.learners.finetune.classifier import Head
 
     config, tasks = study.config, tasks_of(todo, study.config)
-    network = load_network(study.encoder, device)
+    network = load_network(study.encoder, execution.device)
     pixels = _Noise(network.spec.input_px)
-    trainer = finetune.Trainer(
-        network, pixels, study.pool, config, Path(), pick_device(device), study.text,
-        Masks(study.design.study, network),
-    )  # fmt: skip
+    masks = Masks(study.design.study, network)
+    material = finetune.Material(network, pixels, study.pool, study.text, masks)
+    options = Options(config.c_grid, config.c_rule, config.balanced)
+    trainer = kind_of(config.head).load()(
+        material, config.recipe, options, config.seed, Path(), pick_device(execution.device)
+    )
     step_s: dict[str, float] = {}
-    seconds = _decoding(study, network, workers)
+    seconds = _decoding(study, network, execution.workers)
     for task in tasks:
         if task.augmentation not in step_s:
-            job = trainer.job(task)[0]
-            head = Head(
-                np.zeros((job.k, network.spec.dim), np.float32), np.zeros(job.k, np.float32), True
-            )
-            step_s[task.augmentation], test_s = training.time_steps(
-                network, head, pixels, job, config.recipe, trainer.device,
-                augmentation=finetune.augmentation(task, job.k), masks=trainer.masks,
-                threads=finetune.threads_each(concurrent),
-            )  # fmt: skip
+            threads = finetune.threads_each(execution.concurrent)
+            step_s[task.augmentation], test_s = trainer.time(task, threads)
         steps = config.recipe.steps(task.budget)
         own = steps * step_s[task.augmentation] + len(task.problem.test) * test_s
-        seconds += own / concurrent
+        seconds += own / execution.concurrent
     return seconds
 
 

@@ -1,10 +1,14 @@
-"""Keys of predictions: digests of everything that decides them."""
+"""Keys of predictions and studies: digests of everything that decides them.
+
+Keys are made from written lists of names and values. A field that stands in none of the lists is
+part of a key only where its value is not its default: a new option leaves every key as it is.
+"""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import MISSING, Field, fields
 from typing import Any
 
 import numpy as np
@@ -16,14 +20,61 @@ from xprobe.design.design import Design
 from xprobe.encoders.prompts import TextFeatures
 from xprobe.images.augment import COPY_PASTE
 from xprobe.images.polygons import outlines_digest
-from xprobe.learners.kinds import FINETUNE, TEXT_HEADS
+from xprobe.learners.kinds import Kind, kind_of
 
 HEAD_VERSION = 2  # raised when a change of the heads changes their scores
 
 FINETUNE_VERSION = 2  # the same of fine-tunes
 
+# The fields that are part of a key whatever their values are. New fields do not belong here.
+_CONFIG = (
+    "ratios", "per_class", "real_fraction", "train_per_class", "folds", "holdout",
+    "leave_one_group_out", "ignore_lineage", "repeats", "inner_folds", "c_grid", "c_rule",
+    "balanced", "head", "finetune_repeats", "alternatives", "with_synthetic", "seed", "allow_fewer",
+)  # fmt: skip
+_RECIPE = (
+    "method", "start", "epochs", "batch_size", "lr", "head_lr", "weight_decay", "layer_decay",
+    "warmup", "label_smoothing", "clip", "ema", "wise_ft", "precision", "accumulate", "compile",
+    "patience", "synthetic_weight", "synthetic_share", "two_stage", "augment", "deterministic",
+)  # fmt: skip
 
-def _run_keys(
+# Fields of a configuration that decide what heads predict beyond those that `run_keys` lists. A new
+# one of that sort is added here; one that only decides which images are trained on is not, since
+# the images themselves are part of the key.
+_OF_HEADS: tuple[str, ...] = ()
+
+
+def study_key(encoder: str, fingerprint: str, config: SweepConfig) -> str:
+    """Return the digest of all that a study answers; its file is named for it.
+
+    Args:
+        encoder: key of the encoder.
+        fingerprint: of the images that have features.
+        config: what was trained, and how it is judged; its margin stands last in the digest.
+    """
+    about = named_values(config, _CONFIG, apart=("recipe", "margin"))
+    about["recipe"] = named_values(config.recipe, _RECIPE)
+    return digest_of([encoder, fingerprint, about, config.margin])
+
+
+def named_values(value: Any, listed: Sequence[str], *, apart: Sequence[str] = ()) -> dict[str, Any]:
+    """Return the fields of a dataclass by name: the listed ones, and others without their default.
+
+    Args:
+        value: the dataclass.
+        listed: names whose values always count.
+        apart: names that count elsewhere.
+    """
+    others = (f for f in fields(value) if f.name not in listed and f.name not in apart)
+    changed = [f.name for f in others if getattr(value, f.name) != _default(f)]
+    return {name: getattr(value, name) for name in (*listed, *changed)}
+
+
+def _default(field: Field[Any]) -> Any:
+    return field.default if field.default_factory is MISSING else field.default_factory()
+
+
+def run_keys(
     design: Design, encoder: str, config: SweepConfig, text: TextFeatures | None
 ) -> list[str]:
     """Return, for each block, the digest of everything that decides its predictions.
@@ -32,33 +83,43 @@ def _run_keys(
     by and tested: not how they came to be drawn. So a further ratio, generator or repeat leaves
     what is done as it is.
     """
-    token = _tokens(design)
-    head: list[Any] = [
-        HEAD_VERSION, config.head, list(config.c_grid), config.c_rule, config.balanced,
-        list(design.study.classes),
-    ]  # fmt: skip
-    if config.head == FINETUNE:
-        head += [FINETUNE_VERSION, asdict(config.recipe), config.seed]
-    uses_text = config.head in TEXT_HEADS or (
-        config.head == FINETUNE and config.recipe.start == "text"
-    )
-    if uses_text and text is not None:
-        head.append([hashlib.sha256(text.x.tobytes()).hexdigest(), text.logit_scale])
+    token, kind = _tokens(design), kind_of(config.head)
+    head = _head(kind, design, config, text)
     keys = []
     for block in design.blocks:
-        own: list[Any] = [encoder, head]
-        if config.head == FINETUNE:
+        decisive: list[Any] = [encoder, head]
+        if kind.takes_steps:
             augmentation = augmentation_of(block, config)
-            own += [block.repeat, block.budget, augmentation]
+            decisive += [block.repeat, block.budget, augmentation]
             if augmentation == COPY_PASTE:
-                own.append(outlines_digest(design.study))
-        digest = hashlib.sha256(digest_of(own).encode())
+                decisive.append(outlines_digest(design.study))
+        digest = hashlib.sha256(digest_of(decisive).encode())
         for problem in block.problems:
             for rows in (problem.train, problem.test, *(r for pair in problem.inner for r in pair)):
                 digest.update(len(rows).to_bytes(8, "little"))
                 digest.update(token[rows].tobytes())
         keys.append(digest.hexdigest())
     return keys
+
+
+def _head(kind: Kind, design: Design, config: SweepConfig, text: TextFeatures | None) -> list[Any]:
+    """Return what decides the predictions of a learner besides the images."""
+    head: list[Any] = [
+        HEAD_VERSION, config.head, list(config.c_grid), config.c_rule, config.balanced,
+        list(design.study.classes),
+    ]  # fmt: skip
+    if kind.takes_steps:
+        head += [FINETUNE_VERSION, named_values(config.recipe, _RECIPE), config.seed]
+    uses_text = kind.needs_text or (kind.takes_steps and config.recipe.start == "text")
+    if uses_text and text is not None:
+        head.append([hashlib.sha256(text.x.tobytes()).hexdigest(), text.logit_scale])
+    later = [f for f in fields(config) if f.name in _OF_HEADS]
+    changed = [f.name for f in later if getattr(config, f.name) != _default(f)]
+    if changed:
+        head.append({name: getattr(config, name) for name in changed})
+    if kind.version:
+        head.append({"version": kind.version})
+    return head
 
 
 def _tokens(design: Design) -> Any:

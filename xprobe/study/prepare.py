@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,21 +12,21 @@ import numpy as np
 from xprobe.base.arrays import Ints
 from xprobe.base.errors import XprobeError, some
 from xprobe.design.blocks import Block
-from xprobe.design.config import SweepConfig
+from xprobe.design.config import Grid, SweepConfig
 from xprobe.design.design import Design, make_design
 from xprobe.encoders.load import has_network
 from xprobe.encoders.prompts import TextFeatures
-from xprobe.features.shards import Index, Places, StoredEncoder
+from xprobe.engine.execution import Execution
+from xprobe.features.shards import Index, StoredEncoder
 from xprobe.features.store import Store, choose_encoders
 from xprobe.images.augment import COPY_PASTE, MIXING, MIXUP, view_digest
 from xprobe.images.manifest import Manifest
 from xprobe.images.polygons import read_polygons
 from xprobe.images.survey import find_problems
-from xprobe.learners.kinds import FINETUNE, MEMORY_GIB, WEIGHTED_HEADS
+from xprobe.learners.kinds import kind_of
 from xprobe.learners.problem import Pool
-from xprobe.learners.solve import check_head
 from xprobe.results import predictions
-from xprobe.study.keys import _run_keys
+from xprobe.study.keys import run_keys
 from xprobe.study.pool import _pool
 
 
@@ -75,47 +75,34 @@ def prepare(
     manifest: Manifest,
     store: Store,
     config: SweepConfig,
-    *,
-    encoders: Sequence[str] = (),
-    heads: Sequence[str] = (),
-    real_fractions: Sequence[float] = (),
-    real_curve: Sequence[int] = (),
-    memory_gib: float = MEMORY_GIB,
+    grid: Grid = Grid(),
+    memory_gib: float = Execution.memory_gib,
 ) -> Iterator[Study]:
     """Yield every study of a sweep; for the arguments see `sweep.sweep`.
 
     Raises:
         XprobeError: an unknown head or encoder, or one that cannot do what is asked.
     """
-    if real_curve and tuple(real_fractions) not in ((), (1.0,)):
-        raise XprobeError(
-            "--real-curve and --real-fraction both say how many real images: keep one"
-        )
     parts: list[tuple[float, int | None]] = [
-        (fraction, config.train_per_class) for fraction in real_fractions or (config.real_fraction,)
+        (fraction, config.train_per_class)
+        for fraction in grid.real_fractions or (config.real_fraction,)
     ]
-    if len(set(real_curve)) == 1:
-        raise XprobeError("--real-curve takes two or more numbers of images, such as 20,40,60,80")
-    if real_curve:
-        parts = [(1.0, size) for size in sorted(real_curve)]
+    if grid.real_curve:
+        parts = [(1.0, size) for size in sorted(grid.real_curve)]
     configs = [
         replace(config.of_head(name), real_fraction=fraction, train_per_class=size)
         for fraction, size in dict.fromkeys(parts)
-        for name in dict.fromkeys(heads or (config.head,))
+        for name in dict.fromkeys(grid.heads or (config.head,))
     ]
-    for each in configs:
-        if each.head != FINETUNE:
-            check_head(each.head)
-    chosen = choose_encoders(store, manifest, encoders)
-    if FINETUNE in [each.head for each in configs]:
-        _check_networks(chosen)
+    chosen = choose_encoders(store, manifest, grid.encoders)
+    if trained := [each.head for each in configs if kind_of(each.head).takes_steps]:
+        _check_networks([encoder for encoder, _ in chosen], trained[0])
         _check_outlines(manifest, config)
     labels = store.labels()
     designs: dict[Any, Design] = {}
-    for encoder in chosen:
-        ids, stored, failed = store.locate(encoder, manifest)
+    for encoder, index in chosen:
+        ids, stored, failed = store.locate(encoder, manifest, index)
         usable = manifest.select(~np.isin(manifest.id.astype(str), list(failed)))
-        index = store.index(encoder) if config.alternatives else Index(Places([]), {})
         views = _count_views(usable, index, config)
         label = labels[encoder.key]
         notes = _notes(usable, failed)
@@ -131,7 +118,7 @@ def prepare(
         text = store.read_text(encoder, widest.study.classes)
         pool = _pool(widest, ids, stored, index, text, memory_gib)
         for each, design, without in own:
-            runs = _run_keys(design, encoder.key, each, text)
+            runs = run_keys(design, encoder.key, each, text)
             before = _random_note(encoder, label, each)
             said = before, [*notes, *without]
             yield Study(encoder, label, usable, each, design, pool, text, runs, said)
@@ -139,8 +126,8 @@ def prepare(
 
 def _of_design(config: SweepConfig) -> SweepConfig:
     """Return what a design depends on, all else at its default: heads share theirs."""
-    head = FINETUNE if config.head == FINETUNE else SweepConfig.head
     one = SweepConfig()
+    head = config.head if kind_of(config.head).takes_steps else one.head
     return replace(
         config, head=head, recipe=one.recipe, c_grid=one.c_grid, c_rule=one.c_rule, balanced=False
     )
@@ -163,10 +150,12 @@ def _count_views(usable: Manifest, index: Index, config: SweepConfig) -> dict[st
 
 def _possible(config: SweepConfig, views: dict[str, int]) -> tuple[SweepConfig, list[str]]:
     """Return a configuration with the alternatives that a head can have, and what it lacks."""
-    if config.head == FINETUNE:
+    kind = kind_of(config.head)
+    if kind.takes_steps:
         return config, []
-    mixes = config.head in WEIGHTED_HEADS
-    names = [name for name in config.alternatives if views[name] or (mixes and name == MIXUP)]
+    names = [
+        name for name in config.alternatives if views[name] or (kind.weighs_rows and name == MIXUP)
+    ]
     lacking = [name for name in config.alternatives if name not in names]
     without = []
     if viewless := [name for name in lacking if name not in MIXING]:
@@ -181,7 +170,7 @@ def _possible(config: SweepConfig, views: dict[str, int]) -> tuple[SweepConfig, 
 def _random_note(encoder: StoredEncoder, label: str, config: SweepConfig) -> list[str]:
     if not encoder.spec.has_random_weights:
         return []
-    if config.head == FINETUNE:
+    if kind_of(config.head).takes_steps:
         return [
             f"{label} began from RANDOM WEIGHTS, as asked: pretrained ones may answer otherwise"
         ]
@@ -198,12 +187,12 @@ def _notes(usable: Manifest, failed: dict[str, str]) -> list[str]:
     return found
 
 
-def _check_networks(chosen: list[StoredEncoder]) -> None:
+def _check_networks(chosen: list[StoredEncoder], head: str) -> None:
     without = [encoder.name for encoder in chosen if not has_network(encoder.name)]
     if without:
         raise XprobeError(
             f"{some(without)} has no network to train; name one of open_clip, timm, torchvision or "
-            f"hf with --encoder, or leave {FINETUNE} out of --heads"
+            f"hf with --encoder, or leave {head} out of --heads"
         )
 
 

@@ -2,28 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from xprobe.base.arrays import digest_of
 from xprobe.base.documents import from_json, to_json
 from xprobe.base.errors import XprobeError
 from xprobe.base.progress import Progress, no_progress
 from xprobe.design.blocks import Block
-from xprobe.design.config import SweepConfig
+from xprobe.design.config import Grid, SweepConfig
 from xprobe.design.setting import head_title
 from xprobe.encoders.network import Network
 from xprobe.engine.device import pick_device
+from xprobe.engine.execution import Execution
 from xprobe.features.shards import StoredEncoder
 from xprobe.features.store import Store
 from xprobe.images.manifest import Manifest
 from xprobe.images.survey import counts
 from xprobe.learners.finetune.masks import Masks
-from xprobe.learners.kinds import FINETUNE, MEMORY_GIB
+from xprobe.learners.kinds import kind_of
 from xprobe.learners.problem import Fit, Options
 from xprobe.learners.solve import solve
 from xprobe.results import distance as results
@@ -34,7 +35,7 @@ from xprobe.results.config import StudyConfig
 from xprobe.results.predictions import PredictionRecord, Predictions
 from xprobe.study.curve import Point, value_points
 from xprobe.study.judge import Judged, judge
-from xprobe.study.keys import augmentation_of
+from xprobe.study.keys import augmentation_of, study_key
 from xprobe.study.prepare import Study, prepare
 from xprobe.study.tested import hits
 
@@ -46,17 +47,11 @@ def sweep(
     manifest: Manifest,
     store: Store,
     folder: Path,
-    config: SweepConfig,
+    config: SweepConfig = SweepConfig(),
+    grid: Grid = Grid(),
+    execution: Execution = Execution(),
     *,
-    encoders: Sequence[str] = (),
-    heads: Sequence[str] = (),
-    real_fractions: Sequence[float] = (),
-    real_curve: Sequence[int] = (),
-    margin: float | None = None,
-    workers: int | None = None,
-    device: str = "auto",
-    concurrent: int = 1,
-    memory_gib: float = MEMORY_GIB,
+    option_sources: Mapping[str, str] = MappingProxyType({}),
     progress: Progress = no_progress,
 ) -> list[study_module.Study]:
     """Train and test every setting on every encoder, save all predictions, and judge.
@@ -66,39 +61,31 @@ def sweep(
         store: their features.
         folder: where predictions and studies are kept; what is there is not computed again.
         config: what is trained.
-        encoders: names in the store; none: all that have features of this manifest.
-        heads: names of heads, or ``finetune``; none: that of `config`.
-        real_fractions: shares of the real training images, each a study; none: that of `config`.
-        real_curve: instead of shares, numbers of each class: a learning curve, from which follows
-            how many real images the synthetic ones are worth (`worth.worth`).
-        margin: accuracy differences up to this size count as equal; None claims no equivalence.
-        workers: processes; default one a core.
-        device: torch device of logistic heads and fine-tunes; auto: a GPU if there is one.
-        concurrent: fine-tunes at a time, each in a process of its own.
-        memory_gib: features beyond this size are not held in memory, but read chunk by chunk in
-            each pass of the solver.
+        grid: what is crossed, a study each.
+        execution: where and how wide it runs.
+        option_sources: where options that are not at their default come from, by name, such as
+            ``{"ratios": "command line"}``; the studies keep it.
         progress: how long work is shown.
 
     Returns:
-        One study document an encoder, head and fraction (docs/results.md).
+        One study document an encoder, head and fraction (docs/reference/results.md).
     """
     documents: dict[str, study_module.Study] = {}
     curves: dict[tuple[str, str], list[Point]] = {}
-    for study in prepare(
-        manifest, store, config, encoders=encoders, heads=heads, real_fractions=real_fractions,
-        real_curve=real_curve, memory_gib=memory_gib,
-    ):  # fmt: skip
+    for study in prepare(manifest, store, config, grid, execution.memory_gib):
         folder.mkdir(parents=True, exist_ok=True)
-        work = _Work(study, store, folder, workers, device, concurrent, progress)
+        work = _Work(study, store, folder, execution, progress)
         work.solve_missing()
         judged = judge(
-            study.design, study.runs, folder, study.config, study.label, margin, study.zero_shot
-        )
-        key = digest_of([study.encoder.key, study.usable.fingerprint, asdict(study.config), margin])
+            study.design, study.runs, folder, study.config, study.label, study.config.margin,
+            study.zero_shot,
+        )  # fmt: skip
+        key = study_key(study.encoder.key, study.usable.fingerprint, study.config)
         measured = _measured_warnings(folder, study.usable)
-        documents[key] = document = _document(study, judged, measured, margin)
+        document = _document(study, judged, measured, option_sources)
+        documents[key] = document
         study_module.save_study(folder, key, document)
-        if real_curve:
+        if grid.real_curve:
             point = Point(study.design, hits(study.design, study.runs, folder), key, document)
             curves.setdefault((study.encoder.key, study.config.head), []).append(point)
     for points in curves.values():
@@ -123,9 +110,7 @@ class _Work:
     study: Study
     store: Store
     folder: Path
-    workers: int | None
-    device: str
-    concurrent: int
+    execution: Execution
     progress: Progress
 
     def solve_missing(self) -> None:
@@ -135,7 +120,8 @@ class _Work:
             return
         places = [(run, i) for run, block in todo.items() for i in range(len(block.problems))]
         waiting: dict[str, dict[int, Fit]] = {run: {} for run in todo}
-        fits = self._fine_tunes if self.study.config.head == FINETUNE else self._heads
+        takes_steps = kind_of(self.study.config.head).takes_steps
+        fits = self._fine_tunes if takes_steps else self._heads
         for number, fit in fits(todo):
             run, fold = places[number]
             waiting[run][fold] = fit
@@ -145,10 +131,14 @@ class _Work:
                 _save(self.folder, run, todo[run], own, self.study)
                 predictions_module.forget_fine_tunes(self.folder, run)
 
+    @property
+    def _options(self) -> Options:
+        config = self.study.config
+        return Options(config.c_grid, config.c_rule, config.balanced)
+
     def _heads(self, todo: dict[str, Block]) -> Iterator[tuple[int, Fit]]:
         """Train heads on features; yield (number of a problem, counted through, its fit)."""
         study, config = self.study, self.study.config
-        options = Options(config.c_grid, config.c_rule, config.balanced)
         problems = [problem for block in todo.values() for problem in block.problems]
         name = study.label
         part = config.real_fraction, config.train_per_class
@@ -156,7 +146,12 @@ class _Work:
             name += f" {head_title(config.head, *part)}"
         with self.progress(f"sweep {name}", len(problems)) as advance:
             for each in solve(
-                config.head, study.pool, problems, options, self.workers, self.device
+                config.head,
+                study.pool,
+                problems,
+                self._options,
+                self.execution.workers,
+                self.execution.device,
             ):
                 yield each
                 advance(1)
@@ -168,20 +163,22 @@ class _Work:
 
         study, config = self.study, self.study.config
         tasks = tasks_of(todo, config)
-        network = load_network(study.encoder, self.device)
+        network = load_network(study.encoder, self.execution.device)
         pixels = cached_pixels(
-            study.design.study, network, self.store.folder / "pixels", workers=self.workers,
-            progress=self.progress,
+            study.design.study, network, self.store.folder / "pixels",
+            workers=self.execution.workers, progress=self.progress,
         )  # fmt: skip
-        trainer = finetune.Trainer(
-            network, pixels, study.pool, config, self.folder, pick_device(self.device), study.text,
-            Masks(study.design.study, network),
+        masks = Masks(study.design.study, network)
+        material = finetune.Material(network, pixels, study.pool, study.text, masks)
+        trainer = kind_of(config.head).load()(
+            material, config.recipe, self._options, config.seed, self.folder,
+            pick_device(self.execution.device),
         )  # fmt: skip
         steps = sum(config.recipe.steps(task.budget) for task in tasks)
         title = head_title(config.head, config.real_fraction, config.train_per_class)
         part = title.removeprefix(config.head)
         with self.progress(f"fine-tune {study.label}{part}", steps) as advance:
-            yield from finetune.solve(trainer, tasks, self.concurrent, advance)
+            yield from finetune.solve(trainer, tasks, self.execution.concurrent, advance)
 
 
 def tasks_of(todo: dict[str, Block], config: SweepConfig) -> list[Task]:
@@ -250,7 +247,7 @@ def _save(
 
 
 def _document(
-    study: Study, judged: Judged, measured: Sequence[str], margin: float | None
+    study: Study, judged: Judged, measured: Sequence[str], option_sources: Mapping[str, str]
 ) -> study_module.Study:
     """Return the document of a study; `measured` are warnings of `xprobe distance`."""
     encoder, usable = study.encoder, study.usable
@@ -261,7 +258,7 @@ def _document(
         **provenance.call(),
         encoder=from_json(study_module.EncoderUsed, names | to_json(encoder.spec)),
         protocol=study.design.protocol,
-        config=from_json(StudyConfig, to_json(study.config) | {"margin": margin}),
+        config=from_json(StudyConfig, to_json(study.config)),
         generators=tuple(study.design.generators),
         manifest=study_module.ImagesStudied(
             fingerprint=usable.fingerprint,
@@ -275,4 +272,5 @@ def _document(
         runs=judged.runs,
         warnings=(*before, *judged.warnings, *after, *measured),
         prompts=None if study.text is None else study.text.prompts,
+        option_sources=dict(option_sources),
     )

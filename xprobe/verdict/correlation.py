@@ -9,18 +9,19 @@ from scipy import stats
 
 from xprobe.verdict.family import ALPHA
 
-FEWEST = 4  # points; of fewer nothing can be said
+# The variance of the interval has n − 3 in its denominator, so that fewer points allow none.
+FEWEST = 4
 
 
 def rank_correlation(x: Sequence[float], y: Sequence[float]) -> tuple[float, float, float] | None:
     """Return Spearman's ρ of n pairs and its 95 % interval; equal values share their mean rank.
 
-    The interval is Fisher's, with the variance of Bonett & Wright (2000) for ranks. It is taken
-    half an exchange of neighbouring ranks inside ±1, where it would have no width, and there ends
-    at ±1. It takes the pairs for independent of each other.
+    The interval is Fisher's, with the variance of Bonett & Wright (2000) for ranks. It assumes
+    independent pairs. At ρ = ±1 it would have no width: it is then computed half an exchange of
+    neighbouring ranks inside ±1, and its outer end is ±1.
 
     Returns:
-        ``(rho, low, high)``; None of fewer than `FEWEST` pairs, or if either side is constant.
+        ``(rho, low, high)``; None for fewer than `FEWEST` pairs, or if either side is constant.
 
     Raises:
         ValueError: `x` and `y` are not of one length, or not finite.
@@ -34,8 +35,9 @@ def rank_correlation(x: Sequence[float], y: Sequence[float]) -> tuple[float, flo
     if n < FEWEST or (a == a[0]).all() or (b == b[0]).all():
         return None
     rho = round(float(np.corrcoef(stats.rankdata(a), stats.rankdata(b))[0, 1]), 12)
-    most = 1 - 6 / (n**3 - n)  # one exchange takes off twice as much
-    inside = float(np.clip(rho, -most, most))
-    half = float(stats.norm.ppf(1 - ALPHA / 2)) * np.sqrt((1 + inside**2 / 2) / (n - 3))
-    low, high = (float(np.tanh(np.arctanh(inside) + side * half)) for side in (-1, 1))
-    return rho, -1.0 if rho < -most else low, 1.0 if rho > most else high
+    # One exchange of neighbouring ranks lowers ρ = 1 by 12/(n³ − n), and half of that is taken.
+    limit = 1 - 6 / (n**3 - n)
+    inside = float(np.clip(rho, -limit, limit))
+    half_width = float(stats.norm.ppf(1 - ALPHA / 2)) * np.sqrt((1 + inside**2 / 2) / (n - 3))
+    low, high = (float(np.tanh(np.arctanh(inside) + side * half_width)) for side in (-1, 1))
+    return rho, -1.0 if rho < -limit else low, 1.0 if rho > limit else high

@@ -1,4 +1,4 @@
-"""Paired differences → intervals and verdicts (docs/protocol.md). Pure.
+"""Paired differences → intervals and verdicts (docs/concepts/protocol.md). Pure.
 
 N test images in G groups, R repeats, S settings compared with real-only. A *family* is all
 comparisons of one encoder × generator × head; its intervals and p-values hold simultaneously.
@@ -20,20 +20,21 @@ ALPHA = 0.05
 
 DRAWS = 20_000
 
-POWER_QUANTILE = 0.84  # normal quantile of 80 % power
+# A difference this many standard errors beyond the critical value is found with 80 % power.
+POWER_QUANTILE = 0.84
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """One setting against real-only.
+    """The comparison of one setting with real-only.
 
     Attributes:
         difference: mean over test images of the mean over repeats of hit − hit of real-only.
-        se: its standard error.
-        low, high: simultaneous 95 % interval.
+        se: standard error of the difference.
+        low, high: ends of the simultaneous 95 % interval of the difference.
         p_adjusted: single-step max-T p-value within the family.
         verdict: ``helps``, ``hurts``, ``equivalent within ±m`` or ``no detectable difference``.
-        detectable: the difference that a study like this finds with 80 % probability.
+        detectable: the difference that a study like this finds with a probability of 80 %.
     """
 
     difference: float
@@ -50,9 +51,9 @@ class Family:
     """The comparisons of one family.
 
     Attributes:
-        comparisons: one a setting, in the order given.
+        comparisons: one for each setting, in the order in which the settings were given.
         critical: half-width of the simultaneous 95 % intervals in standard errors.
-        df: degrees of freedom.
+        df: degrees of freedom of the standard errors.
     """
 
     comparisons: tuple[Comparison, ...]
@@ -73,18 +74,20 @@ def compare(
     """Compare settings with real-only, or each with its control, on the same test images.
 
     Args:
-        hit_real: (R, N) whether real-only was right, per repeat; (S, R, N): each one's control.
-        hit: (S, R, N) the same for each setting.
-        group: (N,) group of each test image, or all different.
+        hit_real: (R, N) whether real-only classified an image correctly in each repeat; or
+            (S, R, N) the same of a control for each setting.
+        hit: (S, R, N) whether each setting classified an image correctly.
+        group: (N,) group of each test image; without groups all numbers differ.
+        rng: draws from the multivariate t distribution.
         margin: differences up to this size count as equal; None makes no claim of equivalence.
         model: (R, N) number of the fitted model that tested an image, for fits that are
             stochastic; None for deterministic heads.
-        draws: of the multivariate t distribution.
+        draws: how many draws of the multivariate t distribution give p and the intervals.
 
     The order of the settings changes nothing, and exchanging the two arguments of a single
     comparison flips its sign exactly.
     """
-    per_repeat = hit.astype(np.float64) - hit_real.astype(np.float64)  # (S, R, N)
+    per_repeat = hit.astype(np.float64) - hit_real.astype(np.float64)  # Its shape is (S, R, N).
     d = per_repeat.mean(axis=1)
     difference = d.mean(axis=1)
     variance, U = _cluster_variance(d - difference[:, None], group)
@@ -99,7 +102,7 @@ def compare(
     largest = _max_t(correlation, d, df, rng, draws)
     exceed = draws - np.searchsorted(largest, np.abs(difference / se), side="left")
     p = (exceed + 1) / (draws + 1)
-    critical, critical_90 = _critical(largest, ALPHA), _critical(largest, 2 * ALPHA)
+    critical, critical_90 = _critical_value(largest, ALPHA), _critical_value(largest, 2 * ALPHA)
     comparisons = tuple(
         Comparison(
             difference=float(difference[s]),
@@ -118,7 +121,7 @@ def compare(
 def with_control(comparison: Comparison, control: Comparison) -> Comparison:
     """Return a comparison with real-only that helps only if it beats its control, too.
 
-    An intersection–union test: the larger p of the two, and no loss of error rate (Berger 1982).
+    This is an intersection–union test: the larger p of the two keeps the error rate (Berger 1982).
     """
     if comparison.difference <= 0:
         return comparison
@@ -131,9 +134,10 @@ def with_control(comparison: Comparison, control: Comparison) -> Comparison:
 def _cluster_variance(
     residual: Floats, group: Ints
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """V = G/(G−1)·ΣU_g²/N² + 1/(N·G) with U_g the sum of residuals (S, N) over a group.
+    """Return the variances V (S,) of means, and the sums U (S, G) of residuals over each group.
 
-    The second term keeps V from 0 where settings agree on every image (Agresti & Min 2005).
+    V = G/(G−1)·ΣU_g²/N² + 1/(N·G) for residuals (S, N). The second term keeps V above 0 where
+    settings agree on every image (Agresti & Min 2005).
     """
     _, code = np.unique(group, return_inverse=True)
     G, N = int(code.max()) + 1, residual.shape[1]
@@ -146,10 +150,11 @@ def _cluster_variance(
 def _with_model_variance(
     variance: NDArray[np.float64], residual: Floats, group: Ints, model: Ints
 ) -> tuple[NDArray[np.float64], float]:
-    """Add the model-to-model component of stochastic fits; return V and the smallest df.
+    """Return the variance V with that between fitted models added, and its degrees of freedom.
 
-    V += max(0, V_model − V_cell): what the J fitted models vary beyond what their test images
-    do. Satterthwaite degrees of freedom, the smallest of the family for all.
+    Fits that are stochastic add max(0, V_model − V_cell): how much the J models vary beyond what
+    their different test images explain. The degrees of freedom are Satterthwaite's, and the
+    smallest of the family holds for all its comparisons.
     """
     _, group_code = np.unique(group, return_inverse=True)
     _, model_code = np.unique(model.ravel(), return_inverse=True)
@@ -175,10 +180,10 @@ def _max_t(
     rng: Generator,
     draws: int,
 ) -> NDArray[np.float64]:
-    """Return draws of max|T|, T multivariate t, ascending.
+    """Return draws of the largest |T| over the settings, ascending; T is multivariate t.
 
-    The settings are put into the order of their differences d (S, N) first, so that the order in
-    which they were given does not matter.
+    The settings are first sorted by their differences d (S, N), so that the order in which they
+    were given does not change what is drawn.
     """
     order = sorted(range(len(d)), key=lambda s: (np.abs(d[s]).tobytes(), d[s].tobytes()))
     values, vectors = np.linalg.eigh(correlation[np.ix_(order, order)])
@@ -189,14 +194,18 @@ def _max_t(
     return np.sort(np.abs(normal).max(axis=1) / scale)
 
 
-def _critical(largest: NDArray[np.float64], alpha: float) -> float:
-    """The value that |t| must exceed for an adjusted p of at most alpha: the two never disagree."""
+def _critical_value(largest: NDArray[np.float64], alpha: float) -> float:
+    """Return the value that |t| must exceed for an adjusted p of at most alpha.
+
+    It is counted among the draws that give p, so that interval and p never disagree.
+    """
     draws = len(largest)
     may_exceed = max(int(np.floor(alpha * (draws + 1) + 1e-9)) - 1, 0)
     return float(largest[draws - 1 - may_exceed])
 
 
 def _verdict(difference: float, half_width_90: float, p: float, margin: float | None) -> str:
+    """Return the word for a difference: p decides first, then whether it lies in the margin."""
     if p <= ALPHA:
         return "helps" if difference > 0 else "hurts"
     if margin is not None and abs(difference) + half_width_90 <= margin:
@@ -205,14 +214,14 @@ def _verdict(difference: float, half_width_90: float, p: float, margin: float | 
 
 
 def interval(value: Bools | Floats, group: Ints) -> tuple[float, float, float]:
-    """Return (mean, low, high) of values (R, N) of test images: pointwise 95 %, groups respected.
+    """Return (mean, low, high) of values (R, N) of test images, a pointwise 95 % interval.
 
-    What cannot be negative, such as hits or losses, has no low end below 0; the caller knows
-    what it cannot exceed.
+    The standard error respects the groups (N,). Hits and losses cannot be negative, so `low` ends
+    at 0; the caller cuts `high` where the values have an upper limit.
     """
-    mean, se, df = _mean(value.astype(np.float64).mean(axis=0), group)
-    half = float(stats.t.ppf(1 - ALPHA / 2, df)) * se
-    return mean, max(0.0, mean - half), mean + half
+    mean, se, df = _mean_with_error(value.astype(np.float64).mean(axis=0), group)
+    half_width = float(stats.t.ppf(1 - ALPHA / 2, df)) * se
+    return mean, max(0.0, mean - half_width), mean + half_width
 
 
 def difference_of(
@@ -220,13 +229,13 @@ def difference_of(
 ) -> tuple[float, float, float]:
     """Return (difference, low, high) of the means of values (R, N), paired by test image.
 
-    For what stands beside accuracy: `critical` is that of the family's intervals.
+    Metrics beside accuracy take `critical`, the half-width in standard errors, from their family.
     """
-    mean, se, _ = _mean((value - value_real).mean(axis=0), group)
+    mean, se, _ = _mean_with_error((value - value_real).mean(axis=0), group)
     return mean, mean - critical * se, mean + critical * se
 
 
-def _mean(per_image: Floats, group: Ints) -> tuple[float, float, float]:
+def _mean_with_error(per_image: Floats, group: Ints) -> tuple[float, float, float]:
     """Return mean, standard error and degrees of freedom of values (N,)."""
     mean = float(per_image.mean())
     variance, U = _cluster_variance(per_image[None] - mean, group)
@@ -235,14 +244,15 @@ def _mean(per_image: Floats, group: Ints) -> tuple[float, float, float]:
 
 @dataclass(frozen=True)
 class ClassComparison:
-    """Recall of one class under a setting against real-only.
+    """The comparison of a setting with real-only by the recall of one class.
 
     Attributes:
-        difference, low, high: of recall, with a 95 % interval that holds for all classes and
-            settings together (Bonferroni's).
-        p_adjusted: Holm's over these.
+        difference: difference of recall.
+        low, high: ends of its 95 % interval, which Bonferroni's correction makes hold for all
+            classes and settings together.
+        p_adjusted: p-value adjusted by Holm's method over all classes and settings.
         verdict: ``helps``, ``hurts`` or ``no detectable difference``, by `p_adjusted`.
-        n_test, n_groups: test images of the class, and their groups.
+        n_test, n_groups: number of test images of the class, and of their groups.
     """
 
     difference: float
@@ -257,27 +267,27 @@ class ClassComparison:
 def compare_classes(
     hit_real: Bools, hit: Bools, label: Ints, group: Ints
 ) -> dict[tuple[int, int], ClassComparison]:
-    """Compare recall per class: (setting, class) → comparison; classes of one group have none.
+    """Return comparisons of recall by (setting, class); a class with one group has none.
 
     Args:
-        hit_real: (R, N) of real-only.
-        hit: (S, R, N) of each setting.
+        hit_real: (R, N) whether real-only classified an image correctly in each repeat.
+        hit: (S, R, N) whether each setting did.
         label: (N,) class of each test image.
-        group: (N,) its group.
+        group: (N,) group of each test image.
     """
     classes = [int(c) for c in np.unique(label) if len(np.unique(group[label == c])) > 1]
-    places = [(s, c) for s in range(len(hit)) for c in classes]
-    found = []
-    for s, c in places:
-        own = label == c
-        d = (hit[s][:, own].astype(np.float64) - hit_real[:, own]).mean(axis=0)
-        found.append((*_mean(d, group[own]), int(own.sum())))
-    p = holm([float(2 * stats.t.sf(abs(mean) / se, df)) for mean, se, df, _ in found])
-    level = ALPHA / max(1, len(places))
+    pairs = [(s, c) for s in range(len(hit)) for c in classes]
+    statistics = []
+    for s, c in pairs:
+        is_class = label == c
+        d = (hit[s][:, is_class].astype(np.float64) - hit_real[:, is_class]).mean(axis=0)
+        statistics.append((*_mean_with_error(d, group[is_class]), int(is_class.sum())))
+    p = holm([float(2 * stats.t.sf(abs(mean) / se, df)) for mean, se, df, _ in statistics])
+    level = ALPHA / max(1, len(pairs))
     compared = {}
-    for place, (mean, se, df, n), adjusted in zip(places, found, p, strict=True):
+    for pair, (mean, se, df, n), adjusted in zip(pairs, statistics, p, strict=True):
         half = float(stats.t.ppf(1 - level / 2, df)) * se
-        compared[place] = ClassComparison(
+        compared[pair] = ClassComparison(
             mean, mean - half, mean + half, adjusted, _verdict(mean, half, adjusted, None), n,
             round(df) + 1,
         )  # fmt: skip
@@ -285,9 +295,9 @@ def compare_classes(
 
 
 def mcnemar(hit_real: Bools, hit: Bools) -> float:
-    """Return the exact two-sided p of McNemar's test of one fit each on the same images (N,).
+    """Return the exact two-sided p of McNemar's test for two fits tested on the same images (N,).
 
-    It takes test images for independent, and says nothing of other training sets.
+    The test assumes independent test images, and says nothing about other training sets.
     """
     gained, lost = int((hit & ~hit_real).sum()), int((hit_real & ~hit).sum())
     if gained == lost:
@@ -296,11 +306,14 @@ def mcnemar(hit_real: Bools, hit: Bools) -> float:
 
 
 def holm(p: Sequence[float]) -> list[float]:
-    """Return Holm-adjusted p-values: over several families, each by its smallest adjusted p."""
+    """Return p-values adjusted by Holm's method.
+
+    Over several families, the values are the smallest adjusted p of each family.
+    """
     order = np.argsort(p)
     adjusted = np.empty(len(p))
-    running = 0.0
+    largest = 0.0
     for rank, i in enumerate(order):
-        running = max(running, min(1.0, (len(p) - rank) * p[i]))
-        adjusted[i] = running
+        largest = max(largest, min(1.0, (len(p) - rank) * p[i]))
+        adjusted[i] = largest
     return [float(a) for a in adjusted]

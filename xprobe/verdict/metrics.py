@@ -6,6 +6,8 @@ prediction. A class without test images is left out of averages over classes.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,6 +15,7 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 from xprobe.base.arrays import Floats, Ints
+from xprobe.base.registry import by_name
 
 
 def confusion(label: Ints, predicted: Ints, k: int) -> NDArray[np.intp]:
@@ -58,6 +61,114 @@ def per_class(
     return share(true, actual), share(true, predicted), share(2 * true, actual + predicted)
 
 
+@dataclass(frozen=True, eq=False)
+class Scored:
+    """Test images and what a classifier says of them.
+
+    Attributes:
+        label: (n,) true classes.
+        score: (n, k) as the classifier gave it; the highest entry of a row is the prediction.
+        log_p: (n, k) float64 log-probabilities.
+        p: (n, k) probabilities.
+        hit: (n,) 1 where the prediction is right, else 0.
+    """
+
+    label: Ints
+    score: Floats
+    log_p: NDArray[np.float64]
+    p: NDArray[np.float64]
+    hit: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A metric that is a mean over test images, or of all of them at once.
+
+    Attributes:
+        name: as in results.
+        words: as people read it.
+        unit: ``%`` of a share, which is shown as one; ``nats``, or ``""``.
+        per_image: what each image (n,) adds to the mean; None of a metric of all images at once.
+        larger_is_better: its direction.
+        largest: what its mean cannot exceed.
+        digits: decimals that it is shown with.
+        fits: of how many classes it tells something.
+    """
+
+    name: str
+    words: str
+    unit: str = "%"
+    per_image: Callable[[Scored], NDArray[np.float64]] | None = None
+    larger_is_better: bool = True
+    largest: float = 1.0
+    digits: int = 1
+    fits: Callable[[int], bool] = lambda k: True
+
+    @property
+    def title(self) -> str:
+        """The words with the unit, as a column is headed."""
+        return f"{self.words}, {self.unit}" if self.unit else self.words
+
+
+def _scored(label: Ints, score: Floats) -> Scored:
+    log_p = score.astype(np.float64)
+    log_p = log_p - np.logaddexp.reduce(log_p, axis=1, keepdims=True)
+    hit = (score.argmax(axis=1) == label).astype(np.float64)
+    return Scored(label, score, log_p, np.exp(log_p), hit)
+
+
+def _hit(scored: Scored) -> NDArray[np.float64]:
+    return scored.hit
+
+
+def _balanced(scored: Scored) -> NDArray[np.float64]:
+    """Return the mean over classes of recall, plus by how much an image's hit is off that of its
+    class, weighted: so the spread over images is that of the mean over classes."""
+    label, hit, (n, k) = scored.label, scored.hit, scored.score.shape
+    count = np.bincount(label, minlength=k)
+    recall = np.bincount(label, weights=hit, minlength=k) / np.maximum(count, 1)
+    weight = n / ((count > 0).sum() * count[label])
+    return np.asarray(recall[count > 0].mean() + weight * (hit - recall[label]))
+
+
+def _among(top: int) -> Callable[[Scored], NDArray[np.float64]]:
+    """Return whether the true class is among the `top` highest scores, as a function of images."""
+
+    def among(scored: Scored) -> NDArray[np.float64]:
+        true = scored.score[np.arange(len(scored.label)), scored.label]
+        above = (scored.score > true[:, None]).sum(axis=1)
+        return np.asarray((above < top).astype(np.float64))
+
+    return among
+
+
+def _log_loss(scored: Scored) -> NDArray[np.float64]:
+    return np.asarray(-scored.log_p[np.arange(len(scored.label)), scored.label])
+
+
+def _brier(scored: Scored) -> NDArray[np.float64]:
+    """Return the squared distance of the probabilities to the truth, 0 to 2."""
+    p = scored.p
+    return np.asarray((p**2).sum(axis=1) - 2 * p[np.arange(len(p)), scored.label] + 1)
+
+
+METRICS: dict[str, Metric] = by_name(
+    Metric("accuracy", "Accuracy", per_image=_hit),
+    Metric("balanced_accuracy", "Balanced accuracy", per_image=_balanced),
+    Metric("top2_accuracy", "Top-2 accuracy", per_image=_among(2), fits=lambda k: 2 < k < 10),
+    Metric("top5_accuracy", "Top-5 accuracy", per_image=_among(5), fits=lambda k: k >= 10),
+    Metric(
+        "log_loss", "Log-loss", "nats", _log_loss,
+        larger_is_better=False, largest=np.inf, digits=3,
+    ),
+    Metric("brier", "Brier score", "", _brier, larger_is_better=False, largest=2.0, digits=3),
+    Metric(
+        "squared_ece", "Squared calibration error, without its bias", "",
+        larger_is_better=False, digits=4,
+    ),
+)  # fmt: skip
+
+
 def per_image(label: Ints, score: Floats) -> dict[str, NDArray[np.float64]]:
     """Return what each test image (n,) adds to the metrics that are means over images.
 
@@ -66,33 +177,16 @@ def per_image(label: Ints, score: Floats) -> dict[str, NDArray[np.float64]]:
         score: (n, k) log-probabilities.
 
     Returns:
-        ``accuracy``; ``balanced_accuracy``, the mean over classes of recall, plus what each hit is
-        off its class's, weighted, so that the spread over images is that of the mean;
-        ``top2_accuracy`` of 3 to 9 classes or ``top5_accuracy`` of more: whether the true class is
-        among the highest scores; ``log_loss`` in nats; ``brier``, the squared distance of the
-        probabilities to the truth, 0 to 2. And, which is no metric, ``confidence``: the
-        probability of the predicted class.
+        By name, those of `METRICS` that fit k classes. And, which is no metric, ``confidence``:
+        the probability of the predicted class.
     """
-    n, k = score.shape
-    log_p = score.astype(np.float64)
-    log_p = log_p - np.logaddexp.reduce(log_p, axis=1, keepdims=True)
-    p, rows = np.exp(log_p), np.arange(n)
-    hit = (score.argmax(axis=1) == label).astype(np.float64)
-    count = np.bincount(label, minlength=k)
-    recall = np.bincount(label, weights=hit, minlength=k) / np.maximum(count, 1)
-    weight = n / ((count > 0).sum() * count[label])
-    found = {
-        "accuracy": hit,
-        "balanced_accuracy": recall[count > 0].mean() + weight * (hit - recall[label]),
+    scored = _scored(label, score)
+    values = {
+        metric.name: metric.per_image(scored)
+        for metric in METRICS.values()
+        if metric.per_image is not None and metric.fits(score.shape[1])
     }
-    if k > 2:
-        top = 2 if k < 10 else 5
-        above = (score > score[rows, label][:, None]).sum(axis=1)
-        found[f"top{top}_accuracy"] = (above < top).astype(np.float64)
-    found["log_loss"] = -log_p[rows, label]
-    found["brier"] = (p**2).sum(axis=1) - 2 * p[rows, label] + 1
-    found["confidence"] = p.max(axis=1)
-    return found
+    return values | {"confidence": scored.p.max(axis=1)}
 
 
 def squared_calibration_error(
@@ -159,8 +253,9 @@ def bootstrap_weights(label: Ints, group: Ints, rng: Generator, draws: int) -> F
     stratum = label[first]
     times = np.empty((draws, len(first)), dtype=np.float32)
     for c in np.unique(stratum):
-        own = np.flatnonzero(stratum == c)
-        times[:, own] = rng.multinomial(len(own), np.full(len(own), 1 / len(own)), size=draws)
+        groups = np.flatnonzero(stratum == c)
+        n = len(groups)
+        times[:, groups] = rng.multinomial(n, np.full(n, 1 / n), size=draws)
     return np.asarray(times[:, group_of])
 
 

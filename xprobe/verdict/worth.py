@@ -1,6 +1,6 @@
-"""How many real images synthetic ones are worth (docs/protocol.md, "Data value"). Pure.
+"""How many real images synthetic ones are worth (docs/concepts/protocol.md, "Data value"). Pure.
 
-T sizes of the real training part, N test images, R repeats.
+Shapes are written with T sizes of the real training part, N test images and R repeats.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ class Worth:
     """What synthetic images are worth, in real training images of each class.
 
     Attributes:
-        value: M: as many further real images give the accuracy that the synthetic ones gave.
-        low, high: its 95 % interval.
-        at_least: whether `high` is the end of the curve: it may be more.
-        at_most: whether `low` is none at all: synthetic images may add nothing.
+        value: M, the number of further real images that give the accuracy of the synthetic ones.
+        low, high: ends of the 95 % interval of M.
+        at_least: whether `high` is the end of the curve, so that M may be larger.
+        at_most: whether `low` is 0, so that synthetic images may add nothing.
     """
 
     value: float
@@ -49,44 +49,50 @@ def worth(
     """Compare real images with synthetic ones beside a learning curve over real images alone.
 
     The curve is made monotone (isotonic regression) and is linear in the logarithm of the size
-    between its points. It is never extended: the value is between 0 and what the largest size has
-    more than the base.
+    between its points. It is never extended: the value lies between 0 and the largest size less
+    the base.
 
     Args:
-        sizes: (T,) real training images of each class, ascending.
-        hit_real: (T, R, N) whether real-only was right.
-        base: how many of each class the synthetic images were added to, one of `sizes`.
-        hit: (R, N) whether that mix was right.
-        label, group: (N,) of the test images.
-        rng, draws: of the bootstrap over groups, which the curve and the mix share.
+        sizes: (T,) numbers of real training images of each class, ascending.
+        hit_real: (T, R, N) whether real-only of a size classified an image correctly.
+        base: number of real images of each class in the mix, one of `sizes`.
+        hit: (R, N) whether the mix classified an image correctly.
+        label, group: (N,) class and group of each test image.
+        rng: draws the bootstrap over groups; the curve and the mix share its draws.
+        draws: number of bootstrap draws.
     """
-    per_image = np.concatenate([hit_real, hit[None]]).mean(axis=1, dtype=np.float64)  # (T + 1, N)
+    # The rows (T + 1, N) are the sizes of the curve and then the mix.
+    per_image = np.concatenate([hit_real, hit[None]]).mean(axis=1, dtype=np.float64)
     weight = bootstrap_weights(label, group, rng, draws)
     weight = np.concatenate([np.ones((1, weight.shape[1]), weight.dtype), weight])
-    accuracy = weight @ per_image.T / weight.sum(axis=1, keepdims=True)  # (1 + draws, T + 1)
+    # The accuracies are (1 + draws, T + 1): the first row weighs all images alike, the others are
+    # bootstrap draws; the columns are the sizes of the curve and then the mix.
+    accuracy = weight @ per_image.T / weight.sum(axis=1, keepdims=True)
     log_size = np.log(np.asarray(sizes, dtype=np.float64))
     curve = isotonic(accuracy[:, :-1])
     size = [
-        float(np.exp(_inverse(a, points, log_size)))
+        float(np.exp(_log_size_at(a, points, log_size)))
         for a, points in zip(accuracy[:, -1], curve, strict=True)
     ]
-    most = float(sizes[-1]) - base
-    found = np.clip(np.array(size) - base, 0.0, most)
-    tiny = 1e-9 * float(sizes[-1])  # what log and exp leave of an end
-    found[found < tiny] = 0.0
-    found[found > most - tiny] = most
-    low, high = np.quantile(found[1:], [0.025, 0.975])
-    return Worth(float(found[0]), float(low), float(high), bool(high >= most), bool(low <= 0))
+    largest = float(sizes[-1]) - base
+    gain = np.clip(np.array(size) - base, 0.0, largest)
+    # Rounding in log and exp must not move a value off an end of the curve.
+    rounding = 1e-9 * float(sizes[-1])
+    gain[gain < rounding] = 0.0
+    gain[gain > largest - rounding] = largest
+    low, high = np.quantile(gain[1:], [0.025, 0.975])
+    return Worth(float(gain[0]), float(low), float(high), bool(high >= largest), bool(low <= 0))
 
 
 def isotonic(value: Floats) -> NDArray[np.float64]:
-    """Return the non-decreasing rows (…, T) nearest to those given in the sense of squares.
+    """Return the non-decreasing rows (…, T) with the least squared distance to the given rows.
 
-    By max over j ≤ i of min over k ≥ i of the mean of j … k, as T is small.
+    Entry i is the largest over j ≤ i of the smallest over k ≥ i of the mean of entries j to k.
+    That takes T³ steps, few for the sizes of a curve.
     """
     T = value.shape[-1]
     total = np.concatenate([np.zeros((*value.shape[:-1], 1)), np.cumsum(value, axis=-1)], axis=-1)
-    found = np.empty(value.shape)
+    fitted = np.empty(value.shape)
     for i in range(T):
         means = np.stack(
             [
@@ -94,15 +100,18 @@ def isotonic(value: Floats) -> NDArray[np.float64]:
                 for j in range(i + 1)
             ]
         )
-        found[..., i] = means.max(axis=0)
-    return found
+        fitted[..., i] = means.max(axis=0)
+    return fitted
 
 
-def _inverse(accuracy: float, curve: Floats, log_size: Floats) -> float:
-    """Return where a non-decreasing curve (T,) has an accuracy; the middle where it is flat."""
+def _log_size_at(accuracy: float, curve: Floats, log_size: Floats) -> float:
+    """Return the log size at which a non-decreasing curve (T,) reaches an accuracy.
+
+    It is the middle of a part that is flat at this accuracy, and an end for what lies beyond.
+    """
     left = int(np.searchsorted(curve, accuracy - 1e-12, side="left"))
     right = int(np.searchsorted(curve, accuracy + 1e-12, side="right"))
-    if left < right:  # points of just this accuracy
+    if left < right:  # These points of the curve have just this accuracy.
         return float((log_size[left] + log_size[right - 1]) / 2)
     if left == 0:
         return float(log_size[0])

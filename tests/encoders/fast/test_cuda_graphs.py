@@ -1,8 +1,9 @@
-"""When a forward pass on a GPU is recorded; the recording itself needs one."""
+"""When a forward pass on a GPU is recorded; only the recording itself needs a GPU."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
@@ -15,7 +16,7 @@ def double(x: torch.Tensor) -> torch.Tensor:
 
 
 class Recorder:
-    """Records how often it was asked, and replays."""
+    """A stand-in for `on_cuda` that counts recordings and replays."""
 
     def __init__(self, error: Exception | None = None) -> None:
         self.recorded: list[int] = []
@@ -38,9 +39,9 @@ class Recorder:
 
 def test_a_shape_is_recorded_when_it_comes_again() -> None:
     record = Recorder()
-    of = Replayed(double, record)
+    replayed = Replayed(double, record)
     for n in (8, 8, 8, 4, 4, 8):
-        assert torch.equal(of(torch.full((n, 2), 3.0)), torch.full((n, 2), 6.0))
+        assert torch.equal(replayed(torch.full((n, 2), 3.0)), torch.full((n, 2), 6.0))
     assert record.recorded == [8, 4]
     assert record.replayed == 3
 
@@ -48,9 +49,9 @@ def test_a_shape_is_recorded_when_it_comes_again() -> None:
 @pytest.mark.parametrize("error", [RuntimeError("capture"), torch.OutOfMemoryError("full")])
 def test_what_cannot_be_recorded_runs_as_it_is(error: Exception) -> None:
     record = Recorder(error)
-    of = Replayed(double, record)
+    replayed = Replayed(double, record)
     for _ in range(4):
-        assert torch.equal(of(torch.ones(3)), torch.full((3,), 2.0))
+        assert torch.equal(replayed(torch.ones(3)), torch.full((3,), 2.0))
     assert record.recorded == [3]
 
 
@@ -64,7 +65,17 @@ def test_a_batch_that_does_not_fit_is_said_to_the_caller() -> None:
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 def test_a_graph_gives_each_batch_its_own_value() -> None:
-    of = on_cuda(double, torch.zeros(3, device="cuda"))
-    first, second = of(torch.ones(3, device="cuda")), of(torch.full((3,), 2.0, device="cuda"))
+    graph = on_cuda(double, torch.zeros(3, device="cuda"))
+    first, second = (
+        graph(torch.ones(3, device="cuda")),
+        graph(torch.full((3,), 2.0, device="cuda")),
+    )
     assert first.tolist() == [2, 2, 2]
     assert second.tolist() == [4, 4, 4]
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_a_thread_that_has_computed_nothing_yet_can_record() -> None:
+    x = torch.ones(4, 4, device="cuda")
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(on_cuda, lambda x: x @ x, x).result()(x).tolist() == [[4.0] * 4] * 4

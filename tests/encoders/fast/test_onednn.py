@@ -10,15 +10,15 @@ from PIL import Image
 from torch import nn
 
 from xprobe.encoders.fast.last_token import shorten, simplify
-from xprobe.encoders.fast.onednn import _is_exact, pack
+from xprobe.encoders.fast.onednn import _operators_are_exact, pack
 from xprobe.encoders.network import Network
 from xprobe.encoders.tower import Tower, View
 
-pytestmark = pytest.mark.skipif(not _is_exact(), reason="PyTorch without oneDNN")
+pytestmark = pytest.mark.skipif(not _operators_are_exact(), reason="PyTorch without oneDNN")
 
 
 class Attending(nn.Module):
-    """Patches of images, attention among them, and a perceptron."""
+    """A network with a convolution of patches, attention among them, and a perceptron."""
 
     def __init__(self, kernel: int = 4, **options: Any) -> None:
         super().__init__()
@@ -33,7 +33,7 @@ class Attending(nn.Module):
 
 
 class TakesWeights(nn.Module):
-    """Some networks (BEiT, EVA) multiply by a layer's weight themselves."""
+    """A network that multiplies by a layer's weight itself, as BEiT and EVA do."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -43,7 +43,7 @@ class TakesWeights(nn.Module):
         return nn.functional.linear(self.first(x.mean((2, 3))), self.second.weight)
 
 
-def made(network: nn.Module) -> tuple[nn.Module, torch.Tensor, torch.Tensor]:
+def prepared(network: nn.Module) -> tuple[nn.Module, torch.Tensor, torch.Tensor]:
     torch.manual_seed(0)
     network = network.eval().requires_grad_(False)
     x = torch.randn(3, 3, 18, 22)
@@ -52,22 +52,22 @@ def made(network: nn.Module) -> tuple[nn.Module, torch.Tensor, torch.Tensor]:
 
 @pytest.mark.parametrize("options", [{}, {"kernel": 3}, {"bias": False}, {"add_zero_attn": True}])
 def test_features_stay_the_same(options: dict[str, Any]) -> None:
-    network, x, before = made(Attending(**options))
+    network, x, before = prepared(Attending(**options))
     assert simplify(network, [pack], x, before)
     assert torch.allclose(network(x), before, atol=1e-6)
     assert network.out.weight.is_mkldnn  # type: ignore[union-attr]
     assert network.patches.weight.is_mkldnn is (options.get("kernel", 4) == 4)  # type: ignore[union-attr]
 
 
-@pytest.mark.parametrize("of", [lambda n: n, lambda n: n.clone(), lambda n: n[:2]])
-def test_a_row_depends_on_its_image_alone(of: Any) -> None:
-    network, x, before = made(Attending())
+@pytest.mark.parametrize("change", [lambda n: n, lambda n: n.clone(), lambda n: n[:2]])
+def test_a_row_depends_on_its_image_alone(change: Any) -> None:
+    network, x, before = prepared(Attending())
     simplify(network, [pack], x, before)
-    assert torch.equal(network(of(x)), network(x)[: len(of(x))])
+    assert torch.equal(network(change(x)), network(x)[: len(change(x))])
 
 
 def test_a_network_that_takes_its_weights_itself_is_left_as_it_was() -> None:
-    network, x, before = made(TakesWeights())
+    network, x, before = prepared(TakesWeights())
     weights = {k: v.clone() for k, v in network.state_dict().items()}
     assert not simplify(network, [pack], x, before)
     assert torch.equal(network(x), before)
@@ -75,7 +75,7 @@ def test_a_network_that_takes_its_weights_itself_is_left_as_it_was() -> None:
 
 
 def test_what_would_be_wrong_is_taken_back_bit_by_bit() -> None:
-    network, x, before = made(Attending())
+    network, x, before = prepared(Attending())
     weights = {k: v.clone() for k, v in network.state_dict().items()}
     assert not simplify(network, [shorten, pack], x, before + 1)
     assert torch.equal(network(x), before)
@@ -83,7 +83,7 @@ def test_what_would_be_wrong_is_taken_back_bit_by_bit() -> None:
 
 
 def test_masks_are_not_overlooked() -> None:
-    network, x, before = made(Attending())
+    network, x, before = prepared(Attending())
     simplify(network, [pack], x, before)
     tokens = torch.randn(2, 4, 12)
     with pytest.raises(NotImplementedError):
@@ -111,7 +111,7 @@ def test_pixels_as_pillow_gives_them_are_taken_without_a_warning() -> None:
     assert not seen.flags.writeable
     torch.set_warn_always(True)
     try:
-        assert network.forward(seen).shape == (1, 5)  # warnings are errors here
+        assert network.forward(seen).shape == (1, 5)  # Pytest turns warnings into errors.
     finally:
         torch.set_warn_always(False)
 
@@ -164,5 +164,5 @@ def test_the_last_block_computes_the_class_token_alone(make: Any) -> None:
     assert widths[0] > 1 == widths[1]
     del network
     other = make().eval().requires_grad_(False)
-    assert not simplify(other, [shorten], x, other(x) + 1)  # taken back
+    assert not simplify(other, [shorten], x, other(x) + 1)  # The step is taken back.
     assert not any("forward" in vars(module) for module in other.modules())

@@ -88,8 +88,8 @@ def build(tmp_path: Path) -> Build:
             )
             module = tower_hf.load(str(tmp_path), RANDOM).module
         elif scheme == "torchvision":
-            with torch.device("meta"):  # only its structure is looked at
-                module = torchvision.load_torchvision(f"{rest}/IMAGENET1K_V1", RANDOM).module
+            with torch.device("meta"):  # The structure alone is needed.
+                module = torchvision.load(f"{rest}/IMAGENET1K_V1", RANDOM).module
         elif rest == "swin":
             module = timm.create_model(
                 "swin_tiny_patch4_window7_224", img_size=32, window_size=4, embed_dim=8,
@@ -103,7 +103,7 @@ def build(tmp_path: Path) -> Build:
 
 
 def picture(name: str) -> torch.Tensor:
-    """Two images of the size that a tower of `build` takes."""
+    """Return two images of the size that a tower of `build` takes."""
     size = 160 if name.startswith("timm:test") or name.endswith(("siglip", "trunk")) else 32
     size = 32 if name.startswith("hf:") else size
     return torch.randn(2, 3, size, size, generator=torch.Generator().manual_seed(0))
@@ -119,7 +119,7 @@ def row(pattern: str, n: int) -> list[str]:
 TRUNK = ["trunk.cls_token", "trunk.pos_embed", "trunk.patch_embed"]
 STAGES = [f"stages.{i}.blocks.{j}" for i, n in enumerate((1, 2, 4, 2)) for j in range(n)]
 
-# Tower → what comes first, the blocks in order, what comes last: beginnings of names.
+# For each tower: beginnings of names of what comes first, of the blocks, and of what comes last.
 STRUCTURES: dict[str, tuple[list[str], list[str], list[str]]] = {
     "open_clip:vit": (
         ["class_embedding", "positional_embedding", "conv1", "ln_pre"],
@@ -157,7 +157,7 @@ STRUCTURES: dict[str, tuple[list[str], list[str], list[str]]] = {
     ),
     "hf:resnet": (
         ["vision.embedder"],
-        [f"vision.encoder.stages.{at}" for at in ("0.layers.0", "1.layers.0", "1.layers.1")], [],
+        [f"vision.encoder.stages.{x}" for x in ("0.layers.0", "1.layers.0", "1.layers.1")], [],
     ),
     "torchvision:alexnet": (
         [], [*(f"features.{i}" for i in (0, 3, 6, 8, 10)), "classifier.1", "classifier.4"], [],
@@ -182,7 +182,7 @@ STRUCTURES: dict[str, tuple[list[str], list[str], list[str]]] = {
 }  # fmt: skip
 
 
-def at(depths: dict[str, int], start: str) -> set[int]:
+def depths_at(depths: dict[str, int], start: str) -> set[int]:
     return {
         depth for name, depth in depths.items() if name == start or name.startswith(f"{start}.")
     }
@@ -197,11 +197,11 @@ def test_depth_grows_from_the_patches_over_the_blocks_to_the_projection(
     depths = layers.depth_of(module)
     assert list(depths) == [name for name, _ in module.named_parameters()]
     for i, block in enumerate(blocks, start=1):
-        assert at(depths, block) == {i}, block
+        assert depths_at(depths, block) == {i}, block
     for start in first:
-        assert at(depths, start) == {0}, start
+        assert depths_at(depths, start) == {0}, start
     for start in last:
-        assert at(depths, start) == {len(blocks) + 1}, start
+        assert depths_at(depths, start) == {len(blocks) + 1}, start
     assert {d for d in depths.values() if 1 <= d <= len(blocks)} == set(range(1, len(blocks) + 1))
     assert (0 in depths.values(), len(blocks) + 1 in depths.values()) == (bool(first), bool(last))
     elsewhere = [
@@ -211,10 +211,12 @@ def test_depth_grows_from_the_patches_over_the_blocks_to_the_projection(
 
 
 def test_what_stands_between_two_blocks_belongs_to_the_one_before(build: Build) -> None:
-    assert at(layers.depth_of(build("timm:swin")), "layers.1.downsample") == {1}
-    assert at(layers.depth_of(build("timm:test_convnext")), "stages.2.downsample") == {3}
+    assert depths_at(layers.depth_of(build("timm:swin")), "layers.1.downsample") == {1}
+    assert depths_at(layers.depth_of(build("timm:test_convnext")), "stages.2.downsample") == {3}
     depths = layers.depth_of(build("torchvision:vgg11_bn"))
-    assert at(depths, "features.4") == at(depths, "features.5") == {2}  # a layer and its norm
+    assert (
+        depths_at(depths, "features.4") == depths_at(depths, "features.5") == {2}
+    )  # A norm belongs to its layer.
 
 
 @pytest.mark.parametrize(
@@ -273,9 +275,9 @@ def test_every_trainable_parameter_is_in_one_group(name: str, decay: float, buil
     layers.set_trainable(module)
     frozen = next(module.parameters()).requires_grad_(False)
     head, groups = grouped(module, decay)
-    found = [id(p) for group in groups for p in group["params"]]
+    members = [id(p) for group in groups for p in group["params"]]
     expected = [id(p) for p in (*module.parameters(), *head.parameters()) if p is not frozen]
-    assert sorted(found) == sorted(expected)
+    assert sorted(members) == sorted(expected)
     blocks = len(STRUCTURES[name][1]) if decay < 1 else 0
     for group in groups:
         assert group["lr"] == pytest.approx(0.1 * decay ** (blocks + 2 - group["depth"]))
@@ -332,10 +334,10 @@ def test_a_network_without_parameters_cannot_be_trained(build: Build) -> None:
 
 # --- low rank ------------------------------------------------------------------------------
 
-# Tower → number of weight matrices in its attention: modules × matrices of each.
+# For each tower the number of weight matrices in its attention: modules × matrices of each.
 ATTENTIVE = {
     "open_clip:vit": 3 * 2,  # in_proj_weight, out_proj
-    "open_clip:coca": 3 * 2 + 4,  # the pool's queries are of another width
+    "open_clip:coca": 3 * 2 + 4,  # The pool's queries have another width.
     "open_clip:rn": 4,
     "open_clip:siglip": 6 * 2 + 3,  # qkv, proj; q, kv, proj
     "timm:test_vit": 6 * 2,
@@ -343,13 +345,13 @@ ATTENTIVE = {
     "hf:vit": 3 * 4,
     "hf:dinov2": 3 * 4,
     "hf:clip": 3 * 4,
-    "hf:siglip": 3 * 4 + 2,  # torch's own attention in the pooling head
+    "hf:siglip": 3 * 4 + 2,  # The pooling head has torch's own attention.
 }
 
 
 def outputs(module: nn.Module, x: torch.Tensor) -> list[torch.Tensor]:
     """Features in evaluation mode, where torch's own attention is fused, and in training mode."""
-    module = copy.deepcopy(module)  # batch norm learns in training
+    module = copy.deepcopy(module)  # Batch norm learns in training.
     with torch.no_grad():
         return [module.eval()(x), module.train()(x)]
 
@@ -378,11 +380,11 @@ def test_low_rank_starts_at_the_network_and_merges_to_what_it_learned(
         assert torch.equal(old, new)
     assert torch.equal(differentiable(whole, x), differentiable(module, x))
 
-    for n, depth in layers.depth_of(module).items():  # as deep as what they are added to
+    for n, depth in layers.depth_of(module).items():  # They are as deep as what they are added to.
         weight = re.sub(r"parametrizations\.(\w+)\.(0\.[AB]|original)$", r"\1", n)
         assert depth == depths[weight], n
     optimizer = torch.optim.AdamW([p for p in module.parameters() if p.requires_grad], lr=0.01)
-    for _ in range(2):  # of A the first gradient is zero, since B is
+    for _ in range(2):  # The first gradient of A is zero, since B is.
         optimizer.zero_grad()
         module(x).square().sum().backward()
         with_gradient = {n for n, p in module.named_parameters() if p.grad is not None}
@@ -424,10 +426,10 @@ def test_interpolation_ends_at_the_two_networks_and_halves_between() -> None:
         for n in (7, 8)
     )  # fmt: skip
     for share, end in ((0, before), (1, after)):
-        found = layers.interpolate(before, after, share)
-        assert torch.equal(found["w"], end["w"])
-        assert torch.equal(found["b"], end["b"])
-        assert found["n"] == 8  # batches counted, not weighed
+        between = layers.interpolate(before, after, share)
+        assert torch.equal(between["w"], end["w"])
+        assert torch.equal(between["b"], end["b"])
+        assert between["n"] == 8  # Counters are not averaged.
     half = layers.interpolate(before, after, 0.5)
     torch.testing.assert_close(half["w"], (before["w"] + after["w"]) / 2)
     assert half["b"].dtype == torch.float16

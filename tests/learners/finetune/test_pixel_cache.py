@@ -51,7 +51,7 @@ def refused(reason: str) -> Iterator[None]:
 
 
 class Mirrored(RawPixels):
-    """Preprocesses in a way of its own, under a spec of which only the name tells."""
+    """An encoder that preprocesses in its own way, of which its spec tells only the name."""
 
     def __init__(self) -> None:
         self.spec = plain_spec("own:mirrored", 768, (16, 16), "")
@@ -68,47 +68,47 @@ class Mirrored(RawPixels):
 def test_every_row_is_that_image_preprocessed_alone(
     table: Manifest, tmp_path: Path, encoder: Encoder, workers: int | None
 ) -> None:
-    found = cached_pixels(table, encoder, tmp_path / "p", workers=workers)
-    assert len(found) == len(table) == 14
-    assert found[every(table)].dtype == np.uint8
-    assert_array_equal(found[every(table)], one_by_one(table, encoder))
+    cached = cached_pixels(table, encoder, tmp_path / "p", workers=workers)
+    assert len(cached) == len(table) == 14
+    assert cached[every(table)].dtype == np.uint8
+    assert_array_equal(cached[every(table)], one_by_one(table, encoder))
     rows = np.array([5, 0, 5, 13])
-    assert_array_equal(found[rows], one_by_one(table, encoder)[rows])
+    assert_array_equal(cached[rows], one_by_one(table, encoder)[rows])
 
 
 def test_rows_are_in_the_order_of_the_manifest(table: Manifest, tmp_path: Path) -> None:
-    """The same contents in another order are the same file."""
+    """A manifest of the same contents in another order shares the file."""
     backwards = table.select(every(table)[::-1])
-    there = cached_pixels(table, RawPixels(), tmp_path / "p")[every(table)]
+    pixels = cached_pixels(table, RawPixels(), tmp_path / "p")[every(table)]
     back = cached_pixels(backwards, RawPixels(), tmp_path / "p")[every(table)]
-    assert_array_equal(back, there[::-1])
+    assert_array_equal(back, pixels[::-1])
     assert len(files(tmp_path / "p")) == 1
 
 
 def test_what_is_returned_is_mapped_and_read_only(table: Manifest, tmp_path: Path) -> None:
-    found = cached_pixels(table, RawPixels(), tmp_path)
-    assert isinstance(found.array, np.memmap)
-    assert not found.array.flags.writeable
+    cached = cached_pixels(table, RawPixels(), tmp_path)
+    assert isinstance(cached.array, np.memmap)
+    assert not cached.array.flags.writeable
     with pytest.raises(ValueError, match="read-only"):
-        found.array[0] = 0
+        cached.array[0] = 0
 
 
 def test_a_batch_may_be_written_to_and_the_file_stays(table: Manifest, tmp_path: Path) -> None:
-    found = cached_pixels(table, RawPixels(), tmp_path / "p")
-    found[every(table)][:] = 0
-    assert_array_equal(found[every(table)], one_by_one(table, RawPixels()))
+    cached = cached_pixels(table, RawPixels(), tmp_path / "p")
+    cached[every(table)][:] = 0
+    assert_array_equal(cached[every(table)], one_by_one(table, RawPixels()))
 
 
 def test_no_images_are_no_rows(table: Manifest, tmp_path: Path) -> None:
-    found = cached_pixels(table.select(every(table)[:0]), RawPixels(), tmp_path / "p")
-    assert found[np.array([], dtype=np.intp)].shape == (0, 16, 16, 3)
+    cached = cached_pixels(table.select(every(table)[:0]), RawPixels(), tmp_path / "p")
+    assert cached[np.array([], dtype=np.intp)].shape == (0, 16, 16, 3)
 
 
 def test_equal_contents_are_stored_once(table: Manifest, tmp_path: Path) -> None:
     twice = manifests_joined(table, table)
-    found = cached_pixels(twice, RawPixels(), tmp_path / "p")
-    assert (len(found), len(found.array)) == (28, 14)
-    assert_array_equal(found[every(twice)], one_by_one(twice, RawPixels()))
+    cached = cached_pixels(twice, RawPixels(), tmp_path / "p")
+    assert (len(cached), len(cached.array)) == (28, 14)
+    assert_array_equal(cached[every(twice)], one_by_one(twice, RawPixels()))
     assert size_mib(twice, RawPixels()) == size_mib(table, RawPixels()) == 14 * 768 / 2**20
 
 
@@ -116,7 +116,7 @@ def manifests_joined(a: Manifest, b: Manifest) -> Manifest:
     """Return two tables as one, the ids of the second with a stroke."""
     columns = {c: [*getattr(a, c), *getattr(b, c)] for c in Manifest.columns()}
     columns["id"] = [*a.id, *(f"{i}'" for i in b.id)]
-    return Manifest(**columns)  # type: ignore[arg-type]  # frozen there
+    return Manifest(**columns)  # type: ignore[arg-type]  # The manifest freezes them.
 
 
 # --- decoded once ----------------------------------------------------------------------
@@ -142,9 +142,9 @@ def test_another_view_another_content_and_another_method_are_other_files(
         [(table, RawPixels()), (table, Hog()), (table.select(every(table)[1:]), RawPixels()),
          (table, Mirrored())], start=1
     ):  # fmt: skip
-        found = cached_pixels(part, encoder, folder)
+        cached = cached_pixels(part, encoder, folder)
         assert len(files(folder)) == n
-        assert_array_equal(found[every(part)], one_by_one(part, encoder))
+        assert_array_equal(cached[every(part)], one_by_one(part, encoder))
 
 
 def test_progress_counts_images(table: Manifest, tmp_path: Path) -> None:
@@ -171,8 +171,8 @@ def test_a_leftover_temporary_file_does_no_harm_and_an_old_one_is_removed(
         (tmp_path / "p" / name).write_bytes(b"half")
     long_ago = time.time() - 3 * 24 * 3600
     os.utime(tmp_path / "p/.tmp-old", (long_ago, long_ago))
-    found = cached_pixels(table, RawPixels(), tmp_path / "p")
-    assert_array_equal(found[every(table)], one_by_one(table, RawPixels()))
+    cached = cached_pixels(table, RawPixels(), tmp_path / "p")
+    assert_array_equal(cached[every(table)], one_by_one(table, RawPixels()))
     assert files(tmp_path / "p")[0] == ".tmp-recent"
     assert len(files(tmp_path / "p")) == 2
 

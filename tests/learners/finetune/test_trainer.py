@@ -15,11 +15,12 @@ import torch
 from makers import Net
 
 from xprobe.base.errors import XprobeError
-from xprobe.design.config import SweepConfig
+from xprobe.design.config import Grid, SweepConfig
 from xprobe.design.setting import setting_title
 from xprobe.encoders.network import Network
 from xprobe.encoders.prompts import TextFeatures
 from xprobe.encoders.tower import Tower, View
+from xprobe.engine.execution import Execution
 from xprobe.features import embed as extract
 from xprobe.features.store import Store
 from xprobe.images import read as manifest
@@ -32,6 +33,8 @@ from xprobe.study import estimate, sweep
 from xprobe.study import prepare as studies
 
 RECIPE = Recipe(epochs=2, batch_size=4, lr=1e-3, layer_decay=1.0)
+FINE_TUNES, ALONE = Grid(heads=("finetune",)), Execution(workers=1, device="cpu")
+
 CONFIG = SweepConfig(
     ratios=(1, 2), repeats=1, folds=2, inner_folds=2, c_grid=(1.0, 100.0), recipe=RECIPE
 )
@@ -57,9 +60,7 @@ def run(study: Study, progress: Any = None, **changes: Any) -> dict[str, Any]:
     table, store, folder = study
     config = replace(CONFIG, **changes)
     given = {} if progress is None else {"progress": progress}
-    (found,) = sweep.sweep(
-        table, store, folder, config, heads=["finetune"], workers=1, device="cpu", **given
-    )
+    (found,) = sweep.sweep(table, store, folder, config, FINE_TUNES, ALONE, **given)
     return found
 
 
@@ -207,7 +208,7 @@ def test_encoders_without_a_network_are_refused_before_any_work(
     table, store, folder = study
     monkeypatch.setattr(studies, "has_network", lambda _name: False)
     with pytest.raises(XprobeError, match="tiny has no network to train; name one of"):
-        sweep.sweep(table, store, folder, CONFIG, heads=["finetune"])
+        sweep.sweep(table, store, folder, CONFIG, FINE_TUNES)
     assert not (folder / "predictions").exists()
 
 
@@ -217,7 +218,7 @@ def test_it_starts_from_the_fitted_head_and_without_steps_predicts_as_that_does(
     table, store, folder = study
     run(study, recipe=replace(RECIPE, wise_ft=0.0))
     tuned = saved(folder)
-    sweep.sweep(table, store, folder.with_name("heads"), CONFIG, heads=["logistic"], workers=1)
+    sweep.sweep(table, store, folder.with_name("heads"), CONFIG, execution=ALONE)
     heads = saved(folder.with_name("heads"))
     for title in ("real-only", "1:1", "1:2", "synthetic-only"):
         np.testing.assert_allclose(tuned[title][0], heads[title][0], atol=2e-3)
@@ -228,9 +229,9 @@ def test_the_validation_images_are_not_trained_on(study: Study) -> None:
     jobs = []
     fine_tune = finetune.fine_tune
 
-    def watched(network: Any, head: Any, pixels: Any, job: Any, *args: Any, **given: Any) -> Any:
-        jobs.append(job)
-        return fine_tune(network, head, pixels, job, *args, **given)
+    def watched(setup: Any, *args: Any, **given: Any) -> Any:
+        jobs.append(setup.job)
+        return fine_tune(setup, *args, **given)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(finetune, "fine_tune", watched)
@@ -277,15 +278,8 @@ def test_several_at_a_time_end_like_one_by_one(study: Study, tmp_path: Path) -> 
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # as many as each of the processes has
     try:
-        sweep.sweep(
-            table,
-            store,
-            folder,
-            CONFIG,
-            heads=["finetune"],
-            device="cpu",
-            concurrent=joblib.cpu_count(),
-        )
+        several_at_once = Execution(device="cpu", concurrent=joblib.cpu_count())
+        sweep.sweep(table, store, folder, CONFIG, FINE_TUNES, several_at_once)
     finally:
         torch.set_num_threads(threads)
     one, several = saved(tmp_path / "one"), saved(folder)
@@ -314,8 +308,7 @@ def test_an_alternative_with_synthetic_images_has_that_alternative_as_its_contro
 
 def test_a_dry_run_counts_the_steps_and_writes_nothing(study: Study) -> None:
     table, store, folder = study
-    how: dict[str, Any] = {"heads": ["finetune"], "device": "cpu", "workers": 1}
-    (row,) = estimate.estimate(table, store, folder, CONFIG, **how)
+    (row,) = estimate.estimate(table, store, folder, CONFIG, FINE_TUNES, ALONE)
     assert not folder.exists()
     assert row["tested"] == row["fits"] == 12
     assert row["done"] == 0
@@ -323,7 +316,7 @@ def test_a_dry_run_counts_the_steps_and_writes_nothing(study: Study) -> None:
     run(study)
     made = sum(sum(about.steps) for _, about in saved(folder).values())
     assert row["steps"] == made
-    (row,) = estimate.estimate(table, store, folder, CONFIG, **how)
+    (row,) = estimate.estimate(table, store, folder, CONFIG, FINE_TUNES, ALONE)
     assert (row["done"], row["fits"], row["steps"], row["seconds"]) == (12, 0, 0, 0)
 
 

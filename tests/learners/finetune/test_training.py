@@ -17,10 +17,12 @@ from xprobe.base.errors import XprobeError
 from xprobe.encoders.network import Network
 from xprobe.encoders.tower import Tower, View
 from xprobe.images.augment import Augmentation
-from xprobe.learners.finetune import training
-from xprobe.learners.finetune.classifier import Classifier, Head
-from xprobe.learners.finetune.recipe import Recipe, draw_order
-from xprobe.learners.finetune.training import DivergedError, Job, Outcome, fine_tune
+from xprobe.learners.finetune.classifier import Classifier, HeadStart
+from xprobe.learners.finetune.job import DivergedError, Job, Outcome, Setup
+from xprobe.learners.finetune.order import draw_order
+from xprobe.learners.finetune.recipe import Recipe
+from xprobe.learners.finetune.run import Run
+from xprobe.learners.finetune.training import fine_tune, time_steps
 
 RECIPE = Recipe(method="full", epochs=4, batch_size=8, lr=3e-3, layer_decay=1.0)
 K, N = 2, 40
@@ -55,9 +57,9 @@ def pixels() -> np.ndarray:
     return np.clip(rng.normal(level, 25, (N, 12, 10, 3)), 0, 255).astype(np.uint8)
 
 
-def head(k: int = K, d: int = 4) -> Head:
+def head(k: int = K, d: int = 4) -> HeadStart:
     weight = np.random.default_rng(1).normal(scale=0.1, size=(k, d)).astype(np.float32)
-    return Head(weight, np.zeros(k, dtype=np.float32), unit=False)
+    return HeadStart(weight, np.zeros(k, dtype=np.float32), unit=False)
 
 
 def job(recipe: Recipe = RECIPE, validation: int = 0, **changes: Any) -> Job:
@@ -73,7 +75,9 @@ def run(
     network: Network, pixels: np.ndarray, place: Path, recipe: Recipe = RECIPE, **given: Any
 ) -> Outcome:
     own = given.pop("job", None) or job(recipe)
-    return fine_tune(network, head(), pixels, own, recipe, "cpu", place, **given)
+    augmentation = given.pop("augmentation", None)
+    setup = Setup(network, head(), pixels, own, recipe, "cpu", augmentation)
+    return fine_tune(setup, place, **given)
 
 
 # The order of the images
@@ -128,10 +132,8 @@ def test_batch_norms_are_kept_or_settled(
     view = View((12, 10), "squash", "bicubic", (0.5,) * 3, (0.25,) * 3)
     network = Network(Tower(module, "test:norm", "pooled", view), "cpu", "fp32", trainable=True)
     seen: list[Classifier] = []
-    scores = training._Run._scores
-    monkeypatch.setattr(
-        training._Run, "_scores", lambda *given: (seen.append(given[1]), scores(*given))[1]
-    )
+    scores = Run._scores
+    monkeypatch.setattr(Run, "_scores", lambda *given: (seen.append(given[1]), scores(*given))[1])
     recipe = replace(RECIPE, start=start, batch_size=28, epochs=1)
     found = run(network, pixels, tmp_path / "a.pt", recipe)
     norm = seen[-1].encoder[0][1]
@@ -316,15 +318,15 @@ def test_it_stops_when_validation_gets_no_better_and_tests_the_best(
     own = job(recipe, validation=6)
     seen: list[float] = []
     states: list[dict[str, torch.Tensor]] = []
-    keep = training._Run._keep_best
+    keep = Run._keep_best
 
     def fake(self: Any, _accuracy: float) -> None:
         seen.append([0.5, 0.9, 0.9, 0.7, 1.0][len(seen)])
         states.append({k: v.clone() for k, v in self.model.state_dict().items()})
         keep(self, seen[-1])
 
-    monkeypatch.setattr(training._Run, "_keep_best", fake)
-    finish = training._Run.finish
+    monkeypatch.setattr(Run, "_keep_best", fake)
+    finish = Run.finish
     tested: list[dict[str, torch.Tensor]] = []
 
     def watched(self: Any) -> Outcome:
@@ -332,7 +334,7 @@ def test_it_stops_when_validation_gets_no_better_and_tests_the_best(
         tested.append(self.model.state_dict())
         return found
 
-    monkeypatch.setattr(training._Run, "finish", watched)
+    monkeypatch.setattr(Run, "finish", watched)
     found = run(network, pixels, tmp_path / "a.pt", recipe, job=own)
     assert seen == [0.5, 0.9, 0.9, 0.7]
     assert found.steps < len(own.order)
@@ -348,9 +350,16 @@ def test_augmentations_take_part(
     assert (found.score != plain.score).any()
 
 
+def test_timing_needs_no_more_steps_than_a_job_has(network: Network, pixels: np.ndarray) -> None:
+    one = job(order=job().order[:1])
+    step_s, image_s = time_steps(Setup(network, head(), pixels, one, RECIPE, "cpu"))
+    assert step_s > 0
+    assert image_s > 0
+
+
 def test_schedule_warms_up_and_falls_to_nothing(network: Network, pixels: np.ndarray) -> None:
     recipe = replace(RECIPE, epochs=20, warmup=0.1)
-    own = training._Run(network, head(), pixels, job(recipe), recipe, "cpu", None)
+    own = Run(Setup(network, head(), pixels, job(recipe), recipe, "cpu"))
     factors = [own._schedule(step) for step in range(70)]
     assert factors[:7] == pytest.approx([(i + 1) / 7 for i in range(7)])
     assert factors[7] == 1

@@ -17,17 +17,20 @@ from threadpoolctl import threadpool_limits
 
 from xprobe.learners.logistic import basis, solver
 from xprobe.learners.logistic.basis import Streamed, principal_axes
-from xprobe.learners.logistic.solver import Batch, InMemory, Solution, Start
+from xprobe.learners.logistic.rows import InMemory
+from xprobe.learners.logistic.solver import Batch, Solution, Start
 from xprobe.learners.problem import Pool
 
-GAP = 1e-6  # of the objective above its minimum, relative: what the solver promises
-C_ALWAYS = 100.0  # up to here float32 reaches it; beyond, it may leave a problem to float64
+# The solver promises an objective at most this far above its minimum, relative.
+GAP = 1e-6
+# Up to this C float32 reaches it; beyond, it may leave a problem to float64.
+C_ALWAYS = 100.0
 KINDS = ("plain", "power law", "duplicated", "constant", "one row a class")
 
 
 @pytest.fixture(autouse=True, scope="module")
 def one_core() -> Iterator[None]:
-    """Threads cost more than they bring where everything is small."""
+    """Run on one core, as threads cost more than they bring where everything is small."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     with threadpool_limits(1):
@@ -73,13 +76,13 @@ class Case:
         """Return the minimum by scipy's trust region with the exact Hessian, in float64."""
         zero = np.zeros(len(self.target) * self.x.shape[1])
         options = {"gtol": 1e-10, "maxiter": 1000}
-        found = minimize(
+        solution = minimize(
             self.objective, zero, method="trust-exact", jac=True, hess=self.hessian, options=options
         )
-        # Rounding may end it a step early; what another Newton step would gain is no matter.
-        step = np.linalg.lstsq(self.hessian(found.x), found.jac, rcond=1e-13)[0]
-        assert found.jac @ step / 2 < 1e-3 * GAP * found.fun
-        return float(found.fun)
+        # Rounding may end scipy's method a step early, but another step would gain next to nothing.
+        step = np.linalg.lstsq(self.hessian(solution.x), solution.jac, rcond=1e-13)[0]
+        assert solution.jac @ step / 2 < 1e-3 * GAP * solution.fun
+        return float(solution.fun)
 
     def gap(self, coefficients: torch.Tensor) -> float:
         least = self.minimum()
@@ -101,7 +104,7 @@ def case(kind: str, c: float, hard: bool, offset: bool, seed: int) -> Case:
         x[:, : d // 2] = 1
     x /= np.linalg.norm(x, axis=1, keepdims=True)
     weight = rng.choice([0.0, 1.0, 1.0, 3.0], size=n)
-    weight[np.unique(y, return_index=True)[1]] = 1  # some of each class
+    weight[np.unique(y, return_index=True)[1]] = 1  # Every class has a row that counts.
     target = np.eye(k)[y].T
     if not hard:
         target = 0.5 * target + 0.5 * rng.dirichlet(np.ones(k), n).T
@@ -115,19 +118,21 @@ def case(kind: str, c: float, hard: bool, offset: bool, seed: int) -> Case:
     )
 
 
-def batch(of: Case, weight: np.ndarray | None = None, penalty: list[float] | None = None) -> Batch:
+def batch(
+    problem: Case, weight: np.ndarray | None = None, penalty: list[float] | None = None
+) -> Batch:
     """Return a case as a batch; `weight` (p, n) and `penalty` replace its own."""
-    weight = of.weight[None] if weight is None else weight
-    λ = [of.penalty] if penalty is None else penalty
-    offset = None if of.offset is None else torch.from_numpy(of.offset)
+    weight = problem.weight[None] if weight is None else weight
+    λ = [problem.penalty] if penalty is None else penalty
+    offset = None if problem.offset is None else torch.from_numpy(problem.offset)
     return Batch(
-        InMemory(torch.from_numpy(of.x)),
-        torch.from_numpy(of.target),
+        InMemory(torch.from_numpy(problem.x)),
+        torch.from_numpy(problem.target),
         torch.from_numpy(weight),
         torch.arange(len(weight)),
         torch.tensor(λ),
         offset,
-        of.hard,
+        problem.hard,
     )
 
 
@@ -152,29 +157,29 @@ CASES = st.builds(
 
 @settings(max_examples=300)
 @given(CASES)
-def test_what_is_called_converged_is_within_a_millionth_of_the_minimum(of: Case) -> None:
-    found = minimum(batch(of))
-    if not found.converged[0]:
-        assert 1 / of.penalty > C_ALWAYS  # of at least one row
-        problems = batch(of).double()
-        found = minimum(problems, most_passes=20_000)
-    assert found.converged[0]
-    assert of.gap(found.coefficients[0]) <= GAP
+def test_what_is_called_converged_is_within_a_millionth_of_the_minimum(problem: Case) -> None:
+    solution = minimum(batch(problem))
+    if not solution.converged[0]:
+        assert 1 / problem.penalty > C_ALWAYS  # At least one row counts.
+        problems = batch(problem).double()
+        solution = minimum(problems, most_passes=20_000)
+    assert solution.converged[0]
+    assert problem.gap(solution.coefficients[0]) <= GAP
 
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("hard", [True, False])
 def test_up_to_c_of_a_hundred_float32_converges(kind: str, hard: bool) -> None:
     for seed, c in enumerate(np.logspace(-6, np.log10(C_ALWAYS), 9)):
-        found = minimum(batch(case(kind, c, hard, offset=False, seed=seed)))
-        assert found.converged[0]
+        solution = minimum(batch(case(kind, c, hard, offset=False, seed=seed)))
+        assert solution.converged[0]
 
 
-def several(of: Case) -> tuple[np.ndarray, list[float]]:
+def several(problem: Case) -> tuple[np.ndarray, list[float]]:
     """Return weights (4, n) that leave different rows out, and a penalty for each."""
     rng = np.random.default_rng(0)
-    weight = rng.choice([0.0, 1.0, 2.0], size=(4, len(of.weight)))
-    weight[:, :8] = 1  # some of each class
+    weight = rng.choice([0.0, 1.0, 2.0], size=(4, len(problem.weight)))
+    weight[:, :8] = 1  # Every class has a row that counts.
     return (weight / weight.sum(axis=1, keepdims=True)).astype(np.float32), [1.0, 0.1, 1e-2, 1e-3]
 
 
@@ -195,26 +200,33 @@ def mixed(offset: bool = False, hard: bool = True) -> Case:
 @pytest.mark.parametrize("offset", [True, False])
 @pytest.mark.parametrize("hard", [True, False])
 def test_problems_of_a_batch_do_not_change_one_another(offset: bool, hard: bool) -> None:
-    of = mixed(offset, hard)
-    weight, penalty = several(of)
+    problem = mixed(offset, hard)
+    weight, penalty = several(problem)
     order = np.array([2, 0, 3, 1])
-    together = minimum(batch(of, weight, penalty))
-    permuted = minimum(batch(of, weight[order], [penalty[i] for i in order]))
+    together = minimum(batch(problem, weight, penalty))
+    permuted = minimum(batch(problem, weight[order], [penalty[i] for i in order]))
     for i in range(4):
-        own = Case(of.x, of.target, weight[i], float(np.float32(penalty[i])), of.offset, hard)
-        alone = minimum(batch(own))
-        for found in (together.coefficients[i], permuted.coefficients[order == i][0]):
-            assert own.gap(found) <= GAP
-        assert own.gap(alone.coefficients[0]) <= GAP
-        z = own.logits(together.coefficients[i].double().numpy())
+        single = Case(
+            problem.x,
+            problem.target,
+            weight[i],
+            float(np.float32(penalty[i])),
+            problem.offset,
+            hard,
+        )
+        alone = minimum(batch(single))
+        for solution in (together.coefficients[i], permuted.coefficients[order == i][0]):
+            assert single.gap(solution) <= GAP
+        assert single.gap(alone.coefficients[0]) <= GAP
+        z = single.logits(together.coefficients[i].double().numpy())
         rounding = 64 * np.finfo(np.float32).eps * np.abs(z).max()  # of a sum of steps
         assert_allclose(together.logits[i].T, z, atol=rounding)
 
 
 def test_problems_may_share_weights() -> None:
-    of = mixed()
-    weight, penalty = several(of)
-    apart = batch(of, weight[[1, 0, 1]], [penalty[i] for i in (0, 1, 2)])
+    problem = mixed()
+    weight, penalty = several(problem)
+    apart = batch(problem, weight[[1, 0, 1]], [penalty[i] for i in (0, 1, 2)])
     shared = Batch(
         apart.rows,
         apart.target,
@@ -226,81 +238,85 @@ def test_problems_may_share_weights() -> None:
 
 
 def test_the_order_of_rows_and_of_classes_does_not_matter() -> None:
-    of = mixed(offset=True)
-    assert of.offset is not None
+    problem = mixed(offset=True)
+    assert problem.offset is not None
     rng = np.random.default_rng(0)
     rows, classes = rng.permutation(48), rng.permutation(4)
     moved = Case(
-        of.x[rows],
-        of.target[np.ix_(classes, rows)],
-        of.weight[rows],
-        of.penalty,
-        of.offset[np.ix_(classes, rows)],
+        problem.x[rows],
+        problem.target[np.ix_(classes, rows)],
+        problem.weight[rows],
+        problem.penalty,
+        problem.offset[np.ix_(classes, rows)],
         hard=True,
     )
-    found = minimum(batch(moved)).coefficients[0]
-    back = torch.empty_like(found)
-    back[torch.from_numpy(classes)] = found
-    assert of.gap(back) <= GAP
+    solution = minimum(batch(moved)).coefficients[0]
+    back = torch.empty_like(solution)
+    back[torch.from_numpy(classes)] = solution
+    assert problem.gap(back) <= GAP
 
 
 def test_a_row_of_weight_0_leaves_no_trace() -> None:
-    of = mixed()
-    weight = of.weight.copy()
+    problem = mixed()
+    weight = problem.weight.copy()
     weight[40:] = 0
     weight /= weight.sum()
-    x = of.x.copy()
+    x = problem.x.copy()
     x[40:, :-1] *= 100
-    changed = Case(x, np.roll(of.target, 1, axis=0), weight, of.penalty, None, hard=True)
-    changed.target[:, :40] = of.target[:, :40]
-    without = Case(of.x[:40], of.target[:, :40], weight[:40], of.penalty, None, hard=True)
+    changed = Case(x, np.roll(problem.target, 1, axis=0), weight, problem.penalty, None, hard=True)
+    changed.target[:, :40] = problem.target[:, :40]
+    without = Case(
+        problem.x[:40], problem.target[:, :40], weight[:40], problem.penalty, None, hard=True
+    )
     assert without.gap(minimum(batch(changed)).coefficients[0]) <= GAP
 
 
 @pytest.mark.parametrize("scale", [0.1, 10.0])
 def test_the_start_does_not_matter(scale: float) -> None:
-    of = mixed()
-    far = scale * torch.from_numpy(np.random.default_rng(1).normal(size=(1, 4, of.x.shape[1])))
+    problem = mixed()
+    far = scale * torch.from_numpy(np.random.default_rng(1).normal(size=(1, 4, problem.x.shape[1])))
     start = Start(far.float())
-    assert of.gap(solver.minimise(batch(of), start).coefficients[0]) <= GAP
-    z = batch(of).rows.times(far[0].float())[None]
+    assert problem.gap(solver.minimise(batch(problem), start).coefficients[0]) <= GAP
+    z = batch(problem).rows.times(far[0].float())[None]
     known = Start(far.float(), z, torch.full_like(far.float(), 0.1))
-    assert of.gap(solver.minimise(batch(of), known).coefficients[0]) <= GAP
+    assert problem.gap(solver.minimise(batch(problem), known).coefficients[0]) <= GAP
 
 
 def test_a_solution_is_a_start_that_needs_no_pass() -> None:
     problems = batch(mixed())
-    found = minimum(problems)
-    again = solver.minimise(problems, Start(found.coefficients, found.logits, found.curvature))
-    assert again.passes[0] <= 1  # rounding may take one
+    solution = minimum(problems)
+    again = solver.minimise(
+        problems, Start(solution.coefficients, solution.logits, solution.curvature)
+    )
+    assert again.passes[0] <= 1  # Rounding may take one pass.
 
 
 def test_a_problem_that_may_not_go_on_is_told_unconverged() -> None:
-    of = mixed()
-    stopped = minimum(batch(of), most_passes=2)
+    problem = mixed()
+    stopped = minimum(batch(problem), most_passes=2)
     assert (bool(stopped.converged[0]), int(stopped.passes[0])) == (False, 2)
-    assert of.gap(stopped.coefficients[0]) > GAP
+    assert problem.gap(stopped.coefficients[0]) > GAP
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_going_on_where_only_rounding_is_left_does_no_harm(kind: str) -> None:
     for seed, c in enumerate([1e-6, 1e-3, 1.0]):
-        of = case(kind, c, hard=True, offset=True, seed=seed)
-        found = solver.minimise(batch(of), zero(batch(of)), tolerance=0)
-        assert of.gap(found.coefficients[0]) <= GAP
+        problem = case(kind, c, hard=True, offset=True, seed=seed)
+        solution = solver.minimise(batch(problem), zero(batch(problem)), tolerance=0)
+        assert problem.gap(solution.coefficients[0]) <= GAP
 
 
 def test_losses_far_below_the_resolution_of_float32_are_minimised() -> None:
-    """Separable rows at C of 10⁵: 1 − p is of the order of 10⁻⁵ and less."""
+    """The rows are separable and C is 10⁵, so that 1 − p is of the order of 10⁻⁵ and less."""
     x = np.eye(3, dtype=np.float32).repeat(5, axis=0)
     weight = np.full(15, 1 / 15, dtype=np.float32)
     target = np.eye(3, dtype=np.float32).repeat(5, axis=0).T
     rotated = principal_axes(x, weight).rotate(x)
-    of = Case(rotated, target, weight, float(np.float32(1e-5 / 15)), None, hard=True)
-    found = minimum(batch(of))
-    assert found.converged[0]
-    assert of.minimum() < 1e-3
-    assert of.gap(found.coefficients[0]) <= GAP
+    problem = Case(rotated, target, weight, float(np.float32(1e-5 / 15)), None, hard=True)
+    solution = minimum(batch(problem))
+    assert solution.converged[0]
+    assert problem.minimum() < 1e-3
+    assert problem.gap(solution.coefficients[0]) <= GAP
 
 
 @pytest.mark.parametrize(("n", "d"), [(40, 7), (7, 40), (7, 7)])
@@ -308,14 +324,14 @@ def test_principal_axes_diagonalise_and_keep_distances(n: int, d: int) -> None:
     rng = np.random.default_rng(0)
     x = rng.normal(size=(n, d))
     weight = rng.uniform(0.5, 2, size=n)
-    found = principal_axes(x, weight)
-    centred = (x - found.mean) @ found.axes
+    axes = principal_axes(x, weight)
+    centred = (x - axes.mean) @ axes.axes
     share = weight / weight.sum()
-    assert_allclose(found.mean, share @ x, atol=1e-12)
+    assert_allclose(axes.mean, share @ x, atol=1e-12)
     covariance = (centred * share[:, None]).T @ centred
-    assert_allclose(covariance, np.diag(found.variance), atol=1e-12)
-    assert (np.diff(found.variance) <= 0).all()
-    assert_allclose(centred @ centred.T, (x - found.mean) @ (x - found.mean).T, atol=1e-10)
+    assert_allclose(covariance, np.diag(axes.variance), atol=1e-12)
+    assert (np.diff(axes.variance) <= 0).all()
+    assert_allclose(centred @ centred.T, (x - axes.mean) @ (x - axes.mean).T, atol=1e-10)
 
 
 def test_columns_without_variance_and_rows_without_weight_have_no_axes() -> None:
@@ -325,8 +341,8 @@ def test_columns_without_variance_and_rows_without_weight_have_no_axes() -> None
     weight[10:] = 0
     whole = principal_axes(np.hstack([x, x]), weight)
     assert whole.axes.shape == (10, 3)
-    own = principal_axes(np.hstack([x, x])[:10], np.ones(10))
-    assert_allclose(whole.variance, own.variance, rtol=1e-10)
+    part = principal_axes(np.hstack([x, x])[:10], np.ones(10))
+    assert_allclose(whole.variance, part.variance, rtol=1e-10)
 
 
 def test_rows_that_are_streamed_multiply_as_those_in_memory(

@@ -9,6 +9,7 @@ import numpy as np
 
 from xprobe.base.arrays import Floats
 from xprobe.encoders.base import Encoder, Pixels, plain_spec
+from xprobe.encoders.tower import Wish
 
 
 class Hog(Encoder):
@@ -47,3 +48,8 @@ class RawPixels(Encoder):
 
 
 FLOORS: dict[str, Callable[[], Encoder]] = {"hog": Hog, "pixels": RawPixels}
+
+
+def load(name: str, _wish: Wish) -> Encoder:
+    """Return the encoder of a name of `FLOORS`."""
+    return FLOORS[name]()

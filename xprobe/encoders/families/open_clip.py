@@ -203,10 +203,10 @@ def _folder(folder: Path) -> Source:
             f"open_clip:local-dir:{folder}: no file {folder / CONFIG}; name a folder that holds it "
             f"beside the weights"
         )
-    found = factory._find_checkpoint_in_dir(folder)
-    if found is None:
+    checkpoint = factory._find_checkpoint_in_dir(folder)
+    if checkpoint is None:
         raise XprobeError(f"open_clip:local-dir:{folder}: no weights in it")
-    return Source(f"local-dir:{folder}", Path(found), {})
+    return Source(f"local-dir:{folder}", Path(checkpoint), {})
 
 
 def _tagged(model: str, tag: str) -> Source:
@@ -250,4 +250,4 @@ def _preprocess_of(model: str) -> dict[str, Any]:
 
     tags = open_clip.list_pretrained_tags_by_model(model)
     known = [_only_preprocessing(dict(open_clip.get_pretrained_cfg(model, tag))) for tag in tags]
-    return known[0] if known and all(each == known[0] for each in known) else {}
+    return known[0] if known and all(config == known[0] for config in known) else {}

@@ -1,4 +1,4 @@
-"""Image towers of timm, ``timm:<model>[@px][/file]``, and ``torchvision:<model>/<weights>``."""
+"""Image towers of timm: ``timm:<model>[@px][/file]``."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ def load(name: str, wish: Wish) -> Tower:
     import torch
 
     model_name, _, file = name.partition("/")
-    model_name, at, side = model_name.partition("@")
-    px = _side(name, side) if at else None
+    model_name, has_side, side = model_name.partition("@")
+    px = _side(name, side) if has_side else None
     architecture = model_name.partition(".")[0]
     if not timm.is_model(architecture):
         known = timm.list_models()
@@ -115,11 +115,11 @@ def _build(full: str, state: dict[str, Any], checkpoint: Path, sized: dict[str, 
         raise XprobeError(
             f"{checkpoint}: the weights do not fit the architecture {full}: {said}"
         ) from error
-    own = model.state_dict()
+    shapes = {k: tensor.shape for k, tensor in model.state_dict().items()}
     resampled = [
         k
         for k in ("pos_embed",)
-        if not sized and k in own and k in state and own[k].shape != state[k].shape
+        if not sized and k in shapes and k in state and shapes[k] != state[k].shape
     ]
     refuse_misfit({"of another shape": resampled}, checkpoint)
     return model

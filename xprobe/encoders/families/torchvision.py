@@ -1,4 +1,4 @@
-"""Classifiers of torchvision, without their last layer."""
+"""Classifiers of torchvision, ``torchvision:<model>/<weights>``, without their last layer."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from xprobe.encoders.weights import (
 )
 
 
-def load_torchvision(name: str, wish: Wish) -> Tower:
+def load(name: str, wish: Wish) -> Tower:
     """Return a torchvision classifier without its last layer, ``<model>/<weights>``.
 
     Raises:
@@ -29,7 +29,7 @@ def load_torchvision(name: str, wish: Wish) -> Tower:
     known = models.list_models(module=models)
     if model_name not in known:
         raise XprobeError(f"torchvision has no model {model_name!r}{nearest(model_name, known)}")
-    published = {each.name: each for each in models.get_model_weights(model_name)}
+    published = {weights.name: weights for weights in models.get_model_weights(model_name)}
     if weights_name not in published:
         raise XprobeError(
             f"torchvision has no weights {weights_name!r} of {model_name}; there are: "

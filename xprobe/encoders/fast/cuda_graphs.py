@@ -1,7 +1,7 @@
 """Forward passes on a GPU as CUDA graphs: one launch a batch instead of hundreds of kernels.
 
 Each kernel is launched by a call from Python, and the threads that feed the GPU hold up such calls
-whenever they have Python's lock; a graph that was recorded once needs a single one.
+whenever they have Python's lock. A graph that was recorded once needs a single call.
 """
 
 from __future__ import annotations
@@ -18,12 +18,13 @@ Function = Callable[["torch.Tensor"], "torch.Tensor"]
 class Replayed:
     """A function of tensors on a GPU that is recorded when a shape comes for the second time.
 
-    The first call of a shape runs as it is, and so do all where recording fails, as with networks
-    that look at values on the way. Calls must not overlap; one shape is kept at a time.
+    The first call with a shape runs the function itself. So do all calls where recording fails, as
+    it does for networks whose course depends on values. Calls must not overlap, and the recording
+    of one shape is kept at a time.
     """
 
     def __init__(self, function: Function, record: Callable[..., Function] | None = None) -> None:
-        """Take a function, and what records it: `on_cuda` if not given."""
+        """Take a function, and the function that records it, by default `on_cuda`."""
         self._function, self._record = function, record or on_cuda
         self._shape: tuple[int, ...] = ()
         self._replay: Function | None = None
@@ -36,12 +37,12 @@ class Replayed:
             torch.OutOfMemoryError: the batch itself does not fit.
         """
         if tuple(x.shape) != self._shape:
-            self._shape, self._replay = tuple(x.shape), None  # a recording holds memory
+            self._shape, self._replay = tuple(x.shape), None  # This frees the recording's memory.
             return self._function(x)
         if self._replay is None and self._can_record:
             try:
                 self._replay = self._record(self._function, x)
-            except RuntimeError:  # not enough memory for a recording, or it cannot be recorded
+            except RuntimeError:  # Memory is short, or the function cannot be recorded.
                 self._can_record = False
         return self._replay(x) if self._replay else self._function(x)
 
@@ -51,9 +52,12 @@ def on_cuda(function: Function, x: torch.Tensor) -> Function:
     import torch
 
     given = x.clone()
-    graph = torch.cuda.CUDAGraph()
+    # Each thread has handles of cuBLAS and cuDNN of its own, which cannot come into being while it
+    # records: the passes before may have been those of other threads.
+    function(given)
+    graph, stream = torch.cuda.CUDAGraph(), torch.cuda.Stream(x.device)
     # Other threads copy images meanwhile, which only the recording thread must not.
-    with torch.cuda.graph(graph, capture_error_mode="thread_local"):
+    with torch.cuda.graph(graph, stream=stream, capture_error_mode="thread_local"):
         value = function(given)
 
     def replay(x: torch.Tensor) -> torch.Tensor:

@@ -1,8 +1,8 @@
 """Forward passes that compute only what a feature needs.
 
-The feature of many vision transformers is their class token alone, so in the last block no other
-token has to go through the perceptron, nor through attention's queries where these stand alone:
-up to a fourteenth of the work of ViT-B/32.
+The feature of many vision transformers is their class token alone. In the last block no other token
+has to go through the perceptron then, nor through the queries of attention where these have weights
+of their own. That saves up to a fourteenth of the work of ViT-B/32.
 """
 
 from __future__ import annotations
@@ -15,10 +15,13 @@ if TYPE_CHECKING:
     import torch
 
 Undo = Callable[[], None]
+"""A function that takes a change of a network back."""
 
 Step = Callable[[Any, list[Undo]], None]
+"""A function that changes a network, and adds to the list what takes each change back."""
 
-_OFF = 1e-5  # features may differ by, of the largest value; rounding is a tenth of that
+# Features may differ by this share of the largest value; rounding alone gives a tenth of it.
+_TOLERANCE = 1e-5
 
 
 def simplify(
@@ -27,10 +30,10 @@ def simplify(
     """Let a frozen network compute the same with less work, in place, or leave it as it was.
 
     Args:
-        network: on a CPU, in fp32, in evaluation mode.
-        steps: `shorten`, `packed.pack`.
-        sample: normalised images (n, 3, h, w) to try it on.
-        features: what the network gives for them (n, d).
+        network: a network on a CPU, in fp32, in evaluation mode.
+        steps: changes to try together, such as `shorten` and `onednn.pack`.
+        sample: normalised images (n, 3, h, w) to try the network on.
+        features: (n, d) features of the sample before the change.
 
     Returns:
         Whether the features stayed, up to rounding; otherwise every step was taken back.
@@ -42,10 +45,10 @@ def simplify(
         try:
             for step in steps:
                 step(network, undo)
-            off = float((network(sample) - features).abs().max() / features.abs().max())
-        except Exception:  # whatever a network of another kind may say
-            off = float("inf")
-        is_same = off <= _OFF
+            error = float((network(sample) - features).abs().max() / features.abs().max())
+        except Exception:  # A network of another kind may raise any error.
+            error = float("inf")
+        is_same = error <= _TOLERANCE
         if not is_same:
             for take_back in reversed(undo):
                 take_back()
@@ -55,7 +58,7 @@ def simplify(
 def shorten(network: Any, undo: list[Undo]) -> None:
     """Let the last block of each transformer that ends in its class token compute that alone.
 
-    Kinds that are not known stay as they are. What takes each step back is added to `undo`.
+    Networks of unknown kinds stay as they are. What takes each change back is added to `undo`.
     """
     for tower in list(network.modules()):
         blocks_of = _BLOCKS.get((type(tower).__module__, type(tower).__name__))
@@ -90,14 +93,14 @@ _BLOCKS: dict[tuple[str, str], Callable[[Any], Any]] = {
 def _last_of_open_clip(block: Any, x: torch.Tensor, **_: Any) -> torch.Tensor:
     normed = block.ln_1(x)
     token = x[:, :1] + block.ls_1(block.attention(q_x=normed[:, :1], k_x=normed, v_x=normed))
-    found: torch.Tensor = token + block.ls_2(block.mlp(block.ln_2(token)))
-    return found
+    output: torch.Tensor = token + block.ls_2(block.mlp(block.ln_2(token)))
+    return output
 
 
 def _last_of_timm(block: Any, x: torch.Tensor, **_: Any) -> torch.Tensor:
     token = x[:, :1] + block.ls1(block.attn(block.norm1(x))[:, :1])
-    found: torch.Tensor = token + block.ls2(block.mlp(block.norm2(token)))
-    return found
+    output: torch.Tensor = token + block.ls2(block.mlp(block.norm2(token)))
+    return output
 
 
 def _last_of_transformers(
@@ -107,8 +110,8 @@ def _last_of_transformers(
         hidden_states=layer.layer_norm1(x), attention_mask=attention_mask, **options
     )
     token = x[:, :1] + attended[:, :1]
-    found: torch.Tensor = token + layer.mlp(layer.layer_norm2(token))
-    return found
+    output: torch.Tensor = token + layer.mlp(layer.layer_norm2(token))
+    return output
 
 
 _FORWARDS: dict[str, Callable[..., Any]] = {

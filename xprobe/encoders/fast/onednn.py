@@ -1,9 +1,9 @@
 """Products with frozen weights on a CPU, by oneDNN from weights laid out for it once.
 
-PyTorch's layers hand fp32 products to MKL, which rearranges the weights for every batch anew, and
-on AMD's processors has slower kernels than oneDNN, which PyTorch brings along, too: there its
-products are 1.1 to 1.2 times as fast, those of few rows twice. The operators are those that
-torch.compile itself puts in place of frozen layers; they need no compiler.
+PyTorch's layers hand fp32 products to MKL, which rearranges the weights for every batch anew. On
+AMD's processors MKL also has slower kernels than oneDNN, a part of PyTorch: products by oneDNN are
+1.1 to 1.2 times as fast there, and twice as fast with few rows. The operators used here are those
+that torch.compile puts in place of frozen layers; they need no compiler.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from xprobe.encoders.fast.last_token import Undo
 if TYPE_CHECKING:
     import torch
 
-_ROWS = 1024  # that the layout is chosen for; it serves any other number as well
+# The layout is chosen for products with this many rows, and serves any other number as well.
+_ROWS = 1024
 
 _MASKS = ("attn_mask", "key_padding_mask")
 
@@ -24,21 +25,21 @@ _MASKS = ("attn_mask", "key_padding_mask")
 def pack(network: Any, undo: list[Undo]) -> None:
     """Lay out anew the fp32 weights of a frozen network on a CPU, in place.
 
-    Those of linear layers, multi-head attention, and convolutions of patches that do not overlap.
-    The network then computes the same, up to rounding, but cannot be trained; one that takes its
-    weights in ways of its own cannot compute at all (`forwards.simplify` tries).
+    Linear layers, multi-head attention, and convolutions of patches that do not overlap are packed.
+    The network then computes the same up to rounding, but cannot be trained. A network that reads
+    these weights in a way of its own cannot compute at all, which `last_token.simplify` detects.
 
     Args:
-        network: frozen, in evaluation mode.
-        undo: what takes each step back is added here.
+        network: a frozen network in evaluation mode.
+        undo: list to which the functions are added that take each change back.
     """
-    if _is_exact():
+    if _operators_are_exact():
         for layer in list(network.modules()):
             undo += _pack_layer(layer)
 
 
 def _pack_layer(layer: Any) -> list[Undo]:
-    """Pack a layer of a kind that is known, and return what takes that back."""
+    """Pack a layer if its kind is known, and return the functions that take this back."""
     from torch import nn
 
     if type(layer) is nn.Linear:
@@ -67,8 +68,8 @@ def _product(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -
 
 
 @cache
-def _is_exact() -> bool:
-    """Return whether oneDNN's operators are here and right."""
+def _operators_are_exact() -> bool:
+    """Return whether oneDNN's operators are available and give the right product."""
     import torch
 
     if not (torch.backends.mkldnn.is_available() and torch.backends.mkldnn.enabled):
@@ -76,11 +77,11 @@ def _is_exact() -> bool:
     x, weight = (torch.arange(rows * 70.0).view(rows, 70).sin() for rows in (9, 33))
     try:
         packed = _packed(weight)
-        found = _product(x, packed, None)
+        product = _product(x, packed, None)
         is_kept = torch.equal(packed.to_dense(), weight)
-    except Exception:  # other operators than these
+    except Exception:  # This PyTorch has other operators than those that are used here.
         return False
-    return is_kept and torch.allclose(found, x @ weight.T, rtol=1e-5, atol=1e-5)
+    return is_kept and torch.allclose(product, x @ weight.T, rtol=1e-5, atol=1e-5)
 
 
 # --- layers --------------------------------------------------------------------------------
@@ -100,6 +101,7 @@ def _pack_linear(layer: Any) -> Undo:
 
 
 def _is_plain(attention: Any) -> bool:
+    """Return whether attention has biases, one matrix of input weights, and no added keys."""
     return bool(
         attention._qkv_same_embed_dim
         and attention.in_proj_bias is not None
@@ -109,13 +111,13 @@ def _is_plain(attention: Any) -> bool:
 
 
 def _pack_attention(layer: Any) -> Undo:
-    """Pack attention's weights, those of the queries apart: fewer tokens may ask than answer."""
+    """Pack attention's weights, those of queries apart, as there may be fewer queries than keys."""
     import torch
 
     d = layer.embed_dim
-    query, answer = _packed(layer.in_proj_weight[:d]), _packed(layer.in_proj_weight[d:])
-    bias_q, bias_a = layer.in_proj_bias[:d].clone(), layer.in_proj_bias[d:].clone()
-    out = _pack_linear(layer.out_proj)
+    weight_q, weight_kv = _packed(layer.in_proj_weight[:d]), _packed(layer.in_proj_weight[d:])
+    bias_q, bias_kv = layer.in_proj_bias[:d].clone(), layer.in_proj_bias[d:].clone()
+    undo_out = _pack_linear(layer.out_proj)
     layer.in_proj_weight = torch.nn.Parameter(torch.empty(0), requires_grad=False)
 
     def forward(
@@ -124,18 +126,18 @@ def _pack_attention(layer: Any) -> Undo:
         if k is not v or any(options.get(name) is not None for name in _MASKS):
             raise NotImplementedError("attention that image towers have no need of")
         n, heads = len(q), layer.num_heads
-        ask = _product(q, query, bias_q).view(n, -1, heads, d // heads).transpose(1, 2)
+        queries = _product(q, weight_q, bias_q).view(n, -1, heads, d // heads).transpose(1, 2)
         keys, values = (
-            _product(k, answer, bias_a).view(n, -1, 2, heads, d // heads).permute(2, 0, 3, 1, 4)
+            _product(k, weight_kv, bias_kv).view(n, -1, 2, heads, d // heads).permute(2, 0, 3, 1, 4)
         )
-        found = torch.nn.functional.scaled_dot_product_attention(ask, keys, values)
-        return layer.out_proj(found.transpose(1, 2).reshape(n, -1, d)), None
+        attended = torch.nn.functional.scaled_dot_product_attention(queries, keys, values)
+        return layer.out_proj(attended.transpose(1, 2).reshape(n, -1, d)), None
 
     layer.forward = forward
 
     def undo() -> None:
-        out()
-        weight = torch.cat([query.to_dense(), answer.to_dense()])
+        undo_out()
+        weight = torch.cat([weight_q.to_dense(), weight_kv.to_dense()])
         layer.in_proj_weight = torch.nn.Parameter(weight, requires_grad=False)
         del layer.forward
 
@@ -143,6 +145,7 @@ def _pack_attention(layer: Any) -> Undo:
 
 
 def _is_of_patches(layer: Any) -> bool:
+    """Return whether a convolution takes patches that lie side by side, without padding."""
     return bool(
         layer.kernel_size == layer.stride
         and layer.padding in ((0, 0), "valid")
@@ -152,11 +155,12 @@ def _is_of_patches(layer: Any) -> bool:
 
 
 def _pack_patches(layer: Any) -> Undo:
-    """Pack a convolution of patches side by side, which is one product."""
+    """Pack a convolution of patches that lie side by side, which is one product."""
     import torch
 
     out, channels, height, width = layer.weight.shape
-    flat = layer.weight.permute(0, 2, 3, 1).reshape(out, -1)  # colours last, as images come
+    # Colours come last in memory here, as they do in the patches of `forward`.
+    flat = layer.weight.permute(0, 2, 3, 1).reshape(out, -1)
     layer.weight = _packed(flat)
 
     def forward(x: torch.Tensor) -> torch.Tensor:

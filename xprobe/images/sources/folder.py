@@ -12,10 +12,23 @@ from xprobe.images.manifest import (
     DEFAULT_GENERATOR,
     LAYOUT,
     Row,
-    _as_text,
+    as_text,
 )
 
-# --- folders -------------------------------------------------------------------------
+
+def read_folder(data: Path, group: str = "") -> tuple[Iterator[Row], Path]:
+    """Return the rows of a folder of classes, and that folder: their paths are relative to it.
+
+    Raises:
+        XprobeError: its layout is another one (found while the rows are taken), or a `group` is
+            asked for, which is a column that folders do not have.
+    """
+    if group:
+        raise XprobeError(
+            f"{data}: --group {group}: a folder has no columns; write a manifest with 'xprobe scan "
+            f"{data} -o manifest.csv', add the column {group} to it, and name it as DATA"
+        )
+    return _scan_folder(data), data
 
 
 def _scan_folder(data: Path) -> Iterator[Row]:
@@ -64,8 +77,8 @@ def _row(
 ) -> Row:
     path = file[len(str(data)) :].replace(os.sep, "/").lstrip("/") if str(data) != "." else file
     return {
-        "id": _as_text(path), "path": path, "label": _as_text(label), "source": source,
-        "generator": _as_text(generator), "split": split,
+        "id": as_text(path), "path": path, "label": as_text(label), "source": source,
+        "generator": as_text(generator), "split": split,
     }  # fmt: skip
 
 
@@ -75,7 +88,7 @@ def _folders(root: Path) -> list[Path]:
 
 def _images(root: Path) -> list[str]:
     """Return the image files below a folder, sorted; links are followed, circles are not."""
-    found: list[str] = []  # a Path of each would take most of the time that a scan takes
+    files: list[str] = []  # of text: making a Path for every file would take most of a scan
     seen: set[str] = set()
     for folder, below, names in os.walk(root, followlinks=True):
         real = os.path.realpath(folder)
@@ -84,9 +97,9 @@ def _images(root: Path) -> list[str]:
             continue
         seen.add(real)
         below[:] = [name for name in below if not name.startswith(".")]
-        found.extend(
+        files.extend(
             f"{folder}{os.sep}{name}"
             for name in names
             if not name.startswith(".") and is_image(name)
         )
-    return sorted(found)
+    return sorted(files)

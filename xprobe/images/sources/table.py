@@ -18,12 +18,14 @@ from xprobe.images.manifest import (
     WIDER,
     Manifest,
     Row,
-    _as_text,
-    _id,
+    as_text,
+    id_of,
 )
 
+SUFFIXES = (".csv", ".jsonl", ".ndjson", ".parquet")
 
-def write(manifest: Manifest, file: str | Path) -> None:
+
+def write_table(manifest: Manifest, file: str | Path) -> None:
     """Write a manifest as CSV, JSONL or Parquet, chosen by the suffix; paths relative to it."""
     file = Path(file)
     base = file.parent.resolve()
@@ -36,7 +38,7 @@ def write(manifest: Manifest, file: str | Path) -> None:
             row["polygons"] = _relative(Path(row["polygons"]), base)
         if row["source"] == "real" and row["group"] == row["id"]:
             row["group"] = ""  # the default
-        if _as_text(row["path"]) != row["path"]:
+        if as_text(row["path"]) != row["path"]:
             raise XprobeError(
                 f"{row['id']}: a file name that is no UTF-8 cannot stand in a manifest; rename it"
             )
@@ -59,10 +61,18 @@ def write(manifest: Manifest, file: str | Path) -> None:
         raise XprobeError(f"{file}: name a manifest .csv, .jsonl or .parquet")
 
 
-# --- manifest files ------------------------------------------------------------------
+def read_table(file: Path, group: str = "") -> tuple[list[Row], Path]:
+    """Return the rows of a manifest file, and its folder: their paths are relative to it.
+
+    With `group` images of one value in that column are a group.
+
+    Raises:
+        XprobeError: it cannot be read, columns are missing or unknown, or cells do not fit.
+    """
+    return _read_rows(file, group), file.parent
 
 
-def _read_rows(file: Path, group: str = "") -> list[Row]:
+def _read_rows(file: Path, group: str) -> list[Row]:
     suffix = file.suffix.lower()
     try:
         if suffix == ".csv":
@@ -115,23 +125,23 @@ def _regroup(rows: list[Row], column: str, file: Path) -> list[Row]:
             continue
         if not row.get(column):
             raise XprobeError(f"{file}, row {i}: {column} is empty, and it is to be the group")
-        scene = row.get("group") or _id(row)
+        scene = row.get("group") or id_of(row)
         if wider.setdefault(scene, row[column]) != row[column]:
             raise XprobeError(
                 f"{file}, row {i}: images of the group {scene} are of several {column}s, "
                 f"{wider[scene]} and {row[column]}"
             )
-    found = []
+    regrouped = []
     for i, row in enumerate(rows, 1):
         scene, parent = row.get("group", ""), row.get("parent", "")
-        own = row.get(column) or wider.get(scene, scene)
-        if wider.get(scene, own) != own:
+        group = row.get(column) or wider.get(scene, scene)
+        if wider.get(scene, group) != group:
             raise XprobeError(
-                f"{file}, row {i}: {column} is {own}, but that of its group {scene} is "
+                f"{file}, row {i}: {column} is {group}, but that of its group {scene} is "
                 f"{wider[scene]}"
             )
-        found.append({**row, "group": own, "parent": wider.get(parent, parent)})
-    return found
+        regrouped.append({**row, "group": group, "parent": wider.get(parent, parent)})
+    return regrouped
 
 
 def _clean(row: dict[str, Any], where: str) -> Row:

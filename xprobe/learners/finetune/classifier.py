@@ -17,8 +17,8 @@ from xprobe.encoders.network import Network
 
 
 @dataclass(frozen=True, eq=False)
-class Head:
-    """Where a head starts: logits = weight · f + bias, f a feature, of length 1 if `unit`."""
+class HeadStart:
+    """The start of a head: logits are weight · f + bias, with f scaled to length 1 if `unit`."""
 
     weight: Floats
     bias: Floats
@@ -31,7 +31,7 @@ class Classifier(torch.nn.Module):
     mean: Tensor
     std: Tensor
 
-    def __init__(self, network: Network, head: Head) -> None:
+    def __init__(self, network: Network, head: HeadStart) -> None:
         """Copy the network, so that others can start from it, too."""
         super().__init__()
         self.encoder = deepcopy(network.module)
@@ -41,12 +41,12 @@ class Classifier(torch.nn.Module):
             self.head.weight.copy_(torch.from_numpy(head.weight))
             self.head.bias.copy_(torch.from_numpy(head.bias))
         self.unit = head.unit
-        mean, std = (torch.tensor(each).view(1, 3, 1, 1) for each in network.normalisation)
+        mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in network.normalisation)
         self.register_buffer("mean", mean, persistent=False)
         self.register_buffer("std", std, persistent=False)
 
     def normalised(self, x: Tensor) -> Tensor:
-        """Return uint8 images as the encoder is given them."""
+        """Return uint8 images (n, 3, height, width) normalised for the encoder."""
         return x.float().div(255).sub(self.mean).div(self.std)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -60,7 +60,7 @@ class Classifier(torch.nn.Module):
 
 def batch_norms(model: torch.nn.Module) -> list[_BatchNorm]:
     """Return every batch norm of a network."""
-    return [each for each in model.modules() if isinstance(each, _BatchNorm)]
+    return [module for module in model.modules() if isinstance(module, _BatchNorm)]
 
 
 def as_batch(pixels: Pixels) -> Tensor:

@@ -11,7 +11,7 @@ from torch.nn.utils import parametrize
 
 from xprobe.base.errors import XprobeError
 
-# Parameters that are no weights of a sum, so nothing is gained by drawing them to zero.
+# These parameters are no weights of a sum, so that nothing is gained by drawing them to zero.
 _NOT_DECAYED = re.compile(
     r"(bias\w*|_tokens?|(class|cls|pos|position|positional)_embed\w*(\.weight)?|logit_scale)$"
 )
@@ -20,10 +20,10 @@ _ATTENTION = re.compile(r"attn|attention", re.IGNORECASE)
 
 
 def set_trainable(module: nn.Module) -> None:
-    """Have every floating parameter of a network trained: xprobe loads them frozen.
+    """Make every floating-point parameter of a network trainable, since xprobe loads them frozen.
 
     Raises:
-        XprobeError: there is none.
+        XprobeError: the network has no such parameter.
     """
     floating = [p for p in module.parameters() if p.is_floating_point()]
     if not floating:
@@ -41,10 +41,10 @@ def set_trainable(module: nn.Module) -> None:
 def depth_of(module: nn.Module) -> dict[str, int]:
     """Return how deep each parameter lies, by its name in `named_parameters`.
 
-    Of L blocks, the i-th is at depth i = 1, …, L. What comes before the first (patch embedding,
-    stem, class token) is at 0, what comes after the last (final norm, pooling, projection) at
-    L + 1, and what stands between two blocks (downsampling) belongs to the one before. A plain
-    chain such as AlexNet has its weight layers as blocks.
+    The i-th of L blocks is at depth i = 1, …, L. What comes before the first block (patch
+    embedding, stem, class token) is at 0, what comes after the last block (final norm, pooling,
+    projection) at L + 1, and what stands between two blocks (downsampling) at the depth of the
+    first of them. In a plain chain such as AlexNet the weight layers are the blocks.
 
     Raises:
         XprobeError: the network consists of no blocks in a row.
@@ -55,13 +55,13 @@ def depth_of(module: nn.Module) -> dict[str, int]:
 def parameter_groups(
     module: nn.Module, head: nn.Module, *, lr: float, weight_decay: float, layer_decay: float
 ) -> list[dict[str, Any]]:
-    """Return the groups of parameters for `torch.optim.AdamW`, those that require gradients.
+    """Return the parameters that require gradients, in groups for `torch.optim.AdamW`.
 
-    The head is at depth L + 2 and learns at `lr`, what lies at depth i of the encoder at
-    lr·layer_decay^(L + 2 - i) (Clark et al. 2020; Bao et al. 2022). Biases, norms and all else of
-    fewer than two dimensions, class tokens, position embeddings and logit scales have no weight
-    decay. Each group says its ``depth``; with a `layer_decay` of 1, when the network's structure
-    does not matter, the whole encoder is one depth below the head.
+    The head is at depth L + 2 and learns at `lr`; the encoder's depth i learns at
+    lr·layer_decay^(L + 2 - i) (Clark et al. 2020; Bao et al. 2022). Parameters of fewer than two
+    dimensions (biases, norms), class tokens, position embeddings and logit scales have no weight
+    decay. Each group states its ``depth``. With a `layer_decay` of 1 the network's structure does
+    not matter, and the whole encoder is one depth below the head.
 
     Raises:
         XprobeError: `layer_decay` is not 1 and the network consists of no blocks in a row.
@@ -87,15 +87,15 @@ def parameter_groups(
 
 
 def _depths(module: nn.Module, blocks: list[str]) -> dict[str, int]:
-    """Number the parameters: modules register their parts in the order of the forward pass."""
+    """Return the depth of each parameter; modules list their parts in the order of use."""
     depths: dict[str, int] = {}
     last, reached = len(blocks), 0
     for name, _ in module.named_parameters():
-        own = next((i for i, b in enumerate(blocks, 1) if name.startswith(f"{b}.")), None)
-        if own is not None:
-            depths[name] = reached = own
-        # A module lists its own parameters before its parts', so open_clip's final matrix of a
-        # ViT, of all its own parameters the only one that is used at the end, comes first.
+        block = next((i for i, b in enumerate(blocks, 1) if name.startswith(f"{b}.")), None)
+        if block is not None:
+            depths[name] = reached = block
+        # A module lists its own parameters before those of its parts. The matrix `proj` of
+        # open_clip's ViT is therefore listed first, although it is used last.
         elif reached == last or name == "proj":
             depths[name] = last + 1
         else:
@@ -105,29 +105,29 @@ def _depths(module: nn.Module, blocks: list[str]) -> dict[str, int]:
 
 def _find_blocks(module: nn.Module) -> list[str]:
     """Return the names of a network's blocks, or of the weight layers of a plain chain."""
-    for found in (_blocks(module), _chain(module)):
-        if len(found) > 1:
-            return found
+    for names in (_blocks_within(module), _layers_of_chain(module)):
+        if len(names) > 1:
+            return names
     raise XprobeError(
         f"no blocks in a row are known in a {type(module).__name__}, so that the layers cannot "
         f"learn at different rates; use --layer-decay 1"
     )
 
 
-def _blocks(module: nn.Module, name: str = "") -> list[str]:
-    """Return the names of the blocks inside a module, or its own if it is one.
+def _blocks_within(module: nn.Module, name: str = "") -> list[str]:
+    """Return the names of the blocks inside a module, or its own name if it is a block.
 
-    Most of the weights of a network, and of a stage, lie in units that stand in a row; most of
-    those of a block do not: its rows are of single layers, or a small part (squeeze and excite).
+    Most weights of a network or a stage lie in units that stand in a row. Most weights of a block
+    do not: what stands in a row there is single layers, or a small part (squeeze and excite).
     """
     units = list(_units(module, name))
     if 2 * sum(_matrices(unit) for _, unit in units) <= _matrices(module):
         return [name]
-    return [block for within, unit in units for block in _blocks(unit, within)]
+    return [block for unit_name, unit in units for block in _blocks_within(unit, unit_name)]
 
 
 def _units(module: nn.Module, prefix: str) -> Iterator[tuple[str, nn.Module]]:
-    """Yield the outermost members of lists that hold two weights or more, with their names."""
+    """Yield names and modules: the outermost members of lists with two or more weights each."""
     for key, child in module.named_children():
         name = f"{prefix}.{key}" if prefix else key
         if _is_list(module) and _matrices(child) > 1:
@@ -136,8 +136,8 @@ def _units(module: nn.Module, prefix: str) -> Iterator[tuple[str, nn.Module]]:
             yield from _units(child, name)
 
 
-def _chain(module: nn.Module) -> list[str]:
-    """Return the names of the weight layers if all of them stand in lists, else nothing."""
+def _layers_of_chain(module: nn.Module) -> list[str]:
+    """Return the names of the weight layers if all of them stand in lists, else no name."""
     layers = [
         f"{prefix}.{key}" if prefix else key
         for prefix, part in module.named_modules()
@@ -148,13 +148,13 @@ def _chain(module: nn.Module) -> list[str]:
 
 
 def _is_list(module: nn.Module) -> bool:
-    """Whether a module is a row of others; that of torch's parametrizations is none."""
+    """Return whether a module is a row of modules; torch's parametrizations do not count."""
     row = isinstance(module, (nn.ModuleList, nn.Sequential))
     return row and not isinstance(module, parametrize.ParametrizationList)
 
 
 def _matrices(module: nn.Module) -> int:
-    """Count the weights, as opposed to vectors: biases, norms, tokens and gains, of any shape."""
+    """Return the number of weights, as opposed to vectors (biases, norms, tokens, gains)."""
     return sum(p.squeeze().ndim > 1 for p in module.parameters())
 
 
@@ -162,7 +162,7 @@ def _matrices(module: nn.Module) -> int:
 
 
 class LowRank(nn.Module):
-    """W + (alpha / rank)·B A of a weight W (rows, columns), with A random and B zero at first."""
+    """W + (alpha / rank)·B A for a weight W (rows, columns); A starts random and B at zero."""
 
     def __init__(self, weight: Tensor, rank: int, alpha: float) -> None:
         super().__init__()
@@ -170,7 +170,7 @@ class LowRank(nn.Module):
         self.A = nn.Parameter(weight.new_empty(rank, columns))
         self.B = nn.Parameter(weight.new_zeros(rows, rank))
         self.scale = alpha / rank
-        nn.init.kaiming_uniform_(self.A, a=5**0.5)  # as Hu et al.'s own code does
+        nn.init.kaiming_uniform_(self.A, a=5**0.5)  # The code of Hu et al. draws A in this way.
 
     def forward(self, weight: Tensor) -> Tensor:
         return weight + self.scale * (self.B @ self.A)
@@ -179,11 +179,11 @@ class LowRank(nn.Module):
 def add_low_rank(module: nn.Module, rank: int = 8, alpha: float = 16) -> int:
     """Freeze a network and add trainable low-rank matrices to its attention (Hu et al. 2022).
 
-    Every weight matrix of the projections to queries, keys and values, and of that behind them,
-    becomes W + (alpha / rank)·B A; one that holds several of these (``qkv``) counts as one matrix.
-    As B = 0 the features are at first the same, to the last bit: those without gradients as
-    before, those with gradients as of the network trained whole (for which torch takes other
-    kernels). A is drawn from torch's global generator.
+    Every weight matrix W of the projections to queries, keys and values, and of the projection of
+    their result, becomes W + (alpha / rank)·B A; a matrix that holds several of them (``qkv``)
+    counts as one. As B = 0 at first, the features stay the same to the last bit: without gradients
+    those of the frozen network, with gradients those of the whole network in training, for which
+    torch takes other kernels. A is drawn from torch's global generator.
 
     Returns:
         The number of trainable parameters.
@@ -198,25 +198,25 @@ def add_low_rank(module: nn.Module, rank: int = 8, alpha: float = 16) -> int:
         )
     module.requires_grad_(False)
     for part, name in targets:
-        # A parametrization, since torch's and CLIP's attention read the weights of their parts
-        # without calling these, so that wrapping the parts would do nothing.
+        # Wrapping the part would do nothing, since the attention of torch and CLIP reads the
+        # weights of its parts without calling them. A parametrization changes what it reads.
         added = LowRank(part.get_parameter(name), rank, alpha)
         parametrize.register_parametrization(part, name, added)
     return sum(p.numel() for p in module.parameters() if p.requires_grad)
 
 
 def merge_low_rank(module: nn.Module) -> None:
-    """Bake what `add_low_rank` added into plain weights, under their old names and frozen."""
+    """Merge what `add_low_rank` added into plain weights, which are frozen and named as before."""
     for part in list(module.modules()):
-        for name, added in list(getattr(part, "parametrizations", {}).items()):
-            if any(isinstance(each, LowRank) for each in added):
+        for name, parametrizations in list(getattr(part, "parametrizations", {}).items()):
+            if any(isinstance(parametrization, LowRank) for parametrization in parametrizations):
                 parametrize.remove_parametrizations(part, name, leave_parametrized=True)
 
 
 def _attention_weights(module: nn.Module) -> Iterator[tuple[nn.Module, str]]:
-    """Yield (module, name) of every weight matrix inside attention, linear layers' or its own."""
+    """Yield (module, name) of every weight matrix of attention, also those of its linear layers."""
     for path, part in module.named_modules():
-        # An attention pool, or what is called so, may hold an MLP or a table of positions too.
+        # An attention pool may also hold an MLP or a table of positions.
         if not _ATTENTION.search(path) or "mlp" in path or isinstance(part, nn.Embedding):
             continue
         for name, parameter in part.named_parameters(recurse=False):
@@ -232,13 +232,13 @@ def interpolate(
 ) -> dict[str, Tensor]:
     """Return (1 - share)·before + share·after of two states (WiSE-FT; Wortsman et al. 2022).
 
-    What is not floating point, such as a counter, is that of `after`. Shares of 0 and 1 give the
-    ends exactly, if all is finite.
+    Tensors that are not floating point, such as counters, are taken from `after`. Shares of 0 and 1
+    give the ends exactly, if all values are finite.
 
     Args:
-        before, after: tensors by name, of one architecture; names that only `before` has are left
+        before, after: tensors of one architecture by name; names that only `before` has are left
             out.
-        share: of the latter, 0 to 1.
+        share: share of `after`, 0 to 1.
     """
     return {
         name: (1 - share) * before[name] + share * new if new.is_floating_point() else new

@@ -1,4 +1,4 @@
-"""Outlines of objects such as buildings: polygons → masks of an image as a network sees it."""
+"""Masks of the objects in an image, such as buildings, drawn from their polygons."""
 
 from __future__ import annotations
 
@@ -16,32 +16,35 @@ from xprobe.images.polygons import read_polygons
 
 
 class Masks:
-    """Which pixels of an image, as an encoder sees it, lie within its polygons; drawn when read."""
+    """Masks of the pixels, of images as an encoder sees them, that lie within their polygons.
+
+    A mask is drawn when it is first read.
+    """
 
     def __init__(self, manifest: Manifest, encoder: Encoder) -> None:
         """Take the images of a study, in its order."""
         self.path, self.polygons, self.encoder = manifest.path, manifest.polygons, encoder
         self.shape = encoder.spec.input_px
-        self.drawn: dict[int, NDArray[np.uint8]] = {}  # a bit a pixel
+        self.drawn: dict[int, NDArray[np.uint8]] = {}  # A pixel takes one bit.
 
     def __getitem__(self, rows: Ints) -> NDArray[np.bool_]:
-        """Return masks (m, height, width); nothing of an image without polygons.
+        """Return masks (m, height, width); that of an image without polygons is empty.
 
         Raises:
-            XprobeError: polygons that cannot be read, or of an image that cannot.
+            XprobeError: the polygons cannot be read, or their image.
         """
-        return np.stack([self._mask(int(row)) for row in rows])
+        return np.stack([self._mask_of(int(row)) for row in rows])
 
-    def _mask(self, row: int) -> NDArray[np.bool_]:
+    def _mask_of(self, row: int) -> NDArray[np.bool_]:
         if not self.polygons[row]:
             return np.zeros(self.shape, dtype=bool)
         if row not in self.drawn:
-            mask = self._draw(self.path[row], read_polygons(self.polygons[row]))
+            mask = self._draw_polygons(self.path[row], read_polygons(self.polygons[row]))
             self.drawn[row] = np.packbits(mask)
         bits = np.unpackbits(self.drawn[row], count=self.shape[0] * self.shape[1])
         return bits.reshape(self.shape).astype(bool)
 
-    def _draw(self, path: str, polygons: list[Polygon]) -> NDArray[np.bool_]:
+    def _draw_polygons(self, path: str, polygons: list[Polygon]) -> NDArray[np.bool_]:
         try:
             canvas = Image.new("L", decode(path).size)
         except UnusableImageError as error:
@@ -51,6 +54,6 @@ class Masks:
             pen.polygon([(x, y) for x, y, *_ in polygon.exterior.coords], fill=255)
             for hole in polygon.interiors:
                 pen.polygon([(x, y) for x, y, *_ in hole.coords], fill=0)
-        # the way of the pixels themselves: scaled and cut like them
+        # The mask is scaled and cut in the same way as the pixels of the image.
         seen = self.encoder.preprocess(canvas.convert("RGB"))
         return np.asarray(seen[..., 0] > 127)

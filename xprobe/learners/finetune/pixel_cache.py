@@ -1,4 +1,4 @@
-"""Images decoded once, as an encoder sees them: a hundred fine-tunes are not a hundred decodes."""
+"""Images as an encoder sees them, decoded once and kept in a file that all fine-tunes read."""
 
 from __future__ import annotations
 
@@ -27,18 +27,19 @@ from xprobe.images import contents
 from xprobe.images.decode import UnusableImageError, decode
 from xprobe.images.manifest import Manifest
 
-_FULL = (errno.ENOSPC, errno.EDQUOT)
+_DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 
-_STALE_S = 24 * 3600  # a file that was not written to for so long is nobody's any more
+# A temporary file without a write for so long was left behind by a process that was killed.
+_STALE_S = 24 * 3600
 
 
 @dataclass(frozen=True, eq=False)
 class Pixels:
-    """Images of a manifest in its order, held on disk; equal contents are there once.
+    """The images of a manifest in its order, mapped from a file that holds equal contents once.
 
     Attributes:
         array: (m, h, w, 3) uint8, read-only, mapped from a file.
-        row: (n,) where each image stands in `array`.
+        row: (n,) position of each image in `array`.
     """
 
     array: NDArray[np.uint8]
@@ -48,13 +49,13 @@ class Pixels:
         return len(self.row)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Let another process map the same file, instead of sending it the images."""
+        """Let another process map the same file, instead of sending the images to it."""
         if isinstance(self.array, np.memmap):
-            return _mapped, (self.array.filename, self.row)
+            return _map_file, (self.array.filename, self.row)
         return Pixels, (self.array, self.row)
 
     def __getitem__(self, rows: Ints) -> NDArray[np.uint8]:
-        """Return the images (len(rows), h, w, 3) at these positions, read from the file alone."""
+        """Return the images (len(rows), h, w, 3) at these positions; no others are read."""
         return np.asarray(self.array[self.row[rows]])
 
 
@@ -68,34 +69,37 @@ def cached_pixels(
 ) -> Pixels:
     """Return the preprocessed images of a manifest, decoded by the first call alone.
 
-    The file in `folder` is named for the contents and all that decides their pixels. It comes
-    into being whole, so a kill leaves none, and of two processes either may be the last.
+    The file in `folder` is named for the contents and all that decides their pixels. It appears
+    whole or not at all, so that a process may be killed, and two processes may write it at once.
 
     Args:
-        workers: threads that decode; default one a core.
+        workers: number of threads that decode; by default one a core.
 
     Raises:
-        XprobeError: an image that cannot be used, or no room for them all.
+        XprobeError: an image cannot be used, or the disk has no room for all images.
     """
-    digests, first, row = _contents(manifest)
+    digests, first, row = _distinct_contents(manifest)
     file = folder / f"{_key(digests, encoder)[:32]}.npy"
     if not file.exists():
-        _write(file, manifest.select(first), encoder, workers, progress)
-    return _mapped(file, row)
+        _write_images(file, manifest.select(first), encoder, workers, progress)
+    return _map_file(file, row)
 
 
-def _mapped(file: Path, row: Ints) -> Pixels:
+def _map_file(file: Path, row: Ints) -> Pixels:
     return Pixels(np.load(file, mmap_mode="r"), row)
 
 
 def size_mib(manifest: Manifest, encoder: Encoder) -> float:
-    """Return how much of a disk `cached_pixels` takes, MiB."""
+    """Return how much room `cached_pixels` takes on the disk, in MiB."""
     height, width = encoder.spec.input_px
     return len(set(manifest.sha256)) * height * width * 3 / 2**20
 
 
-def _contents(manifest: Manifest) -> tuple[list[str], Ints, Ints]:
-    """Return the distinct digests, sorted, the first image of each, and each image's digest."""
+def _distinct_contents(manifest: Manifest) -> tuple[list[str], Ints, Ints]:
+    """Return the sorted distinct digests, the first image of each, and the digest of each image.
+
+    Images and digests are given by position.
+    """
     digests, first, row = np.unique(
         manifest.sha256.astype(str), return_index=True, return_inverse=True
     )
@@ -106,18 +110,18 @@ def _key(digests: list[str], encoder: Encoder) -> str:
     spec = encoder.spec
     view: list[Any] = [spec.input_px, spec.resize, spec.interpolation, spec.resize_px]
     view += [spec.preprocessing, *([spec.codec] if spec.codec else [])]
-    # an encoder with a method of its own shares pixels with no other
-    own = type(encoder).preprocess is not Encoder.preprocess
-    return digest_of([view, spec.source if own else "", digests])
+    # An encoder with a `preprocess` of its own shares its pixels with no other encoder.
+    has_own_preprocess = type(encoder).preprocess is not Encoder.preprocess
+    return digest_of([view, spec.source if has_own_preprocess else "", digests])
 
 
-def _write(
+def _write_images(
     file: Path, manifest: Manifest, encoder: Encoder, workers: int | None, progress: Progress
 ) -> None:
     """Write the images of a manifest, all of different contents, in its order.
 
-    One after the other and not through a map, since a full disk ends a process that writes to a
-    mapped file, and is an error to one that writes to a stream.
+    They are written to a stream, where a full disk is an error. It would kill a process that
+    writes to a mapped file.
     """
     file.parent.mkdir(parents=True, exist_ok=True)
     discard_stale(file.parent, _STALE_S)
@@ -125,18 +129,19 @@ def _write(
     temporary = file.with_name(f".tmp-{uuid.uuid4().hex}")
     try:
         if shutil.disk_usage(file.parent).free < mib * 2**20:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))  # now, not after an hour
+            # The error is better raised now than after an hour of decoding.
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         with temporary.open("xb") as stream, progress("decode", len(manifest)) as advance:
             header = {"descr": "|u1", "fortran_order": False, "shape": shape}
             np.lib.format.write_array_header_1_0(stream, header)
-            for pixels in _decoded(manifest, encoder, workers or joblib.cpu_count()):
+            for pixels in _preprocess_in_order(manifest, encoder, workers or joblib.cpu_count()):
                 stream.write(pixels.tobytes())
                 advance(1)
             stream.flush()
             os.fsync(stream.fileno())
         temporary.replace(file)
     except OSError as error:
-        if error.errno not in _FULL:
+        if error.errno not in _DISK_FULL:
             raise
         raise XprobeError(
             f"{file.parent}: the disk is full; the decoded images need {mib:,.1f} MiB there; "
@@ -146,13 +151,15 @@ def _write(
         temporary.unlink(missing_ok=True)
 
 
-def _decoded(manifest: Manifest, encoder: Encoder, workers: int) -> Iterator[NDArray[np.uint8]]:
+def _preprocess_in_order(
+    manifest: Manifest, encoder: Encoder, workers: int
+) -> Iterator[NDArray[np.uint8]]:
     """Yield preprocessed images in order, at most four a worker ahead of the consumer."""
     queue: deque[Future[NDArray[np.uint8]]] = deque()
     pool = ThreadPoolExecutor(workers)
     try:
         for image in zip(manifest.id, manifest.path, manifest.sha256, strict=True):
-            queue.append(pool.submit(_one, *image, encoder))
+            queue.append(pool.submit(_preprocess_one, *image, encoder))
             if len(queue) > 4 * workers:
                 yield queue.popleft().result()
         while queue:
@@ -161,8 +168,12 @@ def _decoded(manifest: Manifest, encoder: Encoder, workers: int) -> Iterator[NDA
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _one(id_: str, path: str, digest: str, encoder: Encoder) -> NDArray[np.uint8]:
-    """Return one image (h, w, 3) as the encoder sees it, if its file is still what it was."""
+def _preprocess_one(id_: str, path: str, digest: str, encoder: Encoder) -> NDArray[np.uint8]:
+    """Return one image (h, w, 3) as the encoder sees it; its content must still have the digest.
+
+    Raises:
+        XprobeError: the image cannot be used, or its content has changed.
+    """
     try:
         content = contents.read(path)
         if hashlib.sha256(content).hexdigest() != digest:

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
-import numpy as np
-from numpy.random import Generator
-from numpy.typing import NDArray
-
+from xprobe.base.declared import FINE_TUNES, check_least, option
 from xprobe.base.errors import XprobeError, nearest
 from xprobe.images.augment import check_augmentation
 
@@ -20,9 +18,7 @@ STARTS = ("probe", "text", "random")
 TRAINING_PRECISIONS = ("auto", "fp32", "bf16")
 
 
-def _choice(default: Any, words: str) -> Any:
-    """Return a field with the help of its command line option."""
-    return field(default=default, metadata={"help": words})
+_choice = partial(option, panel=FINE_TUNES)
 
 
 @dataclass(frozen=True)
@@ -61,38 +57,46 @@ class Recipe:
     """
 
     method: str = _choice(
-        "lp-ft", "lp-ft (all weights, from the fitted head), full (all weights) or lora (low-rank)."
-    )
-    start: str = _choice("", "Head that full or lora starts from: probe, text or random.")
-    epochs: int = _choice(10, "Passes over the training images.")
-    batch_size: int = _choice(64, "Images a step.")
+        "lp-ft", "lp-ft (all weights, from the fitted head), full (all weights) or lora (low-rank "
+        "updates of the attention weights).",
+    )  # fmt: skip
+    start: str = _choice(
+        "", "Head that full or lora starts from: probe, text or random. Default: random for full, "
+        "else probe.",
+    )  # fmt: skip
+    epochs: int = _choice(10, "Passes over the training images of real-only.", least=1)
+    batch_size: int = _choice(64, "Images a step.", least=2)
     lr: float = _choice(1e-5, "Peak learning rate.")
-    head_lr: float = _choice(1e-3, "The same of a head that starts at random.")
-    weight_decay: float = _choice(0.1, "AdamW's; none on biases and norms.")
+    head_lr: float = _choice(
+        1e-3, "Peak learning rate of a head that starts at random, if it is larger."
+    )
+    weight_decay: float = _choice(0.1, "Weight decay of AdamW; none on biases and norms.")
     layer_decay: float = _choice(
         0.75, "Factor of the learning rate from each block to the one before."
     )
-    warmup: float = _choice(0.1, "Share of the steps until the peak.")
+    warmup: float = _choice(0.1, "Share of the steps until the peak of the learning rate.")
     label_smoothing: float = _choice(0.1, "Share of the target spread over all classes.")
     clip: float = _choice(1.0, "Largest norm of the gradient; 0: any.")
-    ema: float = _choice(0.0, "Decay of a moving average of weights that is tested; 0: none.")
+    ema: float = _choice(
+        0.0, "Decay of a moving average of weights that is tested instead of the last; 0: none."
+    )
     wise_ft: float = _choice(
         1.0, "Share of the fine-tuned weights in those tested; the rest are the start's."
     )
-    precision: str = _choice("auto", "Of training: auto (bf16 on a GPU), fp32 or bf16.")
-    accumulate: int = _choice(1, "Parts that a batch is computed in, to need less memory.")
+    precision: str = _choice("auto", "Of training: auto (bf16 on a GPU, else fp32), fp32 or bf16.")
+    accumulate: int = _choice(1, "Parts that a batch is computed in, to need less memory.", least=1)
     compile: bool = _choice(False, "Use torch.compile.")
     patience: int = _choice(
-        0, "Stop after so many epochs without a better validation accuracy; 0: never."
+        0, "Stop after so many epochs without a better validation accuracy; 0: never.", least=0
     )
-    synthetic_weight: float = _choice(1.0, "Of a synthetic image in the loss.")
+    synthetic_weight: float = _choice(1.0, "Weight of a synthetic image in the loss.")
     synthetic_share: float | None = _choice(
-        None, "Share of each batch that is synthetic. Default: as in the images."
+        None, "Share of each batch that is synthetic. Default: as in the training images."
     )
     two_stage: bool = _choice(
         False, "All steps with synthetic images first, then those with real ones."
     )
-    augment: str = _choice("none", "Augmentation of all training images, or none.")
+    augment: str = _choice("none", "Augmentation of the training images of all settings, or none.")
     deterministic: bool = _choice(False, "Refuse operations that are not deterministic.")
 
     def __post_init__(self) -> None:
@@ -103,13 +107,11 @@ class Recipe:
         _one_of("--precision", self.precision, TRAINING_PRECISIONS)
         if self.method == "lp-ft" and self.start != "probe":
             raise XprobeError(f"lp-ft starts from the probe; for {self.start}, take --method full")
-        for name, low in (("epochs", 1), ("batch_size", 2), ("accumulate", 1), ("patience", 0)):
-            if getattr(self, name) < low:
-                raise XprobeError(f"{_option(name)} must be {low} or more")
+        check_least(self)
         for name in ("lr", "head_lr", "layer_decay", "synthetic_weight"):
-            _within(name, getattr(self, name), 0, np.inf, above=True)
+            _within(name, getattr(self, name), 0, math.inf, above=True)
         for name in ("weight_decay", "clip"):
-            _within(name, getattr(self, name), 0, np.inf)
+            _within(name, getattr(self, name), 0, math.inf)
         for name in ("warmup", "label_smoothing", "ema", "wise_ft", "layer_decay"):
             _within(name, getattr(self, name), 0, 1)
         if self.ema == 1 or self.label_smoothing == 1:
@@ -126,42 +128,6 @@ class Recipe:
         return max(1, -(-self.epochs * rows // self.batch_size))
 
 
-def draw_order(
-    real: NDArray[np.intp],
-    synthetic: NDArray[np.intp],
-    steps: int,
-    recipe: Recipe,
-    rng: Generator,
-) -> NDArray[np.intp]:
-    """Return the images (S, B) of each step.
-
-    Batches are cut from one shuffled list of all training images after the other; every image
-    comes once before any comes again. With a share of synthetic images, or in two stages, real and
-    synthetic ones have lists of their own.
-    """
-    size = recipe.batch_size
-    if not len(real) or not len(synthetic):
-        return _shuffled(np.concatenate([real, synthetic]), steps * size, rng).reshape(steps, size)
-    if recipe.two_stage:
-        first = round(steps * len(synthetic) / (len(real) + len(synthetic)))
-        stages = [(synthetic, first), (real, steps - first)]
-        return np.concatenate([_shuffled(r, n * size, rng).reshape(n, size) for r, n in stages])
-    if recipe.synthetic_share is not None:
-        made = round(recipe.synthetic_share * size)
-        parts = [(synthetic, made), (real, size - made)]
-        return np.concatenate(
-            [_shuffled(r, steps * n, rng).reshape(steps, n) for r, n in parts], axis=1
-        )
-    every = np.concatenate([real, synthetic])
-    return _shuffled(every, steps * size, rng).reshape(steps, size)
-
-
-def _shuffled(rows: NDArray[np.intp], n: int, rng: Generator) -> NDArray[np.intp]:
-    times = math.ceil(n / len(rows))
-    drawn = [rng.permutation(rows) for _ in range(times)]
-    return np.concatenate([*drawn, rows[:0]])[:n]
-
-
 def _option(name: str) -> str:
     return "--" + name.replace("_", "-")
 
@@ -174,7 +140,7 @@ def _one_of(option: str, value: str, known: tuple[str, ...]) -> None:
 
 
 def _within(name: str, value: Any, low: float, high: float, *, above: bool = False) -> None:
-    if not np.isfinite(value) or not low <= value <= high or (above and value == low):
+    if not math.isfinite(value) or not low <= value <= high or (above and value == low):
         words = f"above {low:g}" if above else f"{low:g} or more"
-        most = "" if high == np.inf else f" and at most {high:g}"
+        most = "" if high == math.inf else f" and at most {high:g}"
         raise XprobeError(f"{_option(name)} must be {words}{most}, not {value:g}")

@@ -5,9 +5,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
-import json
 import re
-import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,32 +13,27 @@ from typing import Any
 
 import joblib
 import numpy as np
-import torch
-from joblib.externals.loky import ProcessPoolExecutor, as_completed
 from tensorboardX import SummaryWriter
 
-from xprobe.base.arrays import Ints, digest_of
+from xprobe.base.arrays import UNREADABLE, Ints, digest_of
 from xprobe.base.atomic import put
 from xprobe.base.errors import XprobeError, some
 from xprobe.base.streams import stream
-from xprobe.design.config import SweepConfig
 from xprobe.encoders.network import Network
 from xprobe.encoders.prompts import TextFeatures
 from xprobe.engine import threads as threads_module
+from xprobe.engine.base import Advance, ignore
+from xprobe.engine.processes import local_engine
 from xprobe.images.augment import Augmentation
-from xprobe.learners.finetune.classifier import Head
-from xprobe.learners.finetune.recipe import draw_order
-from xprobe.learners.finetune.training import (
-    DivergedError,
-    Job,
-    MaskSource,
-    Outcome,
-    Source,
-    fine_tune,
-)
+from xprobe.learners.finetune.classifier import HeadStart
+from xprobe.learners.finetune.job import DivergedError, Job, MaskSource, Outcome, Setup, Source
+from xprobe.learners.finetune.order import draw_order
+from xprobe.learners.finetune.recipe import Recipe
+from xprobe.learners.finetune.training import fine_tune, time_steps
 from xprobe.learners.logistic.head import Logistic
 from xprobe.learners.problem import Fit, Options, Pool, Problem, as_scores
 from xprobe.results import predictions
+from xprobe.results.predictions import FineTuneRecord, packed, unpacked
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,6 +58,25 @@ class Task:
     augmentation: str = "none"
 
 
+@dataclass(frozen=True, eq=False)
+class Material:
+    """What all fine-tunes of a study are made of.
+
+    Attributes:
+        network: what all start from.
+        pixels: (n, …) images as the network sees them, by rows of the study.
+        pool: their features and labels, for the heads that are started from.
+        text: text features of the classes, for ``--start text``, or None.
+        masks: of the same rows, for Copy-Paste, or None.
+    """
+
+    network: Network
+    pixels: Source
+    pool: Pool
+    text: TextFeatures | None = None
+    masks: MaskSource | None = None
+
+
 class Trainer:
     """Fine-tunes one task after the other.
 
@@ -74,35 +86,31 @@ class Trainer:
 
     def __init__(
         self,
-        network: Network,
-        pixels: Source,
-        pool: Pool,
-        config: SweepConfig,
+        material: Material,
+        recipe: Recipe,
+        options: Options,
+        seed: int,
         folder: Path,
         device: str,
-        text: TextFeatures | None = None,
-        masks: MaskSource | None = None,
     ) -> None:
         """Take what all tasks share.
 
         Args:
-            network: what all start from.
-            pixels: (n, …) images as the network sees them, by rows of the study.
-            pool: their features and labels, for the heads that are started from.
-            config: how.
+            material: what they are made of.
+            recipe: how the network is trained.
+            options: how the heads that are started from are fitted.
+            seed: every random choice follows from it, from the repeat and the fold.
             folder: of the results.
             device: torch device.
-            text: text features of the classes, for ``--start text``.
-            masks: of the same rows, for Copy-Paste.
 
         Raises:
-            XprobeError: there are none, though they are started from.
+            XprobeError: there are no text features, though they are started from.
         """
-        if config.recipe.start == "text" and text is None:
+        if recipe.start == "text" and material.text is None:
             raise XprobeError("--start text needs text features; run 'xprobe embed --prompts clip'")
-        self.network, self.pixels, self.pool, self.config = network, pixels, pool, config
-        self.folder, self.device, self.masks = folder, device, masks
-        self.starts = _Starts(pool, config, text, network.spec.dim)
+        self.material, self.recipe, self.seed = material, recipe, seed
+        self.folder, self.device = folder, device
+        self.starts = _Starts(material, recipe.start, options)
 
     def fit(self, task: Task) -> Fit | None:
         """Return the outcome of a task that has ended, else None."""
@@ -113,41 +121,78 @@ class Trainer:
         """Return how many steps a task has."""
         return len(self.job(task)[0].order)
 
-    def run(self, task: Task, advance: Callable[[int], None] = lambda _n: None) -> str | None:
+    def run(self, task: Task, advance: Advance = ignore) -> str | None:
         """Train and keep the outcome; return what went wrong if it diverged.
 
         `advance` is called with every number of steps made.
         """
         place = self._place(task)
         job, rows = self.job(task)
-        head, c = self.starts.head(task.problem, rows, job.seed)
-        checkpoint = place.with_suffix(".pt")
+        start, c = self.starts.head(task.problem, rows, job.seed)
+        checkpoint, source = place.with_suffix(".pt"), self.material.network.spec.source
         try:
-            with _Events(self.folder / "tensorboard", task, self.network.spec.source) as events:
+            with _Events(self.folder / "tensorboard", task, source) as events:
                 outcome = fine_tune(
-                    self.network, head, self.pixels, job, self.config.recipe, self.device,
-                    checkpoint, augmentation=augmentation(task, self.pool.k), masks=self.masks,
-                    advance=advance, on_epoch=events.add,
-                )  # fmt: skip
+                    self._setup(task, job, start), checkpoint, advance=advance, on_epoch=events.add
+                )
         except DivergedError as error:
             return f"{task.name}: {error}"
-        _write(place, outcome, c, self.pool.present(rows))
+        _write(place, outcome, c, self.material.pool.present(rows))
         checkpoint.unlink(missing_ok=True)
         return None
 
+    def time(self, task: Task, threads: int) -> tuple[float, float]:
+        """Return about how many seconds a step and a test image take; nothing is kept.
+
+        `threads` compute; 0: as many as do now.
+        """
+        job, _ = self.job(task)
+        zeros = np.zeros((job.k, self.material.network.spec.dim), dtype=np.float32)
+        start = HeadStart(zeros, zeros[:, 0], unit=True)
+        return time_steps(self._setup(task, job, start), threads=threads)
+
+    def _setup(self, task: Task, job: Job, start: HeadStart) -> Setup:
+        given = self.material
+        none = task.augmentation == "none"
+        augmentation = None if none else Augmentation(task.augmentation, job.k)
+        return Setup(
+            given.network, start, given.pixels, job, self.recipe, self.device, augmentation,
+            given.masks,
+        )  # fmt: skip
+
     def job(self, task: Task) -> tuple[Job, Ints]:
         """Return what is trained, and the rows it is trained on."""
-        return _job(self.pool, task, self.config)
+        pool, recipe, problem = self.material.pool, self.recipe, task.problem
+        train, validation = problem.train, problem.test[:0]
+        if recipe.patience:
+            if not problem.inner:
+                raise XprobeError(
+                    "early stopping needs validation images, and a class has a single group to "
+                    "train on; leave out --patience"
+                )
+            train, validation = problem.inner[0]
+        rng = stream(self.seed, "finetune", task.repeat, task.fold)
+        real = ~pool.synthetic[train]
+        steps = recipe.steps(round(task.budget * len(train) / len(problem.train)))
+        order = draw_order(train[real], train[~real], steps, recipe, rng)
+        weight = np.where(pool.synthetic, recipe.synthetic_weight, 1.0)
+        seed, key = int(rng.integers(2**31)), job_key(task.run, task.fold, order)
+        return Job(order, pool.y, weight, validation, problem.test, pool.k, seed, key), train
 
     def _place(self, task: Task) -> Path:
         return predictions.fine_tune_file(self.folder, task.run, task.fold)
 
 
+def job_key(run: str, fold: int, order: Ints) -> str:
+    """Return the digest of all that decides the outcome of a fine-tune.
+
+    The key of the run stands for the recipe: an option that is added to it changes neither.
+    """
+    return digest_of([run, fold, hashlib.sha256(order.tobytes()).hexdigest()])
+
+
 def solve(
-    trainer: Trainer,
-    tasks: Sequence[Task],
-    concurrent: int = 1,
-    advance: Callable[[int], None] = lambda _n: None,
+    trainer: Trainer, tasks: Sequence[Task], concurrent: int = 1, advance: Advance = ignore
 ) -> Iterator[tuple[int, Fit]]:
     """Run what has not ended; yield (number of the task, its fit) as they end.
 
@@ -170,59 +215,41 @@ def solve(
             continue
         advance(trainer.steps(task))
         yield number, fit
-    run = _one_by_one if min(concurrent, len(todo)) < 2 else _beside
-    for number, failure in run(trainer, {i: tasks[i] for i in todo}, concurrent, advance):
-        fit = trainer.fit(tasks[number])
+    concurrent = min(concurrent, len(todo))
+    engine = local_engine(concurrent, threads_each(concurrent))
+    shown = 0  # steps of the task under way, where it is seen
+
+    def show(steps: int) -> None:
+        nonlocal shown
+        shown += steps
+        advance(steps)
+
+    for i, failure in engine.run(_Running(trainer), [tasks[number] for number in todo], show):
+        task = tasks[todo[i]]
+        advance(trainer.steps(task) - shown)
+        shown = 0
+        fit = trainer.fit(task)
         if failure is not None or fit is None:
             failed.append(str(failure))
         else:
-            yield number, fit
+            yield todo[i], fit
     if failed:
         raise XprobeError(f"{len(failed)} fine-tunes diverged: {some(failed, 3)}")
 
 
-def _one_by_one(
-    trainer: Trainer, tasks: dict[int, Task], _concurrent: int, advance: Callable[[int], None]
-) -> Iterator[tuple[int, str | None]]:
-    for number, task in tasks.items():
-        yield number, trainer.run(task, advance)
+@dataclass(frozen=True, eq=False)
+class _Running:
+    """What is done to each task (`engine.base.Work`)."""
 
+    trainer: Trainer
 
-def _beside(
-    trainer: Trainer, tasks: dict[int, Task], concurrent: int, advance: Callable[[int], None]
-) -> Iterator[tuple[int, str | None]]:
-    """Run several at a time. Processes, since torch's random generator is one a process."""
-    concurrent = min(concurrent, len(tasks))
-    start = trainer, threads_each(concurrent)
-    executor = ProcessPoolExecutor(concurrent, initializer=_settle, initargs=start)
-    try:
-        running = {executor.submit(_run_there, task): n for n, task in tasks.items()}
-        for done in as_completed(running):
-            number = running[done]
-            yield number, done.result()
-            advance(trainer.steps(tasks[number]))
-    finally:
-        executor.shutdown(kill_workers=True)
+    def __call__(self) -> Callable[[Task, Advance], str | None]:
+        return self.trainer.run
 
 
 def threads_each(concurrent: int) -> int:
     """Return the threads of each of so many fine-tunes at a time; 0 of a single one: all."""
     return 0 if concurrent < 2 else max(1, joblib.cpu_count() // concurrent)
-
-
-_trainer_there: Trainer | None = None  # of a process that runs tasks
-
-
-def _settle(trainer: Trainer, threads: int) -> None:
-    global _trainer_there
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the one who started this process ends it
-    torch.set_num_threads(threads)
-    _trainer_there = trainer
-
-
-def _run_there(task: Task) -> str | None:
-    assert _trainer_there is not None
-    return _trainer_there.run(task)
 
 
 class _Events:
@@ -250,63 +277,39 @@ class _Events:
             self.writer.close()
 
 
-def augmentation(task: Task, k: int) -> Augmentation | None:
-    """Return what a task augments its training images with."""
-    return None if task.augmentation == "none" else Augmentation(task.augmentation, k)
-
-
-def _job(pool: Pool, task: Task, config: SweepConfig) -> tuple[Job, Ints]:
-    """Return what is trained, and the rows it is trained on."""
-    recipe, problem = config.recipe, task.problem
-    train, validation = problem.train, problem.test[:0]
-    if recipe.patience:
-        if not problem.inner:
-            raise XprobeError(
-                "early stopping needs validation images, and a class has a single group to train "
-                "on; leave out --patience"
-            )
-        train, validation = problem.inner[0]
-    rng = stream(config.seed, "finetune", task.repeat, task.fold)
-    real = ~pool.synthetic[train]
-    steps = recipe.steps(round(task.budget * len(train) / len(problem.train)))
-    order = draw_order(train[real], train[~real], steps, recipe, rng)
-    weight = np.where(pool.synthetic, recipe.synthetic_weight, 1.0)
-    seed = int(rng.integers(2**31))
-    key = digest_of([task.run, task.fold, hashlib.sha256(order.tobytes()).hexdigest()])
-    return Job(order, pool.y, weight, validation, problem.test, pool.k, seed, key), train
-
-
 class _Starts:
     """The heads that fine-tunes start from; settings of the same training images share a probe."""
 
-    def __init__(self, pool: Pool, config: SweepConfig, text: TextFeatures | None, d: int) -> None:
-        self.pool, self.config, self.text, self.d = pool, config, text, d
-        self.probe = Logistic(pool, Options(config.c_grid, config.c_rule, config.balanced))
-        self.fitted: dict[tuple[bytes, ...], tuple[Head, float | None]] = {}
+    def __init__(self, material: Material, start: str, options: Options) -> None:
+        self.material, self.start, self.options = material, start, options
+        self.probe = Logistic(material.pool, options)
+        self.fitted: dict[tuple[bytes, ...], tuple[HeadStart, float | None]] = {}
 
-    def head(self, problem: Problem, train: Ints, seed: int) -> tuple[Head, float | None]:
+    def head(self, problem: Problem, train: Ints, seed: int) -> tuple[HeadStart, float | None]:
         """Return the head that is started from, and its C if it was fitted."""
-        k, start = self.pool.k, self.config.recipe.start
-        none = np.zeros(k, dtype=np.float32)
-        if start == "random":
-            weight = np.random.default_rng(seed).normal(scale=0.01, size=(k, self.d))
-            return Head(weight.astype(np.float32), none, unit=False), None
-        if start == "text":
-            assert self.text is not None
-            scaled = (self.text.logit_scale * self.text.x).astype(np.float32)
-            return Head(scaled, none, unit=True), None
+        k, d = self.material.pool.k, self.material.network.spec.dim
+        zeros = np.zeros(k, dtype=np.float32)
+        if self.start == "random":
+            weight = np.random.default_rng(seed).normal(scale=0.01, size=(k, d))
+            return HeadStart(weight.astype(np.float32), zeros, unit=False), None
+        if self.start == "text":
+            text = self.material.text
+            assert text is not None
+            return HeadStart((text.logit_scale * text.x).astype(np.float32), zeros, unit=True), None
         if problem.identity not in self.fitted:
             self.fitted[problem.identity] = self._fit(problem, train)
         return self.fitted[problem.identity]
 
-    def _fit(self, problem: Problem, train: Ints) -> tuple[Head, float | None]:
+    def _fit(self, problem: Problem, train: Ints) -> tuple[HeadStart, float | None]:
         with threads_module.one_core():
-            found = self.probe.fit(problem)
+            fitted = self.probe.fit(problem)
             if len(train) < len(problem.train):  # validation images are not to be known
-                options = Options((found.c,), balanced=self.config.balanced)
-                found = Logistic(self.pool, options).fit(Problem(train, problem.test, ()))
-        weight, bias = found.linear()
-        return Head(weight.astype(np.float32), bias.astype(np.float32), unit=True), found.c
+                options = Options((fitted.c,), balanced=self.options.balanced)
+                head = Logistic(self.material.pool, options)
+                fitted = head.fit(Problem(train, problem.test, ()))
+        weight, bias = fitted.linear()
+        start = HeadStart(weight.astype(np.float32), bias.astype(np.float32), unit=True)
+        return start, fitted.c
 
 
 def _write(place: Path, outcome: Outcome, c: float | None, present: Ints) -> None:
@@ -318,17 +321,22 @@ def _write(place: Path, outcome: Outcome, c: float | None, present: Ints) -> Non
         writer.writerows(outcome.curve)
     place.parent.mkdir(parents=True, exist_ok=True)
     put(place.with_suffix(".csv"), table.getvalue().encode())
-    about: dict[str, Any] = {"c": c, "steps": outcome.steps, "notes": outcome.notes}
-    packed = io.BytesIO()
+    record = FineTuneRecord(c=c, steps=outcome.steps, notes=tuple(outcome.notes))
+    archive = io.BytesIO()
     score = as_scores(outcome.score, present)
-    np.savez(packed, score=score, about=np.array(json.dumps(about)))
-    put(place.with_suffix(".npz"), packed.getvalue())
+    np.savez(archive, score=score, about=packed(record))
+    put(place.with_suffix(".npz"), archive.getvalue())
 
 
 def _read(file: Path) -> Fit:
-    with np.load(file) as saved:
-        about, score = json.loads(str(saved["about"])), saved["score"]
-    return Fit(
-        score, about["c"], at_edge=False, fits=1, steps=about["steps"],
-        notes=tuple(about["notes"]),
-    )  # fmt: skip
+    """Return the outcome that `_write` kept.
+
+    Raises:
+        XprobeError: it is damaged.
+    """
+    try:
+        with np.load(io.BytesIO(file.read_bytes())) as saved:
+            record, score = unpacked(FineTuneRecord, saved["about"]), saved["score"]
+    except UNREADABLE as error:
+        raise XprobeError(f"{file}: damaged ({error}); {predictions.REMEDY}") from error
+    return Fit(score, record.c, at_edge=False, fits=1, steps=record.steps, notes=record.notes)

@@ -11,14 +11,18 @@ import torch
 from torch import Tensor
 
 from xprobe.base.arrays import Floats, Ints
-from xprobe.learners.logistic import solver
+from xprobe.learners.logistic.rows import InMemory, Rows, sample, squares_by_sample
 from xprobe.learners.problem import Pool
 
-_CHUNK = 8192  # rows read at once of features that do not fit into memory
+# Features that do not fit into memory are read in chunks of this many rows.
+_CHUNK = 8192
 
-_AXES_OF = 8192  # rows, drawn from more; in other axes heads only take more passes
+# The axes are computed from at most this many rows. With axes of a sample the heads need a few more
+# passes but end at the same optimum.
+_AXES_OF = 8192
 
-_NULL_VARIANCE = 1e-12  # of the largest; float32 features cannot tell less from none
+# Variance below this share of the largest is none: float32 features do not resolve it.
+_NULL_VARIANCE = 1e-12
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,9 +30,9 @@ class Axes:
     """Principal axes of weighted rows.
 
     Attributes:
-        mean: (d,).
-        axes: (d, r) orthonormal columns, by falling variance; those without any are left out.
-        variance: (r,).
+        mean: (d,) weighted mean of the rows.
+        axes: (d, r) orthonormal columns by falling variance; axes without variance are left out.
+        variance: (r,) weighted variance along each axis.
     """
 
     mean: Floats
@@ -40,8 +44,8 @@ class Axes:
         rotated = np.empty((len(x), self.axes.shape[1] + 1), dtype=np.float32)
         axes = self.axes.astype(np.float32)
         for first in range(0, len(x), _CHUNK):
-            of = slice(first, first + _CHUNK)
-            np.matmul((x[of] - self.mean).astype(np.float32), axes, out=rotated[of, :-1])
+            chunk = slice(first, first + _CHUNK)
+            np.matmul((x[chunk] - self.mean).astype(np.float32), axes, out=rotated[chunk, :-1])
         rotated[:, -1] = 1
         return rotated
 
@@ -50,8 +54,8 @@ def principal_axes(x: Floats, weight: Floats | Ints, keep_null: bool = False) ->
     """Return the principal axes of rows x (n, d) under weights (n,).
 
     The penalised optimum is the same in any orthogonal basis, and lies in the span of the rows.
-    Axes without variance are left out, unless they are to be kept, as for a sample of the rows that
-    are solved.
+    Axes without variance are therefore left out, unless `keep_null` is set because x is only a
+    sample of the rows to be solved.
     """
     weight = weight / weight.sum()
     x, weight = x[weight > 0], weight[weight > 0]
@@ -61,8 +65,8 @@ def principal_axes(x: Floats, weight: Floats | Ints, keep_null: bool = False) ->
     if n >= d or keep_null:
         span, covariance = None, centred.T @ centred
     else:
-        span, within = np.linalg.qr(centred.T)  # the axes lie in the span of the rows
-        covariance = within @ within.T
+        span, inner = np.linalg.qr(centred.T)  # The axes lie in the span of the rows.
+        covariance = inner @ inner.T
     variance, vectors = np.linalg.eigh(covariance)
     null = max(variance[-1] * _NULL_VARIANCE, np.finfo(np.float64).tiny)
     kept = (variance > null) | keep_null
@@ -73,9 +77,10 @@ def principal_axes(x: Floats, weight: Floats | Ints, keep_null: bool = False) ->
 
 @dataclass(frozen=True, eq=False)
 class Streamed:
-    """Rows of a pool that are read, centred and multiplied chunk by chunk (`solver.Rows`).
+    """Rows of a pool that are read, centred and multiplied chunk by chunk (`rows.Rows`).
 
-    The rotation is applied to coefficients and gradients instead, which are few.
+    Not the rows are rotated into the axes, but coefficients and gradients, of which there are few.
+    The tensor `like` has the dtype and the device of the results.
     """
 
     pool: Pool
@@ -99,9 +104,9 @@ class Streamed:
 
     def _chunks(self) -> Iterator[tuple[slice, Tensor]]:
         for first in range(0, self.n, _CHUNK):
-            which = slice(first, min(first + _CHUNK, self.n))
-            x = self.pool.rows(self.rows[which]) - self.axes.mean
-            yield which, torch.from_numpy(x).to(self.like)
+            chunk = slice(first, min(first + _CHUNK, self.n))
+            x = self.pool.rows(self.rows[chunk]) - self.axes.mean
+            yield chunk, torch.from_numpy(x).to(self.like)
 
     def _basis(self) -> Tensor:
         return torch.from_numpy(self.axes.axes).to(self.like)
@@ -109,7 +114,7 @@ class Streamed:
     @cached_property
     def _sample(self) -> tuple[Tensor, Tensor]:
         """Return a sample of the rows, (m,), and the squares of their rotated features, (m, d)."""
-        which = solver.sample(self.n, solver.MANY)
+        which = sample(self.n)
         x = torch.from_numpy(self.pool.rows(self.rows[which.numpy()]) - self.axes.mean)
         squares = (x.to(self.like) @ self._basis()).square_()
         squares = torch.cat([squares, squares.new_ones(len(which), 1)], dim=1)
@@ -119,43 +124,47 @@ class Streamed:
         """Return w (q, d) times the rows, (q, n)."""
         raw, intercept = w[:, :-1] @ self._basis().T, w[:, -1:]
         z = w.new_empty(len(w), self.n)
-        for which, x in self._chunks():
-            z[:, which] = raw @ x.T + intercept
+        for chunk, x in self._chunks():
+            z[:, chunk] = raw @ x.T + intercept
         return z
 
     def gather(self, r: Tensor) -> Tensor:
         """Return the sum of the rows weighted by r (q, n), (q, d)."""
         total = r.new_zeros(len(r), len(self.axes.mean))
-        for which, x in self._chunks():
-            total += r[:, which] @ x
+        for chunk, x in self._chunks():
+            total += r[:, chunk] @ x
         return torch.cat([total @ self._basis(), r.sum(1, keepdim=True)], dim=1)
 
     def gather_squares(self, h: Tensor) -> Tensor:
-        """Return the sum of the squared rows weighted by h (q, n), (q, d), by a sample of them."""
-        return solver.squares_by_sample(h, *self._sample)
+        """Return the sum (q, d) of squared rows weighted by h (q, n), estimated from a sample."""
+        return squares_by_sample(h, *self._sample)
 
 
 class Basis:
-    """A pool in the principal axes of one mixture."""
+    """The rows of a pool in the principal axes of one mixture of them.
+
+    The mixture is given by the share (n,) of each row of the pool.
+    """
 
     def __init__(self, pool: Pool, share: Floats | Ints, device: str) -> None:
         self.pool = pool
         self.like = torch.zeros(0, dtype=torch.float32, device=device)
         self.rotated: Tensor | None = None
-        of = np.flatnonzero(share)
-        d = pool.rows(of[:1]).shape[1]
-        drawn = of[solver.sample(len(of), max(_AXES_OF, 2 * d)).numpy()]
-        self.axes = principal_axes(pool.rows(drawn), share[drawn], keep_null=len(drawn) < len(of))
+        members = np.flatnonzero(share)
+        d = pool.rows(members[:1]).shape[1]
+        sampled = members[sample(len(members), max(_AXES_OF, 2 * d)).numpy()]
+        is_sample = len(sampled) < len(members)
+        self.axes = principal_axes(pool.rows(sampled), share[sampled], keep_null=is_sample)
         if pool.in_memory:
             self.rotated = torch.from_numpy(self.axes.rotate(pool.rows())).to(device)
 
-    def rows(self, rows: Ints) -> solver.Rows:
+    def rows(self, rows: Ints) -> Rows:
         """Return rows of the pool for the solver."""
         if self.rotated is None:
             return Streamed(self.pool, rows, self.axes, self.like)
-        if len(rows) == len(self.rotated):  # they come sorted
-            return solver.InMemory(self.rotated)
-        return solver.InMemory(self.rotated[torch.from_numpy(rows).to(self.rotated.device)])
+        if len(rows) == len(self.rotated):  # Rows come sorted, so that these are all of them.
+            return InMemory(self.rotated)
+        return InMemory(self.rotated[torch.from_numpy(rows).to(self.rotated.device)])
 
     def linear(self, coefficients: Tensor) -> tuple[Floats, Floats]:
         """Return coefficients (k, d) and intercepts (k,) on the pool's features, float64."""

@@ -1,15 +1,15 @@
 """Logistic heads of a whole grid: rotation, path over C, inner cross-validation, final fit.
 
-The objective is scikit-learn's: C·Σᵢ CE(W xᵢ + b, yᵢ) + ‖W‖²/2, the intercept b not penalised.
-Four things make a grid of them cheap without changing any optimum:
+The objective is scikit-learn's: C·Σᵢ CE(W xᵢ + b, yᵢ) + ‖W‖²/2; the intercept b is not penalised.
+Four things make a grid of problems cheap without changing any optimum:
 
-* the rows of a problem are rotated into the principal axes of what it is drawn from, where the
-  Hessian is nearly diagonal and columns without variance fall away;
+* the rows of a problem are rotated into the principal axes of all rows from which it is drawn,
+  where the Hessian is nearly diagonal and columns without variance fall away;
 * the path over C is solved in waves, from coarse to fine: problems and their inner folds start from
-  the path of all rows that they are drawn from (of many rows a quarter is solved first), and what
-  the solved values of C deviate from that start is interpolated to the next ones by a cubic;
+  the path of all rows (of many rows a quarter is solved first), and how far the solved values of C
+  moved from this start is interpolated to the next values by a cubic;
 * inner folds are sample weights on the rows of their problem, so that all are solved together;
-* C is ranked at `RANK_TOLERANCE`, and the fit that is reported solved to `solver.TOLERANCE`.
+* C is ranked at `RANK_TOLERANCE`, and the reported fit alone is solved to `solver.TOLERANCE`.
 """
 
 from __future__ import annotations
@@ -24,10 +24,12 @@ from scipy.special import softmax
 from torch import Tensor
 
 from xprobe.base.arrays import Floats, Ints
+from xprobe.engine.device import pick_device
 from xprobe.learners.logistic import solver
 from xprobe.learners.logistic.basis import Basis
 from xprobe.learners.logistic.newton import reference
 from xprobe.learners.logistic.paths import cubic, interpolate, shifted, stack, waves
+from xprobe.learners.logistic.rows import InMemory
 from xprobe.learners.logistic.solver import Batch, Solution, Start
 from xprobe.learners.problem import (
     IMPOSSIBLE,
@@ -41,46 +43,49 @@ from xprobe.learners.problem import (
     fit_temperature,
 )
 
-RANK_TOLERANCE = 1e-6  # a path over C; see `solver.minimise`
-
+# The path by which C is chosen is solved to these tolerances of `solver.minimise`.
+RANK_TOLERANCE = 1e-6
 RANK_GRADIENT_TOLERANCE = 3e-5
 
-_START = 1e-4, 1e-3  # both, of a path that is only started from
+# A path that serves only as a start is solved to these tolerances on objective and gradient.
+_START_TOLERANCES = 1e-4, 1e-3
 
-SOFT_SHARE, SOFT_TEMPERATURE = 0.5, 2.0  # of zero-shot targets (He et al. 2023)
+# Zero-shot probabilities have this share in soft targets, at this temperature (He et al. 2023).
+SOFT_SHARE, SOFT_TEMPERATURE = 0.5, 2.0
 
-MEMORY_MIB = 512  # for the working arrays of one process; batches are split to fit
+# The working arrays of one process get this much memory; batches are split to fit.
+MEMORY_MIB = 512
 
-_QUARTER_FROM = 4096  # rows that a quarter of is solved first
+# From this many rows on, a quarter of them is solved first, as a start for all.
+_QUARTER_FROM = 4096
 
-_MIXTURES = 2  # rotated pools kept; problems come ordered by theirs
+# So many rotated pools are kept in memory. Few suffice, as problems come ordered by mixture.
+_MIXTURES = 2
 
 
 class Logistic:
-    """Solves problems on one pool."""
+    """A logistic head that solves problems on one pool.
 
-    def __init__(
-        self,
-        pool: Pool,
-        options: Options,
-        device: str = "cpu",
-        *,
-        text: bool = False,
-        soft: bool = False,
-    ) -> None:
+    Attributes:
+        text: whether it starts from the zero-shot logits and penalises the deviation from them, so
+            that C → 0 leaves the zero-shot classifier but for its intercepts.
+        soft: whether zero-shot probabilities are mixed into the targets of synthetic rows.
+        passes: how many passes over the rows all problems took together.
+    """
+
+    text = soft = False
+
+    def __init__(self, pool: Pool, options: Options, device: str = "cpu") -> None:
         """Take what all problems share.
 
         Args:
             pool: the rows.
             options: how C is chosen.
-            device: torch device.
-            text: start from the zero-shot logits and penalise the deviation from them, so that
-                C → 0 leaves the zero-shot classifier but for its intercepts.
-            soft: mix zero-shot probabilities into the targets of synthetic rows.
+            device: torch device; ``auto``: a CUDA one if there is one, else the CPU.
         """
-        self.pool, self.options, self.device = pool, options, device
-        self.text, self.soft = text, soft
-        self.passes = 0  # over the rows, of all problems together
+        self.pool, self.options = pool, options
+        self.device = pick_device(device, float64=True)
+        self.passes = 0
         self._shared: OrderedDict[tuple[float, ...], _Shared] = OrderedDict()
 
     def solve(self, problem: Problem) -> Fit:
@@ -102,7 +107,7 @@ class Logistic:
         inner = problem.merged_inner()
         grid = self.options.grid(bool(inner))
         rows = np.unique(np.concatenate([problem.train, *(p for pair in inner for p in pair)]))
-        task = _Task(self, shared.basis, rows, _counts(rows, problem.train), present)
+        task = _Task(self, shared.basis, rows, _count_rows(rows, problem.train), present)
         path, held = task.paths(
             grid, inner=inner, near=shared.path(grid, present), total=shared.task.total
         )
@@ -138,11 +143,11 @@ class Fitted:
     """A head fitted on the training rows of a problem.
 
     Attributes:
-        basis: what `rotated` refers to.
-        rotated: (k, r + 1) coefficients there, the last the intercept.
-        c: the chosen C, and `best` its number in the grid.
+        basis: the basis in which the coefficients stand.
+        rotated: (k, r + 1) coefficients in this basis, the intercept last.
+        c, best: the chosen C, and its position in the grid.
         at_edge, temperature, fits, finished, unconverged: see `Fit`.
-        accuracy: (m,) of each C on the validation rows, all folds together; empty without folds.
+        accuracy: (m,) accuracy of each C on the validation rows of all folds; empty without folds.
     """
 
     basis: Basis
@@ -163,28 +168,28 @@ class Fitted:
 
 @dataclass(frozen=True, eq=False)
 class _Shared:
-    """What problems of one mixture share: the basis, and the path of all its rows to start from."""
+    """The basis of one mixture, and by grid the path of all its rows, from which problems start."""
 
     basis: Basis
     task: _Task
     paths: dict[tuple[float, ...], Start] = field(default_factory=dict)
 
     def path(self, grid: tuple[float, ...], present: Ints) -> Start | None:
-        """Return where all rows lead, (m, …), or None for a problem that has other classes."""
+        """Return the path (m, …) of all rows, or None for a problem that has other classes."""
         if not np.array_equal(present, self.task.present):
             return None
         if grid not in self.paths:
-            self.paths[grid] = replace(self.task.paths(grid, _START)[0], logits=None)
+            self.paths[grid] = replace(self.task.paths(grid, _START_TOLERANCES)[0], logits=None)
         return self.paths[grid]
 
 
 class _Task:
-    """Weighted rows of a pool, and parts of them."""
+    """Weighted rows of a pool on which logistic regressions are solved, whole or fold by fold."""
 
     def __init__(
         self, head: Logistic, basis: Basis, rows: Ints, counts: Floats | Ints, present: Ints
     ) -> None:
-        """Take the rows, how often each one counts, and the classes of those that do."""
+        """Take the rows, how often each row counts, and the classes of the rows that count."""
         self.head, self.basis, self.rows, self.counts = head, basis, rows, counts
         self.present, pool = present, head.pool
         self.y, self.k = pool.y[rows], pool.k
@@ -194,23 +199,25 @@ class _Task:
         if head.text:
             assert pool.text_logits is not None
             self.offset = torch.from_numpy(pool.text_logits[rows].T.copy()).to(basis.like)
-        self.all, self.total = self._weights(counts)
+        self.weight, self.total = self._weights(counts)
         self.fits = self.finished = self.unconverged = 0
 
     def _targets(self) -> Floats:
+        """Return the targets (k, n): one-hot classes, softened on synthetic rows if asked."""
         target = np.zeros((self.k, len(self.y)), dtype=np.float32)
         target[self.y, np.arange(len(self.y))] = 1
         if self.head.soft:
             pool = self.head.pool
             assert pool.text_logits is not None
             logits = pool.text_logits[self.rows][:, self.present] / SOFT_TEMPERATURE
-            of = pool.synthetic[self.rows]
-            target[:, of] *= 1 - SOFT_SHARE
-            target[np.ix_(self.present, of)] += SOFT_SHARE * softmax(logits[of], axis=1).T
+            is_synthetic = pool.synthetic[self.rows]
+            target[:, is_synthetic] *= 1 - SOFT_SHARE
+            soft = SOFT_SHARE * softmax(logits[is_synthetic], axis=1).T
+            target[np.ix_(self.present, is_synthetic)] += soft
         return target
 
     def _weights(self, counts: Floats | Ints) -> tuple[Tensor, float]:
-        """Return normalised weights (n,), and their sum before."""
+        """Return normalised weights (n,), and their sum before normalisation."""
         options = self.head.options
         weight = class_weights(self.y, counts * self.head.pool.weight[self.rows], options.balanced)
         if options.class_weight:
@@ -229,50 +236,50 @@ class _Task:
         """Solve all rows, and the training rows of inner folds, at each C.
 
         Args:
-            grid: the values of C, ascending (m).
+            grid: the m values of C, ascending.
             tolerances: on the objective and the gradient; by default those that C is ranked at.
-            inner: training and validation rows.
+            inner: training and validation rows of each fold.
             near: a path (m, …) to start from.
-            total: sum of the weights that it was solved with.
+            total: sum of the weights with which `near` was solved.
 
         Returns:
-            Where all rows lead (m, …), and the logits (m, n, k) of all validation rows, fold after
+            The path (m, …) of all rows, and the logits (m, n, k) of the validation rows, fold after
             fold.
         """
-        log_c, near = np.log(grid), self._with_logits(near or self._cold(grid))
-        weighted = [(self.all, self.total)]
-        weighted += [self._weights(_counts(self.rows, train)) for train, _ in inner]
+        log_c, near = np.log(grid), self._with_logits(near or self._cold_start(grid))
+        weighted = [(self.weight, self.total)]
+        weighted += [self._weights(_count_rows(self.rows, train)) for train, _ in inner]
         lacking = [np.zeros(0, dtype=np.int64)]
         lacking += [np.setdiff1d(self.present, self.head.pool.y[train]) for train, _ in inner]
         held = [lacking[0], *(np.searchsorted(self.rows, validation) for _, validation in inner)]
-        found: list[Start] = []
+        solutions: list[Start] = []
         logits: list[list[Floats]] = []
-        at_once = max(1, self._at_once(6 * len(grid)))
-        for some in (slice(i, i + at_once) for i in range(0, len(weighted), at_once)):
-            totals = [own for _, own in weighted[some]]
-            starts = [shifted(near, log_c, float(np.log(own / (total or own)))) for own in totals]
-            for start, classes in zip(starts, lacking[some], strict=True):
+        batch_size = max(1, self._capacity(6 * len(grid)))
+        for chunk in (slice(i, i + batch_size) for i in range(0, len(weighted), batch_size)):
+            totals = [fold_total for _, fold_total in weighted[chunk]]
+            starts = [shifted(near, log_c, float(np.log(t / (total or t)))) for t in totals]
+            for start, classes in zip(starts, lacking[chunk], strict=True):
                 self._rule_out(start, classes)
-            weight = torch.stack([own for own, _ in weighted[some]])
-            part, of = self._path(
-                weight, totals, grid, tolerances or self._tolerances(), stack(starts), held[some]
+            weight = torch.stack([fold_weight for fold_weight, _ in weighted[chunk]])
+            part, fold_logits = self._solve_weightings(
+                weight, totals, grid, tolerances or self._tolerances(), stack(starts), held[chunk]
             )
-            found.append(part.map(lambda t: t[0].clone()))
-            logits += of
-        return found[0], np.concatenate([np.stack(each) for each in logits], axis=1)
+            solutions.append(part.map(lambda t: t[0].clone()))
+            logits += fold_logits
+        return solutions[0], np.concatenate([np.stack(fold) for fold in logits], axis=1)
 
-    def _cold(self, grid: Sequence[float]) -> Start:
-        """Return where to start without a path: where a quarter of the rows leads, of few zeros.
+    def _cold_start(self, grid: Sequence[float]) -> Start:
+        """Return a start without a path: that of a quarter of many rows, or zeros for few rows.
 
         Classes without training images get an impossible intercept.
         """
         if len(self.rows) >= _QUARTER_FROM:
             order = np.lexsort((np.random.default_rng(0).random(len(self.y)), self.y))
             rank = np.arange(len(order)) - np.searchsorted(self.y[order], self.y[order])
-            quarter = np.sort(order[rank % 4 == 0])  # some of each class
+            quarter = np.sort(order[rank % 4 == 0])  # Every class has a quarter of its rows here.
             counts = self.counts[quarter] * (self.counts.sum() / self.counts[quarter].sum())
             task = _Task(self.head, self.basis, self.rows[quarter], counts, self.present)
-            path, _ = task.paths(grid, _START)
+            path, _ = task.paths(grid, _START_TOLERANCES)
             return Start(path.coefficients, curvature=path.curvature)
         zeros = self.target.new_zeros(len(grid), self.k, self.x.d)
         absent = np.setdiff1d(np.arange(self.k), self.present)
@@ -282,13 +289,13 @@ class _Task:
     def _with_logits(self, path: Start) -> Start:
         """Return a path with its logits, if memory allows to keep them."""
         m = len(path.coefficients)
-        if not self._at_once(6 * m):
+        if not self._capacity(6 * m):
             return path
         z = self.x.times(path.coefficients.flatten(0, 1)).view(m, self.k, -1)
         return replace(path, logits=z if self.offset is None else z + self.offset)
 
     def _rule_out(self, start: Start, classes: Ints) -> None:
-        """Give classes that a fold lacks an impossible intercept: its own would have no end."""
+        """Give classes that a fold lacks an impossible intercept, since their best one is −∞."""
         if len(classes):
             absent = torch.from_numpy(classes).to(start.coefficients.device)
             if start.logits is not None:
@@ -296,7 +303,7 @@ class _Task:
                 start.logits[:, absent] += shift[:, :, None]
             start.coefficients[:, absent, -1] = IMPOSSIBLE
 
-    def _path(
+    def _solve_weightings(
         self,
         weight: Tensor,
         totals: list[float],
@@ -305,10 +312,10 @@ class _Task:
         start: Start,
         held: Sequence[Ints] = (),
     ) -> tuple[Start, list[list[Floats]]]:
-        """Solve F weightings (F, n) at each C of a grid, from a start (F, m, …).
+        """Solve F weightings (F, n) of the rows at each C of a grid, from a start (F, m, …).
 
         Returns:
-            The solutions (F, m, …), and for each weighting its logits (m, n, k) of `held` rows.
+            The solutions (F, m, …), and for each weighting the logits (m, n, k) of `held` rows.
         """
         folds, m = start.coefficients.shape[:2]
         log_c = np.log(grid)
@@ -322,9 +329,9 @@ class _Task:
                 near, share = cubic(log_c[known], log_c[i])
                 interpolate(now, start, i, [known[j] for j in near], share)
             penalty = [self._penalty(grid[i], total) for total in totals for i in wave]
-            of = torch.arange(folds, device=weight.device).repeat_interleave(len(wave))
-            found = self._minimise(
-                self._batch(weight, of, penalty),
+            fold_of = torch.arange(folds, device=weight.device).repeat_interleave(len(wave))
+            solution = self._minimise(
+                self._batch(weight, fold_of, penalty),
                 Start(
                     now.coefficients[:, wave].flatten(0, 1),
                     None if now.logits is None else now.logits[:, wave].flatten(0, 1),
@@ -332,29 +339,29 @@ class _Task:
                 ),
                 *tolerances,
             )
-            z = found.logits.unflatten(0, (folds, -1))
-            now.coefficients[:, wave] = found.coefficients.unflatten(0, (folds, -1))
-            curvature[:, wave] = found.curvature.unflatten(0, (folds, -1))
-            stretch[:, wave] = found.stretch.unflatten(0, (folds, -1))
+            z = solution.logits.unflatten(0, (folds, -1))
+            now.coefficients[:, wave] = solution.coefficients.unflatten(0, (folds, -1))
+            curvature[:, wave] = solution.curvature.unflatten(0, (folds, -1))
+            stretch[:, wave] = solution.stretch.unflatten(0, (folds, -1))
             if now.logits is not None:
                 now.logits[:, wave] = z
             for fold, rows in enumerate(held):
-                there = z[fold][:, :, torch.from_numpy(rows).to(z.device)].transpose(1, 2)
-                for i, own in zip(wave, there.cpu().numpy(), strict=True):
-                    logits[fold][i] = own
+                held_logits = z[fold][:, :, torch.from_numpy(rows).to(z.device)].transpose(1, 2)
+                for i, logits_at_c in zip(wave, held_logits.cpu().numpy(), strict=True):
+                    logits[fold][i] = logits_at_c
             known = sorted([*known, *wave])
         return Start(now.coefficients, now.logits, curvature, stretch), logits
 
-    def _at_once(self, arrays: int) -> int:
-        """Return how many times that many (k, n) arrays fit into the memory budget."""
+    def _capacity(self, arrays: int) -> int:
+        """Return how many problems fit into memory if each needs this many (k, n) arrays."""
         return int(MEMORY_MIB * 2**20 // (4 * self.k * (len(self.rows) + self.x.d) * arrays))
 
-    def _batch(self, weight: Tensor, of: Tensor, penalty: list[float]) -> Batch:
+    def _batch(self, weight: Tensor, weight_of: Tensor, penalty: list[float]) -> Batch:
         λ = weight.new_tensor(penalty)
-        return Batch(self.x, self.target, weight, of, λ, self.offset, not self.head.soft)
+        return Batch(self.x, self.target, weight, weight_of, λ, self.offset, not self.head.soft)
 
     def _penalty(self, c: float, total: float) -> float:
-        # Of two classes scikit-learn penalises the one difference vector, which is half as much.
+        # With two classes scikit-learn penalises their difference alone, which is half as much.
         return (2 if len(self.present) == 2 else 1) / (c * total)
 
     def _tolerances(self) -> tuple[float, float]:
@@ -364,35 +371,31 @@ class _Task:
 
     def final(self, grid: Sequence[float], path: Start) -> Tensor:
         """Return the coefficients (m, k, d) of all rows at each C, to full tolerance."""
-        of = torch.zeros(len(grid), dtype=torch.long, device=self.all.device)
-        batch = self._batch(self.all[None], of, [self._penalty(c, self.total) for c in grid])
-        # Logits anew: those of a path have summed up what rounding did to each step.
+        weight_of = torch.zeros(len(grid), dtype=torch.long, device=self.weight.device)
+        penalty = [self._penalty(c, self.total) for c in grid]
+        batch = self._batch(self.weight[None], weight_of, penalty)
+        # The logits are computed anew, as those of a path have added up the rounding of each step.
         near = Start(path.coefficients, stretch=path.stretch)
-        found = self._minimise(batch, near, solver.TOLERANCE, solver.GRADIENT_TOLERANCE)
-        self.fits -= len(grid)  # the path began them
+        solution = self._minimise(batch, near, solver.TOLERANCE, solver.GRADIENT_TOLERANCE)
+        self.fits -= len(grid)  # The path has counted these fits already.
         self.finished = min(self.finished, self.fits)
-        return found.coefficients
+        return solution.coefficients
 
     def _minimise(
         self, batch: Batch, start: Start, tolerance: float, gradient_tolerance: float
     ) -> Solution:
-        """Minimise a batch in as many parts as memory asks for, and finish what is left over."""
+        """Minimise a batch in parts that fit into memory, and finish what has not converged."""
         p = len(start.coefficients)
-        at_once = max(1, self._at_once(12))
+        batch_size = max(1, self._capacity(12))
         parts = []
-        for own in torch.arange(p, device=self.all.device).split(at_once):
-            part = batch.select(own)
-            near = Start(
-                start.coefficients[own],
-                None if start.logits is None else start.logits[own],
-                None if start.curvature is None else start.curvature[own],
-                None if start.stretch is None else start.stretch[own],
-            )
-            found = solver.minimise(part, near, tolerance, gradient_tolerance)
-            self.head.passes += int(found.passes.sum())
-            for j in (~found.converged).nonzero()[:, 0].tolist():
-                self._finish(part, j, found, tolerance, gradient_tolerance)
-            parts.append(found)
+        for numbers in torch.arange(p, device=self.weight.device).split(batch_size):
+            part = batch.select(numbers)
+            near = start.map(lambda t, numbers=numbers: t[numbers])  # type: ignore[misc]  # Types of lambdas.
+            solution = solver.minimise(part, near, tolerance, gradient_tolerance)
+            self.head.passes += int(solution.passes.sum())
+            for j in (~solution.converged).nonzero()[:, 0].tolist():
+                self._finish(part, j, solution, tolerance, gradient_tolerance)
+            parts.append(solution)
         self.fits += p
         if len(parts) == 1:
             return parts[0]
@@ -400,20 +403,20 @@ class _Task:
         return Solution(*(torch.cat([getattr(part, name) for part in parts]) for name in names))
 
     def _finish(
-        self, batch: Batch, j: int, found: Solution, tolerance: float, gradient: float
+        self, batch: Batch, j: int, solution: Solution, tolerance: float, gradient: float
     ) -> None:
-        """Solve in place what float32 could not: in float64, and if that fails by scikit-learn."""
+        """Solve problem j anew, in place: in float64, and if that fails by scikit-learn."""
         self.finished += 1
-        one = batch.select(torch.tensor([j], device=self.all.device)).double()
-        start = Start(found.coefficients[j : j + 1].double())
-        again = solver.minimise(one, start, tolerance, gradient)
-        converged = bool(again.converged[0])
-        found.coefficients[j], found.logits[j] = again.coefficients[0], again.logits[0]
-        if not converged and isinstance(self.x, solver.InMemory) and not self.head.text:
-            x, weight = self.x.x.double().cpu().numpy(), one.weight[one.of[0]].cpu().numpy()
-            w, converged = reference(x, self.y, weight, float(one.penalty[0]), self.k)
-            found.coefficients[j] = torch.from_numpy(w)
-            found.logits[j] = self.x.times(found.coefficients[j])
+        problem = batch.select(torch.tensor([j], device=self.weight.device)).double()
+        start = Start(solution.coefficients[j : j + 1].double())
+        retry = solver.minimise(problem, start, tolerance, gradient)
+        converged = bool(retry.converged[0])
+        solution.coefficients[j], solution.logits[j] = retry.coefficients[0], retry.logits[0]
+        if not converged and isinstance(self.x, InMemory) and not self.head.text:
+            x, weight = self.x.x.double().cpu().numpy(), problem.weight[problem.of[0]].cpu().numpy()
+            w, converged = reference(x, self.y, weight, float(problem.penalty[0]), self.k)
+            solution.coefficients[j] = torch.from_numpy(w)
+            solution.logits[j] = self.x.times(solution.coefficients[j])
         self.unconverged += not converged
 
 
@@ -424,24 +427,24 @@ def solve_path(
 
     Args:
         pool: the rows, and whether they are scaled to length 1.
-        rows: which ones to train on.
-        grid: values of C, ascending (m).
+        rows: numbers of the rows to train on.
+        grid: the m values of C, ascending.
         device: torch device.
 
     Returns:
         Coefficients (m, k, d) and intercepts (m, k) on the pool's features, float64.
     """
     present = pool.present(rows)
-    share = _counts(np.arange(len(pool.y)), rows)
+    share = _count_rows(np.arange(len(pool.y)), rows)
     head = Logistic(pool, Options(tuple(grid)), device)
     rows = np.flatnonzero(share)
     basis = Basis(pool, share, device)
     task = _Task(head, basis, rows, share[rows], present)
-    rotated = task.final(grid, task.paths(grid, _START)[0])
-    found = [basis.linear(each) for each in rotated]
-    return np.stack([w for w, _ in found]), np.stack([b for _, b in found])
+    rotated = task.final(grid, task.paths(grid, _START_TOLERANCES)[0])
+    linear = [basis.linear(coefficients) for coefficients in rotated]
+    return np.stack([w for w, _ in linear]), np.stack([b for _, b in linear])
 
 
-def _counts(rows: Ints, train: Ints) -> Ints:
-    """Return how often each of sorted rows is in `train`."""
+def _count_rows(rows: Ints, train: Ints) -> Ints:
+    """Return how often each of the sorted rows occurs in `train`."""
     return np.bincount(np.searchsorted(rows, train), minlength=len(rows))

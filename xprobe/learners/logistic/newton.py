@@ -1,7 +1,8 @@
-"""One logistic regression in float64, to what float64 can tell: Newton's method.
+"""Newton's method for one logistic regression in float64, to the last digit of float64.
 
-It takes over where float32 has ended: few steps are needed from there, and conjugate gradients cope
-with Hessians that the diagonal of `xprobe.solver` fits badly. `reference` is scikit-learn's.
+It starts from where the solver in float32 ended, and needs few steps from there. Its conjugate
+gradients cope with Hessians that the diagonal of `logistic.solver` fits badly. `reference` is the
+same problem solved by scikit-learn.
 """
 
 from __future__ import annotations
@@ -18,22 +19,26 @@ from xprobe.base.arrays import Floats, Ints
 from xprobe.learners.logistic.solver import TOLERANCE
 from xprobe.learners.problem import IMPOSSIBLE
 
-_DECREMENT = 1e-22  # relative; logits to about 1e-11
+# Steps end at this Newton decrement, relative to the objective; logits are then right to 1e-11.
+_DECREMENT = 1e-22
 
-_INNER_TOLERANCE = 1e-2  # of a Newton step, relative
+# Every Newton step is solved to this relative error.
+_INNER_TOLERANCE = 1e-2
 
-_MOST_PRODUCTS, _MOST_PASSES = 1000, 10_000  # of one Newton step, of all
+# One Newton step takes at most this many products with the Hessian, and all steps together take at
+# most this many passes over the rows.
+_MOST_PRODUCTS, _MOST_PASSES = 1000, 10_000
 
 
 @dataclass(frozen=True, eq=False)
 class Objective:
-    """One logistic regression in float64, as in `xprobe.solver`.
+    """The objective of one logistic regression in float64, as in `logistic.solver`.
 
     Attributes:
-        x: (n, d) rows, the last column ones.
-        target: (k, n) one-hot.
-        weight: (n,) of sum 1.
-        penalty: (d,) λ, of the last column 0.
+        x: (n, d) rows; the last column is 1, for the intercept.
+        target: (k, n) one-hot classes.
+        weight: (n,) weights with a sum of 1.
+        penalty: (d,) λ of each column, 0 for the last.
     """
 
     x: Tensor
@@ -41,7 +46,7 @@ class Objective:
     weight: Tensor
     penalty: Tensor
 
-    def at(self, w: Tensor) -> tuple[float, Tensor, Tensor]:
+    def evaluate(self, w: Tensor) -> tuple[float, Tensor, Tensor]:
         """Return the value at coefficients (k, d), its gradient (k, d), and probabilities (k, n).
 
         1 − p_y is summed from the other classes, so that small losses do not cancel.
@@ -57,7 +62,7 @@ class Objective:
     def curve(self, p: Tensor, v: Tensor) -> Tensor:
         """Return the Hessian where probabilities are p, times v (k, d)."""
         z = v @ self.x.T
-        z = z - (z * self.target).sum(0)  # any shift will do; this one does not cancel
+        z = z - (z * self.target).sum(0)  # Any shift will do, and this one avoids cancellation.
         return (p * (z - (p * z).sum(0)) * self.weight) @ self.x + self.penalty * v
 
     def diagonal(self, p: Tensor) -> Tensor:
@@ -67,7 +72,7 @@ class Objective:
 
 
 class Minimum(NamedTuple):
-    """Coefficients (k, d), passes over the rows, and whether they are the optimum."""
+    """Coefficients (k, d), the passes over the rows, and whether the optimum was reached."""
 
     coefficients: Tensor
     passes: int
@@ -77,36 +82,36 @@ class Minimum(NamedTuple):
 def newton(objective: Objective, w: Tensor) -> Minimum:
     """Minimise from coefficients (k, d) by Newton's method with conjugate gradients.
 
-    Stops when the Newton decrement, which estimates how far the value lies above its minimum,
-    is `_DECREMENT` of the value or of the decrement at 0, the smaller of both, or when rounding
-    keeps it from falling further; the latter counts as converged at `TOLERANCE`.
+    The Newton decrement estimates how far the value lies above its minimum. The steps end when it
+    is below `_DECREMENT` of the value, or of the decrement at 0 if that is smaller, or when
+    rounding keeps it from falling; then a relative decrement of `TOLERANCE` counts as converged.
     """
     w = w - w.mean(0)
-    value, g, p = objective.at(torch.zeros_like(w))
+    value, g, p = objective.evaluate(torch.zeros_like(w))
     at_zero = 0.5 * float((g * g / objective.diagonal(p)).sum())
-    value, g, p = objective.at(w)
-    passes, before = 0, float("inf")
+    value, g, p = objective.evaluate(w)
+    passes, last_decrement = 0, float("inf")
     while passes < _MOST_PASSES:
-        d, own = _conjugate_gradients(objective, g, p)
-        passes += own + 1
+        d, products = _conjugate_gradients(objective, g, p)
+        passes += products + 1
         decrement = -0.5 * float((g * d).sum())
         allowed = min(value, at_zero)
-        if decrement <= _DECREMENT * allowed or before <= decrement <= TOLERANCE * allowed:
+        if decrement <= _DECREMENT * allowed or last_decrement <= decrement <= TOLERANCE * allowed:
             break
-        before = decrement
+        last_decrement = decrement
         length, slope = 1.0, -2 * decrement
-        there = objective.at(w + d)
-        while float((there[1] * d).sum()) > 0.5 * abs(slope) and length > 1e-6:
+        trial = objective.evaluate(w + d)
+        while float((trial[1] * d).sum()) > 0.5 * abs(slope) and length > 1e-6:
             length, passes = length / 2, passes + 1
-            there = objective.at(w + length * d)
-        w, (value, g, p) = w + length * d, there
+            trial = objective.evaluate(w + length * d)
+        w, (value, g, p) = w + length * d, trial
     return Minimum(w, passes, decrement <= TOLERANCE * allowed)
 
 
 def _conjugate_gradients(objective: Objective, g: Tensor, p: Tensor) -> tuple[Tensor, int]:
     """Return −H⁻¹g (k, d) to `_INNER_TOLERANCE`, and the number of products with H.
 
-    It sums to 0 over the classes, as the optimum does: a shift of all changes no probability.
+    The result sums to 0 over classes, as the optimum does: a common shift changes no probability.
     """
 
     def scaled(r: Tensor) -> Tensor:
@@ -123,12 +128,12 @@ def _conjugate_gradients(objective: Objective, g: Tensor, p: Tensor) -> tuple[Te
             return d, number
         product = objective.curve(p, v)
         bend = float((v * product).sum())
-        if bend <= 0:  # rounding
+        if bend <= 0:  # Only rounding can make the curvature negative.
             return d, number
         d, r = d + size / bend * v, r - size / bend * product
         y = scaled(r)
-        size, last = float((r * y).sum()), size
-        v = y + (size / last) * v
+        size, last_size = float((r * y).sum()), size
+        v = y + (size / last_size) * v
     return d, _MOST_PRODUCTS
 
 
@@ -136,31 +141,31 @@ def reference(x: Floats, y: Ints, weight: Floats, penalty: float, k: int) -> tup
     """Solve one problem by scikit-learn's Newton method in float64, far closer than its default.
 
     Args:
-        x: (n, d) rows, the last column ones.
-        y, weight: (n,) labels and weights of sum 1.
-        penalty: λ of `xprobe.solver`.
+        x: (n, d) rows; the last column is 1, for the intercept.
+        y, weight: (n,) labels, and weights with a sum of 1.
+        penalty: λ of `logistic.solver`.
         k: number of classes.
 
     Returns:
-        Coefficients (k, d), and whether it converged.
+        Coefficients (k, d), and whether the method converged.
     """
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
 
-    used = weight > 0
-    two = len(np.unique(y[used])) == 2
+    is_used = weight > 0
+    is_binary = len(np.unique(y[is_used])) == 2
     head = LogisticRegression(
-        C=(2 if two else 1) / penalty, solver="newton-cg", tol=1e-9, max_iter=1000
+        C=(2 if is_binary else 1) / penalty, solver="newton-cg", tol=1e-9, max_iter=1000
     )
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # the caller counts it
+        warnings.simplefilter("ignore", ConvergenceWarning)  # The caller counts such problems.
         # Newton's line search gives up where rounding hides the last decimals of progress.
         warnings.filterwarnings("ignore", message=".*[Ll]ine [Ss]earch.*")
-        head.fit(x[used, :-1], y[used], sample_weight=weight[used])
-    found = np.concatenate([head.coef_, head.intercept_[:, None]], axis=1)
-    if two:
-        found = np.concatenate([-found / 2, found / 2])
+        head.fit(x[is_used, :-1], y[is_used], sample_weight=weight[is_used])
+    fitted = np.concatenate([head.coef_, head.intercept_[:, None]], axis=1)
+    if is_binary:
+        fitted = np.concatenate([-fitted / 2, fitted / 2])
     coefficients = np.zeros((k, x.shape[1]))
     coefficients[:, -1] = IMPOSSIBLE
-    coefficients[head.classes_] = found
+    coefficients[head.classes_] = fitted
     return coefficients, bool(head.n_iter_.max() < 1000)

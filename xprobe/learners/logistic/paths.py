@@ -1,4 +1,4 @@
-"""Paths over C: in which order their values are solved, and what each one starts from."""
+"""Paths over C: the order in which the values of C are solved, and the start of each of them."""
 
 from __future__ import annotations
 
@@ -11,30 +11,32 @@ from torch import Tensor
 from xprobe.base.arrays import Floats
 from xprobe.learners.logistic.solver import Start
 
-_KNOTS = 4  # values of C, at least, in the first wave of a path
+# The first wave of a path has at least this many values of C.
+_FIRST_WAVE = 4
 
 
 def stack(starts: Sequence[Start]) -> Start:
     """Put starts together along a new first axis."""
 
-    def stack(parts: list[Tensor | None]) -> Tensor | None:
+    def stack_known(parts: list[Tensor | None]) -> Tensor | None:
         known = [part for part in parts if part is not None]
         return torch.stack(known) if known else None
 
     return Start(
         torch.stack([s.coefficients for s in starts]),
-        stack([s.logits for s in starts]),
-        stack([s.curvature for s in starts]),
-        stack([s.stretch for s in starts]),
+        stack_known([s.logits for s in starts]),
+        stack_known([s.curvature for s in starts]),
+        stack_known([s.stretch for s in starts]),
     )
 
 
 def interpolate(
     now: Start, start: Start, i: int, known: Sequence[int], share: Sequence[float]
 ) -> None:
-    """Add to what is not solved yet, value i of C, what the known ones deviate from their start.
+    """Move value i of C, not solved yet, by how far the known values moved from their start.
 
-    Logits are linear in the coefficients, so they need no product.
+    Their moves count by `share`. Logits are linear in the coefficients and move alike, which saves
+    a product with the rows.
     """
     for q, s in zip(known, share, strict=True):
         now.coefficients[:, i] += s * (now.coefficients[:, q] - start.coefficients[:, q])
@@ -43,34 +45,37 @@ def interpolate(
 
 
 def waves(m: int) -> list[list[int]]:
-    """Return the order in which m values are solved: both ends and coarse knots, then halving."""
+    """Return the waves in which m values are solved: the ends and coarse knots, then halvings."""
     stride = 1
-    while m / (2 * stride) >= _KNOTS:
+    while m / (2 * stride) >= _FIRST_WAVE:
         stride *= 2
-    found = [sorted({0, *range(m - 1, -1, -stride)})]
+    order = [sorted({0, *range(m - 1, -1, -stride)})]
     while stride > 1:
         stride //= 2
-        done = {i for wave in found for i in wave}
-        found.append([i for i in range(m - 1, -1, -stride) if i not in done])
-    return found
+        solved = {i for wave in order for i in wave}
+        order.append([i for i in range(m - 1, -1, -stride) if i not in solved])
+    return order
 
 
-def cubic(known: Floats, at: float) -> tuple[list[int], list[float]]:
-    """Return which of ascending values lie nearest around `at`, and their Lagrange shares."""
-    right = int(np.searchsorted(known, at))
+def cubic(known: Floats, x: float) -> tuple[list[int], list[float]]:
+    """Return the positions of four ascending values around x, and their shares in the cubic at x.
+
+    The shares are Lagrange's. Fewer values give a polynomial of lower degree.
+    """
+    right = int(np.searchsorted(known, x))
     first = max(0, min(right - 2, len(known) - 4))
-    near = list(range(first, min(first + 4, len(known))))
+    positions = list(range(first, min(first + 4, len(known))))
     share = [
-        float(np.prod([(at - known[q]) / (known[p] - known[q]) for q in near if q != p]))
-        for p in near
+        float(np.prod([(x - known[q]) / (known[p] - known[q]) for q in positions if q != p]))
+        for p in positions
     ]
-    return near, share
+    return positions, share
 
 
 def shifted(path: Start, log_c: Floats, shift: float) -> Start:
-    """Return a path (m, …) at log C + shift, linear between its values, constant beyond.
+    """Return a path (m, …) read at log C + shift, linear between its values, constant beyond.
 
-    What a sum of losses over fewer rows makes of a C: fewer rows act as a smaller one.
+    The objective is a sum of losses over rows, so that fewer rows act like a smaller C.
     """
     if len(log_c) == 1:
         return path.map(torch.clone)
@@ -78,8 +83,8 @@ def shifted(path: Start, log_c: Floats, shift: float) -> Start:
     share = (log_c + shift - log_c[right - 1]) / (log_c[right] - log_c[right - 1])
     t = path.coefficients.new_tensor(np.clip(share, 0, 1))[:, None, None]
 
-    def at(values: Tensor) -> Tensor:
+    def blend(values: Tensor) -> Tensor:
         return t * values[right] + (1 - t) * values[right - 1]
 
-    logits = None if path.logits is None else at(path.logits)
-    return Start(at(path.coefficients), logits, path.curvature, path.stretch)
+    logits = None if path.logits is None else blend(path.logits)
+    return Start(blend(path.coefficients), logits, path.curvature, path.stretch)

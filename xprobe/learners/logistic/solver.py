@@ -7,19 +7,18 @@ For each problem p of a batch, with sample weights w that sum to 1,
 is minimised by L-BFGS with a diagonal preconditioner (Nocedal & Wright 2006, ch. 7), all problems
 in step: their coefficients stand in one matrix, so that each pass is two large matrix products
 however many problems there are. A diagonal preconditioner is only any good if the columns are
-uncorrelated: rotate the rows into their principal axes first (`xprobe.logistic`).
+uncorrelated: rotate the rows into their principal axes first (`basis`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cached_property
-from typing import Protocol
 
-import numpy as np
 import torch
 from torch import Tensor
+
+from xprobe.learners.logistic.rows import Rows, is_many
 
 TOLERANCE = 3e-8  # on the estimated distance to the optimal objective, relative
 
@@ -38,116 +37,6 @@ _INTERCEPT_FLOOR = 1e-3  # of its curvature, which has no penalty to bound it be
 _SLOPE_LEFT = 0.3  # a step is long enough once the slope along it has fallen to this share
 
 _MOST_TRIALS = 20
-
-_BLOCK = 1024  # rows: of many, narrow products are twice as fast in blocks
-
-MANY = 8192  # rows: more are multiplied in blocks, and their curvature is that of so many
-
-
-class Rows(Protocol):
-    """Rows x (n, d), the last column the intercept's, all ones; only ever multiplied."""
-
-    @property
-    def n(self) -> int:
-        """Number of rows."""
-        ...
-
-    @property
-    def d(self) -> int:
-        """Number of columns."""
-        ...
-
-    def times(self, w: Tensor) -> Tensor:
-        """Return w xᵀ: (q, d) → (q, n)."""
-        ...
-
-    def gather(self, r: Tensor) -> Tensor:
-        """Return r x: (q, n) → (q, d)."""
-        ...
-
-    def gather_squares(self, h: Tensor) -> Tensor:
-        """Return h (x∘x): (q, n) → (q, d)."""
-        ...
-
-    def double(self) -> Rows:
-        """Return the same rows in float64."""
-        ...
-
-
-@dataclass(frozen=True, eq=False)
-class InMemory:
-    """Rows of one tensor (n, d)."""
-
-    x: Tensor
-
-    @property
-    def n(self) -> int:
-        """Number of rows."""
-        return self.x.shape[0]
-
-    @property
-    def d(self) -> int:
-        """Number of columns."""
-        return self.x.shape[1]
-
-    def times(self, w: Tensor) -> Tensor:
-        """Return w xᵀ."""
-        if not self._blocked:
-            return w @ self.x.T
-        z = w.new_empty(len(w), self.n)
-        for of, x in self._blocks():
-            z[:, of] = w @ x.T
-        return z
-
-    def gather(self, r: Tensor) -> Tensor:
-        """Return r x."""
-        if not self._blocked:
-            return r @ self.x
-        total = r.new_zeros(len(r), self.d)
-        for of, x in self._blocks():
-            total.addmm_(r[:, of], x)
-        return total
-
-    def gather_squares(self, h: Tensor) -> Tensor:
-        """Return h (x∘x), of many rows by a sample of them."""
-        return squares_by_sample(h, *self._squares)
-
-    def double(self) -> InMemory:
-        """Return the same rows in float64."""
-        return InMemory(self.x.double())
-
-    @cached_property
-    def _squares(self) -> tuple[Tensor, Tensor]:
-        which = sample(self.n, MANY).to(self.x.device)
-        x = self.x[which] if self.n > MANY else self.x
-        return which, x * x
-
-    @property
-    def _blocked(self) -> bool:
-        return self.n > MANY and not self.x.is_cuda
-
-    def _blocks(self) -> Iterator[tuple[slice, Tensor]]:
-        for first in range(0, self.n, _BLOCK):
-            of = slice(first, first + _BLOCK)
-            yield of, self.x[of]
-
-
-def sample(n: int, most: int) -> Tensor:
-    """Return at most so many of n rows, in order, always the same ones."""
-    drawn = np.arange(n) if n <= most else np.random.default_rng(0).choice(n, most, replace=False)
-    return torch.from_numpy(np.sort(drawn))
-
-
-def squares_by_sample(h: Tensor, which: Tensor, squares: Tensor) -> Tensor:
-    """Return the sum of squared rows weighted by h (q, n), (q, d), from those of a sample (m, d).
-
-    What it is for, the preconditioner, need not be exact.
-    """
-    if len(which) == h.shape[1]:
-        return h @ squares
-    drawn = h[:, which]
-    share = h.sum(1) / drawn.sum(1).clamp_(min=torch.finfo(h.dtype).tiny)
-    return (drawn @ squares).mul_(share[:, None])
 
 
 @dataclass(frozen=True, eq=False)
@@ -289,7 +178,7 @@ class _State:
         penalised[-1] = 0
         self.penalty = batch.penalty[:, None, None] * penalised
         self.w = start.coefficients
-        self.history = _LONG_HISTORY if batch.rows.n > MANY else _HISTORY
+        self.history = _LONG_HISTORY if is_many(batch.rows.n) else _HISTORY
         self.steps: list[tuple[Tensor, Tensor, Tensor]] = []  # s, y, 1/sᵀy (0: not to be used)
         self.at_zero = self._scale_at_zero(batch)
         self.stretch = torch.ones_like(self.at_zero) if start.stretch is None else start.stretch

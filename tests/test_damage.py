@@ -16,7 +16,7 @@ from xprobe.report import write as report
 from xprobe.report.figures import distance as distance_figures
 from xprobe.report.figures import study as figures
 
-GOLDEN = Path(__file__).parent.parent / "golden" / "results-v1"
+GOLDEN = Path(__file__).parent / "golden" / "results-v1"
 FINE_TUNES = "studies/89685fd158877fec384e376b7519df17.json"
 CURVE = "studies/55f1a54010addfc5c537c7ce22e338ef.json"
 OTHERS = (None, -1, "text", [], {}, float("nan"))

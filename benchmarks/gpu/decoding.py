@@ -1,0 +1,86 @@
+"""How fast decoding alone is; without torch, so that a process for each core starts soon."""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import IO, cast
+
+import numpy as np
+
+from gpu import images
+from gpu.bench import CORES, Bench
+from xprobe.encoders.base import Encoder
+from xprobe.features.decode_process import look
+
+
+def decoding(bench: Bench, encoder: Encoder, kind: str) -> tuple[float, float]:
+    """Return images a second that one core decodes and resizes, and all cores together."""
+    spec = encoder.spec
+    view = [spec.input_px, spec.resize, spec.interpolation, spec.resize_px, spec.resampling]
+    file = bench.folder / "decoding.json"
+    known = json.loads(file.read_text()) if file.is_file() else {}
+    key = json.dumps([kind, view])
+    if key not in known:
+        (bench.folder / "spec.pkl").write_bytes(pickle.dumps(replace(spec, codec="")))
+        known[key] = _decoding(bench, kind, 1), _decoding(bench, kind, CORES)
+        file.write_text(json.dumps(known))
+    one, every = known[key]
+    return one, every
+
+
+def _decoding(bench: Bench, kind: str, cores: int) -> float:
+    """Let so many processes decode at once, each on one core as those of `embed`, for a second."""
+    script = Path(__file__).parents[1] / "bench_gpu.py"
+    command = [sys.executable, str(script), "--part", "decode alone", "--work", str(bench.folder),
+               "--device", "cpu", "--seconds", "60"]  # fmt: skip
+    command += ["--quick"] * bench.quick
+    environment = {"OMP_NUM_THREADS": "1", "LOKY_MAX_CPU_COUNT": "1", "CUDA_VISIBLE_DEVICES": ""}
+    pipe = subprocess.PIPE
+    with tempfile.TemporaryFile() as quiet:
+        processes = [
+            subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=quiet, text=True,
+                             env=os.environ | environment)
+            for _ in range(cores)
+        ]  # fmt: skip
+        try:
+            for process in processes:
+                cast(IO[str], process.stdout).readline()  # it is ready
+            for number, process in enumerate(processes):
+                requests = cast(IO[str], process.stdin)
+                requests.write(f"{kind} {number} {cores}\n")
+                requests.flush()
+            return sum(float(cast(IO[str], process.stdout).readline()) for process in processes)
+        finally:
+            for process in processes:
+                process.kill()
+                process.wait()
+
+
+class _Eyes(Encoder):
+    """What an encoder sees, without its network."""
+
+    def forward(self, pixels: np.ndarray) -> np.ndarray:
+        raise NotImplementedError
+
+
+def decode_alone(bench: Bench, _argument: str) -> None:
+    """Decode for a second when asked to, and print the rate."""
+    eyes = _Eyes()
+    eyes.spec = pickle.loads((bench.folder / "spec.pkl").read_bytes())
+    print("ready", flush=True)
+    kind, number, cores = sys.stdin.readline().split()
+    files = sorted((images.home(bench) / kind).iterdir())[:4096][int(number) :: int(cores)]
+    look(files[0].read_bytes(), [eyes])  # chooses a decoder
+    start, n = time.perf_counter(), 0
+    while time.perf_counter() - start < (0.3 if bench.quick else 1.5):
+        look(files[n % len(files)].read_bytes(), [eyes])
+        n += 1
+    print(n / (time.perf_counter() - start), flush=True)

@@ -1,0 +1,134 @@
+"""Options are fields: a frozen dataclass says once what may be chosen, and how to ask for it.
+
+The command line, its help, the settings file and the tables of the documentation are made from the
+fields that `option` declares; Python takes the dataclass itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import Field, dataclass, field, fields, replace
+from typing import Any
+
+from xprobe.base.errors import XprobeError
+
+ENCODING = "Encoding"
+COMPARED = "What is compared"
+PROTOCOL = "Protocol"
+HEADS = "Heads"
+FINE_TUNES = "Fine-tunes"
+ALTERNATIVES = "Alternatives"
+EXECUTION = "Execution"
+FILES = "Input and output"
+
+PANELS = (ENCODING, COMPARED, PROTOCOL, HEADS, FINE_TUNES, ALTERNATIVES, EXECUTION, FILES)
+"""Headings of options, in the order in which a help shows them."""
+
+
+@dataclass(frozen=True)
+class Option:
+    """What a command line, a settings file or a page needs to know of a field.
+
+    Attributes:
+        help: one or two sentences.
+        panel: heading under which it is listed, one of `PANELS`.
+        flag: how it is written on the command line, such as ``--encoder``.
+        parse: text → value, of values that are written as text, such as lists; raises ValueError
+            with what the option takes.
+        shown: the default of such a value as text; empty: nothing is shown.
+        metavar: what stands for the value in the help; empty: what the type suggests.
+        least: smallest number.
+    """
+
+    help: str
+    panel: str
+    flag: str
+    parse: Callable[[str], Any] | None
+    shown: str
+    metavar: str
+    least: float | None
+
+    @property
+    def name(self) -> str:
+        """The flag as a name of Python and of the settings file, such as ``real_fraction``."""
+        return self.flag.removeprefix("--").replace("-", "_")
+
+
+def option(
+    default: Any,
+    help: str,
+    *,
+    panel: str = FILES,
+    flag: str = "",
+    parse: Callable[[str], Any] | None = None,
+    shown: str | None = None,
+    metavar: str = "",
+    least: float | None = None,
+) -> Any:
+    """Return a field that a user may fill in; for the arguments see `Option`.
+
+    Args:
+        default: of the field.
+        flag: ``--`` and the field's name, if it is empty.
+        shown: the default's parts with commas, if it is None.
+    """
+    if shown is None:
+        parts = default if isinstance(default, tuple) else ()
+        shown = ",".join(f"{part:g}" if isinstance(part, float) else str(part) for part in parts)
+    words = Option(help, panel, flag, parse, shown, metavar, least)
+    return field(default=default, metadata={"option": words})
+
+
+def same(kind: type, name: str) -> Any:
+    """Return a field that declares the option of another dataclass again."""
+    (original,) = (member for member in fields(kind) if member.name == name)
+    return field(default=original.default, metadata=original.metadata)
+
+
+def options(kind: type) -> list[tuple[Field[Any], Option]]:
+    """Return the fields of a dataclass that are options, with what they declare."""
+    return [
+        (member, replace(words, flag=words.flag or "--" + member.name.replace("_", "-")))
+        for member in fields(kind)
+        if (words := member.metadata.get("option"))
+    ]
+
+
+def check_least(value: Any, error: type[XprobeError] = XprobeError) -> None:
+    """Refuse a dataclass that has a number below the smallest one of its field.
+
+    Raises:
+        XprobeError: that, or the subclass `error`.
+    """
+    for member, words in options(type(value)):
+        number = getattr(value, member.name)
+        if words.least is not None and number is not None and number < words.least:
+            raise error(f"{words.flag} must be {words.least:g} or more")
+
+
+def parse_numbers(text: str) -> tuple[float, ...]:
+    """Return the numbers of a list with commas.
+
+    Raises:
+        ValueError: what it takes.
+    """
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError as error:
+        raise ValueError("takes numbers like 1,2,3,4") from error
+
+
+def parse_names(text: str) -> tuple[str, ...]:
+    """Return the parts of a list with commas."""
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def parse_counts(text: str) -> tuple[int, ...]:
+    """Return the numbers of a list, which may be empty; they count images of a class.
+
+    Raises:
+        ValueError: what it takes.
+    """
+    if not all(part.isdecimal() and int(part) for part in parse_names(text)):
+        raise ValueError("takes numbers of images, as 20,40,60,80")
+    return tuple(int(part) for part in parse_names(text))

@@ -1,0 +1,57 @@
+"""Encoders of somebody else: registered by another package, or ``module:function``."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import sys
+from pathlib import Path
+
+from xprobe.base.errors import XprobeError
+from xprobe.base.registry import entry_points_of, load_entry_point
+from xprobe.encoders.base import Encoder
+from xprobe.encoders.tower import Wish
+
+ENTRY_POINTS = "xprobe.encoders"  # the group of what other packages register
+
+
+def load(name: str, _wish: Wish) -> Encoder:
+    """Return the encoder that a registered function, or ``module:function``, makes.
+
+    Raises:
+        XprobeError: it cannot be imported, or makes something else.
+    """
+    points = entry_points_of(ENTRY_POINTS, "encoder", ())
+    module, _, function = name.partition(":")
+    try:
+        if name in points:
+            maker = load_entry_point(points[name], "encoder")
+        else:
+            maker = getattr(importlib.import_module(module), function)
+        if not callable(maker):
+            raise XprobeError(
+                f"{name} is a {type(maker).__name__}, not a function or class that makes an "
+                f"xprobe.Encoder"
+            )
+        encoder = maker()
+    except ImportError as error:
+        raise XprobeError(f"{name}: {error}; install what it needs") from error
+    except AttributeError as error:
+        raise XprobeError(f"{name}: {error}") from error
+    if not isinstance(encoder, Encoder):
+        raise XprobeError(
+            f"{name} returned a {type(encoder).__name__}, not an xprobe.Encoder with its spec and "
+            f"forward"
+        )
+    return encoder
+
+
+def is_module(name: str) -> bool:
+    """Return whether a module of a name can be imported, from the working folder, too."""
+    folder = str(Path.cwd())
+    if folder not in sys.path:
+        sys.path.insert(0, folder)  # a module of the user's own lies beside the data
+    try:
+        return importlib.util.find_spec(name) is not None
+    except (ImportError, ValueError):
+        return False

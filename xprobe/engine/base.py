@@ -1,0 +1,67 @@
+"""Where work runs: items in, results out as they finish.
+
+Heads and fine-tunes both run through an `Engine`. An engine of another kind, such as a cluster, is
+one more file beside `processes`; the entry points ``xprobe.engines`` are kept for those of other
+packages.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol, TypeAlias, TypeVar
+
+from xprobe.engine.threads import limited
+
+Item = TypeVar("Item")
+
+Result = TypeVar("Result")
+
+Advance: TypeAlias = Callable[[int], None]
+"""Is called with what was done of an item since the last call, in units of the work."""
+
+Work: TypeAlias = Callable[[], Callable[[Item, Advance], Result]]
+"""Is called once in every process that takes part, and returns what is called with each item."""
+
+
+def ignore(_n: int) -> None:
+    """Show nothing of what was done."""
+
+
+class Engine(Protocol):
+    """Runs work."""
+
+    def run(
+        self, work: Work[Item, Result], items: Sequence[Item], advance: Advance = ignore
+    ) -> Iterator[tuple[int, Result]]:
+        """Yield (number of the item, its result) as they end.
+
+        An error of the work ends all of it and is raised here. Closing the iterator ends it, too:
+        nothing that it started is left behind.
+
+        Args:
+            work: what is done; it and the items may be sent elsewhere by pickle.
+            items: what it is done to.
+            advance: is told what was done of items under way, by engines that see it.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class OneByOne:
+    """Runs items in this process, one after the other.
+
+    Attributes:
+        threads: of linear algebra; 0: as many as it has.
+    """
+
+    threads: int = 0
+
+    def run(
+        self, work: Work[Item, Result], items: Sequence[Item], advance: Advance = ignore
+    ) -> Iterator[tuple[int, Result]]:
+        """Yield as `Engine.run` does, in order."""
+        with limited(self.threads):
+            function = work()
+            for number, item in enumerate(items):
+                yield number, function(item, advance)

@@ -1,0 +1,130 @@
+"""Processes on this machine, which stay for the next work and end with the one who started them."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from joblib.externals.loky import ProcessPoolExecutor
+
+from xprobe.engine.base import Advance, Engine, Item, OneByOne, Result, Work, ignore
+from xprobe.engine.handover import read_handover, write_handover
+
+_IDLE_S = 300  # after which a process without work ends
+
+_AHEAD = 2  # items sent out for each worker, so that none waits for the next one
+
+_WATCH_S = 1.0  # between two looks at whether the process that started this one lives
+
+_THREADS = (
+    "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS",
+    "VECLIB_MAXIMUM_THREADS", "NUMBA_NUM_THREADS", "NUMEXPR_NUM_THREADS",
+)  # fmt: skip
+
+
+def local_engine(workers: int, threads: int = 0) -> Engine:
+    """Return the engine of so many workers on this machine, each with so many threads (0: any)."""
+    return OneByOne(threads) if workers < 2 else Processes(workers, threads)
+
+
+@dataclass(frozen=True)
+class Processes:
+    """Runs items in processes, since between its operations torch needs the interpreter.
+
+    Attributes:
+        workers: how many, two or more.
+        threads: of linear algebra in each; 0: as many as it would take alone.
+    """
+
+    workers: int
+    threads: int = 0
+
+    def run(
+        self, work: Work[Item, Result], items: Sequence[Item], _advance: Advance = ignore
+    ) -> Iterator[tuple[int, Result]]:
+        """Yield as `Engine.run` does; nothing is heard of items under way."""
+        if not items:
+            return
+        workers = min(self.workers, len(items))
+        with TemporaryDirectory(prefix="xprobe-", ignore_cleanup_errors=True) as folder:
+            write_handover(work, Path(folder))
+            executor = _pool.take(workers, self.workers, self.threads)
+            waiting = enumerate(items)
+            running: dict[Future[Result], int] = {}
+
+            def submit(most: int) -> None:
+                for number, item in islice(waiting, most):
+                    running[executor.submit(_do, folder, item)] = number
+
+            try:
+                submit(_AHEAD * workers)
+                while running:
+                    done, _ = wait(running, return_when=FIRST_COMPLETED)
+                    for future in done:
+                        yield running.pop(future), future.result()
+                    submit(len(done))
+            except BaseException:  # also an interrupt, and whoever closes the iterator
+                _pool.end()
+                raise
+
+
+class _Pool:
+    """The processes of the last work, which the next one takes if it may: they start slowly.
+
+    They are not those of `joblib.Parallel`, which cannot work with processes begun elsewhere.
+    """
+
+    def __init__(self) -> None:
+        self.executor: ProcessPoolExecutor | None = None
+        self.workers = self.threads = 0
+
+    def take(self, fewest: int, most: int, threads: int) -> ProcessPoolExecutor:
+        """Return processes from `fewest` to `most`, each with so many threads (0: any)."""
+        if self.executor is None or self.threads != threads or not fewest <= self.workers <= most:
+            if self.executor is not None:
+                self.executor.shutdown()
+            self.workers, self.threads = fewest, threads
+            self.executor = ProcessPoolExecutor(
+                fewest, timeout=_IDLE_S, initializer=_begin, initargs=(os.getpid(),),
+                env=dict.fromkeys(_THREADS, str(threads)) if threads else {},
+            )  # fmt: skip
+        return self.executor
+
+    def end(self) -> None:
+        """End all processes at once, whatever they do."""
+        if self.executor is not None:
+            self.executor.shutdown(kill_workers=True)
+        self.executor = None
+
+
+_pool = _Pool()
+
+_work: dict[str, Callable[[Any, Advance], Any]] = {}  # in a worker: what it does, by its folder
+
+
+def _begin(parent: int) -> None:
+    """Prepare a worker: an interrupt is for the process that started it, whose end is its own."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+
+
+def _end_with(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(_WATCH_S)
+    os._exit(1)
+
+
+def _do(folder: str, item: Any) -> Any:
+    if folder not in _work:
+        _work.clear()  # first, so that two works are never in memory together
+        _work[folder] = read_handover(Path(folder))()
+    return _work[folder](item, ignore)

@@ -1,0 +1,49 @@
+"""Checkpoints of fine-tunes: put whole, and refused if they are of anything else."""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from xprobe.base.errors import XprobeError
+
+
+def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
+    """Put a checkpoint whole.
+
+    Raises:
+        XprobeError: it cannot be written.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        torch.save(state, temporary)
+        temporary.replace(path)
+    except OSError as error:
+        raise XprobeError(f"{path}: {error.strerror or error}; make space and run again") from error
+    finally:
+        with suppress(OSError):
+            temporary.unlink()
+
+
+def load_checkpoint(path: Path, key: str, device: str) -> dict[str, Any] | None:
+    """Return the state of a checkpoint, or None if there is none.
+
+    Raises:
+        XprobeError: it is damaged, or of other settings.
+    """
+    if not path.is_file():
+        return None
+    try:
+        state: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
+    except Exception as error:  # pickle and zip raise anything on damaged input
+        raise XprobeError(f"{path}: damaged; delete it and run 'xprobe sweep' again") from error
+    if state.get("key") != key:
+        raise XprobeError(
+            f"{path}: a checkpoint of other settings; delete it, or name another --out"
+        )
+    return state

@@ -1,0 +1,323 @@
+"""A fine-tune under way: its steps, its epochs, its scores.
+
+All random numbers but the order of the images come from torch's generator, whose state is in the
+checkpoint: a run that was killed goes on bit by bit as it would have on one machine.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from contextlib import nullcontext
+from copy import deepcopy
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from xprobe.base.arrays import Floats, Ints
+from xprobe.base.errors import XprobeError
+from xprobe.images.augment import COPY_PASTE
+from xprobe.learners.finetune.classifier import Classifier, as_batch, batch_norms
+from xprobe.learners.finetune.job import DivergedError, Outcome, Setup
+from xprobe.learners.finetune.layers import (
+    add_low_rank,
+    interpolate,
+    merge_low_rank,
+    parameter_groups,
+    set_trainable,
+)
+
+TEST_BATCH = 64  # images that are scored at once
+
+
+class Run:
+    """A fine-tune under way.
+
+    Attributes:
+        step: steps that were made.
+        stopped: whether it ends before the last step, since validation gets no better.
+        curve: one row an epoch, as of `Outcome`.
+    """
+
+    def __init__(self, setup: Setup) -> None:
+        """Put the network on its device, ready for the first step."""
+        self.pixels, self.job, self.recipe = setup.pixels, setup.job, setup.recipe
+        self.augmentation, self.masks = setup.augmentation, setup.masks
+        recipe, self.device = setup.recipe, torch.device(setup.device)
+        self.model = Classifier(setup.network, setup.start).to(self.device)
+        if self.device.type == "cuda":
+            self.model = self.model.to(memory_format=torch.channels_last)
+        self.start = deepcopy(self.model.state_dict()) if recipe.wise_ft < 1 else {}
+        if recipe.method == "lora":
+            add_low_rank(self.model.encoder)
+        else:
+            set_trainable(self.model.encoder)
+        groups = parameter_groups(
+            self.model.encoder, self.model.head, lr=recipe.lr, weight_decay=recipe.weight_decay,
+            layer_decay=recipe.layer_decay,
+        )  # fmt: skip
+        if recipe.start == "random":
+            own = {id(p) for p in self.model.head.parameters()}
+            for group in groups:
+                if any(id(p) in own for p in group["params"]):
+                    group["lr"] = max(recipe.lr, recipe.head_lr)
+        self.lr = [group["lr"] for group in groups]
+        # One kernel for all weights: of a small network the loop over them takes a tenth of a step.
+        self.optimiser = torch.optim.AdamW(groups, fused=self.device.type in ("cpu", "cuda"))
+        self.average = (
+            AveragedModel(self.model, multi_avg_fn=get_ema_multi_avg_fn(recipe.ema))
+            if recipe.ema
+            else None
+        )
+        self.forward = torch.compile(self.model) if recipe.compile else self.model
+        self.step = self.epoch_step = 0
+        self.parts = recipe.accumulate
+        self.loss, self.since = 0.0, time.monotonic()
+        self.best: tuple[float, int, dict[str, Tensor]] | None = None
+        self.stopped = False
+        self.curve: list[dict[str, Any]] = []
+        self.notes: list[str] = []
+        total = len(self.job.order)
+        self.ends = {round((i + 1) * total / recipe.epochs) for i in range(recipe.epochs)}
+
+    def go_on(self) -> None:
+        """Make the next step; at the end of an epoch look at the validation images."""
+        loss, lr = self.train(self.step)
+        self.step += 1
+        self.loss += loss
+        if self.step in self.ends:
+            self._end_epoch(lr)
+
+    def train(self, step: int) -> tuple[float, float]:
+        """Train on the images of a step; return its loss and its largest learning rate.
+
+        Raises:
+            DivergedError: the loss is infinite or no number.
+        """
+        factor = self._schedule(step)
+        for group, lr in zip(self.optimiser.param_groups, self.lr, strict=True):
+            group["lr"] = lr * factor
+        loss, peak = self._backward(self.job.order[step]), max(self.lr) * factor
+        if not math.isfinite(loss):
+            raise DivergedError(
+                f"the loss became {loss} at step {step + 1} of {len(self.job.order)}, "
+                f"learning rate {peak:.2g}; try a smaller --lr"
+            )
+        if self.recipe.clip:
+            torch.nn.utils.clip_grad_norm_(self._trained(), self.recipe.clip)
+        self.optimiser.step()
+        if self.average is not None:
+            self.average.update_parameters(self.model)
+        return loss, peak
+
+    def _schedule(self, step: int) -> float:
+        """Return the factor of the learning rate: linear warm-up, then a cosine to 0."""
+        total = len(self.job.order)
+        warm = math.ceil(self.recipe.warmup * total)
+        if step < warm:
+            return (step + 1) / warm
+        return 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, total - warm)))
+
+    def _trained(self) -> list[Tensor]:
+        return [p for group in self.optimiser.param_groups for p in group["params"]]
+
+    def _backward(self, rows: Ints) -> float:
+        """Leave the gradient of a batch's mean loss; halve what is done at once if memory ends."""
+        state = torch.get_rng_state()
+        while True:
+            try:
+                return self._accumulate(rows)
+            except RuntimeError as error:
+                if not _out_of_memory(error):
+                    raise
+            # Out here the traceback, which holds the tensors of the failed pass, is gone.
+            if self.device.type == "cuda":
+                torch.cuda.empty_cache()
+            if self.parts >= len(rows):
+                raise XprobeError("one image at a time does not fit into memory; try --device cpu")
+            self.parts = min(2 * self.parts, len(rows))
+            self.notes.append(
+                f"memory was short: batches of {len(rows)} were computed in {self.parts} parts"
+            )
+            torch.set_rng_state(state)
+
+    def _accumulate(self, rows: Ints) -> float:
+        self.model.train()
+        if self.recipe.start != "random":  # the head was fitted on features of these statistics
+            for norm in batch_norms(self.model):
+                norm.eval()
+        self.optimiser.zero_grad(set_to_none=True)
+        weight = torch.from_numpy(self.job.weight[rows]).float().to(self.device)
+        label = torch.from_numpy(self.job.label[rows]).to(self.device)
+        x = as_batch(self.pixels[rows])
+        if self.augmentation is not None:
+            x = self.augmentation.images(x)
+        x = self._moved(x)
+        target = functional.one_hot(label, self.job.k).float()
+        x = self.model.normalised(x)
+        if self.augmentation is not None:
+            x, target = self.augmentation.mix(x, target, self._mask(rows))
+        total, loss = float(weight.sum()), 0.0
+        for part in torch.arange(len(rows), device=self.device).chunk(self.parts):
+            with self._autocast():
+                logits = self.forward(x[part])
+            each = functional.cross_entropy(
+                logits.float(), target[part], reduction="none",
+                label_smoothing=self.recipe.label_smoothing,
+            )  # fmt: skip
+            mean = (each * weight[part]).sum() / total
+            mean.backward()
+            loss += float(mean.detach())
+        return loss
+
+    def _mask(self, rows: Ints) -> Tensor | None:
+        if self.augmentation is None or self.augmentation.name != COPY_PASTE:
+            return None
+        assert self.masks is not None
+        return torch.from_numpy(self.masks[rows]).to(self.device)
+
+    def _moved(self, x: Tensor) -> Tensor:
+        if self.device.type != "cuda":
+            return x.to(self.device)
+        x = x.pin_memory().to(self.device, non_blocking=True)
+        return x.contiguous(memory_format=torch.channels_last)
+
+    def _autocast(self) -> Any:
+        precision = self.recipe.precision
+        if precision == "bf16" or (precision == "auto" and self.device.type == "cuda"):
+            return torch.autocast(self.device.type, torch.bfloat16)
+        return nullcontext()
+
+    def _end_epoch(self, lr: float) -> None:
+        rows = self.job.validation
+        accuracy = None
+        if len(rows):
+            self._settle_norms(self._tested())
+            hit = self.test(rows).argmax(axis=1) == self.job.label[rows]
+            accuracy = float(hit.mean())
+            self._keep_best(accuracy)
+        made = self.step - self.epoch_step
+        self.curve.append(
+            {
+                "step": self.step,
+                "lr": lr,
+                "loss": self.loss / made,
+                "validation_accuracy": accuracy,
+                "seconds": round(time.monotonic() - self.since, 3),
+                "gpu_mib": self._gpu_mib(),
+            }
+        )
+        self.loss, self.epoch_step = 0.0, self.step
+
+    def _gpu_mib(self) -> int | None:
+        if self.device.type != "cuda":
+            return None
+        return round(torch.cuda.max_memory_allocated(self.device) / 2**20)
+
+    def _keep_best(self, accuracy: float) -> None:
+        if self.best is None or accuracy > self.best[0]:
+            self.best = accuracy, len(self.curve), deepcopy(self._tested().state_dict())
+        elif self.recipe.patience and len(self.curve) - self.best[1] >= self.recipe.patience:
+            self.stopped = True
+
+    def _tested(self) -> Classifier:
+        if self.average is None:
+            return self.model
+        averaged = self.average.module
+        assert isinstance(averaged, Classifier)
+        return averaged
+
+    def finish(self) -> Outcome:
+        """Score the test images with the weights that were chosen."""
+        model = self._tested()
+        if self.best is not None:
+            model.load_state_dict(self.best[2])
+        if self.recipe.method == "lora":
+            merge_low_rank(model.encoder)
+        if self.start:
+            model.load_state_dict(interpolate(self.start, model.state_dict(), self.recipe.wise_ft))
+        self._settle_norms(model)
+        score = self._scores(model, self.job.test)
+        return Outcome(score, self.step, self.curve, self.notes)
+
+    def _settle_norms(self, model: Classifier) -> None:
+        """Give batch norms that were trained the statistics of all training images.
+
+        Running ones lag behind: after few steps they are still those of the start, and they are
+        not those of averaged weights.
+        """
+        norms = batch_norms(model)
+        if self.recipe.start != "random" or not norms:
+            return
+        model.eval()
+        before = [norm.momentum for norm in norms]
+        for norm in norms:
+            norm.reset_running_stats()
+            norm.momentum = None  # a plain average over batches
+            norm.train()
+        rows = np.array(list(dict.fromkeys(self.job.order.ravel().tolist())), dtype=np.intp)
+        with torch.inference_mode():
+            for first in range(0, max(1, len(rows) - 1), self.recipe.batch_size):
+                some = rows[first : first + self.recipe.batch_size]
+                if len(some) > 1 or first == 0:
+                    model.encoder(model.normalised(as_batch(self.pixels[some]).to(self.device)))
+        for norm, momentum in zip(norms, before, strict=True):
+            norm.momentum = momentum
+
+    def test(self, rows: Ints) -> Floats:
+        """Return log-probabilities (n, k), float32, under the weights that are tested now."""
+        return self._scores(self._tested(), rows)
+
+    def _scores(self, model: Classifier, rows: Ints) -> Floats:
+        """Return log-probabilities (n, k), float32; a row does not depend on the others."""
+        model.eval()
+        scores = []
+        with torch.inference_mode():
+            for first in range(0, len(rows), TEST_BATCH):
+                batch = rows[first : first + TEST_BATCH]
+                full = np.resize(batch, TEST_BATCH)  # last bits depend on the size of a batch
+                x = model.normalised(as_batch(self.pixels[full]).to(self.device))
+                logits = model(x)[: len(batch)].float()
+                scores.append(functional.log_softmax(logits, dim=1).cpu().numpy())
+        return np.concatenate(scores)
+
+    def state(self) -> dict[str, Any]:
+        """Return everything that the rest of the run depends on."""
+        return {
+            "key": self.job.key,
+            "step": self.step,
+            "model": self.model.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "average": None if self.average is None else self.average.state_dict(),
+            "best": self.best,
+            "stopped": self.stopped,
+            "curve": self.curve,
+            "notes": self.notes,
+            "parts": self.parts,
+            "loss": self.loss,
+            "epoch_step": self.epoch_step,
+            "seconds": time.monotonic() - self.since,
+            "rng": torch.get_rng_state(),
+            "cuda_rng": torch.cuda.get_rng_state_all() if self.device.type == "cuda" else None,
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go back to where a state was taken."""
+        self.model.load_state_dict(state["model"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        if self.average is not None:
+            self.average.load_state_dict(state["average"])
+        for name in ("step", "best", "stopped", "curve", "notes", "parts", "loss", "epoch_step"):
+            setattr(self, name, state[name])
+        self.since = time.monotonic() - state["seconds"]
+        torch.set_rng_state(state["rng"].cpu())
+        if state["cuda_rng"] is not None:
+            torch.cuda.set_rng_state_all([each.cpu() for each in state["cuda_rng"]])
+
+
+def _out_of_memory(error: RuntimeError) -> bool:
+    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
