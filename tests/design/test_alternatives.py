@@ -150,10 +150,10 @@ def test_mixing_augmentations_have_no_views(tmp_path: Path, store: tuple[Any, St
 def test_a_dry_run_counts_the_fits_of_heads(store: tuple[Any, Store], tmp_path: Path) -> None:
     (row,) = estimate(*store, tmp_path / "r", CONFIG, workers=1)
     assert not (tmp_path / "r").exists()
-    assert row["tested"] == 5 * 2 * 3  # real-only, two mixes, synthetic-only, flip; repeats; folds
+    assert row.tested == 5 * 2 * 3  # real-only, two mixes, synthetic-only, flip; repeats; folds
     sweep.sweep(*store, tmp_path / "r", CONFIG, workers=1)
     files = (tmp_path / "r" / "predictions").rglob("*.npz")
     loaded = [predictions.load_predictions(tmp_path / "r", file.stem) for file in files]
-    assert row["fits"] == sum(about["fits"] for _, about in filter(None, loaded))
+    assert row.fits == sum(about["fits"] for _, about in filter(None, loaded))
     (row,) = estimate(*store, tmp_path / "r", CONFIG, workers=1)
-    assert (row["done"], row["fits"], row["seconds"]) == (30, 0, 0)
+    assert (row.done, row.fits, row.seconds) == (30, 0, 0)

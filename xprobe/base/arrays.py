@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import zipfile
+import zlib
 from collections.abc import Iterable
 from typing import Any
 
@@ -20,6 +22,12 @@ Floats = NDArray[np.floating[Any]]
 Ints = NDArray[np.intp]
 
 Bools = NDArray[np.bool_]
+
+# What NumPy, h5py and Arrow raise on damaged or unknown content.
+UNREADABLE = (
+    OSError, ValueError, KeyError, TypeError, RuntimeError, EOFError, zipfile.BadZipFile,
+    zlib.error,
+)  # fmt: skip
 
 
 def digest_of(value: Any) -> str:

@@ -45,6 +45,7 @@ def plan(
     as_json: Json = False,
 ) -> None:
     """Say what difference a study of these images could detect, before it is made."""
+    from xprobe.cli import outputs
     from xprobe.design.power import SIZES
     from xprobe.design.power import plan as make_plan
     from xprobe.images import read as manifests
@@ -60,7 +61,7 @@ def plan(
     chosen = whole_numbers(sizes, "--sizes") or SIZES
     rows = make_plan(manifest, config, chosen, studies)
     if as_json:
-        print_json({"plan": rows})
+        print_json(outputs.Plan(plan=tuple(rows)))
         return
     print_table(tables.of_plan(rows))
     out.print(
@@ -71,7 +72,7 @@ def plan(
         "Fine-tunes vary by their seed, too: where more images change little, more "
         "--finetune-repeats do."
     )
-    if any(row["basis"] == "typical" for row in rows):
+    if any(row.basis == "typical" for row in rows):
         warn([
             "“typical” is a guess from simulated studies: yours may be off by half; after a first "
             "sweep, --results takes the variance from it"

@@ -10,6 +10,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from xprobe.base import documents
 from xprobe.cli import progress
 
 # In a file or a pipe there is no width to fit into.
@@ -20,9 +21,10 @@ out = Console(
 err = progress.console
 
 
-def print_json(document: dict[str, Any]) -> None:
-    """Print a document on one line."""
-    sys.stdout.write(json.dumps(document, ensure_ascii=False, allow_nan=False) + "\n")
+def print_json(document: Any) -> None:
+    """Print a document, or what JSON takes for one, on one line."""
+    text = json.dumps(documents.to_json(document), ensure_ascii=False, allow_nan=False)
+    sys.stdout.write(f"{text}\n")
 
 
 def print_table(table: Table) -> None:

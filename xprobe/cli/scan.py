@@ -27,6 +27,7 @@ def scan(
     as_json: Json = False,
 ) -> None:
     """Table the images: counts, sizes, formats, and what looks wrong."""
+    from xprobe.cli import outputs
     from xprobe.images import read as manifests
     from xprobe.images import survey
     from xprobe.images.sources import table
@@ -42,8 +43,11 @@ def scan(
         table.write(manifest, output)
     if as_json:
         print_json(
-            {"images": len(manifest), "counts": counts, "formats": formats, "warnings": warnings}
-        )
+            outputs.Scan(
+                images=len(manifest), counts=tuple(counts), formats=tuple(formats),
+                warnings=tuple(warnings),
+            )
+        )  # fmt: skip
         return
     columns = ("class", "source", "generator", "split", "n")
     print_table(tables.of_rows(f"{len(manifest)} images", columns, counts))

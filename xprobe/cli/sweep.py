@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -48,7 +49,7 @@ from xprobe.learners.finetune.recipe import Recipe
 from xprobe.learners.kinds import MEMORY_GIB
 
 if TYPE_CHECKING:
-    pass
+    from xprobe.study.estimate import Estimate
 
 
 DENSE_C_GRID = tuple(10.0 ** (-6 + 0.25 * i) for i in range(45))
@@ -174,12 +175,18 @@ def _parts_of_real(real_fraction: str, real_curve: str) -> dict[str, Any]:
     return {"real_fractions": fractions, "real_curve": curve}
 
 
-def _show_estimate(rows: list[dict[str, Any]], as_json: bool) -> None:
-    seconds = round(sum(row["seconds"] for row in rows), 1)
+def _show_estimate(rows: Sequence[Estimate], as_json: bool) -> None:
+    from xprobe.cli import outputs
+
+    seconds = round(sum(row.seconds for row in rows), 1)
     if as_json:
-        print_json({"studies": rows, "seconds": seconds})
+        print_json(outputs.DryRun(studies=tuple(rows), seconds=seconds))
         return
-    print_table(tables.of_rows("to do", tuple(rows[0]), rows))
+    columns = (
+        "encoder", "head", "real_fraction", "train_per_class", "tested", "done", "fits", "steps",
+        "seconds",
+    )  # fmt: skip
+    print_table(tables.of_rows("to do", columns, rows))
     out.print(f"about {tables.duration(seconds)} in all")
 
 

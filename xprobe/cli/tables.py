@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich import box
 from rich.table import Table
 
+from xprobe.base.documents import Document, to_json
 from xprobe.design.setting import head_title, setting_title
 from xprobe.verdict.worth import worth_interval
+
+if TYPE_CHECKING:
+    from xprobe.design.power import Detectable
+    from xprobe.images.survey import Shape
 
 Row = Mapping[str, Any]
 
@@ -27,20 +32,24 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> 
     return made
 
 
-def of_rows(title: str, columns: Sequence[str], rows: Sequence[Row]) -> Table:
-    """Return a table of these fields of flat rows."""
+def of_rows(title: str, columns: Sequence[str], rows: Sequence[Document | Row]) -> Table:
+    """Return a table of these fields of flat rows; of a list it says how many entries it has."""
     names = [column.replace("_", " ") for column in columns]
-    return table(title, names, [[row[column] for column in columns] for row in rows])
+    flat = [to_json(row) for row in rows]
+    cells = [[row[column] for column in columns] for row in flat]
+    return table(
+        title, names, [[len(c) if isinstance(c, list) else c for c in row] for row in cells]
+    )
 
 
-def of_formats(rows: Sequence[Row]) -> Table:
-    """Return the table of `manifest.shapes` rows."""
+def of_formats(rows: Sequence[Shape]) -> Table:
+    """Return the table of `survey.shapes`."""
     columns = ("source", "format", "n", "width", "height")
-    shown = [
-        {**row, **{side: ", ".join(map(str, row[side])) for side in ("width", "height")}}
+    cells = [
+        [row.source, row.format, row.n, *(", ".join(map(str, s)) for s in (row.width, row.height))]
         for row in rows
     ]
-    return of_rows("pixels (smallest, median, largest)", columns, shown)
+    return table("pixels (smallest, median, largest)", columns, cells)
 
 
 def of_family(study: Row, generator: str) -> Table:
@@ -162,15 +171,14 @@ def of_worth(rows: Sequence[Row]) -> Table:
     return table("what synthetic images are worth", columns, cells)
 
 
-def of_plan(rows: Sequence[Row]) -> Table:
+def of_plan(rows: Sequence[Detectable]) -> Table:
     """Return the table of `power.plan`."""
     columns = ["what", "real of each class", "tested", "groups", "comparisons",
                "detectable, points", "variance"]  # fmt: skip
     cells = [
         [
-            row["what"], f"{row['real_per_class']:g}{' (at hand)' if row['at_hand'] else ''}",
-            row["test_images"], row["groups"], row["comparisons"],
-            f"±{100 * row['detectable']:.1f}", row["basis"],
+            row.what, f"{row.real_per_class:g}{' (at hand)' if row.at_hand else ''}",
+            row.test_images, row.groups, row.comparisons, f"±{100 * row.detectable:.1f}", row.basis,
         ]
         for row in rows
     ]  # fmt: skip

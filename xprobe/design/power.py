@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from xprobe.base.documents import Document, Number
 from xprobe.design.config import SweepConfig
 from xprobe.design.design import HOLD_OUT, lay_out_folds, parts
 from xprobe.images.manifest import Manifest
@@ -64,6 +65,28 @@ class Pilot:
     head: str
     variance: float
     real_per_class: float
+
+
+class Detectable(Document, frozen=True, kw_only=True):
+    """The difference that a study could find.
+
+    Attributes:
+        what: ``heads`` or ``finetune``; with a pilot, the head of it.
+        real_per_class: real images of each class, those that are tested included.
+        at_hand: whether it is a study of the images that there are.
+        test_images, groups, comparisons: as in `Study`.
+        detectable: the difference in accuracy that is found with 80 % probability, a fraction.
+        basis: where the variance is from.
+    """
+
+    what: str
+    real_per_class: Number
+    at_hand: bool
+    test_images: int
+    groups: int
+    comparisons: int
+    detectable: Number
+    basis: str
 
 
 def typical_variance(real_per_class: float) -> float:
@@ -149,7 +172,7 @@ def plan(
     config: SweepConfig,
     sizes: Sequence[int] = SIZES,
     studies: Sequence[dict[str, Any]] = (),
-) -> list[dict[str, Any]]:
+) -> list[Detectable]:
     """Return what a sweep over these images could find, and sweeps over other numbers of them.
 
     Args:
@@ -157,10 +180,6 @@ def plan(
         config: ratios, folds and repeats.
         sizes: real images of each class for the other sweeps.
         studies: that were made, to take the variance from; none: the typical one.
-
-    Returns:
-        rows ``{"what", "real_per_class", "at_hand", "test_images", "groups", "comparisons",
-        "detectable", "basis"}``.
 
     Raises:
         XprobeError: as a sweep over these images would.
@@ -178,16 +197,16 @@ def plan(
             others = [_scaled(at_hand, n) for n in elsewhere if n != at_hand.real_per_class]
             for study in (at_hand, *others):
                 rows.append(
-                    {
-                        "what": head if pilot is None else pilot.head,
-                        "real_per_class": round(study.real_per_class, 1),
-                        "at_hand": study is at_hand,
-                        "test_images": study.test_images,
-                        "groups": study.groups,
-                        "comparisons": study.comparisons,
-                        "detectable": detectable(study, pilot),
-                        "basis": "typical" if pilot is None else f"pilot with {pilot.encoder}",
-                    }
+                    Detectable(
+                        what=head if pilot is None else pilot.head,
+                        real_per_class=round(study.real_per_class, 1),
+                        at_hand=study is at_hand,
+                        test_images=study.test_images,
+                        groups=study.groups,
+                        comparisons=study.comparisons,
+                        detectable=detectable(study, pilot),
+                        basis="typical" if pilot is None else f"pilot with {pilot.encoder}",
+                    )
                 )
     return rows
 

@@ -15,6 +15,8 @@ from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 
+import msgspec
+
 from xprobe.base.errors import XprobeError, nearest
 from xprobe.encoders.base import Encoder
 from xprobe.encoders.families import open_clip as tower_open_clip
@@ -97,9 +99,9 @@ def load(
 
 def _as_seen(encoder: Encoder, exact: Encoder | None, codec: str, resampling: str) -> Encoder:
     """Return an encoder that sees images through a codec and a resizer."""
-    encoder.spec = replace(encoder.spec, codec=codec, resampling=resampling)
+    encoder.spec = msgspec.structs.replace(encoder.spec, codec=codec, resampling=resampling)
     if exact is not None:
-        exact.spec = replace(exact.spec, codec=codec)
+        exact.spec = msgspec.structs.replace(exact.spec, codec=codec)
         encoder.reference = exact
     return encoder
 

@@ -9,8 +9,6 @@ import hashlib
 import os
 import re
 import time
-import zipfile
-import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from xprobe.base.arrays import Floats
+from xprobe.base.arrays import UNREADABLE, Floats
 from xprobe.base.errors import XprobeError, some
 from xprobe.base.progress import Progress, no_progress
 from xprobe.encoders.presets import ENCODERS, IMPORT_ONLY
@@ -37,11 +35,6 @@ FEATURES = ("x", "features", "embeddings", "embedding")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
 
 _NUMBERED = re.compile(r"x?([0-9]+)")
-
-_UNREADABLE = (
-    OSError, ValueError, KeyError, TypeError, RuntimeError, EOFError, zipfile.BadZipFile,
-    zlib.error,
-)  # fmt: skip  # what NumPy, h5py and Arrow raise on damaged or unknown content
 
 _PICKLES = (".pkl", ".pickle", ".pt", ".pth", ".joblib")
 
@@ -292,7 +285,7 @@ def _read(file: Path) -> _Rows:
         raise XprobeError(f"{file}: no such file")
     try:
         raw = _READERS[suffix](file)
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         why = (str(error).splitlines() or ["it is damaged"])[0]
         raise XprobeError(
             f"{file}: cannot be read ({why}); check it, or export it again"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,12 +16,9 @@ from numpy.typing import NDArray
 from xprobe.base.arrays import Bools, Floats, Ints
 from xprobe.base.errors import XprobeError
 from xprobe.encoders.spec import EncoderSpec
+from xprobe.features.records import FORMAT, VERSION
 
 SHARD_ROWS = 1024  # a shard is in memory three times while it is written
-
-FORMAT = "xprobe-features"
-
-VERSION = 1
 
 _READ_ROWS = 8192
 
@@ -165,15 +163,18 @@ def shard_bytes(encoder: StoredEncoder, digests: Sequence[str], x: Floats) -> by
     return buffer.getvalue()
 
 
-def open_shard(shard: Path, receipt: Path) -> h5py.File:
+@contextmanager
+def open_shard(shard: Path, receipt: Path) -> Iterator[h5py.File]:
     """Open a shard to read.
 
     Raises:
-        XprobeError: it does not open; `receipt` is what the user may delete.
+        XprobeError: it does not open, or what is read is not in it; `receipt` is what the user may
+            delete.
     """
     try:
-        return h5py.File(shard, "r", locking=False)  # immutable, so nothing to lock against
-    except OSError as error:
+        with h5py.File(shard, "r", locking=False) as h5:  # immutable, so nothing to lock against
+            yield h5
+    except (OSError, KeyError) as error:
         raise damaged(shard, receipt) from error
 
 

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import numpy as np
 
 from xprobe.base.arrays import digest_of
+from xprobe.base.documents import to_json
 from xprobe.base.errors import XprobeError
 from xprobe.base.progress import Progress, no_progress
 from xprobe.design.blocks import Block
@@ -217,7 +219,7 @@ def load_network(encoder: StoredEncoder, device: str) -> Network:
         encoder.name, device, "fp32", spec.layer, spec.has_random_weights, spec.codec,
         trainable=True,
     )  # fmt: skip
-    if network.spec != replace(spec, precision="fp32"):
+    if network.spec != msgspec.structs.replace(spec, precision="fp32"):
         raise XprobeError(
             f"{encoder.name} is not what it was when these images were embedded (other weights or "
             f"preprocessing); run 'xprobe embed --encoder {encoder.name}' again"
@@ -263,7 +265,7 @@ def _document(study: Study, margin: float | None) -> dict[str, Any]:
             "label": study.label,
             "name": encoder.name,
             "key": encoder.key,
-            **asdict(encoder.spec),
+            **to_json(encoder.spec),
         },
         "protocol": design.protocol,
         "config": {**asdict(study.config), "margin": margin},
@@ -271,7 +273,7 @@ def _document(study: Study, margin: float | None) -> dict[str, Any]:
         "manifest": {
             "fingerprint": usable.fingerprint,
             "classes": list(usable.classes),
-            "counts": counts(usable),
+            "counts": to_json(counts(usable)),
         },
         **provenance.provenance(),
     }
