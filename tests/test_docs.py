@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 import typer.main
 
+from xprobe.base import documents
 from xprobe.cli.app import app
 from xprobe.images.manifest import Manifest
 from xprobe.results import study
-from xprobe.results.study import Result
+from xprobe.results.rows import Result
 
 ROOT = Path(__file__).parent.parent
 COMMANDS = (ROOT / "docs/commands.md").read_text(encoding="utf-8")
@@ -46,7 +47,7 @@ def test_no_documented_option_is_missing() -> None:
 
 def test_every_result_field_and_manifest_column_is_documented() -> None:
     told = (ROOT / "docs/results.md").read_text(encoding="utf-8")
-    assert all(name in told for name in Result.__dataclass_fields__)
+    assert all(name in told for name in documents.field_names(Result))
     assert all(f"`{name}`" in COMMANDS for name in Manifest.columns() if name != "sha256")
     assert study.STUDY_VERSION == 1
 

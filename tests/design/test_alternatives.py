@@ -119,16 +119,16 @@ def test_alternatives_of_heads_are_judged_and_leave_the_rest_as_it_is(
     config = replace(CONFIG, alternatives=("flip", "mixup"), with_synthetic=True)
     (plain,) = sweep.sweep(*store, tmp_path / "r1", replace(CONFIG, alternatives=()), workers=1)
     (found,) = sweep.sweep(*store, tmp_path / "r2", config, workers=1)
-    own = {(r["setting"], r["ratio"], r["augment"], r["metric"]): r for r in found["results"]}
+    own = {(r.setting, r.ratio, r.augment, r.metric): r for r in found.results}
     for name in ("flip", "mixup"):
-        assert own[name, None, None, "accuracy"]["verdict"]
-        assert own[name, None, None, "accuracy"]["n_train_real"] == 8
-        assert own["mix", 2, name, "accuracy"]["control_difference"] is not None
-    for row in plain["results"]:
-        again = own[row["setting"], row["ratio"], None, row["metric"]]
-        if row["metric"] in ("log_loss", "brier", "squared_ece"):  # in another basis
-            assert again["value"] == pytest.approx(row["value"], rel=1e-4)
-            assert (again["difference"] is None) == (row["difference"] is None)
+        assert own[name, None, None, "accuracy"].verdict
+        assert own[name, None, None, "accuracy"].n_train_real == 8
+        assert own["mix", 2, name, "accuracy"].control_difference is not None
+    for row in plain.results:
+        again = own[row.setting, row.ratio, None, row.metric]
+        if row.metric in ("log_loss", "brier", "squared_ece"):  # in another basis
+            assert again.value == pytest.approx(row.value, rel=1e-4)
+            assert (again.difference is None) == (row.difference is None)
         else:
             assert again == row
 
@@ -154,6 +154,6 @@ def test_a_dry_run_counts_the_fits_of_heads(store: tuple[Any, Store], tmp_path: 
     sweep.sweep(*store, tmp_path / "r", CONFIG, workers=1)
     files = (tmp_path / "r" / "predictions").rglob("*.npz")
     loaded = [predictions.load_predictions(tmp_path / "r", file.stem) for file in files]
-    assert row.fits == sum(about["fits"] for _, about in filter(None, loaded))
+    assert row.fits == sum(record.fits for _, record in filter(None, loaded))
     (row,) = estimate(*store, tmp_path / "r", CONFIG, workers=1)
     assert (row.done, row.fits, row.seconds) == (30, 0, 0)

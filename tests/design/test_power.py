@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from msgspec.structs import replace as replace_fields
+from makers import changed_config, make_row, make_study
+from msgspec import structs
 
 from xprobe.base.errors import XprobeError
 from xprobe.design.config import SweepConfig
@@ -27,6 +28,7 @@ from xprobe.design.power import (
 )
 from xprobe.images.manifest import Manifest
 from xprobe.learners.kinds import FINETUNE
+from xprobe.results import study as study_module
 from xprobe.verdict.family import compare
 
 Make = Callable[..., Manifest]
@@ -158,26 +160,27 @@ def made(
     real: np.ndarray, mixes: np.ndarray, group: np.ndarray = ALONE, *, head: str = "logistic",
     protocol: str = "5-fold cross-validation, 3 repeats", trained: float = 96.0,
     fraction: float = 1.0, of_each: int | None = None,
-) -> dict[str, Any]:  # fmt: skip
-    """The parts of a study's document that a pilot is made of; the last mix is no mix."""
+) -> study_module.Study:  # fmt: skip
+    """A study that a pilot is made of; the last mix is no mix."""
     comparisons = compare(real, mixes, group, np.random.default_rng(0), draws=500).comparisons
-    every = {
-        "n_test": N, "n_groups": len(set(group.tolist())), "n_train_real": trained,
-        "real_fraction": fraction, "train_per_class": of_each,
-    }  # fmt: skip
-    rows = [every | {"setting": "real-only", "metric": "accuracy", "detectable": None}]
+    names = {"setting": "real-only", "ratio": None, "generator": None}
+    real_only = structs.replace(
+        make_row("an encoder", names, "accuracy", None, 0, None, protocol), n_test=N,
+        n_groups=len(set(group.tolist())), n_train_real=trained, real_fraction=fraction,
+        train_per_class=of_each,
+    )  # fmt: skip
+    rows = [real_only]
     for i, c in enumerate(comparisons):
-        row = every | {"setting": "mix" if i + 1 < len(comparisons) else "synthetic-only"}
-        row |= {"difference_low": c.low, "difference_high": c.high}
-        rows.append(row | {"metric": "accuracy", "detectable": c.detectable})
-        rows.append(row | {"metric": "macro_f1", "detectable": None})
-    return {
-        "results": rows,
-        "encoder": {"label": "an encoder"},
-        "config": {"head": head},
-        "manifest": {"classes": CLASSES},
-        "protocol": protocol,
-    }
+        is_mix = i + 1 < len(comparisons)
+        row = structs.replace(
+            real_only, setting="mix" if is_mix else "synthetic-only",
+            ratio=i + 1 if is_mix else None, generator="g", difference=c.difference,
+            difference_low=c.low, difference_high=c.high,
+        )  # fmt: skip
+        rows.append(structs.replace(row, detectable=c.detectable))
+        rows.append(structs.replace(row, metric="macro_f1"))
+    study = make_study("an encoder", classes=tuple(CLASSES), protocol=protocol, results=tuple(rows))
+    return changed_config(study, head=head, real_fraction=fraction, train_per_class=of_each)
 
 
 def variance_by_loop(real: np.ndarray, hit: np.ndarray, group: np.ndarray) -> float:
@@ -260,7 +263,7 @@ def test_fine_tunes_of_a_plan_are_less_sensitive_than_its_heads(make_manifest: M
 
 def at_hand(manifest: Manifest, config: SweepConfig = CONFIG, **options: Any) -> Detectable:
     heads, fine_tunes = plan(manifest, config, sizes=(), **options)
-    assert heads == replace_fields(fine_tunes, what="heads", detectable=heads.detectable)
+    assert heads == structs.replace(fine_tunes, what="heads", detectable=heads.detectable)
     return heads
 
 

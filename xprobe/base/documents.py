@@ -151,7 +151,7 @@ def schema(kind: type[Document]) -> dict[str, Any]:
         )
         if said:
             definition["description"] = _one_line(said)
-        for name, meaning in _meanings(attributes):
+        for name, meaning in _meanings(attributes.partition("\n\n")[0]):
             properties[name] = {"description": meaning} | properties[name]
     dialect = {"$schema": "https://json-schema.org/draft/2020-12/schema"}
     return cast(dict[str, Any], json.loads(json.dumps(dialect | raw)))
@@ -168,6 +168,12 @@ def _meanings(attributes: str) -> Iterator[tuple[str, str]]:
 
 def _one_line(text: str) -> str:
     return " ".join(text.split())
+
+
+def field_names(kind: type[Document]) -> list[str]:
+    """Return the names of the fields of a document type, as JSON has them."""
+    names = (field.encode_name for field in msgspec.structs.fields(kind))
+    return [name for name in names if name != UNKNOWN]
 
 
 def _fields_of(document: Document) -> dict[str, Any]:

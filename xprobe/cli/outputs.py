@@ -1,16 +1,12 @@
-"""What every command prints with ``--json``: one document type a command (docs/schema)."""
+"""What commands print with ``--json`` (docs/schema), where no other module has it as its answer."""
 
 from __future__ import annotations
 
 import msgspec
 
 from xprobe.base.documents import Document, Number
-from xprobe.cli.encoders import Encoders, Fetched
-from xprobe.design.power import Detectable
-from xprobe.features.records import Agreement, EncoderRecord, Marker, Receipt, TextRecord
 from xprobe.features.upkeep import Collected, Held, Verified
 from xprobe.images.survey import Count, Shape
-from xprobe.study.estimate import Estimate
 
 
 class Scan(Document, frozen=True, kw_only=True):
@@ -94,23 +90,6 @@ class ImportFeatures(Document, frozen=True, kw_only=True):
     encoders: tuple[ImportedEncoder, ...]
     unmatched_rows: int
     missing_images: int
-
-
-class DryRun(Document, frozen=True, kw_only=True):
-    """Output of ``xprobe sweep --dry-run --json``.
-
-    Attributes:
-        seconds: of all studies together.
-    """
-
-    studies: tuple[Estimate, ...]
-    seconds: Number
-
-
-class Plan(Document, frozen=True, kw_only=True):
-    """Output of ``xprobe plan --json``."""
-
-    plan: tuple[Detectable, ...]
 
 
 class OutOfUse(Document, frozen=True, kw_only=True):
@@ -200,27 +179,3 @@ class StoreGc(Document, frozen=True, kw_only=True):
 
     store: str
     encoders: tuple[Collected, ...]
-
-
-COMMANDS: dict[str, type[Document]] = {
-    "scan": Scan,
-    "encoders": Encoders,
-    "encoders-fetch": Fetched,
-    "embed": Embed,
-    "import-features": ImportFeatures,
-    "sweep-dry-run": DryRun,
-    "plan": Plan,
-    "store-info": StoreInfo,
-    "store-verify": StoreVerify,
-    "store-merge": StoreMerge,
-    "store-export": StoreExport,
-    "store-gc": StoreGc,
-}
-
-FILES: dict[str, type[Document]] = {
-    "store-format": Marker,
-    "encoder": EncoderRecord,
-    "receipt": Receipt,
-    "agreement": Agreement,
-    "text-features": TextRecord,
-}

@@ -45,8 +45,7 @@ def plan(
     as_json: Json = False,
 ) -> None:
     """Say what difference a study of these images could detect, before it is made."""
-    from xprobe.cli import outputs
-    from xprobe.design.power import SIZES
+    from xprobe.design.power import SIZES, Plan
     from xprobe.design.power import plan as make_plan
     from xprobe.images import read as manifests
     from xprobe.results.study import load_studies
@@ -61,7 +60,7 @@ def plan(
     chosen = whole_numbers(sizes, "--sizes") or SIZES
     rows = make_plan(manifest, config, chosen, studies)
     if as_json:
-        print_json(outputs.Plan(plan=tuple(rows)))
+        print_json(Plan(plan=tuple(rows)))
         return
     print_table(tables.of_plan(rows))
     out.print(

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Sequence
-from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
 from xprobe.base import documents
+from xprobe.base.documents import Document
 from xprobe.cli import progress
 
 # In a file or a pipe there is no width to fit into.
@@ -21,8 +21,8 @@ out = Console(
 err = progress.console
 
 
-def print_json(document: Any) -> None:
-    """Print a document, or what JSON takes for one, on one line."""
+def print_json(document: Document) -> None:
+    """Print a document on one line."""
     text = json.dumps(documents.to_json(document), ensure_ascii=False, allow_nan=False)
     sys.stdout.write(f"{text}\n")
 

@@ -49,6 +49,8 @@ from xprobe.learners.finetune.recipe import Recipe
 from xprobe.learners.kinds import MEMORY_GIB
 
 if TYPE_CHECKING:
+    from xprobe.results.answers import SweepAnswer
+    from xprobe.results.study import Study
     from xprobe.study.estimate import Estimate
 
 
@@ -100,7 +102,6 @@ def sweep(
     """Train real only, synthetic only and mixes; test on unseen real images; judge."""
     from xprobe.features.store import Store
     from xprobe.images import read as manifests
-    from xprobe.results.study import families
     from xprobe.study.estimate import estimate
     from xprobe.study.sweep import sweep as sweep_settings
 
@@ -135,33 +136,32 @@ def sweep(
         _show_estimate(estimate(manifest, store, results, config, **how), as_json)
         return
     studies = sweep_settings(manifest, store, results, config, margin=margin, **how)
-    show_studies(studies, families(studies), as_json)
+    show_studies(studies, as_json)
 
 
-def show_studies(
-    studies: list[dict[str, Any]], families: list[dict[str, Any]], as_json: bool
-) -> None:
-    rows = [row for study in studies for row in study["results"]]
-    warnings = list(dict.fromkeys(w for study in studies for w in study["warnings"]))
-    worth = [row for study in studies for row in study.get("data_value", ())]
+def show_studies(studies: Sequence[Study], as_json: bool) -> None:
+    """Print what studies answer together, and their warnings."""
+    from xprobe.results.answers import answer_of
+
+    answer = answer_of(studies)
     if as_json:
-        classes = [row for study in studies for row in study["classes"]]
-        print_json({
-            "results": rows, "families": families, "classes": classes, "data_value": worth,
-            "warnings": warnings,
-        })  # fmt: skip
+        print_json(answer)
     else:
-        for study in studies:
-            for generator in study["generators"]:
-                print_table(tables.of_family(study, generator))
-        if len(studies) > 1:
-            for generator in dict.fromkeys(g for study in studies for g in study["generators"]):
-                print_table(tables.side_by_side(studies, generator))
-        if len(families) > 1:
-            print_table(tables.of_families(families))
-        if worth:
-            print_table(tables.of_worth(worth))
-    warn(warnings)
+        _print_tables(studies, answer)
+    warn(answer.warnings)
+
+
+def _print_tables(studies: Sequence[Study], answer: SweepAnswer) -> None:
+    for study in studies:
+        for generator in study.generators:
+            print_table(tables.of_family(study, generator))
+    if len(studies) > 1:
+        for generator in dict.fromkeys(g for study in studies for g in study.generators):
+            print_table(tables.side_by_side(studies, generator))
+    if len(answer.families) > 1:
+        print_table(tables.of_families(answer.families))
+    if answer.data_value:
+        print_table(tables.of_worth(answer.data_value))
 
 
 def _parts_of_real(real_fraction: str, real_curve: str) -> dict[str, Any]:
@@ -176,11 +176,11 @@ def _parts_of_real(real_fraction: str, real_curve: str) -> dict[str, Any]:
 
 
 def _show_estimate(rows: Sequence[Estimate], as_json: bool) -> None:
-    from xprobe.cli import outputs
+    from xprobe.study.estimate import DryRun
 
     seconds = round(sum(row.seconds for row in rows), 1)
     if as_json:
-        print_json(outputs.DryRun(studies=tuple(rows), seconds=seconds))
+        print_json(DryRun(studies=tuple(rows), seconds=seconds))
         return
     columns = (
         "encoder", "head", "real_fraction", "train_per_class", "tested", "done", "fits", "steps",

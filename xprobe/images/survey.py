@@ -28,7 +28,7 @@ class Count(Document, frozen=True, kw_only=True):
 
     class_: str = msgspec.field(name="class")
     source: str
-    generator: str | None
+    generator: str | None = None
     split: str
     n: int
 

@@ -58,6 +58,18 @@ class Estimate(Document, frozen=True, kw_only=True):
     seconds: Number
 
 
+class DryRun(Document, frozen=True, kw_only=True):
+    """What ``xprobe sweep --dry-run`` answers.
+
+    Attributes:
+        studies: estimates.
+        seconds: of all of them.
+    """
+
+    studies: tuple[Estimate, ...]
+    seconds: Number
+
+
 def estimate(
     manifest: Manifest,
     store: Store,

@@ -5,9 +5,8 @@ T sizes of the real training part, N test images, R repeats.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.random import Generator
@@ -78,13 +77,6 @@ def worth(
     found[found > most - tiny] = most
     low, high = np.quantile(found[1:], [0.025, 0.975])
     return Worth(float(found[0]), float(low), float(high), bool(high >= most), bool(low <= 0))
-
-
-def worth_interval(row: Mapping[str, Any]) -> str:
-    """Return how people read the interval of the fields of a `Worth`: ``[≤ 0, 12]``."""
-    low = "≤ 0" if row["at_most"] else f"{row['low']:.0f}"
-    high = f"≥ {row['high']:.0f}" if row["at_least"] else f"{row['high']:.0f}"
-    return f"[{low}, {high}]"
 
 
 def isotonic(value: Floats) -> NDArray[np.float64]:
