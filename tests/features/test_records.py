@@ -119,13 +119,11 @@ def test_damage_in_any_file_is_one_line_with_the_file_and_a_remedy(store: Store,
             errors = errors_of(damaged)
         assert errors or not must_be_noticed, content
         for error in errors:
-            if "are not embedded with golden" not in error:  # another digest that is a digest
-                assert str(damaged) in error, (content, error)
             assert "\n" not in error
-            assert any(word in error for word in REMEDIES), (
-                content,
-                error,
-            )
+            if "are not embedded with golden" in error:  # the digest became that of another image
+                continue
+            assert str(damaged) in error, (content, error)
+            assert any(word in error for word in REMEDIES), (content, error)
         shutil.rmtree(damaged)
 
 
