@@ -98,10 +98,6 @@ def test_files_of_older_versions_are_what_the_schemas_say() -> None:
         for file in files:
             document = json.loads(file.read_text())
             if name == "encoder":  # fields that were added later are at their default
-                document["spec"] |= {
-                    "activation": "",
-                    "resize_px": 0,
-                    "codec": "",
-                    "resampling": "",
-                }
+                document["spec"] |= dict.fromkeys(("activation", "codec", "resampling"), "")
+                document["spec"]["resize_px"] = 0
             check(name, document)

@@ -8,6 +8,7 @@ xprobe wrote and this one does not know is kept beside the fields, in `unknown`,
 from __future__ import annotations
 
 import dataclasses
+import functools
 import inspect
 import json
 import math
@@ -170,16 +171,22 @@ def _one_line(text: str) -> str:
     return " ".join(text.split())
 
 
+@functools.cache
+def _infos(kind: type[Document]) -> tuple[msgspec.structs.FieldInfo, ...]:
+    """Return what is known of the fields of a type, which is slow to find out."""
+    return msgspec.structs.fields(kind)
+
+
 def field_names(kind: type[Document]) -> list[str]:
     """Return the names of the fields of a document type, as JSON has them."""
-    names = (field.encode_name for field in msgspec.structs.fields(kind))
+    names = (field.encode_name for field in _infos(kind))
     return [name for name in names if name != UNKNOWN]
 
 
 def _fields_of(document: Document) -> dict[str, Any]:
     return {
         field.encode_name: to_json(getattr(document, field.name))
-        for field in msgspec.structs.fields(document)
+        for field in _infos(type(document))
         if field.encode_name != UNKNOWN
         and not (
             field.name in document.OPTIONAL and getattr(document, field.name) == _default(field)
@@ -209,7 +216,7 @@ def _finite(text: str) -> float:
 def _with_unknown(value: Any, raw: Any) -> Any:
     """Return a value whose documents, however deep, hold the fields of `raw` they do not know."""
     if isinstance(value, Document):
-        fields = {field.encode_name: field.name for field in msgspec.structs.fields(value)}
+        fields = {field.encode_name: field.name for field in _infos(type(value))}
         changed: dict[str, Any] = {}
         for key, part in raw.items():
             if key in fields and key != UNKNOWN:

@@ -114,7 +114,7 @@ class StoreInfo(Document, frozen=True, kw_only=True):
 
     store: str
     encoders: tuple[Held, ...]
-    newer: tuple[OutOfUse, ...]
+    newer: tuple[OutOfUse, ...] = ()
 
 
 class StoreVerify(Document, frozen=True, kw_only=True):

@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from xprobe.base.arrays import UNREADABLE, Floats
+from xprobe.base.arrays import UNREADABLE, Columns, Floats
 from xprobe.base.errors import XprobeError, some
 from xprobe.base.progress import Progress, no_progress
 from xprobe.encoders.presets import ENCODERS, IMPORT_ONLY
@@ -37,8 +38,6 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
 _NUMBERED = re.compile(r"x?([0-9]+)")
 
 _PICKLES = (".pkl", ".pickle", ".pt", ".pth", ".joblib")
-
-Raw = Mapping[str, Any]  # column → what the file holds under that name
 
 
 @dataclass(frozen=True)
@@ -350,7 +349,7 @@ def _pickled(file: Path) -> XprobeError:
     )
 
 
-def _read_npz(file: Path) -> Raw:
+def _read_npz(file: Path) -> Columns:
     try:
         with file.open("rb") as stream:  # NumPy leaves a damaged file open
             archive = np.load(stream, allow_pickle=False)
@@ -366,11 +365,11 @@ def _read_npz(file: Path) -> Raw:
         raise
 
 
-def _read_hdf5(file: Path) -> Raw:
+def _read_hdf5(file: Path) -> Columns:
     return read_datasets(file, (*NAMES, *FEATURES))
 
 
-def _read_parquet(file: Path) -> Raw:
+def _read_parquet(file: Path) -> Columns:
     import pyarrow.parquet as pq
 
     stored = pq.ParquetFile(file)
@@ -378,7 +377,7 @@ def _read_parquet(file: Path) -> Raw:
         return _columns(stored.read(_wanted(stored.schema_arrow.names, file)), file)
 
 
-def _read_csv(file: Path) -> Raw:
+def _read_csv(file: Path) -> Columns:
     import pyarrow as pa
     from pyarrow import csv
 
@@ -395,9 +394,9 @@ def _wanted(columns: Sequence[str], file: Path) -> list[str]:
     return wanted
 
 
-def _columns(table: pa.Table, file: Path) -> Raw:
+def _columns(table: pa.Table, file: Path) -> Columns:
     """Return names as lists, and features (n, d) from a list column or from numbered ones."""
-    raw: dict[str, Any] = {}
+    raw: dict[str, NDArray[Any]] = {}
     for column in table.column_names:
         if column in NAMES:
             raw[column] = np.array(table[column].to_pylist(), dtype=object)
@@ -435,7 +434,7 @@ def _from_lists(column: pa.ChunkedArray, name: str, file: Path) -> np.ndarray[An
     return np.concatenate(parts)
 
 
-_READERS: dict[str, Callable[[Path], Raw]] = {
+_READERS: dict[str, Callable[[Path], Columns]] = {
     ".npz": _read_npz,
     ".h5": _read_hdf5,
     ".hdf5": _read_hdf5,

@@ -7,13 +7,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from xprobe.base.arrays import Bools, Floats, Ints
+from xprobe.base.arrays import Bools, Columns, Floats, Ints
 from xprobe.base.errors import XprobeError
 from xprobe.encoders.spec import EncoderSpec
 from xprobe.features.records import FORMAT, VERSION
@@ -186,7 +185,7 @@ def damaged(shard: Path, receipt: Path) -> XprobeError:
     )
 
 
-def read_datasets(file: Path, names: Sequence[str]) -> dict[str, Any]:
+def read_datasets(file: Path, names: Sequence[str]) -> Columns:
     """Return those of the named data sets that the root of any HDF5 file has, read whole.
 
     Raises:
@@ -196,7 +195,7 @@ def read_datasets(file: Path, names: Sequence[str]) -> dict[str, Any]:
         return {name: h5[name][()] for name in names if isinstance(h5.get(name), h5py.Dataset)}
 
 
-def write_datasets(file: Path, columns: Mapping[str, Any], about: Mapping[str, str]) -> None:
+def write_datasets(file: Path, columns: Columns, about: Mapping[str, str]) -> None:
     """Write arrays into one plain HDF5 file; arrays of objects as UTF-8 text."""
     with h5py.File(file, "w") as h5:
         h5.attrs.update(about)

@@ -9,11 +9,10 @@ import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from xprobe.base.arrays import frozen_strings
+from xprobe.base.arrays import Columns, Floats, frozen_strings
 from xprobe.base.atomic import create_if_absent, put
 from xprobe.base.documents import Document, Number
 from xprobe.base.errors import XprobeError
@@ -220,7 +219,7 @@ def export(store: Store, encoder: StoredEncoder, file: str | Path, images: Manif
     file = Path(file)
     if file.suffix not in EXPORTS:
         raise XprobeError(f"{file}: name a file {', '.join(EXPORTS)}")
-    columns: dict[str, Any] = {}
+    columns: Columns = {}
     if images is None:
         index = store.index(encoder)
         digests = sorted(index.rows)
@@ -245,18 +244,18 @@ def _described(encoder: StoredEncoder) -> dict[str, str]:
     return {"encoder": encoder.name, "key": encoder.key}
 
 
-def _as_hdf5(file: Path, x: Any, columns: dict[str, Any], encoder: StoredEncoder) -> None:
+def _as_hdf5(file: Path, x: Floats, columns: Columns, encoder: StoredEncoder) -> None:
     write_datasets(file, {"x": x, **columns}, _described(encoder))
 
 
-def _as_npz(file: Path, x: Any, columns: dict[str, Any], encoder: StoredEncoder) -> None:
-    arrays: dict[str, Any] = {n: np.asarray(values, dtype=str) for n, values in columns.items()}
-    arrays |= {name: np.array(value) for name, value in _described(encoder).items()}
+def _as_npz(file: Path, x: Floats, columns: Columns, encoder: StoredEncoder) -> None:
+    texts = {name: np.asarray(values, dtype=str) for name, values in columns.items()}
+    texts |= {name: np.array(value) for name, value in _described(encoder).items()}
     with file.open("wb") as stream:
-        np.savez(stream, x=x, **arrays)
+        np.savez(stream, x=x, **texts)  # type: ignore[arg-type]  # none is called allow_pickle
 
 
-def _as_parquet(file: Path, x: Any, columns: dict[str, Any], encoder: StoredEncoder) -> None:
+def _as_parquet(file: Path, x: Floats, columns: Columns, encoder: StoredEncoder) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -265,7 +264,7 @@ def _as_parquet(file: Path, x: Any, columns: dict[str, Any], encoder: StoredEnco
     pq.write_table(table.replace_schema_metadata(_described(encoder)), file)
 
 
-def _as_safetensors(file: Path, x: Any, columns: dict[str, Any], encoder: StoredEncoder) -> None:
+def _as_safetensors(file: Path, x: Floats, columns: Columns, encoder: StoredEncoder) -> None:
     from safetensors.numpy import save_file
 
     raw = bytes.fromhex("".join(columns["sha256"]))

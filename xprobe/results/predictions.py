@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import zipfile
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,15 +11,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xprobe.base import documents
-from xprobe.base.arrays import Bools, Floats, Ints, Strings, frozen_array, frozen_strings
+from xprobe.base.arrays import (
+    UNREADABLE,
+    Bools,
+    Floats,
+    Ints,
+    Strings,
+    frozen_array,
+    frozen_strings,
+)
 from xprobe.base.atomic import put
 from xprobe.base.documents import AnyDocument, Document, Number
 from xprobe.base.errors import XprobeError
 
 REMEDY = "delete it and run 'xprobe sweep' again"
-
-# What NumPy raises when it reads a file that is cut off, or something else altogether.
-DAMAGE = (OSError, ValueError, KeyError, EOFError, RecursionError, zipfile.BadZipFile, zlib.error)
 
 
 class PredictionRecord(Document, frozen=True, kw_only=True):
@@ -135,7 +138,7 @@ def load_predictions(folder: Path, run: str) -> tuple[Predictions, PredictionRec
         return Predictions(run, **columns), record
     except FileNotFoundError:
         return None
-    except DAMAGE as error:
+    except UNREADABLE as error:
         raise XprobeError(f"{file}: damaged ({error}); {REMEDY}") from error
 
 
