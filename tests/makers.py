@@ -6,7 +6,6 @@ import hashlib
 import json
 import sys
 from collections.abc import Callable
-from dataclasses import asdict, fields
 from hashlib import sha256
 from html.parser import HTMLParser
 from pathlib import Path
@@ -15,13 +14,18 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from msgspec import structs
 from torch import nn
 
+from xprobe.base import documents
+from xprobe.base.documents import AnyDocument
 from xprobe.design.config import SweepConfig
 from xprobe.encoders.spec import EncoderSpec
 from xprobe.features.store import Store
 from xprobe.images.manifest import Manifest
-from xprobe.results.study import Result
+from xprobe.results.config import StudyConfig
+from xprobe.results.rows import Result, Run, SettingResult
+from xprobe.results.study import Count, EncoderUsed, ImagesStudied, Study
 
 SavePicture = Callable[..., Path]
 
@@ -83,8 +87,8 @@ def make_study(
     protocol: str = "5-fold cross-validation, 10 repeats",
     source: str = "open_clip:ViT-B-32",
     **extra: Any,
-) -> dict[str, Any]:
-    """A study document as `xprobe sweep` writes it; every mix differs by `effect` ± `half`."""
+) -> Study:
+    """A study as `xprobe sweep` makes it; every mix differs by `effect` ± `half`."""
     k = len(classes)
     rng = np.random.default_rng(len(encoder) + k)
     names: list[tuple[str, float | None, str | None]] = [("real-only", None, None)]
@@ -93,45 +97,64 @@ def make_study(
         names += [("mix", ratio, generator) for ratio in ratios]
     rows, settings, runs = [], [], []
     for name, ratio, generator in names:
-        own = {"setting": name, "ratio": ratio, "generator": generator}
+        setting: dict[str, Any] = {"setting": name, "ratio": ratio, "generator": generator}
         difference = None if name == "real-only" else effect + rng.normal() / 1e6
         for metric in ("accuracy", "macro_f1"):
-            rows.append(make_row(encoder, own, metric, difference, half, margin, protocol))
+            rows.append(make_row(encoder, setting, metric, difference, half, margin, protocol))
         counts = rng.integers(0, 9, (k, k)) + 20 * np.eye(k, dtype=int)
-        recall = (np.diag(counts) / counts.sum(axis=1)).tolist()
-        settings.append({**own, "confusion": counts.tolist(), "recall": recall, "short": False})
-        run = {**own, "augment": None, "repeat": 0, "fold": 0, "dropped_by_lineage": 0}
-        runs.append({**run, "c": 1.0, "accuracy": rng.random()})
-    counts = [
-        {"class": c, "source": source, "generator": g, "split": "train", "n": 100 + i}
+        settings.append(
+            SettingResult(
+                **setting,
+                confusion=tuple(map(tuple, counts.tolist())),
+                recall=tuple((np.diag(counts) / counts.sum(axis=1)).tolist()),
+            )
+        )
+        runs.append(Run(**setting, repeat=0, fold=0, c=1.0, accuracy=rng.random()))
+    table = [
+        Count(class_=c, source=source, generator=g, split="train", n=100 + i)
         for i, c in enumerate(classes)
         for source, g in (("real", None), *(("synthetic", g) for g in generators))
     ]
-    config = SweepConfig(ratios=ratios)
-    return {
+    config = documents.to_json(SweepConfig(ratios=ratios)) | {"margin": margin}
+    fields: dict[str, Any] = {
         "version": 1,
         "created": "2026-01-01T00:00:00+00:00",
         "command": "xprobe sweep",
-        "encoder": {
-            "label": encoder, "name": encoder, "key": sha256(encoder.encode()).hexdigest(),
-            "source": source,
-            "weights": "cd" * 32, "layer": "output", "dim": 8, "input_px": [224, 224],
-            "resize": "shortest", "interpolation": "bicubic", "precision": "fp32",
-            "preprocessing": "1",
-        },
+        "encoder": EncoderUsed(
+            label=encoder, name=encoder, key=sha256(encoder.encode()).hexdigest(), source=source,
+            weights="cd" * 32, layer="output", dim=8, input_px=(224, 224), resize="shortest",
+            interpolation="bicubic", mean=(0.5,) * 3, std=(0.5,) * 3, precision="fp32",
+            preprocessing="1",
+        ),
         "protocol": protocol,
-        "config": {**asdict(config), "margin": margin},
-        "generators": list(generators),
-        "manifest": {"fingerprint": "ef" * 32, "classes": list(classes), "counts": counts},
+        "config": documents.from_json(StudyConfig, config),
+        "generators": generators,
+        "manifest": ImagesStudied(
+            fingerprint="ef" * 32, classes=classes, counts=tuple(table)
+        ),
         "versions": {"xprobe": "0.1.0"},
-        "commit": None,
         "platform": "Linux",
-        "results": rows,
-        "settings": settings,
-        "runs": runs,
-        "warnings": [],
-        **extra,
+        "results": tuple(rows),
+        "settings": tuple(settings),
+        "runs": tuple(runs),
+        "warnings": (),
     }  # fmt: skip
+    return Study(**fields | extra)
+
+
+def changed(
+    document: AnyDocument, rows: str, where: Callable[[Any], bool], **fields: Any
+) -> AnyDocument:
+    """Return a document with other fields in those of its rows that are asked for."""
+    new = tuple(
+        structs.replace(row, **fields) if where(row) else row for row in getattr(document, rows)
+    )
+    return structs.replace(document, **{rows: new})
+
+
+def changed_config(study: Study, **fields: Any) -> Study:
+    """Return a study with another configuration."""
+    return structs.replace(study, config=structs.replace(study.config, **fields))
 
 
 class Page(HTMLParser):
@@ -155,34 +178,35 @@ class Page(HTMLParser):
 
 def make_row(
     encoder: str,
-    own: dict[str, Any],
+    setting: dict[str, Any],
     metric: str,
     difference: float | None,
     half: float,
     margin: float | None,
     protocol: str,
-) -> dict[str, Any]:
-    judged = metric == "accuracy" and difference is not None
+) -> Result:
+    """A row of a study's results; accuracy has the verdict that its interval gives it."""
     verdict = None
-    if judged and difference is not None:
+    if metric == "accuracy" and difference is not None:
         verdict = "no detectable difference"
         if abs(difference) > half:
             verdict = "helps" if difference > 0 else "hurts"
         elif margin is not None and abs(difference) + half <= margin:
             verdict = f"equivalent within ±{100 * margin:g} points"
+    judgement: dict[str, Any] = {}
+    if verdict is not None:
+        p = 0.0004 if verdict in ("helps", "hurts") else 0.4
+        judgement = {"verdict": verdict, "p_adjusted": p, "detectable": 1.4 * half}
     value = 0.7 + (difference or 0)
-    row = {
-        "encoder": encoder, **own, "head": "logistic", "protocol": protocol, "metric": metric,
-        "value": value, "ci_low": value - 0.03, "ci_high": value + 0.03, "difference": difference,
-        "difference_low": None if difference is None else difference - half,
-        "difference_high": None if difference is None else difference + half,
-        "p_adjusted": (0.0004 if verdict in ("helps", "hurts") else 0.4) if judged else None,
-        "verdict": verdict, "detectable": 1.4 * half if judged else None, "n_test": 600,
-        "n_groups": 600, "dropped_by_lineage": 0,
-        "n_train_real": 0.0 if own["setting"] == "synthetic-only" else 80.0,
-        "n_train_synthetic": 80.0 * (own["ratio"] or 0), "ratio_actual": own["ratio"],
-    }  # fmt: skip
-    return {f.name: row.get(f.name) for f in fields(Result)}
+    return Result(
+        encoder=encoder, **setting, head="logistic", protocol=protocol, metric=metric,
+        value=value, ci_low=value - 0.03, ci_high=value + 0.03, difference=difference,
+        difference_low=None if difference is None else difference - half,
+        difference_high=None if difference is None else difference + half,
+        **judgement, n_test=600, n_groups=600,
+        n_train_real=0.0 if setting["setting"] == "synthetic-only" else 80.0,
+        n_train_synthetic=80.0 * (setting["ratio"] or 0), ratio_actual=setting["ratio"],
+    )  # fmt: skip
 
 
 class Net(nn.Module):

@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 from draw_map import ORDER, ROOT
 
+from xprobe.base import documents
 from xprobe.cli.app import COMMANDS as COMMAND_ROWS
 from xprobe.cli.commands import CommandRow
 from xprobe.cli.reference import page
 from xprobe.images.manifest import Manifest
 from xprobe.results import study
-from xprobe.results.study import Result
+from xprobe.results.rows import Result
 
 COMMANDS = (ROOT / "docs/reference/commands.md").read_text(encoding="utf-8")
 
@@ -34,7 +35,7 @@ def test_every_command_has_a_section_and_every_option_that_is_named_exists(row: 
 
 def test_every_result_field_and_manifest_column_is_documented() -> None:
     told = (ROOT / "docs/reference/results.md").read_text(encoding="utf-8")
-    assert all(name in told for name in Result.__dataclass_fields__)
+    assert all(name in told for name in documents.field_names(Result))
     assert all(f"`{name}`" in COMMANDS for name in Manifest.columns() if name != "sha256")
     assert study.STUDY_VERSION == 1
 

@@ -25,6 +25,7 @@ from xprobe.features.embed import embed_all
 from xprobe.features.store import Store
 from xprobe.images import read as manifests
 from xprobe.learners.finetune.recipe import Recipe
+from xprobe.results.study import Study
 from xprobe.study.sweep import sweep
 
 PER_CLASS, SYNTHETIC_PER_CLASS, CLASSES = 100, 400, 10
@@ -59,7 +60,7 @@ of a very small network. Its intervals are wider than a full study's for that.
 """
 
 
-def run(folder: Path, progress: Progress = no_progress) -> list[dict[str, Any]]:
+def run(folder: Path, progress: Progress = no_progress) -> list[Study]:
     """Make the images, embed them and sweep; return the studies, which lie in `folder`/results."""
     with progress("make images", IMAGES) as advance:
         data = make_data(folder / "data", advance)

@@ -124,16 +124,16 @@ def test_alternatives_of_heads_are_judged_and_leave_the_rest_as_it_is(
         *store, tmp_path / "r1", replace(CONFIG, alternatives=()), execution=ONE_WORKER
     )
     (document,) = sweep.sweep(*store, tmp_path / "r2", config, execution=ONE_WORKER)
-    rows = {(r["setting"], r["ratio"], r["augment"], r["metric"]): r for r in document["results"]}
+    rows = {(r.setting, r.ratio, r.augment, r.metric): r for r in document.results}
     for name in ("flip", "mixup"):
-        assert rows[name, None, None, "accuracy"]["verdict"]
-        assert rows[name, None, None, "accuracy"]["n_train_real"] == 8
-        assert rows["mix", 2, name, "accuracy"]["control_difference"] is not None
-    for row in plain["results"]:
-        again = rows[row["setting"], row["ratio"], None, row["metric"]]
-        if row["metric"] in ("log_loss", "brier", "squared_ece"):  # The solver's basis differs.
-            assert again["value"] == pytest.approx(row["value"], rel=1e-4)
-            assert (again["difference"] is None) == (row["difference"] is None)
+        assert rows[name, None, None, "accuracy"].verdict
+        assert rows[name, None, None, "accuracy"].n_train_real == 8
+        assert rows["mix", 2, name, "accuracy"].control_difference is not None
+    for row in plain.results:
+        again = rows[row.setting, row.ratio, None, row.metric]
+        if row.metric in ("log_loss", "brier", "squared_ece"):  # The solver's basis differs.
+            assert again.value == pytest.approx(row.value, rel=1e-4)
+            assert (again.difference is None) == (row.difference is None)
         else:
             assert again == row
 
@@ -157,10 +157,10 @@ def test_mixing_augmentations_have_no_views(tmp_path: Path, store: tuple[Any, St
 def test_a_dry_run_counts_the_fits_of_heads(store: tuple[Any, Store], tmp_path: Path) -> None:
     (row,) = estimate(*store, tmp_path / "r", CONFIG, execution=ONE_WORKER)
     assert not (tmp_path / "r").exists()
-    assert row["tested"] == 5 * 2 * 3  # five settings × two repeats × three folds
+    assert row.tested == 5 * 2 * 3  # five settings × two repeats × three folds
     sweep.sweep(*store, tmp_path / "r", CONFIG, execution=ONE_WORKER)
     files = (tmp_path / "r" / "predictions").rglob("*.npz")
     loaded = [predictions.load_predictions(tmp_path / "r", file.stem) for file in files]
-    assert row["fits"] == sum(about["fits"] for _, about in filter(None, loaded))
+    assert row.fits == sum(record.fits for _, record in filter(None, loaded))
     (row,) = estimate(*store, tmp_path / "r", CONFIG, execution=ONE_WORKER)
-    assert (row["done"], row["fits"], row["seconds"]) == (30, 0, 0)
+    assert (row.done, row.fits, row.seconds) == (30, 0, 0)

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from msgspec import structs
 from PIL import Image
 
 from xprobe.design.config import SweepConfig
@@ -20,7 +21,7 @@ from xprobe.features.store import Store
 from xprobe.images import read as manifests
 from xprobe.images.manifest import Manifest
 from xprobe.report.write import write_report
-from xprobe.results.distance import save_distance
+from xprobe.results.distance import Distances, save_distance
 from xprobe.study.sweep import sweep
 
 METRICS = ("mmd", "energy", "precision")
@@ -31,7 +32,7 @@ ONE_WORKER = Execution(workers=1)
 @pytest.fixture
 def study(
     make_data: Callable[..., Path], tmp_path: Path
-) -> tuple[Manifest, Store, Callable[..., dict[str, Any]]]:
+) -> tuple[Manifest, Store, Callable[..., Distances]]:
     """Two generators, the second of which has two copies of training images."""
     data = make_data(real=12, synthetic=8, generators=("good", "thief"))
     for label in "ab":
@@ -40,15 +41,15 @@ def study(
     extract.embed_all(table, ["pixels"], tmp_path / "features")
     store = Store(tmp_path / "features")
 
-    def run(table: Manifest = table, **given: Any) -> dict[str, Any]:
+    def run(table: Manifest = table, **given: Any) -> Distances:
         how = {"metrics": METRICS, "permutations": 99, "workers": 1} | given
         return measure_domain(table, store, **how)[0]
 
     return table, store, run
 
 
-def by(document: dict[str, Any]) -> dict[tuple[Any, ...], dict[str, Any]]:
-    return {(r["generator"], r["class"], r["metric"]): r for r in document["distances"]}
+def by(document: Distances) -> dict[tuple[Any, ...], Any]:
+    return {(r.generator, r.class_, r.metric): r for r in document.distances}
 
 
 def test_every_generator_and_class_has_its_rows(study: Any) -> None:
@@ -59,46 +60,46 @@ def test_every_generator_and_class_has_its_rows(study: Any) -> None:
             own = {m for g, name, m in rows if (g, name) == (generator, label)}
             assert own == {"mmd", "energy"}  # the headline ones alone
     row = rows["good", None, "mmd"]
-    assert (row["n_real"], row["n_synthetic"], row["n"]) == (24, 16, 12)
-    assert row["ci_low"] <= row["value"] <= row["ci_high"]
-    assert 0 < row["p"] <= 1
-    assert row["floor"] is not None
-    assert row["encoder"] == "pixels"
+    assert (row.n_real, row.n_synthetic, row.n) == (24, 16, 12)
+    assert row.ci_low <= row.value <= row.ci_high
+    assert 0 < row.p <= 1
+    assert row.floor is not None
+    assert row.encoder == "pixels"
 
 
 def test_copies_are_named_set_aside_and_shown_beside(study: Any) -> None:
     table, store, run = study
     document = run()
-    leaks = {row["id"]: row for row in document["leaks"]}
+    leaks = {row.id: row for row in document.leaks}
     assert set(leaks) == {f"synthetic/thief/{label}/copy.png" for label in "ab"}
     row = leaks["synthetic/thief/a/copy.png"]
-    assert (row["neighbour"], row["similarity"]) == ("real/a/3.png", 1)
-    assert Path(row["neighbour_path"]).name == "3.png"
+    assert (row.neighbour, row.similarity) == ("real/a/3.png", 1)
+    assert Path(row.neighbour_path).name == "3.png"
     rows = by(document)
-    assert rows["thief", None, "mmd"]["n_synthetic"] == 16
-    assert rows["thief", None, "mmd"]["value_with_leaks"] is not None
-    assert rows["good", None, "mmd"]["value_with_leaks"] is None
-    assert any("exact copy of a training image" in text for text in document["warnings"])
+    assert rows["thief", None, "mmd"].n_synthetic == 16
+    assert rows["thief", None, "mmd"].value_with_leaks is not None
+    assert rows["good", None, "mmd"].value_with_leaks is None
+    assert any("exact copy of a training image" in text for text in document.warnings)
     clean = measure_domain(table, store, metrics=("mmd",), permutations=99, by_class=False)[1]
     assert set(table.id) - set(clean.id) == set(leaks)
 
 
 def test_the_same_seed_gives_the_same_and_other_metrics_change_nothing(study: Any) -> None:
     run = study[2]
-    one, same = run()["distances"], run()["distances"]
-    assert one == same
+    one, same = run(), run()
+    assert one.distances == same.distances
     alone = by(run(metrics=("energy",)))
     for key, row in alone.items():
-        assert by({"distances": one})[key] == row
-    assert run(seed=1)["distances"] != one
+        assert by(one)[key] == row
+    assert run(seed=1).distances != one.distances
 
 
 def test_a_class_that_a_generator_has_none_of_is_a_row_with_its_reason(study: Any) -> None:
     table, _, run = study
     lacking = table.select((table.generator != "good") | (table.label != "b"))
     row = by(run(lacking))["good", "b", "mmd"]
-    assert row["value"] is None
-    assert row["reason"]
+    assert row.value is None
+    assert row.reason
 
 
 def test_edits_are_compared_with_the_true_image_of_their_scene(study: Any) -> None:
@@ -113,7 +114,7 @@ def test_edits_are_compared_with_the_true_image_of_their_scene(study: Any) -> No
               for i, s, label in zip(table.id, table.source, table.label, strict=True)]  # fmt: skip
     named = replace(table, group=scene.tolist(), parent=parent)
     row = by(run(named))["good", None, "paired"]
-    assert (row["n"], row["n_real"]) == (16, 16)
+    assert (row.n, row.n_real) == (16, 16)
     features = store.read(store.encoders()[0], named)[0]
     x = features.x / np.linalg.norm(features.x, axis=1, keepdims=True)
     at = {i: x[k] for k, i in enumerate(features.id)}
@@ -121,10 +122,10 @@ def test_edits_are_compared_with_the_true_image_of_their_scene(study: Any) -> No
         np.linalg.norm(at[f"synthetic/good/{c}/{i}.png"] - at[f"real/{c}/{i}.png"])
         for c in "ab" for i in range(8)
     ])  # fmt: skip
-    assert row["value"] == pytest.approx(expected, rel=1e-5)
-    assert row["ci_low"] <= row["value"] <= row["ci_high"]
-    assert row["floor"] > 0
-    assert "paired" not in {r["metric"] for r in run()["distances"]}
+    assert row.value == pytest.approx(expected, rel=1e-5)
+    assert row.ci_low <= row.value <= row.ci_high
+    assert row.floor > 0
+    assert "paired" not in {r.metric for r in run().distances}
 
 
 def test_shortcuts_are_told_as_warnings(study: Any, tmp_path: Path) -> None:
@@ -135,9 +136,9 @@ def test_shortcuts_are_told_as_warnings(study: Any, tmp_path: Path) -> None:
     table = manifests.read(data)
     extract.embed_all(table, ["pixels"], tmp_path / "features")
     document = study[2](table, by_class=False)
-    told = [r for r in document["shortcuts"] if r["found"] and r["generator"] == "good"]
-    assert "format" in {r["property"] for r in told}
-    assert any(text.startswith("files alone tell generator good") for text in document["warnings"])
+    told = [r for r in document.shortcuts if r.found and r.generator == "good"]
+    assert "format" in {r.property for r in told}
+    assert any(text.startswith("files alone tell generator good") for text in document.warnings)
 
 
 def test_a_sweep_repeats_the_warnings(study: Any, tmp_path: Path) -> None:
@@ -146,16 +147,16 @@ def test_a_sweep_repeats_the_warnings(study: Any, tmp_path: Path) -> None:
     config = SweepConfig(ratios=(0.5,), repeats=1, folds=2, inner_folds=2, c_grid=(1.0,))
     save_distance(tmp_path / "r", document)
     (found,) = sweep(table, store, tmp_path / "r", config, execution=ONE_WORKER)
-    assert set(document["warnings"]) <= set(found["warnings"])
-    save_distance(tmp_path / "r", document | {"fingerprint": "of other images"})
+    assert set(document.warnings) <= set(found.warnings)
+    save_distance(tmp_path / "r", structs.replace(document, fingerprint="of other images"))
     (found,) = sweep(table, store, tmp_path / "r", config, execution=ONE_WORKER)
-    assert not set(document["warnings"]) & set(found["warnings"])
+    assert not set(document.warnings) & set(found.warnings)
 
 
 def test_examples_are_the_closest_the_median_and_the_farthest(study: Any) -> None:
     table, store, run = study
-    rows = [r for r in run(by_class=False)["examples"] if r["generator"] == "good"]
-    assert [(r["class"], r["which"]) for r in rows] == [
+    rows = [r for r in run(by_class=False).examples if r.generator == "good"]
+    assert [(r.class_, r.which) for r in rows] == [
         (label, which) for label in "ab" for which in ("closest", "median", "farthest")
     ]
     features = store.read(store.encoders()[0], table)[0]
@@ -168,20 +169,20 @@ def test_examples_are_the_closest_the_median_and_the_farthest(study: Any) -> Non
             own = at[f"synthetic/good/{label}/{i}.png"]
             far.append(min((float(np.linalg.norm(own - at[j])), j) for j in real))
         far.sort()
-        found = {r["which"]: (r["distance"], r["neighbour"]) for r in rows if r["class"] == label}
+        found = {r.which: (r.distance, r.neighbour) for r in rows if r.class_ == label}
         expected = {"closest": far[0], "median": far[4], "farthest": far[-1]}
         for which, (distance, neighbour) in expected.items():
             assert found[which] == (pytest.approx(distance, abs=1e-5), neighbour)
 
 
 def test_the_map_has_every_source_and_shows_the_largest_axis_first(study: Any) -> None:
-    maps = study[2](by_class=False)["maps"]
-    assert [each["method"] for each in maps][:2] == ["pca", "tsne"]
-    assert all(len(each["points"]) == len(maps[0]["points"]) for each in maps)
-    points = maps[0]["points"]
-    counts = {g: sum(p["generator"] == g for p in points) for g in (None, "good", "thief")}
+    maps = study[2](by_class=False).maps
+    assert [each.method for each in maps][:2] == ["pca", "tsne"]
+    assert all(len(each.points) == len(maps[0].points) for each in maps)
+    points = maps[0].points
+    counts = {g: sum(p.generator == g for p in points) for g in (None, "good", "thief")}
     assert counts == {None: 24, "good": 16, "thief": 18}
-    x, y = (np.array([p[axis] for p in points]) for axis in "xy")
+    x, y = (np.array([getattr(p, axis) for p in points]) for axis in "xy")
     assert x.var() >= y.var()
     assert abs(x.mean()) < 1e-4
     assert abs(np.corrcoef(x, y)[0, 1]) < 1e-3
@@ -194,7 +195,7 @@ def test_the_report_shows_maps_and_examples(study: Any, tmp_path: Path) -> None:
     sweep(table, store, tmp_path / "r", config, execution=ONE_WORKER)
     Path(table.path[list(table.id).index("synthetic/good/a/0.png")]).unlink()
     written = write_report(tmp_path / "r", tmp_path / "report")
-    names = {Path(file).name for file in written["figures"]}
+    names = {Path(file).name for file in written.figures}
     assert {
         "map-pixels-pca.png",
         "map-pixels-tsne.png",

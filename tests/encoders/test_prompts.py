@@ -159,19 +159,17 @@ def test_a_sweep_shows_zero_shot_on_the_same_test_images(
     store = Store(folder)
     config = SweepConfig(ratios=(1,), repeats=1, c_grid=(1.0,))
     (study,) = sweep(table, store, tmp_path / "results", config, execution=ONE_WORKER)
-    row = next(
-        r for r in study["results"] if r["setting"] == "zero-shot" and r["metric"] == "accuracy"
-    )
+    row = next(r for r in study.results if r.setting == "zero-shot" and r.metric == "accuracy")
     (encoder,) = store.encoders()
     text = store.read_text(encoder, table.classes)
     assert text is not None
     real = table.select(table.source == "real")
     features, _ = store.read(encoder, real)
     predicted = np.array(table.classes)[prompts.zero_shot_logits(features.x, text).argmax(axis=1)]
-    assert row["value"] == pytest.approx((predicted == real.label).mean())
-    assert (row["n_train_real"], row["n_train_synthetic"], row["n_test"]) == (0, 0, 10)
-    assert row["difference"] is row["verdict"] is row["generator"] is None
-    assert study["prompts"] == "plain"
+    assert row.value == pytest.approx((predicted == real.label).mean())
+    assert (row.n_train_real, row.n_train_synthetic, row.n_test) == (0, 0, 10)
+    assert row.difference is row.verdict is row.generator is None
+    assert study.prompts == "plain"
     assert store.read_text(encoder, ("other", "classes")) is None
 
 
@@ -186,6 +184,6 @@ def test_heads_that_start_from_text_are_swept_where_there_is_text(
         sweep(table, store, folder, config, Grid(heads=("text",)), ONE_WORKER)
     extract.embed_all(table, [tiny[1]], tmp_path / "features", prompts="plain", workers=1)
     studies = sweep(table, store, folder, config, Grid(heads=("text", "text-soft")), ONE_WORKER)
-    assert [study["config"]["head"] for study in studies] == ["text", "text-soft"]
+    assert [study.config.head for study in studies] == ["text", "text-soft"]
     for study in studies:
-        assert {row["setting"] for row in study["results"]} >= {"real-only", "mix", "zero-shot"}
+        assert {row.setting for row in study.results} >= {"real-only", "mix", "zero-shot"}

@@ -12,18 +12,21 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
-from makers import Page, make_study
+from makers import Page, changed, changed_config, make_study
+from msgspec import structs
 from PIL import Image
 
+from xprobe.base import documents
 from xprobe.base.errors import XprobeError
-from xprobe.report import distance_section as distance_view
-from xprobe.report import words as formats
+from xprobe.report import distance_section, words
 from xprobe.report import write as report
 from xprobe.report.figures import distance as distance_figures
 from xprobe.report.figures import study as figures
 from xprobe.report.figures import style
 from xprobe.results import distance as results
 from xprobe.results import study as study_module
+from xprobe.results.distance import DistanceRow, Distances, LeakRow, LeakThreshold, Shortcut
+from xprobe.results.study import Study
 from xprobe.verdict.correlation import rank_correlation
 
 METRICS = ("mmd", "energy", "frechet", "precision", "vendi", "auc", "paired")
@@ -35,57 +38,62 @@ def make_distance(
     generators: tuple[str, ...] = ("default",),
     classes: tuple[str, ...] = ("cat", "dog"),
     **extra: Any,
-) -> dict[str, Any]:
-    """A document as `xprobe distance` writes it; later encoders and generators lie farther."""
-    rows = [
+) -> Distances:
+    """A document as `xprobe distance` makes it; later encoders and generators lie farther."""
+    rows = tuple(
         make_distance_row(encoder, generator, name, metric, i + 3 * j + k / 10)
         for i, encoder in enumerate(encoders)
         for j, generator in enumerate(generators)
         for k, name in enumerate((None, *classes))
         for metric in (METRICS if name is None else METRICS[:2])
-    ]
-    return {
+    )
+    fields: dict[str, Any] = {
         "version": 1,
         "created": "2026-01-02T00:00:00+00:00",
         "command": "xprobe distance",
         "fingerprint": FINGERPRINT,
         "distances": rows,
-        "leaks": [],
-        "leak_threshold": {"similarity": 0.92, "reason": "as asked"},
-        "shortcuts": [],
-        "warnings": [],
-        **extra,
+        "leaks": (),
+        "leak_threshold": LeakThreshold(similarity=0.92, reason="as asked"),
+        "shortcuts": (),
+        "warnings": (),
     }
+    return Distances(**fields | extra)
 
 
 def make_distance_row(
     encoder: str, generator: str, name: str | None, metric: str, far: float
-) -> dict[str, Any]:
+) -> DistanceRow:
     value = 0.05 + 0.02 * far
-    return {
-        "encoder": encoder, "generator": generator, "class": name, "metric": metric,
-        "value": value, "ci_low": value - 0.01, "ci_high": value + 0.012, "floor": 0.02, "p": 0.001,
-        "n": 50, "n_real": 100, "n_synthetic": 400, "value_with_leaks": None, "reason": None,
-    }  # fmt: skip
+    return DistanceRow(
+        encoder=encoder, generator=generator, class_=name, metric=metric, value=value,
+        ci_low=value - 0.01, ci_high=value + 0.012, floor=0.02, p=0.001, n=50, n_real=100,
+        n_synthetic=400,
+    )  # fmt: skip
 
 
-def make_leak(number: int, kind: str, similarity: float = 0.95) -> dict[str, Any]:
-    return {
-        "id": f"synthetic/{number}.png", "path": f"/at/{number}.png",
-        "neighbour": f"real/{number}.png", "neighbour_path": f"/at/r{number}.png",
-        "kind": kind, "similarity": similarity,
-    }  # fmt: skip
+NO_VALUE: dict[str, Any] = dict.fromkeys(("value", "ci_low", "ci_high", "floor", "p"))
 
 
-def make_shortcut(name: str, auc: float | None, found: bool = False, **extra: Any) -> Any:
+def make_leak(number: int, kind: str, similarity: float = 0.95) -> LeakRow:
+    return LeakRow(
+        id=f"synthetic/{number}.png", path=f"/at/{number}.png", neighbour=f"real/{number}.png",
+        neighbour_path=f"/at/r{number}.png", kind=kind, similarity=similarity,
+    )  # fmt: skip
+
+
+def make_shortcut(name: str, auc: float | None, found: bool = False, **extra: Any) -> Shortcut:
     low, high = (None, None) if auc is None else (auc - 0.1, min(1.0, auc + 0.1))
     verdict = f"real and generator default can be told apart by {name} alone"
-    row = {"generator": "default", "property": name, "auc": auc, "low": low, "high": high}
-    return {**row, "found": found, "verdict": verdict, **extra}
+    fields: dict[str, Any] = {
+        "generator": "default", "property": name, "auc": auc, "low": low, "high": high,
+        "found": found, "verdict": verdict,
+    }  # fmt: skip
+    return Shortcut(**fields | extra)
 
 
 def written(
-    tmp_path: Path, document: dict[str, Any] | None, *studies: dict[str, Any], **options: Any
+    tmp_path: Path, document: Distances | None, *studies: Study, **options: Any
 ) -> tuple[str, str, Path]:
     """The page, the summary and the folder of a report."""
     for number, study in enumerate(studies or (make_study(),)):
@@ -129,7 +137,8 @@ def test_without_distances_there_is_no_section(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("no_figures")
 def test_the_headline_table(tmp_path: Path) -> None:
     document = make_distance(generators=("near", "far"))
-    document["distances"][0]["value_with_leaks"] = 0.034
+    first = document.distances[0]
+    document = changed(document, "distances", lambda row: row is first, value_with_leaks=0.034)
     page, summary, _ = written(tmp_path, document)
     shown = section(page)
     row = "clip near 100 + 400 0.0500 [0.0400, 0.0620] 0.0340 with copies 0.0200 2.5 0.001 0.0500"
@@ -142,10 +151,11 @@ def test_the_headline_table(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("no_figures")
 def test_other_metrics_show_their_value_or_why_there_is_none(tmp_path: Path) -> None:
     document = make_distance()
-    rows = {row["metric"]: row for row in document["distances"] if row["class"] is None}
     for name, reason in (("auc", "3 real <rows>"), ("mmd", "no bandwidth")):
-        rows[name] |= dict.fromkeys(("value", "ci_low", "ci_high", "floor", "p"))
-        rows[name]["reason"] = reason
+        document = changed(
+            document, "distances", lambda row, name=name: row.metric == name and row.class_ is None,
+            **NO_VALUE, reason=reason,
+        )  # fmt: skip
     shown = section(written(tmp_path, document)[0])
     assert "AUC of a classifier of real and synthetic – – 50 3 real <rows>" in shown
     assert "Precision larger is nearer 0.0500 [0.0400, 0.0620] 0.0200 50" in shown
@@ -161,7 +171,7 @@ def test_other_metrics_show_their_value_or_why_there_is_none(tmp_path: Path) -> 
     ],
 )  # fmt: skip
 def test_times_the_floor(value: float | None, floor: float | None, text: str) -> None:
-    assert distance_view._times({"value": value, "floor": floor}) == text
+    assert distance_section.times_the_floor(value, floor) == text
 
 
 @pytest.mark.parametrize(
@@ -172,7 +182,7 @@ def test_times_the_floor(value: float | None, floor: float | None, text: str) ->
     ],
 )  # fmt: skip
 def test_number(value: float | None, text: str) -> None:
-    assert formats.number(value) == text
+    assert words.number(value) == text
 
 
 @pytest.mark.usefixtures("no_figures")
@@ -183,7 +193,8 @@ def test_distances_of_other_images_are_said_to_be(tmp_path: Path) -> None:
     page, summary, _ = written(tmp_path, make_distance())
     assert "other images" not in page + summary
     other = make_study("b")
-    other["manifest"]["fingerprint"] = "00" * 32
+    images = structs.replace(other.manifest, fingerprint="00" * 32)
+    other = structs.replace(other, manifest=images)
     page, _, _ = written(tmp_path, make_distance(), make_study("a"), other)
     assert "Measured on other images than b: some were" in section(page)
 
@@ -192,7 +203,7 @@ def test_distances_of_other_images_are_said_to_be(tmp_path: Path) -> None:
 def test_copies_are_counted_and_the_worst_come_first(tmp_path: Path) -> None:
     kinds = ["duplicate inside real"] * 9 + ["copy of a training image"] * 12
     kinds += ["exact copy of a test image", "copy of a test image", "copy of a test image"]
-    leaks = [make_leak(i, kind, 0.99 - i / 1000) for i, kind in enumerate(kinds)]
+    leaks = tuple(make_leak(i, kind, 0.99 - i / 1000) for i, kind in enumerate(kinds))
     page, summary, out = written(tmp_path, make_distance(leaks=leaks))
     sentence = (
         "24 images were found to be copies or duplicates: 1 × exact copy of a test image; "
@@ -203,7 +214,7 @@ def test_copies_are_counted_and_the_worst_come_first(tmp_path: Path) -> None:
     assert sentence in section(page)
     assert sentence in summary
     shown = re.findall(r"synthetic/(\d+)\.png", page)
-    assert shown[:4] == ["21", "22", "23", "9"] and len(shown) == distance_view.MOST_LEAKS
+    assert shown[:4] == ["21", "22", "23", "9"] and len(shown) == distance_section.MOST_LEAKS
     assert "The first 20 of 24" in page
     assert len(json.loads((out / "results.json").read_bytes())["distance"]["leaks"]) == 24
 
@@ -217,16 +228,18 @@ def test_no_copies(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("no_figures")
 def test_shortcuts(tmp_path: Path) -> None:
-    rows = [
+    rows = (
         make_shortcut("format", 0.97, True),
         make_shortcut("width", 0.6, verdict="no sign that width"),
         make_shortcut("mode", None, verdict="colour mode: left out, it is the same everywhere"),
         make_shortcut("all", 0.99, True),
-    ]
+    )
     page, summary, _ = written(tmp_path, make_distance(shortcuts=rows))
     shown = section(page)
-    found = "Real and generator default can be told apart by format alone."
-    assert found in shown and f"- {found}" in summary
+    told = "Real and generator default can be told apart by file format alone (AUC 0.97)."
+    assert told in shown and f"- {told}" in summary
+    told = "Real and generator default can be told apart by all file properties together (AUC 0.99)"
+    assert told in shown
     assert "default file format 0.970 [0.870, 1.00]" in shown
     assert "default colour mode – colour mode: left out" in shown
     assert "default all together 0.990" in shown
@@ -238,8 +251,8 @@ def test_shortcuts(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("no_figures")
 def test_its_warnings_join_the_others_once(tmp_path: Path) -> None:
-    study = make_study(warnings=["said by both", "a study's"])
-    _, summary, _ = written(tmp_path, make_distance(warnings=["said by both", "new", "new"]), study)
+    study = make_study(warnings=("said by both", "a study's"))
+    _, summary, _ = written(tmp_path, make_distance(warnings=("said by both", "new", "new")), study)
     own = summary.split("## Warnings\n\n")[1].split("\n\n")[0].splitlines()
     assert own == ["- said by both", "- a study's", "- distance: new"]
 
@@ -257,7 +270,7 @@ def test_only_encoders_reported_on_are_shown(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("no_figures")
 def test_many_classes_are_cut_in_the_page_alone(tmp_path: Path) -> None:
-    names = tuple(f"class {i:03d}" for i in range(distance_view.MOST_CLASSES + 5))
+    names = tuple(f"class {i:03d}" for i in range(distance_section.MOST_CLASSES + 5))
     page, _, out = written(tmp_path, make_distance(classes=names))
     assert "The first 200 of 205" in page
     assert names[-1] in section(page) and names[0] not in section(page)  # the farthest first
@@ -269,13 +282,14 @@ def test_many_classes_are_cut_in_the_page_alone(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("no_figures")
 def test_the_tables_are_the_document(tmp_path: Path) -> None:
-    document = make_distance(generators=("g,1", "g\n2"), leaks=[make_leak(0, "copy of a test x")])
+    document = make_distance(generators=("g,1", "g\n2"), leaks=(make_leak(0, "copy of a test x"),))
     _, _, out = written(tmp_path, document)
     with (out / "distances.csv").open(encoding="utf-8", newline="") as stream:
         read = list(csv.DictReader(stream))
-    rows = [{k: "" if v is None else str(v) for k, v in r.items()} for r in document["distances"]]
+    raw = documents.to_json(document)
+    rows = [{k: "" if v is None else str(v) for k, v in r.items()} for r in raw["distances"]]
     assert read == rows
-    assert json.loads((out / "results.json").read_bytes())["distance"] == document
+    assert json.loads((out / "results.json").read_bytes())["distance"] == raw
 
 
 NASTY = ("<script>alert(1)</script>", "a|b,*star*", "](http://evil)", "日本語", "$x^2$", "é" * 90)
@@ -284,14 +298,18 @@ NASTY = ("<script>alert(1)</script>", "a|b,*star*", "](http://evil)", "日本語
 @pytest.fixture(scope="module")
 def nasty(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str, Path]:
     kinds = [make_leak(i, f"copy of a test image {name}") for i, name in enumerate(NASTY)]
-    leaks = [{**row, "id": name, "neighbour": name} for row, name in zip(kinds, NASTY, strict=True)]
-    shortcuts = [make_shortcut(n, 0.9, True, generator=n, verdict=f"<i>{n}") for n in NASTY]
-    threshold = {"similarity": 0.92, "reason": "<i>"}
+    leaks = tuple(
+        structs.replace(row, id=name, neighbour=name)
+        for row, name in zip(kinds, NASTY, strict=True)
+    )
+    shortcuts = tuple(make_shortcut(n, 0.9, True, generator=n, verdict=f"<i>{n}") for n in NASTY)
     document = make_distance(
-        ("a/<i>", "A/<i>"), NASTY, NASTY, leaks=leaks, shortcuts=shortcuts, warnings=["<i>&"],
-        leak_threshold=threshold, command="xprobe <i>", fingerprint="<i>",
+        ("a/<i>", "A/<i>"), NASTY, NASTY, leaks=leaks, shortcuts=shortcuts, warnings=("<i>&",),
+        leak_threshold=LeakThreshold(similarity=0.92, reason="<i>"), command="xprobe <i>",
+        fingerprint="<i>",
     )  # fmt: skip
-    document["distances"][2]["reason"] = "<i>"
+    third = document.distances[2]
+    document = changed(document, "distances", lambda row: row is third, reason="<i>")
     study = make_study("a/<i>", generators=NASTY[:2], ratios=(1,))
     return written(tmp_path_factory.mktemp("nasty"), document, study)
 
@@ -320,7 +338,7 @@ def test_figures_are_whole(nasty: tuple[str, str, Path]) -> None:
 
 
 def test_the_same_document_gives_the_same_bytes() -> None:
-    rows = make_distance(("a", "b"), ("g", "h"))["distances"]
+    rows = make_distance(("a", "b"), ("g", "h")).distances
     first, second = (
         [(d.name, d.svg, d.png) for d in distance_figures.draw(rows)] for _ in range(2)
     )
@@ -331,10 +349,11 @@ def test_the_same_document_gives_the_same_bytes() -> None:
 
 def test_a_figure_shows_missing_values_and_the_farthest_classes() -> None:
     classes = tuple(f"c{i:02d}" for i in range(50))
-    rows = make_distance(generators=("g", "h"), classes=classes)["distances"]
-    last = next(r for r in rows if r["class"] == "c49" and r["generator"] == "g")
-    last |= dict.fromkeys(("value", "ci_low", "ci_high", "floor", "p"))
-    (drawing,) = distance_figures.draw(rows)
+    document = changed(
+        make_distance(generators=("g", "h"), classes=classes), "distances",
+        lambda row: row.class_ == "c49" and row.generator == "g", **NO_VALUE,
+    )  # fmt: skip
+    (drawing,) = distance_figures.draw(document.distances)
     texts = re.findall(r"<text[^>]*>([^<]*)</text>", drawing.svg.decode())
     shown = [text for text in texts if re.fullmatch(r"c\d\d", text)]
     assert shown == list(reversed(classes))[:40]
@@ -343,10 +362,9 @@ def test_a_figure_shows_missing_values_and_the_farthest_classes() -> None:
 
 
 def test_without_values_of_classes_there_is_no_figure() -> None:
-    rows = make_distance(classes=())["distances"]
-    assert not list(distance_figures.draw(rows))
-    rows = [r | {"value": None} for r in make_distance()["distances"]]
-    assert not list(distance_figures.draw(rows))
+    assert not list(distance_figures.draw(make_distance(classes=()).distances))
+    document = changed(make_distance(), "distances", lambda _row: True, value=None)
+    assert not list(distance_figures.draw(document.distances))
 
 
 # --- the document on disk ----------------------------------------------------------------
@@ -355,39 +373,41 @@ def test_without_values_of_classes_there_is_no_figure() -> None:
 def test_a_document_comes_back_as_it_was(tmp_path: Path) -> None:
     assert results.load_distance(tmp_path) is None
     document = make_distance(
-        leaks=[make_leak(0, "copy of a test image")], shortcuts=[make_shortcut("width", 0.5)]
+        leaks=(make_leak(0, "copy of a test image"),), shortcuts=(make_shortcut("width", 0.5),)
     )
     results.save_distance(tmp_path / "new", document)
     assert results.load_distance(tmp_path / "new") == document
 
 
-def damaged(document: dict[str, Any], *keys: Any, value: Any) -> bytes:
-    part: Any = document
+def damaged(*keys: Any, value: Any) -> bytes:
+    """The text of a document with one node that is something else."""
+    raw = documents.to_json(make_distance())
+    part: Any = raw
     for key in keys[:-1]:
         part = part[key]
     part[keys[-1]] = value
-    return json.dumps(document).encode()
+    return json.dumps(raw).encode()
 
 
 @pytest.mark.parametrize(
     "content",
     [
         b"", b"{", b"\xff", b"[]", b"{}", b"null",
-        damaged(make_distance(), "distances", 0, "value", value="0.1"),
-        damaged(make_distance(), "distances", 0, "value", value=float("nan")),
-        damaged(make_distance(), "distances", 0, "n", value=None),
-        damaged(make_distance(), "distances", 0, "class", value=3),
-        damaged(make_distance(), "distances", 0, value="row"),
-        damaged(make_distance(), "distances", value=None),
-        damaged(make_distance(), "leaks", value=[{}]),
-        damaged(make_distance(), "leak_threshold", "similarity", value="high"),
-        damaged(make_distance(), "warnings", value=[1]),
-        damaged(make_distance(), "version", value="1"),
+        damaged("distances", 0, "value", value="0.1"),
+        damaged("distances", 0, "value", value=float("nan")),
+        damaged("distances", 0, "n", value=None),
+        damaged("distances", 0, "class", value=3),
+        damaged("distances", 0, value="row"),
+        damaged("distances", value=None),
+        damaged("leaks", value=[{}]),
+        damaged("leak_threshold", "similarity", value="high"),
+        damaged("warnings", value=[1]),
+        damaged("version", value="1"),
     ],
 )  # fmt: skip
 def test_a_damaged_document_is_said_to_be(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "distance.json").write_bytes(content)
-    with pytest.raises(XprobeError, match=r"distance\.json: damaged; .*'xprobe distance'"):
+    with pytest.raises(XprobeError, match=r"distance\.json: damaged \(.*\); .*'xprobe distance'"):
         results.load_distance(tmp_path)
 
 
@@ -400,13 +420,16 @@ def test_a_newer_document_is_refused(tmp_path: Path) -> None:
 # --- does distance predict gain? ---------------------------------------------------------
 
 
-def make_gains(encoder: str, gains: tuple[float, ...], **extra: Any) -> dict[str, Any]:
+def make_gains(encoder: str, gains: tuple[float, ...], **extra: Any) -> Study:
     """A study in which the mix of the largest ratio of each generator gains so much."""
     generators = tuple(f"g{i}" for i in range(len(gains)))
     study = make_study(encoder, generators=generators, ratios=(1, 4), **extra)
-    for row in study["results"]:
-        if row["ratio"] == 4:
-            row["difference"] = gains[generators.index(row["generator"])]
+    for generator, gain in zip(generators, gains, strict=True):
+        study = changed(
+            study, "results",
+            lambda row, generator=generator: row.ratio == 4 and row.generator == generator,
+            difference=gain,
+        )  # fmt: skip
     return study
 
 
@@ -432,12 +455,13 @@ def test_too_few_points_or_different_heads_say_nothing(tmp_path: Path) -> None:
     document = make_distance(("a", "b"), ("g0", "g1"))
     a, b = make_gains("a", (0.1, 0.0)), make_gains("b", (0.2, -0.1))
     assert "predict gain" in written(tmp_path, document, a, b)[0]  # four
-    b["config"]["head"] = "ridge"
+    b = changed_config(b, head="ridge")
     assert "predict gain" not in written(tmp_path, document, a, b)[0]  # two and two
-    b["config"] |= {"head": "logistic", "real_fraction": 0.5}
+    b = changed_config(b, head="logistic", real_fraction=0.5)
     assert "predict gain" not in written(tmp_path, document, a, b)[0]
-    b["config"]["real_fraction"] = 1.0
-    document["distances"][0]["value"] = None
+    b = changed_config(b, real_fraction=1.0)
+    first = document.distances[0]
+    document = changed(document, "distances", lambda row: row is first, value=None)
     assert "predict gain" not in written(tmp_path, document, a, b)[0]  # three
 
 

@@ -9,23 +9,25 @@ import re
 import shutil
 import subprocess
 import sys
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
 import pytest
-from makers import Page, make_row, make_study
+from makers import Page, changed, changed_config, make_row, make_study
+from msgspec import structs
 from PIL import Image
 
+from xprobe.base import documents
 from xprobe.base.errors import XprobeError
-from xprobe.report import study_section as study_view
-from xprobe.report import words as formats
-from xprobe.report import words as words_module
+from xprobe.report import study_section, words
 from xprobe.report import write as report
 from xprobe.report.figures import study as figures
+from xprobe.report.study_section import KeptOut, MetricCell
 from xprobe.results import study as study_module
-from xprobe.results.study import Result
+from xprobe.results.families import families
+from xprobe.results.rows import ClassResult, DataValue, Result
+from xprobe.results.study import Study
 
 NASTY = (
     "<script>alert(1)</script>",
@@ -37,7 +39,7 @@ NASTY = (
 )
 
 
-def written(tmp_path: Path, *studies: dict[str, Any]) -> tuple[dict[str, Any], Path]:
+def written(tmp_path: Path, *studies: Study) -> tuple[report.Written, Path]:
     for number, study in enumerate(studies):
         study_module.save_study(tmp_path / "results", f"{number:032d}", study)
     return report.write_report(tmp_path / "results", tmp_path / "out"), tmp_path / "out"
@@ -50,10 +52,12 @@ def no_figures(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="module")
-def nasty(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], Path]:
+def nasty(tmp_path_factory: pytest.TempPathFactory) -> tuple[report.Written, Path]:
     """A report of two encoders with names that break what can be broken."""
     generators = ("<b>gén|1</b>", "x](http://evil)", "$a$", "日本", "con")
-    a = make_study("a/<i>", generators=generators, ratios=(1, 30), classes=NASTY, warnings=["<w>&"])
+    a = make_study(
+        "a/<i>", generators=generators, ratios=(1, 30), classes=NASTY, warnings=("<w>&",)
+    )
     b = make_study("A/<i>", generators=generators[:2], ratios=(1, 30), classes=NASTY, effect=-0.05)
     return written(tmp_path_factory.mktemp("nasty"), a, b)
 
@@ -65,14 +69,14 @@ def test_the_first_lines_hold_the_answer(tmp_path: Path) -> None:
         "clip · generator default · 1:2 — +12.9 points [+8.4, +17.4], helps; "
         "a difference of 6.3 points could have been detected."
     )
-    assert answer["answer"][0] == headline
-    assert sentence in answer["answer"]
+    assert answer.answer[0] == headline
+    assert sentence in answer.answer
     lines = (out / "summary.md").read_text(encoding="utf-8").splitlines()
     assert lines[0] == f"# {headline}"
     assert f"- {sentence}" in lines[:8]
     texts = Page((out / "index.html").read_text(encoding="utf-8")).texts
     assert headline in texts[0]
-    assert texts[1:3] == [report.QUESTION, headline]
+    assert texts[1:3] == [words.QUESTION, headline]
     shown = " ".join(texts[3:40])
     assert "1:2 +12.9 points [+8.4, +17.4] helps" in shown
     assert "a difference of 6.3 points could have been detected" in shown
@@ -80,13 +84,15 @@ def test_the_first_lines_hold_the_answer(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("no_figures")
 def test_synthetic_only_is_a_question_of_its_own(tmp_path: Path) -> None:
-    study = make_study(effect=0.0)
-    row = next(r for r in study["results"] if r["setting"] == "synthetic-only")
-    row |= {"difference": -0.2, "verdict": "hurts", "n_train_synthetic": 320.0, "p_adjusted": 0.0}
+    study = changed(
+        make_study(effect=0.0), "results",
+        lambda row: row.setting == "synthetic-only" and row.metric == "accuracy",
+        difference=-0.2, verdict="hurts", n_train_synthetic=320.0, p_adjusted=0.0,
+    )  # fmt: skip
     answer, _ = written(tmp_path, study)
-    assert answer["answer"][0].startswith("No detectable difference:")
-    assert "(320 synthetic in place of 80 real images) — −20.0 points" in answer["answer"][-1]
-    assert "worse than real-only" in answer["answer"][-1]
+    assert answer.answer[0].startswith("No detectable difference:")
+    assert "(320 synthetic in place of 80 real images) — −20.0 points" in answer.answer[-1]
+    assert "worse than real-only" in answer.answer[-1]
 
 
 @pytest.mark.usefixtures("no_figures")
@@ -102,32 +108,33 @@ def test_synthetic_only_is_a_question_of_its_own(tmp_path: Path) -> None:
 def test_the_headline(tmp_path: Path, effects: tuple[float, float], start: str) -> None:
     studies = [make_study(f"e{i}", effect=effect) for i, effect in enumerate(effects)]
     answer, _ = written(tmp_path, *studies)
-    assert answer["answer"][0].startswith(start)
-    assert answer["answer"][1].startswith("There are 2 families of comparisons")
+    assert answer.answer[0].startswith(start)
+    assert answer.answer[1].startswith("There are 2 families of comparisons")
 
 
 @pytest.mark.usefixtures("no_figures")
 def test_the_headline_within_the_margin(tmp_path: Path) -> None:
     answer, out = written(tmp_path, make_study(effect=0.0, half=0.01, margin=0.02, ratios=(1,)))
     wanted = "No difference that matters: equivalent within the margin in the only comparison."
-    assert answer["answer"][0] == wanted
-    assert "equivalent within ±2 points;" in answer["answer"][1]
+    assert answer.answer[0] == wanted
+    assert "equivalent within ±2 points;" in answer.answer[1]
     assert "Equivalent within ±2 points" in (out / "index.html").read_text(encoding="utf-8")
 
 
 @pytest.mark.usefixtures("no_figures")
 def test_a_claim_that_does_not_hold_study_wide_is_not_a_yes(tmp_path: Path) -> None:
     studies = [make_study("e0", effect=0.05), *(make_study(f"e{i}", effect=0) for i in range(1, 4))]
-    for row in studies[0]["results"]:
-        row["p_adjusted"] = None if row["p_adjusted"] is None else 0.03
+    studies[0] = changed(
+        studies[0], "results", lambda row: row.p_adjusted is not None, p_adjusted=0.03
+    )
     answer, _ = written(tmp_path, *studies)
-    headline, note = answer["answer"][:2]
+    headline, note = answer.answer[:2]
     assert headline.startswith("Not certain: adding synthetic images raised accuracy in 3 of 12")
     assert "study-wide p 0.120" in headline
     assert "e0 · default 0.120" in note
 
 
-def test_the_page_fetches_nothing_and_runs_nothing(nasty: tuple[dict[str, Any], Path]) -> None:
+def test_the_page_fetches_nothing_and_runs_nothing(nasty: tuple[report.Written, Path]) -> None:
     text = (nasty[1] / "index.html").read_text(encoding="utf-8")
     page = Page(text)
     outside = [url for url in page.urls if not url.startswith("data:image/svg+xml;base64,")]
@@ -139,7 +146,7 @@ def test_the_page_fetches_nothing_and_runs_nothing(nasty: tuple[dict[str, Any], 
     assert "prefers-color-scheme: dark" in text
 
 
-def test_names_are_escaped(nasty: tuple[dict[str, Any], Path]) -> None:
+def test_names_are_escaped(nasty: tuple[report.Written, Path]) -> None:
     page = Page((nasty[1] / "index.html").read_text(encoding="utf-8"))
     assert set(NASTY) <= set(page.texts)  # each as text, none as markup
     assert not {"i", "w"} & set(page.tags)
@@ -151,9 +158,9 @@ def test_names_are_escaped(nasty: tuple[dict[str, Any], Path]) -> None:
     assert columns == {4, 5, 10}  # side by side, families, settings: no cell is split
 
 
-def test_every_figure_is_there_and_whole(nasty: tuple[dict[str, Any], Path]) -> None:
+def test_every_figure_is_there_and_whole(nasty: tuple[report.Written, Path]) -> None:
     answer, out = nasty
-    files = [Path(file) for file in answer["figures"]]
+    files = [Path(file) for file in answer.figures]
     assert sorted(files) == sorted((out / "figures").iterdir())
     assert len({file.name.lower() for file in files}) == len(files) == 2 * (1 + (2 + 16) + (2 + 7))
     for file in files:
@@ -169,7 +176,7 @@ def test_every_figure_is_there_and_whole(nasty: tuple[dict[str, Any], Path]) -> 
     assert all((out / name).is_file() for name in named)
 
 
-def test_figures_show_names_as_they_are(nasty: tuple[dict[str, Any], Path]) -> None:
+def test_figures_show_names_as_they_are(nasty: tuple[report.Written, Path]) -> None:
     svg = (nasty[1] / "figures" / "confusion-A-i-real-only.svg").read_text(encoding="utf-8")
     root = ElementTree.fromstring(svg)
     texts = {e.text for e in root.iter("{http://www.w3.org/2000/svg}text")}
@@ -190,19 +197,20 @@ def test_the_same_studies_give_the_same_bytes(tmp_path: Path) -> None:
 def test_the_tables_are_the_studies(tmp_path: Path) -> None:
     studies = [make_study("a", generators=("g,1", "g\n2")), make_study("b")]
     _, out = written(tmp_path, *studies)
-    rows = [row for study in studies for row in study["results"]]
+    results = [row for study in studies for row in study.results]
+    rows = documents.to_json(results)
     with (out / "results.csv").open(encoding="utf-8", newline="") as stream:
         read = list(csv.DictReader(stream))
-    assert list(read[0]) == [f.name for f in fields(Result)]
+    assert list(read[0]) == list(Result.__struct_fields__[1:])
     assert [{k: "" if v is None else str(v) for k, v in row.items()} for row in rows] == read
     with (out / "runs.csv").open(encoding="utf-8", newline="") as stream:
         runs = list(csv.DictReader(stream))
-    wanted = [run["accuracy"] for study in studies for run in study["runs"]]
+    wanted = [run.accuracy for study in studies for run in study.runs]
     assert [float(run["accuracy"]) for run in runs] == wanted
     assert [r["encoder"] for r in runs] == ["a"] * 9 + ["b"] * 5
     whole = json.loads((out / "results.json").read_text(encoding="utf-8"))
     assert whole["results"] == rows
-    assert whole["families"] == study_module.families(studies)
+    assert whole["families"] == documents.to_json(families(results))
     assert [s["encoder"]["label"] for s in whole["studies"]] == ["a", "b"]
     kept = {"config", "protocol", "encoder", "manifest", "warnings", "versions"}
     assert kept <= set(whole["studies"][0])
@@ -216,7 +224,7 @@ def test_own_old_figures_go_and_those_of_others_stay(tmp_path: Path) -> None:
     shutil.rmtree(tmp_path / "results")
     answer, _ = written(tmp_path, make_study(generators=("new",)))
     left = {f.name for f in (out / "figures").iterdir()}
-    assert left == {Path(f).name for f in answer["figures"]} | {"mine.png", "mine.svg"}
+    assert left == {Path(f).name for f in answer.figures} | {"mine.png", "mine.svg"}
 
 
 @pytest.mark.usefixtures("no_figures")
@@ -224,34 +232,32 @@ def test_a_floor_is_called_one(tmp_path: Path) -> None:
     _, out = written(tmp_path, make_study("hog", source="builtin:hog"), make_study("clip"))
     for name in ("index.html", "summary.md"):
         text = (out / name).read_text(encoding="utf-8")
-        assert re.search(rf"hog[^\n]*{report.FLOOR}", text)
-        assert not re.search(rf"clip[^\n]*{report.FLOOR}", text)
+        assert re.search(rf"hog[^\n]*{words.FLOOR}", text)
+        assert not re.search(rf"clip[^\n]*{words.FLOOR}", text)
 
 
 @pytest.mark.usefixtures("no_figures")
 @pytest.mark.parametrize(
-    ("protocol", "words", "not_words"),
+    ("protocol", "said", "unsaid"),
     [
         ("5-fold cross-validation, 10 repeats", "(1 − 1/5)·n", "Fixed hold-out."),
         ("fixed hold-out, 5 repeats", "Fixed hold-out. The same 600 real images", "·n real"),
         ("something new", "something new; 600 real images", "Fixed hold-out."),
     ],
 )
-def test_the_protocol_in_words(tmp_path: Path, protocol: str, words: str, not_words: str) -> None:
+def test_the_protocol_in_words(tmp_path: Path, protocol: str, said: str, unsaid: str) -> None:
     _, out = written(tmp_path, make_study(protocol=protocol))
     for name in ("index.html", "summary.md"):
         text = (out / name).read_text(encoding="utf-8")
-        assert words in text
-        assert not_words not in text
+        assert said in text
+        assert unsaid not in text
         assert "C has seen real labels" in text
 
 
 @pytest.mark.usefixtures("no_figures")
 def test_warnings_are_said_once_with_their_studies(tmp_path: Path) -> None:
-    a, b, c = (make_study(e, warnings=["for all"]) for e in ("a", "b", "c"))
-    a["warnings"].append("for two")
-    b["warnings"].append("for two")
-    c["manifest"]["fingerprint"] = "00" * 32
+    a, b = (make_study(e, warnings=("for all", "for two")) for e in ("a", "b"))
+    c = of_other_images(make_study("c", warnings=("for all",)))
     _, out = written(tmp_path, a, b, c)
     markdown = (out / "summary.md").read_text(encoding="utf-8")
     own = markdown.split("## Warnings\n\n")[1].split("\n\n")[0].splitlines()
@@ -261,9 +267,10 @@ def test_warnings_are_said_once_with_their_studies(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("no_figures")
 def test_lineage_and_the_actual_ratio_are_shown(tmp_path: Path) -> None:
-    study = make_study()
-    row = next(r for r in study["results"] if r["ratio"] == 4 and r["metric"] == "accuracy")
-    row |= {"ratio_actual": 3.5, "dropped_by_lineage": 1234}
+    study = changed(
+        make_study(), "results", lambda row: row.ratio == 4 and row.metric == "accuracy",
+        ratio_actual=3.5, dropped_by_lineage=1234,
+    )  # fmt: skip
     _, out = written(tmp_path, study)
     page = " ".join(Page((out / "index.html").read_text(encoding="utf-8")).texts)
     assert "actual ratio 1:3.5" in page and "1,234" in page and "Dropped by lineage" in page
@@ -274,8 +281,10 @@ def test_lineage_and_the_actual_ratio_are_shown(tmp_path: Path) -> None:
 def test_many_classes_hide_the_numbers(tmp_path: Path) -> None:
     classes = tuple(f"class {i:02d} of a long list of names" for i in range(60))
     study = make_study(classes=classes, ratios=(1,))
-    study["settings"][0]["confusion"][3] = [0] * 60  # a class without test images
-    study["settings"] = study["settings"][:1]
+    first = study.settings[0]
+    without = (0,) * 60  # of a class without test images
+    confusion = (*first.confusion[:3], without, *first.confusion[4:])
+    study = structs.replace(study, settings=(structs.replace(first, confusion=confusion),))
     drawn = list(figures.draw([study]))
     few = list(figures.draw([make_study(ratios=(1,))]))
     numbers = [len(re.findall(rb"<text[^>]*>\d+</text>", d[-1].svg)) for d in (drawn, few)]
@@ -284,7 +293,9 @@ def test_many_classes_hide_the_numbers(tmp_path: Path) -> None:
 
 def test_a_long_study_gets_several_pages_of_differences() -> None:
     study = make_study(generators=tuple(f"g{i}" for i in range(12)), ratios=(1, 2, 3, 4))
-    pages = [d for d in figures.draw([{**study, "settings": []}]) if d.kind == "differences"]
+    pages = [
+        d for d in figures.draw([structs.replace(study, settings=())]) if d.kind == "differences"
+    ]
     assert [d.name for d in pages] == ["differences", "differences-2"]
     assert pages[0].title.endswith("(1 of 2)")
 
@@ -294,14 +305,14 @@ def test_a_long_study_gets_several_pages_of_differences() -> None:
     [(0.129, "+12.9"), (-0.0041, "−0.4"), (3e-4, "+0.03"), (2e-5, "+0.002"), (0.0, "0.0")],
 )  # fmt: skip
 def test_points(fraction: float, text: str) -> None:
-    assert words_module.points(fraction) == text
+    assert words.points(fraction) == text
 
 
 @pytest.mark.parametrize(
     ("p", "text"), [(5e-5, "< 0.001"), (0.0123, "0.012"), (0.0502, "0.0502"), (1.0, "1.000")]
 )
 def test_p(p: float, text: str) -> None:
-    assert formats.p_value(p) == text
+    assert words.p_value(p) == text
     assert math.isclose(float(text.strip("< ")), p, abs_tol=1e-3)
 
 
@@ -332,41 +343,48 @@ def test_the_callers_plots_are_untouched(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("no_figures")
 def test_floors_alone_are_not_the_last_word(tmp_path: Path) -> None:
     answer, _ = written(tmp_path, make_study("hog", source="builtin:hog"))
-    assert answer["answer"][1].startswith("Every encoder here is a floor")
+    assert answer.answer[1].startswith("Every encoder here is a floor")
     answer, _ = written(tmp_path, make_study("hog", source="builtin:hog"), make_study("clip"))
-    assert not any(sentence.startswith("Every encoder") for sentence in answer["answer"])
+    assert not any(sentence.startswith("Every encoder") for sentence in answer.answer)
 
 
 # --- what is said of one study -------------------------------------------------------------
 
 
-def make_class_row(name: str, ratio: float, difference: float, /, **more: Any) -> dict[str, Any]:
-    """A row of ``classes`` as `xprobe sweep` writes it: beyond 20 points it is a claim."""
+def make_class_row(name: str, ratio: float, difference: float, /, **more: Any) -> ClassResult:
+    """A row of ``classes`` as `xprobe sweep` makes it: beyond 20 points it is a claim."""
     claim = "helps" if difference > 0 else "hurts"
-    return {
-        "setting": "mix", "ratio": ratio, "generator": "default", "augment": None, "class": name,
+    fields: dict[str, Any] = {
+        "setting": "mix", "ratio": ratio, "generator": "default", "class_": name,
         "difference": difference, "low": difference - 0.2, "high": difference + 0.2,
         "p_adjusted": 0.5, "n_test": 9, "n_groups": 9,
-        "verdict": claim if abs(difference) > 0.2 else "no detectable difference", **more,
+        "verdict": claim if abs(difference) > 0.2 else "no detectable difference",
     }  # fmt: skip
+    return ClassResult(**fields | more)
 
 
-def of_metric(study: dict[str, Any], metric: str, value: float, *difference: float) -> None:
+def with_metric(study: Study, metric: str, value: float, *difference: float) -> Study:
     """Add the rows of a metric to a study: real-only, and the mix 1:1 that differs from it."""
+    rows = []
     for setting, ratio, generator in (("real-only", None, None), ("mix", 1, "default")):
-        own = {"setting": setting, "ratio": ratio, "generator": generator}
-        row = make_row("clip", own, metric, None, 0.0, None, study["protocol"])
-        low, high = value - 0.1, value + 0.1
-        row |= {"value": value, "ci_low": low, "ci_high": high}
+        names = {"setting": setting, "ratio": ratio, "generator": generator}
+        row = make_row("clip", names, metric, None, 0.0, None, study.protocol)
+        row = structs.replace(row, value=value, ci_low=value - 0.1, ci_high=value + 0.1)
         if generator:
-            names = ("difference", "difference_low", "difference_high")
-            row |= dict(zip(names, difference, strict=True))
-        study["results"].append(row)
+            ends = zip(("difference", "difference_low", "difference_high"), difference, strict=True)
+            row = structs.replace(row, **dict(ends))
+        rows.append(row)
+    return structs.replace(study, results=(*study.results, *rows))
+
+
+def of_other_images(study: Study) -> Study:
+    """The same study of another image table."""
+    images = structs.replace(study.manifest, fingerprint="00" * 32)
+    return structs.replace(study, manifest=images)
 
 
 def test_the_classes_that_pay_come_first_and_are_named() -> None:
-    study = make_study(generators=("default", "other"))
-    study["classes"] = [
+    rows = (
         make_class_row("dog", 2, 0.01),
         make_class_row("dog", 1, 0.05),
         make_class_row("cat", 1, 0.1),
@@ -374,69 +392,76 @@ def test_the_classes_that_pay_come_first_and_are_named() -> None:
         make_class_row("cat", 1, 0.9, generator=None, setting="strong", ratio=None),
         make_class_row("cat", 2, 0.9, augment="strong"),
         make_class_row("dog", 2, 0.1, generator="other"),
-    ]
-    table, other = study_view.study_view(0, study, [])["classes"]
-    assert (table["generator"], table["titles"], table["n"]) == ("default", ["1:1", "1:2"], 2)
-    assert [name for name, _ in table["rows"]] == ["cat", "dog"]
-    assert [[c["badge"] for c in cells] for _, cells in table["rows"]] == [
+    )
+    study = make_study(generators=("default", "other"), classes=("cat", "dog"))
+    study = structs.replace(study, classes=rows)
+    table, other = study_section.study_view(0, study, []).classes
+    assert (table.generator, table.titles, table.n) == ("default", ["1:1", "1:2"], 2)
+    assert [name for name, _ in table.rows] == ["cat", "dog"]
+    assert [[cell and words.badge(cell) for cell in cells] for _, cells in table.rows] == [
         ["no", "hurts"], ["no", "no"]
     ]  # fmt: skip
-    assert table["claims"] == ["cat −31.0 at 1:2"]
-    assert (other["generator"], other["titles"], other["claims"]) == ("other", ["1:2"], [])
+    assert table.claims == ["cat −31.0 at 1:2"]
+    assert (other.generator, other.titles, other.claims) == ("other", ["1:2"], [])
 
 
 def test_of_very_many_classes_those_that_change_are_shown() -> None:
-    study = make_study()
-    study["classes"] = [make_class_row(f"c{i:03d}", 1, 0.5 if i == 99 else 0.0) for i in range(100)]
-    (table,) = study_view.study_view(0, study, [])["classes"]
-    assert (len(table["rows"]), table["n"]) == (60, 100)
-    assert [name for name, _ in table["rows"]][:2] == ["c099", "c000"]
+    rows = [make_class_row(f"c{i:03d}", 1, 0.5 if i == 99 else 0.0) for i in range(100)]
+    study = structs.replace(make_study(), classes=tuple(rows))
+    (table,) = study_section.study_view(0, study, []).classes
+    assert (len(table.rows), table.n) == (60, 100)
+    assert [name for name, _ in table.rows][:2] == ["c099", "c000"]
 
 
 def test_other_metrics_stand_in_a_table_of_their_own() -> None:
     study = make_study(ratios=(1,))
-    assert study_view.study_view(0, study, [])["others"]["rows"] == []
-    of_metric(study, "balanced_accuracy", 0.7123, 0.05, -0.004, 0.104)
-    of_metric(study, "log_loss", 1.23456, -0.2, -0.4, 0.0001)
-    of_metric(study, "squared_ece", -0.00123, 0.001, -0.002, 0.004)
-    others = study_view.study_view(0, study, [])["others"]
-    assert others["titles"] == [
+    assert study_section.study_view(0, study, []).others.rows == []
+    study = with_metric(study, "balanced_accuracy", 0.7123, 0.05, -0.004, 0.104)
+    study = with_metric(study, "log_loss", 1.23456, -0.2, -0.4, 0.0001)
+    study = with_metric(study, "squared_ece", -0.00123, 0.001, -0.002, 0.004)
+    others = study_section.study_view(0, study, []).others
+    assert others.titles == [
         "Balanced accuracy, %", "Log-loss, nats", "Squared calibration error, without its bias",
     ]  # fmt: skip
-    (real, real_cells), (mix, mix_cells) = others["rows"]
+    (real, real_cells), (mix, mix_cells) = others.rows
     assert (real, mix) == ("real-only", "default · 1:1")
-    assert real_cells == [
-        {"value": value, "difference": ""} for value in ("71.2", "1.235", "−0.0012")
-    ]
-    assert [cell["difference"] for cell in mix_cells] == [
+    assert real_cells == [MetricCell(value, "") for value in ("71.2", "1.235", "−0.0012")]
+    assert [cell and cell.difference for cell in mix_cells] == [
         "+5.0 [−0.4, +10.4]", "−0.200 [−0.400, 0.000]", "+0.0010 [−0.0020, 0.0040]",
     ]  # fmt: skip
 
 
 def test_what_lineage_kept_out_of_folds_is_counted_by_generator() -> None:
     study = make_study(generators=("x", "y"), ratios=(1, 2))
-    assert study_view.study_view(0, study, [])["kept_out"] == []
-    study["runs"] += [{**run, "fold": 1} for run in study["runs"]]
-    for run in study["runs"]:
-        if run["generator"] == "x":
-            run |= {"dropped_by_lineage": 4 + run["fold"], "dropped_in_inner_folds": 7.5}
-    augmented = {"setting": "mix", "ratio": 1, "generator": "x", "augment": "strong"}
-    study["runs"].append({**study["runs"][0], **augmented, "dropped_by_lineage": 99})
-    assert study_view.study_view(0, study, [])["kept_out"] == [
-        {"generator": "x", "low": 4, "high": 5, "inner_low": 7.5, "inner_high": 7.5, "folds": 2}
-    ]
+    assert study_section.study_view(0, study, []).kept_out == []
+    runs = (*study.runs, *(structs.replace(run, fold=1) for run in study.runs))
+    study = structs.replace(study, runs=runs)
+    for fold in (0, 1):
+        study = changed(
+            study, "runs", lambda run, fold=fold: run.generator == "x" and run.fold == fold,
+            dropped_by_lineage=4 + fold, dropped_in_inner_folds=7.5,
+        )  # fmt: skip
+    augmented = structs.replace(
+        study.runs[0], setting="mix", ratio=1, generator="x", augment="strong",
+        dropped_by_lineage=99,
+    )  # fmt: skip
+    study = structs.replace(study, runs=(*study.runs, augmented))
+    assert study_section.study_view(0, study, []).kept_out == [KeptOut("x", 4, 5, 7.5, 7.5, 2)]
 
 
 @pytest.mark.usefixtures("no_figures")
 def test_what_stands_beside_the_verdict_reaches_the_page_and_is_escaped(tmp_path: Path) -> None:
     study = make_study(ratios=(1,), classes=NASTY)
-    study["classes"] = [make_class_row(name, 1, 0.3) for name in NASTY]
-    of_metric(study, "brier", 0.5, -0.1, -0.2, 0.1)
-    mix = next(r for r in study["results"] if r["setting"] == "mix" and r["metric"] == "accuracy")
-    mix["p_mcnemar"] = 0.0123
-    for run in study["runs"]:
-        if run["setting"] == "mix":
-            run |= {"dropped_by_lineage": 1234, "dropped_in_inner_folds": 1500.2}
+    rows = tuple(make_class_row(name, 1, 0.3) for name in NASTY)
+    study = with_metric(structs.replace(study, classes=rows), "brier", 0.5, -0.1, -0.2, 0.1)
+    study = changed(
+        study, "results", lambda row: row.setting == "mix" and row.metric == "accuracy",
+        p_mcnemar=0.0123,
+    )  # fmt: skip
+    study = changed(
+        study, "runs", lambda run: run.setting == "mix",
+        dropped_by_lineage=1234, dropped_in_inner_folds=1500.2,
+    )  # fmt: skip
     _, out = written(tmp_path, study)
     page = Page((out / "index.html").read_text(encoding="utf-8"))
     text = " ".join(page.texts)
@@ -450,48 +475,47 @@ def test_what_stands_beside_the_verdict_reaches_the_page_and_is_escaped(tmp_path
 
 @pytest.mark.usefixtures("no_figures")
 def test_a_study_of_an_older_xprobe_is_shown_without_what_it_lacks(tmp_path: Path) -> None:
-    study = make_study(ratios=(1,))
+    raw = documents.to_json(make_study(ratios=(1,)))
     for name in ("train_per_class", "holdout", "leave_one_group_out", "ignore_lineage"):
-        del study["config"][name]
-    for row in study["results"]:
+        del raw["config"][name]
+    for row in raw["results"]:
         del row["p_mcnemar"], row["train_per_class"]
-    _, out = written(tmp_path, study)
+    _, out = written(tmp_path, documents.from_json(Study, raw))
     text = (out / "index.html").read_text(encoding="utf-8")
-    for words in ("Which class pays", "Other metrics", "McNemar", "LINEAGE", "are worth"):
-        assert words not in text
+    for unsaid in ("Which class pays", "Other metrics", "McNemar", "LINEAGE", "are worth"):
+        assert unsaid not in text
 
 
 @pytest.mark.usefixtures("no_figures")
 def test_a_leak_that_was_asked_for_is_said_before_everything(tmp_path: Path) -> None:
-    study = make_study(ratios=(1,))
-    study["config"]["ignore_lineage"] = True
+    study = changed_config(make_study(ratios=(1,)), ignore_lineage=True)
     answer, out = written(tmp_path, study)
-    assert answer["answer"][0].startswith("LINEAGE IGNORED: shows the size of a leak, and nothing ")
+    assert answer.answer[0].startswith("LINEAGE IGNORED: shows the size of a leak, and nothing ")
     page = (out / "index.html").read_text(encoding="utf-8")
-    assert f'<h2>clip <span class="random">{study_view.LINEAGE_IGNORED}</span>' in page
+    assert f'<h2>clip <span class="random">{words.LINEAGE_IGNORED}</span>' in page
     assert "Synthetic images made from test images were trained on." in page
 
 
 # --- what synthetic images are worth -------------------------------------------------------
 
 
-def valued(value: float, low: float, high: float, **more: Any) -> dict[str, Any]:
+def valued(value: float, low: float, high: float) -> DataValue:
     """A row of ``data_value``: 40 synthetic images beside 20 real ones, a curve up to 80."""
-    return {
-        "generator": "default", "ratio": 2, "real_per_class": 20.0, "synthetic_per_class": 40.0,
-        "most": 80.0, "value": value, "low": low, "high": high, "at_least": high >= 60,
-        "at_most": low <= 0, **more,
-    }  # fmt: skip
+    return DataValue(
+        generator="default", ratio=2, real_per_class=20.0, synthetic_per_class=40.0, most=80.0,
+        value=value, low=low, high=high, at_least=high >= 60, at_most=low <= 0,
+    )  # fmt: skip
 
 
-def worth_of(row: dict[str, Any], costs: study_view.Costs | None = None) -> dict[str, Any]:
+def worth_of(row: DataValue, costs: study_section.Costs | None = None) -> study_section.Valued:
     """Return the view of a study of two classes with this row alone."""
-    (found,) = study_view.worth_view([make_study(data_value=[row]), make_study("other")], costs)
-    return found
+    studies = [make_study(data_value=(row,)), make_study("other")]
+    (view,) = study_section.worth_view(studies, costs)
+    return view
 
 
 @pytest.mark.parametrize(
-    ("row", "words", "interval"),
+    ("row", "said", "interval"),
     [
         (valued(13.4, 5.2, 30.9), "are worth 13 further real ones", "[5, 31]"),
         (valued(13.4, 0.0, 30.9), "are worth 13 further real ones", "[≤ 0, 31]"),
@@ -500,13 +524,13 @@ def worth_of(row: dict[str, Any], costs: study_view.Costs | None = None) -> dict
         (valued(31.0, 0.0, 60.0), "are worth 31 further real ones", "[≤ 0, ≥ 60]"),
     ],
 )
-def test_a_worth_in_words(row: dict[str, Any], words: str, interval: str) -> None:
-    found = worth_of(row)
-    assert found["words"].startswith(
-        f"40 synthetic images of each class, added to 20 real ones, {words}"
+def test_a_worth_in_words(row: DataValue, said: str, interval: str) -> None:
+    view = worth_of(row)
+    assert view.words.startswith(
+        f"40 synthetic images of each class, added to 20 real ones, {said}"
     )
-    assert (found["interval"], found["setting"], found["study"]) == (interval, "1:2", "clip")
-    assert found["cost"] is None
+    assert (view.interval, view.setting, view.study) == (interval, "1:2", "clip")
+    assert view.cost is None
 
 
 @pytest.mark.parametrize(
@@ -524,33 +548,34 @@ def test_a_worth_in_words(row: dict[str, Any], words: str, interval: str) -> Non
     ],
 )
 def test_what_is_cheaper_is_said_only_where_the_whole_interval_says_so(
-    row: dict[str, Any], costs: tuple[float, float], said: str
+    row: DataValue, costs: tuple[float, float], said: str
 ) -> None:
-    found = worth_of(row, study_view.Costs(*costs))
-    assert found["cost"].startswith(said)
+    cost = worth_of(row, study_section.Costs(*costs)).cost or ""
+    assert cost.startswith(said)
     endings = ("synthetic images are cheaper", "real images are cheaper", "cannot be told")
-    assert found["cost"].endswith(endings)
+    assert cost.endswith(endings)
 
 
 @pytest.mark.usefixtures("no_figures")
 def test_the_worth_is_part_of_the_answer(tmp_path: Path) -> None:
-    small = make_study(ratios=(2,), data_value=[valued(13.4, 5.2, 30.9)])
-    large = make_study(ratios=(2,), data_value=[])
-    small["config"]["train_per_class"], large["config"]["train_per_class"] = 20, 80
-    for study in (small, large):
-        for row in study["results"]:
-            row["train_per_class"] = study["config"]["train_per_class"]
+    small, large = (
+        changed(
+            changed_config(make_study(ratios=(2,), data_value=rows), train_per_class=size),
+            "results", lambda _row: True, train_per_class=size,
+        )
+        for size, rows in ((20, (valued(13.4, 5.2, 30.9),)), (80, ()))
+    )  # fmt: skip
     answer, out = written(tmp_path, small, large)
     sentence = (
         "clip · 20 real of each class · generator default · 1:2 — 40 synthetic images of each "
         "class, added to 20 real ones, are worth 13 further real ones [5, 31]."
     )
-    assert answer["answer"][-1] == sentence
-    assert [row["value"] for row in answer["valued"]] == [13.4]
+    assert answer.answer[-1] == sentence
+    assert [row.value for row in answer.valued] == [13.4]
     assert f"- {sentence}" in (out / "summary.md").read_text(encoding="utf-8").splitlines()
     page = " ".join(Page((out / "index.html").read_text(encoding="utf-8")).texts)
     assert "What synthetic images are worth" in page
     assert "Worth, further real of each class" in page and "13 [5, 31]" in page
     assert "80 real images of each class are trained on in every fold" in page
-    families = json.loads((out / "results.json").read_text(encoding="utf-8"))["families"]
-    assert [f["train_per_class"] for f in families] == [20, 80]
+    whole = json.loads((out / "results.json").read_text(encoding="utf-8"))
+    assert [f["train_per_class"] for f in whole["families"]] == [20, 80]

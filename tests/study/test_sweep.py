@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 import sys
 from collections import Counter
 from collections.abc import Callable
@@ -13,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from msgspec import structs
 from PIL import Image
 from scipy import stats
 
@@ -29,7 +29,9 @@ from xprobe.images.manifest import Manifest
 from xprobe.images.sources import table as table_module
 from xprobe.results import predictions as predictions_module
 from xprobe.results import study as study_module
-from xprobe.results.study import Result
+from xprobe.results.families import families
+from xprobe.results.rows import Result
+from xprobe.results.study import Study
 from xprobe.study.sweep import sweep
 
 ONE_WORKER = Execution(workers=1)
@@ -50,18 +52,14 @@ def embedded(data: Path, tmp_path: Path) -> tuple[Manifest, Store, Path]:
     return table, store, tmp_path / "results"
 
 
-def run(study: tuple[Manifest, Store, Path], **changes: Any) -> dict[str, Any]:
+def run(study: tuple[Manifest, Store, Path], **changes: Any) -> Study:
     table, store, folder = study
     (found,) = sweep(table, store, folder, replace(CONFIG, **changes), execution=ONE_WORKER)
     return found
 
 
-def rows(study: dict[str, Any], metric: str = "accuracy") -> dict[tuple[Any, ...], dict[str, Any]]:
-    return {
-        (r["generator"], r["setting"], r["ratio"]): r
-        for r in study["results"]
-        if r["metric"] == metric
-    }
+def rows(study: Study, metric: str = "accuracy") -> dict[tuple[Any, ...], Any]:
+    return {(r.generator, r.setting, r.ratio): r for r in study.results if r.metric == metric}
 
 
 def test_every_setting_of_every_generator_has_a_row(
@@ -75,9 +73,9 @@ def test_every_setting_of_every_generator_has_a_row(
     assert set(found) == expected
     assert set(rows(run(study), "macro_f1")) == expected
     for row in found.values():
-        assert list(row) == list(Result.__dataclass_fields__)
-        assert row["ci_low"] <= row["value"] <= row["ci_high"]
-        assert row["n_test"] == row["n_groups"] == 12
+        assert isinstance(row, Result)
+        assert row.ci_low <= row.value <= row.ci_high
+        assert row.n_test == row.n_groups == 12
 
 
 def test_real_only_has_no_difference_and_the_others_differ_from_it(
@@ -85,26 +83,26 @@ def test_real_only_has_no_difference_and_the_others_differ_from_it(
 ) -> None:
     found = rows(run(study))
     real = found[None, "real-only", None]
-    assert real["difference"] is real["verdict"] is real["p_adjusted"] is None
+    assert real.difference is real.verdict is real.p_adjusted is None
     for key, row in found.items():
         if key[0] is None:
             continue
-        assert row["difference"] == pytest.approx(row["value"] - real["value"], abs=1e-12)
-        assert row["difference_low"] <= row["difference"] <= row["difference_high"]
-        excludes_0 = row["difference_low"] > 0 or row["difference_high"] < 0
-        assert (row["p_adjusted"] <= 0.05) == excludes_0
-        assert (row["verdict"] in ("helps", "hurts")) == excludes_0
-        assert row["detectable"] > 0
+        assert row.difference == pytest.approx(row.value - real.value, abs=1e-12)
+        assert row.difference_low <= row.difference <= row.difference_high
+        excludes_0 = row.difference_low > 0 or row.difference_high < 0
+        assert (row.p_adjusted <= 0.05) == excludes_0
+        assert (row.verdict in ("helps", "hurts")) == excludes_0
+        assert row.detectable > 0
 
 
 def test_training_images_are_counted(study: tuple[Manifest, Store, Path]) -> None:
     """6 real images of 2 classes in 5 folds: 9.6 to train on in the mean."""
     found = rows(run(study))
-    assert found[None, "real-only", None]["n_train_real"] == pytest.approx(9.6)
-    assert found["one", "mix", 2]["n_train_synthetic"] == pytest.approx(19.2)
-    assert found["one", "mix", 2]["ratio_actual"] == 2
-    assert found["one", "synthetic-only", None]["n_train_real"] == 0
-    assert found["one", "synthetic-only", None]["n_train_synthetic"] == pytest.approx(19.2)
+    assert found[None, "real-only", None].n_train_real == pytest.approx(9.6)
+    assert found["one", "mix", 2].n_train_synthetic == pytest.approx(19.2)
+    assert found["one", "mix", 2].ratio_actual == 2
+    assert found["one", "synthetic-only", None].n_train_real == 0
+    assert found["one", "synthetic-only", None].n_train_synthetic == pytest.approx(19.2)
 
 
 def test_a_second_run_solves_nothing_and_says_the_same(
@@ -116,7 +114,7 @@ def test_a_second_run_solves_nothing_and_says_the_same(
         raise AssertionError("solved again")
 
     monkeypatch.setattr(sys.modules["xprobe.study.sweep"], "solve", refuse)
-    assert run(study)["results"] == first["results"]
+    assert run(study).results == first.results
 
 
 def test_an_interrupted_sweep_goes_on_where_it_was(
@@ -145,7 +143,7 @@ def test_an_interrupted_sweep_goes_on_where_it_was(
 
     solved.clear()
     monkeypatch.setattr(sys.modules["xprobe.study.sweep"], "solve", counted)
-    assert run(study)["results"] == whole["results"]
+    assert run(study).results == whole.results
     assert len(solved) == (2 * 7 - 4) * 5
 
 
@@ -183,7 +181,7 @@ def test_the_same_seed_gives_the_same_and_another_seed_another(
 ) -> None:
     table, store, _ = study
     one, again, other = (
-        run((table, store, tmp_path / name), seed=seed)["results"]
+        run((table, store, tmp_path / name), seed=seed).results
         for name, seed in (("a", 0), ("b", 0), ("c", 1))
     )
     assert one == again
@@ -200,10 +198,10 @@ def test_saved_predictions_give_the_accuracy_again(study: tuple[Manifest, Store,
         assert len(set(predictions.id)) == 12
         assert all(id_.startswith("real/") for id_ in predictions.id)
         np.testing.assert_allclose(np.exp(predictions.score).sum(axis=1), 1, atol=1e-5)
-        key = (about["generator"], about["name"], about["ratio"])
+        key = (about.generator, about.name, about.ratio)
         hits.setdefault(key, []).append(predictions.hit.mean())
     for key, row in found.items():
-        assert row["value"] == pytest.approx(np.mean(hits[key]))
+        assert row.value == pytest.approx(np.mean(hits[key]))
 
 
 def test_images_that_could_not_be_embedded_take_no_part_and_are_counted(
@@ -212,8 +210,8 @@ def test_images_that_could_not_be_embedded_take_no_part_and_are_counted(
     data = make_data(real=6, synthetic=14)
     (data / "real/a/broken.png").write_bytes(b"no image")
     found = run(embedded(data, tmp_path))
-    assert rows(found)[None, "real-only", None]["n_test"] == 12
-    assert any("1 images could not be embedded" in w for w in found["warnings"])
+    assert rows(found)[None, "real-only", None].n_test == 12
+    assert any("1 images could not be embedded" in w for w in found.warnings)
 
 
 def with_parents(data: Path, tmp_path: Path) -> Path:
@@ -240,9 +238,9 @@ def test_a_planted_leak_is_dropped_and_counted(
     file = with_parents(make_data(real=6, synthetic=12), tmp_path)
     found = run(embedded(file, tmp_path), ratios=(1,))
     mix = rows(found)["default", "mix", 1]
-    assert mix["dropped_by_lineage"] == 2 * 24  # each of 24 in one fold of each of 2 repeats
-    assert not any("lineage" in w for w in found["warnings"])
-    assert sum(r["dropped_by_lineage"] for r in found["runs"] if r["setting"] == "mix") == 48
+    assert mix.dropped_by_lineage == 2 * 24  # each of 24 in one fold of each of 2 repeats
+    assert not any("lineage" in w for w in found.warnings)
+    assert sum(r.dropped_by_lineage for r in found.runs if r.setting == "mix") == 48
 
 
 def test_the_size_of_a_leak_is_shown_where_lineage_is_ignored(
@@ -261,23 +259,23 @@ def test_the_size_of_a_leak_is_shown_where_lineage_is_ignored(
     study = embedded(with_parents(data, tmp_path), tmp_path)
     honest, leaky = (run(study, ratios=(2,), ignore_lineage=ignored) for ignored in (False, True))
     honest_mix, leaky_mix = (rows(found)["default", "mix", 2] for found in (honest, leaky))
-    assert honest_mix["dropped_by_lineage"] == 2 * 24
-    assert leaky_mix["dropped_by_lineage"] == 0
-    assert leaky_mix["value"] > 0.9
-    assert leaky_mix["verdict"] == "helps"
-    assert honest_mix["value"] < 0.6
-    assert honest_mix["verdict"] != "helps"
+    assert honest_mix.dropped_by_lineage == 2 * 24
+    assert leaky_mix.dropped_by_lineage == 0
+    assert leaky_mix.value > 0.9
+    assert leaky_mix.verdict == "helps"
+    assert honest_mix.value < 0.6
+    assert honest_mix.verdict != "helps"
     real = [rows(found)[None, "real-only", None] for found in (honest, leaky)]
     assert real[0] == real[1]
     dropped = ("dropped_by_lineage", "dropped_in_inner_folds")
-    assert {r[name] for r in leaky["runs"] for name in dropped} == {0}
-    mixes = [r for r in honest["runs"] if r["setting"] == "mix"]
-    assert all(r["dropped_in_inner_folds"] > r["dropped_by_lineage"] > 0 for r in mixes)
-    assert leaky["warnings"][0].startswith(
+    assert {getattr(r, name) for r in leaky.runs for name in dropped} == {0}
+    mixes = [r for r in honest.runs if r.setting == "mix"]
+    assert all(r.dropped_in_inner_folds > r.dropped_by_lineage > 0 for r in mixes)
+    assert leaky.warnings[0].startswith(
         "LINEAGE WAS IGNORED, as asked: in a fold up to 6 synthetic images"
     )
-    assert leaky["config"]["ignore_lineage"]
-    assert not any("LINEAGE" in w for w in honest["warnings"])
+    assert leaky.config.ignore_lineage
+    assert not any("LINEAGE" in w for w in honest.warnings)
 
 
 def test_a_hold_out_is_tested_and_never_trained_on(
@@ -286,15 +284,15 @@ def test_a_hold_out_is_tested_and_never_trained_on(
     data = make_data(real=5, synthetic=12, test=4)
     (data / "real/a/leak.png").write_bytes((data / "test/a/0.png").read_bytes())
     found = run(embedded(data, tmp_path))
-    assert found["protocol"] == "fixed hold-out, 2 repeats"
+    assert found.protocol == "fixed hold-out, 2 repeats"
     real = rows(found)[None, "real-only", None]
-    assert (real["n_test"], real["n_train_real"]) == (8, 10)
-    assert any("1 real training images share" in w for w in found["warnings"])
-    values = [r["accuracy"] for r in found["runs"] if r["setting"] == "real-only"]
+    assert (real.n_test, real.n_train_real) == (8, 10)
+    assert any("1 real training images share" in w for w in found.warnings)
+    values = [r.accuracy for r in found.runs if r.setting == "real-only"]
     assert values[0] == values[1]
     folded = run((manifest.read(data), Store(tmp_path / "features"), tmp_path / "r2"), folds=2)
-    assert folded["protocol"] == "2-fold cross-validation, 2 repeats"
-    assert rows(folded)[None, "real-only", None]["n_test"] == 11
+    assert folded.protocol == "2-fold cross-validation, 2 repeats"
+    assert rows(folded)[None, "real-only", None].n_test == 11
 
 
 def test_too_few_synthetic_images_are_an_error_unless_allowed(
@@ -304,15 +302,15 @@ def test_too_few_synthetic_images_are_an_error_unless_allowed(
     with pytest.raises(XprobeError, match=r"1:2 in class a .*largest possible ratio is 1:1"):
         run(study)
     found = run(study, allow_fewer=True)
-    assert rows(found)["default", "mix", 2]["ratio_actual"] < 2
-    assert any("went on with fewer" in w for w in found["warnings"])
+    assert rows(found)["default", "mix", 2].ratio_actual < 2
+    assert any("went on with fewer" in w for w in found.warnings)
 
 
 def test_a_choice_at_the_edge_of_the_grid_is_a_warning(
     study: tuple[Manifest, Store, Path],
 ) -> None:
     found = run(study, c_grid=(1e-6, 1e-5))
-    assert any("edge of its grid in 70 of 70 cases" in w for w in found["warnings"])
+    assert any("edge of its grid in 70 of 70 cases" in w for w in found.warnings)
 
 
 def test_a_study_without_synthetic_images_is_refused(
@@ -337,12 +335,10 @@ def test_a_class_with_one_image_is_refused(make_data: Callable[..., Path], tmp_p
 
 
 def test_several_families_share_a_study_wide_p(study: tuple[Manifest, Store, Path]) -> None:
-    found = study_module.families([run(study)])
-    assert [f["generator"] for f in found] == ["one", "two"]
-    assert all(f["p_study_wide"] >= f["p_smallest"] for f in found)
-    assert min(f["p_study_wide"] for f in found) == min(
-        1.0, 2 * min(f["p_smallest"] for f in found)
-    )
+    found = families(run(study).results)
+    assert [f.generator for f in found] == ["one", "two"]
+    assert all(f.p_study_wide >= f.p_smallest for f in found)
+    assert min(f.p_study_wide for f in found) == min(1.0, 2 * min(f.p_smallest for f in found))
 
 
 def test_a_study_is_superseded_under_a_new_label_too(
@@ -350,12 +346,12 @@ def test_a_study_is_superseded_under_a_new_label_too(
 ) -> None:
     """The label of an encoder gets its key when another of the same name comes in."""
     found = run(study, repeats=1)
-    key = found["encoder"]["key"]
-    found["encoder"]["label"] = f"pixels@{key[:8]}"
-    found["created"] = "9999-01-01T00:00:00"
+    key = found.encoder.key
+    renamed = structs.replace(found.encoder, label=f"pixels@{key[:8]}")
+    found = structs.replace(found, encoder=renamed, created="9999-01-01T00:00:00")
     study_module.save_study(study[2], "f" * 32, found)
     (shown,) = study_module.load_studies(study[2])
-    assert shown["encoder"]["label"] == f"pixels@{key[:8]}"
+    assert shown.encoder.label == f"pixels@{key[:8]}"
 
 
 def test_a_study_document_is_plain_json_and_the_newest_counts(
@@ -363,7 +359,7 @@ def test_a_study_document_is_plain_json_and_the_newest_counts(
 ) -> None:
     run(study, repeats=1)
     newest = run(study)
-    assert json.loads(json.dumps(newest)) == study_module.load_studies(study[2])[0]
+    assert newest == study_module.load_studies(study[2])[0]
     with pytest.raises(XprobeError, match="did you mean pixels"):
         study_module.load_studies(study[2], ["pixel"])
 
@@ -372,11 +368,11 @@ def test_every_head_has_a_study_of_its_own(study: tuple[Manifest, Store, Path]) 
     table, store, folder = study
     heads = ("logistic", "ridge", "knn")
     found = sweep(table, store, folder, CONFIG, Grid(heads=heads), ONE_WORKER)
-    assert [each["config"]["head"] for each in found] == list(heads)
-    assert [{row["head"] for row in each["results"]} for each in found] == [{h} for h in heads]
+    assert [each.config.head for each in found] == list(heads)
+    assert [{row.head for row in each.results} for each in found] == [{h} for h in heads]
     kept = study_module.load_studies(folder)
-    assert [each["config"]["head"] for each in kept] == sorted(heads)
-    neighbours = {row["c"] for row in found[2]["runs"]}
+    assert [each.config.head for each in kept] == sorted(heads)
+    neighbours = {row.c for row in found[2].runs}
     assert neighbours <= {1, 3, 5, 10, 20, 50, 100}
 
 
@@ -389,8 +385,8 @@ def test_features_beyond_the_memory_limit_give_the_same_study(
         table, store, tmp_path / "two", CONFIG, execution=Execution(1, memory_gib=0)
     )
     same = ("accuracy", "macro_f1", "c")
-    assert [[run[name] for name in same] for run in streamed["runs"]] == [
-        [run[name] for name in same] for run in held["runs"]
+    assert [[getattr(run, name) for name in same] for run in streamed.runs] == [
+        [getattr(run, name) for name in same] for run in held.runs
     ]
     with pytest.raises(XprobeError, match=r"'knn' needs all features in memory.*--memory-gib"):
         sweep(table, store, folder, CONFIG, Grid(heads=("knn",)), Execution(1, memory_gib=0))
@@ -402,7 +398,7 @@ def test_rules_of_the_choice_reach_the_fits(study: tuple[Manifest, Store, Path])
     chosen, kept = {}, 0
     for rule in ("best", "one-se"):
         (found,) = sweep(table, store, folder, replace(config, c_rule=rule), execution=ONE_WORKER)
-        chosen[rule] = np.array([run["c"] for run in found["runs"]])
+        chosen[rule] = np.array([run.c for run in found.runs])
         before, kept = kept, len(list(folder.rglob("*.npz")))
         assert kept > before
     assert (chosen["one-se"] <= chosen["best"]).all()
@@ -418,10 +414,10 @@ def test_further_real_images_are_a_control_where_there_are_some(
     own = rows(found)
     real = own[None, "real-only", None]
     row = own[None, "real-more", 1]
-    assert row["n_train_real"] == pytest.approx(2 * real["n_train_real"])
-    assert row["n_train_synthetic"] == 0
-    assert row["verdict"] is None
-    assert row["difference"] == pytest.approx(row["value"] - real["value"], abs=1e-12)
+    assert row.n_train_real == pytest.approx(2 * real.n_train_real)
+    assert row.n_train_synthetic == 0
+    assert row.verdict is None
+    assert row.difference == pytest.approx(row.value - real.value, abs=1e-12)
     assert (None, "real-more", 2) not in own  # 8 are not twice 5
     tested = {id_ for file in folder.rglob("*.npz") for id_ in loaded(folder, file)}
     assert all(id_.startswith("real/") for id_ in tested)
@@ -450,31 +446,31 @@ def test_a_learning_curve_has_a_study_a_size_and_says_what_synthetic_images_are_
     study: tuple[Manifest, Store, Path],
 ) -> None:
     small, large = curve(study, 4, 2, config=replace(CONFIG, repeats=1))
-    assert [d["config"]["train_per_class"] for d in (small, large)] == [2, 4]
-    assert [d["protocol"] for d in (small, large)] == [
+    assert [d.config.train_per_class for d in (small, large)] == [2, 4]
+    assert [d.protocol for d in (small, large)] == [
         f"5-fold cross-validation, 1 repeat, {n} of each class of the real training images"
         for n in (2, 4)
     ]
     for found, size in ((small, 2), (large, 4)):
         own = rows(found)
-        assert own[None, "real-only", None]["n_train_real"] == 2 * size
-        assert own["one", "mix", 2]["n_train_synthetic"] == 4 * size
-        assert {row["train_per_class"] for row in found["results"]} == {size}
-        assert {row["n_test"] for row in found["results"]} == {12}
-    assert large["data_value"] == []
-    assert [(r["generator"], r["ratio"]) for r in small["data_value"]] == [
+        assert own[None, "real-only", None].n_train_real == 2 * size
+        assert own["one", "mix", 2].n_train_synthetic == 4 * size
+        assert {row.train_per_class for row in found.results} == {size}
+        assert {row.n_test for row in found.results} == {12}
+    assert large.data_value == ()
+    assert [(r.generator, r.ratio) for r in small.data_value] == [
         ("one", 1), ("one", 2), ("two", 1), ("two", 2)
     ]  # fmt: skip
-    for row in small["data_value"]:
-        assert (row["real_per_class"], row["most"]) == (2, 4)
-        assert row["synthetic_per_class"] == 2 * row["ratio"]
-        assert 0 <= row["low"] <= row["high"] <= 2
-        assert 0 <= row["value"] <= 2
-        assert row["at_least"] == (row["high"] == pytest.approx(2))
-        assert row["at_most"] == (row["low"] == pytest.approx(0))
+    for row in small.data_value:
+        assert (row.real_per_class, row.most) == (2, 4)
+        assert row.synthetic_per_class == 2 * row.ratio
+        assert 0 <= row.low <= row.high <= 2
+        assert 0 <= row.value <= 2
+        assert row.at_least == (row.high == pytest.approx(2))
+        assert row.at_most == (row.low == pytest.approx(0))
     kept = study_module.load_studies(study[2])
-    assert [d["config"]["train_per_class"] for d in kept] == [2, 4]
-    assert [d["data_value"] for d in kept] == [small["data_value"], []]
+    assert [d.config.train_per_class for d in kept] == [2, 4]
+    assert [d.data_value for d in kept] == [small.data_value, ()]
 
 
 def test_all_sizes_of_a_curve_are_tested_on_the_same_images_in_the_same_folds(
@@ -487,7 +483,7 @@ def test_all_sizes_of_a_curve_are_tested_on_the_same_images_in_the_same_folds(
         assert found is not None
         predictions, about = found
         place = sorted(zip(map(str, predictions.id), predictions.fold.tolist(), strict=True))
-        folds.setdefault(about["repeat"], set()).add(tuple(place))
+        folds.setdefault(about.repeat, set()).add(tuple(place))
     assert [len(folds[repeat]) for repeat in (0, 1)] == [1, 1]
     assert {len(place) for of in folds.values() for place in of} == {12}
 
@@ -500,11 +496,11 @@ def test_a_curve_that_goes_on_keeps_what_is_done_and_values_anew(
     longer = curve(study, 2, 3, 4, config=SMALL)
     new = set((study[2] / "predictions").rglob("*.npz")) - before
     assert len(new) == 5  # of one size: real-only, and two settings of either generator
-    assert [len(d["data_value"]) for d in first] == [2, 0]
-    assert [len(d["data_value"]) for d in longer] == [2, 2, 0]
-    assert {row["most"] for d in longer for row in d["data_value"]} == {4}
-    assert [d["data_value"] for d in study_module.load_studies(study[2])] == [
-        d["data_value"] for d in longer
+    assert [len(d.data_value) for d in first] == [2, 0]
+    assert [len(d.data_value) for d in longer] == [2, 2, 0]
+    assert {row.most for d in longer for row in d.data_value} == {4}
+    assert [d.data_value for d in study_module.load_studies(study[2])] == [
+        d.data_value for d in longer
     ]
 
 
@@ -512,9 +508,9 @@ def test_each_encoder_and_head_has_a_curve_of_its_own(
     study: tuple[Manifest, Store, Path],
 ) -> None:
     found = curve(study, 2, 4, config=SMALL, heads=("logistic", "ridge"))
-    kinds = [(d["config"]["head"], d["config"]["train_per_class"]) for d in found]
+    kinds = [(d.config.head, d.config.train_per_class) for d in found]
     assert kinds == [("logistic", 2), ("ridge", 2), ("logistic", 4), ("ridge", 4)]
-    assert [len(d["data_value"]) for d in found] == [2, 2, 0, 0]
+    assert [len(d.data_value) for d in found] == [2, 2, 0, 0]
 
 
 @pytest.mark.parametrize(
@@ -539,22 +535,20 @@ def test_a_curve_that_cannot_be_is_refused(
 def test_each_class_is_compared_with_real_only(study: tuple[Manifest, Store, Path]) -> None:
     found = run(study, folds=3)
     recall = {
-        (s["generator"], s["setting"], s["ratio"]): dict(
-            zip(found["manifest"]["classes"], s["recall"], strict=True)
-        )
-        for s in found["settings"]
+        (s.generator, s.setting, s.ratio): dict(zip(found.manifest.classes, s.recall, strict=True))
+        for s in found.settings
     }
-    keys = [(r["generator"], r["setting"], r["ratio"], r["class"]) for r in found["classes"]]
+    keys = [(r.generator, r.setting, r.ratio, r.class_) for r in found.classes]
     settings = [("synthetic-only", None), ("mix", 1), ("mix", 2)]
     assert keys == [(g, *s, c) for g in ("one", "two") for s in settings for c in "ab"]
-    for row in found["classes"]:
-        name, key = row["class"], (row["generator"], row["setting"], row["ratio"])
+    for row in found.classes:
+        name, key = row.class_, (row.generator, row.setting, row.ratio)
         expected = recall[key][name] - recall[None, "real-only", None][name]
-        assert row["difference"] == pytest.approx(expected, abs=1e-12)
-        assert row["low"] < row["difference"] < row["high"]
-        assert (row["n_test"], row["n_groups"], row["augment"]) == (6, 6, None)
-        claimed = row["verdict"] in ("helps", "hurts")
-        assert claimed == (row["p_adjusted"] <= 0.05)
+        assert row.difference == pytest.approx(expected, abs=1e-12)
+        assert row.low < row.difference < row.high
+        assert (row.n_test, row.n_groups, row.augment) == (6, 6, None)
+        claimed = row.verdict in ("helps", "hurts")
+        assert claimed == (row.p_adjusted <= 0.05)
 
 
 def scored(folder: Path) -> dict[tuple[Any, ...], dict[int, tuple[np.ndarray, np.ndarray]]]:
@@ -565,9 +559,9 @@ def scored(folder: Path) -> dict[tuple[Any, ...], dict[int, tuple[np.ndarray, np
         assert loaded is not None
         predictions, about = loaded
         order = np.argsort(predictions.id.astype(str))
-        key = (about["generator"], about["name"], about["ratio"])
+        key = (about.generator, about.name, about.ratio)
         own = predictions.label[order], predictions.score[order].astype(np.float64)
-        found.setdefault(key, {})[about["repeat"]] = own
+        found.setdefault(key, {})[about.repeat] = own
     return found
 
 
@@ -593,19 +587,19 @@ def test_further_metrics_are_those_of_the_saved_predictions(
     found = run(study)
     seen = scored(study[2])
     names = ("balanced_accuracy", "top2_accuracy", "log_loss", "brier", "squared_ece")
-    assert {r["metric"] for r in found["results"]} == {"accuracy", "macro_f1", *names}
+    assert {r.metric for r in found.results} == {"accuracy", "macro_f1", *names}
     expected: dict[str, dict[tuple[Any, ...], float]] = {name: {} for name in names}
     for key, repeats in seen.items():
         each: dict[str, list[float]] = {name: [] for name in names}
         for y, score in repeats.values():
             p, rank = np.exp(score), np.argsort(-score, axis=1)
-            each["balanced_accuracy"].append(
+            each.balanced_accuracy.append(
                 float(np.mean([np.mean(rank[y == c, 0] == c) for c in range(3)]))
             )
-            each["top2_accuracy"].append(float(np.mean((rank[:, :2] == y[:, None]).any(axis=1))))
-            each["log_loss"].append(float(-np.mean(score[np.arange(len(y)), y])))
-            each["brier"].append(float(np.mean(((p - np.eye(3)[y]) ** 2).sum(axis=1))))
-            each["squared_ece"].append(calibration_error(y, p))
+            each.top2_accuracy.append(float(np.mean((rank[:, :2] == y[:, None]).any(axis=1))))
+            each.log_loss.append(float(-np.mean(score[np.arange(len(y)), y])))
+            each.brier.append(float(np.mean(((p - np.eye(3)[y]) ** 2).sum(axis=1))))
+            each.squared_ece.append(calibration_error(y, p))
         for name, values in each.items():
             expected[name][key] = float(np.mean(values))
     real = None, "real-only", None
@@ -613,15 +607,15 @@ def test_further_metrics_are_those_of_the_saved_predictions(
         own = rows(found, name)
         assert set(own) == set(rows(found))
         for key, row in own.items():
-            assert row["value"] == pytest.approx(expected[name][key], abs=1e-5)
-            assert row["ci_low"] <= row["value"] <= row["ci_high"]
-            assert row["verdict"] is row["p_adjusted"] is row["detectable"] is None
+            assert row.value == pytest.approx(expected[name][key], abs=1e-5)
+            assert row.ci_low <= row.value <= row.ci_high
+            assert row.verdict is row.p_adjusted is row.detectable is None
             if key == real:
-                assert row["difference"] is None
+                assert row.difference is None
                 continue
             difference = expected[name][key] - expected[name][real]
-            assert row["difference"] == pytest.approx(difference, abs=2e-5)
-            assert row["difference_low"] < row["difference"] < row["difference_high"]
+            assert row.difference == pytest.approx(difference, abs=2e-5)
+            assert row.difference_low < row.difference < row.difference_high
 
 
 def test_mcnemars_p_is_of_the_first_repeat_on_a_hold_out_without_groups(
@@ -635,24 +629,24 @@ def test_mcnemars_p_is_of_the_first_repeat_on_a_hold_out_without_groups(
     real = first[None, "real-only", None]
     for key, row in rows(found).items():
         if key[0] is None:
-            assert row["p_mcnemar"] is None
+            assert row.p_mcnemar is None
             continue
         gained, lost = int((first[key] & ~real).sum()), int((real & ~first[key]).sum())
         expected = 1.0
         if gained != lost:
             expected = stats.binomtest(gained, gained + lost).pvalue
-        assert row["p_mcnemar"] == pytest.approx(expected)
-    assert all(r["p_mcnemar"] is None for r in found["results"] if r["metric"] != "accuracy")
+        assert row.p_mcnemar == pytest.approx(expected)
+    assert all(r.p_mcnemar is None for r in found.results if r.metric != "accuracy")
     table, store, _ = study
     folded = run((table, store, tmp_path / "folded"), folds=2)
-    assert all(r["p_mcnemar"] is None for r in folded["results"])
+    assert all(r.p_mcnemar is None for r in folded.results)
     drawn = run((table.select(table.split == "train"), store, tmp_path / "drawn"), holdout=0.4)
-    assert drawn["protocol"] == "fixed hold-out of 40 % of the real images, 2 repeats"
-    assert rows(drawn)["default", "mix", 1]["p_mcnemar"] is not None
+    assert drawn.protocol == "fixed hold-out of 40 % of the real images, 2 repeats"
+    assert rows(drawn)["default", "mix", 1].p_mcnemar is not None
     (data / "test/a/0.png").write_bytes((data / "test/a/1.png").read_bytes())  # a group of two
     grouped = run((manifest.read(data), store, tmp_path / "grouped"))
-    assert rows(grouped)["default", "mix", 1]["n_groups"] == 15
-    assert all(r["p_mcnemar"] is None for r in grouped["results"])
+    assert rows(grouped)["default", "mix", 1].n_groups == 15
+    assert all(r.p_mcnemar is None for r in grouped.results)
 
 
 def test_a_sweep_reads_an_index_once_and_features_once(

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
+import zipfile
+import zlib
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -21,6 +23,14 @@ Floats = NDArray[np.floating[Any]]
 Ints = NDArray[np.intp]
 
 Bools = NDArray[np.bool_]
+
+Columns = Mapping[str, NDArray[Any]]  # arrays of equal length, by name
+
+# What NumPy, h5py and Arrow raise on damaged or unknown content.
+UNREADABLE = (
+    OSError, ValueError, KeyError, TypeError, RuntimeError, EOFError, zipfile.BadZipFile,
+    zlib.error,
+)  # fmt: skip
 
 
 def digest_of(value: Any) -> str:

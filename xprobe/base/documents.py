@@ -7,9 +7,15 @@ xprobe wrote and this one does not know is kept beside the fields, in `unknown`,
 
 from __future__ import annotations
 
+import dataclasses
+import functools
+import inspect
 import json
+import math
+import re
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar, cast
+from typing import Any, ClassVar, NoReturn, TypeAlias, TypeVar, cast
 
 import msgspec
 
@@ -19,23 +25,37 @@ from xprobe.base.errors import XprobeError
 UNKNOWN = "*"  # the name of `Document.unknown`, which no JSON object of ours uses for a field
 AnyDocument = TypeVar("AnyDocument", bound="Document")
 
+Number: TypeAlias = int | float
+"""A number of a document. Unlike a field of type float, one that was read as 1 is not written as
+1.0."""
+
+
+class NewerVersionError(ValueError):
+    """A document of a version that only a newer xprobe reads."""
+
 
 class Document(msgspec.Struct, frozen=True, kw_only=True):
     """A JSON object as a value.
 
     Attributes:
+        OPTIONAL: names of the fields that are not written while they hold their default.
         unknown: fields that a newer xprobe wrote, by name.
     """
+
+    OPTIONAL: ClassVar[tuple[str, ...]] = ()
 
     unknown: dict[str, Any] = msgspec.field(name=UNKNOWN, default_factory=dict)
 
 
 def to_json(value: Any) -> Any:
-    """Return what `json.dumps` takes for a document, or for lists and mappings of documents."""
+    """Return what `json.dumps` takes for a document, or for lists and mappings of documents.
+
+    A dataclass, such as a configuration, becomes the object of its fields.
+    """
     if isinstance(value, Document):
-        fields = msgspec.structs.fields(value)
-        known = {f.encode_name: to_json(getattr(value, f.name)) for f in fields}
-        return known | known.pop(UNKNOWN)
+        return _fields_of(value) | value.unknown
+    if dataclasses.is_dataclass(value):
+        return {f.name: to_json(getattr(value, f.name)) for f in dataclasses.fields(value)}
     if isinstance(value, dict):
         return {name: to_json(part) for name, part in value.items()}
     if isinstance(value, list | tuple):
@@ -51,6 +71,15 @@ def from_json(kind: type[AnyDocument], raw: Any) -> AnyDocument:
             ``$.results[3].value``.
     """
     return cast(AnyDocument, _with_unknown(msgspec.convert(raw, kind), raw))
+
+
+def from_value(kind: type[AnyDocument], value: Any) -> AnyDocument:
+    """Return a document of those attributes of a value that bear the names of its fields.
+
+    Raises:
+        msgspec.ValidationError: one is missing or of another type.
+    """
+    return msgspec.convert(value, kind, from_attributes=True)
 
 
 def encode(value: Any) -> bytes:
@@ -86,22 +115,87 @@ def read(
     """
     content = file.read_bytes()
     try:
-        raw = json.loads(content, parse_constant=_refuse)
-        if newest is not None and isinstance(raw, dict) and _is_newer(raw.get("version"), newest):
-            raise XprobeError(f"{file}: written by a newer xprobe; upgrade this one")
-        return from_json(kind, raw)
-    except (ValueError, RecursionError) as error:  # msgspec.ValidationError is a ValueError
+        return parse(kind, content, newest)
+    except NewerVersionError as error:
+        raise XprobeError(f"{file}: written by a newer xprobe; upgrade this one") from error
+    except (ValueError, RecursionError) as error:
         reason = str(error) or type(error).__name__
         raise XprobeError(f"{file}: damaged ({reason}); {remedy}") from error
 
 
+def parse(kind: type[AnyDocument], text: str | bytes, newest: int | None = None) -> AnyDocument:
+    """Return the document that a JSON text holds.
+
+    Raises:
+        ValueError: the text is no JSON, or not of this type; says where. A `NewerVersionError` if
+            its ``version`` is above `newest`.
+        RecursionError: it is nested deeper than any document.
+    """
+    raw = json.loads(text, parse_constant=_refuse, parse_float=_finite)
+    msgspec.json.encode(raw)  # Half a character, which JSON can escape, could not be written.
+    if newest is not None and isinstance(raw, dict) and _is_newer(raw.get("version"), newest):
+        raise NewerVersionError
+    return from_json(kind, raw)
+
+
 def schema(kind: type[Document]) -> dict[str, Any]:
-    """Return the JSON Schema (draft 2020-12) of a document type; further fields are allowed."""
-    made = msgspec.json.schema(kind)
-    for definition in made.get("$defs", {}).values():
-        definition.get("properties", {}).pop(UNKNOWN, None)
+    """Return the JSON Schema (draft 2020-12) of a document type; further fields are allowed.
+
+    Descriptions of types and of their fields are those of the docstrings.
+    """
+    raw = msgspec.json.schema(kind)
+    for definition in raw.get("$defs", {}).values():
+        properties = definition.get("properties", {})
+        properties.pop(UNKNOWN, None)
+        said, _, attributes = inspect.cleandoc(definition.get("description", "")).partition(
+            "\n\nAttributes:\n"
+        )
+        if said:
+            definition["description"] = _one_line(said)
+        for name, meaning in _meanings(attributes.partition("\n\n")[0]):
+            properties[name] = {"description": meaning} | properties[name]
     dialect = {"$schema": "https://json-schema.org/draft/2020-12/schema"}
-    return cast(dict[str, Any], json.loads(json.dumps(dialect | made)))
+    return cast(dict[str, Any], json.loads(json.dumps(dialect | raw)))
+
+
+def _meanings(attributes: str) -> Iterator[tuple[str, str]]:
+    """Yield each field of a docstring's section ``Attributes`` and what is said of it."""
+    for entry in re.split(r"\n(?= {4}\S)", attributes):
+        names, _, meaning = entry.partition(": ")
+        for name in names.split(","):
+            if meaning:
+                yield name.strip().rstrip("_"), _one_line(meaning)
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
+@functools.cache
+def _infos(kind: type[Document]) -> tuple[msgspec.structs.FieldInfo, ...]:
+    """Return what is known of the fields of a type, which is slow to find out."""
+    return msgspec.structs.fields(kind)
+
+
+def field_names(kind: type[Document]) -> list[str]:
+    """Return the names of the fields of a document type, as JSON has them."""
+    names = (field.encode_name for field in _infos(kind))
+    return [name for name in names if name != UNKNOWN]
+
+
+def _fields_of(document: Document) -> dict[str, Any]:
+    return {
+        field.encode_name: to_json(getattr(document, field.name))
+        for field in _infos(type(document))
+        if field.encode_name != UNKNOWN
+        and not (
+            field.name in document.OPTIONAL and getattr(document, field.name) == _default(field)
+        )
+    }
+
+
+def _default(field: msgspec.structs.FieldInfo) -> Any:
+    return field.default_factory() if callable(field.default_factory) else field.default
 
 
 def _is_newer(version: Any, newest: int) -> bool:
@@ -112,10 +206,17 @@ def _refuse(constant: str) -> NoReturn:
     raise ValueError(f"{constant} is no number")
 
 
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text} is larger than any number")
+    return number
+
+
 def _with_unknown(value: Any, raw: Any) -> Any:
     """Return a value whose documents, however deep, hold the fields of `raw` they do not know."""
     if isinstance(value, Document):
-        fields = {field.encode_name: field.name for field in msgspec.structs.fields(value)}
+        fields = {field.encode_name: field.name for field in _infos(type(value))}
         changed: dict[str, Any] = {}
         for key, part in raw.items():
             if key in fields and key != UNKNOWN:

@@ -21,7 +21,7 @@ def demo(
 ) -> None:
     from xprobe import demo as demonstration
     from xprobe.report.write import write_report
-    from xprobe.results.study import families
+    from xprobe.results.answers import DemoAnswer, answer_of
 
     if not as_json:
         out.print(demonstration.ABOUT.strip() + "\n")
@@ -29,10 +29,12 @@ def demo(
     with progress.busy("drawing figures"):
         written = write_report(folder / "results", folder / "report")
     if as_json:
-        rows = [row for study in studies for row in study["results"]]
-        print_json({"results": rows, "families": families(studies), "report": written["report"]})
+        answer = answer_of(studies)
+        print_json(
+            DemoAnswer(results=answer.results, families=answer.families, report=written.report)
+        )
         return
-    show_studies(studies, families(studies), as_json=False)
-    for line in written["answer"]:
+    show_studies(studies, as_json=False)
+    for line in written.answer:
         out.print(line)
-    out.print(f"\n{demonstration.CUT.strip()}\n\nreport: {written['report']}")
+    out.print(f"\n{demonstration.CUT.strip()}\n\nreport: {written.report}")

@@ -72,10 +72,9 @@ def distance(
     if as_json:
         print_json(document)
     else:
-        print_table(tables.of_distances(document["distances"]))
-        if document["leaks"]:
-            columns = ("id", "kind", "neighbour", "similarity")
-            print_table(tables.of_rows("copies and duplicates", columns, document["leaks"][:20]))
+        print_table(tables.of_distances(document.distances))
+        if document.leaks:
+            print_table(tables.of_leaks(document.leaks[:20]))
         if drop_leaks is not None:
             out.print(f"wrote {drop_leaks}: {len(clean)} of {len(manifest)} images")
-    warn([*survey.find_problems(manifest), *document["warnings"]])
+    warn([*survey.find_problems(manifest), *document.warnings])

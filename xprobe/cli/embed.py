@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -151,12 +151,12 @@ def embed(
 
 
 def _show_embedded(done: Sequence[Embedded], store: Path, listed: Path, as_json: bool) -> None:
-    from xprobe.cli import tables
+    from xprobe.base.documents import from_value
+    from xprobe.cli import outputs, tables
 
-    hidden = ("failures", "failed_paths")
-    rows = [{k: v for k, v in asdict(e).items() if k not in hidden} for e in done]
+    rows = tuple(from_value(outputs.EmbeddedEncoder, encoder) for encoder in done)
     if as_json:
-        print_json({"store": str(store), "encoders": rows})
+        print_json(outputs.Embed(store=str(store), encoders=rows))
     else:
         columns = ("name", "dim", "images", "embedded", "reused", "failed", "seconds")
         print_table(tables.of_rows(f"features in {store}", (*columns, "images_per_s"), rows))

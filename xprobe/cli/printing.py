@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from rich.table import Table
+
+if TYPE_CHECKING:
+    from xprobe.base.documents import Document
 
 PIPE_WIDTH = 160  # in a file or a pipe there is no width to fit into
 
@@ -27,9 +30,12 @@ class Lines:
 out, err = Lines("stdout"), Lines("stderr")
 
 
-def print_json(document: dict[str, Any]) -> None:
+def print_json(document: Document) -> None:
     """Print a document on one line."""
-    sys.stdout.write(json.dumps(document, ensure_ascii=False, allow_nan=False) + "\n")
+    from xprobe.base import documents
+
+    text = json.dumps(documents.to_json(document), ensure_ascii=False, allow_nan=False)
+    sys.stdout.write(f"{text}\n")
 
 
 def print_table(table: Table) -> None:

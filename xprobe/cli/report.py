@@ -38,13 +38,13 @@ def report(
         costs = Costs(cost_real, cost_synthetic)
     with progress.busy("drawing figures"):
         written = write_report(results, folder, encoder or (), costs)
-    if costs and not written["valued"]:
+    if costs and not written.valued:
         warn([
             "costs need a learning curve: run 'xprobe sweep --real-curve 20,40,60,80' first"
         ])  # fmt: skip
     if as_json:
         print_json(written)
         return
-    for line in written["answer"]:
+    for line in written.answer:
         out.print(line)
-    out.print(f"\nreport: {written['report']}")
+    out.print(f"\nreport: {written.report}")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,6 +14,11 @@ from xprobe.cli.options import Data, Files, Group, Json, filled_in, option_sourc
 from xprobe.cli.printing import out, print_json, print_table, warn
 from xprobe.design.config import Grid, SweepConfig
 from xprobe.engine.execution import Execution
+
+if TYPE_CHECKING:
+    from xprobe.results.answers import SweepAnswer
+    from xprobe.results.study import Study
+    from xprobe.study.estimate import Estimate
 
 DryRun = Annotated[
     bool,
@@ -38,7 +44,6 @@ def sweep(
 ) -> None:
     from xprobe.features.store import Store
     from xprobe.images import read as manifests
-    from xprobe.results.study import families
     from xprobe.study.estimate import estimate
     from xprobe.study.sweep import sweep as sweep_settings
 
@@ -48,43 +53,47 @@ def sweep(
         _show_estimate(estimate(*what, progress=progress.bar), as_json)
         return
     studies = sweep_settings(*what, option_sources=option_sources(context), progress=progress.bar)
-    show_studies(studies, families(studies), as_json)
+    show_studies(studies, as_json)
 
 
-def show_studies(
-    studies: list[dict[str, Any]], families: list[dict[str, Any]], as_json: bool
-) -> None:
-    from xprobe.cli import tables
+def show_studies(studies: Sequence[Study], as_json: bool) -> None:
+    """Print what studies answer together, and their warnings."""
+    from xprobe.results.answers import answer_of
 
-    rows = [row for study in studies for row in study["results"]]
-    warnings = list(dict.fromkeys(w for study in studies for w in study["warnings"]))
-    worth = [row for study in studies for row in study.get("data_value", ())]
+    answer = answer_of(studies)
     if as_json:
-        classes = [row for study in studies for row in study["classes"]]
-        print_json({
-            "results": rows, "families": families, "classes": classes, "data_value": worth,
-            "warnings": warnings,
-        })  # fmt: skip
+        print_json(answer)
     else:
-        for study in studies:
-            for generator in study["generators"]:
-                print_table(tables.of_family(study, generator))
-        if len(studies) > 1:
-            for generator in dict.fromkeys(g for study in studies for g in study["generators"]):
-                print_table(tables.side_by_side(studies, generator))
-        if len(families) > 1:
-            print_table(tables.of_families(families))
-        if worth:
-            print_table(tables.of_worth(worth))
-    warn(warnings)
+        _print_tables(studies, answer)
+    warn(answer.warnings)
 
 
-def _show_estimate(rows: list[dict[str, Any]], as_json: bool) -> None:
+def _print_tables(studies: Sequence[Study], answer: SweepAnswer) -> None:
     from xprobe.cli import tables
 
-    seconds = round(sum(row["seconds"] for row in rows), 1)
+    for study in studies:
+        for generator in study.generators:
+            print_table(tables.of_family(study, generator))
+    if len(studies) > 1:
+        for generator in dict.fromkeys(g for study in studies for g in study.generators):
+            print_table(tables.side_by_side(studies, generator))
+    if len(answer.families) > 1:
+        print_table(tables.of_families(answer.families))
+    if answer.data_value:
+        print_table(tables.of_worth(answer.data_value))
+
+
+def _show_estimate(rows: Sequence[Estimate], as_json: bool) -> None:
+    from xprobe.cli import tables
+    from xprobe.study import estimate
+
+    seconds = round(sum(row.seconds for row in rows), 1)
     if as_json:
-        print_json({"studies": rows, "seconds": seconds})
+        print_json(estimate.DryRun(studies=tuple(rows), seconds=seconds))
         return
-    print_table(tables.of_rows("to do", tuple(rows[0]), rows))
+    columns = (
+        "encoder", "head", "real_fraction", "train_per_class", "tested", "done", "fits", "steps",
+        "seconds",
+    )  # fmt: skip
+    print_table(tables.of_rows("to do", columns, rows))
     out.print(f"about {tables.duration(seconds)} in all")

@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich import box
 from rich.table import Table
 
+from xprobe.base.documents import Document, to_json
 from xprobe.design.setting import head_title, setting_title
-from xprobe.verdict.worth import worth_interval
+from xprobe.report.words import worth_interval
+from xprobe.results.distance import DistanceRow, LeakRow
+from xprobe.results.families import Family
+from xprobe.results.rows import DataValue, Result
+from xprobe.results.study import Study
+
+if TYPE_CHECKING:
+    from xprobe.design.power import Detectable
+    from xprobe.images.survey import Shape
 
 Row = Mapping[str, Any]
 
@@ -27,73 +36,74 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> 
     return made
 
 
-def of_rows(title: str, columns: Sequence[str], rows: Sequence[Row]) -> Table:
-    """Return a table of these fields of flat rows."""
+def of_rows(title: str, columns: Sequence[str], rows: Sequence[Document | Row]) -> Table:
+    """Return a table of these fields of flat rows; of a list it says how many entries it has."""
     names = [column.replace("_", " ") for column in columns]
-    return table(title, names, [[row[column] for column in columns] for row in rows])
+    flat = [to_json(row) for row in rows]
+    cells = [[row[column] for column in columns] for row in flat]
+    return table(
+        title, names, [[len(c) if isinstance(c, list) else c for c in row] for row in cells]
+    )
 
 
-def of_formats(rows: Sequence[Row]) -> Table:
-    """Return the table of `manifest.shapes` rows."""
+def of_formats(rows: Sequence[Shape]) -> Table:
+    """Return the table of `survey.shapes`."""
     columns = ("source", "format", "n", "width", "height")
-    shown = [
-        {**row, **{side: ", ".join(map(str, row[side])) for side in ("width", "height")}}
+    cells = [
+        [row.source, row.format, row.n, *(", ".join(map(str, s)) for s in (row.width, row.height))]
         for row in rows
     ]
-    return of_rows("pixels (smallest, median, largest)", columns, shown)
+    return table("pixels (smallest, median, largest)", columns, cells)
 
 
-def of_family(study: Row, generator: str) -> Table:
+def of_family(study: Study, generator: str) -> Table:
     """Return what a study says of one generator, real-only first, accuracy in percent."""
-    config = study["config"]
-    head = head_title(config["head"], config["real_fraction"], config["train_per_class"])
+    head = head_title(study.config.head, *study.part)
     names = (
-        study["encoder"]["label"], head, f"generator {generator}", study["protocol"], "accuracy, %",
+        study.encoder.label, head, f"generator {generator}", study.protocol, "accuracy, %",
     )  # fmt: skip
-    rows = [
-        row
-        for row in study["results"]
-        if row["metric"] == "accuracy" and row["generator"] in (None, generator)
-    ]
-    controlled = any(row["control_difference"] is not None for row in rows)
+    rows = _accuracies(study, generator)
+    controlled = any(row.control_difference is not None for row in rows)
     columns = ["setting", "accuracy", "minus real-only", "p", "verdict", "detectable"]
     if controlled:
         columns.insert(3, "minus its control")
     return table(" · ".join(names), columns, [_result_cells(row, controlled) for row in rows])
 
 
-def side_by_side(studies: Sequence[Row], generator: str) -> Table:
-    """Return accuracy, %, and verdict of every setting in every study of a generator."""
-    parts = ("head", "real_fraction", "train_per_class")
-    names = [
-        f"{s['encoder']['label']}, {head_title(*(s['config'][part] for part in parts))}"
-        for s in studies
+def _accuracies(study: Study, generator: str) -> list[Result]:
+    """Return the accuracy of the settings of a generator, and of those without any."""
+    return [
+        row
+        for row in study.results
+        if row.metric == "accuracy" and row.generator in (None, generator)
     ]
+
+
+def side_by_side(studies: Sequence[Study], generator: str) -> Table:
+    """Return accuracy, %, and verdict of every setting in every study of a generator."""
+    names = [f"{s.encoder.label}, {head_title(s.config.head, *s.part)}" for s in studies]
     cells: dict[str, list[str | None]] = {}
     for i, study in enumerate(studies):
-        for row in study["results"]:
-            if row["metric"] == "accuracy" and row["generator"] in (None, generator):
-                title = setting_title(row["setting"], row["ratio"], row["augment"])
-                words = [f"{100 * row['value']:.1f}", *([row["verdict"]] if row["verdict"] else [])]
-                cells.setdefault(title, [None] * len(studies))[i] = " ".join(words)
-    rows = [[title, *own] for title, own in cells.items()]
+        for row in _accuracies(study, generator):
+            title = setting_title(row.setting, row.ratio, row.augment)
+            words = [f"{100 * row.value:.1f}", *([row.verdict] if row.verdict else [])]
+            cells.setdefault(title, [None] * len(studies))[i] = " ".join(words)
+    rows = [[title, *texts] for title, texts in cells.items()]
     return table(f"side by side · generator {generator} · accuracy, %", ["setting", *names], rows)
 
 
-def of_distances(rows: Sequence[Row]) -> Table:
+def of_distances(rows: Sequence[DistanceRow]) -> Table:
     """Return the table of distances; of single classes the first metric alone."""
-    first = rows[0]["metric"] if rows else ""
+    first = rows[0].metric if rows else ""
     shown = [
-        row
-        for row in rows
-        if row["class"] is None or (row["metric"] == first and row["value"] is not None)
+        row for row in rows if row.class_ is None or (row.metric == first and row.value is not None)
     ]
     columns = ["encoder", "generator", "class", "metric", "value", "floor", "p", "n", "remark"]
     cells = [
         [
-            row["encoder"], row["generator"], row["class"] or "all", row["metric"],
-            _estimate(row["value"], row["ci_low"], row["ci_high"]), _number(row["floor"]),
-            None if row["p"] is None else _p(row["p"]), row["n"], row["reason"],
+            row.encoder, row.generator, row.class_ or "all", row.metric,
+            _estimate(row.value, row.ci_low, row.ci_high), _number(row.floor),
+            None if row.p is None else _p(row.p), row.n, row.reason,
         ]
         for row in shown
     ]  # fmt: skip
@@ -110,35 +120,39 @@ def _estimate(value: float | None, low: float | None, high: float | None) -> str
     return f"{value:.3g} [{low:.3g}, {high:.3g}]"
 
 
-def of_families(families: Sequence[Row]) -> Table:
+def of_leaks(rows: Sequence[LeakRow]) -> Table:
+    """Return the table of copies and duplicates."""
+    cells = [[row.id, row.kind, row.neighbour, row.similarity] for row in rows]
+    return table("copies and duplicates", ["id", "kind", "neighbour", "similarity"], cells)
+
+
+def of_families(families: Sequence[Family]) -> Table:
     """Return the table of `results.families`."""
     columns = ("encoder", "head", "generator", "smallest p", "study-wide p (Holm)")
     cells = [
         [
-            f["encoder"],
-            head_title(f["head"], f["real_fraction"], f["train_per_class"]),
-            f["generator"] or "alternatives",
-            _p(f["p_smallest"]),
-            _p(f["p_study_wide"]),
+            f.encoder,
+            head_title(f.head, f.real_fraction, f.train_per_class),
+            f.generator or "alternatives",
+            _p(f.p_smallest),
+            _p(f.p_study_wide),
         ]
         for f in families
     ]
     return table(f"{len(families)} families of comparisons", columns, cells)
 
 
-def _result_cells(row: Row, controlled: bool) -> list[Any]:
-    mix = "mix " if row["setting"] == "mix" else ""
-    setting = mix + setting_title(row["setting"], row["ratio"], row["augment"])
-    value, low, high = (100 * row[name] for name in ("value", "ci_low", "ci_high"))
+def _result_cells(row: Result, controlled: bool) -> list[Any]:
+    mix = "mix " if row.setting == "mix" else ""
+    setting = mix + setting_title(row.setting, row.ratio, row.augment)
+    value, low, high = (100 * number for number in (row.value, row.ci_low, row.ci_high))
     cells: list[Any] = [setting, f"{value:.1f} [{low:.1f}, {high:.1f}]"]
-    names = ("difference", "difference_low", "difference_high")
-    cells.append(_span(*(row[name] for name in names)))
+    cells.append(_span(row.difference, row.difference_low, row.difference_high))
     if controlled:
-        names = ("control_difference", "control_low", "control_high")
-        cells.append(_span(*(row[name] for name in names)))
-    if row["verdict"] is None:
+        cells.append(_span(row.control_difference, row.control_low, row.control_high))
+    if row.verdict is None or row.p_adjusted is None or row.detectable is None:
         return [*cells, None, None, None]
-    return [*cells, _p(row["p_adjusted"]), row["verdict"], f"±{100 * row['detectable']:.1f}"]
+    return [*cells, _p(row.p_adjusted), row.verdict, f"±{100 * row.detectable:.1f}"]
 
 
 def _span(value: float | None, low: float | None, high: float | None) -> str | None:
@@ -147,30 +161,29 @@ def _span(value: float | None, low: float | None, high: float | None) -> str | N
     return f"{100 * value:+.1f} [{100 * low:+.1f}, {100 * high:+.1f}]"
 
 
-def of_worth(rows: Sequence[Row]) -> Table:
-    """Return the table of `curve.value_points` rows."""
+def of_worth(rows: Sequence[DataValue]) -> Table:
+    """Return the table of what the mixes of learning curves are worth."""
     columns = ["encoder", "head", "generator", "setting", "real of each class",
                "synthetic of each class", "worth, further real ones"]  # fmt: skip
     cells = [
         [
-            row["encoder"], row["head"], row["generator"], f"1:{row['ratio']:g}",
-            f"{row['real_per_class']:.0f}", f"{row['synthetic_per_class']:.0f}",
-            f"{row['value']:.0f} {worth_interval(row)}",
+            row.encoder, row.head, row.generator, f"1:{row.ratio:g}",
+            f"{row.real_per_class:.0f}", f"{row.synthetic_per_class:.0f}",
+            f"{row.value:.0f} {worth_interval(row)}",
         ]
         for row in rows
     ]  # fmt: skip
     return table("what synthetic images are worth", columns, cells)
 
 
-def of_plan(rows: Sequence[Row]) -> Table:
+def of_plan(rows: Sequence[Detectable]) -> Table:
     """Return the table of `power.plan`."""
     columns = ["what", "real of each class", "tested", "groups", "comparisons",
                "detectable, points", "variance"]  # fmt: skip
     cells = [
         [
-            row["what"], f"{row['real_per_class']:g}{' (at hand)' if row['at_hand'] else ''}",
-            row["test_images"], row["groups"], row["comparisons"],
-            f"±{100 * row['detectable']:.1f}", row["basis"],
+            row.what, f"{row.real_per_class:g}{' (at hand)' if row.at_hand else ''}",
+            row.test_images, row.groups, row.comparisons, f"±{100 * row.detectable:.1f}", row.basis,
         ]
         for row in rows
     ]  # fmt: skip

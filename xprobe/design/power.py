@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
+from xprobe.base.documents import Document, Number
 from xprobe.design.config import SweepConfig
 from xprobe.design.design import HOLD_OUT, lay_out_folds, parts
 from xprobe.images.manifest import Manifest
 from xprobe.learners.kinds import kind_read
+from xprobe.results import study as study_module
+from xprobe.results.rows import Result
 from xprobe.verdict.family import ALPHA, POWER_QUANTILE
 
 # Variance over test images of the difference (averaged over ten repeats) that a mix makes, by real
@@ -66,6 +68,34 @@ class Pilot:
     real_per_class: float
 
 
+class Detectable(Document, frozen=True, kw_only=True):
+    """The difference that a study could find.
+
+    Attributes:
+        what: ``heads`` or ``finetune``; with a pilot, the head of it.
+        real_per_class: real images of each class, those that are tested included.
+        at_hand: whether it is a study of the images that there are.
+        test_images, groups, comparisons: as in `Study`.
+        detectable: the difference in accuracy that is found with 80 % probability, a fraction.
+        basis: where the variance is from.
+    """
+
+    what: str
+    real_per_class: Number
+    at_hand: bool
+    test_images: int
+    groups: int
+    comparisons: int
+    detectable: Number
+    basis: str
+
+
+class Plan(Document, frozen=True, kw_only=True):
+    """What ``xprobe plan`` answers."""
+
+    plan: tuple[Detectable, ...]
+
+
 def typical_variance(real_per_class: float) -> float:
     """Return `TYPICAL` between and beyond its points, linear in the logarithms of both."""
     size, variance = (np.log(column) for column in np.array(TYPICAL).T)
@@ -108,48 +138,50 @@ def _critical(comparisons: int, df: float) -> float:
     return float(np.quantile(largest, 1 - ALPHA))
 
 
-def pilots(studies: Sequence[dict[str, Any]]) -> list[Pilot]:
+def pilots(studies: Sequence[study_module.Study]) -> list[Pilot]:
     """Return what studies that were made say: the median over their mixes.
 
     Of several numbers of real images with one encoder and head the largest counts.
     """
-    found: dict[tuple[str, str], Pilot] = {}
+    known: dict[tuple[str, str], Pilot] = {}
     for study in studies:
-        rows = [
-            r for r in study["results"]
-            if r["metric"] == "accuracy" and r["setting"] == "mix" and r["detectable"] is not None
+        variances = [
+            _variance(row, row.detectable) for row in study.results
+            if row.metric == "accuracy" and row.setting == "mix" and row.detectable is not None
         ]  # fmt: skip
-        if not rows:
+        if not variances:
             continue
-        classes = len(study["manifest"]["classes"])
-        variances = [_variance(row) for row in rows]
-        real = next(r for r in study["results"] if r["setting"] == "real-only")
-        of = study["encoder"]["label"], study["config"]["head"]
-        per_class = real["n_train_real"] / classes
-        whole = real["real_fraction"] == 1 and real["train_per_class"] is None
-        if whole and not study["protocol"].startswith(f"{HOLD_OUT},"):  # those that are tested, too
-            per_class = real["n_test"] / classes
-            if study["config"].get("holdout") is not None:
-                per_class += real["n_train_real"] / classes
-        if of not in found or found[of].real_per_class < per_class:
-            found[of] = Pilot(*of, float(np.median(variances)), per_class)
-    return list(found.values())
+        name = study.encoder.label, study.config.head
+        pilot = Pilot(*name, float(np.median(variances)), _real_per_class(study))
+        if name not in known or known[name].real_per_class < pilot.real_per_class:
+            known[name] = pilot
+    return list(known.values())
 
 
-def _variance(row: Mapping[str, Any]) -> float:
+def _real_per_class(study: study_module.Study) -> float:
+    """Return the real images of each class of a study that was made, as `Study` counts them."""
+    real, classes = study.real_only, len(study.manifest.classes)
+    trained, tested = real.n_train_real / classes, real.n_test / classes
+    if study.part != (1, None) or study.protocol.startswith(f"{HOLD_OUT},"):
+        return trained
+    return tested if study.config.holdout is None else tested + trained
+
+
+def _variance(row: Result, detectable: float) -> float:
     """Return the variance of a difference over test images from what a result says of it."""
-    half = (row["difference_high"] - row["difference_low"]) / 2
-    se = (row["detectable"] - half) / POWER_QUANTILE
-    floor = 1 / (row["n_test"] * row["n_groups"])
-    return float(max(se**2 - floor, floor) * row["n_test"])
+    assert row.difference_low is not None and row.difference_high is not None
+    half = (row.difference_high - row.difference_low) / 2
+    se = (detectable - half) / POWER_QUANTILE
+    floor = 1 / (row.n_test * row.n_groups)
+    return float(max(se**2 - floor, floor) * row.n_test)
 
 
 def plan(
     manifest: Manifest,
     config: SweepConfig,
     sizes: Sequence[int] = SIZES,
-    studies: Sequence[dict[str, Any]] = (),
-) -> list[dict[str, Any]]:
+    studies: Sequence[study_module.Study] = (),
+) -> list[Detectable]:
     """Return what a sweep over these images could find, and sweeps over other numbers of them.
 
     Args:
@@ -157,10 +189,6 @@ def plan(
         config: ratios, folds and repeats.
         sizes: real images of each class for the other sweeps.
         studies: that were made, to take the variance from; none: the typical one.
-
-    Returns:
-        rows ``{"what", "real_per_class", "at_hand", "test_images", "groups", "comparisons",
-        "detectable", "basis"}``.
 
     Raises:
         XprobeError: as a sweep over these images would.
@@ -180,16 +208,16 @@ def plan(
             others = [_scaled(at_hand, n) for n in elsewhere if n != at_hand.real_per_class]
             for study in (at_hand, *others):
                 rows.append(
-                    {
-                        "what": what if pilot is None else pilot.head,
-                        "real_per_class": round(study.real_per_class, 1),
-                        "at_hand": study is at_hand,
-                        "test_images": study.test_images,
-                        "groups": study.groups,
-                        "comparisons": study.comparisons,
-                        "detectable": detectable(study, pilot),
-                        "basis": "typical" if pilot is None else f"pilot with {pilot.encoder}",
-                    }
+                    Detectable(
+                        what=what if pilot is None else pilot.head,
+                        real_per_class=round(study.real_per_class, 1),
+                        at_hand=study is at_hand,
+                        test_images=study.test_images,
+                        groups=study.groups,
+                        comparisons=study.comparisons,
+                        detectable=detectable(study, pilot),
+                        basis="typical" if pilot is None else f"pilot with {pilot.encoder}",
+                    )
                 )
     return rows
 

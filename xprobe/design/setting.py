@@ -53,10 +53,15 @@ class Setting:
 
 def head_title(head: str, real_fraction: float, train_per_class: int | None = None) -> str:
     """Return how people read a head and the part of the real images that it was trained on."""
-    words = kind_read(head).title
+    words, part = kind_read(head).title, part_title(real_fraction, train_per_class)
+    return f"{words}, {part}" if part else words
+
+
+def part_title(real_fraction: float, train_per_class: int | None = None) -> str:
+    """Return how people read a part of the real images; nothing if it is all of them."""
     if train_per_class is not None:
-        return f"{words}, {train_per_class} real of each class"
-    return words if real_fraction == 1 else f"{words}, {100 * real_fraction:g} % of real"
+        return f"{train_per_class} real of each class"
+    return "" if real_fraction == 1 else f"{100 * real_fraction:g} % of real"
 
 
 def setting_title(name: str, ratio: float | None, augment: str | None = "") -> str:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from dataclasses import asdict
-from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
@@ -28,7 +26,19 @@ from xprobe.features.shards import StoredEncoder
 from xprobe.features.store import Store, choose_encoders
 from xprobe.images.manifest import Manifest
 from xprobe.learners.problem import unit_rows
-from xprobe.results.distance import DISTANCE_VERSION
+from xprobe.results import provenance
+from xprobe.results.distance import (
+    DISTANCE_VERSION,
+    DistanceRow,
+    Distances,
+    Example,
+    FeatureMap,
+    LeakRow,
+    LeakThreshold,
+    MapPoint,
+    PlaceRow,
+    Shortcut,
+)
 from xprobe.verdict.metrics import interval_of_mean
 
 EXAMPLES = ("closest", "median", "farthest")  # of a class, by their nearest real image
@@ -47,7 +57,7 @@ def measure_domain(
     seed: int = 0,
     workers: int | None = None,
     progress: Progress = no_progress,
-) -> tuple[dict[str, Any], Manifest]:
+) -> tuple[Distances, Manifest]:
     """Measure how far synthetic images lie from real ones, and look for copies and shortcuts.
 
     Real are all real images but extra ones. Synthetic images that are copies of real ones are set
@@ -69,10 +79,10 @@ def measure_domain(
     """
     leaks = find_leaks(manifest, fingerprints(list(manifest.path), workers, progress))
     clean = leaks.without(manifest)
-    rows: list[dict[str, Any]] = []
-    place: list[dict[str, Any]] = []
-    examples: list[dict[str, Any]] = []
-    maps: list[dict[str, Any]] = []
+    rows: list[DistanceRow] = []
+    place: list[PlaceRow] = []
+    examples: list[Example] = []
+    maps: list[FeatureMap] = []
     usable = [manifest, clean]
     labels = store.labels()
     for encoder, _ in choose_encoders(store, manifest, encoders):
@@ -90,32 +100,34 @@ def measure_domain(
         maps += own.maps()
         usable.append(own.usable)
     facts = all_facts(list(manifest.path), workers, progress)
-    found = find_shortcuts(manifest, facts, stream(seed, "shortcuts"))
-    shortcuts = [asdict(each) for each in found]
-    path_of = dict(zip(manifest.id, manifest.path, strict=True))
-    document = {
-        "version": DISTANCE_VERSION,
-        "created": datetime.now(UTC).isoformat(timespec="microseconds"),
-        "command": " ".join(["xprobe", *sys.argv[1:]]),
-        "fingerprint": manifest.fingerprint,
-        "holds_for": list(dict.fromkeys(each.fingerprint for each in usable)),
-        "distances": rows,
-        "leaks": [
-            {
-                "id": row["id"], "path": path_of[row["id"]], "neighbour": row["nearest"],
-                "neighbour_path": path_of[row["nearest"]], "kind": row["kind"],
-                "similarity": round(1 - row["distance"], 6),
-            }
-            for row in leaks.rows
-        ],
-        "leak_threshold": {"similarity": round(1 - leaks.threshold, 6), "reason": leaks.reason},
-        "shortcuts": shortcuts,
-        "place": place,
-        "examples": examples,
-        "maps": maps,
-        "warnings": [*_warnings(manifest, leaks, shortcuts), *_place_warnings(place)],
-    }  # fmt: skip
+    shortcuts = find_shortcuts(manifest, facts, stream(seed, "shortcuts"))
+    document = Distances(
+        version=DISTANCE_VERSION,
+        **provenance.call(),
+        fingerprint=manifest.fingerprint,
+        holds_for=tuple(dict.fromkeys(table.fingerprint for table in usable)),
+        distances=tuple(rows),
+        leaks=tuple(_leak_rows(manifest, leaks)),
+        leak_threshold=LeakThreshold(similarity=round(1 - leaks.threshold, 6), reason=leaks.reason),
+        shortcuts=tuple(shortcuts),
+        place=tuple(place),
+        examples=tuple(examples),
+        maps=tuple(maps),
+        warnings=(*_warnings(manifest, leaks, shortcuts), *_place_warnings(place)),
+    )
     return document, clean
+
+
+def _leak_rows(manifest: Manifest, leaks: Leaks) -> list[LeakRow]:
+    path_of = dict(zip(manifest.id, manifest.path, strict=True))
+    return [
+        LeakRow(
+            id=leak.id, path=path_of[leak.id], neighbour=leak.nearest,
+            neighbour_path=path_of[leak.nearest], kind=leak.kind,
+            similarity=round(1 - leak.distance, 6),
+        )
+        for leak in leaks.rows
+    ]  # fmt: skip
 
 
 class _Measured:
@@ -148,7 +160,7 @@ class _Measured:
 
     def rows(
         self, generator: str, name: str | None, metrics: Sequence[str], permutations: int
-    ) -> list[dict[str, Any]]:
+    ) -> list[DistanceRow]:
         """Return the flat rows of one generator and class."""
         real = np.flatnonzero(self.is_real & self._of_class(name))
         own = (self.usable.generator == generator) & self._of_class(name)
@@ -180,20 +192,19 @@ class _Measured:
         )  # fmt: skip
 
     def _row(
-        self, generator: str, name: str | None, each: Distance, beside: Distance | None
-    ) -> dict[str, Any]:
-        values = asdict(each)
-        n = values.pop("size")
-        return {
-            "encoder": self.label,
-            "generator": generator,
-            "class": name,
+        self, generator: str, name: str | None, distance: Distance, beside: Distance | None
+    ) -> DistanceRow:
+        values = asdict(distance)
+        return DistanceRow(
+            encoder=self.label,
+            generator=generator,
+            class_=name,
+            n=values.pop("size"),
             **values,
-            "n": n,
-            "value_with_leaks": None if beside is None else beside.value,
-        }
+            value_with_leaks=None if beside is None else beside.value,
+        )
 
-    def paired(self, generator: str) -> list[dict[str, Any]]:
+    def paired(self, generator: str) -> list[DistanceRow]:
         """Return how far edits lie from the true image of their scene, where lineage names it.
 
         The true image is a real one of the scene of the edit's source and of the edit's class. The
@@ -213,7 +224,7 @@ class _Measured:
         )  # fmt: skip
         return [self._row(generator, None, found, None)]
 
-    def examples(self, generator: str) -> list[dict[str, Any]]:
+    def examples(self, generator: str) -> list[Example]:
         """Return, of each class, the closest, median and farthest image with its nearest real one.
 
         Copies of real images are left out; they are in a list of their own.
@@ -232,44 +243,44 @@ class _Measured:
             ):
                 row, neighbour = rows[i], real[near[i, 0]]
                 found.append(
-                    {
-                        "encoder": self.label, "generator": generator, "class": name,
-                        "which": which, "id": usable.id[row], "path": usable.path[row],
-                        "neighbour": usable.id[neighbour], "neighbour_path": usable.path[neighbour],
-                        "distance": round(float(distance[i, 0]), 6),
-                    }
+                    Example(
+                        encoder=self.label, generator=generator, class_=name, which=which,
+                        id=usable.id[row], path=usable.path[row], neighbour=usable.id[neighbour],
+                        neighbour_path=usable.path[neighbour],
+                        distance=round(float(distance[i, 0]), 6),
+                    )
                 )  # fmt: skip
         return found
 
-    def maps(self) -> list[dict[str, Any]]:
-        """Return where images lie on a plane, a document for each way of laying them out."""
+    def maps(self) -> list[FeatureMap]:
+        """Return where images lie on a plane, a map for each way of laying them out."""
         rng = stream(self.seed, "map")
         sources = {"": np.flatnonzero(self.is_real)}
         for generator in sorted(set(self.usable.generator) - {""}):
             sources[generator] = np.flatnonzero(self.usable.generator == generator)
         rows = np.concatenate([np.sort(rng.permutation(own)[:MAPPED]) for own in sources.values()])
         return [
-            {
-                "encoder": self.label,
-                "method": method,
-                "points": [
-                    {
-                        "generator": self.usable.generator[row] or None,
-                        "class": self.usable.label[row],
-                        "x": round(float(x), 5),
-                        "y": round(float(y), 5),
-                    }
+            FeatureMap(
+                encoder=self.label,
+                method=method,
+                points=tuple(
+                    MapPoint(
+                        generator=self.usable.generator[row] or None,
+                        class_=self.usable.label[row],
+                        x=round(float(x), 5),
+                        y=round(float(y), 5),
+                    )
                     for row, (x, y) in zip(rows.tolist(), plane, strict=True)
-                ],
-            }
+                ),
+            )
             for method, plane in lay_out(self.x[rows], self.seed).items()
         ]
 
-    def place(self, workers: int | None) -> list[dict[str, Any]]:
+    def place(self, workers: int | None) -> list[PlaceRow]:
         """Return how much of the accuracy the place explains, of manifests that can tell."""
         rng = stream(self.seed, "place")
-        found = place_share(self.usable, self.x, SweepConfig(), rng, workers)
-        return [] if found is None else [{"encoder": self.label, **asdict(found)}]
+        place = place_share(self.usable, self.x, SweepConfig(), rng, workers)
+        return [] if place is None else [PlaceRow(encoder=self.label, **asdict(place))]
 
     def _pairs(self, generator: str) -> tuple[Ints, Ints]:
         """Return rows (edit, truth) and the number of the scene of each pair."""
@@ -307,47 +318,47 @@ class _Measured:
         return float(np.mean(found)) if found else None
 
 
-def _place_warnings(place: Sequence[dict[str, Any]]) -> list[str]:
+def _place_warnings(place: Sequence[PlaceRow]) -> list[str]:
     return [
-        f"{row['encoder']} knows the place: of {row['n']} unseen scenes it gets "
-        f"{100 * row['before']:.1f} % right before the event (after it {100 * row['after']:.1f} %, "
-        f"chance {100 * row['chance']:.1f} %)"
+        f"{row.encoder} knows the place: of {row.n} unseen scenes it gets "
+        f"{100 * row.before:.1f} % right before the event (after it {100 * row.after:.1f} %, "
+        f"chance {100 * row.chance:.1f} %)"
         for row in place
-        if row["low"] is not None and row["low"] > row["chance"]
+        if row.low is not None and row.low > row.chance
     ]
 
 
-def _warnings(manifest: Manifest, leaks: Leaks, shortcuts: Sequence[dict[str, Any]]) -> list[str]:
+def _warnings(manifest: Manifest, leaks: Leaks, shortcuts: Sequence[Shortcut]) -> list[str]:
     """Return what the reader must know, in sentences."""
-    found = [
+    warnings = [
         f"{n} synthetic images: {kind}; leave them out with --drop-leaks"
         for kind, n in leaks.counts.items()
         if "copy of" in kind
     ]
     split = dict(zip(manifest.id, manifest.split, strict=True))
     across = [
-        row["id"]
-        for row in leaks.rows
-        if row["kind"].endswith("duplicate inside real")
-        and {split[row["id"]], split[row["nearest"]]} == {"train", "test"}
+        leak.id
+        for leak in leaks.rows
+        if leak.kind.endswith("duplicate inside real")
+        and {split[leak.id], split[leak.nearest]} == {"train", "test"}
     ]
     if across:
-        found.append(
+        warnings.append(
             f"{len(across)} real images are near-duplicates across training and test part "
             f"({some(across, 3)}): give each pair one group"
         )
     held_out = (manifest.split == "test").any()
     if any("copy of" in kind for kind in leaks.counts) and not held_out:
-        found.append("without a fixed hold-out every training image is tested in some fold")
-    for generator in sorted({each["generator"] for each in shortcuts}):
+        warnings.append("without a fixed hold-out every training image is tested in some fold")
+    for generator in sorted({row.generator for row in shortcuts}):
         told = [
-            each["property"]
-            for each in shortcuts
-            if each["generator"] == generator and each["found"] and each["property"] != "all"
+            row.property
+            for row in shortcuts
+            if row.generator == generator and row.found and row.property != "all"
         ]
         if told:
-            found.append(
+            warnings.append(
                 f"files alone tell generator {generator} from real images: {', '.join(told)}; a "
                 f"network that is trained on both may learn that instead of the classes"
             )
-    return found
+    return warnings

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields
+import msgspec
 
 from xprobe.base.arrays import digest_of
+from xprobe.base.documents import Document, Number, to_json
 from xprobe.encoders.presets import PRECISIONS
 
 RANDOM = "random:"  # how the weights of a spec begin that were never trained
 
+RESIZE_MODES = ("shortest", "shortest-floor", "longest", "squash")
 
-@dataclass(frozen=True)
-class EncoderSpec:
+
+class EncoderSpec(Document, frozen=True):
     """Every field that decides a feature's value, and nothing else.
 
     Attributes:
@@ -42,8 +44,8 @@ class EncoderSpec:
     input_px: tuple[int, int]
     resize: str
     interpolation: str
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
+    mean: tuple[Number, ...]
+    std: tuple[Number, ...]
     precision: str
     preprocessing: str
     activation: str = ""
@@ -51,19 +53,18 @@ class EncoderSpec:
     codec: str = ""
     resampling: str = ""
 
-    def __post_init__(self) -> None:
-        if self.resize not in ("shortest", "shortest-floor", "longest", "squash"):
-            raise ValueError(f"unknown resize mode {self.resize!r}")
-        if self.precision not in PRECISIONS:
-            raise ValueError(f"unknown precision {self.precision!r}")
-
     @property
     def has_random_weights(self) -> bool:
         """Whether its weights were never trained, as the user asked."""
         return self.weights.startswith(RANDOM)
 
     @property
+    def is_known(self) -> bool:
+        """Whether this xprobe knows all that decides the features; a newer one may know more."""
+        return not self.unknown and self.resize in RESIZE_MODES and self.precision in PRECISIONS
+
+    @property
     def key(self) -> str:
         """SHA-256 hex digest of all fields, those at their default left out."""
-        defaults = {f.name: f.default for f in fields(self)}
-        return digest_of({k: v for k, v in asdict(self).items() if v != defaults[k]})
+        defaults = {field.name: field.default for field in msgspec.structs.fields(self)}
+        return digest_of({k: v for k, v in to_json(self).items() if v != defaults.get(k)})

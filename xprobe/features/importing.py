@@ -9,16 +9,15 @@ import hashlib
 import os
 import re
 import time
-import zipfile
-import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from xprobe.base.arrays import Floats
+from xprobe.base.arrays import UNREADABLE, Columns, Floats
 from xprobe.base.errors import XprobeError, some
 from xprobe.base.progress import Progress, no_progress
 from xprobe.encoders.presets import ENCODERS, IMPORT_ONLY
@@ -38,14 +37,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
 
 _NUMBERED = re.compile(r"x?([0-9]+)")
 
-_UNREADABLE = (
-    OSError, ValueError, KeyError, TypeError, RuntimeError, EOFError, zipfile.BadZipFile,
-    zlib.error,
-)  # fmt: skip  # what NumPy, h5py and Arrow raise on damaged or unknown content
-
 _PICKLES = (".pkl", ".pickle", ".pt", ".pth", ".joblib")
-
-Raw = Mapping[str, Any]  # column → what the file holds under that name
 
 
 @dataclass(frozen=True)
@@ -292,7 +284,7 @@ def _read(file: Path) -> _Rows:
         raise XprobeError(f"{file}: no such file")
     try:
         raw = _READERS[suffix](file)
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         why = (str(error).splitlines() or ["it is damaged"])[0]
         raise XprobeError(
             f"{file}: cannot be read ({why}); check it, or export it again"
@@ -357,7 +349,7 @@ def _pickled(file: Path) -> XprobeError:
     )
 
 
-def _read_npz(file: Path) -> Raw:
+def _read_npz(file: Path) -> Columns:
     try:
         with file.open("rb") as stream:  # NumPy leaves a damaged file open
             archive = np.load(stream, allow_pickle=False)
@@ -373,11 +365,11 @@ def _read_npz(file: Path) -> Raw:
         raise
 
 
-def _read_hdf5(file: Path) -> Raw:
+def _read_hdf5(file: Path) -> Columns:
     return read_datasets(file, (*NAMES, *FEATURES))
 
 
-def _read_parquet(file: Path) -> Raw:
+def _read_parquet(file: Path) -> Columns:
     import pyarrow.parquet as pq
 
     stored = pq.ParquetFile(file)
@@ -385,7 +377,7 @@ def _read_parquet(file: Path) -> Raw:
         return _columns(stored.read(_wanted(stored.schema_arrow.names, file)), file)
 
 
-def _read_csv(file: Path) -> Raw:
+def _read_csv(file: Path) -> Columns:
     import pyarrow as pa
     from pyarrow import csv
 
@@ -402,9 +394,9 @@ def _wanted(columns: Sequence[str], file: Path) -> list[str]:
     return wanted
 
 
-def _columns(table: pa.Table, file: Path) -> Raw:
+def _columns(table: pa.Table, file: Path) -> Columns:
     """Return names as lists, and features (n, d) from a list column or from numbered ones."""
-    raw: dict[str, Any] = {}
+    raw: dict[str, NDArray[Any]] = {}
     for column in table.column_names:
         if column in NAMES:
             raw[column] = np.array(table[column].to_pylist(), dtype=object)
@@ -442,7 +434,7 @@ def _from_lists(column: pa.ChunkedArray, name: str, file: Path) -> np.ndarray[An
     return np.concatenate(parts)
 
 
-_READERS: dict[str, Callable[[Path], Raw]] = {
+_READERS: dict[str, Callable[[Path], Columns]] = {
     ".npz": _read_npz,
     ".h5": _read_hdf5,
     ".hdf5": _read_hdf5,

@@ -15,6 +15,7 @@ from xprobe.encoders.base import OutOfMemoryError, Pixels
 from xprobe.encoders.load import Encoder
 from xprobe.features.digests import Digests
 from xprobe.features.items import Item, View
+from xprobe.features.records import Agreement
 from xprobe.features.shards import SHARD_ROWS, StoredEncoder
 from xprobe.features.store import Store
 from xprobe.images.augment import view_digest
@@ -217,8 +218,8 @@ class Lane:
         failed = len(self._failures)
         cosine = min(self._cosines, default=None)
         if cosine is not None:
-            about = {"images": len(self._cosines), "least_cosine": cosine}
-            self._store.put_agreement(self.stored, about)
+            agreement = Agreement(images=len(self._cosines), least_cosine=cosine)
+            self._store.put_agreement(self.stored, agreement)
         return Embedded(
             name=self.stored.name,
             key=self.stored.key,

@@ -4,23 +4,20 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from xprobe.base.arrays import Bools, Floats, Ints
+from xprobe.base.arrays import Bools, Columns, Floats, Ints
 from xprobe.base.errors import XprobeError
 from xprobe.encoders.spec import EncoderSpec
+from xprobe.features.records import FORMAT, VERSION
 
 SHARD_ROWS = 1024  # a shard is in memory three times while it is written
-
-FORMAT = "xprobe-features"
-
-VERSION = 1
 
 _READ_ROWS = 8192
 
@@ -165,15 +162,18 @@ def shard_bytes(encoder: StoredEncoder, digests: Sequence[str], x: Floats) -> by
     return buffer.getvalue()
 
 
-def open_shard(shard: Path, receipt: Path) -> h5py.File:
+@contextmanager
+def open_shard(shard: Path, receipt: Path) -> Iterator[h5py.File]:
     """Open a shard to read.
 
     Raises:
-        XprobeError: it does not open; `receipt` is what the user may delete.
+        XprobeError: it does not open, or what is read is not in it; `receipt` is what the user may
+            delete.
     """
     try:
-        return h5py.File(shard, "r", locking=False)  # immutable, so nothing to lock against
-    except OSError as error:
+        with h5py.File(shard, "r", locking=False) as h5:  # immutable, so nothing to lock against
+            yield h5
+    except (OSError, KeyError) as error:
         raise damaged(shard, receipt) from error
 
 
@@ -185,7 +185,7 @@ def damaged(shard: Path, receipt: Path) -> XprobeError:
     )
 
 
-def read_datasets(file: Path, names: Sequence[str]) -> dict[str, Any]:
+def read_datasets(file: Path, names: Sequence[str]) -> Columns:
     """Return those of the named data sets that the root of any HDF5 file has, read whole.
 
     Raises:
@@ -195,7 +195,7 @@ def read_datasets(file: Path, names: Sequence[str]) -> dict[str, Any]:
         return {name: h5[name][()] for name in names if isinstance(h5.get(name), h5py.Dataset)}
 
 
-def write_datasets(file: Path, columns: Mapping[str, Any], about: Mapping[str, str]) -> None:
+def write_datasets(file: Path, columns: Columns, about: Mapping[str, str]) -> None:
     """Write arrays into one plain HDF5 file; arrays of objects as UTF-8 text."""
     with h5py.File(file, "w") as h5:
         h5.attrs.update(about)

@@ -8,18 +8,18 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from xprobe.base.arrays import frozen_strings
+from xprobe.base.arrays import Columns, Floats, frozen_strings
 from xprobe.base.atomic import create_if_absent, put
+from xprobe.base.documents import Document, Number
 from xprobe.base.errors import XprobeError
 from xprobe.base.progress import Progress, no_progress
+from xprobe.features.records import Receipt
 from xprobe.features.shards import StoredEncoder, write_datasets
-from xprobe.features.store import Receipt, Store
+from xprobe.features.store import Store
 from xprobe.images.manifest import Manifest
 
 EXPORTS = (".h5", ".hdf5", ".npz", ".parquet", ".safetensors")
@@ -27,31 +27,58 @@ EXPORTS = (".h5", ".hdf5", ".npz", ".parquet", ".safetensors")
 MERGED_ROWS = 65_536  # of a shard that many small ones are made into
 
 
-def about(store: Store, encoder: StoredEncoder) -> dict[str, Any]:
-    """Return what a store holds of an encoder, flat: rows, failed, shards, mib, agreement."""
+class Held(Document, frozen=True, kw_only=True):
+    """What a store holds of an encoder.
+
+    Attributes:
+        name, key, dim: of the encoder.
+        rows: contents that have a feature.
+        failed: contents that cannot be embedded.
+        shards: files of features.
+        mib: size of these files, MiB.
+        cosine_to_reference: least cosine of a feature to the exact one, of an encoder that takes a
+            short cut; else None.
+    """
+
+    name: str
+    key: str
+    dim: int
+    rows: int
+    failed: int
+    shards: int
+    mib: Number
+    cosine_to_reference: Number | None
+
+
+def describe(store: Store, encoder: StoredEncoder) -> Held:
+    """Return what a store holds of an encoder.
+
+    Raises:
+        XprobeError: a receipt or a shard is damaged.
+    """
     receipts = list(store.receipts(encoder))
     index = store.index(encoder)
     agreement = store.agreement(encoder)
-    return {
-        "name": encoder.name,
-        "key": encoder.key,
-        "dim": encoder.spec.dim,
-        "rows": len(index.rows),
-        "failed": len(index.failed),
-        "shards": sum(receipt.shard is not None for receipt in receipts),
-        "mib": round(sum(receipt.bytes for receipt in receipts) / 2**20, 3),
-        "cosine_to_reference": None if agreement is None else agreement["least_cosine"],
-    }
+    return Held(
+        name=encoder.name,
+        key=encoder.key,
+        dim=encoder.spec.dim,
+        rows=len(index.rows),
+        failed=len(index.failed),
+        shards=sum(receipt.shard is not None for receipt in receipts),
+        mib=round(sum(receipt.bytes for receipt in receipts) / 2**20, 3),
+        cosine_to_reference=None if agreement is None else agreement.least_cosine,
+    )
 
 
 # --- verify --------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Verified:
+class Verified(Document, frozen=True, kw_only=True):
     """What became of checking an encoder's shards.
 
     Attributes:
+        name, key: of the encoder.
         rows: in shards that are whole.
         shards: that are whole.
         damaged: (receipt file, what is wrong with it or its shard).
@@ -62,8 +89,8 @@ class Verified:
     key: str
     rows: int
     shards: int
-    damaged: list[tuple[str, str]]
-    orphans: list[str]
+    damaged: tuple[tuple[str, str], ...]
+    orphans: tuple[str, ...]
 
 
 def verify(store: Store, encoder: StoredEncoder, progress: Progress = no_progress) -> Verified:
@@ -78,7 +105,7 @@ def verify(store: Store, encoder: StoredEncoder, progress: Progress = no_progres
             try:
                 receipt = store.receipt(file)
             except XprobeError as error:
-                damaged.append((str(file), str(error)))
+                damaged.append((str(file), str(error).removeprefix(f"{file}: ")))
                 continue
             if receipt.shard is None:
                 continue
@@ -87,9 +114,15 @@ def verify(store: Store, encoder: StoredEncoder, progress: Progress = no_progres
                 damaged.append((str(file), wrong))
                 continue
             rows, shards = rows + receipt.rows, shards + 1
-    there = sorted(p.name for p in (encoder.folder / "shards").glob("*.h5"))
-    orphans = [str(encoder.folder / "shards" / name) for name in there if name not in named]
-    return Verified(encoder.name, encoder.key, rows, shards, damaged, orphans)
+    files = sorted((encoder.folder / "shards").glob("*.h5"))
+    return Verified(
+        name=encoder.name,
+        key=encoder.key,
+        rows=rows,
+        shards=shards,
+        damaged=tuple(damaged),
+        orphans=tuple(str(file) for file in files if file.name not in named),
+    )
 
 
 def _wrong_with(store: Store, encoder: StoredEncoder, receipt: Receipt) -> str:
@@ -117,11 +150,27 @@ def _wrong_with(store: Store, encoder: StoredEncoder, receipt: Receipt) -> str:
 # --- merge ---------------------------------------------------------------------------------
 
 
-def merge(source: Store, into: Store, progress: Progress = no_progress) -> list[dict[str, Any]]:
+class Merged(Document, frozen=True, kw_only=True):
+    """What of an encoder was new to the store that it was merged into.
+
+    Attributes:
+        name, key: of the encoder.
+        shards, rows: that were copied.
+    """
+
+    name: str
+    key: str
+    shards: int
+    rows: int
+
+
+def merge(source: Store, into: Store, progress: Progress = no_progress) -> list[Merged]:
     """Copy what a store holds into another one; what is there stays, so it may be run again.
 
-    Returns:
-        ``{"name", "key", "shards", "rows"}`` of what was new, a row an encoder.
+    Encoders that only a newer xprobe can use are left out.
+
+    Raises:
+        XprobeError: a receipt or a shard is damaged.
     """
     done = []
     for encoder in source.encoders():
@@ -149,7 +198,7 @@ def merge(source: Store, into: Store, progress: Progress = no_progress) -> list[
                 to = target.folder / folder / file.name
                 to.parent.mkdir(exist_ok=True)
                 create_if_absent(to, file.read_bytes())
-        done.append({"name": encoder.name, "key": encoder.key, "shards": shards, "rows": rows})
+        done.append(Merged(name=encoder.name, key=encoder.key, shards=shards, rows=rows))
     return done
 
 
@@ -170,7 +219,7 @@ def export(store: Store, encoder: StoredEncoder, file: str | Path, images: Manif
     file = Path(file)
     if file.suffix not in EXPORTS:
         raise XprobeError(f"{file}: name a file {', '.join(EXPORTS)}")
-    columns: dict[str, Any] = {}
+    columns: Columns = {}
     if images is None:
         index = store.index(encoder)
         digests = sorted(index.rows)
@@ -195,18 +244,18 @@ def _described(encoder: StoredEncoder) -> dict[str, str]:
     return {"encoder": encoder.name, "key": encoder.key}
 
 
-def _as_hdf5(file: Path, x: Any, columns: dict[str, Any], encoder: StoredEncoder) -> None:
+def _as_hdf5(file: Path, x: Floats, columns: Columns, encoder: StoredEncoder) -> None:
     write_datasets(file, {"x": x, **columns}, _described(encoder))
 
 
-def _as_npz(file: Path, x: Any, columns: dict[str, Any], encoder: StoredEncoder) -> None:
-    arrays: dict[str, Any] = {n: np.asarray(values, dtype=str) for n, values in columns.items()}
-    arrays |= {name: np.array(value) for name, value in _described(encoder).items()}
+def _as_npz(file: Path, x: Floats, columns: Columns, encoder: StoredEncoder) -> None:
+    texts = {name: np.asarray(values, dtype=str) for name, values in columns.items()}
+    texts |= {name: np.array(value) for name, value in _described(encoder).items()}
     with file.open("wb") as stream:
-        np.savez(stream, x=x, **arrays)
+        np.savez(stream, x=x, **texts)  # type: ignore[arg-type]  # none is called allow_pickle
 
 
-def _as_parquet(file: Path, x: Any, columns: dict[str, Any], encoder: StoredEncoder) -> None:
+def _as_parquet(file: Path, x: Floats, columns: Columns, encoder: StoredEncoder) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -215,7 +264,7 @@ def _as_parquet(file: Path, x: Any, columns: dict[str, Any], encoder: StoredEnco
     pq.write_table(table.replace_schema_metadata(_described(encoder)), file)
 
 
-def _as_safetensors(file: Path, x: Any, columns: dict[str, Any], encoder: StoredEncoder) -> None:
+def _as_safetensors(file: Path, x: Floats, columns: Columns, encoder: StoredEncoder) -> None:
     from safetensors.numpy import save_file
 
     raw = bytes.fromhex("".join(columns["sha256"]))
@@ -238,15 +287,31 @@ _WRITERS = {
 # --- clear up ------------------------------------------------------------------------------
 
 
-def collect(
-    store: Store, encoder: StoredEncoder, progress: Progress = no_progress
-) -> dict[str, Any]:
+class Collected(Document, frozen=True, kw_only=True):
+    """What became of clearing up an encoder's shards.
+
+    Attributes:
+        name, key: of the encoder.
+        rows: that it has.
+        shards_before, shards: files of features, before and after.
+        freed_mib: how much smaller these are, MiB; negative: they grew.
+    """
+
+    name: str
+    key: str
+    rows: int
+    shards_before: int
+    shards: int
+    freed_mib: Number
+
+
+def collect(store: Store, encoder: StoredEncoder, progress: Progress = no_progress) -> Collected:
     """Make small shards into large ones and delete what counts for nothing. Nobody else may embed.
 
     A kill at any instant loses nothing: new shards count before old ones are deleted.
 
-    Returns:
-        ``{"name", "key", "rows", "shards_before", "shards", "freed_mib"}``.
+    Raises:
+        XprobeError: a receipt or a shard is damaged.
     """
     index, old = store.index(encoder), store.receipt_files(encoder)
     folder = encoder.folder / "shards"
@@ -268,11 +333,14 @@ def collect(
         if shard.name not in named:
             shard.unlink(missing_ok=True)
     after = sum(file.stat().st_size for file in folder.glob("*.h5"))
-    return {
-        "name": encoder.name, "key": encoder.key, "rows": len(digests),
-        "shards_before": shards_before, "shards": len(named),
-        "freed_mib": round((before - after) / 2**20, 3),
-    }  # fmt: skip
+    return Collected(
+        name=encoder.name,
+        key=encoder.key,
+        rows=len(digests),
+        shards_before=shards_before,
+        shards=len(named),
+        freed_mib=round((before - after) / 2**20, 3),
+    )
 
 
 def _parts(digests: Sequence[str]) -> Iterator[Sequence[str]]:

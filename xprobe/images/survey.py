@@ -3,33 +3,64 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
+import msgspec
 import numpy as np
 
+from xprobe.base.documents import Document
 from xprobe.base.errors import some
 from xprobe.images.decode import UnusableImageError, probe
 from xprobe.images.manifest import EMPTY_FILE, SOURCES, Manifest
 
 
-def counts(manifest: Manifest) -> list[dict[str, Any]]:
-    """Return the number of images per class × source × generator × split, as flat rows."""
+class Count(Document, frozen=True, kw_only=True):
+    """How many images there are of a class, source, generator and split.
+
+    Attributes:
+        class_: what the images show.
+        source: ``real`` or ``synthetic``.
+        generator: None: real images.
+        split: ``train``, ``test`` or ``extra``.
+        n: images.
+    """
+
+    class_: str = msgspec.field(name="class")
+    source: str
+    generator: str | None = None
+    split: str
+    n: int
+
+
+class Shape(Document, frozen=True, kw_only=True):
+    """Of which size the images of a source and file format are.
+
+    Attributes:
+        source: ``real`` or ``synthetic``.
+        format: of the files.
+        n: images.
+        width, height: the least, the median and the greatest, pixels.
+    """
+
+    source: str
+    format: str
+    n: int
+    width: tuple[int, int, int]
+    height: tuple[int, int, int]
+
+
+def counts(manifest: Manifest) -> list[Count]:
+    """Return the number of images per class × source × generator × split, sorted."""
     keys = zip(manifest.label, manifest.source, manifest.generator, manifest.split, strict=True)
     return [
-        {"class": label, "source": source, "generator": generator or None, "split": split, "n": n}
+        Count(class_=label, source=source, generator=generator or None, split=split, n=n)
         for (label, source, generator, split), n in sorted(Counter(keys).items())
     ]
 
 
-def shapes(manifest: Manifest) -> tuple[list[dict[str, Any]], dict[str, str]]:
-    """Return file formats and sizes (pixels) per source, and the images without a readable header.
-
-    Returns:
-        rows ``{"source", "format", "n", "width": [min, median, max], "height": …}``; and a
-        dictionary id → reason.
-    """
+def shapes(manifest: Manifest) -> tuple[list[Shape], dict[str, str]]:
+    """Return file formats and sizes per source, and id → reason of images without a header."""
     seen: dict[tuple[str, str], list[tuple[int, int]]] = {}
     unusable: dict[str, str] = {}
 
@@ -47,12 +78,15 @@ def shapes(manifest: Manifest) -> tuple[list[dict[str, Any]], dict[str, str]]:
                 seen.setdefault((manifest.source[i], found[0]), []).append(found[1:])
     rows = []
     for (source, kind), sizes in sorted(seen.items()):
-        spread = {
-            side: [int(v) for v in np.quantile(values, [0, 0.5, 1], method="nearest")]
-            for side, values in zip(("width", "height"), zip(*sizes, strict=True), strict=True)
-        }
-        rows.append({"source": source, "format": kind, "n": len(sizes), **spread})
+        width, height = (_spread(side) for side in zip(*sizes, strict=True))
+        rows.append(Shape(source=source, format=kind, n=len(sizes), width=width, height=height))
     return rows, unusable
+
+
+def _spread(values: Sequence[int]) -> tuple[int, int, int]:
+    """Return the least, the median and the greatest of some numbers."""
+    least, median, greatest = np.quantile(values, [0, 0.5, 1], method="nearest")
+    return int(least), int(median), int(greatest)
 
 
 def find_problems(manifest: Manifest) -> list[str]:
@@ -85,9 +119,9 @@ def find_problems(manifest: Manifest) -> list[str]:
     return problems
 
 
-def codec_problems(formats: list[dict[str, Any]]) -> list[str]:
-    """Return what `shapes` rows say of a shortcut: a classifier may tell sources by file format."""
-    kinds = {s: {row["format"] for row in formats if row["source"] == s} for s in SOURCES}
+def codec_problems(formats: Sequence[Shape]) -> list[str]:
+    """Return what `shapes` say of a shortcut: a classifier may tell sources by file format."""
+    kinds = {s: {row.format for row in formats if row.source == s} for s in SOURCES}
     if not all(kinds.values()) or kinds["real"] == kinds["synthetic"]:
         return []
     said = " but ".join(f"{s} images are {some(sorted(kinds[s]))}" for s in SOURCES)

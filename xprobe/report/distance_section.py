@@ -7,202 +7,296 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass
 
-from xprobe.design.setting import head_title
 from xprobe.distance.checks.shortcuts import ALL, NAMES
 from xprobe.distance.metrics import DISTANCES, PAIRED, Metric, headline
-from xprobe.report.words import part_of, study_title
+from xprobe.report.figures.drawing import Drawing
+from xprobe.report.words import (
+    Part,
+    Warned,
+    gain_sentence,
+    leaks_sentence,
+    shortcut_sentence,
+    study_title,
+    threshold_sentence,
+    with_minus,
+)
+from xprobe.results.distance import DistanceRow, Distances, LeakRow, Shortcut
+from xprobe.results.rows import Result
+from xprobe.results.study import Study
 from xprobe.verdict.correlation import rank_correlation
-
-Study = dict[str, Any]
-
-Row = dict[str, Any]
 
 MOST_LEAKS, MOST_CLASSES = 20, 200  # rows of tables that could be endless
 
 _LEAKS = ("a test", "a training", "an extra", "")  # in the words of a kind, the worst first
 
 
-def of_encoders(document: Row | None, encoders: Sequence[str]) -> list[Row]:
+@dataclass(frozen=True)
+class Far:
+    """A distance, and how many times its floor it is."""
+
+    row: DistanceRow
+    times: str
+
+
+@dataclass(frozen=True)
+class SideBySide:
+    """The headline metrics of an encoder, generator and class.
+
+    Attributes:
+        class_: None: all together.
+        far: by metric; those that are missing are left out.
+        n, m: real and synthetic images.
+        reasons: what to know about the values.
+    """
+
+    encoder: str
+    generator: str
+    class_: str | None
+    far: dict[str, Far]
+
+    @property
+    def rows(self) -> list[DistanceRow]:
+        """The metrics that there are, in the order of the headline metrics."""
+        return [self.far[metric].row for metric in headline() if metric in self.far]
+
+    @property
+    def n(self) -> float:
+        """Number of real images."""
+        return self.rows[0].n_real
+
+    @property
+    def m(self) -> float:
+        """Number of synthetic images."""
+        return self.rows[0].n_synthetic
+
+    @property
+    def reasons(self) -> list[str]:
+        """What to know about the values, each once."""
+        return list(dict.fromkeys(row.reason for row in self.rows if row.reason))
+
+
+@dataclass(frozen=True)
+class ClassesTable:
+    """The classes of an encoder, the farthest first: `rows` are the first of `n`."""
+
+    encoder: str
+    rows: list[SideBySide]
+    n: int
+
+
+@dataclass(frozen=True)
+class OtherDistance:
+    """A metric that is no headline; `larger`: whether larger is nearer."""
+
+    row: DistanceRow
+    title: str
+    larger: bool
+
+
+@dataclass(frozen=True)
+class LeaksView:
+    """Copies and duplicates: `rows` are the worst of `n`; what counts as one."""
+
+    sentence: str
+    rows: list[LeakRow]
+    n: int
+    threshold: str
+
+
+@dataclass(frozen=True)
+class ShortcutView:
+    """A property of the files under its title."""
+
+    row: Shortcut
+    title: str
+
+
+@dataclass(frozen=True)
+class ShortcutsView:
+    """What tells images apart (`found`: whether anything does), and every property."""
+
+    found: bool
+    sentences: list[str]
+    rows: list[ShortcutView]
+
+
+@dataclass(frozen=True)
+class DistanceView:
+    """What the section on distances shows.
+
+    Attributes:
+        note: that they are not of the images that were studied, or nothing.
+        headline: name and title of the metrics that stand first.
+        rows: of all classes together.
+        drawings, maps, examples: figures.
+        predictions: how distance and gain go together, a sentence each.
+    """
+
+    note: str
+    headline: list[tuple[str, str]]
+    rows: list[SideBySide]
+    classes: list[ClassesTable]
+    others: list[OtherDistance]
+    drawings: list[Drawing]
+    maps: list[Drawing]
+    examples: list[Drawing]
+    leaks: LeaksView
+    shortcuts: ShortcutsView
+    predictions: list[str]
+    created: str
+    command: str
+
+
+def of_encoders(document: Distances | None, encoders: Sequence[str]) -> list[DistanceRow]:
     """Return the rows of the encoders that are reported on."""
-    rows = [] if document is None else document["distances"]
-    return [row for row in rows if not encoders or row["encoder"] in encoders]
+    rows = () if document is None else document.distances
+    return [row for row in rows if not encoders or row.encoder in encoders]
 
 
 def distance_view(
-    document: Row,
-    distances: Sequence[Row],
+    document: Distances,
+    distances: Sequence[DistanceRow],
     studies: Sequence[Study],
-    drawings: Sequence[dict[str, Any]],
-) -> dict[str, Any]:
+    drawings: Sequence[Drawing],
+) -> DistanceView:
     """Return what the section on distances shows."""
-    own = [r for r in distances if r["metric"] in headline()]
-    others = [r for r in distances if r["metric"] not in headline() and r["class"] is None]
-    return {
-        "note": _other_images(document, studies),
-        "headline": [{"name": name, "title": DISTANCES[name].title} for name in headline()],
-        "rows": _side_by_side([r for r in own if r["class"] is None]),
-        "classes": _classes_view([r for r in own if r["class"] is not None]),
-        "others": [
-            {**r, "title": _metric(r).title, "larger": _metric(r).larger_is_nearer} for r in others
+    headlines = [row for row in distances if row.metric in headline()]
+    others = [row for row in distances if row.metric not in headline() and row.class_ is None]
+    return DistanceView(
+        note=_other_images(document, studies),
+        headline=[(name, DISTANCES[name].title) for name in headline()],
+        rows=_side_by_side([row for row in headlines if row.class_ is None]),
+        classes=_classes([row for row in headlines if row.class_ is not None]),
+        others=[
+            OtherDistance(row, _metric(row).title, _metric(row).larger_is_nearer) for row in others
         ],
-        "drawings": [d for d in drawings if d["kind"] == "distance"],
-        "maps": [d for d in drawings if d["kind"] == "map"],
-        "examples": [d for d in drawings if d["kind"] == "examples"],
-        "leaks": _leaks_view(document),
-        "shortcuts": _shortcuts_view(document),
-        "predictions": _predictions(distances, studies),
-        "created": document["created"],
-        "command": document["command"],
-    }  # fmt: skip
+        drawings=[drawing for drawing in drawings if drawing.kind == "distance"],
+        maps=[drawing for drawing in drawings if drawing.kind == "map"],
+        examples=[drawing for drawing in drawings if drawing.kind == "examples"],
+        leaks=_leaks(document),
+        shortcuts=_shortcuts(document),
+        predictions=_predictions(distances, studies),
+        created=document.created,
+        command=document.command,
+    )
 
 
-def _metric(row: Row) -> Metric:
+def _metric(row: DistanceRow) -> Metric:
     """Return the metric of a row; of a name that another version wrote, the name stands for it."""
-    name = row["metric"]
+    name = row.metric
     return PAIRED if name == PAIRED.name else DISTANCES.get(name, Metric(name, name))
 
 
-def distance_warnings(document: Row, shared: Sequence[dict[str, str]]) -> list[dict[str, str]]:
+def distance_warnings(document: Distances, shared: Sequence[Warned]) -> list[Warned]:
     """Return the warnings of `xprobe distance` that no study has said."""
-    said = {warning["text"] for warning in shared}
-    texts = [text for text in dict.fromkeys(document["warnings"]) if text not in said]
-    return [{"who": "distance", "text": text} for text in texts]
+    said = {warning.text for warning in shared}
+    texts = dict.fromkeys(text for text in document.warnings if text not in said)
+    return [Warned("distance", text) for text in texts]
 
 
-def _other_images(document: Row, studies: Sequence[Study]) -> str:
+def _other_images(document: Distances, studies: Sequence[Study]) -> str:
     """Return a note if distances are not of the images that were studied, or nothing."""
-    holds_for = {document["fingerprint"], *document.get("holds_for", ())}
-    differ = [s for s in studies if s["manifest"]["fingerprint"] not in holds_for]
+    holds_for = {document.fingerprint, *document.holds_for}
+    differ = [study for study in studies if study.manifest.fingerprint not in holds_for]
     if not differ:
         return ""
-    of = "the studies" if len(differ) == len(studies) else ", ".join(map(study_title, differ))
+    who = "the studies" if len(differ) == len(studies) else ", ".join(map(study_title, differ))
     return (
-        f"Measured on other images than {of}: some were added, changed or left out. Read the "
+        f"Measured on other images than {who}: some were added, changed or left out. Read the "
         "distances with care, or run 'xprobe distance' and 'xprobe sweep' on the same images."
     )
 
 
-def _side_by_side(rows: Sequence[Row]) -> list[Row]:
+def _side_by_side(rows: Sequence[DistanceRow]) -> list[SideBySide]:
     """Return the headline metrics of each encoder, generator and class in one row."""
-    found: dict[tuple[str, ...], Row] = {}
+    beside: dict[tuple[str, str, str | None], dict[str, Far]] = {}
     for row in rows:
-        names = {name: row[name] for name in ("encoder", "generator", "class")}
-        both = found.setdefault(tuple(names.values()), names | dict.fromkeys(headline()))
-        both[row["metric"]] = row | {"times": _times(row)}
-    for both in found.values():
-        there = [both[metric] for metric in headline() if both[metric]]
-        reasons = dict.fromkeys(row["reason"] for row in there if row["reason"])
-        both |= {"n": there[0]["n_real"], "m": there[0]["n_synthetic"], "reasons": list(reasons)}
-    return list(found.values())
+        far = beside.setdefault((row.encoder, row.generator, row.class_), {})
+        far[row.metric] = Far(row, times_the_floor(row.value, row.floor))
+    return [SideBySide(*names, far) for names, far in beside.items()]
 
 
-def _classes_view(rows: Sequence[Row]) -> list[dict[str, Any]]:
+def _classes(rows: Sequence[DistanceRow]) -> list[ClassesTable]:
     """Return a table of the classes for each encoder, the farthest first."""
     tables = []
-    for encoder in dict.fromkeys(row["encoder"] for row in rows):
-        own = _side_by_side([row for row in rows if row["encoder"] == encoder])
-        own.sort(key=lambda row: -_or_least(row["mmd"]))
-        tables.append({"encoder": encoder, "rows": own[:MOST_CLASSES], "n": len(own)})
+    for encoder in dict.fromkeys(row.encoder for row in rows):
+        lines = _side_by_side([row for row in rows if row.encoder == encoder])
+        lines.sort(key=lambda line: -_or_least(line.far.get("mmd")))
+        tables.append(ClassesTable(encoder, lines[:MOST_CLASSES], len(lines)))
     return tables
 
 
-def _times(row: Row) -> str:
+def times_the_floor(value: float | None, floor: float | None) -> str:
     """Return how many times its floor a distance is, or a dash."""
-    if row["value"] is None or row["floor"] is None or row["floor"] <= 0:
+    if value is None or floor is None or floor <= 0:
         return "–"
-    times = round(row["value"] / row["floor"], 1) + 0.0  # no −0.0
-    return f"{times:,.1f}".replace("-", "−")
+    times = round(value / floor, 1) + 0.0  # no −0.0
+    return with_minus(f"{times:,.1f}")
 
 
-def _or_least(row: Row | None) -> float:
-    return float("-inf") if row is None or row["value"] is None else float(row["value"])
+def _or_least(far: Far | None) -> float:
+    return float("-inf") if far is None or far.row.value is None else float(far.row.value)
 
 
-def _leaks_view(document: Row) -> dict[str, Any]:
-    rows, threshold = document["leaks"], document["leak_threshold"]
+def _leaks(document: Distances) -> LeaksView:
+    def place(row: LeakRow) -> tuple[int, float, str]:
+        rank = next(i for i, words in enumerate(_LEAKS) if words in row.kind)
+        return rank, -row.similarity, row.id
 
-    def place(row: Row) -> tuple[int, float, str]:
-        rank = next(i for i, words in enumerate(_LEAKS) if words in row["kind"])
-        return rank, -row["similarity"], row["id"]
+    ordered = sorted(document.leaks, key=place)
+    kinds = Counter(row.kind for row in ordered)
+    threshold = document.leak_threshold
+    return LeaksView(
+        sentence=leaks_sentence(kinds, looked_for=threshold is not None),
+        rows=ordered[:MOST_LEAKS],
+        n=len(ordered),
+        threshold="" if threshold is None else threshold_sentence(threshold),
+    )
 
-    ordered = sorted(rows, key=place)
-    kinds = Counter(row["kind"] for row in ordered)
-    sentence = "No copies of real images were found, and no duplicates."
-    if kinds:
-        counts = "; ".join(f"{n:,} × {kind}" for kind, n in kinds.items())
-        many = "1 image was" if len(rows) == 1 else f"{len(rows):,} images were"
-        sentence = f"{many} found to be copies or duplicates: {counts}."
-    elif not threshold:
-        sentence = "Copies and duplicates were not looked for."
-    above = ""
-    if threshold:
-        near = threshold["similarity"]
-        above = (
-            f"Taken for a copy is what has a similarity above {near:.3g}, a distance below "
-            f"{1 - near:.3g}. Why: {_ended(threshold['reason'])}"
+
+def _shortcuts(document: Distances) -> ShortcutsView:
+    rows = document.shortcuts
+    told = [
+        shortcut_sentence(
+            row, None if row.property == ALL else NAMES.get(row.property, row.property)
         )
-    return {"sentence": sentence, "rows": ordered[:MOST_LEAKS], "n": len(rows), "threshold": above}
-
-
-def _shortcuts_view(document: Row) -> dict[str, Any]:
-    rows = document["shortcuts"]
-    titles = {**NAMES, ALL: "all together"}
-    found = [_ended(row["verdict"], capital=True) for row in rows if row.get("found")]
+        for row in rows
+        if row.found
+    ]
     none = "No property of the files was found to tell real and synthetic images apart; how sure "
     none += "that is, the intervals say."
-    if not any(row.get("auc") is not None for row in rows):
+    if all(row.auc is None for row in rows):
         none = "Whether files alone tell real and synthetic images apart was not measured."
-    return {
-        "found": found,
-        "sentences": found or [none],
-        "rows": [{**r, "title": titles.get(r["property"], r["property"])} for r in rows],
-    }
+    titles = {**NAMES, ALL: "all together"}
+    views = [ShortcutView(row, titles.get(row.property, row.property)) for row in rows]
+    return ShortcutsView(bool(told), told or [none], views)
 
 
-def _ended(text: str, capital: bool = False) -> str:
-    """Return a text that ends as a sentence does, and begins as one if wanted."""
-    text = text.strip()
-    text = text[:1].upper() + text[1:] if capital else text
-    return text if text.endswith((".", "!", "?")) else f"{text}."
-
-
-def _predictions(distances: Sequence[Row], studies: Sequence[Study]) -> list[str]:
+def _predictions(distances: Sequence[DistanceRow], studies: Sequence[Study]) -> list[str]:
     """Say how distance and gain go together, for each head where enough points are."""
     far = {
-        (r["encoder"], r["generator"]): r["value"]
-        for r in distances
-        if r["metric"] == "mmd" and r["class"] is None and r["value"] is not None
+        (row.encoder, row.generator): row.value
+        for row in distances
+        if row.metric == "mmd" and row.class_ is None and row.value is not None
     }
-    points_of: dict[tuple[str, float], list[tuple[float, float]]] = {}
+    pairs: dict[tuple[str, Part, float], list[tuple[float, float]]] = {}
     for study in studies:
-        config = study["config"]
-        head = head_title(config["head"], *part_of(config))
-        ratio = max(config["ratios"], default=0)
-        for row in study["results"]:
-            pair = study["encoder"]["label"], row["generator"]
-            if pair in far and _is_gain(row, ratio):
-                own = points_of.setdefault((head, ratio), [])
-                own.append((far[pair], row["difference"]))
-    return [
-        text
-        for (head, ratio), own in points_of.items()
-        if (text := _prediction(f"{head[:1].upper()}{head[1:]}, 1:{ratio:g}", own))
-    ]
+        ratio = max(study.config.ratios, default=0)
+        for row in study.results:
+            distance = far.get((study.encoder.label, row.generator or ""))
+            if distance is not None and row.difference is not None and _is_gain(row, ratio):
+                points = pairs.setdefault((study.config.head, study.part, ratio), [])
+                points.append((distance, row.difference))
+    sentences = []
+    for (head, part, ratio), points in pairs.items():
+        correlation = rank_correlation([x for x, _ in points], [y for _, y in points])
+        if correlation is not None:
+            sentences.append(gain_sentence(head, part, ratio, correlation, len(points)))
+    return sentences
 
 
-def _is_gain(row: Row, ratio: float) -> bool:
-    mix = row["setting"] == "mix" and row["ratio"] == ratio and not row["augment"]
-    return mix and row["metric"] == "accuracy" and row["difference"] is not None
-
-
-def _prediction(what: str, of: Sequence[tuple[float, float]]) -> str:
-    found = rank_correlation([x for x, _ in of], [y for _, y in of])
-    if found is None:
-        return ""
-    rho, low, high = (f"{value:+.2f}".replace("-", "−") for value in found)
-    return (
-        f"{what}: Spearman's rank correlation of MMD² and the difference in accuracy is "
-        f"{rho} [{low}, {high}] over {len(of)} pairs of encoder and generator."
-    )
+def _is_gain(row: Result, ratio: float) -> bool:
+    mix = row.setting == "mix" and row.ratio == ratio and not row.augment
+    return mix and row.metric == "accuracy"

@@ -1,50 +1,56 @@
-"""How the report writes numbers."""
+"""The words of the report, made from values: numbers, titles, and the sentences of its answer.
+
+No module of words draws anything, so that none of them loads matplotlib.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
-from xprobe.design.config import SweepConfig
-from xprobe.design.setting import head_title
+from xprobe.design.design import HOLD_OUT
+from xprobe.design.setting import head_title, part_title
 from xprobe.design.setting import setting_title as title_of
+from xprobe.results.distance import LeakThreshold, Shortcut
+from xprobe.results.families import Family
+from xprobe.results.rows import ClassResult, DataValue, OfSetting, Result
+from xprobe.results.study import Study
 from xprobe.verdict.family import ALPHA
 
-Row = dict[str, Any]
+QUESTION = "Do AI-generated images help image recognition?"
+
+FLOOR = "a floor, not a learned encoder"
+
+RANDOM_WEIGHTS = "RANDOM WEIGHTS: says nothing of a trained encoder"
+
+FROM_RANDOM = "FROM RANDOM WEIGHTS: pretrained ones may answer otherwise"
+
+LINEAGE_IGNORED = "LINEAGE IGNORED: shows the size of a leak, and nothing else"
 
 ALTERNATIVES = "alternatives"  # the family without a generator: augmentations of real images
 
 METRICS = {"accuracy": "Accuracy", "macro_f1": "Macro-F1"}
 
+BADGES = {
+    "helps": "helps", "hurts": "hurts", "equivalent": "equivalent",
+    "no detectable difference": "no", "": "",
+}  # fmt: skip
+"""The style of a verdict, by its kind."""
 
-def study_title(study: dict[str, Any]) -> str:
-    """Return how people read a study: its encoder, and its head unless that is the default."""
-    config = study["config"]
-    return family_title(study["encoder"]["label"], config["head"], part_of(config))
+Part = tuple[float, int | None]  # of the real images: a share, or so many of each class
 
-
-def part_of(config: Row) -> tuple[float, int | None]:
-    """Return what part of the real images a study trained on: a share, or so many of each class."""
-    return config.get("real_fraction", 1.0), config.get("train_per_class")
-
-
-def family_title(encoder: str, head: str, part: tuple[float, int | None], *more: str) -> str:
-    """Return how people read an encoder and a head, which is left out if it is the default."""
-    words = head_title(head, *part)
-    if head == SweepConfig.head:
-        words = words.partition(", ")[2]
-    return " · ".join([encoder, *([words] if words else []), *more])
+_PLAIN_HEAD = "logistic"  # the default, which titles leave out
 
 
-def setting_title(row: Row) -> str:
-    """Return how people read the setting of a row."""
-    return title_of(row["setting"], row["ratio"], row.get("augment"))
+@dataclass(frozen=True)
+class Warned:
+    """A warning and who it is of; nobody: all studies."""
+
+    who: str
+    text: str
 
 
-def in_order(row: Row) -> tuple[str, bool, bool, float]:
-    """Sort key: real-only, then for each generator its mixes by ratio, then synthetic-only."""
-    alternative = bool(row.get("augment"))
-    return row["generator"] or "", alternative, row["setting"] != "mix", row["ratio"] or 0
+# --- numbers -------------------------------------------------------------------------------
 
 
 def points(fraction: float) -> str:
@@ -55,7 +61,7 @@ def points(fraction: float) -> str:
     value = 100 * fraction
     for digits in (1, 2, 3):
         if round(value, digits):
-            return f"{value:+.{digits}f}".replace("-", "−")
+            return signed(value, digits)
     return "0.0"
 
 
@@ -64,14 +70,19 @@ def span(low: float, high: float) -> str:
     return f"[{points(low)}, {points(high)}]"
 
 
-def verdict_kind(verdict: str) -> str:
-    """Return which of the four verdicts it is, without the margin of an equivalence."""
-    return "equivalent" if verdict.startswith("equivalent") else verdict
+def signed(value: float, digits: int) -> str:
+    """Return a number with its sign, the minus being a true one."""
+    return with_minus(f"{value:+.{digits}f}")
 
 
-def estimate(row: Mapping[str, Any]) -> str:
+def with_minus(digits: str) -> str:
+    """Return the digits of a number with a true minus, also in an exponent."""
+    return digits.replace("-", "−")
+
+
+def estimate(row: Result) -> str:
     """Return an accuracy and its interval, in percent: ``81.2 [79.0, 83.3]``."""
-    return f"{percent(row['value'])} [{percent(row['ci_low'])}, {percent(row['ci_high'])}]"
+    return f"{percent(row.value)} [{percent(row.ci_low)}, {percent(row.ci_high)}]"
 
 
 def percent(fraction: float) -> str:
@@ -96,9 +107,222 @@ def number(value: float | None) -> str:
     if value is None:
         return "–"
     text = f"{value:,.0f}" if abs(value) >= 999.5 else f"{value:#.3g}".rstrip(".")
-    return text.replace("-", "−")
+    return with_minus(text)
 
 
 def interval(low: float | None, high: float | None) -> str:
     """Return an interval of numbers of any size; nothing where an end is missing."""
     return "" if low is None or high is None else f"[{number(low)}, {number(high)}]"
+
+
+def worth_interval(row: DataValue) -> str:
+    """Return how people read the interval of a data value: ``[≤ 0, 12]``."""
+    low = "≤ 0" if row.at_most else f"{row.low:.0f}"
+    high = f"≥ {row.high:.0f}" if row.at_least else f"{row.high:.0f}"
+    return f"[{low}, {high}]"
+
+
+# --- titles --------------------------------------------------------------------------------
+
+
+def study_title(study: Study) -> str:
+    """Return how people read a study: its encoder, and its head unless that is the default."""
+    return family_title(study.encoder.label, study.config.head, study.part)
+
+
+def family_title(encoder: str, head: str, part: Part, *more: str) -> str:
+    """Return how people read an encoder and a head, which is left out if it is the default."""
+    words = part_title(*part) if head == _PLAIN_HEAD else head_title(head, *part)
+    return " · ".join([encoder, *([words] if words else []), *more])
+
+
+def title_of_family(family: Family) -> str:
+    """Return how people read a family of comparisons: encoder, head, part and generator."""
+    part = family.real_fraction, family.train_per_class
+    return family_title(family.encoder, family.head, part, family.generator or ALTERNATIVES)
+
+
+def setting_title(row: OfSetting) -> str:
+    """Return how people read the setting of a row."""
+    return title_of(row.setting, row.ratio, row.augment)
+
+
+def ratio_title(ratio: float) -> str:
+    """Return how people read a ratio of real to synthetic images: ``1:2``."""
+    return f"1:{ratio:g}"
+
+
+def in_order(row: OfSetting) -> tuple[str, bool, bool, float]:
+    """Sort key: real-only, then for each generator its mixes by ratio, then synthetic-only."""
+    return row.generator or "", bool(row.augment), row.setting != "mix", row.ratio or 0
+
+
+def badge(row: Result | ClassResult) -> str:
+    """Return the style of a verdict: helps, hurts, equivalent, no; nothing without a verdict."""
+    return BADGES[row.kind]
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """How a study was tested, read from the words that its document has for it.
+
+    Attributes:
+        text: these words.
+        short: without the part of the real images that was trained on.
+        hold_out: whether the test images are fixed.
+        folds: number of folds of a cross-validation; None of other protocols.
+    """
+
+    text: str
+    short: str
+    hold_out: bool
+    folds: int | None
+
+    @classmethod
+    def read(cls, text: str) -> Protocol:
+        """Return what the words of a protocol say."""
+        folds, _, repeats = text.partition("-fold cross-validation")
+        k = int(folds) if repeats and folds.isdecimal() and len(folds) < 10 else None
+        short = ", ".join(text.split(", ")[:2])
+        return cls(text, short, text.startswith(HOLD_OUT), k)
+
+
+# --- sentences -----------------------------------------------------------------------------
+
+# How a headline begins, alone and after other words.
+_BEGINNINGS = {
+    "yes": ("Yes", "yes"),
+    "no": ("No, they hurt", "no, they hurt"),
+    "mixed": ("Mixed", "mixed"),
+    "uncertain": ("Not certain", "not certain"),
+    "equivalent": ("No difference that matters", "no difference that matters"),
+    "nothing": ("No detectable difference", "no detectable difference"),
+}
+
+
+def headline(mixes: Sequence[Result], families: int, study_wide: float, leaky: bool) -> str:
+    """Return the answer in one or two sentences.
+
+    Args:
+        mixes: the judged accuracy of every mix.
+        families: how many families of comparisons there are.
+        study_wide: smallest study-wide p of those in which a mix helps or hurts.
+        leaky: whether a study ignored lineage, as asked.
+    """
+    n = len(mixes)
+    kinds = [row.kind for row in mixes]
+    helps, hurts, equal = (kinds.count(kind) for kind in ("helps", "hurts", "equivalent"))
+    if helps or hurts:
+        beginning, rest = _change(helps, hurts, n)
+        if study_wide > ALPHA:
+            beginning = "uncertain"
+            rest += (
+                f" This does not hold over all {families} families of comparisons together "
+                f"(study-wide p {p_value(study_wide)})."
+            )
+    elif n and equal == n:
+        beginning, rest = "equivalent", f"equivalent within the margin in {_share(n, n)}."
+    else:
+        beginning, rest = "nothing", _no_change(equal, n)
+    alone, inside = _BEGINNINGS[beginning]
+    if leaky:
+        return f"{LINEAGE_IGNORED}. With the leak: {inside}: {rest}"
+    return f"{alone}: {rest}"
+
+
+def _change(helps: int, hurts: int, n: int) -> tuple[str, str]:
+    """Return the beginning and the rest of a headline that claims a change."""
+    if helps and hurts:
+        beginning = "mixed"
+        text = f"raised accuracy in {helps} and lowered it in {hurts} of {n} comparisons"
+    else:
+        beginning, verb = ("yes", "raised") if helps else ("no", "lowered")
+        text = f"{verb} accuracy in {_share(helps or hurts, n)}"
+    if others := n - helps - hurts:
+        text += f"; in the other {others if others > 1 else 'one'} no difference was detected"
+    return beginning, f"adding synthetic images {text}."
+
+
+def _no_change(equal: int, n: int) -> str:
+    some = f"; {equal} of them were equivalent within the margin" if equal else ""
+    where = "the only comparison" if n == 1 else f"any of {n} comparisons"
+    return f"adding synthetic images did not change accuracy detectably in {where}{some}."
+
+
+def _share(k: int, n: int) -> str:
+    """Return how people read k of n comparisons."""
+    if n == 1:
+        return "the only comparison"
+    if k == n == 2:
+        return "both comparisons"
+    return f"all {n} comparisons" if k == n else f"{k} of {n} comparisons"
+
+
+def floors_note() -> str:
+    """Say that nothing learned was asked."""
+    return "Every encoder here is a floor without learned weights: ask a learned one too."
+
+
+def families_note(families: Sequence[Family], most: int = 6) -> str:
+    """Say that there are several families, with the study-wide p of the first ones."""
+    first = [f"{title_of_family(f)} {p_value(f.p_study_wide)}" for f in families[:most]]
+    more = f" and {len(families) - most} more (see the table)" if len(families) > most else ""
+    return (
+        f"There are {len(families)} families of comparisons, each with its own error rate of "
+        f"5 %. Study-wide p over all of them (Holm): {', '.join(first)}{more}."
+    )
+
+
+def worth_words(row: DataValue) -> str:
+    """Say what the synthetic images of a mix are worth."""
+    added = f"{row.synthetic_per_class:.0f} synthetic images of each class, added to "
+    added += f"{row.real_per_class:.0f} real ones,"
+    end, value = row.most - row.real_per_class, round(row.value)
+    if row.value >= end:
+        return f"{added} are worth {end:.0f} real ones or more (the end of the curve)"
+    if row.value <= 0:
+        return f"{added} are worth no real one"
+    words = "less than one real one" if row.value < 0.5 else f"{value} further real one"
+    words += "s" * (value > 1)
+    return f"{added} are worth {words}{', and maybe none' if row.at_most else ''}"
+
+
+def leaks_sentence(kinds: Mapping[str, int], looked_for: bool) -> str:
+    """Say how many images are copies or duplicates, by kind."""
+    if kinds:
+        n = sum(kinds.values())
+        many = "1 image was" if n == 1 else f"{n:,} images were"
+        counts = "; ".join(f"{n:,} × {kind}" for kind, n in kinds.items())
+        return f"{many} found to be copies or duplicates: {counts}."
+    if looked_for:
+        return "No copies of real images were found, and no duplicates."
+    return "Copies and duplicates were not looked for."
+
+
+def threshold_sentence(threshold: LeakThreshold) -> str:
+    """Say what is taken for a copy, and why."""
+    near = threshold.similarity
+    return (
+        f"Taken for a copy is what has a similarity above {near:.3g}, a distance below "
+        f"{1 - near:.3g}. Why: {threshold.reason}."
+    )
+
+
+def shortcut_sentence(row: Shortcut, name: str | None) -> str:
+    """Say that a property of this name tells images apart; None: all properties together."""
+    words = "all file properties together" if name is None else f"{name} alone"
+    how_well = "" if row.auc is None else f" (AUC {row.auc:.2f})"
+    return f"Real and generator {row.generator} can be told apart by {words}{how_well}."
+
+
+def gain_sentence(
+    head: str, part: Part, ratio: float, correlation: tuple[float, float, float], n: int
+) -> str:
+    """Say how distance and gain go together: rank correlation with its interval over n pairs."""
+    title = head_title(head, *part)
+    rho, low, high = (signed(value, 2) for value in correlation)
+    return (
+        f"{title[:1].upper()}{title[1:]}, {ratio_title(ratio)}: Spearman's rank correlation of "
+        f"MMD² and the difference in accuracy is {rho} [{low}, {high}] over {n} pairs of encoder "
+        "and generator."
+    )

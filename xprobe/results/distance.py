@@ -1,36 +1,172 @@
-"""Results on disk: predictions by what decided them, and one document a study.
-
-``predictions/<key>.npz`` holds the scores of one setting and repeat; ``studies/<key>.json`` holds
-what `xprobe sweep` answered for one encoder and head, with everything needed to read it.
-"""
+"""What `xprobe distance` answered: one typed document (docs/results.md)."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
-from xprobe.base.atomic import put
-from xprobe.base.errors import XprobeError
+import msgspec
+
+from xprobe.base import documents
+from xprobe.base.documents import Document, Number
 
 DISTANCE_VERSION = 1
 
-DISTANCE_COLUMNS = (
-    "encoder", "generator", "class", "metric", "value", "ci_low", "ci_high", "floor", "p", "n",
-    "n_real", "n_synthetic", "value_with_leaks", "reason",
-)  # fmt: skip
+REMEDY = "delete it and run 'xprobe distance' again"
 
-# What the rows of each list of a distance document hold: texts, numbers, and numbers or none.
-_DISTANCE_ROWS: dict[str, tuple[tuple[str, ...], ...]] = {
-    "distances": (
-        ("encoder", "generator", "metric"),
-        ("n", "n_real", "n_synthetic"),
-        ("value", "ci_low", "ci_high", "floor", "p", "value_with_leaks"),
-    ),
-    "leaks": (("path", "neighbour_path", "kind"), ("similarity",), ()),
-    "shortcuts": (("generator", "property", "verdict"), (), ("auc", "low", "high")),
-}
+
+class DistanceRow(Document, frozen=True, kw_only=True):
+    """One metric of an encoder and generator; the order of the fields is that of distances.csv.
+
+    Attributes:
+        class_: the class that was measured; None: all together.
+        value: of real against synthetic, without copies; None if it cannot be computed.
+        ci_low, ci_high: its 95 % interval.
+        floor: what real images differ by among themselves.
+        p: of the test that both sides are of one distribution.
+        n: images of either side in the comparison.
+        n_real, n_synthetic: images given.
+        value_with_leaks: the value with copies of real images, where there are some.
+        reason: why there is no value, or what to know about it.
+    """
+
+    encoder: str
+    generator: str
+    class_: str | None = msgspec.field(name="class", default=None)
+    metric: str
+    value: Number | None = None
+    ci_low: Number | None = None
+    ci_high: Number | None = None
+    floor: Number | None = None
+    p: Number | None = None
+    n: Number
+    n_real: Number
+    n_synthetic: Number
+    value_with_leaks: Number | None = None
+    reason: str | None = None
+
+
+class LeakRow(Document, frozen=True, kw_only=True):
+    """An image that is a copy or duplicate of another, its neighbour; similarity 1: the same."""
+
+    id: str
+    path: str
+    neighbour: str
+    neighbour_path: str
+    kind: str
+    similarity: Number
+
+
+class LeakThreshold(Document, frozen=True, kw_only=True):
+    """The similarity above which an image counts as a copy, and why."""
+
+    similarity: Number
+    reason: str
+
+
+class Shortcut(Document, frozen=True, kw_only=True):
+    """How well one property of the files, or all, tells a generator's images from real ones.
+
+    Attributes:
+        property: name of the property, or ``all``.
+        auc: cross-validated area under the ROC curve, 0.5: not at all, 1: perfectly; None: it
+            was left out, and the verdict says why. `low`, `high`: its 95 % interval.
+        found: whether it is sure that it tells them apart.
+        verdict: one sentence.
+        n_real, n_synthetic: images.
+    """
+
+    generator: str
+    property: str
+    auc: Number | None = None
+    low: Number | None = None
+    high: Number | None = None
+    found: bool = False
+    verdict: str
+    n_real: int | None = None
+    n_synthetic: int | None = None
+
+
+class PlaceRow(Document, frozen=True, kw_only=True):
+    """How much of an encoder's accuracy the place explains (docs/distance.md).
+
+    Attributes:
+        after: accuracy on images of unseen scenes.
+        before: accuracy on images of the same scenes before the event, the class after it.
+        chance: that of the most frequent class.
+        share: (before − chance) / (after − chance), at least 0; None if `after` is not above.
+        low, high: 95 % interval of `before`; None of one scene.
+        n: scenes.
+    """
+
+    encoder: str
+    after: Number
+    before: Number
+    chance: Number
+    share: Number | None = None
+    low: Number | None = None
+    high: Number | None = None
+    n: int
+
+
+class Example(Document, frozen=True, kw_only=True):
+    """A synthetic image, the `which` (closest, median or farthest) of its class, and a real one.
+
+    The real one is its nearest neighbour; `distance` is that of their features.
+    """
+
+    encoder: str
+    generator: str
+    class_: str = msgspec.field(name="class")
+    which: str
+    id: str
+    path: str
+    neighbour: str
+    neighbour_path: str
+    distance: Number
+
+
+class MapPoint(Document, frozen=True, kw_only=True):
+    """Where an image lies on a plane; of real images the generator is None."""
+
+    generator: str | None = None
+    class_: str = msgspec.field(name="class")
+    x: Number
+    y: Number
+
+
+class FeatureMap(Document, frozen=True, kw_only=True):
+    """The features of an encoder laid out on a plane by a method."""
+
+    encoder: str
+    method: str = "pca"
+    points: tuple[MapPoint, ...]
+
+
+class Distances(Document, frozen=True, kw_only=True):
+    """How far synthetic images lie from real ones, copies among them, and shortcuts.
+
+    Attributes:
+        fingerprint: of the image table.
+        holds_for: fingerprints of all the tables that it holds for: all images, those without
+            copies, and those that each encoder could use.
+        leak_threshold: None: copies were not looked for.
+        place: of manifests with images from before the event.
+        warnings: what the reader must know, in sentences.
+    """
+
+    version: int
+    created: str
+    command: str
+    fingerprint: str
+    holds_for: tuple[str, ...] = ()
+    distances: tuple[DistanceRow, ...]
+    leaks: tuple[LeakRow, ...]
+    leak_threshold: LeakThreshold | None
+    shortcuts: tuple[Shortcut, ...]
+    place: tuple[PlaceRow, ...] = ()
+    examples: tuple[Example, ...] = ()
+    maps: tuple[FeatureMap, ...] = ()
+    warnings: tuple[str, ...]
 
 
 def distance_file(folder: Path) -> Path:
@@ -38,55 +174,18 @@ def distance_file(folder: Path) -> Path:
     return folder / "distance.json"
 
 
-def save_distance(folder: Path, document: Mapping[str, Any]) -> None:
+def save_distance(folder: Path, document: Distances) -> None:
     """Put the answer of `xprobe distance` whole."""
-    folder.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False)
-    put(distance_file(folder), f"{text}\n".encode())
+    documents.write(distance_file(folder), document)
 
 
-def load_distance(folder: Path) -> dict[str, Any] | None:
+def load_distance(folder: Path) -> Distances | None:
     """Return what `save_distance` put into a folder, or None if there is nothing.
 
     Raises:
         XprobeError: it is damaged, or of a newer format.
     """
-    file = distance_file(folder)
     try:
-        document: dict[str, Any] = json.loads(file.read_bytes(), parse_constant=_refuse)
-        if document["version"] > DISTANCE_VERSION:
-            raise XprobeError(f"{file}: written by a newer xprobe; upgrade this one")
-        _check_distance(document)
+        return documents.read(Distances, distance_file(folder), REMEDY, DISTANCE_VERSION)
     except FileNotFoundError:
         return None
-    except (ValueError, KeyError, TypeError) as error:
-        raise XprobeError(f"{file}: damaged; delete it and run 'xprobe distance' again") from error
-    blank = dict.fromkeys(DISTANCE_COLUMNS)  # an older xprobe may lack some
-    document["distances"] = [blank | row for row in document["distances"]]
-    return document
-
-
-def _refuse(constant: str) -> None:
-    raise ValueError(f"{constant} is no number")
-
-
-def _check_distance(document: dict[str, Any]) -> None:
-    """Raise an error of Python's unless a document holds what a report shows of it."""
-    for name, (texts, numbers, open_numbers) in _DISTANCE_ROWS.items():
-        for row in document[name]:
-            sound = all(isinstance(row[text], str) for text in texts)
-            sound &= all(isinstance(row.get(text), str | None) for text in ("class", "reason"))
-            sound &= all(_is_number(row[number]) for number in numbers)
-            sound &= all(row.get(n) is None or _is_number(row[n]) for n in open_numbers)
-            if not sound:
-                raise TypeError(f"{name}: {row}")
-    words = [document["fingerprint"], document["created"], document["command"]]
-    words += document["warnings"]
-    if found := document["leak_threshold"]:
-        words.append(found["reason"] if _is_number(found["similarity"]) else None)
-    if not all(isinstance(word, str) for word in words):
-        raise TypeError("fingerprint, threshold or warnings")
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)

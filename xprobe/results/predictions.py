@@ -1,4 +1,4 @@
-"""Predictions on disk, by the digest of what decided them."""
+"""Predictions on disk, by the digest of what decided them, and the record beside them."""
 
 from __future__ import annotations
 
@@ -6,13 +6,66 @@ import io
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from xprobe.base.arrays import Bools, Floats, Ints, Strings, frozen_array, frozen_strings
+from xprobe.base import documents
+from xprobe.base.arrays import (
+    UNREADABLE,
+    Bools,
+    Floats,
+    Ints,
+    Strings,
+    frozen_array,
+    frozen_strings,
+)
 from xprobe.base.atomic import put
+from xprobe.base.documents import AnyDocument, Document, Number
 from xprobe.base.errors import XprobeError
+
+REMEDY = "delete it and run 'xprobe sweep' again"
+
+
+class PredictionRecord(Document, frozen=True, kw_only=True):
+    """What is kept beside the predictions of one setting and repeat.
+
+    Attributes:
+        encoder: label of the encoder.
+        name, ratio, generator, augment: the setting; `augment` is empty without an augmentation.
+        classes: names of the classes, in the order of the scores.
+        c: chosen in each fold (number of neighbours of ``knn``); None where nothing was chosen.
+        at_edge: whether that was an end of its grid, in each fold.
+        temperature: by which the scores of each fold were calibrated.
+        fits, finished, unconverged: how many fits were made, finished by the reference solver, and
+            left before they converged.
+        steps: optimiser steps of each fold.
+        notes: what to know about single folds.
+    """
+
+    encoder: str
+    name: str
+    ratio: Number | None = None
+    generator: str | None = None
+    augment: str = ""
+    repeat: int
+    classes: tuple[str, ...]
+    c: tuple[Number | None, ...]
+    at_edge: tuple[bool, ...]
+    temperature: tuple[Number | None, ...] = ()
+    fits: int = 0
+    finished: int = 0
+    unconverged: int = 0
+    steps: tuple[int, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+class FineTuneRecord(Document, frozen=True, kw_only=True):
+    """What is kept beside the scores of one fine-tune that has ended, fields as above."""
+
+    c: Number | None
+    steps: int
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,8 +107,8 @@ def predictions_file(folder: Path, run: str) -> Path:
     return folder / "predictions" / run[:2] / f"{run}.npz"
 
 
-def save_predictions(folder: Path, predictions: Predictions, about: dict[str, Any]) -> None:
-    """Put the predictions of a run whole; `about` is kept beside them as JSON."""
+def save_predictions(folder: Path, predictions: Predictions, record: PredictionRecord) -> None:
+    """Put the predictions of a run whole, with their record."""
     buffer = io.BytesIO()
     np.savez_compressed(
         buffer,
@@ -63,26 +116,44 @@ def save_predictions(folder: Path, predictions: Predictions, about: dict[str, An
         label=predictions.label.astype(np.int32),
         score=predictions.score.astype(np.float32),
         fold=predictions.fold.astype(np.int32),
-        about=np.array(json.dumps(about)),
+        about=packed(record),
     )
     file = predictions_file(folder, predictions.run)
     file.parent.mkdir(parents=True, exist_ok=True)
     put(file, buffer.getvalue())
 
 
-def load_predictions(folder: Path, run: str) -> tuple[Predictions, dict[str, Any]] | None:
-    """Return the predictions of a run and what was kept beside them, or None if there are none."""
+def load_predictions(folder: Path, run: str) -> tuple[Predictions, PredictionRecord] | None:
+    """Return the predictions of a run and their record, or None if there are none.
+
+    Raises:
+        XprobeError: they are damaged.
+    """
     file = predictions_file(folder, run)
     try:
         with np.load(file, allow_pickle=False) as data:
-            about = json.loads(str(data["about"]))
+            record = unpacked(PredictionRecord, data["about"])
             columns = {name: data[name] for name in ("id", "label", "score", "fold")}
+        columns["id"] = columns["id"].astype(object)
+        return Predictions(run, **columns), record
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, KeyError) as error:
-        raise XprobeError(f"{file}: damaged; delete it and run 'xprobe sweep' again") from error
-    columns["id"] = columns["id"].astype(object)
-    return Predictions(run, **columns), about
+    except UNREADABLE as error:
+        raise XprobeError(f"{file}: damaged ({error}); {REMEDY}") from error
+
+
+def packed(record: Document) -> NDArray[np.str_]:
+    """Return a record as it lies among arrays: one array of its JSON text."""
+    return np.array(json.dumps(documents.to_json(record), allow_nan=False))
+
+
+def unpacked(kind: type[AnyDocument], array: NDArray[np.str_]) -> AnyDocument:
+    """Return the record that `packed` put into an array.
+
+    Raises:
+        ValueError: it is damaged.
+    """
+    return documents.parse(kind, str(array))
 
 
 def fine_tune_file(folder: Path, run: str, fold: int) -> Path:

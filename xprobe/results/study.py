@@ -1,139 +1,141 @@
-"""What a sweep answered for one encoder and learner, on disk."""
+"""What a sweep answered for one encoder and learner: one typed document (docs/results.md)."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import ClassVar
 
-from xprobe.base.atomic import put
+import msgspec
+
+from xprobe.base import documents
+from xprobe.base.documents import Document, Number
 from xprobe.base.errors import XprobeError, nearest, some
-from xprobe.verdict.family import holm
-
-
-@dataclass(frozen=True)
-class Result:
-    """One metric of one setting over all its folds and repeats: one flat JSON object.
-
-    Intervals are 95 %. `difference` is to real-only, on the same test images; its interval and
-    `p_adjusted` hold for all comparisons of the family together. `control_*` are of the difference
-    to the setting's control, real images trained on as long (fine-tunes only); `p_adjusted` is
-    then the larger of both. `p_mcnemar` is of the first repeat on a fixed hold-out, uncorrected.
-    All but `n_*`, `dropped_by_lineage` and some metrics (`metrics.per_image`) are fractions.
-    """
-
-    encoder: str
-    generator: str | None
-    head: str
-    protocol: str
-    setting: str
-    ratio: float | None
-    augment: str | None
-    metric: str
-    value: float
-    ci_low: float
-    ci_high: float
-    difference: float | None
-    difference_low: float | None
-    difference_high: float | None
-    p_adjusted: float | None
-    p_mcnemar: float | None
-    control_difference: float | None
-    control_low: float | None
-    control_high: float | None
-    verdict: str | None
-    detectable: float | None
-    n_test: int
-    n_groups: int
-    dropped_by_lineage: int
-    real_fraction: float
-    train_per_class: int | None
-    n_train_real: float
-    n_train_synthetic: float
-    ratio_actual: float | None
-
+from xprobe.images.survey import Count
+from xprobe.results.config import StudyConfig
+from xprobe.results.rows import ClassResult, DataValue, Result, Run, SettingResult
 
 STUDY_VERSION = 1
 
-_COLUMNS = tuple(each.name for each in fields(Result))
+REMEDY = "delete it and run 'xprobe sweep' again"
 
 
-def save_study(folder: Path, key: str, study: dict[str, Any]) -> None:
+class EncoderUsed(Document, frozen=True, kw_only=True):
+    """The encoder of a study: how it is called, its key, and the fields of its ``EncoderSpec``."""
+
+    label: str
+    name: str
+    key: str
+    source: str
+    weights: str
+    layer: str
+    dim: int
+    input_px: tuple[int, int]
+    resize: str
+    interpolation: str
+    mean: tuple[Number, ...]
+    std: tuple[Number, ...]
+    precision: str
+    preprocessing: str
+    activation: str = ""
+    resize_px: int = 0
+    codec: str = ""
+    resampling: str = ""
+
+
+class ImagesStudied(Document, frozen=True, kw_only=True):
+    """The image table of a study, in numbers."""
+
+    fingerprint: str
+    classes: tuple[str, ...]
+    counts: tuple[Count, ...] = ()
+
+
+class Study(Document, frozen=True, kw_only=True):
+    """What a sweep answered for one encoder, one learner and one part of the real images.
+
+    Attributes:
+        protocol: how it was tested, in words.
+        versions, commit, platform: what computed it; `commit` of a git checkout.
+        prompts: those of the zero-shot row.
+        data_value: of a study on a learning curve; None: of others.
+        option_sources: which option came from where, by the name of the option.
+    """
+
+    OPTIONAL: ClassVar[tuple[str, ...]] = ("data_value", "option_sources")
+
+    version: int
+    created: str
+    command: str
+    encoder: EncoderUsed
+    protocol: str
+    config: StudyConfig
+    generators: tuple[str, ...]
+    manifest: ImagesStudied
+    versions: dict[str, str]
+    commit: str | None = None
+    platform: str = ""
+    results: tuple[Result, ...]
+    classes: tuple[ClassResult, ...] = ()
+    settings: tuple[SettingResult, ...]
+    runs: tuple[Run, ...]
+    warnings: tuple[str, ...]
+    prompts: str | None = None
+    data_value: tuple[DataValue, ...] | None = None
+    option_sources: dict[str, str] = msgspec.field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not any(_is_reference(row) for row in self.results):
+            raise ValueError("results have no accuracy of real-only")
+        k = len(self.manifest.classes)
+        if any(len(row.confusion) != k for row in self.settings):
+            raise ValueError(f"settings have confusions of other than {k} classes")
+
+    @property
+    def real_only(self) -> Result:
+        """The accuracy of training on real images alone, which all else is compared with."""
+        return next(row for row in self.results if _is_reference(row))
+
+    @property
+    def part(self) -> tuple[Number, int | None]:
+        """Which part of the real images was trained on: a share, or so many of each class."""
+        return self.config.real_fraction, self.config.train_per_class
+
+
+def _is_reference(row: Result) -> bool:
+    return row.setting == "real-only" and row.metric == "accuracy"
+
+
+def save_study(folder: Path, key: str, study: Study) -> None:
     """Put the document of a study whole."""
-    (folder / "studies").mkdir(parents=True, exist_ok=True)
-    text = json.dumps(study, indent=1, ensure_ascii=False, allow_nan=False)
-    put(folder / "studies" / f"{key[:32]}.json", f"{text}\n".encode())
+    documents.write(folder / "studies" / f"{key[:32]}.json", study)
 
 
-def load_studies(folder: Path, encoders: Sequence[str] = ()) -> list[dict[str, Any]]:
+def load_studies(folder: Path, encoders: Sequence[str] = ()) -> list[Study]:
     """Return the newest study of each encoder, head and fraction, sorted; of `encoders` if named.
 
     Raises:
-        XprobeError: there is none, or one of a newer format.
+        XprobeError: there is none, or one is damaged or of a newer format.
     """
     files = sorted((folder / "studies").glob("*.json"))
     if not files:
         raise XprobeError(f"{folder}: no results; run 'xprobe sweep' first, or name --results")
-    studies = []
-    for file in files:
-        study = json.loads(file.read_text(encoding="utf-8"))
-        if study["version"] > STUDY_VERSION:
-            raise XprobeError(f"{file}: written by a newer xprobe; upgrade this one")
-        # Those of an older xprobe lack what it did not know.
-        study["results"] = [dict.fromkeys(_COLUMNS) | row for row in study["results"]]
-        studies.append(study)
-    newest: dict[tuple[str, str, float, int], dict[str, Any]] = {}
-    seen: set[tuple[str, str, float, int]] = set()
-    for study in sorted(studies, key=lambda study: str(study["created"]), reverse=True):
+    studies = [documents.read(Study, file, REMEDY, STUDY_VERSION) for file in files]
+    newest: dict[tuple[str, str, Number, int], Study] = {}
+    known: set[tuple[str, str, Number, int]] = set()
+    for study in sorted(studies, key=lambda study: study.created, reverse=True):
         # An encoder's label changes when another of its name joins it; its key does not.
-        about, config = study["encoder"], study["config"]
-        kind = config["head"], config.get("real_fraction", 1.0), config.get("train_per_class") or 0
-        names = {(about["label"], *kind), (about["key"], *kind)}
-        if not names & seen:
-            newest[(about["label"], *kind)] = study
-            seen |= names
-    known = {label for label, *_ in newest}
-    if unknown := [name for name in encoders if name not in known]:
+        fraction, train_per_class = study.part
+        kind = study.config.head, fraction, train_per_class or 0
+        names = {(study.encoder.label, *kind), (study.encoder.key, *kind)}
+        if not names & known:
+            newest[(study.encoder.label, *kind)] = study
+            known |= names
+    labels = {label for label, *_ in newest}
+    if unknown := [name for name in encoders if name not in labels]:
         raise XprobeError(
-            f"{folder} has no results of {some(unknown)}{nearest(unknown[0], known)}; there are: "
-            f"{some(sorted(known), 9)}"
+            f"{folder} has no results of {some(unknown)}{nearest(unknown[0], labels)}; there are: "
+            f"{some(sorted(labels), 9)}"
         )
-    chosen = set(encoders) or known
+    chosen = set(encoders) or labels
     return [study for (label, *_), study in sorted(newest.items()) if label in chosen]
-
-
-Family = tuple[str, str | None, str, float, int | None]
-
-FAMILY = ("encoder", "generator", "head", "real_fraction", "train_per_class")
-
-
-def family_of(row: Mapping[str, Any]) -> Family:
-    """Return which family a `Result` row is of, the values of `FAMILY`.
-
-    Alternatives are of none's generator.
-    """
-    generator = None if row["augment"] else row["generator"]
-    fraction = 1.0 if row["real_fraction"] is None else row["real_fraction"]
-    return row["encoder"], generator, row["head"], fraction, row["train_per_class"]
-
-
-def families(studies: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return every family of comparisons with its smallest adjusted p, and that over all families.
-
-    The last is Holm's: what may be claimed if the families were looked through for the best.
-    """
-    found: dict[Family, list[float]] = {}
-    for study in studies:
-        for row in study["results"]:
-            if row["p_adjusted"] is not None:
-                found.setdefault(family_of(row), []).append(row["p_adjusted"])
-    smallest = [min(p) for p in found.values()]
-    return [
-        {
-            **dict(zip(FAMILY, family, strict=True)),
-            "comparisons": len(of_all), "p_smallest": p, "p_study_wide": q,
-        }
-        for (family, of_all), p, q in zip(found.items(), smallest, holm(smallest), strict=True)
-    ]  # fmt: skip

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
+from msgspec import structs
 
 from xprobe.base.arrays import Bools, Ints
 from xprobe.base.streams import stream
 from xprobe.design.design import Design
 from xprobe.design.setting import Setting
+from xprobe.results.rows import DataValue
+from xprobe.results.study import Study
 from xprobe.verdict.worth import worth
 
 
@@ -23,13 +25,13 @@ class Point:
         design: what it trained on.
         hits: of each setting (R, N); label and group (N,) of the test images, the same for all
             points.
-        key, document: of the study; `value_points` adds to the document.
+        key, document: of the study.
     """
 
     design: Design
     hits: tuple[dict[Setting, Bools], Ints, Ints]
     key: str
-    document: dict[str, Any]
+    document: Study
 
     @property
     def size(self) -> float:
@@ -37,36 +39,42 @@ class Point:
         (real,) = [b for b in self.design.blocks if b.setting.name == "real-only"][:1]
         return float(np.mean(real.n_real)) / len(self.design.study.classes)
 
+    def synthetic_per_class(self, setting: Setting) -> float:
+        """Return the synthetic training images of each class, on average likewise."""
+        blocks = [b for b in self.design.blocks if b.setting == setting]
+        return float(np.mean([b.n_synthetic for b in blocks])) / len(self.design.study.classes)
 
-def value_points(points: Sequence[Point], seed: int) -> None:
-    """Add ``data_value`` to the document of each point: a row for each mix.
 
-    Each row has ``encoder``, ``head``, ``generator``, ``ratio``, ``real_per_class`` and
-    ``synthetic_per_class`` that were trained on, ``most``, the end of the curve, and the fields of
-    `worth.Worth`, in images of each class. At the largest number there is nothing to compare with,
-    and so no row.
+def value_points(points: Sequence[Point], seed: int) -> list[Point]:
+    """Return the points, by size, with ``data_value`` in their documents: a row for each mix.
+
+    At the largest number there is nothing to compare with, and so no row.
     """
     points = sorted(points, key=lambda point: point.size)
     sizes = [point.size for point in points]
     real = np.stack([point.hits[0][Setting("real-only")] for point in points])
+    valued = []
     for point in points:
-        point.document["data_value"] = rows = []
-        hits, label, group = point.hits
-        for setting, hit in hits.items():
-            if setting.name != "mix" or setting.augment or point.size >= sizes[-1]:
-                continue
-            own = [b for b in point.design.blocks if b.setting == setting]
-            synthetic = float(np.mean([b.n_synthetic for b in own])) / len(
-                point.design.study.classes
-            )
-            about = {
-                "encoder": point.document["encoder"]["label"],
-                "head": point.document["config"]["head"],
-                "generator": setting.generator,
-                "ratio": setting.ratio,
-                "real_per_class": point.size,
-                "synthetic_per_class": synthetic,
-                "most": sizes[-1],
-            }
-            found = worth(sizes, real, point.size, hit, label, group, stream(seed, "worth"))
-            rows.append(about | asdict(found))
+        rows = () if point.size >= sizes[-1] else tuple(_rows(point, sizes, real, seed))
+        document = structs.replace(point.document, data_value=rows)
+        valued.append(replace(point, document=document))
+    return valued
+
+
+def _rows(point: Point, sizes: Sequence[float], real: Bools, seed: int) -> Iterator[DataValue]:
+    """Yield what each mix of a point is worth; `real` is (T, R, N), hits of real-only by size."""
+    hits, label, group = point.hits
+    for setting, hit in hits.items():
+        if setting.name != "mix" or setting.augment:
+            continue
+        value = worth(sizes, real, point.size, hit, label, group, stream(seed, "worth"))
+        yield DataValue(
+            encoder=point.document.encoder.label,
+            head=point.document.config.head,
+            generator=setting.generator or "",
+            ratio=setting.ratio or 0,
+            real_per_class=point.size,
+            synthetic_per_class=point.synthetic_per_class(setting),
+            most=sizes[-1],
+            **asdict(value),
+        )

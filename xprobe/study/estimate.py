@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Any
 
 import joblib
 import numpy as np
 
 from xprobe.base.arrays import Ints
+from xprobe.base.documents import Document, Number
 from xprobe.base.progress import Progress, no_progress
 from xprobe.design.blocks import Block
 from xprobe.design.config import Grid, SweepConfig
@@ -32,6 +32,44 @@ from xprobe.study.sweep import load_network, tasks_of
 _DECODED = 16  # images that decoding is timed on
 
 
+class Estimate(Document, frozen=True, kw_only=True):
+    """What is to be done for a study, and about how long it takes.
+
+    Attributes:
+        encoder: how the store tells it from others.
+        head: name of the head, or ``finetune``.
+        real_fraction: share of the real training images that is trained on.
+        train_per_class: instead of a share, so many real images of each class; else None.
+        tested: pairs of a setting and a fold, in all repeats.
+        done: of these, those that were tested before.
+        fits: to make, inner ones included.
+        steps: of fine-tunes.
+        seconds: about as many.
+    """
+
+    encoder: str
+    head: str
+    real_fraction: Number
+    train_per_class: int | None
+    tested: int
+    done: int
+    fits: int
+    steps: int
+    seconds: Number
+
+
+class DryRun(Document, frozen=True, kw_only=True):
+    """What ``xprobe sweep --dry-run`` answers.
+
+    Attributes:
+        studies: estimates.
+        seconds: of all of them.
+    """
+
+    studies: tuple[Estimate, ...]
+    seconds: Number
+
+
 def estimate(
     manifest: Manifest,
     store: Store,
@@ -40,16 +78,11 @@ def estimate(
     grid: Grid = Grid(),
     execution: Execution = Execution(),
     progress: Progress = no_progress,
-) -> list[dict[str, Any]]:
-    """Return a row for each study of a sweep, for the same arguments; nothing is written.
+) -> list[Estimate]:
+    """Return an estimate for each study of a sweep, for the same arguments; nothing is written.
 
     Heads are timed on two problems of each setting, fine-tunes on four steps of each augmentation
     and a batch of test images; what was done before does not count. Early stopping ends sooner.
-
-    Returns:
-        ``encoder``, ``head``, ``real_fraction``, ``train_per_class``; ``tested``: pairs of a
-        setting and a fold, in all repeats; ``done`` of them; ``fits`` to make, inner ones
-        included; ``steps`` of fine-tunes; ``seconds``.
     """
     rows = []
     for study in prepare(manifest, store, config, grid, execution.memory_gib):
@@ -66,12 +99,12 @@ def estimate(
         elif todo:
             fits, seconds = _heads(study, todo, execution, progress)
         rows.append(
-            {
-                "encoder": study.label, "head": study.config.head,
-                "real_fraction": study.config.real_fraction,
-                "train_per_class": study.config.train_per_class, "tested": count,
-                "done": done, "fits": fits, "steps": steps, "seconds": round(seconds, 1),
-            }
+            Estimate(
+                encoder=study.label, head=study.config.head,
+                real_fraction=study.config.real_fraction,
+                train_per_class=study.config.train_per_class, tested=count, done=done, fits=fits,
+                steps=steps, seconds=round(seconds, 1),
+            )
         )  # fmt: skip
     return rows
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 import numpy as np
+from msgspec.structs import replace
 from numpy.typing import NDArray
 from scipy import stats
 
@@ -18,12 +19,32 @@ from xprobe.design.config import SweepConfig
 from xprobe.design.design import HOLD_OUT, Design
 from xprobe.design.setting import Setting
 from xprobe.learners.kinds import Kind, kind_of
-from xprobe.results.study import Result
+from xprobe.results.rows import ClassResult, Result, Run, SettingResult
 from xprobe.study.tested import Tested, gather
 from xprobe.verdict import family as verdict
 from xprobe.verdict import metrics
 
 F1_DRAWS, CALIBRATION_DRAWS = 1000, 300
+
+
+@dataclass(frozen=True)
+class Judged:
+    """The answering part of a study: its rows, and what the reader must know."""
+
+    results: tuple[Result, ...]
+    classes: tuple[ClassResult, ...]
+    settings: tuple[SettingResult, ...]
+    runs: tuple[Run, ...]
+    warnings: tuple[str, ...]
+
+
+class _Named(TypedDict):
+    """The fields that name a setting in a row."""
+
+    setting: str
+    ratio: float | None
+    generator: str | None
+    augment: str | None
 
 
 def judge(
@@ -34,14 +55,10 @@ def judge(
     label: str,
     margin: float | None,
     zero_shot: Ints | None = None,
-) -> dict[str, Any]:
-    """Return the answering part of a study document.
+) -> Judged:
+    """Return what the predictions of a design answer.
 
     `zero_shot` are the classes that text features predict for the images of the study, or None.
-
-    Returns:
-        ``results`` (flat `Result` rows), ``settings`` (confusion matrix, recall, precision and F1
-        per class of each setting), ``runs`` (one row a fold and repeat) and ``warnings``.
     """
     tested, y, group = gather(design, runs, folder)
     maker = _Rows(design, config, label, y, group)
@@ -61,13 +78,14 @@ def judge(
     for generator in design.generators:
         own = {s: t for s, t in tested.items() if s.generator == generator and not s.is_alternative}
         rows += maker.family(real, own, margin, tested)
-    return {
-        "results": [asdict(row) for row in rows],
-        "classes": _class_rows(design, tested, y, group),
-        "settings": [_details(s, t, y, len(design.study.classes)) for s, t in tested.items()],
-        "runs": [row for s, t in tested.items() if t.blocks for row in _run_rows(s, t, y, design)],
-        "warnings": [*design.warnings, *_choice_warnings(tested, config)],
-    }
+    k = len(design.study.classes)
+    return Judged(
+        results=tuple(rows),
+        classes=tuple(_class_rows(design, tested, y, group)),
+        settings=tuple(_details(s, t, y, k) for s, t in tested.items()),
+        runs=tuple(row for s, t in tested.items() if t.blocks for row in _runs(s, t, y, design)),
+        warnings=(*design.warnings, *_choice_warnings(tested, config)),
+    )
 
 
 class _Rows:
@@ -291,7 +309,7 @@ def _between(
 
 def _class_rows(
     design: Design, tested: dict[Setting, Tested], y: Ints, group: Ints
-) -> list[dict[str, Any]]:
+) -> list[ClassResult]:
     """Return the difference of each class's recall to real-only's, in every family for itself."""
     real = tested[Setting("real-only")].predicted == y
     families = [
@@ -304,8 +322,8 @@ def _class_rows(
             continue
         hit = np.stack([tested[setting].predicted == y for setting in own])
         for (s, c), comparison in verdict.compare_classes(real, hit, y, group).items():
-            name = {**_name(own[s]), "class": design.study.classes[c]}
-            rows.append(name | asdict(comparison))
+            name = design.study.classes[c]
+            rows.append(ClassResult(**_named(own[s]), class_=name, **asdict(comparison)))
     return rows
 
 
@@ -318,20 +336,16 @@ def _beside(row: Result, control: verdict.Comparison) -> Result:
     )
 
 
-def _details(setting: Setting, tested: Tested, y: Ints, k: int) -> dict[str, Any]:
-    counts = sum(metrics.confusion(y, p, k) for p in tested.predicted)
-    recall, precision, f1 = metrics.per_class(np.asarray(counts))
-    return {
-        **_name(setting),
-        "confusion": np.asarray(counts).tolist(),
-        "recall": recall.tolist(),
-        "precision": precision.tolist(),
-        "f1": f1.tolist(),
-        "short": any(b.short for b in tested.blocks),
-    }
+def _details(setting: Setting, tested: Tested, y: Ints, k: int) -> SettingResult:
+    confusion = np.asarray(sum(metrics.confusion(y, p, k) for p in tested.predicted))
+    recall, precision, f1 = (tuple(values.tolist()) for values in metrics.per_class(confusion))
+    return SettingResult(
+        **_named(setting), confusion=tuple(map(tuple, confusion.tolist())), recall=recall,
+        precision=precision, f1=f1, short=any(b.short for b in tested.blocks),
+    )  # fmt: skip
 
 
-def _name(setting: Setting) -> dict[str, Any]:
+def _named(setting: Setting) -> _Named:
     return {
         "setting": setting.name,
         "ratio": setting.ratio,
@@ -340,54 +354,55 @@ def _name(setting: Setting) -> dict[str, Any]:
     }
 
 
-def _run_rows(setting: Setting, tested: Tested, y: Ints, design: Design) -> list[dict[str, Any]]:
+def _runs(setting: Setting, tested: Tested, y: Ints, design: Design) -> list[Run]:
+    """Return a row for each fold of each repeat."""
     order = design.tested
     place = {row: i for i, row in enumerate(order)}
     k = len(design.study.classes)
     rows = []
-    for block, about, predicted in zip(tested.blocks, tested.abouts, tested.predicted, strict=True):
+    for block, record, predicted in zip(
+        tested.blocks, tested.records, tested.predicted, strict=True
+    ):
         for fold, problem in enumerate(block.problems):
             own = np.array([place[r] for r in problem.test])
             counts = metrics.confusion(y[own], predicted[own], k)
             rows.append(
-                {
-                    **_name(setting),
-                    "repeat": block.repeat,
-                    "fold": fold,
-                    "n_train_real": block.n_real[fold],
-                    "n_train_synthetic": block.n_synthetic[fold],
-                    "dropped_by_lineage": block.dropped[fold],
-                    "dropped_in_inner_folds": block.dropped_inner[fold],
-                    "n_test": len(own),
-                    "c": about["c"][fold],
-                    "accuracy": metrics.accuracy(y[own], predicted[own]),
-                    "macro_f1": float(metrics.macro_f1(counts)),
-                }
+                Run(
+                    **_named(setting),
+                    repeat=block.repeat,
+                    fold=fold,
+                    n_train_real=block.n_real[fold],
+                    n_train_synthetic=block.n_synthetic[fold],
+                    dropped_by_lineage=block.dropped[fold],
+                    dropped_in_inner_folds=block.dropped_inner[fold],
+                    n_test=len(own),
+                    c=record.c[fold],
+                    accuracy=metrics.accuracy(y[own], predicted[own]),
+                    macro_f1=float(metrics.macro_f1(counts)),
+                )
             )
     return rows
 
 
 def _choice_warnings(tested: dict[Setting, Tested], config: SweepConfig) -> list[str]:
-    found = []
+    """Return what the choices of C, the solver and the fine-tunes leave to be known."""
+    warnings = []
+    records = [(setting, record) for setting, t in tested.items() for record in t.records]
     edges = [
         (setting, c)
-        for setting, t in tested.items()
-        for about in t.abouts
-        for c, edge in zip(about["c"], about["at_edge"], strict=True)
-        if edge
+        for setting, record in records
+        for c, is_edge in zip(record.c, record.at_edge, strict=True)
+        if is_edge and c is not None
     ]
-    choices = sum(len(about["c"]) for t in tested.values() for about in t.abouts)
     if edges:
         titles = ", ".join(sorted({setting.title for setting, _ in edges}))
-        found.append(_edge_warning(config, [c for _, c in edges], choices, titles))
-    unconverged = sum(about["unconverged"] for t in tested.values() for about in t.abouts)
+        choices = sum(len(record.c) for _, record in records)
+        warnings.append(_edge_warning(config, [c for _, c in edges], choices, titles))
+    unconverged = sum(record.unconverged for _, record in records)
     if unconverged:
-        found.append(f"{unconverged} logistic regressions did not converge")
-    notes = Counter(
-        note for t in tested.values() for about in t.abouts for note in about.get("notes", [])
-    )
-    found += [f"{note} ({n} fine-tunes)" for note, n in notes.items()]
-    return found
+        warnings.append(f"{unconverged} logistic regressions did not converge")
+    notes = Counter(note for _, record in records for note in record.notes)
+    return [*warnings, *(f"{note} ({n} fine-tunes)" for note, n in notes.items())]
 
 
 def _edge_warning(config: SweepConfig, edges: list[float], choices: int, titles: str) -> str:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+import msgspec
 import numpy as np
 
+from xprobe.base.documents import from_json, to_json
 from xprobe.base.errors import XprobeError
 from xprobe.base.progress import Progress, no_progress
 from xprobe.design.blocks import Block
@@ -32,9 +32,10 @@ from xprobe.results import distance as results
 from xprobe.results import predictions as predictions_module
 from xprobe.results import provenance
 from xprobe.results import study as study_module
-from xprobe.results.predictions import Predictions
+from xprobe.results.config import StudyConfig
+from xprobe.results.predictions import PredictionRecord, Predictions
 from xprobe.study.curve import Point, value_points
-from xprobe.study.judge import judge
+from xprobe.study.judge import Judged, judge
 from xprobe.study.keys import augmentation_of, study_key
 from xprobe.study.prepare import Study, prepare
 from xprobe.study.tested import hits
@@ -53,7 +54,7 @@ def sweep(
     *,
     option_sources: Mapping[str, str] = MappingProxyType({}),
     progress: Progress = no_progress,
-) -> list[dict[str, Any]]:
+) -> list[study_module.Study]:
     """Train and test every setting on every encoder, save all predictions, and judge.
 
     Args:
@@ -70,7 +71,7 @@ def sweep(
     Returns:
         One study document an encoder, head and fraction (docs/reference/results.md).
     """
-    studies = []
+    documents: dict[str, study_module.Study] = {}
     curves: dict[tuple[str, str], list[Point]] = {}
     for study in prepare(manifest, store, config, grid, execution.memory_gib):
         folder.mkdir(parents=True, exist_ok=True)
@@ -80,30 +81,26 @@ def sweep(
             study.design, study.runs, folder, study.config, study.label, study.config.margin,
             study.zero_shot,
         )  # fmt: skip
-        before, after = study.notes
-        measured = _measured_warnings(folder, study.usable)
-        judged["warnings"] = [*before, *judged["warnings"], *after, *measured]
-        judged["prompts"] = None if study.text is None else study.text.prompts
         key = study_key(study.encoder.key, study.usable.fingerprint, study.config)
-        document = _document(study) | judged | {"option_sources": dict(option_sources)}
+        measured = _measured_warnings(folder, study.usable)
+        documents[key] = document = _document(study, judged, measured, option_sources)
         study_module.save_study(folder, key, document)
-        studies.append(document)
         if grid.real_curve:
             point = Point(study.design, hits(study.design, study.runs, folder), key, document)
             curves.setdefault((study.encoder.key, study.config.head), []).append(point)
     for points in curves.values():
-        value_points(points, config.seed)
-        for point in points:
+        for point in value_points(points, config.seed):
+            documents[point.key] = point.document
             study_module.save_study(folder, point.key, point.document)
-    return studies
+    return list(documents.values())
 
 
 def _measured_warnings(folder: Path, usable: Manifest) -> list[str]:
     """Return what `xprobe distance` found in these images, if it was run."""
     document = results.load_distance(folder)
-    if document is None or document["fingerprint"] != usable.fingerprint:
+    if document is None or document.fingerprint != usable.fingerprint:
         return []
-    return list(document["warnings"])
+    return list(document.warnings)
 
 
 @dataclass(frozen=True, eq=False)
@@ -213,7 +210,7 @@ def load_network(encoder: StoredEncoder, device: str) -> Network:
         encoder.name, device, "fp32", spec.layer, spec.has_random_weights, spec.codec,
         trainable=True,
     )  # fmt: skip
-    if network.spec != replace(spec, precision="fp32"):
+    if network.spec != msgspec.structs.replace(spec, precision="fp32"):
         raise XprobeError(
             f"{encoder.name} is not what it was when these images were embedded (other weights or "
             f"preprocessing); run 'xprobe embed --encoder {encoder.name}' again"
@@ -232,42 +229,48 @@ def _save(
     images, test = study.design.study, block.test
     score = np.concatenate([f.score for f in fits])
     predictions = Predictions(run, images.id[test], study.pool.y[test], score, block.fold)
-    about = {
-        "encoder": study.label,
+    record = PredictionRecord(
+        encoder=study.label,
         **asdict(block.setting),
-        "repeat": block.repeat,
-        "classes": list(images.classes),
-        "c": [f.c for f in fits],
-        "at_edge": [f.at_edge for f in fits],
-        "temperature": [f.temperature for f in fits],
-        "fits": sum(f.fits for f in fits),
-        "finished": sum(f.finished for f in fits),
-        "unconverged": sum(f.unconverged for f in fits),
-        "steps": [f.steps for f in fits],
-        "notes": [note for f in fits for note in f.notes],
-    }
-    predictions_module.save_predictions(folder, predictions, about)
+        repeat=block.repeat,
+        classes=tuple(images.classes),
+        c=tuple(f.c for f in fits),
+        at_edge=tuple(f.at_edge for f in fits),
+        temperature=tuple(f.temperature for f in fits),
+        fits=sum(f.fits for f in fits),
+        finished=sum(f.finished for f in fits),
+        unconverged=sum(f.unconverged for f in fits),
+        steps=tuple(f.steps for f in fits),
+        notes=tuple(note for f in fits for note in f.notes),
+    )
+    predictions_module.save_predictions(folder, predictions, record)
 
 
-def _document(study: Study) -> dict[str, Any]:
-    encoder, design, usable = study.encoder, study.design, study.usable
-    return {
-        "version": study_module.STUDY_VERSION,
-        "created": datetime.now(UTC).isoformat(timespec="microseconds"),
-        "command": " ".join(["xprobe", *sys.argv[1:]]),
-        "encoder": {
-            "label": study.label,
-            "name": encoder.name,
-            "key": encoder.key,
-            **asdict(encoder.spec),
-        },
-        "protocol": design.protocol,
-        "config": asdict(study.config),
-        "generators": list(design.generators),
-        "manifest": {
-            "fingerprint": usable.fingerprint,
-            "classes": list(usable.classes),
-            "counts": counts(usable),
-        },
+def _document(
+    study: Study, judged: Judged, measured: Sequence[str], option_sources: Mapping[str, str]
+) -> study_module.Study:
+    """Return the document of a study; `measured` are warnings of `xprobe distance`."""
+    encoder, usable = study.encoder, study.usable
+    before, after = study.notes
+    names = {"label": study.label, "name": encoder.name, "key": encoder.key}
+    return study_module.Study(
+        version=study_module.STUDY_VERSION,
+        **provenance.call(),
+        encoder=from_json(study_module.EncoderUsed, names | to_json(encoder.spec)),
+        protocol=study.design.protocol,
+        config=from_json(StudyConfig, to_json(study.config)),
+        option_sources=dict(option_sources),
+        generators=tuple(study.design.generators),
+        manifest=study_module.ImagesStudied(
+            fingerprint=usable.fingerprint,
+            classes=tuple(usable.classes),
+            counts=tuple(counts(usable)),
+        ),
         **provenance.provenance(),
-    }
+        results=judged.results,
+        classes=judged.classes,
+        settings=judged.settings,
+        runs=judged.runs,
+        warnings=(*before, *judged.warnings, *after, *measured),
+        prompts=None if study.text is None else study.text.prompts,
+    )

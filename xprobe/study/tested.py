@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +14,7 @@ from xprobe.base.errors import XprobeError
 from xprobe.design.blocks import Block
 from xprobe.design.design import Design
 from xprobe.design.setting import Setting
-from xprobe.results import predictions as predictions_module
+from xprobe.results.predictions import PredictionRecord, load_predictions
 from xprobe.verdict import metrics
 
 
@@ -27,13 +26,13 @@ class Tested:
         predicted: (R, N) predicted class.
         values: by name, (R, N) what each image adds to a metric (`metrics.per_image`); none where
             nothing but the predicted class is known.
-        blocks, abouts: of each repeat.
+        blocks, records: of each repeat.
     """
 
     predicted: NDArray[np.intp]
     values: dict[str, NDArray[np.float64]]
     blocks: tuple[Block, ...]
-    abouts: tuple[dict[str, Any], ...]
+    records: tuple[PredictionRecord, ...]
 
 
 _Scored = tuple[NDArray[np.intp], dict[str, NDArray[np.float64]]]  # predicted class, values
@@ -52,22 +51,22 @@ def gather(
     order = design.tested
     ids = design.study.id[order]
     y = np.searchsorted(np.array(design.study.classes), design.study.label[order].astype(str))
-    by_setting: dict[Setting, list[tuple[Block, dict[str, Any], _Scored]]] = defaultdict(list)
+    by_setting: dict[Setting, list[tuple[Block, PredictionRecord, _Scored]]] = defaultdict(list)
     for run, block in zip(runs, design.blocks, strict=True):
-        loaded = predictions_module.load_predictions(folder, run)
+        loaded = load_predictions(folder, run)
         if loaded is None:
             raise XprobeError(f"{folder}: predictions vanished; run 'xprobe sweep' again")
-        predictions, about = loaded
+        predictions, record = loaded
         row = {id_: i for i, id_ in enumerate(predictions.id)}
         score = predictions.score[[row[i] for i in ids]]
         scored = score.argmax(axis=1), metrics.per_image(y, score)
-        by_setting[block.setting].append((block, about, scored))
+        by_setting[block.setting].append((block, record, scored))
     tested = {
         setting: Tested(
             np.stack([predicted for _, _, (predicted, _) in found]),
             {name: np.stack([v[name] for _, _, (_, v) in found]) for name in found[0][2][1]},
             tuple(b for b, _, _ in found),
-            tuple(a for _, a, _ in found),
+            tuple(record for _, record, _ in found),
         )
         for setting, found in by_setting.items()
     }

@@ -5,9 +5,8 @@ Shapes are written with T sizes of the real training part, N test images and R r
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.random import Generator
@@ -83,13 +82,6 @@ def worth(
     gain[gain > largest - rounding] = largest
     low, high = np.quantile(gain[1:], [0.025, 0.975])
     return Worth(float(gain[0]), float(low), float(high), bool(high >= largest), bool(low <= 0))
-
-
-def worth_interval(row: Mapping[str, Any]) -> str:
-    """Return the interval of a `Worth`, given by its fields, as people read it: ``[≤ 0, 12]``."""
-    low = "≤ 0" if row["at_most"] else f"{row['low']:.0f}"
-    high = f"≥ {row['high']:.0f}" if row["at_least"] else f"{row['high']:.0f}"
-    return f"[{low}, {high}]"
 
 
 def isotonic(value: Floats) -> NDArray[np.float64]:

@@ -76,7 +76,7 @@ def test_planted_copies_are_found_and_name_the_right_image(
     kind: str, prints: dict[str, np.ndarray], make_manifest: MakeManifest
 ) -> None:
     found = find_leaks(table(make_manifest, N, N), np.vstack([prints["real"], prints[kind]]))
-    right = [r for r in found.rows if int(r["id"][1:]) - N == int(r["nearest"][1:])]
+    right = [r for r in found.rows if int(r.id[1:]) - N == int(r.nearest[1:])]
     assert len(right) >= 0.95 * N
     assert set(found.counts) == {"copy of a training image"}
 
@@ -87,7 +87,7 @@ def test_other_images_are_no_copies(
     found = find_leaks(table(make_manifest, N, N), np.vstack([prints["real"], prints["other"]]))
     assert found.rows == ()
     assert len(found.nearest) == N
-    assert min(row["distance"] for row in found.nearest) > found.threshold
+    assert min(row.distance for row in found.nearest) > found.threshold
 
 
 def test_a_mirrored_fingerprint_is_that_of_the_mirrored_image(
@@ -147,7 +147,7 @@ def test_kinds_worst_first_and_what_is_dropped(
         sha256=["0", "1", "2", "3", "0", "x", "y", "z", "z", "w"],
     )  # fmt: skip
     found = find_leaks(manifest, np.array(rows))
-    kinds = {row["id"]: (row["kind"], row["nearest"]) for row in found.rows}
+    kinds = {row.id: (row.kind, row.nearest) for row in found.rows}
     assert kinds == {
         "i4": ("exact copy of a test image", "i0"),
         "i5": ("copy of a training image", "i1"),
@@ -166,9 +166,9 @@ def test_a_copy_of_a_test_image_counts_before_a_nearer_training_image(
 ) -> None:
     rows = np.array([prints["jpeg"][0], prints["real"][0], prints["real"][0]])
     manifest = table(make_manifest, 2, 1, split=["test", "train", "train"])
-    (row,) = [r for r in find_leaks(manifest, rows, 0.1).rows if r["id"] == "i2"]
-    assert row["kind"] == "copy of a test image" and row["nearest"] == "i0"
-    assert find_leaks(manifest, rows, 0.1).nearest[0]["nearest"] == "i1"
+    (row,) = [r for r in find_leaks(manifest, rows, 0.1).rows if r.id == "i2"]
+    assert row.kind == "copy of a test image" and row.nearest == "i0"
+    assert find_leaks(manifest, rows, 0.1).nearest[0].nearest == "i1"
 
 
 def test_duplicates_of_two_generators_are_none(

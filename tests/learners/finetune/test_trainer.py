@@ -28,7 +28,7 @@ from xprobe.images.manifest import Manifest
 from xprobe.learners.finetune import trainer as finetune
 from xprobe.learners.finetune.recipe import Recipe
 from xprobe.results import predictions as predictions_module
-from xprobe.results import study as study_module
+from xprobe.results.families import families
 from xprobe.study import estimate, sweep
 from xprobe.study import prepare as studies
 
@@ -66,9 +66,9 @@ def run(study: Study, progress: Any = None, **changes: Any) -> dict[str, Any]:
 
 def rows(found: dict[str, Any]) -> dict[str, dict[str, Any]]:
     return {
-        setting_title(r["setting"], r["ratio"], r["augment"]): r
-        for r in found["results"]
-        if r["metric"] == "accuracy"
+        setting_title(r.setting, r.ratio, r.augment): r
+        for r in found.results
+        if r.metric == "accuracy"
     }
 
 
@@ -79,14 +79,14 @@ def saved(folder: Path) -> dict[str, tuple[np.ndarray, dict[str, Any]]]:
         loaded = predictions_module.load_predictions(folder, file.stem)
         assert loaded is not None
         predictions, about = loaded
-        title = setting_title(about["name"], about["ratio"], about["augment"])
+        title = setting_title(about.name, about.ratio, about.augment)
         found[title] = predictions.score, about
     return found
 
 
 def test_a_mix_and_its_control_share_a_larger_step_count(study: Study) -> None:
     run(study)
-    steps = {title: about["steps"] for title, (_, about) in saved(study[2]).items()}
+    steps = {title: about.steps for title, (_, about) in saved(study[2]).items()}
     # 6 real training images a fold, 2 epochs, batches of 4
     assert steps == {
         "real-only": [3, 3],
@@ -102,13 +102,13 @@ def test_what_helps_must_beat_its_control_too(study: Study) -> None:
     found = rows(run(study))
     for title in ("1:1", "1:2"):
         row, control = found[title], found[f"real × {int(title[2]) + 1}"]
-        assert row["control_difference"] == pytest.approx(row["value"] - control["value"])
-        assert row["control_low"] <= row["control_difference"] <= row["control_high"]
-        assert control["verdict"] is control["p_adjusted"] is None
-        assert control["difference"] == pytest.approx(
-            control["value"] - found["real-only"]["value"], abs=1e-12
+        assert row.control_difference == pytest.approx(row.value - control.value)
+        assert row.control_low <= row.control_difference <= row.control_high
+        assert control.verdict is control.p_adjusted is None
+        assert control.difference == pytest.approx(
+            control.value - found["real-only"].value, abs=1e-12
         )
-    assert found["synthetic-only"]["control_difference"] is None
+    assert found["synthetic-only"].control_difference is None
 
 
 def test_alternatives_are_a_family_of_their_own_with_the_steps_of_the_largest_mix(
@@ -117,17 +117,17 @@ def test_alternatives_are_a_family_of_their_own_with_the_steps_of_the_largest_mi
     found = run(study, alternatives=("flip", "mixup"))
     own = rows(found)
     for name in ("flip", "mixup"):
-        assert own[name]["generator"] is None
-        assert own[name]["verdict"] is not None
-        assert own[name]["n_train_synthetic"] == 0
-        assert own[name]["control_difference"] == pytest.approx(
-            own[name]["value"] - own["real × 3"]["value"]
+        assert own[name].generator is None
+        assert own[name].verdict is not None
+        assert own[name].n_train_synthetic == 0
+        assert own[name].control_difference == pytest.approx(
+            own[name].value - own["real × 3"].value
         )
     about = saved(study[2])
-    assert about["mixup"][1]["steps"] == about["real × 3"][1]["steps"]
+    assert about["mixup"][1].steps == about["real × 3"][1].steps
     assert (about["mixup"][0] != about["real × 3"][0]).any()
-    families = study_module.families([found])
-    assert [(f["generator"], f["comparisons"]) for f in families] == [(None, 2), ("default", 3)]
+    compared = families(found.results)
+    assert [(f.generator, f.comparisons) for f in compared] == [(None, 2), ("default", 3)]
 
 
 def test_another_ratio_or_alternative_leaves_what_is_done(study: Study) -> None:
@@ -176,7 +176,7 @@ def test_a_killed_sweep_goes_on_and_ends_like_an_undisturbed_one(
     assert set(again) == set(whole)
     for title, (score, about) in again.items():
         np.testing.assert_array_equal(score, whole[title][0])
-        assert about["steps"] == whole[title][1]["steps"]
+        assert about.steps == whole[title][1].steps
     left = {file.suffix for file in (folder / "fine-tunes").iterdir()}
     assert left == {".csv"}
 
@@ -222,7 +222,7 @@ def test_it_starts_from_the_fitted_head_and_without_steps_predicts_as_that_does(
     heads = saved(folder.with_name("heads"))
     for title in ("real-only", "1:1", "1:2", "synthetic-only"):
         np.testing.assert_allclose(tuned[title][0], heads[title][0], atol=2e-3)
-        assert tuned[title][1]["c"] == heads[title][1]["c"]
+        assert tuned[title][1].c == heads[title][1].c
 
 
 def test_the_validation_images_are_not_trained_on(study: Study) -> None:
@@ -251,8 +251,8 @@ def test_text_features_can_be_started_from(study: Study) -> None:
     study[1].put_text(encoder, TextFeatures(("a", "b"), x, 10.0, "own"))
     found = rows(run(study, recipe=recipe))
     for title in ("real-only", "1:1", "1:2"):
-        assert found[title]["value"] == found["zero-shot"]["value"]
-    assert saved(study[2])["1:1"][1]["c"] == [None, None]
+        assert found[title].value == found["zero-shot"].value
+    assert saved(study[2])["1:1"][1].c == (None, None)
 
 
 def test_every_fine_tune_has_its_curve(study: Study) -> None:
@@ -286,7 +286,7 @@ def test_several_at_a_time_end_like_one_by_one(study: Study, tmp_path: Path) -> 
     assert set(one) == set(several)
     for title, (score, about) in several.items():
         np.testing.assert_allclose(score, one[title][0], atol=1e-5)
-        assert about["steps"] == one[title][1]["steps"]
+        assert about.steps == one[title][1].steps
 
 
 def test_an_alternative_with_synthetic_images_has_that_alternative_as_its_control(
@@ -295,29 +295,29 @@ def test_an_alternative_with_synthetic_images_has_that_alternative_as_its_contro
     found = run(study, alternatives=("flip",), with_synthetic=True)
     own = rows(found)
     both, alone = own["1:2 + flip"], own["flip"]
-    assert both["augment"] == "flip"
-    assert both["generator"] == "default"
-    assert both["n_train_synthetic"] == own["1:2"]["n_train_synthetic"]
-    assert both["control_difference"] == pytest.approx(both["value"] - alone["value"])
-    families = {f["generator"]: f["comparisons"] for f in study_module.families([found])}
-    assert families == {None: 2, "default": 3}
+    assert both.augment == "flip"
+    assert both.generator == "default"
+    assert both.n_train_synthetic == own["1:2"].n_train_synthetic
+    assert both.control_difference == pytest.approx(both.value - alone.value)
+    compared = {f.generator: f.comparisons for f in families(found.results)}
+    assert compared == {None: 2, "default": 3}
     scores = saved(study[2])
     assert not np.array_equal(scores["1:2 + flip"][0], scores["1:2"][0])
-    assert scores["1:2 + flip"][1]["steps"] == scores["1:2"][1]["steps"]
+    assert scores["1:2 + flip"][1].steps == scores["1:2"][1].steps
 
 
 def test_a_dry_run_counts_the_steps_and_writes_nothing(study: Study) -> None:
     table, store, folder = study
     (row,) = estimate.estimate(table, store, folder, CONFIG, FINE_TUNES, ALONE)
     assert not folder.exists()
-    assert row["tested"] == row["fits"] == 12
-    assert row["done"] == 0
-    assert row["seconds"] >= 0
+    assert row.tested == row.fits == 12
+    assert row.done == 0
+    assert row.seconds >= 0
     run(study)
-    made = sum(sum(about["steps"]) for _, about in saved(folder).values())
-    assert row["steps"] == made
+    made = sum(sum(about.steps) for _, about in saved(folder).values())
+    assert row.steps == made
     (row,) = estimate.estimate(table, store, folder, CONFIG, FINE_TUNES, ALONE)
-    assert (row["done"], row["fits"], row["steps"], row["seconds"]) == (12, 0, 0, 0)
+    assert (row.done, row.fits, row.steps, row.seconds) == (12, 0, 0, 0)
 
 
 def test_copy_paste_needs_outlines_and_depends_on_them(study: Study, tmp_path: Path) -> None:
@@ -328,7 +328,7 @@ def test_copy_paste_needs_outlines_and_depends_on_them(study: Study, tmp_path: P
     real = table.source == "real"
     outlined = replace(table, polygons=np.where(real, square, "").tolist())
     found = rows(run((outlined, store, folder), alternatives=("copy-paste",)))
-    assert found["copy-paste"]["verdict"]
+    assert found["copy-paste"].verdict
     before = saved(folder)
     elsewhere = replace(table, polygons=np.where(real, square.replace("6", "3"), "").tolist())
     run((elsewhere, store, tmp_path / "other"), alternatives=("copy-paste",))

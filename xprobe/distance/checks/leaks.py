@@ -17,7 +17,8 @@ import hashlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -56,39 +57,64 @@ _QUERIES, _BLOCK = 512, 8192  # rows at a time: at most 32 MiB of similarities
 _LEAST_CONTRAST = 1.0  # grey levels, standard deviation; less is noise, and noise has no copies
 
 
+@dataclass(frozen=True)
+class Nearest:
+    """A synthetic image and the real image nearest to it, by their ids; distance 0: the same."""
+
+    id: str
+    nearest: str
+    distance: float
+
+
+@dataclass(frozen=True)
+class Leak:
+    """An image that is a copy or duplicate of another, by their ids.
+
+    Attributes:
+        kind: of a synthetic image that is a copy: ``copy of a test image``, ``copy of a training
+            image`` or ``copy of an extra image``; each also ``exact …`` (the same file). Of others
+            ``[exact ]duplicate inside real`` and ``… inside synthetic`` (of one generator).
+        nearest: the image that it is a copy of.
+        distance: between the two; 0: the same, 1: nothing in common.
+    """
+
+    id: str
+    kind: str
+    nearest: str
+    distance: float
+
+
 @dataclass(frozen=True, eq=False)
 class Leaks:
     """What the check found.
 
     Attributes:
-        rows: ``{"id", "kind", "nearest", "distance"}`` of every flagged image. A synthetic image
-            that is a copy has one row, of its worst kind: ``copy of a test image`` before
-            ``copy of a training image`` before ``copy of an extra image``, each also ``exact …``
-            (the same file). ``[exact ]duplicate inside real`` and ``… inside synthetic`` (of one
-            generator). Without a fixed hold-out every training image is tested in some fold.
-        nearest: ``{"id", "nearest", "distance"}`` of every synthetic image with a fingerprint.
+        rows: every flagged image. A synthetic image that is a copy has one row, of its worst kind:
+            test before training before extra. Without a fixed hold-out every training image is
+            tested in some fold.
+        nearest: every synthetic image with a fingerprint.
         threshold: a distance below it is a copy; 0: the same, 1: nothing in common.
         reason: where the threshold comes from, one sentence.
         unchecked: ids without a fingerprint (unusable or of one colour), compared by hash alone.
     """
 
-    rows: tuple[dict[str, Any], ...]
-    nearest: tuple[dict[str, Any], ...]
+    rows: tuple[Leak, ...]
+    nearest: tuple[Nearest, ...]
     threshold: float
     reason: str
     unchecked: tuple[str, ...]
-    counts: dict[str, int] = field(init=False)
 
-    def __post_init__(self) -> None:
-        found = Counter(row["kind"] for row in self.rows)
-        object.__setattr__(self, "counts", dict(sorted(found.items())))
+    @cached_property
+    def counts(self) -> dict[str, int]:
+        """Number of flagged images by kind, sorted."""
+        return dict(sorted(Counter(leak.kind for leak in self.rows).items()))
 
     def without(self, manifest: Manifest) -> Manifest:
         """Return the manifest without the synthetic images that are copies of real ones.
 
         Duplicates inside a set stay: they are no leak.
         """
-        leaked = [row["id"] for row in self.rows if "copy of" in row["kind"]]
+        leaked = [leak.id for leak in self.rows if "copy of" in leak.kind]
         gone = np.isin(manifest.id.astype(str), leaked) & (manifest.source == "synthetic")
         return manifest.select(np.asarray(~gone, dtype=bool))
 
@@ -327,11 +353,11 @@ def calibrate(
 
 def _copies(
     manifest: Manifest, fingerprints: NDArray[np.float32], known: Bools, threshold: float
-) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+) -> tuple[list[Leak], list[Nearest]]:
     """Return a row for each synthetic image that is a copy, and for each its nearest real image."""
     synthetic = np.flatnonzero(manifest.source == "synthetic")
     nearest, distance = np.full(len(synthetic), -1), np.full(len(synthetic), np.inf)
-    flagged: dict[int, dict[str, Any]] = {}
+    flagged: dict[int, Leak] = {}
     for split, name in _SPLITS.items():
         part = (manifest.source == "real") & (manifest.split == split)
         rows = np.flatnonzero(part & known)
@@ -350,7 +376,7 @@ def _copies(
             if far[j] < distance[j]:
                 nearest[j], distance[j] = rows[found[j]], far[j]
     every = [
-        {"id": manifest.id[i], "nearest": manifest.id[nearest[j]], "distance": float(distance[j])}
+        Nearest(manifest.id[i], manifest.id[nearest[j]], float(distance[j]))
         for j, i in enumerate(synthetic.tolist())
         if nearest[j] >= 0
     ]
@@ -364,13 +390,13 @@ def _duplicates(
     known: Bools,
     threshold: float,
     name: str,
-) -> list[dict[str, Any]]:
+) -> list[Leak]:
     """Return a row for each image of a set that another one of the set is a copy of."""
     by_content: dict[str, list[int]] = {}
     for i in np.flatnonzero(members).tolist():
         if manifest.sha256[i] not in ("", _EMPTY):
             by_content.setdefault(manifest.sha256[i], []).append(i)
-    found: dict[int, dict[str, Any]] = {}
+    found: dict[int, Leak] = {}
     for same in by_content.values():
         for i in same if len(same) > 1 else ():
             other = same[1] if i == same[0] else same[0]
@@ -385,8 +411,5 @@ def _duplicates(
     return [found[i] for i in sorted(found)]
 
 
-def _row(manifest: Manifest, i: int, kind: str, nearest: int, distance: float) -> dict[str, Any]:
-    return {
-        "id": manifest.id[i], "kind": kind, "nearest": manifest.id[nearest],
-        "distance": float(distance),
-    }  # fmt: skip
+def _row(manifest: Manifest, i: int, kind: str, nearest: int, distance: float) -> Leak:
+    return Leak(manifest.id[i], kind, manifest.id[nearest], float(distance))

@@ -11,7 +11,6 @@ import io
 import math
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +26,7 @@ from xprobe.design.folds import MOST_FOLDS, count_folds, divide
 from xprobe.images import contents
 from xprobe.images.decode import QUIET, UnusableImageError, decode
 from xprobe.images.manifest import Manifest
+from xprobe.results.distance import Shortcut
 
 Facts = dict[str, Any]
 
@@ -66,31 +66,6 @@ _LUMINANCE = np.array([
     14, 17, 22, 29, 51, 87, 80, 62, 18, 22, 37, 56, 68, 109, 103, 77, 24, 35, 55, 64, 81, 104, 113,
     92, 49, 64, 78, 87, 103, 121, 120, 101, 72, 92, 95, 98, 112, 100, 103, 99,
 ])  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Shortcut:
-    """How well one property of the files, or all, tells a generator's images from real ones.
-
-    Attributes:
-        generator: whose images.
-        property: a key of `NAMES`, or ``all``.
-        auc: cross-validated area under the ROC curve, 0.5: not at all, 1: perfectly; None: it
-            was left out, and the verdict says why. `low`, `high`: its 95 % interval.
-        found: whether `low` is above `TOLD_APART`.
-        verdict: one sentence.
-        n_real, n_synthetic: images.
-    """
-
-    generator: str
-    property: str
-    auc: float | None
-    low: float | None
-    high: float | None
-    found: bool
-    verdict: str
-    n_real: int
-    n_synthetic: int
 
 
 # --- what a file says ----------------------------------------------------------------
@@ -270,14 +245,17 @@ def _of_generator(
     rng: Generator,
 ) -> list[Shortcut]:
     n_synthetic = int(synthetic.sum())
-    sizes = (len(synthetic) - n_synthetic, n_synthetic)
+    n_real = len(synthetic) - n_synthetic
 
     def left_out(name: str, reason: str) -> Shortcut:
         verdict = f"{NAMES.get(name, 'all file properties together')}: left out, {reason}"
-        return Shortcut(generator, name, None, None, None, False, verdict, *sizes)
+        return Shortcut(
+            generator=generator, property=name, verdict=verdict, n_real=n_real,
+            n_synthetic=n_synthetic,
+        )  # fmt: skip
 
     label = frozen_strings(np.where(synthetic, "synthetic", "real").tolist())
-    if not min(sizes) or (k := count_folds(label, group, MOST_FOLDS)) < 2:
+    if not min(n_real, n_synthetic) or (k := count_folds(label, group, MOST_FOLDS)) < 2:
         reason = "fewer than two groups of real images, or of the generator's"
         return [left_out(name, reason) for name in (*NAMES, ALL)]
     fold = divide(label, group, k, rng)
@@ -340,8 +318,10 @@ def _judge(
     else:
         doubt = "too few images to say that" if auc > TOLD_APART else "no sign that"
         verdict = f"{doubt} {verdict} (AUC {auc:.2f}, {low:.2f} to {high:.2f})"
-    sizes = (int((~synthetic).sum()), int(synthetic.sum()))
-    return Shortcut(generator, name, auc, low, high, low > TOLD_APART, verdict, *sizes)
+    return Shortcut(
+        generator=generator, property=name, auc=auc, low=low, high=high, found=low > TOLD_APART,
+        verdict=verdict, n_real=int((~synthetic).sum()), n_synthetic=int(synthetic.sum()),
+    )  # fmt: skip
 
 
 def auc_interval(score: Floats, positive: Bools, group: NDArray[Any]) -> tuple[float, float, float]:

@@ -11,18 +11,9 @@ from matplotlib.patches import Patch
 from PIL import Image
 
 from xprobe.images.decode import UnusableImageError, decode
-from xprobe.report.figures.style import (
-    COLOURS,
-    INK,
-    MARKERS,
-    MUTED,
-    Drawing,
-    Names,
-    finish,
-    headline,
-    shown,
-)
-from xprobe.report.words import Row
+from xprobe.report.figures.drawing import Drawing, Names
+from xprobe.report.figures.style import COLOURS, INK, MARKERS, MUTED, finish, headline, shown
+from xprobe.results.distance import DistanceRow, Example, FeatureMap, MapPoint
 
 SHOWN = "mmd"
 
@@ -39,71 +30,71 @@ _THUMBNAIL_PX = 96
 _METHODS = {"pca": "Two principal axes", "tsne": "t-SNE", "umap": "UMAP"}
 
 
-def draw(rows: Sequence[Row]) -> Iterator[Drawing]:
+def draw(rows: Sequence[DistanceRow]) -> Iterator[Drawing]:
     """Draw the distance of each class, one figure an encoder.
 
     Args:
-        rows: ``distances`` of `results.load_distance`; what is not MMD² of a class is passed over.
+        rows: what is not MMD² of a class is passed over.
     """
     names = Names()
-    own = [r for r in rows if r["metric"] == SHOWN and r["class"] is not None]
-    for encoder in dict.fromkeys(r["encoder"] for r in own):
+    classes = [row for row in rows if row.metric == SHOWN and row.class_ is not None]
+    for encoder in dict.fromkeys(row.encoder for row in classes):
         title = f"Distance of synthetic to real images of each class, {encoder}"
-        of = [r for r in own if r["encoder"] == encoder]
-        if all(r["value"] is None for r in of):
+        bars = [row for row in classes if row.encoder == encoder]
+        if all(row.value is None for row in bars):
             continue
         stem = names.new(f"distance-{encoder}")
-        yield finish(stem, "distance", None, title, _bars, of, title)
+        yield finish(stem, "distance", None, title, _bars, bars, title)
 
 
-def draw_maps(maps: Sequence[Row]) -> Iterator[Drawing]:
-    """Draw where images lie, a figure for each of ``maps`` of `domain.measure_domain`."""
+def draw_maps(maps: Sequence[FeatureMap]) -> Iterator[Drawing]:
+    """Draw where images lie, a figure a map."""
     names = Names()
-    for each in maps:
-        method = each.get("method", "pca")
-        title = f"{_METHODS.get(method, method)} of the features, {each['encoder']}"
-        stem = names.new(f"map-{each['encoder']}-{method}")
-        yield finish(stem, "map", None, title, _map, each["points"], title, method == "pca")
+    for plane in maps:
+        method = plane.method
+        title = f"{_METHODS.get(method, method)} of the features, {plane.encoder}"
+        stem = names.new(f"map-{plane.encoder}-{method}")
+        yield finish(stem, "map", None, title, _map, plane.points, title, method == "pca")
 
 
-def draw_examples(examples: Sequence[Row]) -> Iterator[Drawing]:
+def draw_examples(examples: Sequence[Example]) -> Iterator[Drawing]:
     """Draw synthetic images beside their nearest real ones, a figure an encoder and generator.
 
     Classes whose files are gone are left out, and figures without any.
     """
     names = Names()
-    for of in dict.fromkeys((r["encoder"], r["generator"]) for r in examples):
-        own = [r for r in examples if (r["encoder"], r["generator"]) == of]
-        pairs = [(row, _picture(row["path"]), _picture(row["neighbour_path"])) for row in own]
+    for who in dict.fromkeys((row.encoder, row.generator) for row in examples):
+        rows = [row for row in examples if (row.encoder, row.generator) == who]
+        pairs = [(row, _picture(row.path), _picture(row.neighbour_path)) for row in rows]
         whole = [pair for pair in pairs if pair[1] is not None and pair[2] is not None]
         if whole:
-            title = f"Synthetic images and the nearest real ones, {' · '.join(of)}"
-            stem = names.new(f"examples-{'-'.join(of)}")
+            title = f"Synthetic images and the nearest real ones, {' · '.join(who)}"
+            stem = names.new(f"examples-{'-'.join(who)}")
             yield finish(stem, "examples", None, title, _examples, whole, title)
 
 
 def _picture(path: str) -> Image.Image | None:
     try:
         image = decode(path)
-    except (OSError, UnusableImageError):
+    except (OSError, ValueError, UnusableImageError):  # a ValueError: no path at all
         return None
     image.thumbnail((_THUMBNAIL_PX,) * 2, Image.Resampling.LANCZOS)
     return image
 
 
-def _map(points: Sequence[Row], title: str, has_axes: bool) -> Figure:
+def _map(points: Sequence[MapPoint], title: str, has_axes: bool) -> Figure:
     figure = Figure(figsize=(5.2, 4.6), layout="constrained")
     ax = figure.subplots()
-    generators = list(dict.fromkeys(p["generator"] for p in points if p["generator"]))
-    looks = [(None, "real", MUTED, "o")]
+    generators = list(dict.fromkeys(p.generator for p in points if p.generator))
+    looks: list[tuple[str | None, str, str, str]] = [(None, "real", MUTED, "o")]
     for i, name in enumerate(generators):
         look = COLOURS[i % len(COLOURS)], MARKERS[1 + i % (len(MARKERS) - 1)]
         looks.append((name, name, *look))
     for generator, label, colour, marker in looks:
-        own = [p for p in points if p["generator"] == generator]
+        part = [point for point in points if point.generator == generator]
         ax.scatter(
-            [p["x"] for p in own], [p["y"] for p in own], s=9, color=colour, marker=marker,
-            alpha=0.5, lw=0, label=shown(label, 32),
+            [point.x for point in part], [point.y for point in part], s=9, color=colour,
+            marker=marker, alpha=0.5, lw=0, label=shown(label, 32),
         )  # fmt: skip
     ax.set_xticks([])
     ax.set_yticks([])
@@ -115,10 +106,10 @@ def _map(points: Sequence[Row], title: str, has_axes: bool) -> Figure:
     return figure
 
 
-def _examples(pairs: Sequence[tuple[Row, Image.Image, Image.Image]], title: str) -> Figure:
+def _examples(pairs: Sequence[tuple[Example, Image.Image, Image.Image]], title: str) -> Figure:
     """A row per class: closest, median and farthest image, each with its nearest real one."""
-    classes = list(dict.fromkeys(row["class"] for row, *_ in pairs))[:_MOST_EXAMPLES]
-    columns = list(dict.fromkeys(row["which"] for row, *_ in pairs))
+    classes = list(dict.fromkeys(row.class_ for row, *_ in pairs))[:_MOST_EXAMPLES]
+    columns = list(dict.fromkeys(row.which for row, *_ in pairs))
     across = 2 * len(columns)
     size = (0.95 * across + 1.2, 0.95 * len(classes) + 1.0)
     figure = Figure(figsize=size, layout="constrained")
@@ -126,13 +117,13 @@ def _examples(pairs: Sequence[tuple[Row, Image.Image, Image.Image]], title: str)
     for ax in axes.flat:
         ax.set_axis_off()
     for row, synthetic, real in pairs:
-        if row["class"] not in classes:
+        if row.class_ not in classes:
             continue
-        i, j = classes.index(row["class"]), 2 * columns.index(row["which"])
+        i, j = classes.index(row.class_), 2 * columns.index(row.which)
         axes[i, j].imshow(synthetic)
         axes[i, j + 1].imshow(real)
         if j == 0:
-            name = shown(row["class"], 16)
+            name = shown(row.class_, 16)
             axes[i, j].text(-0.08, 0.5, name, transform=axes[i, j].transAxes, ha="right",
                             va="center", fontsize=8)  # fmt: skip
     for j, which in enumerate(columns):
@@ -142,24 +133,24 @@ def _examples(pairs: Sequence[tuple[Row, Image.Image, Image.Image]], title: str)
     return figure
 
 
-def _bars(rows: Sequence[Row], title: str) -> Figure:
+def _bars(rows: Sequence[DistanceRow], title: str) -> Figure:
     """A panel per generator, in it a bar per class with interval and floor."""
-    generators = list(dict.fromkeys(r["generator"] for r in rows))
+    generators = list(dict.fromkeys(row.generator for row in rows))
     down = -(-len(generators) // _PANELS_A_ROW)
     across = -(-len(generators) // down)
     classes = _farthest(rows, max(5, min(_MOST_CLASSES, _MOST_BARS // down)))
-    n, of = len(classes), len({r["class"] for r in rows})
-    if n < of:
-        title = f"{title}: the {n} farthest of {of}"
+    n, total = len(classes), len({row.class_ for row in rows})
+    if n < total:
+        title = f"{title}: the {n} farthest of {total}"
     labels = [shown(name, 24) for name in classes]
     beside = 0.065 * max(len(label) for label in labels)
     size = (max(4.8, 2.3 * across + beside + 0.4), down * (0.21 * n + 0.75) + 0.9)
     figure = Figure(figsize=size, layout="constrained")
     axes = figure.subplots(down, across, sharex=True, sharey=True, squeeze=False)
     for ax, generator in zip(axes.flat, generators, strict=False):
-        own = {r["class"]: r for r in rows if r["generator"] == generator}
+        by_class = {row.class_: row for row in rows if row.generator == generator}
         for y, name in enumerate(classes):
-            _bar(ax, y, own.get(name))
+            _bar(ax, y, by_class.get(name))
         _panel(ax, generator)
     for ax in axes.flat[len(generators) :]:
         ax.set_visible(False)
@@ -173,26 +164,26 @@ def _bars(rows: Sequence[Row], title: str) -> Figure:
     return figure
 
 
-def _farthest(rows: Sequence[Row], most: int) -> list[str]:
+def _farthest(rows: Sequence[DistanceRow], most: int) -> list[str]:
     """Return the classes by the largest distance of any generator, the farthest first."""
     largest: dict[str, float] = {}
     for row in rows:
-        value = float("-inf") if row["value"] is None else row["value"]
-        largest[row["class"]] = max(value, largest.get(row["class"], value))
+        value, name = float("-inf") if row.value is None else row.value, row.class_ or ""
+        largest[name] = max(value, largest.get(name, value))
     return sorted(largest, key=lambda name: (-largest[name], name))[:most]
 
 
-def _bar(ax: Axes, y: float, row: Row | None) -> None:
-    if row is None or row["value"] is None:
+def _bar(ax: Axes, y: float, row: DistanceRow | None) -> None:
+    if row is None or row.value is None:
         ax.annotate("no value", (0, y), (3, 0), textcoords="offset points", va="center",
                     fontsize=7, color=MUTED)  # fmt: skip
         return
-    ax.barh(y, row["value"], height=0.62, color=COLOURS[0], alpha=0.55, lw=0)
-    if row["ci_low"] is not None and row["ci_high"] is not None:
-        ends = [row["ci_low"], row["ci_high"]]
+    ax.barh(y, row.value, height=0.62, color=COLOURS[0], alpha=0.55, lw=0)
+    if row.ci_low is not None and row.ci_high is not None:
+        ends = [row.ci_low, row.ci_high]
         ax.plot(ends, [y, y], color=INK, lw=1.1, marker="|", ms=4, mew=1.1)
-    if row["floor"] is not None:
-        ax.plot([row["floor"]] * 2, [y - 0.45, y + 0.45], color=COLOURS[1], lw=1.8)
+    if row.floor is not None:
+        ax.plot([row.floor] * 2, [y - 0.45, y + 0.45], color=COLOURS[1], lw=1.8)
 
 
 def _panel(ax: Axes, generator: str) -> None:

@@ -17,35 +17,31 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from xprobe.report.figures.style import (
-    COLOURS,
-    INK,
-    MARKERS,
-    MUTED,
-    Drawing,
-    Names,
-    finish,
-    headline,
-    shown,
-)
+from xprobe.report.figures.drawing import Drawing, Names
+from xprobe.report.figures.style import COLOURS, INK, MARKERS, MUTED, finish, headline, shown
 from xprobe.report.words import (
     ALTERNATIVES,
     METRICS,
-    Row,
     family_title,
     in_order,
     points,
+    ratio_title,
     setting_title,
     span,
     study_title,
-    verdict_kind,
 )
+from xprobe.results.rows import OfSetting, Result
+from xprobe.results.study import Study
 
 _ROWS_A_PAGE = 44
 
 _MOST_CLASSES_WITH_NUMBERS = 20
 
 _DASHES = ("-", (0, (5, 1.5)), (0, (1.5, 1.5)), (0, (5, 1.5, 1, 1.5)))
+
+Block = tuple[str, float | None, list[Result]]  # of a forest plot: title, margin, rows
+
+Sized = tuple[float, Result]  # a row, and how many real images were trained on
 
 _VERDICTS = {
     "helps": ("#0072B2", "o", True),
@@ -59,7 +55,7 @@ _BLUES = LinearSegmentedColormap.from_list(
 ).with_extremes(bad="#ececec")
 
 
-def draw(studies: Sequence[dict[str, Any]]) -> Iterator[Drawing]:
+def draw(studies: Sequence[Study]) -> Iterator[Drawing]:
     """Draw every figure of a report, one after another.
 
     First the differences to real-only of all studies, and accuracy over the number of real images
@@ -79,26 +75,26 @@ def draw(studies: Sequence[dict[str, Any]]) -> Iterator[Drawing]:
     for i, study in enumerate(studies):
         name = study_title(study)
         for metric, words in METRICS.items():
-            if rows := [r for r in study["results"] if r["metric"] == metric]:
+            if curve := [row for row in study.results if row.metric == metric]:
                 stem, title = names.new(f"{metric}-{name}"), f"{words} over the ratios, {name}"
-                yield finish(stem, metric, i, title, _curves, rows, words, name)
-        for setting in sorted(study["settings"], key=in_order):
+                yield finish(stem, metric, i, title, _curves, curve, words, name)
+        for setting in sorted(study.settings, key=in_order):
             title = " · ".join([name, *_generator(setting), setting_title(setting)])
-            stem, classes = names.new(f"confusion-{title}"), study["manifest"]["classes"]
-            confusion = setting["confusion"]
+            stem, classes = names.new(f"confusion-{title}"), study.manifest.classes
+            confusion = setting.confusion
             yield finish(stem, "confusion", i, title, _confusion, classes, confusion, title)
 
 
-def _generator(row: Row) -> list[str]:
-    return [] if row["generator"] is None else [row["generator"]]
+def _generator(row: OfSetting) -> list[str]:
+    return [] if row.generator is None else [row.generator]
 
 
-def _curves(rows: Sequence[Row], metric: str, title: str) -> Figure:
+def _curves(rows: Sequence[Result], metric: str, title: str) -> Figure:
     """A metric over the ratios: a line per generator, real-only across, synthetic-only beside."""
     figure = Figure(figsize=(4.8, 3.9), layout="constrained")
     ax = figure.subplots()
-    generators = list(dict.fromkeys(r["generator"] for r in rows if r["generator"] is not None))
-    ratios = sorted({r["ratio"] for r in rows if r["setting"] == "mix"})
+    generators = list(dict.fromkeys(r.generator for r in rows if r.generator is not None))
+    ratios = sorted({_ratio(row) for row in rows if row.setting == "mix"})
     place = _places(ratios)
     beside = (max(place.values(), default=0.0)) + 1.25
     step = min(0.16, 0.6 / max(1, len(generators)))
@@ -107,10 +103,10 @@ def _curves(rows: Sequence[Row], metric: str, title: str) -> Figure:
         colour, marker = COLOURS[i % len(COLOURS)], MARKERS[i % len(MARKERS)]
         dash = _DASHES[i % len(_DASHES)]
         shift = (i - (len(generators) - 1) / 2) * step
-        own = [r for r in rows if r["generator"] == generator and not r.get("augment")]
-        mixes = sorted((r for r in own if r["setting"] == "mix"), key=lambda r: r["ratio"])
-        _points(ax, [place[r["ratio"]] + shift for r in mixes], mixes, colour, marker, dash)
-        only = [r for r in own if r["setting"] == "synthetic-only"]
+        part = [row for row in rows if row.generator == generator and not row.augment]
+        mixes = sorted((row for row in part if row.setting == "mix"), key=_ratio)
+        _points(ax, [place[_ratio(row)] + shift for row in mixes], mixes, colour, marker, dash)
+        only = [row for row in part if row.setting == "synthetic-only"]
         _points(ax, [beside + shift] * len(only), only, colour, marker, "none")
         look: dict[str, Any] = {"color": colour, "marker": marker, "ls": dash, "ms": 5, "lw": 1.5}
         handles.append(Line2D([], [], label=shown(f"real + {generator}", 38), **look))
@@ -120,6 +116,10 @@ def _curves(rows: Sequence[Row], metric: str, title: str) -> Figure:
     headline(figure, title)
     figure.legend(handles=handles, loc="outside lower center", ncols=2, handlelength=2.6)
     return figure
+
+
+def _ratio(row: Result) -> float:
+    return row.ratio or 0
 
 
 def _places(ratios: Sequence[float]) -> dict[float, float]:
@@ -133,21 +133,22 @@ def _places(ratios: Sequence[float]) -> dict[float, float]:
     return dict(zip(ratios, scale.tolist(), strict=True))
 
 
-def _real_line(ax: Axes, rows: Sequence[Row]) -> list[Line2D | Patch]:
-    real = [r for r in rows if r["setting"] == "real-only"]
-    for row in real:
-        ax.axhspan(100 * row["ci_low"], 100 * row["ci_high"], color="#000000", alpha=0.09, lw=0)
-        ax.axhline(100 * row["value"], color="#333333", lw=1.3, ls=(0, (6, 3)))
+def _real_line(ax: Axes, rows: Sequence[Result]) -> list[Line2D | Patch]:
+    for row in rows:
+        if row.setting != "real-only":
+            continue
+        ax.axhspan(100 * row.ci_low, 100 * row.ci_high, color="#000000", alpha=0.09, lw=0)
+        ax.axhline(100 * row.value, color="#333333", lw=1.3, ls=(0, (6, 3)))
     line = Line2D([], [], color="#333333", lw=1.3, ls=(0, (6, 3)), label="real-only")
     return [line, Patch(color="#000000", alpha=0.09, lw=0, label="its 95 % interval")]
 
 
 def _points(
-    ax: Axes, x: Sequence[float], rows: Sequence[Row], colour: str, marker: str, dash: Any
+    ax: Axes, x: Sequence[float], rows: Sequence[Result], colour: str, marker: str, dash: Any
 ) -> None:
-    y = [100 * r["value"] for r in rows]
-    down = [100 * (r["value"] - r["ci_low"]) for r in rows]
-    up = [100 * (r["ci_high"] - r["value"]) for r in rows]
+    y = [100 * row.value for row in rows]
+    down = [max(0.0, 100 * (row.value - row.ci_low)) for row in rows]
+    up = [max(0.0, 100 * (row.ci_high - row.value)) for row in rows]
     inside = "white" if dash == "none" else colour
     ax.errorbar(
         x, y, yerr=[down, up], color=colour, marker=marker, ls=dash, lw=1.5, ms=5, mfc=inside,
@@ -156,47 +157,47 @@ def _points(
 
 
 def _ratio_axis(ax: Axes, place: dict[float, float], beside: float) -> None:
-    titles = [f"1:{ratio:g}" for ratio in place]
+    titles = [ratio_title(ratio) for ratio in place]
     ax.set_xticks([*place.values(), beside], [*titles, "synthetic-\nonly"])
     ax.set_xlim(min(place.values(), default=beside) - 0.5, beside + 0.5)
     ax.axvline(beside - 0.62, color=MUTED, lw=0.6, ls=(0, (1, 2)))
     ax.set_xlabel("Real : synthetic training images")
 
 
-def _by_size(studies: Sequence[dict[str, Any]]) -> Iterator[tuple[str, list[Row]]]:
+def _by_size(studies: Sequence[Study]) -> Iterator[tuple[str, list[Sized]]]:
     """Yield (title, rows) of what was studied at several numbers of real images."""
-    found: dict[tuple[str, str], list[Row]] = {}
+    sized: dict[tuple[str, str], list[Sized]] = {}
     for study in studies:
-        own = found.setdefault((study["encoder"]["label"], study["config"]["head"]), [])
-        rows = [r for r in study["results"] if r["metric"] == "accuracy" and not r.get("augment")]
-        size = next(r["n_train_real"] for r in rows if r["setting"] == "real-only")
-        own += [r | {"size": size} for r in rows]
-    for (encoder, head), rows in found.items():
-        if len({r["size"] for r in rows}) > 1:
-            for generator in dict.fromkeys(r["generator"] for r in rows if r["generator"]):
-                of = [r for r in rows if r["generator"] in (None, generator)]
-                yield family_title(encoder, head, (1.0, None), generator), of
+        size = study.real_only.n_train_real
+        sized.setdefault((study.encoder.label, study.config.head), []).extend(
+            (size, row) for row in study.results if row.metric == "accuracy" and not row.augment
+        )
+    for (encoder, head), pairs in sized.items():
+        if len({size for size, _ in pairs}) > 1:
+            for generator in dict.fromkeys(row.generator for _, row in pairs if row.generator):
+                part = [(n, row) for n, row in pairs if row.generator in (None, generator)]
+                yield family_title(encoder, head, (1.0, None), generator), part
 
 
-def _sizes(rows: Sequence[Row], title: str) -> Figure:
+def _sizes(pairs: Sequence[Sized], title: str) -> Figure:
     """Accuracy over the number of real training images: real-only, and a line for each ratio."""
     figure = Figure(figsize=(4.8, 3.9), layout="constrained")
     ax = figure.subplots()
-    sizes = sorted({r["size"] for r in rows})
-    ratios = sorted({r["ratio"] for r in rows if r["setting"] == "mix"})
-    lines = [("real-only", [r for r in rows if r["setting"] == "real-only"])]
+    sizes = sorted({size for size, _ in pairs})
+    mixes = [(size, row) for size, row in pairs if row.setting == "mix"]
+    lines = [("real-only", [pair for pair in pairs if pair[1].setting == "real-only"])]
     lines += [
-        (f"1:{ratio:g}", [r for r in rows if r["setting"] == "mix" and r["ratio"] == ratio])
-        for ratio in ratios
+        (ratio_title(ratio), [pair for pair in mixes if pair[1].ratio == ratio])
+        for ratio in sorted({_ratio(row) for _, row in mixes})
     ]
     looks: Any = zip(
         itertools.cycle(("#333333", *COLOURS)), itertools.cycle(MARKERS), itertools.cycle(_DASHES)
     )
     handles = []
-    for i, ((label, own), (colour, marker, dash)) in enumerate(zip(lines, looks, strict=False)):
-        own = sorted({r["size"]: r for r in own}.values(), key=lambda r: r["size"])
+    for i, ((label, line), (colour, marker, dash)) in enumerate(zip(lines, looks, strict=False)):
+        by_size = dict(sorted(line, key=lambda pair: pair[0]))
         apart = 1.015 ** (i - (len(lines) - 1) / 2)  # the axis is logarithmic
-        _points(ax, [r["size"] * apart for r in own], own, colour, marker, dash)
+        _points(ax, [n * apart for n in by_size], list(by_size.values()), colour, marker, dash)
         look: dict[str, Any] = {"color": colour, "marker": marker, "ls": dash, "ms": 5, "lw": 1.5}
         handles.append(Line2D([], [], label=label, **look))
     ax.set_xscale("log")
@@ -210,26 +211,26 @@ def _sizes(rows: Sequence[Row], title: str) -> Figure:
     return figure
 
 
-def _pages(studies: Sequence[dict[str, Any]]) -> list[list[tuple[str, float | None, list[Row]]]]:
-    """Return the blocks (title, margin, rows) of every forest plot: a family a block."""
-    pages: list[list[tuple[str, float | None, list[Row]]]] = [[]]
+def _pages(studies: Sequence[Study]) -> list[list[Block]]:
+    """Return the blocks of every forest plot: a family a block."""
+    pages: list[list[Block]] = [[]]
     filled = 0
     for study in studies:
-        judged = (r for r in study["results"] if r["verdict"] is not None)
+        judged = (row for row in study.results if row.verdict is not None)
         rows = sorted(judged, key=in_order)
-        family = [None if r.get("augment") else r["generator"] for r in rows]
-        for generator in dict.fromkeys(family):
-            own = [r for r, of in zip(rows, family, strict=True) if of == generator]
-            if filled and filled + len(own) > _ROWS_A_PAGE:
+        families = [None if row.augment else row.generator for row in rows]
+        for generator in dict.fromkeys(families):
+            part = [row for row, name in zip(rows, families, strict=True) if name == generator]
+            if filled and filled + len(part) > _ROWS_A_PAGE:
                 pages.append([])
                 filled = 0
             title = f"{study_title(study)} · {generator or ALTERNATIVES}"
-            pages[-1].append((title, study["config"].get("margin"), own))
-            filled += len(own) + 1
+            pages[-1].append((title, study.config.margin, part))
+            filled += len(part) + 1
     return [page for page in pages if page]
 
 
-def _forest(blocks: Sequence[tuple[str, float | None, list[Row]]]) -> Figure:
+def _forest(blocks: Sequence[Block]) -> Figure:
     """Differences to real-only with simultaneous intervals, by family."""
     lines = sum(len(rows) + 1.4 for _, _, rows in blocks)
     figure = Figure(figsize=(7, 0.235 * lines + 1.35), layout="constrained")
@@ -249,7 +250,7 @@ def _forest(blocks: Sequence[tuple[str, float | None, list[Row]]]) -> Figure:
         for row in rows:
             y += 1
             ticks.append(y)
-            alone = not row.get("augment")
+            alone = not row.augment
             labels.append(" · ".join([*([] if alone else _generator(row)), setting_title(row)]))
             seen.append(_difference(ax, y, row))
         y += 1.4
@@ -267,17 +268,18 @@ def _forest(blocks: Sequence[tuple[str, float | None, list[Row]]]) -> Figure:
     return figure
 
 
-def _difference(ax: Axes, y: float, row: Row) -> str:
-    kind = verdict_kind(row["verdict"])
-    colour, marker, filled = _VERDICTS[kind]
-    low, high = 100 * row["difference_low"], 100 * row["difference_high"]
-    ax.plot([low, high], [y, y], color=colour, lw=1.5, solid_capstyle="butt")
+def _difference(ax: Axes, y: float, row: Result) -> str:
+    colour, marker, filled = _VERDICTS[row.kind]
+    difference, low, high = (
+        end or 0.0 for end in (row.difference, row.difference_low, row.difference_high)
+    )
+    ax.plot([100 * low, 100 * high], [y, y], color=colour, lw=1.5, solid_capstyle="butt")
     inside = colour if filled else "white"
-    ax.plot(100 * row["difference"], y, marker=marker, ms=5.5, color=colour, mfc=inside, mew=1.3)
-    text = f"{points(row['difference'])}\u2002{span(row['difference_low'], row['difference_high'])}"
+    ax.plot(100 * difference, y, marker=marker, ms=5.5, color=colour, mfc=inside, mew=1.3)
+    text = f"{points(difference)}\u2002{span(low, high)}"
     across = ax.get_yaxis_transform()
     ax.text(1.02, y, text, transform=across, va="center", fontsize=8)
-    return kind
+    return row.kind
 
 
 def _verdict_legend(seen: Sequence[str], margins: set[Any]) -> list[Line2D | Patch]:

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import io
-import re
 import textwrap
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import matplotlib as mpl
 from matplotlib import font_manager
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+
+from xprobe.report.figures.drawing import Drawing
 
 MARK = "xprobe report"  # in the metadata of every figure: how a later report knows its own
 
@@ -39,43 +39,6 @@ _STYLE: Any = {
     "grid.linewidth": 0.5, "legend.frameon": False, "svg.fonttype": "none",
     "svg.hashsalt": "xprobe", "text.parse_math": False,
 }  # fmt: skip
-
-
-@dataclass(frozen=True, eq=False)
-class Drawing:
-    """A finished figure.
-
-    Attributes:
-        name: stem of its files.
-        kind: ``differences``, ``sizes``, a metric, or ``confusion``.
-        study: position of its study; None for a figure over all.
-        title: what it shows, in words.
-        svg, png: its two files.
-    """
-
-    name: str
-    kind: str
-    study: int | None
-    title: str
-    svg: bytes
-    png: bytes
-
-
-class Names:
-    """Gives file stems that are safe on every file system, each once."""
-
-    def __init__(self) -> None:
-        self.given: set[str] = set()
-
-    def new(self, text: str) -> str:
-        text = text.replace("1:", "1-").replace("·", "-")
-        stem = re.sub(r"[^A-Za-z0-9._]+", "-", text).strip("-.")[:80].rstrip("-.") or "figure"
-        found, number = stem, 1
-        while found.lower() in self.given:
-            number += 1
-            found = f"{stem}-{number}"
-        self.given.add(found.lower())
-        return found
 
 
 def finish(

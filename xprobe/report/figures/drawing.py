@@ -1,0 +1,51 @@
+"""A finished figure, and the names of its files. No matplotlib here."""
+
+from __future__ import annotations
+
+import base64
+import re
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, eq=False)
+class Drawing:
+    """A finished figure.
+
+    Attributes:
+        name: stem of its files.
+        kind: ``differences``, ``sizes``, a metric, or ``confusion``; of distances ``distance``,
+            ``map`` or ``examples``.
+        study: position of its study; None for a figure over all.
+        title: what it shows, in words.
+        svg, png: its two files.
+    """
+
+    name: str
+    kind: str
+    study: int | None
+    title: str
+    svg: bytes
+    png: bytes
+
+    @property
+    def uri(self) -> str:
+        """The figure itself as an address, for pages that fetch nothing."""
+        return f"data:image/svg+xml;base64,{base64.b64encode(self.svg).decode()}"
+
+
+class Names:
+    """Gives file stems that are safe on every file system, each once."""
+
+    def __init__(self) -> None:
+        self.given: set[str] = set()
+
+    def new(self, text: str) -> str:
+        """Return a stem for a title."""
+        text = text.replace("1:", "1-").replace("·", "-")
+        stem = re.sub(r"[^A-Za-z0-9._]+", "-", text).strip("-.")[:80].rstrip("-.") or "figure"
+        name, number = stem, 1
+        while name.lower() in self.given:
+            number += 1
+            name = f"{stem}-{number}"
+        self.given.add(name.lower())
+        return name

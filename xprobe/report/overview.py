@@ -1,0 +1,186 @@
+"""What the report says of all studies together: facts, warnings, tables, how they were made."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from msgspec import structs
+
+from xprobe.learners.kinds import kind_read
+from xprobe.report.study_section import is_leaky
+from xprobe.report.words import (
+    Part,
+    Protocol,
+    Warned,
+    count,
+    family_title,
+    in_order,
+    ratio_title,
+    setting_title,
+    study_title,
+)
+from xprobe.results.config import StudyConfig
+from xprobe.results.rows import Result
+from xprobe.results.study import ImagesStudied, Study
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What decides how the results of some studies came about, as the templates show it.
+
+    Attributes:
+        protocol: how they were tested.
+        part: which part of the real images was trained on.
+        head: what the head is, in words.
+        n_train, n_test, n_groups: real images, as shown.
+        who: titles of the studies.
+    """
+
+    protocol: Protocol
+    config: StudyConfig
+    part: Part
+    leaky: bool
+    head: str
+    n_train: str
+    n_test: str
+    n_groups: str
+    who: list[str] = field(compare=False)
+
+
+@dataclass(frozen=True)
+class AccuracyTable:
+    """Accuracy with a generator: rows (setting, a result a study)."""
+
+    generator: str
+    rows: list[tuple[str, list[Result | None]]]
+
+
+@dataclass(frozen=True)
+class CountTable:
+    """Images by class (`rows`) and by source, generator and split (`columns`), with their sums."""
+
+    fingerprint: str
+    columns: list[tuple[str, str, str]]
+    rows: list[tuple[str, list[int]]]
+    who: list[str]
+
+    @property
+    def totals(self) -> list[int]:
+        """The sum of each column."""
+        return [sum(cells[i] for _, cells in self.rows) for i in range(len(self.columns))]
+
+
+def plans(studies: Sequence[Study]) -> list[Plan]:
+    """Return what decides how results came about, once for all studies that share it."""
+    shared: list[Plan] = []
+    for study in studies:
+        real = study.real_only
+        plan = Plan(
+            protocol=Protocol.read(study.protocol),
+            config=study.config,
+            part=study.part,
+            leaky=is_leaky(study),
+            head=kind_read(study.config.head).words,
+            n_train=count(real.n_train_real),
+            n_test=count(real.n_test),
+            n_groups=count(real.n_groups),
+            who=[],
+        )
+        if plan not in shared:
+            shared.append(plan)
+        shared[shared.index(plan)].who.append(study_title(study))
+    return shared
+
+
+def facts(studies: Sequence[Study]) -> list[tuple[str, str]]:
+    """Return what was studied, (term, values) each."""
+    real = [study.real_only for study in studies]
+    terms = {
+        "Encoders": (family_title(s.encoder.label, s.config.head, (1.0, None)) for s in studies),
+        "Generators": (generator for s in studies for generator in s.generators),
+        "Ratios": (ratio_title(ratio) for s in studies for ratio in s.config.ratios),
+        "Classes": (str(len(s.manifest.classes)) for s in studies),
+        "Real images to train on": (count(row.n_train_real) for row in real),
+        "Real images to test on": (count(row.n_test) for row in real),
+        "Protocol": (Protocol.read(s.protocol).short for s in studies),
+    }
+    return [(term, ", ".join(dict.fromkeys(values))) for term, values in terms.items()]
+
+
+def warnings_of(studies: Sequence[Study]) -> list[Warned]:
+    """Return every warning once, with the studies that it is of."""
+    who: dict[str, list[str]] = {}
+    for study in studies:
+        for text in dict.fromkeys(study.warnings):
+            who.setdefault(text, []).append(study_title(study))
+    return [
+        Warned(", ".join(titles) if len(titles) < len(studies) else "", text)
+        for text, titles in who.items()
+    ]
+
+
+def differing_options(studies: Sequence[Study]) -> list[Warned]:
+    """Return a warning if studies stand side by side that were not made alike."""
+    # Fine-tunes may be fewer than heads, since they take long.
+    kinds: dict[bool, list[StudyConfig]] = {}
+    for study in studies:
+        takes_steps = kind_read(study.config.head).takes_steps
+        kinds.setdefault(takes_steps, []).append(_shared_options(study))
+    if len({study.manifest.fingerprint for study in studies}) > 1:
+        differ = "the studies are not of the same images"
+    elif any(options != kind[0] for kind in kinds.values() for options in kind):
+        differ = "the studies were made with different options"
+    else:
+        return []
+    remedy = "compare encoders with care, or run 'xprobe sweep' again for all of them"
+    return [Warned("", f"{differ}: {remedy}")]
+
+
+def _shared_options(study: Study) -> StudyConfig:
+    """Return the options that the heads, or the fine-tunes, of one sweep share."""
+    return structs.replace(
+        study.config, head="", real_fraction=1, train_per_class=None, alternatives=(),
+        with_synthetic=False,
+    )  # fmt: skip
+
+
+def side_by_side(studies: Sequence[Study]) -> list[AccuracyTable]:
+    """Return accuracy by generator, setting and study; nothing of a single study."""
+    if len(studies) < 2:
+        return []
+    cells = {
+        (i, row.generator, setting_title(row)): row
+        for i, study in enumerate(studies)
+        for row in sorted(study.results, key=in_order)
+        if row.metric == "accuracy"
+    }
+    tables = []
+    for generator in dict.fromkeys(name for study in studies for name in study.generators):
+        titles = dict.fromkeys(
+            (name, title) for _, name, title in cells if name in (None, generator)
+        )
+        rows = [
+            (title, [cells.get((i, name, title)) for i in range(len(studies))])
+            for name, title in titles
+        ]
+        tables.append(AccuracyTable(generator, rows))
+    return tables
+
+
+def count_tables(studies: Sequence[Study]) -> list[CountTable]:
+    """Return a table of the images per class for each set of images that was studied."""
+    tables: dict[str, CountTable] = {}
+    for study in studies:
+        fingerprint = study.manifest.fingerprint
+        if fingerprint not in tables:
+            tables[fingerprint] = _count_table(study.manifest)
+        tables[fingerprint].who.append(study_title(study))
+    return list(tables.values())
+
+
+def _count_table(images: ImagesStudied) -> CountTable:
+    n = {(row.class_, (row.source, row.generator or "", row.split)): row.n for row in images.counts}
+    columns = sorted({column for _, column in n})
+    rows = [(name, [n.get((name, c), 0) for c in columns]) for name in images.classes]
+    return CountTable(images.fingerprint, columns, rows, [])

@@ -1,0 +1,221 @@
+"""The rows of a study (docs/results.md): one frozen value for each row of its lists."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import msgspec
+
+from xprobe.base.documents import Document, Number
+
+VERDICTS = ("helps", "hurts", "equivalent", "no detectable difference")
+
+
+class OfSetting(Protocol):
+    """A row of one setting, whatever else it says."""
+
+    @property
+    def setting(self) -> str: ...
+
+    @property
+    def ratio(self) -> Number | None: ...
+
+    @property
+    def generator(self) -> str | None: ...
+
+    @property
+    def augment(self) -> str | None: ...
+
+
+class SettingRow(Document, frozen=True, kw_only=True):
+    """The four fields that name a setting; in JSON they lie flat among those of the row.
+
+    Attributes:
+        setting: ``real-only``, ``synthetic-only``, ``mix``, ``zero-shot``, or a control.
+        ratio: r of a mix 1:r or of its control.
+        generator: of the synthetic images.
+        augment: augmentation of a mix that is an alternative.
+    """
+
+    setting: str
+    ratio: Number | None = None
+    generator: str | None = None
+    augment: str | None = None
+
+    def __post_init__(self) -> None:
+        check_setting(self)
+
+
+class Result(Document, frozen=True, kw_only=True):
+    """One metric of one setting over all its folds and repeats: one flat JSON object.
+
+    Intervals are 95 %. `difference` is to real-only, on the same test images; its interval and
+    `p_adjusted` hold for all comparisons of the family together. `control_*` are of the difference
+    to the setting's control, real images trained on as long (fine-tunes only); `p_adjusted` is
+    then the larger of both. `p_mcnemar` is of the first repeat on a fixed hold-out, uncorrected.
+    All but `n_*`, `dropped_by_lineage` and some metrics (`metrics.per_image`) are fractions.
+
+    The fields of a `SettingRow` are repeated here, since their order is that of results.csv.
+    """
+
+    encoder: str
+    generator: str | None = None
+    head: str
+    protocol: str
+    setting: str
+    ratio: Number | None = None
+    augment: str | None = None
+    metric: str
+    value: Number
+    ci_low: Number
+    ci_high: Number
+    difference: Number | None = None
+    difference_low: Number | None = None
+    difference_high: Number | None = None
+    p_adjusted: Number | None = None
+    p_mcnemar: Number | None = None
+    control_difference: Number | None = None
+    control_low: Number | None = None
+    control_high: Number | None = None
+    verdict: str | None = None
+    detectable: Number | None = None
+    n_test: int
+    n_groups: int
+    dropped_by_lineage: int = 0
+    real_fraction: Number = 1.0
+    train_per_class: int | None = None
+    n_train_real: Number
+    n_train_synthetic: Number
+    ratio_actual: Number | None = None
+
+    def __post_init__(self) -> None:
+        check_setting(self)
+        _together("difference", self.difference, self.difference_low, self.difference_high)
+        _together(
+            "control_difference", self.control_difference, self.control_low, self.control_high
+        )
+        judgement = (self.difference, self.p_adjusted, self.detectable)
+        if self.kind and None in judgement:
+            raise ValueError("a verdict comes with difference, p_adjusted and detectable")
+
+    @property
+    def kind(self) -> str:
+        """Which one of `VERDICTS` it has; nothing without a verdict."""
+        return verdict_kind(self.verdict) if self.verdict is not None else ""
+
+
+class ClassResult(SettingRow, frozen=True, kw_only=True):
+    """Recall of one class under a setting against real-only; `p_adjusted` is Holm's."""
+
+    class_: str = msgspec.field(name="class")
+    difference: Number
+    low: Number
+    high: Number
+    p_adjusted: Number
+    verdict: str
+    n_test: int
+    n_groups: int
+
+    def __post_init__(self) -> None:
+        check_setting(self)
+        verdict_kind(self.verdict)
+
+    @property
+    def kind(self) -> str:
+        """Which one of `VERDICTS` it has."""
+        return verdict_kind(self.verdict)
+
+
+class SettingResult(SettingRow, frozen=True, kw_only=True):
+    """What a setting recognised, summed over its repeats, by class.
+
+    Attributes:
+        confusion: (k, k) test images; rows are true classes, columns predicted ones.
+        recall, precision, f1: (k,) of each class.
+        short: whether there were fewer synthetic images than its ratio needs.
+    """
+
+    confusion: tuple[tuple[int, ...], ...]
+    recall: tuple[Number, ...]
+    precision: tuple[Number, ...] = ()
+    f1: tuple[Number, ...] = ()
+    short: bool = False
+
+    def __post_init__(self) -> None:
+        check_setting(self)
+        if {len(row) for row in self.confusion} != {len(self.confusion)}:
+            raise ValueError("a confusion matrix is square")
+        if len(self.recall) != len(self.confusion):
+            raise ValueError("every class has a recall")
+
+
+class Run(SettingRow, frozen=True, kw_only=True):
+    """One fold of one repeat of a setting.
+
+    Attributes:
+        dropped_by_lineage: synthetic images that lineage kept out of the fold.
+        dropped_in_inner_folds: the same of its inner folds, on average.
+        c: chosen value of C, or number of neighbours; None where nothing was chosen.
+    """
+
+    repeat: int
+    fold: int
+    n_train_real: int | None = None
+    n_train_synthetic: int | None = None
+    dropped_by_lineage: int = 0
+    dropped_in_inner_folds: Number = 0.0
+    n_test: int | None = None
+    c: Number | None = None
+    accuracy: Number
+    macro_f1: Number | None = None
+
+
+class DataValue(Document, frozen=True, kw_only=True):
+    """What the synthetic images of a mix are worth, in images of each class.
+
+    Attributes:
+        encoder, head, generator, ratio: which mix.
+        real_per_class, synthetic_per_class: images that it trained on.
+        most: the largest number of real images of the learning curve.
+        value: as many further real images give the same accuracy.
+        low, high: its 95 % interval.
+        at_least, at_most: whether `high` is the end of the curve, and `low` is none at all.
+    """
+
+    encoder: str | None = None
+    head: str | None = None
+    generator: str
+    ratio: Number
+    real_per_class: Number
+    synthetic_per_class: Number
+    most: Number
+    value: Number
+    low: Number
+    high: Number
+    at_least: bool
+    at_most: bool
+
+
+def check_setting(row: OfSetting) -> None:
+    """Raise a ValueError unless the fields that name a setting go together."""
+    if row.setting == "mix" and (row.ratio is None or row.generator is None):
+        raise ValueError("a mix has a ratio and a generator")
+    if row.ratio is not None and row.ratio <= 0:
+        raise ValueError("a ratio is above 0")
+
+
+def verdict_kind(verdict: str) -> str:
+    """Return which one of `VERDICTS` a verdict is, without the margin of an equivalence.
+
+    Raises:
+        ValueError: it is none of them.
+    """
+    for kind in VERDICTS:
+        if verdict == kind or (kind == "equivalent" and verdict.startswith("equivalent within")):
+            return kind
+    raise ValueError(f"there is no verdict {verdict!r}")
+
+
+def _together(name: str, *numbers: Number | None) -> None:
+    if None in numbers and numbers != (None, None, None):
+        raise ValueError(f"{name} comes with both ends of its interval")
