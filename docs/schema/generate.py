@@ -7,7 +7,7 @@ from pathlib import Path
 
 from xprobe.base import documents
 from xprobe.base.documents import Document
-from xprobe.cli import encoders, outputs
+from xprobe.cli import outputs
 from xprobe.design import power
 from xprobe.features import records
 from xprobe.report import write
@@ -17,8 +17,8 @@ from xprobe.study import estimate
 # By the name of the file: what each command prints with --json, then files that commands leave.
 DOCUMENTS: dict[str, type[Document]] = {
     "scan": outputs.Scan,
-    "encoders": encoders.Encoders,
-    "encoders-fetch": encoders.Fetched,
+    "encoders": outputs.Encoders,
+    "encoders-fetch": outputs.Fetched,
     "plan": power.Plan,
     "embed": outputs.Embed,
     "import-features": outputs.ImportFeatures,

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
+from msgspec import structs
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -65,7 +65,7 @@ class Encoder(ABC):
             resampling: ``fast``, or ``""`` for Pillow's resizer.
             exact: the same encoder without a short cut, which becomes the `reference`; or None.
         """
-        self.spec = replace(self.spec, codec=codec, resampling=resampling)
+        self.spec = structs.replace(self.spec, codec=codec, resampling=resampling)
         if exact is not None:
             exact.see_through(codec, exact.spec.resampling, None)
             self.reference = exact

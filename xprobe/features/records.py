@@ -1,4 +1,4 @@
-"""The JSON of a feature store, as values (docs/store.md)."""
+"""The JSON of a feature store, as values (docs/reference/store.md)."""
 
 from __future__ import annotations
 

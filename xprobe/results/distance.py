@@ -1,4 +1,4 @@
-"""What `xprobe distance` answered: one typed document (docs/results.md)."""
+"""What `xprobe distance` answered: one typed document (docs/reference/results.md)."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ class Shortcut(Document, frozen=True, kw_only=True):
 
 
 class PlaceRow(Document, frozen=True, kw_only=True):
-    """How much of an encoder's accuracy the place explains (docs/distance.md).
+    """How much of an encoder's accuracy the place explains (docs/concepts/distance.md).
 
     Attributes:
         after: accuracy on images of unseen scenes.

@@ -1,4 +1,4 @@
-"""The rows of a study (docs/results.md): one frozen value for each row of its lists."""
+"""The rows of a study (docs/reference/results.md): one frozen value for each row of its lists."""
 
 from __future__ import annotations
 
