@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -63,7 +64,7 @@ class Processes:
 
             def submit(most: int) -> None:
                 for number, item in islice(waiting, most):
-                    running[executor.submit(_do, folder, item)] = number
+                    running[executor.submit(_do, folder, sys.path, item)] = number
 
             try:
                 submit(_AHEAD * workers)
@@ -123,8 +124,9 @@ def _end_with(parent: int) -> None:
     os._exit(1)
 
 
-def _do(folder: str, item: Any) -> Any:
+def _do(folder: str, path: list[str], item: Any) -> Any:
     if folder not in _work:
+        sys.path[:] = path  # the process may have begun before a package of the work was there
         _work.clear()  # first, so that two works are never in memory together
         _work[folder] = read_handover(Path(folder))()
     return _work[folder](item, ignore)
