@@ -15,7 +15,8 @@ from makers import Ran
 
 from xprobe import demo
 from xprobe.base import documents
-from xprobe.design.config import SweepConfig
+from xprobe.design.config import Grid, SweepConfig
+from xprobe.engine.execution import Execution
 from xprobe.features.store import Store
 from xprobe.images import read as manifests
 from xprobe.study.sweep import sweep
@@ -81,9 +82,8 @@ def run_small_demo(folder: Path, _progress: object) -> Any:
     """Sweep over the images of the test as the demo sweeps over its own."""
     config = SweepConfig(ratios=(1,), repeats=1, c_grid=(1.0,))
     manifest = manifests.read(Path("data"))
-    return sweep(
-        manifest, Store(Path("features")), folder / "results", config, encoders=["hog"], workers=1
-    )
+    store, grid = Store(Path("features")), Grid(encoders=["hog"])
+    return sweep(manifest, store, folder / "results", config, grid, Execution(workers=1))
 
 
 def test_files_of_older_versions_are_what_the_schemas_say() -> None:

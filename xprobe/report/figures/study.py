@@ -43,6 +43,8 @@ Block = tuple[str, float | None, list[Result]]  # of a forest plot: title, margi
 
 Sized = tuple[float, Result]  # a row, and how many real images were trained on
 
+Look = dict[str, Any]  # how a line is drawn: the keywords of Axes.errorbar
+
 _VERDICTS = {
     "helps": ("#0072B2", "o", True),
     "hurts": ("#D55E00", "s", True),
@@ -108,7 +110,7 @@ def _curves(rows: Sequence[Result], metric: str, title: str) -> Figure:
         _points(ax, [place[_ratio(row)] + shift for row in mixes], mixes, colour, marker, dash)
         only = [row for row in part if row.setting == "synthetic-only"]
         _points(ax, [beside + shift] * len(only), only, colour, marker, "none")
-        look: dict[str, Any] = {"color": colour, "marker": marker, "ls": dash, "ms": 5, "lw": 1.5}
+        look: Look = {"color": colour, "marker": marker, "ls": dash, "ms": 5, "lw": 1.5}
         handles.append(Line2D([], [], label=shown(f"real + {generator}", 38), **look))
     _ratio_axis(ax, place, beside)
     ax.set_ylabel(f"{metric} (%)")
@@ -198,7 +200,7 @@ def _sizes(pairs: Sequence[Sized], title: str) -> Figure:
         by_size = dict(sorted(line, key=lambda pair: pair[0]))
         apart = 1.015 ** (i - (len(lines) - 1) / 2)  # the axis is logarithmic
         _points(ax, [n * apart for n in by_size], list(by_size.values()), colour, marker, dash)
-        look: dict[str, Any] = {"color": colour, "marker": marker, "ls": dash, "ms": 5, "lw": 1.5}
+        look: Look = {"color": colour, "marker": marker, "ls": dash, "ms": 5, "lw": 1.5}
         handles.append(Line2D([], [], label=label, **look))
     ax.set_xscale("log")
     ax.set_xticks(sizes, [f"{n:,.0f}" for n in sizes])
@@ -287,7 +289,7 @@ def _verdict_legend(seen: Sequence[str], margins: set[Any]) -> list[Line2D | Pat
     for kind, (colour, marker, filled) in _VERDICTS.items():
         if kind in seen:
             inside = colour if filled else "white"
-            look: dict[str, Any] = {
+            look: Look = {
                 "color": colour,
                 "marker": marker,
                 "mfc": inside,
