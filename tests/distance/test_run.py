@@ -136,7 +136,7 @@ def test_shortcuts_are_told_as_warnings(study: Any, tmp_path: Path) -> None:
     table = manifests.read(data)
     extract.embed_all(table, ["pixels"], tmp_path / "features")
     document = study[2](table, by_class=False)
-    told = [r for r in document.shortcuts if r.found and r.generator == "good"]
+    told = [r for r in document.shortcuts if r.tells_apart and r.generator == "good"]
     assert "format" in {r.property for r in told}
     assert any(text.startswith("files alone tell generator good") for text in document.warnings)
 

@@ -116,8 +116,8 @@ def test_another_package_brings_a_head(
     config = SweepConfig(ratios=(1,), repeats=1, folds=2, inner_folds=2)
     grid = Grid(heads=("centroids",))
     (study,) = sweep(table, store, folder, config, grid, Execution(workers=workers))
-    assert study["config"]["head"] == "centroids"
-    assert {row["head"] for row in study["results"]} == {"centroids"}
+    assert study.config.head == "centroids"
+    assert {row.head for row in study.results} == {"centroids"}
     for file in (folder / "predictions").rglob("*.npz"):
         loaded = load_predictions(folder, file.stem)
         assert loaded is not None

@@ -87,7 +87,7 @@ def make_shortcut(name: str, auc: float | None, found: bool = False, **extra: An
     verdict = f"real and generator default can be told apart by {name} alone"
     fields: dict[str, Any] = {
         "generator": "default", "property": name, "auc": auc, "low": low, "high": high,
-        "found": found, "verdict": verdict,
+        "tells_apart": found, "verdict": verdict,
     }  # fmt: skip
     return Shortcut(**fields | extra)
 
@@ -146,6 +146,17 @@ def test_the_headline_table(tmp_path: Path) -> None:
     assert "clip far 100 + 400 0.110 [0.100, 0.122] 0.0200 5.5 0.001" in shown
     assert "| clip | near | 0.0500 [0.0400, 0.0620] | 0.0200 | 2.5 | 0.001 | 0.0500" in summary
     assert "Measured 2026-01-02T00:00:00+00:00 by xprobe distance" in shown
+
+
+@pytest.mark.usefixtures("no_figures")
+def test_a_headline_metric_that_was_not_asked_for_is_a_dash(tmp_path: Path) -> None:
+    document = make_distance()
+    rows = tuple(row for row in document.distances if row.metric == "energy")
+    page, summary, _ = written(tmp_path, structs.replace(document, distances=rows))
+    assert "clip default 100 + 400 – – – – 0.0500 [0.0400, 0.0620] 0.0200 2.5 0.001" in section(
+        page
+    )
+    assert "| clip | default | – | – | – | – | 0.0500 [0.0400, 0.0620] |" in summary
 
 
 @pytest.mark.usefixtures("no_figures")

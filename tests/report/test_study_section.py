@@ -3,28 +3,29 @@
 from __future__ import annotations
 
 import pytest
-from makers import make_study
-from msgspec import structs
+from makers import make_row, make_study
 
+from xprobe.base.documents import replace
 from xprobe.report import study_section
 from xprobe.results.rows import Result
 from xprobe.verdict import metrics
 
 REAL_ONLY = make_study().results[0]
 
-
 def row_of(metric: str, value: float) -> Result:
-    return structs.replace(REAL_ONLY, metric=metric, value=value)
+    names = {"setting": "real-only", "ratio": None, "generator": None}
+    return replace(make_row("clip", names, metric, None, 0.0, None, "5-fold"), value=value)
 
 
 def test_a_metric_is_shown_by_the_words_of_its_row(monkeypatch: pytest.MonkeyPatch) -> None:
     row = metrics.Metric("margin", "Margin", "nats", digits=2)
     monkeypatch.setitem(metrics.METRICS, "margin", row)
-    results = [row_of("margin", 1.234), row_of("accuracy", 0.5), row_of("top2_accuracy", 0.875)]
-    table = study_section._others(structs.replace(make_study(), results=tuple(results)))
+    results = (row_of("margin", 1.234), row_of("accuracy", 0.5), row_of("top2_accuracy", 0.875))
+    table = study_section.study_view(0, make_study(results=results), []).others
     assert table.titles == ["Top-2 accuracy, %", "Margin, nats"]
     assert [cell and cell.value for cell in table.rows[0][1]] == ["87.5", "1.23"]
 
 
 def test_metrics_of_which_less_is_better_are_told() -> None:
-    assert study_section._others(make_study()).lower == "Log-loss and Brier score"
+    others = study_section.study_view(0, make_study(), []).others
+    assert others.lower == "Log-loss and Brier score"

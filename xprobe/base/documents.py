@@ -15,7 +15,7 @@ import math
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, ClassVar, NoReturn, TypeAlias, TypeVar, cast
+from typing import Any, ClassVar, TypeAlias, TypeVar, cast
 
 import msgspec
 
@@ -73,13 +73,14 @@ def from_json(kind: type[AnyDocument], raw: Any) -> AnyDocument:
     return cast(AnyDocument, _with_unknown(msgspec.convert(raw, kind), raw))
 
 
-def from_value(kind: type[AnyDocument], value: Any) -> AnyDocument:
-    """Return a document of those attributes of a value that bear the names of its fields.
+def replace(document: AnyDocument, **fields: Any) -> AnyDocument:
+    """Return the document with other values in some of its fields."""
+    return msgspec.structs.replace(document, **fields)
 
-    Raises:
-        msgspec.ValidationError: one is missing or of another type.
-    """
-    return msgspec.convert(value, kind, from_attributes=True)
+
+def extend(kind: type[AnyDocument], document: Document, **fields: Any) -> AnyDocument:
+    """Return a document with all fields of another one, whose type it extends, and further ones."""
+    return kind(**msgspec.structs.asdict(document), **fields)
 
 
 def encode(value: Any) -> bytes:
@@ -131,50 +132,20 @@ def parse(kind: type[AnyDocument], text: str | bytes, newest: int | None = None)
             its ``version`` is above `newest`.
         RecursionError: it is nested deeper than any document.
     """
-    raw = json.loads(text, parse_constant=_refuse, parse_float=_finite)
-    msgspec.json.encode(raw)  # Half a character, which JSON can escape, could not be written.
+    raw = json.loads(text)
+    _check_writable(raw, "$")
     if newest is not None and isinstance(raw, dict) and _is_newer(raw.get("version"), newest):
         raise NewerVersionError
     return from_json(kind, raw)
 
 
 def schema(kind: type[Document]) -> dict[str, Any]:
-    """Return the JSON Schema (draft 2020-12) of a document type; further fields are allowed.
-
-    Descriptions of types and of their fields are those of the docstrings.
-    """
+    """Return the JSON Schema (draft 2020-12) of a document type; further fields are allowed."""
     raw = msgspec.json.schema(kind)
     for definition in raw.get("$defs", {}).values():
-        properties = definition.get("properties", {})
-        properties.pop(UNKNOWN, None)
-        said, _, attributes = inspect.cleandoc(definition.get("description", "")).partition(
-            "\n\nAttributes:\n"
-        )
-        if said:
-            definition["description"] = _one_line(said)
-        for name, meaning in _meanings(attributes.partition("\n\n")[0]):
-            properties[name] = {"description": meaning} | properties[name]
+        definition.get("properties", {}).pop(UNKNOWN, None)
     dialect = {"$schema": "https://json-schema.org/draft/2020-12/schema"}
     return cast(dict[str, Any], json.loads(json.dumps(dialect | raw)))
-
-
-def _meanings(attributes: str) -> Iterator[tuple[str, str]]:
-    """Yield each field of a docstring's section ``Attributes`` and what is said of it."""
-    for entry in re.split(r"\n(?= {4}\S)", attributes):
-        names, _, meaning = entry.partition(": ")
-        for name in names.split(","):
-            if meaning:
-                yield name.strip().rstrip("_"), _one_line(meaning)
-
-
-def _one_line(text: str) -> str:
-    return " ".join(text.split())
-
-
-@functools.cache
-def _infos(kind: type[Document]) -> tuple[msgspec.structs.FieldInfo, ...]:
-    """Return what is known of the fields of a type, which is slow to find out."""
-    return msgspec.structs.fields(kind)
 
 
 def field_names(kind: type[Document]) -> list[str]:
@@ -202,15 +173,22 @@ def _is_newer(version: Any, newest: int) -> bool:
     return isinstance(version, int) and version > newest
 
 
-def _refuse(constant: str) -> NoReturn:
-    raise ValueError(f"{constant} is no number")
-
-
-def _finite(text: str) -> float:
-    number = float(text)
-    if not math.isfinite(number):
-        raise ValueError(f"{text} is larger than any number")
-    return number
+def _check_writable(raw: Any, place: str) -> None:
+    """Raise a ValueError at what Python's parser lets pass though JSON has no such value."""
+    if isinstance(raw, float) and not math.isfinite(raw):
+        raise ValueError(f"{json.dumps(raw)} is no number - at `{place}`")
+    if isinstance(raw, str) and not raw.isascii():
+        try:
+            raw.encode()
+        except UnicodeEncodeError as error:
+            raise ValueError(f"half a character - at `{place}`") from error
+    elif isinstance(raw, dict):
+        for name, part in raw.items():
+            _check_writable(name, place)
+            _check_writable(part, f"{place}.{name}")
+    elif isinstance(raw, list):
+        for i, part in enumerate(raw):
+            _check_writable(part, f"{place}[{i}]")
 
 
 def _with_unknown(value: Any, raw: Any) -> Any:

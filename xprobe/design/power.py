@@ -133,8 +133,8 @@ def _critical(comparisons: int, df: float) -> float:
     """Return what max|T| of so many comparisons exceeds in one of twenty cases."""
     rng = np.random.default_rng(0)
     common = rng.standard_normal((_DRAWS, 1)) * np.sqrt(_CORRELATION)
-    own = rng.standard_normal((_DRAWS, comparisons)) * np.sqrt(1 - _CORRELATION)
-    largest = np.abs(common + own).max(axis=1) / np.sqrt(rng.chisquare(df, _DRAWS) / df)
+    single = rng.standard_normal((_DRAWS, comparisons)) * np.sqrt(1 - _CORRELATION)
+    largest = np.abs(common + single).max(axis=1) / np.sqrt(rng.chisquare(df, _DRAWS) / df)
     return float(np.quantile(largest, 1 - ALPHA))
 
 
@@ -198,8 +198,8 @@ def plan(
     for what, takes_steps, repeats in (
         ("heads", False, config.repeats), ("finetune", True, config.finetune_repeats),
     ):  # fmt: skip
-        own = [p for p in known if kind_read(p.head).takes_steps == takes_steps]
-        bases: list[Pilot | None] = [*own] or [None]
+        pilots_of_kind = [p for p in known if kind_read(p.head).takes_steps == takes_steps]
+        bases: list[Pilot | None] = [*pilots_of_kind] or [None]
         for pilot in bases:
             at_hand = _study_of(manifest, config, takes_steps, repeats)
             # How much of a pilot's variance is of the seed, which more images do not lessen, its
@@ -224,12 +224,12 @@ def plan(
 
 def _study_of(manifest: Manifest, config: SweepConfig, takes_steps: bool, repeats: int) -> Study:
     real, test, _ = parts(manifest, config)
-    made, _ = lay_out_folds(real, test, replace(config, repeats=1))
+    folds, _ = lay_out_folds(real, test, replace(config, repeats=1))
     tested = real if test is None else test
     n = len(real) + (len(tested) if config.holdout is not None else 0)
     return Study(
         n / len(manifest.classes), len(tested), len(set(tested.group)), len(config.ratios) + 1,
-        repeats * len(made) if takes_steps else 0, repeats,
+        repeats * len(folds) if takes_steps else 0, repeats,
     )  # fmt: skip
 
 

@@ -86,19 +86,19 @@ def measure_domain(
     usable = [manifest, clean]
     labels = store.labels()
     for encoder, _ in choose_encoders(store, manifest, encoders):
-        own = _Measured(store, encoder, labels[encoder.key], manifest, clean, seed)
-        parts = own.parts(by_class)
-        with progress(f"distances {own.label}", len(parts)) as advance:
+        measured = _Measured(store, encoder, labels[encoder.key], manifest, clean, seed)
+        parts = measured.parts(by_class)
+        with progress(f"distances {measured.label}", len(parts)) as advance:
             for generator, name in parts:
                 wanted = metrics if name is None else [m for m in metrics if m in headline()]
-                rows += own.rows(generator, name, wanted, permutations)
+                rows += measured.rows(generator, name, wanted, permutations)
                 if name is None:
-                    rows += own.paired(generator)
-                    examples += own.examples(generator)
+                    rows += measured.paired(generator)
+                    examples += measured.examples(generator)
                 advance(1)
-        place += own.place(workers)
-        maps += own.maps()
-        usable.append(own.usable)
+        place += measured.place(workers)
+        maps += measured.maps()
+        usable.append(measured.usable)
     facts = all_facts(list(manifest.path), workers, progress)
     shortcuts = find_shortcuts(manifest, facts, stream(seed, "shortcuts"))
     document = Distances(
@@ -163,15 +163,15 @@ class _Measured:
     ) -> list[DistanceRow]:
         """Return the flat rows of one generator and class."""
         real = np.flatnonzero(self.is_real & self._of_class(name))
-        own = (self.usable.generator == generator) & self._of_class(name)
-        clean, every = np.flatnonzero(own & ~self.copies), np.flatnonzero(own)
-        found = self._measure(real, clean, metrics, permutations, generator, name)
-        with_copies: list[Distance | None] = [None] * len(found)
+        chosen = (self.usable.generator == generator) & self._of_class(name)
+        clean, every = np.flatnonzero(chosen & ~self.copies), np.flatnonzero(chosen)
+        distances = self._measure(real, clean, metrics, permutations, generator, name)
+        with_copies: list[Distance | None] = [None] * len(distances)
         if len(every) > len(clean):
             with_copies = [*self._measure(real, every, metrics, 0, generator, name)]
         return [
-            self._row(generator, name, each, beside)
-            for each, beside in zip(found, with_copies, strict=True)
+            self._row(generator, name, distance, beside)
+            for distance, beside in zip(distances, with_copies, strict=True)
         ]
 
     def _of_class(self, name: str | None) -> Any:
@@ -214,15 +214,15 @@ class _Measured:
         if not len(pairs):
             return []
         rng = stream(self.seed, "paired", generator)
-        each = np.linalg.norm(self.x[pairs[:, 0]] - self.x[pairs[:, 1]], axis=1)
-        low, high = interval_of_mean(each, scene, rng)
+        distance = np.linalg.norm(self.x[pairs[:, 0]] - self.x[pairs[:, 1]], axis=1)
+        low, high = interval_of_mean(distance, scene, rng)
         floor = self._between_real(pairs[:, 1])
-        found = Distance(
-            PAIRED.name, float(each.mean()), low, high, floor, None, len(set(pairs[:, 1])),
-            len(each), len(each),
+        paired = Distance(
+            PAIRED.name, float(distance.mean()), low, high, floor, None, len(set(pairs[:, 1])),
+            len(distance), len(distance),
             "mean distance; the floor is that of two real images of one class",
         )  # fmt: skip
-        return [self._row(generator, None, found, None)]
+        return [self._row(generator, None, paired, None)]
 
     def examples(self, generator: str) -> list[Example]:
         """Return, of each class, the closest, median and farthest image with its nearest real one.
@@ -230,10 +230,10 @@ class _Measured:
         Copies of real images are left out; they are in a list of their own.
         """
         usable, real = self.usable, np.flatnonzero(self.is_real)
-        found = []
+        examples = []
         for name in usable.classes:
-            own = (usable.generator == generator) & ~self.copies & (usable.label == name)
-            rows = np.flatnonzero(own)
+            chosen = (usable.generator == generator) & ~self.copies & (usable.label == name)
+            rows = np.flatnonzero(chosen)
             if not len(rows):
                 continue
             distance, near = nearest(self.x[rows], self.x[real], 1)
@@ -242,7 +242,7 @@ class _Measured:
                 EXAMPLES, (order[0], order[len(order) // 2], order[-1]), strict=True
             ):
                 row, neighbour = rows[i], real[near[i, 0]]
-                found.append(
+                examples.append(
                     Example(
                         encoder=self.label, generator=generator, class_=name, which=which,
                         id=usable.id[row], path=usable.path[row], neighbour=usable.id[neighbour],
@@ -250,7 +250,7 @@ class _Measured:
                         distance=round(float(distance[i, 0]), 6),
                     )
                 )  # fmt: skip
-        return found
+        return examples
 
     def maps(self) -> list[FeatureMap]:
         """Return where images lie on a plane, a map for each way of laying them out."""
@@ -258,7 +258,9 @@ class _Measured:
         sources = {"": np.flatnonzero(self.is_real)}
         for generator in sorted(set(self.usable.generator) - {""}):
             sources[generator] = np.flatnonzero(self.usable.generator == generator)
-        rows = np.concatenate([np.sort(rng.permutation(own)[:MAPPED]) for own in sources.values()])
+        rows = np.concatenate(
+            [np.sort(rng.permutation(chosen)[:MAPPED]) for chosen in sources.values()]
+        )
         return [
             FeatureMap(
                 encoder=self.label,
@@ -297,16 +299,16 @@ class _Measured:
         pairs, scenes = [], []
         for edit, sources in zip(edits.tolist(), lineage.source, strict=True):
             for scene in sources.tolist():
-                there = truth.get((scene, usable.label[edit]))
-                if there is not None and usable.id[there] != usable.parent[edit]:
-                    pairs.append((edit, there))
+                true_image = truth.get((scene, usable.label[edit]))
+                if true_image is not None and usable.id[true_image] != usable.parent[edit]:
+                    pairs.append((edit, true_image))
                     scenes.append(scene)
                     break
         return np.array(pairs, dtype=np.intp).reshape(-1, 2), np.array(scenes, dtype=np.intp)
 
     def _between_real(self, truths: Ints) -> float | None:
         """Return the mean distance of each true image to one of its class in another scene."""
-        found = []
+        distances = []
         for row in sorted(set(truths.tolist())):
             others = np.flatnonzero(
                 self.is_real
@@ -314,8 +316,8 @@ class _Measured:
                 & (self.group != self.group[row])
             )
             if len(others):
-                found.append(np.linalg.norm(self.x[others] - self.x[row], axis=1).mean())
-        return float(np.mean(found)) if found else None
+                distances.append(np.linalg.norm(self.x[others] - self.x[row], axis=1).mean())
+        return float(np.mean(distances)) if distances else None
 
 
 def _place_warnings(place: Sequence[PlaceRow]) -> list[str]:
@@ -354,7 +356,7 @@ def _warnings(manifest: Manifest, leaks: Leaks, shortcuts: Sequence[Shortcut]) -
         told = [
             row.property
             for row in shortcuts
-            if row.generator == generator and row.found and row.property != "all"
+            if row.generator == generator and row.tells_apart and row.property != "all"
         ]
         if told:
             warnings.append(

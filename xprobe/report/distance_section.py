@@ -58,7 +58,7 @@ class SideBySide:
 
     @property
     def rows(self) -> list[DistanceRow]:
-        """The metrics that there are, in the order of the headline metrics."""
+        """The metrics that there are, in the order of headline metrics."""
         return [self.far[metric].row for metric in headline() if metric in self.far]
 
     @property
@@ -115,9 +115,9 @@ class ShortcutView:
 
 @dataclass(frozen=True)
 class ShortcutsView:
-    """What tells images apart (`found`: whether anything does), and every property."""
+    """What tells images apart (`told`: whether anything does), and every property."""
 
-    found: bool
+    told: bool
     sentences: list[str]
     rows: list[ShortcutView]
 
@@ -128,14 +128,14 @@ class DistanceView:
 
     Attributes:
         note: that they are not of the images that were studied, or nothing.
-        headline: name and title of the metrics that stand first.
+        headline: metrics that `rows` and `classes` show side by side.
         rows: of all classes together.
         drawings, maps, examples: figures.
         predictions: how distance and gain go together, a sentence each.
     """
 
     note: str
-    headline: list[tuple[str, str]]
+    headline: list[Metric]
     rows: list[SideBySide]
     classes: list[ClassesTable]
     others: list[OtherDistance]
@@ -162,13 +162,14 @@ def distance_view(
     drawings: Sequence[Drawing],
 ) -> DistanceView:
     """Return what the section on distances shows."""
-    headlines = [row for row in distances if row.metric in headline()]
-    others = [row for row in distances if row.metric not in headline() and row.class_ is None]
+    first = headline()
+    rows = [row for row in distances if row.metric in first]
+    others = [row for row in distances if row.metric not in first and row.class_ is None]
     return DistanceView(
         note=_other_images(document, studies),
-        headline=[(name, DISTANCES[name].title) for name in headline()],
-        rows=_side_by_side([row for row in headlines if row.class_ is None]),
-        classes=_classes([row for row in headlines if row.class_ is not None]),
+        headline=[DISTANCES[name] for name in first],
+        rows=_side_by_side([row for row in rows if row.class_ is None]),
+        classes=_classes([row for row in rows if row.class_ is not None]),
         others=[
             OtherDistance(row, _metric(row).title, _metric(row).larger_is_nearer) for row in others
         ],
@@ -185,8 +186,11 @@ def distance_view(
 
 def _metric(row: DistanceRow) -> Metric:
     """Return the metric of a row; of a name that another version wrote, the name stands for it."""
-    name = row.metric
-    return PAIRED if name == PAIRED.name else DISTANCES.get(name, Metric(name, name))
+    return (
+        PAIRED
+        if row.metric == PAIRED.name
+        else DISTANCES.get(row.metric, Metric(row.metric, row.metric))
+    )
 
 
 def distance_warnings(document: Distances, shared: Sequence[Warned]) -> list[Warned]:
@@ -263,7 +267,7 @@ def _shortcuts(document: Distances) -> ShortcutsView:
             row, None if row.property == ALL else NAMES.get(row.property, row.property)
         )
         for row in rows
-        if row.found
+        if row.tells_apart
     ]
     none = "No property of the files was found to tell real and synthetic images apart; how sure "
     none += "that is, the intervals say."

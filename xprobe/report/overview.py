@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from msgspec import structs
-
+from xprobe.base.documents import replace
 from xprobe.learners.kinds import kind_read
 from xprobe.report.study_section import is_leaky
 from xprobe.report.words import (
@@ -123,10 +122,9 @@ def warnings_of(studies: Sequence[Study]) -> list[Warned]:
 def differing_options(studies: Sequence[Study]) -> list[Warned]:
     """Return a warning if studies stand side by side that were not made alike."""
     # Fine-tunes may be fewer than heads, since they take long.
-    kinds: dict[bool, list[StudyConfig]] = {}
+    kinds: dict[bool, list[StudyConfig]] = {True: [], False: []}
     for study in studies:
-        takes_steps = kind_read(study.config.head).takes_steps
-        kinds.setdefault(takes_steps, []).append(_shared_options(study))
+        kinds[kind_read(study.config.head).takes_steps].append(_shared_options(study))
     if len({study.manifest.fingerprint for study in studies}) > 1:
         differ = "the studies are not of the same images"
     elif any(options != kind[0] for kind in kinds.values() for options in kind):
@@ -139,7 +137,7 @@ def differing_options(studies: Sequence[Study]) -> list[Warned]:
 
 def _shared_options(study: Study) -> StudyConfig:
     """Return the options that the heads, or the fine-tunes, of one sweep share."""
-    return structs.replace(
+    return replace(
         study.config, head="", real_fraction=1, train_per_class=None, alternatives=(),
         with_synthetic=False,
     )  # fmt: skip

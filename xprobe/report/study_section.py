@@ -8,8 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from msgspec import structs
-
+from xprobe.base.documents import extend
 from xprobe.encoders.spec import RANDOM
 from xprobe.learners.kinds import kind_read
 from xprobe.report.figures.drawing import Drawing
@@ -124,17 +123,14 @@ class MetricCell:
 
 @dataclass(frozen=True)
 class MetricTable:
-    """Metrics that stand beside accuracy.
+    """Metrics that stand beside: titles of the metrics, rows (setting, a cell each).
 
-    Attributes:
-        titles: of the metrics.
-        rows: a setting, and a cell for each metric.
-        lower: names of the metrics of which less is better.
+    `lower` are the words of those of which less is better.
     """
 
     titles: list[str]
     rows: list[tuple[str, list[MetricCell | None]]]
-    lower: str
+    lower: str = _LOWER_IS_BETTER
 
 
 @dataclass(frozen=True)
@@ -287,8 +283,7 @@ def _others(study: Study) -> MetricTable:
         for key, by_metric in cells.items()
         if any(name in by_metric for name in names)
     ]
-    titles = [metrics.METRICS[name].title for name in names]
-    return MetricTable(titles, rows, _LOWER_IS_BETTER)
+    return MetricTable([metrics.METRICS[name].title for name in names], rows)
 
 
 def _metric_cell(row: Result | None) -> MetricCell | None:
@@ -329,8 +324,9 @@ def _kept_out(study: Study) -> list[KeptOut]:
 def worth_view(studies: Sequence[Study], costs: Costs | None) -> list[Valued]:
     """Return what synthetic images are worth: a row for each mix of a learning curve."""
     return [
-        Valued(
-            **structs.asdict(row),
+        extend(
+            Valued,
+            row,
             study=study_title(study),
             setting=ratio_title(row.ratio),
             interval=worth_interval(row),

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from xprobe.design.config import SweepConfig
 from xprobe.design.design import HOLD_OUT
 from xprobe.design.setting import head_title, part_title
 from xprobe.design.setting import setting_title as title_of
@@ -38,8 +39,6 @@ BADGES = {
 """The style of a verdict, by its kind."""
 
 Part = tuple[float, int | None]  # of the real images: a share, or so many of each class
-
-_PLAIN_HEAD = "logistic"  # the default, which titles leave out
 
 
 @dataclass(frozen=True)
@@ -132,7 +131,7 @@ def study_title(study: Study) -> str:
 
 def family_title(encoder: str, head: str, part: Part, *more: str) -> str:
     """Return how people read an encoder and a head, which is left out if it is the default."""
-    words = part_title(*part) if head == _PLAIN_HEAD else head_title(head, *part)
+    words = part_title(*part) if head == SweepConfig.head else head_title(head, *part)
     return " · ".join([encoder, *([words] if words else []), *more])
 
 

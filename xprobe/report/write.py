@@ -216,7 +216,7 @@ def _render(template: str, view: dict[str, Any]) -> bytes:
 def _markdown(value: Any) -> Any:
     """Escape a value for Markdown, in a table cell too; what a template calls safe stays."""
     if isinstance(value, str) and not isinstance(value, Markup):
-        return _MARKUP.sub(lambda found: "\\" + found[0], " ".join(value.splitlines()))
+        return _MARKUP.sub(lambda match: "\\" + match[0], " ".join(value.splitlines()))
     return value
 
 

@@ -70,7 +70,7 @@ class Shortcut(Document, frozen=True, kw_only=True):
         property: name of the property, or ``all``.
         auc: cross-validated area under the ROC curve, 0.5: not at all, 1: perfectly; None: it
             was left out, and the verdict says why. `low`, `high`: its 95 % interval.
-        found: whether it is sure that it tells them apart.
+        tells_apart: whether it is sure that it does; ``found`` in JSON.
         verdict: one sentence.
         n_real, n_synthetic: images.
     """
@@ -80,7 +80,7 @@ class Shortcut(Document, frozen=True, kw_only=True):
     auc: Number | None = None
     low: Number | None = None
     high: Number | None = None
-    found: bool = False
+    tells_apart: bool = msgspec.field(name="found", default=False)
     verdict: str
     n_real: int | None = None
     n_synthetic: int | None = None

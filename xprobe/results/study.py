@@ -1,4 +1,4 @@
-"""What a sweep answered for one encoder and learner, as a document (docs/reference/results.md)."""
+"""What a sweep answered for one encoder and learner, as a value (docs/reference/results.md)."""
 
 from __future__ import annotations
 

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 
 import numpy as np
-from msgspec import structs
 
+from xprobe.base import documents
 from xprobe.base.arrays import Bools, Ints
 from xprobe.base.streams import stream
 from xprobe.design.design import Design
@@ -56,7 +56,7 @@ def value_points(points: Sequence[Point], seed: int) -> list[Point]:
     valued = []
     for point in points:
         rows = () if point.size >= sizes[-1] else tuple(_rows(point, sizes, real, seed))
-        document = structs.replace(point.document, data_value=rows)
+        document = documents.replace(point.document, data_value=rows)
         valued.append(replace(point, document=document))
     return valued
 

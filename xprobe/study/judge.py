@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import TypedDict
 
 import numpy as np
-from msgspec.structs import replace
 from numpy.typing import NDArray
 from scipy import stats
 
 from xprobe.base.arrays import Floats, Ints
+from xprobe.base.documents import replace
 from xprobe.base.streams import stream
 from xprobe.design.config import SweepConfig
 from xprobe.design.design import HOLD_OUT, Design
@@ -76,8 +76,10 @@ def judge(
         tested[setting] = Tested(predicted[None], {}, (), ())
         rows += maker.alone(setting, tested[setting])
     for generator in design.generators:
-        own = {s: t for s, t in tested.items() if s.generator == generator and not s.is_alternative}
-        rows += maker.family(real, own, margin, tested)
+        settings = {
+            s: t for s, t in tested.items() if s.generator == generator and not s.is_alternative
+        }
+        rows += maker.family(real, settings, margin, tested)
     k = len(design.study.classes)
     return Judged(
         results=tuple(rows),
@@ -108,12 +110,12 @@ class _Rows:
             *self._others(setting, tested, None, 0.0),
         ]
 
-    def controls(self, real: Tested, own: dict[Setting, Tested]) -> list[Result]:
+    def controls(self, real: Tested, settings: dict[Setting, Tested]) -> list[Result]:
         """What training on real images for longer changes; no claim, so no verdict."""
-        family = self._compare(real.predicted, list(own.values()), None)
+        family = self._compare(real.predicted, list(settings.values()), None)
         rows = []
-        for (setting, tested), each in zip(own.items(), family.comparisons, strict=True):
-            interval = (each.difference, each.low, each.high)
+        for (setting, tested), comparison in zip(settings.items(), family.comparisons, strict=True):
+            interval = (comparison.difference, comparison.low, comparison.high)
             rows.append(
                 self._row(setting, tested, "accuracy", self._accuracy(tested), None, interval)
             )
@@ -122,7 +124,7 @@ class _Rows:
     def family(
         self,
         real: Tested,
-        own: dict[Setting, Tested],
+        settings: dict[Setting, Tested],
         margin: float | None,
         every: dict[Setting, Tested],
     ) -> list[Result]:
@@ -130,12 +132,12 @@ class _Rows:
 
         Accuracy is judged, macro-F1 beside it. What has a control must beat that, too.
         """
-        family = self._compare(real.predicted, list(own.values()), margin)
-        against = self._against_controls(own, every)
-        f1 = self._macro_f1([real, *own.values()])
+        family = self._compare(real.predicted, list(settings.values()), margin)
+        against = self._against_controls(settings, every)
+        f1 = self._macro_f1([real, *settings.values()])
         rows = []
         for (setting, tested), comparison, draws in zip(
-            own.items(), family.comparisons, f1[1:], strict=True
+            settings.items(), family.comparisons, f1[1:], strict=True
         ):
             control = against.get(setting)
             if control is not None:
@@ -164,25 +166,25 @@ class _Rows:
             difference = None
             if real is not None:
                 difference = verdict.difference_of(real.values[name], value, self.group, critical)
-            own = min(mean, most), low, min(high, most)  # a mean of weighted hits may round
-            rows.append(self._row(setting, tested, name, own, None, difference))
+            estimate = min(mean, most), low, min(high, most)  # a mean of weighted hits may round
+            rows.append(self._row(setting, tested, name, estimate, None, difference))
         if tested.values:
             error = self._calibration(tested)
             half = self.t * float(error[1:].std(ddof=1))
-            own = float(error[0]), float(error[0]) - half, float(error[0]) + half
+            estimate = float(error[0]), float(error[0]) - half, float(error[0]) + half
             difference = None
             if real is not None:
                 difference = _between(self._calibration(real), error, critical)
-            rows.append(self._row(setting, tested, "squared_ece", own, None, difference))
+            rows.append(self._row(setting, tested, "squared_ece", estimate, None, difference))
         return rows
 
     def _calibration(self, tested: Tested) -> NDArray[np.float64]:
         """Squared calibration error (1 + draws): the estimate, then bootstrap draws."""
         weight = self._weight[:CALIBRATION_DRAWS]
         weight = np.concatenate([np.ones((1, len(self.y)), weight.dtype), weight])
-        each = zip(tested.values["confidence"], tested.values["accuracy"], strict=True)
-        found = [metrics.squared_calibration_error(*one, weight) for one in each]
-        return np.asarray(np.mean(found, axis=0))
+        repeats = zip(tested.values["confidence"], tested.values["accuracy"], strict=True)
+        errors = [metrics.squared_calibration_error(*one, weight) for one in repeats]
+        return np.asarray(np.mean(errors, axis=0))
 
     @cached_property
     def _weight(self) -> Floats:
@@ -190,30 +192,32 @@ class _Rows:
         return metrics.bootstrap_weights(self.y, self.group, rng, F1_DRAWS)
 
     def _compare(
-        self, reference: NDArray[np.intp], own: list[Tested], margin: float | None
+        self, reference: NDArray[np.intp], compared: list[Tested], margin: float | None
     ) -> verdict.Family:
         """Compare settings with predictions (R, N) of real-only, or (S, R, N) of their controls."""
         return verdict.compare(
             reference == self.y,
-            np.stack([t.predicted for t in own]) == self.y,
+            np.stack([t.predicted for t in compared]) == self.y,
             self.group,
             stream(self.config.seed, "max-t"),
             margin=margin,
-            model=self._models(own[0]) if kind_of(self.config.head).takes_steps else None,
+            model=self._models(compared[0]) if kind_of(self.config.head).takes_steps else None,
         )
 
     def _against_controls(
-        self, own: dict[Setting, Tested], every: dict[Setting, Tested]
+        self, settings: dict[Setting, Tested], every: dict[Setting, Tested]
     ) -> dict[Setting, verdict.Comparison]:
         """Compare what adds something to the real images with these alone for as many steps.
 
         A mix with an augmentation is compared with the real images with that augmentation.
         """
-        same = {s: every[c] for s in own if (c := self._control_of(s)) is not None and c in every}
+        same = {
+            s: every[c] for s in settings if (c := self._control_of(s)) is not None and c in every
+        }
         if not same:
             return {}
         reference = np.stack([tested.predicted for tested in same.values()])
-        family = self._compare(reference, [own[setting] for setting in same], None)
+        family = self._compare(reference, [settings[setting] for setting in same], None)
         return dict(zip(same, family.comparisons, strict=True))
 
     def _control_of(self, setting: Setting) -> Setting | None:
@@ -226,12 +230,12 @@ class _Rows:
     def _models(self, tested: Tested) -> Ints:
         """Return the number of the fitted model (R, N) that tested each image."""
         order = self.design.tested
-        found = []
+        models = []
         for repeat, block in enumerate(tested.blocks):
             fold = np.empty(len(order), dtype=np.intp)
             fold[np.searchsorted(order, block.test)] = block.fold
-            found.append(repeat * len(block.problems) + fold)
-        return np.stack(found)
+            models.append(repeat * len(block.problems) + fold)
+        return np.stack(models)
 
     def _accuracy(self, tested: Tested) -> tuple[float, float, float]:
         value, low, high = verdict.interval(tested.predicted == self.y, self.group)
@@ -299,11 +303,11 @@ class _Rows:
 
 
 def _between(
-    real: NDArray[np.float64], own: NDArray[np.float64], critical: float
+    real: NDArray[np.float64], draws: NDArray[np.float64], critical: float
 ) -> tuple[float, float, float]:
     """Return (difference, low, high) of (1 + draws) each, the estimate first."""
-    difference = float(own[0] - real[0])
-    half = critical * float((own[1:] - real[1:]).std(ddof=1))
+    difference = float(draws[0] - real[0])
+    half = critical * float((draws[1:] - real[1:]).std(ddof=1))
     return difference, difference - half, difference + half
 
 
@@ -317,13 +321,13 @@ def _class_rows(
         for name in design.generators
     ]
     rows = []
-    for own in [*families, [s for s in tested if s.is_alternative]]:
-        if not own:
+    for settings in [*families, [s for s in tested if s.is_alternative]]:
+        if not settings:
             continue
-        hit = np.stack([tested[setting].predicted == y for setting in own])
+        hit = np.stack([tested[setting].predicted == y for setting in settings])
         for (s, c), comparison in verdict.compare_classes(real, hit, y, group).items():
             name = design.study.classes[c]
-            rows.append(ClassResult(**_named(own[s]), class_=name, **asdict(comparison)))
+            rows.append(ClassResult(**_named(settings[s]), class_=name, **asdict(comparison)))
     return rows
 
 
@@ -364,8 +368,8 @@ def _runs(setting: Setting, tested: Tested, y: Ints, design: Design) -> list[Run
         tested.blocks, tested.records, tested.predicted, strict=True
     ):
         for fold, problem in enumerate(block.problems):
-            own = np.array([place[r] for r in problem.test])
-            counts = metrics.confusion(y[own], predicted[own], k)
+            rows_of_fold = np.array([place[r] for r in problem.test])
+            counts = metrics.confusion(y[rows_of_fold], predicted[rows_of_fold], k)
             rows.append(
                 Run(
                     **_named(setting),
@@ -375,9 +379,9 @@ def _runs(setting: Setting, tested: Tested, y: Ints, design: Design) -> list[Run
                     n_train_synthetic=block.n_synthetic[fold],
                     dropped_by_lineage=block.dropped[fold],
                     dropped_in_inner_folds=block.dropped_inner[fold],
-                    n_test=len(own),
+                    n_test=len(rows_of_fold),
                     c=record.c[fold],
-                    accuracy=metrics.accuracy(y[own], predicted[own]),
+                    accuracy=metrics.accuracy(y[rows_of_fold], predicted[rows_of_fold]),
                     macro_f1=float(metrics.macro_f1(counts)),
                 )
             )

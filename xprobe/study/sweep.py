@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
@@ -83,7 +83,8 @@ def sweep(
         )  # fmt: skip
         key = study_key(study.encoder.key, study.usable.fingerprint, study.config)
         measured = _measured_warnings(folder, study.usable)
-        documents[key] = document = _document(study, judged, measured, option_sources)
+        document = _document(study, judged, measured, option_sources)
+        documents[key] = document
         study_module.save_study(folder, key, document)
         if grid.real_curve:
             point = Point(study.design, hits(study.design, study.runs, folder), key, document)
@@ -259,7 +260,6 @@ def _document(
         encoder=from_json(study_module.EncoderUsed, names | to_json(encoder.spec)),
         protocol=study.design.protocol,
         config=from_json(StudyConfig, to_json(study.config)),
-        option_sources=dict(option_sources),
         generators=tuple(study.design.generators),
         manifest=study_module.ImagesStudied(
             fingerprint=usable.fingerprint,
@@ -273,4 +273,5 @@ def _document(
         runs=judged.runs,
         warnings=(*before, *judged.warnings, *after, *measured),
         prompts=None if study.text is None else study.text.prompts,
+        option_sources=dict(option_sources),
     )

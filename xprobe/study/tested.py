@@ -41,7 +41,7 @@ _Scored = tuple[NDArray[np.intp], dict[str, NDArray[np.float64]]]  # predicted c
 def hits(design: Design, runs: list[str], folder: Path) -> tuple[dict[Setting, Bools], Ints, Ints]:
     """Return whether each setting was right (R, N), and label and group (N,) of the test images."""
     tested, y, group = gather(design, runs, folder)
-    return {setting: each.predicted == y for setting, each in tested.items()}, y, group
+    return {setting: repeats.predicted == y for setting, repeats in tested.items()}, y, group
 
 
 def gather(
@@ -63,12 +63,12 @@ def gather(
         by_setting[block.setting].append((block, record, scored))
     tested = {
         setting: Tested(
-            np.stack([predicted for _, _, (predicted, _) in found]),
-            {name: np.stack([v[name] for _, _, (_, v) in found]) for name in found[0][2][1]},
-            tuple(b for b, _, _ in found),
-            tuple(record for _, record, _ in found),
+            np.stack([predicted for _, _, (predicted, _) in repeats]),
+            {name: np.stack([v[name] for _, _, (_, v) in repeats]) for name in repeats[0][2][1]},
+            tuple(b for b, _, _ in repeats),
+            tuple(record for _, record, _ in repeats),
         )
-        for setting, found in by_setting.items()
+        for setting, repeats in by_setting.items()
     }
     _, group = np.unique(design.study.group[order].astype(str), return_inverse=True)
     return tested, y.astype(np.intp), group.astype(np.intp)

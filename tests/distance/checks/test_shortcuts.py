@@ -115,8 +115,8 @@ def test_a_shortcut_is_found_and_equal_files_have_none(make_manifest: MakeManife
     assert (
         told.verdict == "real and generator jpg can be told apart by file format alone (AUC 1.00)"
     )
-    assert told.found and told.auc == 1 and told.low is not None and 0.9 < told.low < 1
-    assert {key for key, s in found.items() if s.found} == {("jpg", "format"), ("jpg", "all")}
+    assert told.tells_apart and told.auc == 1 and told.low is not None and 0.9 < told.low < 1
+    assert {key for key, s in found.items() if s.tells_apart} == {("jpg", "format"), ("jpg", "all")}
     same = found["same", "format"]
     assert same.auc is None
     assert same.verdict == "file format: left out, it is the same everywhere (PNG)"
@@ -138,7 +138,7 @@ def test_the_folds_keep_groups_whole(make_manifest: MakeManifest) -> None:
     for i, row in enumerate(facts):
         row["aspect"] = value[i // each]
     (shortcut,) = [s for s in find_shortcuts(manifest, facts, rng) if s.property == "aspect"]
-    assert shortcut.auc is not None and shortcut.auc < 0.75 and not shortcut.found
+    assert shortcut.auc is not None and shortcut.auc < 0.75 and not shortcut.tells_apart
 
 
 def test_a_property_of_a_class_is_not_taken_for_one_of_a_source(
@@ -153,7 +153,7 @@ def test_a_property_of_a_class_is_not_taken_for_one_of_a_source(
         row["width"] = 300 if name == "ship" else 100
     (width,) = [s for s in find_shortcuts(manifest, facts, rng) if s.property == "width"]
     assert width.n_real == width.n_synthetic == 20
-    assert width.auc is not None and 0.2 < width.auc < 0.8 and not width.found
+    assert width.auc is not None and 0.2 < width.auc < 0.8 and not width.tells_apart
     other = make_manifest(["a"] * 9 + ["b"] * 9, source=["real"] * 9 + ["synthetic"] * 9)
     found = find_shortcuts(other, facts_of(rng, 18), rng)
     assert all(s.auc is None for s in found)  # no class on both sides
@@ -167,7 +167,7 @@ def test_too_few_images_are_said(make_manifest: MakeManifest) -> None:
     few = make_manifest(["a"] * 6, source=["real"] * 3 + ["synthetic"] * 3)
     facts = facts_of(rng, 3) + facts_of(rng, 3, format="JPEG")
     shortcuts = find_shortcuts(few, facts, rng)
-    assert not any(s.found for s in shortcuts)
+    assert not any(s.tells_apart for s in shortcuts)
     assert shortcuts[0].auc == 1 and shortcuts[0].verdict.startswith("too few images to say that")
     with pytest.raises(ValueError, match="5 facts for 4 images"):
         find_shortcuts(manifest, facts_of(rng, 5), rng)

@@ -256,18 +256,18 @@ def _candidates(
 ) -> Ints:
     """Return the rows (m, k) that are nearest at first look; -1 fills up."""
     upright, flipped = _coarse(queries), _coarse(mirrored(queries))
-    found: NDArray[Any] = np.empty((len(queries), 0), dtype=np.intp)
+    rows_kept: NDArray[Any] = np.empty((len(queries), 0), dtype=np.intp)
     value: NDArray[Any] = np.empty((len(queries), 0), dtype=np.float32)
     for rows in _blocks(len(coarse), _BLOCK):
         near = np.maximum(upright @ coarse[rows].T, flipped @ coarse[rows].T)
         near[query_code[:, None] == database_code[None, rows]] = -np.inf
         place = np.broadcast_to(np.arange(rows.start, rows.stop), near.shape)
-        value, found = np.hstack([value, near]), np.hstack([found, place])
+        value, rows_kept = np.hstack([value, near]), np.hstack([rows_kept, place])
         if value.shape[1] > _CANDIDATES:
             top = np.argpartition(-value, _CANDIDATES - 1, axis=1)[:, :_CANDIDATES]
             value = np.take_along_axis(value, top, axis=1)
-            found = np.take_along_axis(found, top, axis=1)
-    return np.where(np.isfinite(value), found, -1)
+            rows_kept = np.take_along_axis(rows_kept, top, axis=1)
+    return np.where(np.isfinite(value), rows_kept, -1)
 
 
 def _best_cut(
@@ -362,7 +362,7 @@ def _copies(
         part = (manifest.source == "real") & (manifest.split == split)
         rows = np.flatnonzero(part & known)
         by_content = {manifest.sha256[i]: i for i in np.flatnonzero(part)[::-1]}
-        found, far = find_nearest(fingerprints[synthetic], fingerprints[rows])
+        neighbour, far = find_nearest(fingerprints[synthetic], fingerprints[rows])
         far[~known[synthetic]] = np.inf
         for j, i in enumerate(synthetic.tolist()):
             article = "an" if name == EXTRA else "a"
@@ -372,9 +372,9 @@ def _copies(
                 flagged.setdefault(i, _row(manifest, i, kind, same, 0.0))
             elif far[j] < threshold:
                 kind = f"copy of {article} {name} image"
-                flagged.setdefault(i, _row(manifest, i, kind, rows[found[j]], far[j]))
+                flagged.setdefault(i, _row(manifest, i, kind, rows[neighbour[j]], far[j]))
             if far[j] < distance[j]:
-                nearest[j], distance[j] = rows[found[j]], far[j]
+                nearest[j], distance[j] = rows[neighbour[j]], far[j]
     every = [
         Nearest(manifest.id[i], manifest.id[nearest[j]], float(distance[j]))
         for j, i in enumerate(synthetic.tolist())
@@ -396,19 +396,19 @@ def _duplicates(
     for i in np.flatnonzero(members).tolist():
         if manifest.sha256[i] not in ("", _EMPTY):
             by_content.setdefault(manifest.sha256[i], []).append(i)
-    found: dict[int, Leak] = {}
+    flagged: dict[int, Leak] = {}
     for same in by_content.values():
         for i in same if len(same) > 1 else ():
             other = same[1] if i == same[0] else same[0]
-            found[i] = _row(manifest, i, f"exact duplicate inside {name}", other, 0.0)
+            flagged[i] = _row(manifest, i, f"exact duplicate inside {name}", other, 0.0)
     rows = np.flatnonzero(members & known)
     code = np.arange(len(rows))
     nearest, distance = find_nearest(fingerprints[rows], fingerprints[rows], code, code)
     for j in np.flatnonzero(distance < threshold).tolist():
         i = int(rows[j])
         row = _row(manifest, i, f"duplicate inside {name}", rows[nearest[j]], distance[j])
-        found.setdefault(i, row)
-    return [found[i] for i in sorted(found)]
+        flagged.setdefault(i, row)
+    return [flagged[i] for i in sorted(flagged)]
 
 
 def _row(manifest: Manifest, i: int, kind: str, nearest: int, distance: float) -> Leak:

@@ -28,7 +28,7 @@ from xprobe.images.decode import QUIET, UnusableImageError, decode
 from xprobe.images.manifest import Manifest
 from xprobe.results.distance import Shortcut
 
-Facts = dict[str, Any]
+Facts = dict[str, str | float]
 
 NAMES = {
     "format": "file format",
@@ -123,12 +123,12 @@ def all_facts(
         except UnusableImageError:
             return None
 
-    found = []
+    every = []
     with ThreadPoolExecutor(workers) as pool, progress("file facts", len(paths)) as advance:
         for facts in pool.map(look, paths):
-            found.append(facts)
+            every.append(facts)
             advance(1)
-    return found
+    return every
 
 
 def _of_jpeg(header: Image.Image) -> tuple[str, int, str]:
@@ -193,7 +193,7 @@ def find_shortcuts(
         raise ValueError(f"{len(facts)} facts for {len(manifest)} images")
     usable = np.array([f is not None for f in facts], dtype=bool)
     group = _groups(manifest)
-    found = []
+    shortcuts = []
     for generator in sorted(set(manifest.generator) - {""}):
         rows = np.flatnonzero(
             usable & ((manifest.source == "real") | (manifest.generator == generator))
@@ -202,8 +202,8 @@ def find_shortcuts(
         synthetic = np.asarray(manifest.source[rows] == "synthetic", dtype=bool)
         chosen = [facts[i] for i in rows.tolist()]
         columns = {name: [f[name] for f in chosen if f is not None] for name in NAMES}
-        found += _of_generator(generator, columns, synthetic, group[rows], rng)
-    return found
+        shortcuts += _of_generator(generator, columns, synthetic, group[rows], rng)
+    return shortcuts
 
 
 def _balanced(label: Strings, synthetic: Bools, rng: Generator) -> Ints:
@@ -221,8 +221,8 @@ def _balanced(label: Strings, synthetic: Bools, rng: Generator) -> Ints:
         real, fake = (np.flatnonzero((label == name) & side) for side in (~synthetic, synthetic))
         most_real = math.ceil(len(fake) / ratio - 1e-9)
         most_fake = math.ceil(len(real) * ratio - 1e-9)
-        for own, most in ((real, most_real), (fake, most_fake)):
-            kept.append(own if len(own) <= most else rng.permutation(own)[:most])
+        for side_rows, most in ((real, most_real), (fake, most_fake)):
+            kept.append(side_rows if len(side_rows) <= most else rng.permutation(side_rows)[:most])
     return np.sort(np.concatenate(kept))
 
 
@@ -262,19 +262,19 @@ def _of_generator(
     if any(len(set(synthetic[fold != i])) < 2 for i in range(k)):
         reason = "the groups leave a training part without real, or without synthetic images"
         return [left_out(name, reason) for name in (*NAMES, ALL)]
-    found, parts = [], []
+    shortcuts, parts = [], []
     for name in NAMES:
         if len(set(columns[name])) < 2:
             value = columns[name][0]
             shown = f"{value:.3g}" if isinstance(value, float) else str(value) or "none"
-            found.append(left_out(name, f"it is the same everywhere ({shown})"))
+            shortcuts.append(left_out(name, f"it is the same everywhere ({shown})"))
             continue
         parts.append(_matrix(name, columns[name]))
-        found.append(_judge(generator, name, parts[-1], synthetic, group, fold, rng))
+        shortcuts.append(_judge(generator, name, parts[-1], synthetic, group, fold, rng))
     if not parts:
-        return [*found, left_out(ALL, "every one is the same everywhere")]
+        return [*shortcuts, left_out(ALL, "every one is the same everywhere")]
     together = np.hstack(parts)
-    return [*found, _judge(generator, ALL, together, synthetic, group, fold, rng)]
+    return [*shortcuts, _judge(generator, ALL, together, synthetic, group, fold, rng)]
 
 
 def _matrix(name: str, values: list[Any]) -> Floats:
@@ -319,8 +319,9 @@ def _judge(
         doubt = "too few images to say that" if auc > TOLD_APART else "no sign that"
         verdict = f"{doubt} {verdict} (AUC {auc:.2f}, {low:.2f} to {high:.2f})"
     return Shortcut(
-        generator=generator, property=name, auc=auc, low=low, high=high, found=low > TOLD_APART,
-        verdict=verdict, n_real=int((~synthetic).sum()), n_synthetic=int(synthetic.sum()),
+        generator=generator, property=name, auc=auc, low=low, high=high,
+        tells_apart=low > TOLD_APART, verdict=verdict, n_real=int((~synthetic).sum()),
+        n_synthetic=int(synthetic.sum()),
     )  # fmt: skip
 
 

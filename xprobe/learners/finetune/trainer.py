@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
-import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ import joblib
 import numpy as np
 from tensorboardX import SummaryWriter
 
-from xprobe.base.arrays import Ints, digest_of
+from xprobe.base.arrays import UNREADABLE, Ints, digest_of
 from xprobe.base.atomic import put
 from xprobe.base.errors import XprobeError, some
 from xprobe.base.streams import stream
@@ -34,6 +33,7 @@ from xprobe.learners.finetune.training import fine_tune, time_steps
 from xprobe.learners.logistic.head import Logistic
 from xprobe.learners.problem import Fit, Options, Pool, Problem, as_scores
 from xprobe.results import predictions
+from xprobe.results.predictions import FineTuneRecord, packed, unpacked
 
 
 @dataclass(frozen=True, eq=False)
@@ -321,17 +321,22 @@ def _write(place: Path, outcome: Outcome, c: float | None, present: Ints) -> Non
         writer.writerows(outcome.curve)
     place.parent.mkdir(parents=True, exist_ok=True)
     put(place.with_suffix(".csv"), table.getvalue().encode())
-    about: dict[str, Any] = {"c": c, "steps": outcome.steps, "notes": outcome.notes}
-    packed = io.BytesIO()
+    record = FineTuneRecord(c=c, steps=outcome.steps, notes=tuple(outcome.notes))
+    archive = io.BytesIO()
     score = as_scores(outcome.score, present)
-    np.savez(packed, score=score, about=np.array(json.dumps(about)))
-    put(place.with_suffix(".npz"), packed.getvalue())
+    np.savez(archive, score=score, about=packed(record))
+    put(place.with_suffix(".npz"), archive.getvalue())
 
 
 def _read(file: Path) -> Fit:
-    with np.load(file) as saved:
-        about, score = json.loads(str(saved["about"])), saved["score"]
-    return Fit(
-        score, about["c"], at_edge=False, fits=1, steps=about["steps"],
-        notes=tuple(about["notes"]),
-    )  # fmt: skip
+    """Return the outcome that `_write` kept.
+
+    Raises:
+        XprobeError: it is damaged.
+    """
+    try:
+        with np.load(io.BytesIO(file.read_bytes())) as saved:
+            record, score = unpacked(FineTuneRecord, saved["about"]), saved["score"]
+    except UNREADABLE as error:
+        raise XprobeError(f"{file}: damaged ({error}); {predictions.REMEDY}") from error
+    return Fit(score, record.c, at_edge=False, fits=1, steps=record.steps, notes=record.notes)
