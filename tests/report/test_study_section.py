@@ -10,7 +10,6 @@ from xprobe.report import study_section
 from xprobe.results.rows import Result
 from xprobe.verdict import metrics
 
-REAL_ONLY = make_study().results[0]
 
 def row_of(metric: str, value: float) -> Result:
     names = {"setting": "real-only", "ratio": None, "generator": None}

@@ -9,7 +9,7 @@ import hashlib
 import json
 import zipfile
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -23,6 +23,9 @@ Floats = NDArray[np.floating[Any]]
 Ints = NDArray[np.intp]
 
 Bools = NDArray[np.bool_]
+
+Columns = Mapping[str, NDArray[Any]]
+"""Arrays of equal length, by name."""
 
 # What NumPy, h5py and Arrow raise on damaged or unknown content.
 UNREADABLE = (

@@ -83,6 +83,15 @@ def extend(kind: type[AnyDocument], document: Document, **fields: Any) -> AnyDoc
     return kind(**msgspec.structs.asdict(document), **fields)
 
 
+def from_value(kind: type[AnyDocument], value: Any) -> AnyDocument:
+    """Return a document of those attributes of a value that bear the names of its fields.
+
+    Raises:
+        msgspec.ValidationError: one is missing or of another type.
+    """
+    return msgspec.convert(value, kind, from_attributes=True)
+
+
 def encode(value: Any) -> bytes:
     """Return documents as JSON text with one entry a line.
 
@@ -140,12 +149,42 @@ def parse(kind: type[AnyDocument], text: str | bytes, newest: int | None = None)
 
 
 def schema(kind: type[Document]) -> dict[str, Any]:
-    """Return the JSON Schema (draft 2020-12) of a document type; further fields are allowed."""
+    """Return the JSON Schema (draft 2020-12) of a document type; further fields are allowed.
+
+    Descriptions of types and of their fields are those of the docstrings.
+    """
     raw = msgspec.json.schema(kind)
     for definition in raw.get("$defs", {}).values():
-        definition.get("properties", {}).pop(UNKNOWN, None)
+        properties = definition.get("properties", {})
+        properties.pop(UNKNOWN, None)
+        said, _, attributes = inspect.cleandoc(definition.get("description", "")).partition(
+            "\n\nAttributes:\n"
+        )
+        if said:
+            definition["description"] = _one_line(said)
+        for name, meaning in _meanings(attributes.partition("\n\n")[0]):
+            properties[name] = {"description": meaning} | properties[name]
     dialect = {"$schema": "https://json-schema.org/draft/2020-12/schema"}
     return cast(dict[str, Any], json.loads(json.dumps(dialect | raw)))
+
+
+def _meanings(attributes: str) -> Iterator[tuple[str, str]]:
+    """Yield each field of a docstring's section ``Attributes`` and what is said of it."""
+    for entry in re.split(r"\n(?= {4}\S)", attributes):
+        names, _, meaning = entry.partition(": ")
+        for name in names.split(","):
+            if meaning:
+                yield name.strip().rstrip("_"), _one_line(meaning)
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
+@functools.cache
+def _infos(kind: type[Document]) -> tuple[msgspec.structs.FieldInfo, ...]:
+    """Return what is known of the fields of a type, which is slow to find out."""
+    return msgspec.structs.fields(kind)
 
 
 def field_names(kind: type[Document]) -> list[str]:

@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from rich.table import Table
 
+if TYPE_CHECKING:
+    from xprobe.base.documents import Document
+
 PIPE_WIDTH = 160  # in a file or a pipe there is no width to fit into
 
 
@@ -27,8 +30,8 @@ class Lines:
 out, err = Lines("stdout"), Lines("stderr")
 
 
-def print_json(document: Any) -> None:
-    """Print a document, or what JSON takes for one, on one line."""
+def print_json(document: Document) -> None:
+    """Print a document on one line."""
     from xprobe.base import documents
 
     text = json.dumps(documents.to_json(document), ensure_ascii=False, allow_nan=False)
