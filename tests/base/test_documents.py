@@ -68,7 +68,7 @@ def test_fields_of_a_newer_xprobe_are_kept_however_deep() -> None:
         ('{"version": 1, "rows": [{"class": "a", "value": NaN}]}', "NaN is no number"),
         (
             '{"version": 1, "rows": [{"class": "a", "value": 1e999}]}',
-            "1e999 is larger than any number",
+            "Infinity is no number",
         ),
         ('{"version": 1, "rows"', "line 1 column"),
         ("[]", "Expected `object`"),

@@ -149,6 +149,17 @@ def test_the_headline_table(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("no_figures")
+def test_a_headline_metric_that_was_not_asked_for_is_a_dash(tmp_path: Path) -> None:
+    document = make_distance()
+    rows = tuple(row for row in document.distances if row.metric == "energy")
+    page, summary, _ = written(tmp_path, structs.replace(document, distances=rows))
+    assert "clip default 100 + 400 – – – – 0.0500 [0.0400, 0.0620] 0.0200 2.5 0.001" in section(
+        page
+    )
+    assert "| clip | default | – | – | – | – | 0.0500 [0.0400, 0.0620] |" in summary
+
+
+@pytest.mark.usefixtures("no_figures")
 def test_other_metrics_show_their_value_or_why_there_is_none(tmp_path: Path) -> None:
     document = make_distance()
     for name, reason in (("auc", "3 real <rows>"), ("mmd", "no bandwidth")):

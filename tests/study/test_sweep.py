@@ -585,13 +585,13 @@ def test_further_metrics_are_those_of_the_saved_predictions(
         each: dict[str, list[float]] = {name: [] for name in names}
         for y, score in repeats.values():
             p, rank = np.exp(score), np.argsort(-score, axis=1)
-            each.balanced_accuracy.append(
+            each["balanced_accuracy"].append(
                 float(np.mean([np.mean(rank[y == c, 0] == c) for c in range(3)]))
             )
-            each.top2_accuracy.append(float(np.mean((rank[:, :2] == y[:, None]).any(axis=1))))
-            each.log_loss.append(float(-np.mean(score[np.arange(len(y)), y])))
-            each.brier.append(float(np.mean(((p - np.eye(3)[y]) ** 2).sum(axis=1))))
-            each.squared_ece.append(calibration_error(y, p))
+            each["top2_accuracy"].append(float(np.mean((rank[:, :2] == y[:, None]).any(axis=1))))
+            each["log_loss"].append(float(-np.mean(score[np.arange(len(y)), y])))
+            each["brier"].append(float(np.mean(((p - np.eye(3)[y]) ** 2).sum(axis=1))))
+            each["squared_ece"].append(calibration_error(y, p))
         for name, values in each.items():
             expected[name][key] = float(np.mean(values))
     real = None, "real-only", None

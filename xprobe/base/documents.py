@@ -15,7 +15,7 @@ import math
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, ClassVar, NoReturn, TypeAlias, TypeVar, cast
+from typing import Any, ClassVar, TypeAlias, TypeVar, cast
 
 import msgspec
 
@@ -131,8 +131,8 @@ def parse(kind: type[AnyDocument], text: str | bytes, newest: int | None = None)
             its ``version`` is above `newest`.
         RecursionError: it is nested deeper than any document.
     """
-    raw = json.loads(text, parse_constant=_refuse, parse_float=_finite)
-    msgspec.json.encode(raw)  # Half a character, which JSON can escape, could not be written.
+    raw = json.loads(text)
+    _check_writable(raw, "$")
     if newest is not None and isinstance(raw, dict) and _is_newer(raw.get("version"), newest):
         raise NewerVersionError
     return from_json(kind, raw)
@@ -202,15 +202,22 @@ def _is_newer(version: Any, newest: int) -> bool:
     return isinstance(version, int) and version > newest
 
 
-def _refuse(constant: str) -> NoReturn:
-    raise ValueError(f"{constant} is no number")
-
-
-def _finite(text: str) -> float:
-    number = float(text)
-    if not math.isfinite(number):
-        raise ValueError(f"{text} is larger than any number")
-    return number
+def _check_writable(raw: Any, place: str) -> None:
+    """Raise a ValueError at what Python's parser lets pass though JSON has no such value."""
+    if isinstance(raw, float) and not math.isfinite(raw):
+        raise ValueError(f"{json.dumps(raw)} is no number - at `{place}`")
+    if isinstance(raw, str) and not raw.isascii():
+        try:
+            raw.encode()
+        except UnicodeEncodeError as error:
+            raise ValueError(f"half a character - at `{place}`") from error
+    elif isinstance(raw, dict):
+        for name, part in raw.items():
+            _check_writable(name, place)
+            _check_writable(part, f"{place}.{name}")
+    elif isinstance(raw, list):
+        for i, part in enumerate(raw):
+            _check_writable(part, f"{place}[{i}]")
 
 
 def _with_unknown(value: Any, raw: Any) -> Any:

@@ -10,11 +10,12 @@ from rich.table import Table
 
 from xprobe.base.documents import Document, to_json
 from xprobe.design.setting import head_title, setting_title
-from xprobe.report.words import worth_interval
-from xprobe.results.distance import DistanceRow, LeakRow
-from xprobe.results.families import Family
-from xprobe.results.rows import DataValue, Result
-from xprobe.results.study import Study
+
+if TYPE_CHECKING:
+    from xprobe.results.distance import DistanceRow, LeakRow
+    from xprobe.results.families import Family
+    from xprobe.results.rows import DataValue, Result
+    from xprobe.results.study import Study
 
 if TYPE_CHECKING:
     from xprobe.design.power import Detectable
@@ -163,6 +164,8 @@ def _span(value: float | None, low: float | None, high: float | None) -> str | N
 
 def of_worth(rows: Sequence[DataValue]) -> Table:
     """Return the table of what the mixes of learning curves are worth."""
+    from xprobe.report.words import worth_interval
+
     columns = ["encoder", "head", "generator", "setting", "real of each class",
                "synthetic of each class", "worth, further real ones"]  # fmt: skip
     cells = [

@@ -131,7 +131,7 @@ def load_predictions(folder: Path, run: str) -> tuple[Predictions, PredictionRec
     """
     file = predictions_file(folder, run)
     try:
-        with np.load(file, allow_pickle=False) as data:
+        with np.load(io.BytesIO(file.read_bytes()), allow_pickle=False) as data:
             record = unpacked(PredictionRecord, data["about"])
             columns = {name: data[name] for name in ("id", "label", "score", "fold")}
         columns["id"] = columns["id"].astype(object)

@@ -85,7 +85,7 @@ def saved(folder: Path) -> dict[str, tuple[np.ndarray, dict[str, Any]]]:
 
 def test_a_mix_and_its_control_share_a_larger_step_count(study: Study) -> None:
     run(study)
-    steps = {title: about.steps for title, (_, about) in saved(study[2]).items()}
+    steps = {title: list(about.steps) for title, (_, about) in saved(study[2]).items()}
     # 6 real training images a fold, 2 epochs, batches of 4
     assert steps == {
         "real-only": [3, 3],

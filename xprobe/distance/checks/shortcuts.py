@@ -28,7 +28,7 @@ from xprobe.images.decode import QUIET, UnusableImageError, decode
 from xprobe.images.manifest import Manifest
 from xprobe.results.distance import Shortcut
 
-Facts = dict[str, Any]
+Facts = dict[str, str | float]
 
 NAMES = {
     "format": "file format",

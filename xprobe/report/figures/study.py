@@ -108,14 +108,17 @@ def _curves(rows: Sequence[Result], metric: str, title: str) -> Figure:
         _points(ax, [place[_ratio(row)] + shift for row in mixes], mixes, colour, marker, dash)
         only = [row for row in part if row.setting == "synthetic-only"]
         _points(ax, [beside + shift] * len(only), only, colour, marker, "none")
-        look: dict[str, Any] = {"color": colour, "marker": marker, "ls": dash, "ms": 5, "lw": 1.5}
-        handles.append(Line2D([], [], label=shown(f"real + {generator}", 38), **look))
+        handles.append(_handle(shown(f"real + {generator}", 38), colour, marker, dash))
     _ratio_axis(ax, place, beside)
     ax.set_ylabel(f"{metric} (%)")
     ax.grid(axis="y")
     headline(figure, title)
     figure.legend(handles=handles, loc="outside lower center", ncols=2, handlelength=2.6)
     return figure
+
+
+def _handle(label: str, colour: str, marker: str, dash: Any) -> Line2D:
+    return Line2D([], [], label=label, color=colour, marker=marker, ls=dash, ms=5, lw=1.5)
 
 
 def _ratio(row: Result) -> float:
@@ -198,8 +201,7 @@ def _sizes(pairs: Sequence[Sized], title: str) -> Figure:
         by_size = dict(sorted(line, key=lambda pair: pair[0]))
         apart = 1.015 ** (i - (len(lines) - 1) / 2)  # the axis is logarithmic
         _points(ax, [n * apart for n in by_size], list(by_size.values()), colour, marker, dash)
-        look: dict[str, Any] = {"color": colour, "marker": marker, "ls": dash, "ms": 5, "lw": 1.5}
-        handles.append(Line2D([], [], label=label, **look))
+        handles.append(_handle(label, colour, marker, dash))
     ax.set_xscale("log")
     ax.set_xticks(sizes, [f"{n:,.0f}" for n in sizes])
     ax.minorticks_off()
@@ -287,14 +289,12 @@ def _verdict_legend(seen: Sequence[str], margins: set[Any]) -> list[Line2D | Pat
     for kind, (colour, marker, filled) in _VERDICTS.items():
         if kind in seen:
             inside = colour if filled else "white"
-            look: dict[str, Any] = {
-                "color": colour,
-                "marker": marker,
-                "mfc": inside,
-                "mew": 1.3,
-                "ms": 5.5,
-            }
-            handles.append(Line2D([], [], lw=1.5, label=kind, **look))
+            handles.append(
+                Line2D(
+                    [], [], lw=1.5, label=kind, color=colour, marker=marker, mfc=inside, mew=1.3,
+                    ms=5.5,
+                )
+            )  # fmt: skip
     if margins:
         words = " or ".join(f"±{100 * m:g}" for m in sorted(margins))
         handles.append(Patch(color="#009E73", alpha=0.13, lw=0, label=f"margin {words} points"))

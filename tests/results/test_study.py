@@ -1,0 +1,111 @@
+"""Studies on disk: which one counts, what is damage, and what they say together."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from makers import changed, changed_config, make_study
+from msgspec import structs
+
+from xprobe.base import documents
+from xprobe.base.errors import XprobeError
+from xprobe.results.answers import answer_of
+from xprobe.results.families import families
+from xprobe.results.rows import verdict_kind
+from xprobe.results.study import Study, load_studies, save_study
+
+
+def test_optional_fields_are_written_where_they_say_something(tmp_path: Path) -> None:
+    plain = documents.to_json(make_study())
+    assert not {"data_value", "option_sources"} & set(plain)
+    study = make_study(data_value=(), option_sources={"ratios": "command line"})
+    save_study(tmp_path, "a", study)
+    (raw,) = (json.loads(file.read_bytes()) for file in (tmp_path / "studies").iterdir())
+    assert raw == plain | {"data_value": [], "option_sources": {"ratios": "command line"}}
+    assert load_studies(tmp_path) == [study]
+
+
+def test_the_newest_study_of_a_kind_counts(tmp_path: Path) -> None:
+    old, new = (make_study(created=f"2026-01-0{day}") for day in (1, 2))
+    half = changed_config(make_study(created="2025"), real_fraction=0.5)
+    for key, study in (("a", new), ("b", old), ("c", half)):
+        save_study(tmp_path, key, study)
+    assert load_studies(tmp_path) == [half, new]
+
+
+def test_no_number_that_is_none_reaches_the_disk(tmp_path: Path) -> None:
+    study = changed(make_study(), "results", lambda _row: True, value=float("nan"))
+    with pytest.raises(ValueError, match="JSON compliant"):
+        save_study(tmp_path, "a", study)
+    assert not list((tmp_path / "studies").iterdir())
+
+
+def test_studies_and_encoders_that_are_missing_are_said_to_be(tmp_path: Path) -> None:
+    with pytest.raises(XprobeError, match="no results; run 'xprobe sweep' first"):
+        load_studies(tmp_path)
+    save_study(tmp_path, "a", make_study())
+    with pytest.raises(XprobeError, match=r"no results of clop \(did you mean clip\?\)"):
+        load_studies(tmp_path, ["clop"])
+    save_study(tmp_path, "b", structs.replace(make_study(), version=2))
+    with pytest.raises(XprobeError, match=r"b\.json: written by a newer xprobe; upgrade"):
+        load_studies(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("place", "rows", "fields"),
+    [
+        ("results[0]", "results", {"verdict": "helps"}),
+        ("results[0]", "results", {"difference": 0.1}),
+        ("results[0]", "results", {"setting": "mix"}),
+        ("results[0]", "results", {"ratio": -1}),
+        ("results[0]", "results", {"verdict": "may help"}),
+        ("settings[0]", "settings", {"confusion": ((1, 2),)}),
+        ("settings[0]", "settings", {"recall": (0.5,)}),
+    ],
+)
+def test_fields_that_do_not_go_together_are_damage(
+    tmp_path: Path, place: str, rows: str, fields: dict[str, object]
+) -> None:
+    raw = documents.to_json(make_study())
+    raw[rows][0] |= fields
+    (tmp_path / "studies").mkdir()
+    (tmp_path / "studies" / "a.json").write_text(json.dumps(raw))
+    with pytest.raises(XprobeError) as error:
+        load_studies(tmp_path)
+    assert f"at `$.{place}`); delete it and run 'xprobe sweep' again" in str(error.value)
+
+
+def test_a_study_has_real_only_and_a_row_for_each_class() -> None:
+    raw = documents.to_json(make_study())
+    for part in ({"results": raw["results"][2:]}, {"manifest": raw["manifest"] | {"classes": []}}):
+        with pytest.raises(ValueError, match=r"no accuracy of real-only|other than 0 classes"):
+            documents.from_json(Study, raw | part)
+
+
+def test_families_are_statistics_over_results() -> None:
+    study = make_study(generators=("x", "y"))
+    rows = [structs.replace(row, p_adjusted=row.p_adjusted and 0.03) for row in study.results]
+    alternative = structs.replace(rows[4], augment="strong", p_adjusted=0.5)
+    found = families([*rows, alternative])
+    assert [(f.generator, f.comparisons, f.p_smallest) for f in found] == [
+        ("x", 4, 0.03), ("y", 4, 0.03), (None, 1, 0.5),
+    ]  # fmt: skip
+    assert [f.p_study_wide for f in found] == pytest.approx([0.09, 0.09, 0.5])
+    assert found[2].name == ("clip", None, "logistic", 1.0, None)
+
+
+def test_an_answer_has_the_rows_of_all_studies_and_every_warning_once() -> None:
+    studies = [make_study("a", warnings=("x", "y")), make_study("b", warnings=("y",))]
+    answer = answer_of(studies)
+    assert answer.results == (*studies[0].results, *studies[1].results)
+    assert [family.encoder for family in answer.families] == ["a", "b"]
+    assert (answer.data_value, answer.warnings) == ((), ("x", "y"))
+
+
+def test_the_kind_of_a_verdict_leaves_the_margin_out() -> None:
+    assert verdict_kind("equivalent within ±2 points") == "equivalent"
+    assert verdict_kind("no detectable difference") == "no detectable difference"
+    with pytest.raises(ValueError, match="no verdict"):
+        verdict_kind("equivalently")
