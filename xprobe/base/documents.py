@@ -163,7 +163,8 @@ def schema(kind: type[Document]) -> dict[str, Any]:
         if said:
             definition["description"] = _one_line(said)
         for name, meaning in _meanings(attributes.partition("\n\n")[0]):
-            properties[name] = {"description": meaning} | properties[name]
+            if name in properties:
+                properties[name] = {"description": meaning} | properties[name]
     dialect = {"$schema": "https://json-schema.org/draft/2020-12/schema"}
     return cast(dict[str, Any], json.loads(json.dumps(dialect | raw)))
 
