@@ -1,4 +1,4 @@
-"""The command line: parse, one call, print. The only module that prints."""
+"""The entry point of the command line: which commands there are, and how errors end them."""
 
 from __future__ import annotations
 

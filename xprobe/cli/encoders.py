@@ -31,7 +31,7 @@ def fetch(
     for name in names:
         encoder = load(name, "cpu")
         if encoder.has_text:
-            encoder.embed_text(["a photo"])  # brings its tokenizer too
+            encoder.embed_text(["a photo"])  # this fetches the tokenizer, too
         spec = encoder.spec
         rows.append(
             outputs.FetchedEncoder(name=name, source=spec.source, dim=spec.dim, key=spec.key)

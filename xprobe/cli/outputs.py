@@ -27,12 +27,15 @@ class ImportedEncoder(Document, frozen=True, kw_only=True):
     """What became of the images under one encoder; images = embedded + reused + failed.
 
     Attributes:
-        name, key, dim: of the encoder.
+        name: name of the encoder.
+        key: digest of all that decides its features.
+        dim: features of an image.
         images: images that were looked at, and views of them.
         embedded: contents whose features were stored now.
         reused: images whose content the store had, or another image of this run brought.
         failed: images that have no features.
-        seconds, images_per_s: of this run.
+        seconds: how long this run took.
+        images_per_s: how many images a second that was.
     """
 
     name: str
@@ -50,15 +53,18 @@ class EmbeddedEncoder(ImportedEncoder, frozen=True, kw_only=True):
     """What became of the images under one encoder; images = embedded + reused + failed.
 
     Attributes:
-        name, key, dim: of the encoder.
+        name: name of the encoder.
+        key: digest of all that decides its features.
+        dim: features of an image.
         images: images that were looked at, and views of them.
         embedded: contents that went through the encoder now.
         reused: images whose content the store had, or another image of this run brought.
         failed: images that cannot be embedded.
-        seconds, images_per_s: of this run.
+        seconds: how long this run took.
+        images_per_s: how many images a second that was.
         asked_batch_size, batch_size: images a forward pass at the start of the run, and at its end.
-        cosine_to_reference: least cosine of a feature to the exact one, of an encoder that takes a
-            short cut; else None.
+        cosine_to_reference: least cosine of a feature to the exact one, for an encoder that takes a
+            short cut; None for others.
     """
 
     asked_batch_size: int
@@ -133,8 +139,10 @@ class MergedEncoder(Document, frozen=True, kw_only=True):
 
     Attributes:
         from_: folder of the store that it was copied from.
-        name, key: of the encoder.
-        shards, rows: that were copied.
+        name: name of the encoder.
+        key: digest of all that decides its features.
+        shards: number of shards that were copied.
+        rows: number of rows in them.
     """
 
     from_: str = msgspec.field(name="from")
@@ -159,9 +167,10 @@ class StoreExport(Document, frozen=True, kw_only=True):
     """Output of ``xprobe store export --json``.
 
     Attributes:
-        file: that was written.
-        name, key: of the encoder.
-        rows: in the file.
+        file: path of the file that was written.
+        name: name of the encoder.
+        key: digest of all that decides its features.
+        rows: number of rows in the file.
     """
 
     file: str
@@ -190,8 +199,8 @@ class ListedEncoder(Document, frozen=True, kw_only=True):
         dim: features of an image.
         dim_pooled: features of an image before the projection; None: it has none.
         input_px: side of the square image that it sees, pixels.
-        activation: of architectures that exist with several; else None.
-        licence: of the weights.
+        activation: activation function, for architectures that exist with several; else None.
+        licence: licence of the weights.
         local: whether the weights are on this machine.
         note: what else to know.
     """
@@ -217,7 +226,7 @@ class FetchedEncoder(Document, frozen=True, kw_only=True):
     """An encoder whose weights are on this machine.
 
     Attributes:
-        name: as it was asked for.
+        name: the name that was asked for.
         source: long name.
         dim: features of an image.
         key: digest of all that decides its features.

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 if TYPE_CHECKING:
     from xprobe.base.documents import Document
 
-PIPE_WIDTH = 160  # in a file or a pipe there is no width to fit into
+PIPE_WIDTH = 160  # columns of a table in a file or a pipe, which has no width to fit into
 
 
 class Lines:

@@ -120,7 +120,7 @@ def export(
     (one, *more) = store.find(encoder)
     if more:
         labels = store.labels()
-        names = ", ".join(labels[each.key] for each in (one, *more))
+        names = ", ".join(labels[candidate.key] for candidate in (one, *more))
         raise XprobeError(f"{folder} has several encoders of that name; name one of {names}")
     images = None if data is None else manifests.read(data, whole=False)
     rows = export_one(store, one, file, images)

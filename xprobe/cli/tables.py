@@ -1,4 +1,4 @@
-"""Results as tables for a terminal. Builds them; the command line prints them."""
+"""Results as tables for a terminal; they are built here, and the commands print them."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> 
 
 
 def of_rows(title: str, columns: Sequence[str], rows: Sequence[Document | Row]) -> Table:
-    """Return a table of these fields of flat rows; of a list it says how many entries it has."""
+    """Return a table of these fields of flat rows; a list is shown as the number of its entries."""
     names = [column.replace("_", " ") for column in columns]
     flat = [to_json(row) for row in rows]
     cells = [[row[column] for column in columns] for row in flat]
@@ -94,7 +94,7 @@ def side_by_side(studies: Sequence[Study], generator: str) -> Table:
 
 
 def of_distances(rows: Sequence[DistanceRow]) -> Table:
-    """Return the table of distances; of single classes the first metric alone."""
+    """Return the table of distances; single classes have the first metric alone."""
     first = rows[0].metric if rows else ""
     shown = [
         row for row in rows if row.class_ is None or (row.metric == first and row.value is not None)
