@@ -27,7 +27,7 @@ Bools = NDArray[np.bool_]
 Columns = Mapping[str, NDArray[Any]]
 """Arrays of equal length, by name."""
 
-# What NumPy, h5py and Arrow raise on damaged or unknown content.
+# NumPy, h5py and Arrow raise these errors on damaged or unknown content.
 UNREADABLE = (
     OSError, ValueError, KeyError, TypeError, RuntimeError, EOFError, zipfile.BadZipFile,
     zlib.error,

@@ -1,4 +1,4 @@
-"""Documents: frozen values that are JSON objects on disk; only here one becomes the other.
+"""Documents: frozen values that are JSON objects on disk, and the way from one to the other.
 
 A document type is a subclass of `Document` whose annotated fields are the fields of the JSON
 object, so that reading checks every field and a JSON Schema follows from the type. What a newer
@@ -22,16 +22,17 @@ import msgspec
 from xprobe.base.atomic import put
 from xprobe.base.errors import XprobeError
 
-UNKNOWN = "*"  # the name of `Document.unknown`, which no JSON object of ours uses for a field
+# The name of `Document.unknown` in msgspec, which no JSON object of xprobe uses for a field.
+UNKNOWN = "*"
+
 AnyDocument = TypeVar("AnyDocument", bound="Document")
 
 Number: TypeAlias = int | float
-"""A number of a document. Unlike a field of type float, one that was read as 1 is not written as
-1.0."""
+"""A number of a document. What was read as 1 is written as 1; a field of type float writes 1.0."""
 
 
 class NewerVersionError(ValueError):
-    """A document of a version that only a newer xprobe reads."""
+    """The document has a version that only a newer xprobe can read."""
 
 
 class Document(msgspec.Struct, frozen=True, kw_only=True):
@@ -67,8 +68,8 @@ def from_json(kind: type[AnyDocument], raw: Any) -> AnyDocument:
     """Return a document from what `json.loads` gave.
 
     Raises:
-        msgspec.ValidationError: a field is missing or of another type; names its place, such as
-            ``$.results[3].value``.
+        msgspec.ValidationError: a field is missing or of another type; the message names its place,
+            such as ``$.results[3].value``.
     """
     return cast(AnyDocument, _with_unknown(msgspec.convert(raw, kind), raw))
 
@@ -87,7 +88,7 @@ def from_value(kind: type[AnyDocument], value: Any) -> AnyDocument:
     """Return a document of those attributes of a value that bear the names of its fields.
 
     Raises:
-        msgspec.ValidationError: one is missing or of another type.
+        msgspec.ValidationError: a field is missing or of another type.
     """
     return msgspec.convert(value, kind, from_attributes=True)
 
@@ -103,7 +104,7 @@ def encode(value: Any) -> bytes:
 
 
 def write(file: Path, document: Document) -> None:
-    """Put a document whole; the folder is made if it is missing."""
+    """Write a document whole or not at all; its folder is made if it is missing."""
     file.parent.mkdir(parents=True, exist_ok=True)
     put(file, encode(document))
 
@@ -115,13 +116,13 @@ def read(
 
     Args:
         kind: type of the document.
-        file: where it lies.
-        remedy: what the user can do about a damaged one, such as ``run 'xprobe sweep' again``.
+        file: file of the document.
+        remedy: what the user can do about a damaged file, such as ``run 'xprobe sweep' again``.
         newest: largest ``version`` that this xprobe reads; None: documents without versions.
 
     Raises:
-        FileNotFoundError: there is none.
-        XprobeError: it is damaged, said with the place in it, or of a newer version.
+        FileNotFoundError: there is no such file.
+        XprobeError: the file is damaged (the message names the place in it), or of a newer version.
     """
     content = file.read_bytes()
     try:
@@ -137,9 +138,9 @@ def parse(kind: type[AnyDocument], text: str | bytes, newest: int | None = None)
     """Return the document that a JSON text holds.
 
     Raises:
-        ValueError: the text is no JSON, or not of this type; says where. A `NewerVersionError` if
-            its ``version`` is above `newest`.
-        RecursionError: it is nested deeper than any document.
+        ValueError: the text is no JSON, or not of this type; the message names the place. A
+            `NewerVersionError` if its ``version`` is above `newest`.
+        RecursionError: the text is nested deeper than any document.
     """
     raw = json.loads(text)
     _check_writable(raw, "$")
@@ -170,7 +171,7 @@ def schema(kind: type[Document]) -> dict[str, Any]:
 
 
 def _meanings(attributes: str) -> Iterator[tuple[str, str]]:
-    """Yield each field of a docstring's section ``Attributes`` and what is said of it."""
+    """Yield each field of a docstring's section ``Attributes``, and its description."""
     for entry in re.split(r"\n(?= {4}\S)", attributes):
         names, _, meaning = entry.partition(": ")
         for name in names.split(","):
@@ -184,7 +185,7 @@ def _one_line(text: str) -> str:
 
 @functools.cache
 def _infos(kind: type[Document]) -> tuple[msgspec.structs.FieldInfo, ...]:
-    """Return what is known of the fields of a type, which is slow to find out."""
+    """Return msgspec's description of a type's fields, which is slow to make, and thus cached."""
     return msgspec.structs.fields(kind)
 
 
@@ -214,7 +215,7 @@ def _is_newer(version: Any, newest: int) -> bool:
 
 
 def _check_writable(raw: Any, place: str) -> None:
-    """Raise a ValueError at what Python's parser lets pass though JSON has no such value."""
+    """Raise a ValueError if a value is not JSON, though Python's parser accepts it."""
     if isinstance(raw, float) and not math.isfinite(raw):
         raise ValueError(f"{json.dumps(raw)} is no number - at `{place}`")
     if isinstance(raw, str) and not raw.isascii():
@@ -232,7 +233,7 @@ def _check_writable(raw: Any, place: str) -> None:
 
 
 def _with_unknown(value: Any, raw: Any) -> Any:
-    """Return a value whose documents, however deep, hold the fields of `raw` they do not know."""
+    """Return a value whose documents, at any depth, keep the fields of `raw` that they lack."""
     if isinstance(value, Document):
         fields = {field.encode_name: field.name for field in _infos(type(value))}
         changed: dict[str, Any] = {}

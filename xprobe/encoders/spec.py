@@ -1,4 +1,4 @@
-"""Everything that decides a feature, as one value; its digest is the key of the store."""
+"""The spec of an encoder: everything that decides a feature; its digest is the store's key."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from xprobe.base.arrays import digest_of
 from xprobe.base.documents import Document, Number, to_json
 from xprobe.encoders.presets import PRECISIONS
 
-RANDOM = "random:"  # how the weights of a spec begin that were never trained
+RANDOM = "random:"
+"""The beginning of the field `weights` if the weights were never trained."""
 
 RESIZE_MODES = ("shortest", "shortest-floor", "longest", "squash")
 
@@ -19,22 +20,22 @@ class EncoderSpec(Document, frozen=True):
     Attributes:
         source: the family and architecture, such as ``open_clip:ViT-B-32-quickgelu``.
         weights: digest of the weights; ``""`` for an encoder without any.
-        layer: where the feature is taken.
+        layer: layer of which the output is the feature.
         dim: d, the length of a feature.
         input_px: height and width of the image that the encoder sees, pixels.
-        resize: as in `images.resize`.
+        resize: how images are resized, a mode of `images.resize.resize`.
         interpolation: the resizing filter.
         mean, std: per-channel normalisation on the 0–1 scale.
-        precision: arithmetic of the forward pass.
+        precision: precision of the forward pass.
         preprocessing: version of the code that turns a file into pixels and features.
-        activation: of a network that exists with several under one name; ``""`` otherwise.
+        activation: activation, if the network exists with several under one name; ``""`` otherwise.
         resize_px: with ``shortest``, the shorter side before the cut, pixels; 0: that of the input.
-        codec: how every image is encoded anew before that, as in `images.reencode`; ``""``: not.
-        resampling: ``fast``: by a resizer that is off by a level or two here and there; ``""``: by
-            Pillow's.
+        codec: codec by which images are encoded anew before they are resized; ``""``: none.
+        resampling: ``fast``: a resizer that is off by up to two levels in a few values; ``""``:
+            Pillow's resizer.
 
-    A field that is added later has a default and is part of the key only where it differs from
-    it, so that the keys of stored features stay.
+    A field that is added later has a default, and is part of the key only if its value is another
+    one, so that the keys of stored features stay.
     """
 
     source: str

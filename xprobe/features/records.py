@@ -21,7 +21,7 @@ Amount = Annotated[int, msgspec.Meta(ge=0)]
 
 
 class Marker(Document, frozen=True, kw_only=True):
-    """What makes a folder a feature store: ``format.json``."""
+    """The marker of a feature store, ``format.json``, which makes a folder a store."""
 
     format: str
     version: int
@@ -46,7 +46,7 @@ class Failure(Document, frozen=True, kw_only=True):
 
     Attributes:
         sha256: digest of the content.
-        reason: why.
+        reason: why it cannot be embedded.
     """
 
     sha256: Digest
@@ -54,12 +54,12 @@ class Failure(Document, frozen=True, kw_only=True):
 
 
 class Receipt(Document, frozen=True, kw_only=True):
-    """What makes a shard count.
+    """The receipt of a shard, without which its rows do not count.
 
     Attributes:
-        version: of the format of the store.
+        version: version of the format of the store.
         shard: name of its file; None if all contents failed.
-        rows, bytes, sha256: of that file.
+        rows, bytes, sha256: number of rows, size and digest of that file.
         failed: contents that cannot be embedded.
     """
 
@@ -79,8 +79,8 @@ class Agreement(Document, frozen=True, kw_only=True):
     """How near features that were made by a short cut are to the exact ones.
 
     Attributes:
-        images: how many were compared.
-        least_cosine: of a feature with the exact one of the same image.
+        images: number of images that were compared.
+        least_cosine: least cosine of a feature with the exact one of the same image.
     """
 
     images: Amount
@@ -88,12 +88,12 @@ class Agreement(Document, frozen=True, kw_only=True):
 
 
 class TextRecord(Document, frozen=True, kw_only=True):
-    """What lies beside the text features of a set of classes.
+    """The record beside the text features of a set of classes.
 
     Attributes:
-        classes: names, in order of the rows.
+        classes: names of the classes, in order of the rows.
         prompts: name of the prompts.
-        logit_scale: what the encoder multiplies cosines by.
+        logit_scale: factor by which the encoder multiplies cosines.
     """
 
     classes: tuple[str, ...]

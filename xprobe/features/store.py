@@ -110,7 +110,7 @@ class Store:
         """Open a store, or make it.
 
         Raises:
-            XprobeError: there is none and `create` is false; it is of a newer format.
+            XprobeError: the folder is no store and `create` is false, or it has a newer format.
         """
         self.folder = Path(folder)
         marker = self.folder / "format.json"
@@ -139,15 +139,15 @@ class Store:
         """Return every encoder of the store that this xprobe knows, sorted by name and key.
 
         Raises:
-            XprobeError: the record of one is damaged.
+            XprobeError: the record of an encoder is damaged.
         """
-        return self._encoders()[0]
+        return self._sorted_encoders()[0]
 
     def newer_encoders(self) -> list[NewerEncoder]:
-        """Return the other encoders of the store, sorted in the same way."""
-        return self._encoders()[1]
+        """Return the encoders that only a newer xprobe can use, sorted by name and key."""
+        return self._sorted_encoders()[1]
 
-    def _encoders(self) -> tuple[list[StoredEncoder], list[NewerEncoder]]:
+    def _sorted_encoders(self) -> tuple[list[StoredEncoder], list[NewerEncoder]]:
         known: list[StoredEncoder] = []
         newer: list[NewerEncoder] = []
         for file in self.folder.glob("*/encoder.json"):
@@ -176,12 +176,12 @@ class Store:
         """Return the encoders of a name, or of ``name@`` and the beginning of a key.
 
         Raises:
-            XprobeError: there is none, or only a newer xprobe can use it.
+            XprobeError: no encoder has the name, or only a newer xprobe can use it.
         """
-        known, newer = self._encoders()
-        if encoders := _named(name, known):
+        known, newer = self._sorted_encoders()
+        if encoders := _encoders_called(name, known):
             return encoders
-        if out_of_use := _named(name, newer):
+        if out_of_use := _encoders_called(name, newer):
             raise XprobeError(str(out_of_use[0]))
         short, names = name.rpartition("@")[0], [encoder.name for encoder in known]
         embedded = short if short in names else name
@@ -198,7 +198,7 @@ class Store:
         """
         if not spec.is_known:
             raise ValueError(f"unknown resize mode, precision or field: {spec}")
-        known, newer = self._encoders()
+        known, newer = self._sorted_encoders()
         for stored in known:
             if stored.key == spec.key:
                 return stored
@@ -214,7 +214,10 @@ class Store:
         return StoredEncoder(name, spec.key, spec, folder)
 
     def index(self, encoder: StoredEncoder) -> Index:
-        """Return what is there of one encoder. Receipts in order of name; the first row counts."""
+        """Return what the store holds of an encoder.
+
+        Of rows with equal content, the one of the first receipt in order of name counts.
+        """
         shards: list[tuple[Path, NDArray[np.uint8]]] = []
         failed: dict[str, str] = {}
         for file in self.receipt_files(encoder):
@@ -239,7 +242,7 @@ class Store:
         """Read a receipt.
 
         Raises:
-            XprobeError: it is damaged, or of a newer version.
+            XprobeError: the receipt is damaged, or has a newer version.
         """
         return documents.read(Receipt, file, _EMBED_AGAIN, VERSION)
 
@@ -253,7 +256,7 @@ class Store:
         """Return digests (n, 32) and features (n, d) of a shard.
 
         Raises:
-            XprobeError: it does not open.
+            XprobeError: the shard does not open.
         """
         shard = encoder.folder / "shards" / str(receipt.shard)
         with open_shard(shard, shard) as h5:
@@ -266,12 +269,16 @@ class Store:
         x: Floats,
         failed: Mapping[str, str],
     ) -> Path:
-        """Put one shard and its receipt: rows x (n, d) of the contents `digests`, and failures.
+        """Write one shard and its receipt, unless the same contents have a receipt.
 
-        A second shard of the same contents is dropped: the first receipt wins.
+        Args:
+            encoder: the encoder that the features are of.
+            digests: (n,) digests of the contents.
+            x: (n, d) features of the contents.
+            failed: digest → reason of contents that cannot be embedded.
 
         Returns:
-            the receipt.
+            The file of the receipt.
         """
         shard_key = digest_of([encoder.key, sorted([*digests, *failed])])
         receipt = encoder.folder / "receipts" / f"{shard_key[:32]}.json"
@@ -338,10 +345,10 @@ class Store:
         return ids, index.stored_rows([d for _, d in wanted], encoder.spec.dim), failed
 
     def agreement(self, encoder: StoredEncoder) -> Agreement | None:
-        """Return how near the features of an encoder with a short cut are, else None.
+        """Return how near features by a short cut are to the exact ones; None without a short cut.
 
         Raises:
-            XprobeError: what is known of it is damaged.
+            XprobeError: the file that says so is damaged.
         """
         file = encoder.folder / "agreement.json"
         try:
@@ -350,11 +357,11 @@ class Store:
             return None
 
     def put_agreement(self, encoder: StoredEncoder, agreement: Agreement) -> None:
-        """Keep how near the features are to those computed without a short cut."""
+        """Write how near the features are to those computed without a short cut."""
         documents.write(encoder.folder / "agreement.json", agreement)
 
     def put_text(self, encoder: StoredEncoder, text: TextFeatures) -> None:
-        """Keep the text features of these classes; the last ones count."""
+        """Write the text features of a list of classes, in place of earlier ones."""
         record = TextRecord(
             classes=text.classes, prompts=text.prompts, logit_scale=text.logit_scale
         )
@@ -368,11 +375,11 @@ class Store:
         """Return the text features of exactly these classes, or None if there are none.
 
         Raises:
-            XprobeError: they are damaged.
+            XprobeError: the file of text features is damaged.
         """
         file = self._text_file(encoder, classes)
         try:
-            # NumPy leaves a damaged file open.
+            # NumPy itself would leave a damaged file open.
             with file.open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:
                 record = documents.parse(TextRecord, str(arrays["about"]))
                 text = TextFeatures(record.classes, arrays["x"], record.logit_scale, record.prompts)
@@ -392,7 +399,7 @@ class Store:
         return encoder.folder / "text" / f"{digest_of(list(classes))[:32]}.npz"
 
 
-def _named(name: str, encoders: Sequence[AnyEncoder]) -> list[AnyEncoder]:
+def _encoders_called(name: str, encoders: Sequence[AnyEncoder]) -> list[AnyEncoder]:
     """Return the encoders of a name, or of ``name@`` and the beginning of a key."""
     short, _, key = name.rpartition("@")
     return [encoder for encoder in encoders if encoder.name == name] or [
@@ -405,11 +412,11 @@ def choose_encoders(
 ) -> list[tuple[StoredEncoder, Index]]:
     """Return the stored encoders of some names, or all that have features of a manifest.
 
-    Each comes with its index, which takes a look at every shard, so that it is read once. Of all
-    encoders those that only a newer xprobe can use are left out, with a warning.
+    Each comes with its index, because reading one opens every shard. Without names, encoders that
+    only a newer xprobe can use are left out, with a warning.
 
     Raises:
-        XprobeError: there are none.
+        XprobeError: no encoder has features of these images.
     """
     if names:
         named = [encoder for name in names for encoder in store.find(canonical(name))]

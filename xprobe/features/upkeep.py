@@ -1,6 +1,6 @@
 """Looking after a feature store: what it holds, whether it is whole, merging, export, clearing up.
 
-All but `collect` may run while others embed.
+All of it but `collect` may run while other processes embed.
 """
 
 from __future__ import annotations
@@ -24,19 +24,20 @@ from xprobe.images.manifest import Manifest
 
 EXPORTS = (".h5", ".hdf5", ".npz", ".parquet", ".safetensors")
 
-MERGED_ROWS = 65_536  # of a shard that many small ones are made into
+# Many small shards are made into shards of so many rows.
+MERGED_ROWS = 65_536
 
 
 class Held(Document, frozen=True, kw_only=True):
     """What a store holds of an encoder.
 
     Attributes:
-        name, key, dim: of the encoder.
+        name, key, dim: name, key and feature length of the encoder.
         rows: contents that have a feature.
         failed: contents that cannot be embedded.
         shards: files of features.
         mib: size of these files, MiB.
-        cosine_to_reference: least cosine of a feature to the exact one, of an encoder that takes a
+        cosine_to_reference: least cosine of a feature to the exact one, if the encoder takes a
             short cut; else None.
     """
 
@@ -78,9 +79,9 @@ class Verified(Document, frozen=True, kw_only=True):
     """What became of checking an encoder's shards.
 
     Attributes:
-        name, key: of the encoder.
-        rows: in shards that are whole.
-        shards: that are whole.
+        name, key: name and key of the encoder.
+        rows: rows in shards that are whole.
+        shards: shards that are whole.
         damaged: (receipt file, what is wrong with it or its shard).
         orphans: files of shards without a receipt, which count for nothing.
     """
@@ -110,7 +111,7 @@ def verify(store: Store, encoder: StoredEncoder, progress: Progress = no_progres
             if receipt.shard is None:
                 continue
             named.add(receipt.shard)
-            if wrong := _wrong_with(store, encoder, receipt):
+            if wrong := _fault_of_shard(store, encoder, receipt):
                 damaged.append((str(file), wrong))
                 continue
             rows, shards = rows + receipt.rows, shards + 1
@@ -125,8 +126,8 @@ def verify(store: Store, encoder: StoredEncoder, progress: Progress = no_progres
     )
 
 
-def _wrong_with(store: Store, encoder: StoredEncoder, receipt: Receipt) -> str:
-    """Return what is wrong with the shard of a receipt, or nothing."""
+def _fault_of_shard(store: Store, encoder: StoredEncoder, receipt: Receipt) -> str:
+    """Return what is wrong with the shard of a receipt; ``""`` if it is whole."""
     shard = encoder.folder / "shards" / str(receipt.shard)
     try:
         with shard.open("rb") as stream:
@@ -151,11 +152,11 @@ def _wrong_with(store: Store, encoder: StoredEncoder, receipt: Receipt) -> str:
 
 
 class Merged(Document, frozen=True, kw_only=True):
-    """What of an encoder was new to the store that it was merged into.
+    """What a merge copied of an encoder, because the other store lacked it.
 
     Attributes:
-        name, key: of the encoder.
-        shards, rows: that were copied.
+        name, key: name and key of the encoder.
+        shards, rows: shards and rows that were copied.
     """
 
     name: str
@@ -165,7 +166,7 @@ class Merged(Document, frozen=True, kw_only=True):
 
 
 def merge(source: Store, into: Store, progress: Progress = no_progress) -> list[Merged]:
-    """Copy what a store holds into another one; what is there stays, so it may be run again.
+    """Copy what a store holds into another one, which keeps what it has; runs can be repeated.
 
     Encoders that only a newer xprobe can use are left out.
 
@@ -185,7 +186,7 @@ def merge(source: Store, into: Store, progress: Progress = no_progress) -> list[
                 if to.exists():
                     continue
                 if receipt.shard is not None:
-                    if wrong := _wrong_with(source, encoder, receipt):
+                    if wrong := _fault_of_shard(source, encoder, receipt):
                         raise XprobeError(
                             f"{source.folder}: {wrong}; run 'xprobe store verify {source.folder}'"
                         )
@@ -206,12 +207,13 @@ def merge(source: Store, into: Store, progress: Progress = no_progress) -> list[
 
 
 def export(store: Store, encoder: StoredEncoder, file: str | Path, images: Manifest | None) -> int:
-    """Write the features of an encoder into one file, and return how many rows.
+    """Write the features of an encoder into one file, and return the number of rows.
 
-    Of a manifest's images in its order, with all of its columns, if one is given; else of all
-    contents by digest. The columns of HDF5, NumPy and safetensors files are arrays ``x`` (n, d)
-    float32 and the others, those of a Parquet file the same, ``x`` a list a row. Safetensors hold
-    arrays of numbers alone: ``x``, ``sha256`` (n, 32) and ``label`` as numbers into the metadata.
+    With a manifest, the rows are those of its images in its order, with all of its columns; else
+    those of all contents, sorted by digest. HDF5 and NumPy files hold the features as an array
+    ``x`` (n, d) float32 beside the columns, Parquet files as a column ``x`` of lists. Safetensors
+    hold arrays of numbers alone: ``x``, ``sha256`` (n, 32), and ``label`` as positions in the list
+    of classes, which is in the metadata.
 
     Raises:
         XprobeError: a suffix not in `EXPORTS`, or images that have no features.
@@ -240,19 +242,19 @@ def export(store: Store, encoder: StoredEncoder, file: str | Path, images: Manif
     return len(x)
 
 
-def _described(encoder: StoredEncoder) -> dict[str, str]:
+def _name_and_key(encoder: StoredEncoder) -> dict[str, str]:
     return {"encoder": encoder.name, "key": encoder.key}
 
 
 def _as_hdf5(file: Path, x: Floats, columns: Columns, encoder: StoredEncoder) -> None:
-    write_datasets(file, {"x": x, **columns}, _described(encoder))
+    write_datasets(file, {"x": x, **columns}, _name_and_key(encoder))
 
 
 def _as_npz(file: Path, x: Floats, columns: Columns, encoder: StoredEncoder) -> None:
     texts = {name: np.asarray(values, dtype=str) for name, values in columns.items()}
-    texts |= {name: np.array(value) for name, value in _described(encoder).items()}
+    texts |= {name: np.array(value) for name, value in _name_and_key(encoder).items()}
     with file.open("wb") as stream:
-        np.savez(stream, x=x, **texts)  # type: ignore[arg-type]  # none is called allow_pickle
+        np.savez(stream, x=x, **texts)  # type: ignore[arg-type]  # No name is allow_pickle.
 
 
 def _as_parquet(file: Path, x: Floats, columns: Columns, encoder: StoredEncoder) -> None:
@@ -260,8 +262,8 @@ def _as_parquet(file: Path, x: Floats, columns: Columns, encoder: StoredEncoder)
     import pyarrow.parquet as pq
 
     values = pa.FixedSizeListArray.from_arrays(pa.array(x.ravel()), x.shape[1])
-    table = pa.table({**{name: own.tolist() for name, own in columns.items()}, "x": values})
-    pq.write_table(table.replace_schema_metadata(_described(encoder)), file)
+    table = pa.table({**{name: column.tolist() for name, column in columns.items()}, "x": values})
+    pq.write_table(table.replace_schema_metadata(_name_and_key(encoder)), file)
 
 
 def _as_safetensors(file: Path, x: Floats, columns: Columns, encoder: StoredEncoder) -> None:
@@ -269,7 +271,7 @@ def _as_safetensors(file: Path, x: Floats, columns: Columns, encoder: StoredEnco
 
     raw = bytes.fromhex("".join(columns["sha256"]))
     tensors = {"x": x, "sha256": np.frombuffer(raw, dtype=np.uint8).reshape(-1, 32).copy()}
-    about = _described(encoder)
+    about = _name_and_key(encoder)
     if "label" in columns:
         names, label = np.unique(columns["label"].astype(str), return_inverse=True)
         tensors["label"] = label.astype(np.int64)
@@ -291,10 +293,10 @@ class Collected(Document, frozen=True, kw_only=True):
     """What became of clearing up an encoder's shards.
 
     Attributes:
-        name, key: of the encoder.
-        rows: that it has.
+        name, key: name and key of the encoder.
+        rows: rows that it has.
         shards_before, shards: files of features, before and after.
-        freed_mib: how much smaller these are, MiB; negative: they grew.
+        freed_mib: how much smaller these files are, MiB; negative if they grew.
     """
 
     name: str
@@ -306,7 +308,9 @@ class Collected(Document, frozen=True, kw_only=True):
 
 
 def collect(store: Store, encoder: StoredEncoder, progress: Progress = no_progress) -> Collected:
-    """Make small shards into large ones and delete what counts for nothing. Nobody else may embed.
+    """Make small shards into large ones, and delete files that count for nothing.
+
+    No other process may embed meanwhile.
 
     A kill at any instant loses nothing: new shards count before old ones are deleted.
 
@@ -320,7 +324,7 @@ def collect(store: Store, encoder: StoredEncoder, progress: Progress = no_progre
     digests, failed = sorted(index.rows), dict(index.failed)
     written: set[Path] = set()
     with progress(f"gather {encoder.name}", len(digests)) as advance:
-        for part in _parts(digests) if old else ():
+        for part in _runs_of_digests(digests) if old else ():
             x = index.stored_rows(part, encoder.spec.dim)[np.arange(len(part))]
             written.add(store.write_shard(encoder, part, x, failed))
             failed = {}
@@ -343,7 +347,7 @@ def collect(store: Store, encoder: StoredEncoder, progress: Progress = no_progre
     )
 
 
-def _parts(digests: Sequence[str]) -> Iterator[Sequence[str]]:
-    """Yield runs of digests, at least one: failures need a receipt, too."""
+def _runs_of_digests(digests: Sequence[str]) -> Iterator[Sequence[str]]:
+    """Yield the digests in runs of a shard's length; without any an empty one, for the failures."""
     for start in range(0, max(len(digests), 1), MERGED_ROWS):
         yield digests[start : start + MERGED_ROWS]

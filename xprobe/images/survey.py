@@ -1,4 +1,4 @@
-"""What a table holds, and what looks wrong with it."""
+"""A survey of the image table: counts, file formats and sizes, and what looks wrong."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ class Count(Document, frozen=True, kw_only=True):
     """How many images there are of a class, source, generator and split.
 
     Attributes:
-        class_: what the images show.
+        class_: class of the images.
         source: ``real`` or ``synthetic``.
-        generator: None: real images.
+        generator: name of the generator; None: real images.
         split: ``train``, ``test`` or ``extra``.
-        n: images.
+        n: number of images.
     """
 
     class_: str = msgspec.field(name="class")
@@ -34,13 +34,13 @@ class Count(Document, frozen=True, kw_only=True):
 
 
 class Shape(Document, frozen=True, kw_only=True):
-    """Of which size the images of a source and file format are.
+    """The sizes of the images of a source and file format.
 
     Attributes:
         source: ``real`` or ``synthetic``.
-        format: of the files.
-        n: images.
-        width, height: the least, the median and the greatest, pixels.
+        format: format of the files.
+        n: number of images.
+        width, height: the least, the median and the greatest width and height, pixels.
     """
 
     source: str
@@ -61,23 +61,23 @@ def counts(manifest: Manifest) -> list[Count]:
 
 def shapes(manifest: Manifest) -> tuple[list[Shape], dict[str, str]]:
     """Return file formats and sizes per source, and id → reason of images without a header."""
-    seen: dict[tuple[str, str], list[tuple[int, int]]] = {}
+    sizes_of: dict[tuple[str, str], list[tuple[int, int]]] = {}
     unusable: dict[str, str] = {}
 
-    def look(i: int) -> tuple[str, int, int] | UnusableImageError:
+    def read_header(i: int) -> tuple[str, int, int] | UnusableImageError:
         try:
             return probe(manifest.path[i])
         except UnusableImageError as error:
             return error
 
     with ThreadPoolExecutor() as pool:
-        for i, found in enumerate(pool.map(look, range(len(manifest)))):
-            if isinstance(found, UnusableImageError):
-                unusable[manifest.id[i]] = str(found)
+        for i, header in enumerate(pool.map(read_header, range(len(manifest)))):
+            if isinstance(header, UnusableImageError):
+                unusable[manifest.id[i]] = str(header)
             else:
-                seen.setdefault((manifest.source[i], found[0]), []).append(found[1:])
+                sizes_of.setdefault((manifest.source[i], header[0]), []).append(header[1:])
     rows = []
-    for (source, kind), sizes in sorted(seen.items()):
+    for (source, kind), sizes in sorted(sizes_of.items()):
         width, height = (_spread(side) for side in zip(*sizes, strict=True))
         rows.append(Shape(source=source, format=kind, n=len(sizes), width=width, height=height))
     return rows, unusable
@@ -90,17 +90,17 @@ def _spread(values: Sequence[int]) -> tuple[int, int, int]:
 
 
 def find_problems(manifest: Manifest) -> list[str]:
-    """Return what looks wrong but stops nothing: equal content where there should be none."""
+    """Return warnings about a table: copies of images, and classes that have too few of them."""
     by_content: dict[str, list[int]] = {}
     for i, digest in enumerate(manifest.sha256):
         if digest and digest != EMPTY_FILE:
             by_content.setdefault(digest, []).append(i)
-    found: dict[str, list[str]] = {}
+    copies: dict[str, list[str]] = {}
     for rows in by_content.values():
         if len(rows) > 1:
             for problem in _problems_of_copies(manifest, rows):
-                found.setdefault(problem, []).append(manifest.id[rows[0]])
-    problems = [f"{len(ids)} images {text}: {some(ids, 3)}" for text, ids in sorted(found.items())]
+                copies.setdefault(problem, []).append(manifest.id[rows[0]])
+    problems = [f"{len(ids)} images {text}: {some(ids, 3)}" for text, ids in sorted(copies.items())]
     train = (manifest.source == "real") & (manifest.split == "train")
     test = manifest.split == "test"
     missing = sorted(set(manifest.classes) - set(manifest.label[test]))
@@ -120,7 +120,7 @@ def find_problems(manifest: Manifest) -> list[str]:
 
 
 def codec_problems(formats: Sequence[Shape]) -> list[str]:
-    """Return what `shapes` say of a shortcut: a classifier may tell sources by file format."""
+    """Return a warning if a classifier may tell the sources apart by their file formats alone."""
     kinds = {s: {row.format for row in formats if row.source == s} for s in SOURCES}
     if not all(kinds.values()) or kinds["real"] == kinds["synthetic"]:
         return []
