@@ -161,6 +161,6 @@ def test_a_dry_run_counts_the_fits_of_heads(store: tuple[Any, Store], tmp_path: 
     sweep.sweep(*store, tmp_path / "r", CONFIG, execution=ONE_WORKER)
     files = (tmp_path / "r" / "predictions").rglob("*.npz")
     loaded = [predictions.load_predictions(tmp_path / "r", file.stem) for file in files]
-    assert row["fits"] == sum(record.fits for _, record in filter(None, loaded))
+    assert row.fits == sum(record.fits for _, record in filter(None, loaded))
     (row,) = estimate(*store, tmp_path / "r", CONFIG, execution=ONE_WORKER)
-    assert (row["done"], row["fits"], row["seconds"]) == (30, 0, 0)
+    assert (row.done, row.fits, row.seconds) == (30, 0, 0)
