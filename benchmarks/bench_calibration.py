@@ -574,9 +574,8 @@ def swept(leaky: bool, guarded: bool, seed: int) -> np.ndarray:
         (document,) = sweep(
             manifest, store, Path(folder) / "results", config, execution=Execution(workers=1)
         )
-    rows = [r for r in document["results"] if r["metric"] == "accuracy" and r["setting"] == "mix"]
-    names = ("difference", "difference_low", "difference_high")
-    return np.array([[r[name] for name in names] for r in rows])
+    rows = [r for r in document.results if r.metric == "accuracy" and r.setting == "mix"]
+    return np.array([[r.difference, r.difference_low, r.difference_high] for r in rows])
 
 
 def sweeps(b: int) -> Iterator[Row]:

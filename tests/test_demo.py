@@ -19,7 +19,7 @@ def test_the_demo_is_a_valid_study(tmp_path: Path) -> None:
     assert sum(advanced) == demo.IMAGES
     table = manifest.read(data)
     counts = survey.counts(table)
-    assert {(c["generator"], c["n"]) for c in counts} == {
+    assert {(c.generator, c.n) for c in counts} == {
         (None, 100),
         ("font", 400),
         ("density", 400),
@@ -28,7 +28,7 @@ def test_the_demo_is_a_valid_study(tmp_path: Path) -> None:
     formats, unusable = survey.shapes(table)
     assert not unusable
     assert not survey.codec_problems(formats)
-    assert {row["format"] for row in formats} == {"PNG"}
+    assert {row.format for row in formats} == {"PNG"}
     design = make_design(table, demo.CONFIG)
     assert design.protocol == "5-fold cross-validation, 1 repeat"
     assert {size for block in design.blocks for size in block.n_real} == {0, 800}

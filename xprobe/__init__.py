@@ -1,7 +1,7 @@
 """xprobe: do AI-generated images help image recognition?
 
-The names below are what Python code may rely on; docs/reference/python.md says what each is. Each
-is loaded when it is first used, so that ``import xprobe`` costs nothing.
+Python code may rely on the names below, which docs/reference/python.md explains. Each is loaded
+when it is first used, so that ``import xprobe`` costs nothing.
 """
 
 from importlib import import_module
@@ -31,6 +31,7 @@ __all__ = [
     "plan", "read", "sweep", "write_report",
 ]  # fmt: skip
 
+# The module and attribute that each public name is loaded from.
 _PLACES = {
     "read": "xprobe.images.read:read",
     "embed": "xprobe.features.embed:embed_all",

@@ -65,21 +65,21 @@ def run(folder: Path, progress: Progress = no_progress) -> list[Study]:
     with progress("make images", IMAGES) as advance:
         data = make_data(folder / "data", advance)
     manifest = manifests.read(data)
-    features, found = folder / "features", folder / "results"
+    features, results = folder / "features", folder / "results"
     embed_all(manifest, [ENCODER], features, progress=progress)
     embed_all(manifest, [NETWORK], features, random_weights=True, progress=progress)
     store = Store(features)
     return [
-        *sweep(manifest, store, found, CONFIG, Grid(encoders=(ENCODER,)), progress=progress),
+        *sweep(manifest, store, results, CONFIG, Grid(encoders=(ENCODER,)), progress=progress),
         *sweep(
-            manifest, store, found, FINE_TUNES, Grid(encoders=(NETWORK,), heads=("finetune",)),
+            manifest, store, results, FINE_TUNES, Grid(encoders=(NETWORK,), heads=("finetune",)),
             Execution(concurrent=joblib.cpu_count()), progress=progress,
         ),
     ]  # fmt: skip
 
 
 def make_data(folder: Path, advance: Callable[[int], None] = lambda _n: None) -> Path:
-    """Write the images of the study below `folder`, unless they are there; return it."""
+    """Write the images of the study below `folder`, unless a former run has; return `folder`."""
     done = folder / ".complete"
     if done.is_file():
         advance(IMAGES)
@@ -87,10 +87,11 @@ def make_data(folder: Path, advance: Callable[[int], None] = lambda _n: None) ->
     rng = np.random.default_rng(0)
     real, others = _real_digits(rng)
     for digit in range(CLASSES):
-        _save(folder / "real" / str(digit), real[digit], advance)
+        _save_images(folder / "real" / str(digit), real[digit], advance)
         font = np.stack([_rendered(str(digit), rng) for _ in range(SYNTHETIC_PER_CLASS)])
-        _save(folder / "synthetic" / "font" / str(digit), font, advance)
-        _save(folder / "synthetic" / "density" / str(digit), _drawn(others[digit], rng), advance)
+        _save_images(folder / "synthetic" / "font" / str(digit), font, advance)
+        density = _drawn(others[digit], rng)
+        _save_images(folder / "synthetic" / "density" / str(digit), density, advance)
     done.touch()
     return folder
 
@@ -139,7 +140,7 @@ def _drawn(digits: NDArray[Any], rng: Generator) -> NDArray[Any]:
     return np.asarray(np.clip(np.rint(draws), 0, 16).reshape(-1, 8, 8))
 
 
-def _save(folder: Path, images: NDArray[Any], advance: Callable[[int], None]) -> None:
+def _save_images(folder: Path, images: NDArray[Any], advance: Callable[[int], None]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for i, image in enumerate(images):
         gray = np.rint(image * (255 / 16)).astype(np.uint8)

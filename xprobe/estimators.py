@@ -1,4 +1,4 @@
-"""The former place of the heads as scikit-learn estimators; today they are names of `xprobe`."""
+"""The former module of the heads as scikit-learn estimators, which are now names of `xprobe`."""
 
 from xprobe.base.moved import moved
 

@@ -1,4 +1,4 @@
-"""The former place of what an own encoder is made of; today these are names of `xprobe`."""
+"""The former module of the classes for encoders of your own, which are now names of `xprobe`."""
 
 from xprobe.base.moved import moved
 

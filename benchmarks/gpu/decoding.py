@@ -9,7 +9,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import replace
 from pathlib import Path
 from typing import IO, cast
 
@@ -17,6 +16,7 @@ import numpy as np
 
 from gpu import images
 from gpu.bench import CORES, Bench
+from xprobe.base import documents
 from xprobe.encoders.base import Encoder
 from xprobe.features.decode_process import look
 
@@ -29,7 +29,7 @@ def decoding(bench: Bench, encoder: Encoder, kind: str) -> tuple[float, float]:
     known = json.loads(file.read_text()) if file.is_file() else {}
     key = json.dumps([kind, view])
     if key not in known:
-        (bench.folder / "spec.pkl").write_bytes(pickle.dumps(replace(spec, codec="")))
+        (bench.folder / "spec.pkl").write_bytes(pickle.dumps(documents.replace(spec, codec="")))
         known[key] = _decoding(bench, kind, 1), _decoding(bench, kind, CORES)
         file.write_text(json.dumps(known))
     one, every = known[key]

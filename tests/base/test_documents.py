@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
@@ -14,6 +15,14 @@ from xprobe.base.errors import XprobeError
 
 
 class Row(Document, frozen=True, kw_only=True):
+    """A row that is
+    short.
+
+    Attributes:
+        class_: one of
+            two.
+    """
+
     class_: str = msgspec.field(name="class")
     value: float | None = None
 
@@ -57,6 +66,10 @@ def test_fields_of_a_newer_xprobe_are_kept_however_deep() -> None:
         ('{"version": 1, "rows": [{"class": "a"}, {"class": 3}]}', r"\$\.rows\[1\]\.class"),
         ('{"version": 1, "rows": [{"value": 1}]}', r"\$\.rows\[0\]"),
         ('{"version": 1, "rows": [{"class": "a", "value": NaN}]}', "NaN is no number"),
+        (
+            '{"version": 1, "rows": [{"class": "a", "value": 1e999}]}',
+            "Infinity is no number",
+        ),
         ('{"version": 1, "rows"', "line 1 column"),
         ("[]", "Expected `object`"),
         ("[" * 100_000, "recursion"),
@@ -89,6 +102,19 @@ def test_numbers_that_are_not_finite_are_an_error(tmp_path: Path, value: float) 
             tmp_path / "table.json", Table(version=1, rows=(Row(class_="a", value=value),))
         )
     assert not list(tmp_path.iterdir())
+
+
+def test_a_document_is_made_from_a_value_with_the_same_attributes() -> None:
+    values = SimpleNamespace(class_="a", value=0.5, other=3)
+    assert documents.from_value(Row, values) == TABLE.rows[0]
+    with pytest.raises(msgspec.ValidationError, match="value"):
+        documents.from_value(Row, SimpleNamespace(class_="a", value="b"))
+
+
+def test_descriptions_are_those_of_the_docstrings() -> None:
+    definition = documents.schema(Table)["$defs"]["Row"]
+    assert definition["description"] == "A row that is short."
+    assert definition["properties"]["class"] == {"description": "one of two.", "type": "string"}
 
 
 def test_the_schema_takes_the_document_and_what_a_newer_one_adds() -> None:

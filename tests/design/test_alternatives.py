@@ -78,7 +78,7 @@ def test_a_training_part_has_only_what_is_made_of_its_own_images(
     study = study_of(store, replace(CONFIG, alternatives=alternatives, with_synthetic=True))
     n = len(study.design.study)
     source = {}
-    for rows in study.design.made:
+    for rows in study.design.alternatives:
         pairs = np.repeat(rows.source, rows.copies, axis=0)
         source |= {rows.start + i: pair for i, pair in enumerate(pairs)}
         assert np.array_equal(study.pool.y[rows.start : rows.stop], study.pool.y[rows.label_of])
@@ -105,7 +105,7 @@ def test_mixed_features_lie_between_theirs_and_their_labels_share_the_weight(
     store: tuple[Any, Store],
 ) -> None:
     study = study_of(store, replace(CONFIG, alternatives=("mixup",)))
-    (mixup,) = study.design.made
+    (mixup,) = study.design.alternatives
     x, weight = study.pool.rows(), study.pool.weight[mixup.start : mixup.stop].reshape(-1, 2)
     np.testing.assert_allclose(weight.sum(axis=1), 1)
     np.testing.assert_allclose(weight[:, 0], mixup.share)
@@ -157,10 +157,10 @@ def test_mixing_augmentations_have_no_views(tmp_path: Path, store: tuple[Any, St
 def test_a_dry_run_counts_the_fits_of_heads(store: tuple[Any, Store], tmp_path: Path) -> None:
     (row,) = estimate(*store, tmp_path / "r", CONFIG, execution=ONE_WORKER)
     assert not (tmp_path / "r").exists()
-    assert row["tested"] == 5 * 2 * 3  # five settings × two repeats × three folds
+    assert row.tested == 5 * 2 * 3  # five settings × two repeats × three folds
     sweep.sweep(*store, tmp_path / "r", CONFIG, execution=ONE_WORKER)
     files = (tmp_path / "r" / "predictions").rglob("*.npz")
     loaded = [predictions.load_predictions(tmp_path / "r", file.stem) for file in files]
-    assert row["fits"] == sum(record.fits for _, record in filter(None, loaded))
+    assert row.fits == sum(record.fits for _, record in filter(None, loaded))
     (row,) = estimate(*store, tmp_path / "r", CONFIG, execution=ONE_WORKER)
-    assert (row["done"], row["fits"], row["seconds"]) == (30, 0, 0)
+    assert (row.done, row.fits, row.seconds) == (30, 0, 0)

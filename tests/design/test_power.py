@@ -18,6 +18,7 @@ from xprobe.design.config import SweepConfig
 from xprobe.design.power import (
     SEED_SD,
     TYPICAL,
+    Detectable,
     Pilot,
     Study,
     detectable,
@@ -239,40 +240,38 @@ CONFIG = SweepConfig(ratios=(1, 2), repeats=10, finetune_repeats=2)
 
 def test_a_plan_is_of_heads_and_fine_tunes_at_hand_and_at_other_sizes(make_manifest: Make) -> None:
     rows = plan(make_manifest(LABEL), CONFIG, sizes=(5, 40))
-    assert [(r["what"], r["real_per_class"], r["at_hand"]) for r in rows] == [
+    assert [(r.what, r.real_per_class, r.at_hand) for r in rows] == [
         (what, size, size == 10) for what in ("heads", "finetune") for size in (10, 5, 40)
     ]
     for row, size in zip(rows, (10, 5, 40) * 2, strict=True):
-        models, repeats = (0, 10) if row["what"] == "heads" else (2 * 5, 2)
+        models, repeats = (0, 10) if row.what == "heads" else (2 * 5, 2)
         study = Study(size, 3 * size, 3 * size, 3, models, repeats)
-        assert row["test_images"] == row["groups"] == 3 * size
-        assert row["comparisons"] == 3
-        assert row["detectable"] == pytest.approx(detectable(study))
-        assert row["basis"] == "typical"
+        assert row.test_images == row.groups == 3 * size
+        assert row.comparisons == 3
+        assert row.detectable == pytest.approx(detectable(study))
+        assert row.basis == "typical"
 
 
 def test_fine_tunes_of_a_plan_are_less_sensitive_than_its_heads(make_manifest: Make) -> None:
     rows = plan(make_manifest(LABEL), CONFIG)
-    heads, fine_tunes = ([r for r in rows if r["what"] == what] for what in ("heads", "finetune"))
+    heads, fine_tunes = ([r for r in rows if r.what == what] for what in ("heads", "finetune"))
     for one, other in zip(heads, fine_tunes, strict=True):
-        assert other["detectable"] > one["detectable"]
-    assert falls([r["detectable"] for r in heads[1:]])
+        assert other.detectable > one.detectable
+    assert falls([r.detectable for r in heads[1:]])
 
 
-def at_hand(manifest: Manifest, config: SweepConfig = CONFIG, **options: Any) -> dict[str, Any]:
+def at_hand(manifest: Manifest, config: SweepConfig = CONFIG, **options: Any) -> Detectable:
     heads, fine_tunes = plan(manifest, config, sizes=(), **options)
-    assert heads.items() - fine_tunes.items() == {
-        ("what", "heads"), ("detectable", heads["detectable"]),
-    }  # fmt: skip
+    assert heads == structs.replace(fine_tunes, what="heads", detectable=heads.detectable)
     return heads
 
 
 def test_groups_of_a_plan_are_those_of_the_real_images(make_manifest: Make) -> None:
     apart, together = make_manifest(LABEL), make_manifest(LABEL, group=PAIRS)
-    assert (at_hand(together)["test_images"], at_hand(together)["groups"]) == (30, 15)
-    assert at_hand(together)["detectable"] > at_hand(apart)["detectable"]
+    assert (at_hand(together).test_images, at_hand(together).groups) == (30, 15)
+    assert at_hand(together).detectable > at_hand(apart).detectable
     scaled = plan(together, CONFIG, sizes=(40,))[1]
-    assert (scaled["test_images"], scaled["groups"]) == (120, 60)
+    assert (scaled.test_images, scaled.groups) == (120, 60)
 
 
 def test_synthetic_and_extra_images_are_not_planned_with(make_manifest: Make) -> None:
@@ -287,10 +286,10 @@ def test_synthetic_and_extra_images_are_not_planned_with(make_manifest: Make) ->
 def test_a_test_part_is_what_is_tested(make_manifest: Make) -> None:
     table = make_manifest(LABEL * 2 + CLASSES, split=["train"] * 60 + ["test"] * 3)
     one = at_hand(table)
-    assert (one["real_per_class"], one["test_images"], one["groups"]) == (20, 3, 3)
+    assert (one.real_per_class, one.test_images, one.groups) == (20, 3, 3)
     study = Study(20, 3, 3, 3, 2, 2)
-    assert plan(table, CONFIG, ())[1]["detectable"] == pytest.approx(detectable(study))
-    assert at_hand(table, replace(CONFIG, folds=5))["test_images"] == 60
+    assert plan(table, CONFIG, ())[1].detectable == pytest.approx(detectable(study))
+    assert at_hand(table, replace(CONFIG, folds=5)).test_images == 60
     with pytest.raises(XprobeError, match="few groups, and there are 60"):
         at_hand(table, replace(CONFIG, leave_one_group_out=True))
     with pytest.raises(XprobeError, match="have a test part"):
@@ -300,9 +299,9 @@ def test_a_test_part_is_what_is_tested(make_manifest: Make) -> None:
 def test_a_share_held_out_is_what_is_tested(make_manifest: Make) -> None:
     config = replace(CONFIG, holdout=0.4)
     one = at_hand(make_manifest(LABEL, group=PAIRS), config)
-    assert (one["real_per_class"], one["test_images"], one["groups"]) == (10, 12, 6)
+    assert (one.real_per_class, one.test_images, one.groups) == (10, 12, 6)
     whole = at_hand(make_manifest(LABEL, group=PAIRS))
-    assert one["detectable"] > whole["detectable"]
+    assert one.detectable > whole.detectable
 
 
 def test_a_fold_or_a_group_has_a_fine_tune_of_its_own(make_manifest: Make) -> None:
@@ -313,7 +312,7 @@ def test_a_fold_or_a_group_has_a_fine_tune_of_its_own(make_manifest: Make) -> No
     ):  # fmt: skip
         fine_tunes = plan(table, replace(CONFIG, **changes), ())[1]
         study = Study(10, 30, 15, 3, models, 2)
-        assert fine_tunes["detectable"] == pytest.approx(detectable(study)), changes
+        assert fine_tunes.detectable == pytest.approx(detectable(study)), changes
 
 
 def test_a_class_of_one_group_is_refused(make_manifest: Make) -> None:
@@ -325,19 +324,19 @@ def test_a_class_of_one_group_is_refused(make_manifest: Make) -> None:
 def test_a_plan_takes_the_variance_from_pilots_of_its_kind(make_manifest: Make) -> None:
     studies = [made(*hits(3), head="ridge"), made(*hits(3, seed=1), head="finetune")]
     rows = plan(make_manifest(LABEL), CONFIG, (40,), studies[:1])
-    assert [(r["what"], r["basis"]) for r in rows] == [
+    assert [(r.what, r.basis) for r in rows] == [
         *[("ridge", "pilot with an encoder")] * 2, *[("finetune", "typical")] * 2,
     ]  # fmt: skip
     rows = plan(make_manifest(LABEL), CONFIG, (40,), studies)
-    assert [r["what"] for r in rows] == ["ridge"] * 2 + ["finetune"]
+    assert [r.what for r in rows] == ["ridge"] * 2 + ["finetune"]
     heads, fine_tunes = pilots(studies)
     study = Study(40, 120, 120, 3, 0, 10)
-    assert rows[1]["detectable"] == pytest.approx(detectable(study, heads))
+    assert rows[1].detectable == pytest.approx(detectable(study, heads))
     # More images do not lessen the noise of the seed, a part of what a fine-tune's pilot saw.
-    assert rows[2]["at_hand"]
-    n, groups = rows[2]["test_images"], rows[2]["groups"]
+    assert rows[2].at_hand
+    n, groups = rows[2].test_images, rows[2].groups
     study = Study(n / 3, n, groups, 3, 10, 2)
-    assert rows[2]["detectable"] == pytest.approx(detectable(study, fine_tunes))
+    assert rows[2].detectable == pytest.approx(detectable(study, fine_tunes))
 
 
 @given(st.integers(2, 2000), st.integers(1, 10))
@@ -348,6 +347,6 @@ def test_a_plan_has_never_more_groups_than_images_nor_fewer_than_two(
     label = [c for c in "ab" for _ in range(20)]
     group = [f"{c}{i // scene}" for c in "ab" for i in range(20)]
     for row in plan(make_manifest(label, group=group), CONFIG, (size,)):
-        assert 2 <= row["groups"] <= row["test_images"]
-        assert row["real_per_class"] == (20 if row["at_hand"] else size)
-        assert np.isfinite(row["detectable"])
+        assert 2 <= row.groups <= row.test_images
+        assert row.real_per_class == (20 if row.at_hand else size)
+        assert np.isfinite(row.detectable)

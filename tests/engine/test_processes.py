@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import signal
 import subprocess
@@ -91,6 +92,16 @@ def test_processes_stay_for_the_next_work_unless_it_needs_others() -> None:
     first = pids(Processes(2, 1))
     assert len(pids(Processes(2, 1)) | first) <= 2
     assert not pids(Processes(2, 2)) & first
+
+
+def test_processes_find_what_can_be_imported_by_now(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    list(Processes(2, 1).run(sums(np.ones(2)), [0, 1]))  # these processes stay
+    (tmp_path / "came_later.py").write_text("def begin():\n    return lambda item, advance: item\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    work = importlib.import_module("came_later").begin
+    assert dict(Processes(2, 1).run(work, [5, 6])) == {0: 5, 1: 6}
 
 
 def test_joblib_works_beside_it() -> None:

@@ -8,12 +8,12 @@ import shutil
 import sys
 import tarfile
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 from PIL import Image
 
 from xprobe.base.errors import XprobeError
@@ -23,6 +23,7 @@ from xprobe.encoders.families import builtin as floors
 from xprobe.features import decode_process, digests
 from xprobe.features import embed as extract
 from xprobe.features import lane as lanes
+from xprobe.features.records import Agreement
 from xprobe.features.store import Store
 from xprobe.images import read as manifest
 from xprobe.images import survey
@@ -414,4 +415,4 @@ def test_an_encoder_that_takes_a_short_cut_says_how_near_it_comes(
     store = Store(tmp_path / "f")
     (stored,) = [e for e in store.encoders() if e.key == fast.key]
     about = store.agreement(stored)
-    assert about == {"images": lanes.COMPARED, "least_cosine": fast.cosine_to_reference}
+    assert about == Agreement(images=lanes.COMPARED, least_cosine=fast.cosine_to_reference)

@@ -7,17 +7,17 @@ import json
 import signal
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import h5py
 import numpy as np
 import pytest
 from makers import SPEC, digest, manifest_of, write_all
+from msgspec.structs import replace
 
 from xprobe.base.atomic import create_if_absent, put
 from xprobe.base.errors import XprobeError
-from xprobe.features import shards
+from xprobe.features import records, shards
 from xprobe.features.store import Store
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "store-v1"
@@ -130,7 +130,7 @@ def test_an_encoder_may_have_an_at_in_its_name(filled: Store) -> None:
 
 def test_a_newer_format_is_refused(filled: Store) -> None:
     marker = filled.folder / "format.json"
-    marker.write_text(json.dumps({"format": shards.FORMAT, "version": shards.VERSION + 1}))
+    marker.write_text(json.dumps({"format": records.FORMAT, "version": records.VERSION + 1}))
     with pytest.raises(XprobeError, match="format 2, and this xprobe reads up to 1; upgrade"):
         Store(filled.folder)
 

@@ -16,6 +16,7 @@ from safetensors.numpy import load_file
 
 from xprobe.base.errors import XprobeError
 from xprobe.features import upkeep
+from xprobe.features.records import Agreement
 from xprobe.features.shards import StoredEncoder
 from xprobe.features.store import Store
 
@@ -47,11 +48,11 @@ def held(store: Store) -> dict[str, list[float]]:
 
 def test_info_counts(filled: tuple[Store, StoredEncoder]) -> None:
     store, encoder = filled
-    about = upkeep.about(store, encoder)
-    assert (about["rows"], about["failed"], about["shards"], about["dim"]) == (N, 2, 6, 3)
-    assert about["cosine_to_reference"] is None
-    store.put_agreement(encoder, {"images": 8, "least_cosine": 0.999})
-    assert upkeep.about(store, encoder)["cosine_to_reference"] == 0.999
+    held = upkeep.describe(store, encoder)
+    assert (held.rows, held.failed, held.shards, held.dim) == (N, 2, 6, 3)
+    assert held.cosine_to_reference is None
+    store.put_agreement(encoder, Agreement(images=8, least_cosine=0.999))
+    assert upkeep.describe(store, encoder).cosine_to_reference == 0.999
 
 
 def flip(file: Path) -> None:
@@ -73,7 +74,7 @@ def test_verify_finds_every_damaged_shard(
 ) -> None:
     store, encoder = filled
     whole = upkeep.verify(store, encoder)
-    assert (whole.rows, whole.shards, whole.damaged, whole.orphans) == (N, 6, [], [])
+    assert (whole.rows, whole.shards, whole.damaged, whole.orphans) == (N, 6, (), ())
     shard = sorted((encoder.folder / "shards").glob("*.h5"))[2]
     harm(shard)
     found = upkeep.verify(store, encoder)
@@ -90,7 +91,8 @@ def test_verify_names_damaged_receipts_and_orphans(filled: tuple[Store, StoredEn
     second.unlink()
     found = upkeep.verify(store, encoder)
     assert [Path(file).name for file, _ in found.damaged] == [first.name]
-    assert "damaged receipt" in found.damaged[0][1]
+    assert found.damaged[0][1].startswith("damaged (")
+    assert "delete it and run 'xprobe embed' again" in found.damaged[0][1]
     assert {Path(file).name for file in found.orphans} >= {shard}
 
 
@@ -102,9 +104,9 @@ def test_merging_copies_what_is_new_and_only_that(
     encoder = other.add_encoder("golden", SPEC)
     other.write_shard(encoder, [digest("100")], row(100)[None], {})
     assert upkeep.merge(store, other) == [
-        {"name": "golden", "key": SPEC.key, "shards": 6, "rows": N}
+        upkeep.Merged(name="golden", key=SPEC.key, shards=6, rows=N)
     ]
-    assert upkeep.merge(store, other)[0]["shards"] == 0
+    assert upkeep.merge(store, other)[0].shards == 0
     assert held(other) == held(store) | {digest("100"): row(100).tolist()}
     assert len(other.index(encoder).failed) == 2
     flip(next((filled[1].folder / "shards").glob("*.h5")))
@@ -121,12 +123,12 @@ def test_collecting_makes_one_shard_with_the_same_rows(
     before, failed = held(store), store.index(encoder).failed
     (encoder.folder / "shards" / "left-over.h5").write_bytes(b"of a kill")
     done = upkeep.collect(store, encoder)
-    assert (done["rows"], done["shards_before"], done["shards"]) == (N, 6, 1)
+    assert (done.rows, done.shards_before, done.shards) == (N, 6, 1)
     assert held(store) == before
     assert store.index(encoder).failed == failed
     assert len(list((encoder.folder / "shards").iterdir())) == 1
     again = upkeep.collect(store, encoder)
-    assert again["shards"] == 1 and held(store) == before
+    assert again.shards == 1 and held(store) == before
 
 
 def test_a_kill_while_collecting_loses_nothing(
@@ -155,7 +157,7 @@ def test_a_kill_while_collecting_loses_nothing(
 def test_an_empty_encoder_is_collected(tmp_path: Path) -> None:
     store = Store(tmp_path / "store", create=True)
     encoder = store.add_encoder("golden", SPEC)
-    assert upkeep.collect(store, encoder)["rows"] == 0
+    assert upkeep.collect(store, encoder).rows == 0
 
 
 @pytest.mark.parametrize("suffix", upkeep.EXPORTS)

@@ -499,7 +499,7 @@ def test_little_memory_splits_the_work_and_changes_nothing(
     minimise = solver.minimise
 
     def spy(batch: Batch, *args: float) -> Solution:
-        sizes.append(len(batch.of))
+        sizes.append(len(batch.weight_of))
         return minimise(batch, *args)
 
     monkeypatch.setattr(solver, "minimise", spy)

@@ -9,7 +9,7 @@ import hashlib
 import json
 import zipfile
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -24,7 +24,10 @@ Ints = NDArray[np.intp]
 
 Bools = NDArray[np.bool_]
 
-# What NumPy, h5py and Arrow raise on damaged or unknown content.
+Columns = Mapping[str, NDArray[Any]]
+"""Arrays of equal length, by name."""
+
+# NumPy, h5py and Arrow raise these errors on damaged or unknown content.
 UNREADABLE = (
     OSError, ValueError, KeyError, TypeError, RuntimeError, EOFError, zipfile.BadZipFile,
     zlib.error,

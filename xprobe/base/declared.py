@@ -1,4 +1,4 @@
-"""Options are fields: a frozen dataclass says once what may be chosen, and how to ask for it.
+"""Options as fields: a frozen dataclass declares once what the user may choose, and how.
 
 The command line, its help, the settings file and the tables of the documentation are made from the
 fields that `option` declares; Python takes the dataclass itself.
@@ -27,17 +27,17 @@ PANELS = (ENCODING, COMPARED, PROTOCOL, HEADS, FINE_TUNES, ALTERNATIVES, EXECUTI
 
 @dataclass(frozen=True)
 class Option:
-    """What a command line, a settings file or a page needs to know of a field.
+    """How a field is shown and read by the command line, settings files and the documentation.
 
     Attributes:
         help: one or two sentences.
-        panel: heading under which it is listed, one of `PANELS`.
-        flag: how it is written on the command line, such as ``--encoder``.
-        parse: text → value, of values that are written as text, such as lists; raises ValueError
-            with what the option takes.
+        panel: heading under which the option is listed, one of `PANELS`.
+        flag: name on the command line, such as ``--encoder``.
+        parse: function from text to the value, for values such as lists; it raises a ValueError
+            that says what the option takes. None: the type of the field is enough.
         shown: the default of such a value as text; empty: nothing is shown.
-        metavar: what stands for the value in the help; empty: what the type suggests.
-        least: smallest number.
+        metavar: placeholder for the value in the help; empty: that of the type.
+        least: smallest number that is allowed.
     """
 
     help: str
@@ -65,12 +65,12 @@ def option(
     metavar: str = "",
     least: float | None = None,
 ) -> Any:
-    """Return a field that a user may fill in; for the arguments see `Option`.
+    """Return a field that a user may fill in; `Option` explains the other arguments.
 
     Args:
-        default: of the field.
-        flag: ``--`` and the field's name, if it is empty.
-        shown: the default's parts with commas, if it is None.
+        default: default of the field.
+        flag: empty: ``--`` and the field's name.
+        shown: None: the default's parts with commas.
     """
     if shown is None:
         parts = default if isinstance(default, tuple) else ()
@@ -86,7 +86,7 @@ def same(kind: type, name: str) -> Any:
 
 
 def options(kind: type) -> list[tuple[Field[Any], Option]]:
-    """Return the fields of a dataclass that are options, with what they declare."""
+    """Return the fields of a dataclass that are options, each with its `Option`."""
     return [
         (member, replace(words, flag=words.flag or "--" + member.name.replace("_", "-")))
         for member in fields(kind)
@@ -95,10 +95,10 @@ def options(kind: type) -> list[tuple[Field[Any], Option]]:
 
 
 def check_least(value: Any, error: type[XprobeError] = XprobeError) -> None:
-    """Refuse a dataclass that has a number below the smallest one of its field.
+    """Refuse a dataclass with a number below the smallest one that its field allows.
 
     Raises:
-        XprobeError: that, or the subclass `error`.
+        XprobeError: a number is too small; `error` may name a subclass to raise.
     """
     for member, words in options(type(value)):
         number = getattr(value, member.name)
@@ -110,7 +110,7 @@ def parse_numbers(text: str) -> tuple[float, ...]:
     """Return the numbers of a list with commas.
 
     Raises:
-        ValueError: what it takes.
+        ValueError: a part is no number; the message says what the option takes.
     """
     try:
         return tuple(float(part) for part in text.split(","))
@@ -127,7 +127,7 @@ def parse_counts(text: str) -> tuple[int, ...]:
     """Return the numbers of a list, which may be empty; they count images of a class.
 
     Raises:
-        ValueError: what it takes.
+        ValueError: a part is no positive number; the message says what the option takes.
     """
     if not all(part.isdecimal() and int(part) for part in parse_names(text)):
         raise ValueError("takes numbers of images, as 20,40,60,80")

@@ -1,4 +1,4 @@
-"""Documents: frozen values that are JSON objects on disk; only here one becomes the other.
+"""Documents: frozen values that are JSON objects on disk, and the way from one to the other.
 
 A document type is a subclass of `Document` whose annotated fields are the fields of the JSON
 object, so that reading checks every field and a JSON Schema follows from the type. What a newer
@@ -8,8 +8,12 @@ xprobe wrote and this one does not know is kept beside the fields, in `unknown`,
 from __future__ import annotations
 
 import dataclasses
+import functools
+import inspect
 import json
 import math
+import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar, TypeAlias, TypeVar, cast
 
@@ -18,16 +22,17 @@ import msgspec
 from xprobe.base.atomic import put
 from xprobe.base.errors import XprobeError
 
-UNKNOWN = "*"  # the name of `Document.unknown`, which no JSON object of ours uses for a field
+# The name of `Document.unknown` in msgspec, which no JSON object of xprobe uses for a field.
+UNKNOWN = "*"
+
 AnyDocument = TypeVar("AnyDocument", bound="Document")
 
 Number: TypeAlias = int | float
-"""A number of a document. Unlike a field of type float, one that was read as 1 is not written as
-1.0."""
+"""A number of a document. What was read as 1 is written as 1; a field of type float writes 1.0."""
 
 
 class NewerVersionError(ValueError):
-    """A document of a version that only a newer xprobe reads."""
+    """The document has a version that only a newer xprobe can read."""
 
 
 class Document(msgspec.Struct, frozen=True, kw_only=True):
@@ -63,8 +68,8 @@ def from_json(kind: type[AnyDocument], raw: Any) -> AnyDocument:
     """Return a document from what `json.loads` gave.
 
     Raises:
-        msgspec.ValidationError: a field is missing or of another type; names its place, such as
-            ``$.results[3].value``.
+        msgspec.ValidationError: a field is missing or of another type; the message names its place,
+            such as ``$.results[3].value``.
     """
     return cast(AnyDocument, _with_unknown(msgspec.convert(raw, kind), raw))
 
@@ -79,6 +84,15 @@ def extend(kind: type[AnyDocument], document: Document, **fields: Any) -> AnyDoc
     return kind(**msgspec.structs.asdict(document), **fields)
 
 
+def from_value(kind: type[AnyDocument], value: Any) -> AnyDocument:
+    """Return a document of those attributes of a value that bear the names of its fields.
+
+    Raises:
+        msgspec.ValidationError: a field is missing or of another type.
+    """
+    return msgspec.convert(value, kind, from_attributes=True)
+
+
 def encode(value: Any) -> bytes:
     """Return documents as JSON text with one entry a line.
 
@@ -90,7 +104,7 @@ def encode(value: Any) -> bytes:
 
 
 def write(file: Path, document: Document) -> None:
-    """Put a document whole; the folder is made if it is missing."""
+    """Write a document whole or not at all; its folder is made if it is missing."""
     file.parent.mkdir(parents=True, exist_ok=True)
     put(file, encode(document))
 
@@ -102,13 +116,13 @@ def read(
 
     Args:
         kind: type of the document.
-        file: where it lies.
-        remedy: what the user can do about a damaged one, such as ``run 'xprobe sweep' again``.
+        file: file of the document.
+        remedy: what the user can do about a damaged file, such as ``run 'xprobe sweep' again``.
         newest: largest ``version`` that this xprobe reads; None: documents without versions.
 
     Raises:
-        FileNotFoundError: there is none.
-        XprobeError: it is damaged, said with the place in it, or of a newer version.
+        FileNotFoundError: there is no such file.
+        XprobeError: the file is damaged (the message names the place in it), or of a newer version.
     """
     content = file.read_bytes()
     try:
@@ -124,9 +138,9 @@ def parse(kind: type[AnyDocument], text: str | bytes, newest: int | None = None)
     """Return the document that a JSON text holds.
 
     Raises:
-        ValueError: the text is no JSON, or not of this type; says where. A `NewerVersionError` if
-            its ``version`` is above `newest`.
-        RecursionError: it is nested deeper than any document.
+        ValueError: the text is no JSON, or not of this type; the message names the place. A
+            `NewerVersionError` if its ``version`` is above `newest`.
+        RecursionError: the text is nested deeper than any document.
     """
     raw = json.loads(text)
     _check_writable(raw, "$")
@@ -136,24 +150,55 @@ def parse(kind: type[AnyDocument], text: str | bytes, newest: int | None = None)
 
 
 def schema(kind: type[Document]) -> dict[str, Any]:
-    """Return the JSON Schema (draft 2020-12) of a document type; further fields are allowed."""
+    """Return the JSON Schema (draft 2020-12) of a document type; further fields are allowed.
+
+    Descriptions of types and of their fields are those of the docstrings.
+    """
     raw = msgspec.json.schema(kind)
     for definition in raw.get("$defs", {}).values():
-        definition.get("properties", {}).pop(UNKNOWN, None)
+        properties = definition.get("properties", {})
+        properties.pop(UNKNOWN, None)
+        said, _, attributes = inspect.cleandoc(definition.get("description", "")).partition(
+            "\n\nAttributes:\n"
+        )
+        if said:
+            definition["description"] = _one_line(said)
+        for name, meaning in _meanings(attributes.partition("\n\n")[0]):
+            if name in properties:
+                properties[name] = {"description": meaning} | properties[name]
     dialect = {"$schema": "https://json-schema.org/draft/2020-12/schema"}
     return cast(dict[str, Any], json.loads(json.dumps(dialect | raw)))
 
 
+def _meanings(attributes: str) -> Iterator[tuple[str, str]]:
+    """Yield each field of a docstring's section ``Attributes``, and its description."""
+    for entry in re.split(r"\n(?= {4}\S)", attributes):
+        names, _, meaning = entry.partition(": ")
+        for name in names.split(","):
+            if meaning:
+                yield name.strip().rstrip("_"), _one_line(meaning)
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
+@functools.cache
+def _infos(kind: type[Document]) -> tuple[msgspec.structs.FieldInfo, ...]:
+    """Return msgspec's description of a type's fields, which is slow to make, and thus cached."""
+    return msgspec.structs.fields(kind)
+
+
 def field_names(kind: type[Document]) -> list[str]:
     """Return the names of the fields of a document type, as JSON has them."""
-    names = (field.encode_name for field in msgspec.structs.fields(kind))
+    names = (field.encode_name for field in _infos(kind))
     return [name for name in names if name != UNKNOWN]
 
 
 def _fields_of(document: Document) -> dict[str, Any]:
     return {
         field.encode_name: to_json(getattr(document, field.name))
-        for field in msgspec.structs.fields(document)
+        for field in _infos(type(document))
         if field.encode_name != UNKNOWN
         and not (
             field.name in document.OPTIONAL and getattr(document, field.name) == _default(field)
@@ -170,7 +215,7 @@ def _is_newer(version: Any, newest: int) -> bool:
 
 
 def _check_writable(raw: Any, place: str) -> None:
-    """Raise a ValueError at what Python's parser lets pass though JSON has no such value."""
+    """Raise a ValueError if a value is not JSON, though Python's parser accepts it."""
     if isinstance(raw, float) and not math.isfinite(raw):
         raise ValueError(f"{json.dumps(raw)} is no number - at `{place}`")
     if isinstance(raw, str) and not raw.isascii():
@@ -188,9 +233,9 @@ def _check_writable(raw: Any, place: str) -> None:
 
 
 def _with_unknown(value: Any, raw: Any) -> Any:
-    """Return a value whose documents, however deep, hold the fields of `raw` they do not know."""
+    """Return a value whose documents, at any depth, keep the fields of `raw` that they lack."""
     if isinstance(value, Document):
-        fields = {field.encode_name: field.name for field in msgspec.structs.fields(value)}
+        fields = {field.encode_name: field.name for field in _infos(type(value))}
         changed: dict[str, Any] = {}
         for key, part in raw.items():
             if key in fields and key != UNKNOWN:

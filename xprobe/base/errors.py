@@ -1,4 +1,4 @@
-"""Errors that the user can mend, each said in one line with its remedy."""
+"""Errors that the user can mend; the message of each is one line and names the remedy."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from collections.abc import Iterable
 
 
 class XprobeError(Exception):
-    """Something the user can mend; the command line prints it as one line, without a traceback."""
+    """The user can mend this error; the command line prints it as one line, without a traceback."""
 
 
 class OptionError(XprobeError):
-    """An option cannot have this value; the command line says how it is used, exit status 2."""
+    """An option cannot have this value; the command line shows its usage, and exits with 2."""
 
 
 class XprobeWarning(UserWarning):
-    """Something the user should know; the command line prints it on stderr and goes on."""
+    """The user should know this; the command line prints it on stderr and goes on."""
 
 
 def nearest(word: str, known: Iterable[str], most: int = 3) -> str:
@@ -32,7 +32,7 @@ def some(names: Iterable[str], most: int = 5) -> str:
     return ", ".join(names[:most]) + more
 
 
-# For errors of the operating system, by number, what went wrong and what the user can do.
+# Number of an error of the operating system → what went wrong, and what the user can do.
 _REMEDIES = {
     errno.ENOSPC: "the disk is full; free some space and run the command again: "
     "everything that was finished is kept",

@@ -1,4 +1,4 @@
-"""Names that can be imported from where they used to be, for one release."""
+"""Names that have moved, and for one release can still be imported from their former modules."""
 
 from __future__ import annotations
 

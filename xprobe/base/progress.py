@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager, contextmanager
 Progress = Callable[[str, int | None], AbstractContextManager[Callable[[int], None]]]
 """A function for ``with progress("embed hog", total) as advance: … advance(n)``.
 
-It takes a title and the number of steps, if that is known, and gives what counts steps.
+It takes a title and the number of steps, or None if that is not known. ``advance`` counts steps.
 """
 
 

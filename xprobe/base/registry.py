@@ -1,4 +1,4 @@
-"""Rows by name: the built-in ones, and those that other packages bring as entry points."""
+"""Registries: rows by name, built in or brought by other packages as entry points."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ def entry_points_of(group: str, word: str, built_in: Collection[str]) -> dict[st
     """Return the entry points that other packages registered in a group, by name, none loaded.
 
     Args:
-        group: such as ``xprobe.encoders``.
-        word: what a member of the group is, for errors, such as ``encoder``.
-        built_in: names that are xprobe's own.
+        group: name of the group, such as ``xprobe.encoders``.
+        word: word for a member of the group in errors, such as ``encoder``.
+        built_in: names that xprobe itself uses.
 
     Raises:
         XprobeError: a package takes a built-in name, or two packages take the same one.
@@ -54,14 +54,14 @@ def entry_points_of(group: str, word: str, built_in: Collection[str]) -> dict[st
 
 
 def load_entry_point(point: EntryPoint, word: str) -> object:
-    """Return what an entry point stands for.
+    """Return the object that an entry point names.
 
     Raises:
-        XprobeError: the package that registered it cannot be imported, or lacks what it names.
+        XprobeError: the package that registered it cannot be imported, or lacks the object.
     """
     try:
         return point.load()
-    except Exception as error:  # a package of somebody else may fail in any way
+    except Exception as error:  # A package of somebody else may fail in any way.
         line = " ".join(str(error).split()) or type(error).__name__
         raise XprobeError(
             f"the {word} {point.name!r} of package {_package(point)} does not load: {line}; "
@@ -75,11 +75,11 @@ def _package(point: EntryPoint) -> str:
 
 @dataclass(frozen=True, eq=False)
 class Registry(Generic[T]):
-    """Rows of one kind by name; what other packages registered is read when it is asked for.
+    """Rows of one kind by name; entry points are loaded only when their rows are asked for.
 
     Attributes:
-        group: of the entry points, such as ``xprobe.learners``; each stands for a row.
-        word: what a row is, for errors, such as ``head``.
+        group: group of the entry points, such as ``xprobe.learners``; each names a row.
+        word: word for a row in errors, such as ``head``.
         row_type: the class of a row.
         rows: the built-in rows by name.
     """
@@ -90,11 +90,11 @@ class Registry(Generic[T]):
     rows: Mapping[str, T]
 
     def __getitem__(self, name: str) -> T:
-        """Return the row of a name; entry points are looked up where it is not a built-in one.
+        """Return the row of a name, a built-in one or else that of an entry point.
 
         Raises:
-            XprobeError: there is none of the name (the nearest ones are offered), or an entry
-                point takes a built-in name, does not load, or stands for something else.
+            XprobeError: no row has the name (the message offers the nearest ones), or an entry
+                point takes a built-in name, does not load, or is no row.
         """
         if name in self.rows:
             return self.rows[name]
@@ -114,7 +114,7 @@ class Registry(Generic[T]):
         return row
 
     def names(self) -> list[str]:
-        """Return the names of all rows, built-in ones first; nothing is imported for it.
+        """Return the names of all rows, built-in ones first, without loading entry points.
 
         Raises:
             XprobeError: an entry point takes a built-in name.
@@ -123,7 +123,7 @@ class Registry(Generic[T]):
 
 
 def by_name(*rows: T) -> dict[str, T]:
-    """Return rows by their names, in order; a name that is given twice is an error of the code."""
+    """Return rows by their names, in order; no two rows may have one name."""
     named = {row.name: row for row in rows}
     assert len(named) == len(rows), "two rows of one name"
     return named

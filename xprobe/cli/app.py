@@ -1,16 +1,19 @@
-"""The command line: parse, one call, print. The only module that prints."""
+"""The entry point of the command line: which commands there are, and how errors end them."""
 
 from __future__ import annotations
 
 import os
 import signal
 import sys
-from typing import Annotated
+import warnings
+from collections.abc import Callable
+from functools import partial
+from typing import Annotated, Any
 
 import typer
 
 from xprobe import __version__
-from xprobe.base.errors import XprobeError, explain_os_error
+from xprobe.base.errors import XprobeError, XprobeWarning, explain_os_error
 from xprobe.cli.commands import CommandRow, lazy_group
 from xprobe.cli.printing import err, out
 
@@ -82,7 +85,10 @@ def main() -> None:
     # Worker processes that are ended early leave semaphores that their tracker clears, and reports.
     os.environ.setdefault("PYTHONWARNINGS", "ignore:resource_tracker")
     try:
-        app()
+        with warnings.catch_warnings():
+            warnings.simplefilter("always", XprobeWarning)
+            warnings.showwarning = partial(_show_warning, warnings.showwarning)
+            app()
     except XprobeError as error:
         _fail(str(error))
     except BrokenPipeError:
@@ -97,6 +103,14 @@ def main() -> None:
         if end.code == 130:
             err.print("interrupted; everything finished so far is kept, run again to go on")
         raise
+
+
+def _show_warning(others: Callable[..., None], message: Warning | str, *rest: Any) -> None:
+    """Print a warning of this package; `others` shows those of libraries."""
+    if isinstance(message, XprobeWarning):
+        err.print(f"warning: {message}")
+    else:
+        others(message, *rest)
 
 
 def _interrupt(_signal: int, _frame: object) -> None:

@@ -1,4 +1,4 @@
-"""Commands as rows: one is imported and built when it is asked for, its line in the help before."""
+"""Commands as rows, which make the list of the help; a command is imported when it is asked for."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ class CommandRow:
     """A command before it is imported.
 
     Attributes:
-        name: as it is typed.
-        help: one or two sentences.
-        example: one line, which its help ends in.
+        name: its name on the command line.
+        help: what it does, in one or two sentences.
+        example: the line that its help ends in.
         target: ``module:name`` of its function, or of a `typer.Typer` that holds further commands.
     """
 
@@ -43,7 +43,7 @@ class CommandRow:
 
 
 class _Commands(dict[str, Any]):
-    """Commands by name, each built when it is taken out first."""
+    """Commands by name, each built when it is first taken out."""
 
     def __init__(self, rows: Sequence[CommandRow]) -> None:
         super().__init__((row.name, None) for row in rows)

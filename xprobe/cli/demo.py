@@ -1,4 +1,4 @@
-"""``xprobe demo``: a true study that needs nothing."""
+"""``xprobe demo``: a true study that needs no images, weights or network."""
 
 from __future__ import annotations
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -30,7 +30,7 @@ from xprobe.images.augment import VIEWS
 if TYPE_CHECKING:
     from xprobe.features.embed import Embedded
 
-STREAMED = (".tar", ".txt")  # images without classes
+STREAMED = (".tar", ".txt")  # files of these types bring images without classes
 
 Images = Annotated[
     Path,
@@ -61,7 +61,7 @@ def _part(text: str) -> tuple[int, int]:
 
 
 def _resampling(text: str) -> str:
-    """Return what `embed_all` calls it."""
+    """Return the name that `embed_all` has for this way to resize."""
     if text not in ("exact", "fast"):
         raise ValueError("is exact or fast")
     return "" if text == "exact" else text
@@ -150,13 +150,15 @@ def embed(
     _show_embedded(done, store, failed_file(store, embedding.shard), as_json)
 
 
-def _show_embedded(done: Sequence[Embedded], store: Path, listed: Path, as_json: bool) -> None:
-    from xprobe.cli import tables
+def _show_embedded(
+    done: Sequence[Embedded], store: Path, failures_file: Path, as_json: bool
+) -> None:
+    from xprobe.base.documents import from_value
+    from xprobe.cli import outputs, tables
 
-    hidden = ("failures", "failed_paths")
-    rows = [{k: v for k, v in asdict(e).items() if k not in hidden} for e in done]
+    rows = tuple(from_value(outputs.EmbeddedEncoder, encoder) for encoder in done)
     if as_json:
-        print_json({"store": str(store), "encoders": rows})
+        print_json(outputs.Embed(store=str(store), encoders=rows))
     else:
         columns = ("name", "dim", "images", "embedded", "reused", "failed", "seconds")
         print_table(tables.of_rows(f"features in {store}", (*columns, "images_per_s"), rows))
@@ -168,10 +170,10 @@ def _show_embedded(done: Sequence[Embedded], store: Path, listed: Path, as_json:
             ])  # fmt: skip
     failed = {id_ for e in done for id_ in e.failures}
     if failed:
-        warn([f"{len(failed)} images were skipped; {listed} lists them and why"])
+        warn([f"{len(failed)} images were skipped; {failures_file} lists them and why"])
 
 
 def go_offline(offline: bool) -> None:
-    """The hub's library reads this when it is imported, so before anything else is."""
+    """Keep the hub's library off the network; it reads this once, when it is imported."""
     if offline:
         os.environ["HF_HUB_OFFLINE"] = "1"

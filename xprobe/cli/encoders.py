@@ -22,7 +22,7 @@ def fetch(
     as_json: Json = False,
 ) -> None:
     """Download weights ahead of time, and check that they load."""
-    from xprobe.cli import tables
+    from xprobe.cli import outputs, tables
     from xprobe.encoders.load import check_name, load
 
     for name in names:
@@ -31,11 +31,13 @@ def fetch(
     for name in names:
         encoder = load(name, "cpu")
         if encoder.has_text:
-            encoder.embed_text(["a photo"])  # brings its tokenizer too
+            encoder.embed_text(["a photo"])  # this fetches the tokenizer, too
         spec = encoder.spec
-        rows.append({"name": name, "source": spec.source, "dim": spec.dim, "key": spec.key})
+        rows.append(
+            outputs.FetchedEncoder(name=name, source=spec.source, dim=spec.dim, key=spec.key)
+        )
     if as_json:
-        print_json({"encoders": rows})
+        print_json(outputs.Fetched(encoders=tuple(rows)))
         return
     print_table(tables.of_rows("weights on this machine", ("name", "source", "dim"), rows))
 
@@ -44,31 +46,31 @@ def fetch(
 def encoders(context: typer.Context, as_json: Json = False) -> None:
     if context.invoked_subcommand is not None:
         return
-    from xprobe.cli import tables
+    from xprobe.cli import outputs, tables
     from xprobe.encoders.load import is_local
     from xprobe.encoders.registry import outside_encoders
 
     rows = [
-        {
-            "name": name,
-            "source": preset.source,
-            "dim": preset.dim,
-            "dim_pooled": preset.dim_pooled or None,
-            "input_px": preset.input_px,
-            "activation": preset.activation or None,
-            "licence": preset.licence,
-            "local": is_local(name),
-            "note": preset.note,
-        }
+        outputs.ListedEncoder(
+            name=name,
+            source=preset.source,
+            dim=preset.dim,
+            dim_pooled=preset.dim_pooled or None,
+            input_px=preset.input_px,
+            activation=preset.activation or None,
+            licence=preset.licence,
+            local=is_local(name),
+            note=preset.note,
+        )
         for name, preset in ENCODERS.items()
     ]
     if as_json:
-        print_json({"encoders": rows})
+        print_json(outputs.Encoders(encoders=tuple(rows)))
         return
     columns = ("name", "source", "dim", "input_px", "licence", "local")
     print_table(tables.of_rows("encoders", columns, rows))
-    for note in dict.fromkeys(row["note"] for row in rows if row["note"]):
-        out.print(f"{', '.join(str(r['name']) for r in rows if r['note'] == note)}: {note}")
+    for note in dict.fromkeys(row.note for row in rows if row.note):
+        out.print(f"{', '.join(row.name for row in rows if row.note == note)}: {note}")
     if outside := outside_encoders():
         out.print(f"from other packages: {', '.join(outside)}")
     out.print("Any other open_clip model: open_clip:<model>/<pretrained tag or weights file>")

@@ -19,7 +19,7 @@ from typer.core import TyperCommand, TyperGroup
 
 from xprobe.base.declared import FILES, PANELS
 
-NAMES_WIDTH = 24  # columns; longer names have a line of their own
+NAMES_WIDTH = 24  # columns for names; a longer name has a line of its own
 
 UNBROKEN = "\N{NO-BREAK SPACE}"
 
@@ -30,12 +30,12 @@ METAVARS = {int: "N", float: "X", str: "NAME", Path: "PATH", bool: ""}
 
 @dataclass(frozen=True)
 class Row:
-    """What is table of one option or argument.
+    """What the help says of one option or argument.
 
     Attributes:
-        names: as they are written, with what stands for the value.
+        names: its names as they are typed, with a word for the value.
         help: what it does.
-        default: as text; empty: none is table.
+        default: its default as text; empty: the help names none.
         panel: heading that it stands under.
     """
 
@@ -62,14 +62,14 @@ def _hints(function: Any) -> Mapping[str, Any]:
 
 
 def rows(command: Any) -> Iterator[Row]:
-    """Yield what is table of each argument and option of a command, in the order of the panels."""
+    """Yield what the help says of each parameter of a command, in the order of the panels."""
     parameters = sorted(command.params, key=lambda parameter: parameter.param_type_name)
-    table = [_row(command, parameter) for parameter in parameters if not parameter.hidden]
+    table = [_help_row(command, parameter) for parameter in parameters if not parameter.hidden]
     for panel in dict.fromkeys([*PANELS, *(row.panel for row in table)]):
         yield from (row for row in table if row.panel == panel)
 
 
-def _row(command: Any, parameter: Any) -> Row:
+def _help_row(command: Any, parameter: Any) -> Row:
     kind, _ = kind_of(command, parameter.name)
     is_list = get_origin(kind) is list
     metavar = parameter.metavar or METAVARS[get_args(kind)[0] if is_list else kind]
@@ -85,7 +85,7 @@ def _row(command: Any, parameter: Any) -> Row:
 
 
 def _default(parameter: Any) -> str:
-    """Return a default as text, but for those that say nothing: none, no, and empty."""
+    """Return a default as text; nothing for None, no and empty text, which need no mention."""
     value = parameter.default
     if isinstance(parameter.show_default, str):
         return parameter.show_default
@@ -99,7 +99,7 @@ def _default(parameter: Any) -> str:
 
 
 class Command(TyperCommand):
-    """A command with such a help."""
+    """A command whose help lists options under headings and ends in an example."""
 
     def format_options(self, ctx: typer.Context, formatter: Any) -> None:  # type: ignore[override]
         """Write the options under their headings."""
@@ -111,7 +111,7 @@ class Command(TyperCommand):
 
 
 class Group(TyperGroup):
-    """A group of commands with such a help."""
+    """A group of commands whose help reads like that of a command."""
 
     def summaries(self) -> Iterator[tuple[str, str]]:
         """Yield the name of each command and what it does."""
@@ -136,7 +136,7 @@ def _write_options(command: Any, formatter: Any) -> None:
 
 
 def _words(row: Row) -> str:
-    """Return the help of a row and its default, within which no line ends."""
+    """Return the help of a row and its default, which is never broken over two lines."""
     if not row.default:
         return row.help
     words = row.default if row.default == REQUIRED else f"default: {row.default}"

@@ -35,7 +35,8 @@ def import_features(
     ] = False,
     as_json: Json = False,
 ) -> None:
-    from xprobe.cli import tables
+    from xprobe.base.documents import from_value
+    from xprobe.cli import outputs, tables
     from xprobe.features import importing as imports
     from xprobe.features.store import Store
     from xprobe.images import read as manifests
@@ -45,14 +46,17 @@ def import_features(
         manifests.read(data), file, name, Store(store, create=True), base=base,
         allow_missing=allow_missing, progress=progress.bar,
     )  # fmt: skip
-    columns = ("name", "key", "dim", "images", "embedded", "reused", "failed", "seconds")
-    row = {column: getattr(done, column) for column in (*columns, "images_per_s")}
-    rest = {"unmatched_rows": done.unmatched_rows, "missing_images": done.missing_images}
+    row = from_value(outputs.ImportedEncoder, done)
     if as_json:
-        print_json({"store": str(store), "encoders": [row], **rest})
+        print_json(
+            outputs.ImportFeatures(
+                store=str(store), encoders=(row,), unmatched_rows=done.unmatched_rows,
+                missing_images=done.missing_images,
+            )
+        )  # fmt: skip
     else:
-        shown = [column for column in row if column != "key"]
-        print_table(tables.of_rows(f"features in {store}", shown, [row]))
+        columns = ("name", "dim", "images", "embedded", "reused", "failed", "seconds")
+        print_table(tables.of_rows(f"features in {store}", (*columns, "images_per_s"), [row]))
         if not done.embedded:
             out.print(f"nothing new: {store} had all of it")
     warn(imports.remarks(done, file))

@@ -43,7 +43,7 @@ Settings = Annotated[
 ]
 Function = Callable[..., None]
 
-Values = dict[str, Any]  # of parameters by name, of any type
+Values = dict[str, Any]  # values of parameters by name; a parameter may be of any type
 
 COMMAND_LINE = "command line"
 
@@ -75,7 +75,7 @@ def with_settings(command: Function) -> Function:
 
 
 def pick(kind: type, *names: str) -> tuple[type, tuple[str, ...]]:
-    """Return a dataclass of which a command asks these fields alone; for `filled_in`."""
+    """Return what `filled_in` takes to ask for these fields of a dataclass alone."""
     return kind, names
 
 
@@ -200,7 +200,7 @@ def _fill(kind: type, values: Values, context: typer.Context) -> Any:
 
 
 def _refusal(message: str, kind: type, context: typer.Context, *, usage: bool) -> Exception:
-    """Return the error of values that are not possible; it names the settings file they are of."""
+    """Return the error of impossible values; it names the settings file that gave them."""
     flags = re.findall(r"--[a-z-]+", message)
     culprits = [words for _, words in options(kind) if words.flag in flags]
     sources = {_source(context, words.name) for words in culprits} - {"", COMMAND_LINE}

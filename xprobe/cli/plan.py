@@ -48,7 +48,7 @@ def plan(
     as_json: Json = False,
 ) -> None:
     from xprobe.cli import tables
-    from xprobe.design.power import SIZES
+    from xprobe.design.power import SIZES, Plan
     from xprobe.design.power import plan as make_plan
     from xprobe.images import read as manifests
     from xprobe.results.study import load_studies
@@ -57,7 +57,7 @@ def plan(
     studies = [] if results is None else load_studies(results)
     rows = make_plan(manifest, config, others.sizes or SIZES, studies)
     if as_json:
-        print_json({"plan": rows})
+        print_json(Plan(plan=tuple(rows)))
         return
     print_table(tables.of_plan(rows))
     out.print(
@@ -68,7 +68,7 @@ def plan(
         "Fine-tunes vary by their seed, too: where more images change little, more "
         "--finetune-repeats do."
     )
-    if any(row["basis"] == "typical" for row in rows):
+    if any(row.basis == "typical" for row in rows):
         warn([
             "“typical” is a guess from simulated studies: yours may be off by half; after a first "
             "sweep, --results takes the variance from it"

@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-PIPE_WIDTH = 160  # in a file or a pipe there is no width to fit into
+if TYPE_CHECKING:
+    from xprobe.base.documents import Document
+
+PIPE_WIDTH = 160  # columns of a table in a file or a pipe, which has no width to fit into
 
 
 class Lines:
@@ -27,8 +30,8 @@ class Lines:
 out, err = Lines("stdout"), Lines("stderr")
 
 
-def print_json(document: Any) -> None:
-    """Print a document, or what JSON takes for one, on one line."""
+def print_json(document: Document) -> None:
+    """Print a document on one line."""
     from xprobe.base import documents
 
     text = json.dumps(documents.to_json(document), ensure_ascii=False, allow_nan=False)

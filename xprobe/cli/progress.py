@@ -1,4 +1,4 @@
-"""How long work is shown: on stderr, if that is a terminal."""
+"""Progress of long work, which is shown on stderr if that is a terminal."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @cache
 def _console() -> Console:
-    """Return where it is shown."""
+    """Return the console on stderr that shows progress."""
     from rich.console import Console
 
     return Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
@@ -29,7 +29,7 @@ def busy(what: str) -> AbstractContextManager[object]:
 def bar(title: str, total: int | None) -> Iterator[Callable[[int], None]]:
     """Show a bar with rate and time left on stderr, if that is a terminal and there is work.
 
-    How much there is may not be known (None).
+    A `total` of None says that nobody knows how much work there is.
     """
     console = _console()
     if not console.is_terminal or total == 0:

@@ -22,7 +22,7 @@ def scan(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    from xprobe.cli import tables
+    from xprobe.cli import outputs, tables
     from xprobe.images import read as manifests
     from xprobe.images import survey
     from xprobe.images.sources import table
@@ -38,8 +38,11 @@ def scan(
         table.write_table(manifest, output)
     if as_json:
         print_json(
-            {"images": len(manifest), "counts": counts, "formats": formats, "warnings": warnings}
-        )
+            outputs.Scan(
+                images=len(manifest), counts=tuple(counts), formats=tuple(formats),
+                warnings=tuple(warnings),
+            )
+        )  # fmt: skip
         return
     columns = ("class", "source", "generator", "split", "n")
     print_table(tables.of_rows(f"{len(manifest)} images", columns, counts))

@@ -1,7 +1,7 @@
 """The settings file: options of commands in a table each, as defaults that a command line changes.
 
-``xprobe.toml`` of the working folder counts on its own, another file by ``--config``. Every value
-of it is checked before anything begins, whichever command is run.
+``xprobe.toml`` of the working folder is read unasked, another file by ``--config``. Every value of
+a file is checked before anything begins, whichever command is run.
 """
 
 from __future__ import annotations
@@ -17,8 +17,9 @@ from xprobe.cli.help import kind_of
 
 FILE = Path("xprobe.toml")
 
-Defaults = dict[str, Any]  # what Typer takes as defaults, by parameter or by command
+Defaults = dict[str, Any]  # defaults as Typer takes them, by parameter or by command
 
+# A parameter of such a type takes values of these types from the file.
 TAKEN: dict[Any, Any] = {Path: str, float: (int, float)}
 
 KINDS = {bool: "true or false", int: "a whole number", float: "a number", Path: "a path as text"}
@@ -44,7 +45,7 @@ def read_settings(context: typer.Context, file: Path | None) -> Path | None:
 
     try:
         tables = tomllib.loads(file.read_text(encoding="utf-8"))
-    except ValueError as error:  # no TOML, or no UTF-8
+    except ValueError as error:  # the file is no TOML, or no UTF-8
         raise XprobeError(f"{file}: {error}") from error
     reader = _Reader(file, runs_code=is_named)
     root = context.find_root()

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -14,6 +13,9 @@ from xprobe.cli.commands import add
 from xprobe.cli.help import Group
 from xprobe.cli.options import Json
 from xprobe.cli.printing import out, print_json, print_table, warn
+
+if TYPE_CHECKING:
+    from xprobe.features.store import Store
 
 store_app = typer.Typer(
     cls=Group, rich_markup_mode=None, add_completion=False, no_args_is_help=True
@@ -26,39 +28,40 @@ DEFAULT = Path("features")
 
 def info(folder: Folder = DEFAULT, as_json: Json = False) -> None:
     """Show what a store holds of each encoder."""
-    from xprobe.cli import tables
+    from xprobe.cli import outputs, tables
     from xprobe.features.store import Store
-    from xprobe.features.upkeep import about
+    from xprobe.features.upkeep import describe
 
     store = Store(folder)
-    rows = [about(store, encoder) for encoder in store.encoders()]
+    rows = [describe(store, encoder) for encoder in store.encoders()]
+    newer = store.newer_encoders()
     if as_json:
-        print_json({"store": str(folder), "encoders": rows})
+        out_of_use = tuple(outputs.OutOfUse(name=one.name, key=one.key) for one in newer)
+        print_json(outputs.StoreInfo(store=str(folder), encoders=tuple(rows), newer=out_of_use))
         return
     columns = ("name", "dim", "rows", "failed", "shards", "mib", "cosine_to_reference")
     print_table(tables.of_rows(f"features in {folder}", columns, rows))
+    for encoder in newer:
+        out.print(str(encoder))
 
 
 def verify(folder: Folder = DEFAULT, as_json: Json = False) -> None:
     """Compare every shard with its receipt, by checksum; exit status 1 if any is damaged."""
-    from xprobe.cli import tables
+    from xprobe.cli import outputs, tables
     from xprobe.features.store import Store
     from xprobe.features.upkeep import verify as verify_one
 
     store = Store(folder)
-    found = [verify_one(store, encoder, progress.bar) for encoder in store.encoders()]
-    damaged = [wrong for each in found for wrong in each.damaged]
+    rows = [verify_one(store, encoder, progress.bar) for encoder in store.encoders()]
+    damaged = [wrong for row in rows for wrong in row.damaged]
     if as_json:
-        print_json({"store": str(folder), "encoders": [asdict(each) for each in found]})
+        print_json(outputs.StoreVerify(store=str(folder), encoders=tuple(rows)))
     else:
-        rows = [
-            {**asdict(each), "damaged": len(each.damaged), "orphans": len(each.orphans)}
-            for each in found
-        ]
         columns = ("name", "rows", "shards", "damaged", "orphans")
         print_table(tables.of_rows(f"features in {folder}", columns, rows))
+    _warn_of_newer(store)
     warn([f"{file}: {reason}" for file, reason in damaged])
-    if any(each.orphans for each in found) and not as_json:
+    if any(row.orphans for row in rows) and not as_json:
         out.print(f"orphans count for nothing; 'xprobe store gc {folder}' deletes them")
     if damaged:
         raise XprobeError(
@@ -73,19 +76,24 @@ def merge(
     as_json: Json = False,
 ) -> None:
     """Copy what stores hold into one; what is there stays, so it may be run again."""
-    from xprobe.cli import tables
+    from xprobe.cli import outputs, tables
     from xprobe.features.store import Store
     from xprobe.features.upkeep import merge as merge_one
 
     opened = [Store(source) for source in sources]
     target = Store(into, create=True)
-    rows = [
-        {"from": str(source.folder), **row}
-        for source in opened
-        for row in merge_one(source, target, progress.bar)
-    ]
+    rows = []
+    for source in opened:
+        rows += [
+            outputs.MergedEncoder(
+                from_=str(source.folder), name=row.name, key=row.key, shards=row.shards,
+                rows=row.rows,
+            )
+            for row in merge_one(source, target, progress.bar)
+        ]  # fmt: skip
+        _warn_of_newer(source)
     if as_json:
-        print_json({"store": str(into), "merged": rows})
+        print_json(outputs.StoreMerge(store=str(into), merged=tuple(rows)))
         return
     print_table(tables.of_rows(f"new in {into}", ("from", "name", "shards", "rows"), rows))
 
@@ -103,6 +111,7 @@ def export(
     as_json: Json = False,
 ) -> None:
     """Write the features of an encoder into one file."""
+    from xprobe.cli import outputs
     from xprobe.features.store import Store
     from xprobe.features.upkeep import export as export_one
     from xprobe.images import read as manifests
@@ -111,29 +120,35 @@ def export(
     (one, *more) = store.find(encoder)
     if more:
         labels = store.labels()
-        names = ", ".join(labels[each.key] for each in (one, *more))
+        names = ", ".join(labels[candidate.key] for candidate in (one, *more))
         raise XprobeError(f"{folder} has several encoders of that name; name one of {names}")
     images = None if data is None else manifests.read(data, whole=False)
     rows = export_one(store, one, file, images)
     if as_json:
-        print_json({"file": str(file), "name": one.name, "key": one.key, "rows": rows})
+        print_json(outputs.StoreExport(file=str(file), name=one.name, key=one.key, rows=rows))
         return
     out.print(f"wrote {file}: {rows} rows of {one.name}")
 
 
 def gc(folder: Folder = DEFAULT, as_json: Json = False) -> None:
     """Make small shards into large ones and delete leftovers; nobody else may embed meanwhile."""
-    from xprobe.cli import tables
+    from xprobe.cli import outputs, tables
     from xprobe.features.store import Store
     from xprobe.features.upkeep import collect
 
     store = Store(folder)
     rows = [collect(store, encoder, progress.bar) for encoder in store.encoders()]
+    _warn_of_newer(store)
     if as_json:
-        print_json({"store": str(folder), "encoders": rows})
+        print_json(outputs.StoreGc(store=str(folder), encoders=tuple(rows)))
         return
     columns = ("name", "rows", "shards_before", "shards", "freed_mib")
     print_table(tables.of_rows(f"features in {folder}", columns, rows))
+
+
+def _warn_of_newer(store: Store) -> None:
+    """Say which encoders were left as they are."""
+    warn([f"{encoder}; until then it is left as it is" for encoder in store.newer_encoders()])
 
 
 for command, example in (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -18,6 +18,7 @@ from xprobe.engine.execution import Execution
 if TYPE_CHECKING:
     from xprobe.results.answers import SweepAnswer
     from xprobe.results.study import Study
+    from xprobe.study.estimate import Estimate
 
 DryRun = Annotated[
     bool,
@@ -82,12 +83,17 @@ def _print_tables(studies: Sequence[Study], answer: SweepAnswer) -> None:
         print_table(tables.of_worth(answer.data_value))
 
 
-def _show_estimate(rows: list[dict[str, Any]], as_json: bool) -> None:
+def _show_estimate(rows: Sequence[Estimate], as_json: bool) -> None:
     from xprobe.cli import tables
+    from xprobe.study import estimate
 
-    seconds = round(sum(row["seconds"] for row in rows), 1)
+    seconds = round(sum(row.seconds for row in rows), 1)
     if as_json:
-        print_json({"studies": rows, "seconds": seconds})
+        print_json(estimate.DryRun(studies=tuple(rows), seconds=seconds))
         return
-    print_table(tables.of_rows("to do", tuple(rows[0]), rows))
+    columns = (
+        "encoder", "head", "real_fraction", "train_per_class", "tested", "done", "fits", "steps",
+        "seconds",
+    )  # fmt: skip
+    print_table(tables.of_rows("to do", columns, rows))
     out.print(f"about {tables.duration(seconds)} in all")

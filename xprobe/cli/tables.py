@@ -1,4 +1,4 @@
-"""Results as tables for a terminal. Builds them; the command line prints them."""
+"""Results as tables for a terminal; they are built here, and the commands print them."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from rich import box
 from rich.table import Table
 
+from xprobe.base.documents import Document, to_json
 from xprobe.design.setting import head_title, setting_title
 
 if TYPE_CHECKING:
@@ -15,6 +16,10 @@ if TYPE_CHECKING:
     from xprobe.results.families import Family
     from xprobe.results.rows import DataValue, Result
     from xprobe.results.study import Study
+
+if TYPE_CHECKING:
+    from xprobe.design.power import Detectable
+    from xprobe.images.survey import Shape
 
 Row = Mapping[str, Any]
 
@@ -32,20 +37,24 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> 
     return grid
 
 
-def of_rows(title: str, columns: Sequence[str], rows: Sequence[Row]) -> Table:
-    """Return a table of these fields of flat rows."""
+def of_rows(title: str, columns: Sequence[str], rows: Sequence[Document | Row]) -> Table:
+    """Return a table of these fields of flat rows; a list is shown as the number of its entries."""
     names = [column.replace("_", " ") for column in columns]
-    return table(title, names, [[row[column] for column in columns] for row in rows])
+    flat = [to_json(row) for row in rows]
+    cells = [[row[column] for column in columns] for row in flat]
+    return table(
+        title, names, [[len(c) if isinstance(c, list) else c for c in row] for row in cells]
+    )
 
 
-def of_formats(rows: Sequence[Row]) -> Table:
-    """Return the table of `manifest.shapes` rows."""
+def of_formats(rows: Sequence[Shape]) -> Table:
+    """Return the table of `survey.shapes`."""
     columns = ("source", "format", "n", "width", "height")
-    shown = [
-        {**row, **{side: ", ".join(map(str, row[side])) for side in ("width", "height")}}
+    cells = [
+        [row.source, row.format, row.n, *(", ".join(map(str, s)) for s in (row.width, row.height))]
         for row in rows
     ]
-    return of_rows("pixels (smallest, median, largest)", columns, shown)
+    return table("pixels (smallest, median, largest)", columns, cells)
 
 
 def of_family(study: Study, generator: str) -> Table:
@@ -85,7 +94,7 @@ def side_by_side(studies: Sequence[Study], generator: str) -> Table:
 
 
 def of_distances(rows: Sequence[DistanceRow]) -> Table:
-    """Return the table of distances; of single classes the first metric alone."""
+    """Return the table of distances; single classes have the first metric alone."""
     first = rows[0].metric if rows else ""
     shown = [
         row for row in rows if row.class_ is None or (row.metric == first and row.value is not None)
@@ -170,15 +179,14 @@ def of_worth(rows: Sequence[DataValue]) -> Table:
     return table("what synthetic images are worth", columns, cells)
 
 
-def of_plan(rows: Sequence[Row]) -> Table:
+def of_plan(rows: Sequence[Detectable]) -> Table:
     """Return the table of `power.plan`."""
     columns = ["what", "real of each class", "tested", "groups", "comparisons",
                "detectable, points", "variance"]  # fmt: skip
     cells = [
         [
-            row["what"], f"{row['real_per_class']:g}{' (at hand)' if row['at_hand'] else ''}",
-            row["test_images"], row["groups"], row["comparisons"],
-            f"±{100 * row['detectable']:.1f}", row["basis"],
+            row.what, f"{row.real_per_class:g}{' (at hand)' if row.at_hand else ''}",
+            row.test_images, row.groups, row.comparisons, f"±{100 * row.detectable:.1f}", row.basis,
         ]
         for row in rows
     ]  # fmt: skip

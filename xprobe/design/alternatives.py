@@ -28,14 +28,14 @@ class Made:
         start: number of the first row; images and other alternatives have the rows before it.
         source: (m, 2) rows of the two images that are mixed; for a view both are its image.
         share: (m,) share of the first image in the mixed features; 1 for a view.
-        each: how many rows of `source` an image has; they stand together, image after image.
+        per_image: how many rows of `source` an image has; they stand together, image after image.
     """
 
     name: str
     start: int
     source: Ints
     share: Floats
-    each: int
+    per_image: int
 
     @property
     def copies(self) -> int:
@@ -63,7 +63,7 @@ class Made:
         """Return the rows that are made of training images alone, at most `most` an image."""
         inside = np.zeros(int(max(self.source.max(), train.max())) + 1, dtype=bool)
         inside[train] = True
-        usable = inside[self.source].all(axis=1).reshape(-1, self.each)
+        usable = inside[self.source].all(axis=1).reshape(-1, self.per_image)
         usable &= usable.cumsum(axis=1) <= most
         chosen = np.flatnonzero(usable)[:, None] * self.copies + np.arange(self.copies)
         return np.asarray(self.start + chosen.ravel(), dtype=np.intp)

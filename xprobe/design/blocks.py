@@ -26,7 +26,7 @@ class Supply:
     """What is added to the real images: those of a generator, or further real ones.
 
     Attributes:
-        generator: its name; None of further real images, which are for controls only.
+        generator: the generator's name; None for further real images, which only controls use.
         images: what there is to draw from.
         lineage: which of them show what real images show.
     """
@@ -37,7 +37,7 @@ class Supply:
 
     def order(self, seed: int, repeat: int, fold: int) -> Ints:
         """Return in what random order a fold draws from the images."""
-        # Further real images have an empty name here: another would draw other ones than before.
+        # An empty name stands for further real images; any other would change what is drawn.
         rng = stream(seed, "draw", self.generator or "", repeat, fold)
         return rng.permutation(len(self.images))
 
@@ -47,11 +47,12 @@ class Block:
     """One setting in one repeat: a problem a fold, which together test every real image once.
 
     Attributes:
-        setting, repeat: which.
-        problems: one a fold, rows of the study.
+        setting: what is trained on.
+        repeat: number of the repeat, from 0.
+        problems: one a fold; their rows are those of the study.
         n_real, n_synthetic: training images of each fold.
-        dropped: synthetic images that each fold's lineage guard kept out.
-        dropped_inner: those that it kept out of the inner folds, on average over these.
+        dropped: how many synthetic images the lineage guard kept out of each fold.
+        dropped_inner: how many it kept out of each inner fold, on average over a fold's.
         short: whether a class has fewer synthetic images than the ratio asks.
         budget: training rows of each fold that the steps of a fine-tune are counted by: those of
             real-only, or (1 + r) times as many, for a mix 1:r and its control alike.
@@ -79,6 +80,7 @@ class Block:
 
 
 def _rows_of_mix(n_real: int, ratio: float) -> int:
+    """Return how many images a mix 1:ratio trains on."""
     return round((1 + ratio) * n_real)
 
 
@@ -92,8 +94,9 @@ class BlockMaker:
         self.takes_steps = kind_of(config.head).takes_steps
         self.row = {id_: i for i, id_ in enumerate(study.id)}
         self.group = dict(zip(study.id, study.group, strict=True))
-        self.made: dict[str, Made] = {}
-        self.most = max(1, round(max(config.ratios)))  # of an image, instead of synthetic ones
+        self.alternatives: dict[str, Made] = {}
+        # So many rows are made of an image where the largest mix adds synthetic ones.
+        self.most = max(1, round(max(config.ratios)))
         self.supply: dict[str | None, Supply] = {}
         rows: dict[str | None, Bools] = {
             name: study.generator == name for name in sorted(set(study.generator) - {""})
@@ -108,46 +111,49 @@ class BlockMaker:
         self, all_folds: list[Fold], repeat: int, generators: tuple[str, ...]
     ) -> list[Block]:
         """Return every setting's block of one repeat, real-only first."""
-        own = [fold for fold in all_folds if fold.repeat == repeat]
-        made = self._real(own, repeat)
+        folds = [fold for fold in all_folds if fold.repeat == repeat]
+        blocks = self._real_only(folds, repeat)
         if None in self.supply:
-            orders = self._orders(None, own, repeat)
-            made += [
-                self._block(Setting("real-more", ratio), ratio, own, orders, repeat)
+            orders = self._orders(None, folds, repeat)
+            blocks += [
+                self._block(Setting("real-more", ratio), ratio, folds, orders, repeat)
                 for ratio in self.config.ratios
-                if all(self._has_extra(fold, ratio) for fold in own)
+                if all(self._has_extra(fold, ratio) for fold in folds)
             ]
         for name in generators:
-            orders = self._orders(name, own, repeat)
+            orders = self._orders(name, folds, repeat)
             largest = max(self.config.ratios)
             only = Setting("synthetic-only", None, name)
-            made.append(self._block(only, largest, own, orders, repeat))
+            blocks.append(self._block(only, largest, folds, orders, repeat))
             for ratio in self.config.ratios:
-                made.append(self._block(Setting("mix", ratio, name), ratio, own, orders, repeat))
+                mix = Setting("mix", ratio, name)
+                blocks.append(self._block(mix, ratio, folds, orders, repeat))
             if self.config.with_synthetic:
-                made += [self._augmented(made[-1], augment) for augment in self._augmentations()]
-        return made
+                blocks += [
+                    self._augmented(blocks[-1], augment) for augment in self._augmentations()
+                ]
+        return blocks
 
     def _augmentations(self) -> tuple[str, ...]:
-        return self.config.alternatives if self.takes_steps else tuple(self.made)
+        return self.config.alternatives if self.takes_steps else tuple(self.alternatives)
 
     def _augmented(self, block: Block, augment: str) -> Block:
         setting = replace(block.setting, augment=augment)
-        if self.takes_steps:  # which augments images as it trains
+        if self.takes_steps:  # A fine-tune augments images as it trains, so its rows are the same.
             return replace(block, setting=setting)
-        return self._with_made(block, setting)
+        return self._with_alternative(block, setting)
 
     def _has_extra(self, fold: Fold, ratio: float) -> bool:
         """Return whether there are as many further real images of each class as a mix draws."""
         wanted = Counter(self.study.label[self.rows(fold.train_real)])
         return lineage.check_supply(self.supply[None].images, "extra", wanted, (ratio,)) is None
 
-    def _orders(self, generator: str | None, own: list[Fold], repeat: int) -> list[Ints]:
-        """Return in what order each fold draws from the images of a generator, or further real."""
+    def _orders(self, generator: str | None, folds: list[Fold], repeat: int) -> list[Ints]:
+        """Return in what order each fold draws from its supply; None: from further real images."""
         supply = self.supply[generator]
-        return [supply.order(self.config.seed, repeat, fold.index) for fold in own]
+        return [supply.order(self.config.seed, repeat, fold.index) for fold in folds]
 
-    def _real(self, own: list[Fold], repeat: int) -> list[Block]:
+    def _real_only(self, folds: list[Fold], repeat: int) -> list[Block]:
         """Return real-only, and for fine-tunes the controls of the mixes."""
         problems = tuple(
             Problem(
@@ -155,13 +161,16 @@ class BlockMaker:
                 self.rows(fold.test_real),
                 tuple((self.rows(a), self.rows(b)) for a, b in fold.inner),
             )
-            for fold in own
+            for fold in folds
         )
         sizes = tuple(len(p.train) for p in problems)
         none = (0,) * len(problems)
         only = Block(Setting("real-only"), repeat, problems, sizes, none, none, none, False, sizes)
         if not self.takes_steps:
-            return [only, *(self._with_made(only, Setting(name)) for name in self.made)]
+            return [
+                only,
+                *(self._with_alternative(only, Setting(name)) for name in self.alternatives),
+            ]
         return [
             only,
             *(
@@ -170,12 +179,12 @@ class BlockMaker:
             ),
         ]
 
-    def _with_made(self, block: Block, setting: Setting) -> Block:
-        """Return a block that trains on what was made of its real images, too."""
-        made = self.made[setting.augment or setting.name]
+    def _with_alternative(self, block: Block, setting: Setting) -> Block:
+        """Return a block that trains on the rows made of its real images, too."""
+        alternative = self.alternatives[setting.augment or setting.name]
 
         def more(train: Ints, real: Ints) -> Ints:
-            return np.concatenate([train, made.rows(real, self.most)])
+            return np.concatenate([train, alternative.rows(real, self.most)])
 
         real = self.study.source.astype(str) == "real"
         problems = tuple(
@@ -197,16 +206,17 @@ class BlockMaker:
         ]
 
     def _block(
-        self, setting: Setting, ratio: float, own: list[Fold], orders: list[Ints], repeat: int
+        self, setting: Setting, ratio: float, folds: list[Fold], orders: list[Ints], repeat: int
     ) -> Block:
+        """Return the block of a setting that draws from a supply, each fold in its order."""
         problems, n_real, n_synthetic, dropped, dropped_inner = [], [], [], [], []
         short = False
-        for fold, order in zip(own, orders, strict=True):
-            train, n_kept_out, lacks = self._train(
+        for fold, order in zip(folds, orders, strict=True):
+            train, n_kept_out, lacks = self._training_rows(
                 setting, ratio, order, fold.train_real, fold.test_real
             )
             held = fold.test_real
-            drawn = [self._train(setting, ratio, order, a, b, held) for a, b in fold.inner]
+            drawn = [self._training_rows(setting, ratio, order, a, b, held) for a, b in fold.inner]
             inner = tuple((d[0], self.rows(b)) for d, (_, b) in zip(drawn, fold.inner, strict=True))
             problems.append(Problem(train, self.rows(fold.test_real), inner))
             if setting.name == "real-more":
@@ -220,16 +230,16 @@ class BlockMaker:
         return Block(
             setting, repeat, tuple(problems), tuple(n_real), tuple(n_synthetic), tuple(dropped),
             tuple(dropped_inner), short,
-            tuple(_rows_of_mix(len(fold.train_real), ratio) for fold in own),
+            tuple(_rows_of_mix(len(fold.train_real), ratio) for fold in folds),
         )  # fmt: skip
 
-    def _train(
+    def _training_rows(
         self, setting: Setting, ratio: float, order: Ints, train: Strings, *held: Strings
     ) -> tuple[Ints, int, bool]:
         """Return training rows, the number of synthetic images kept out, and whether some lack.
 
-        `held` are the parts that must not be known: an inner fold holds out its validation part
-        and the test part.
+        `held` are the parts that training must not know: an inner fold holds out its validation
+        part and the test part.
         """
         supply = self.supply[setting.generator]
         allowed = self._allowed(supply, held)

@@ -38,7 +38,7 @@ class SweepConfig:
         ratios: r of each mix 1:r, synthetic per real training image of the same class.
         per_class: real images of each class to study; None takes all.
         real_fraction: share of the real training images of each fold that is trained on.
-        train_per_class: instead of a share, so many of each class.
+        train_per_class: how many of each class are trained on, instead of a share; or None.
         folds: largest number of cross-validation folds; None: 5, or the fixed hold-out if there
             is one.
         holdout: share of the real images that is drawn to be a fixed hold-out; None: none is.
@@ -51,11 +51,12 @@ class SweepConfig:
         c_rule: ``best``, or ``one-se``: the smallest C within one standard error of the best.
         balanced: whether classes weigh the same in training however many images they have.
         head: name of what is trained (`learners.kinds`).
-        finetune_repeats: `repeats` of fine-tunes.
-        recipe: of fine-tunes.
+        finetune_repeats: what `repeats` is for fine-tunes.
+        recipe: how networks are fine-tuned.
         alternatives: names of augmentations that are tried on real images instead of adding
             synthetic ones.
-        with_synthetic: whether they are tried with synthetic images, too, at the largest ratio.
+        with_synthetic: whether alternatives are tried with synthetic images, too, at the largest
+            ratio.
         seed: every random choice follows from it.
         allow_fewer: go on if there are fewer synthetic images than a ratio needs.
         margin: accuracy differences up to this fraction count as equal; None claims no

@@ -25,7 +25,8 @@ from xprobe.design.folds import Fold
 from xprobe.images.manifest import Manifest
 from xprobe.learners.kinds import kind_of
 
-HOLD_OUT = "fixed hold-out"  # how its protocol begins
+HOLD_OUT = "fixed hold-out"
+"""The words with which the protocol of a fixed hold-out begins."""
 
 MOST_GROUPS_AS_FOLDS = 50
 
@@ -35,11 +36,11 @@ class Design:
     """Everything that will be trained.
 
     Attributes:
-        study: the images that take part; rows of the problems.
-        protocol: how it is tested, in words.
+        study: the images that take part; a row of a problem is the number of one of them.
+        protocol: how the settings are tested, in words.
         generators: names, sorted.
-        blocks: repeat by repeat.
-        made: the rows behind those of the study, of the alternatives of heads.
+        blocks: the settings' blocks, repeat by repeat.
+        alternatives: the rows that heads train on besides images; they stand behind the study's.
         warnings: what the reader of the results must know.
     """
 
@@ -47,7 +48,7 @@ class Design:
     protocol: str
     generators: tuple[str, ...]
     blocks: tuple[Block, ...]
-    made: tuple[Made, ...]
+    alternatives: tuple[Made, ...]
     warnings: tuple[str, ...]
 
     @cached_property
@@ -74,7 +75,8 @@ def make_design(
     every = real
     real = folds.choose_real(every, config.per_class, stream(config.seed, "choose"))
     all_folds, protocol = lay_out_folds(real, test, config)
-    most = round(max(config.ratios) * max(Counter(real.label).values()))  # of the largest mix
+    # So many further real images of a class are what the largest mix adds in synthetic ones.
+    most = round(max(config.ratios) * max(Counter(real.label).values()))
     spare = folds.held_back(every, real, most, stream(config.seed, "held back"))
     extra = [*manifest.id[manifest.split == "extra"], *spare.id]
     synthetic = manifest.select(manifest.source == "synthetic")
@@ -101,16 +103,16 @@ def make_design(
     )
     maker = BlockMaker(study, extra, manifest.select(manifest.source == "real"), config)
     if config.alternatives and not takes_steps:
-        maker.made = lay_out(
+        maker.alternatives = lay_out(
             maker.rows(real.id), config.alternatives, views, maker.most, len(study),
             stream(config.seed, "alternatives"),
         )  # fmt: skip
     blocks = [b for r in range(config.repeats) for b in maker.blocks(all_folds, r, generators)]
     warnings += _lineage_warnings(synthetic, generators)
     if config.ignore_lineage:
-        warnings.insert(0, _ignored(maker, all_folds, generators))
-    made = tuple(maker.made.values())
-    return Design(study, protocol, generators, tuple(blocks), made, tuple(warnings))
+        warnings.insert(0, _ignored_lineage_warning(maker, all_folds, generators))
+    alternatives = tuple(maker.alternatives.values())
+    return Design(study, protocol, generators, tuple(blocks), alternatives, tuple(warnings))
 
 
 def parts(manifest: Manifest, config: SweepConfig) -> tuple[Manifest, Manifest | None, list[str]]:
@@ -159,13 +161,14 @@ def lay_out_folds(
     """
     _check_groups(real)
     repeats = f"{config.repeats} repeat{'s' * (config.repeats > 1)}"
-    made = []
-    if test is not None:  # nothing is drawn on the real side, so every repeat has the same folds
-        of = "" if config.holdout is None else f" of {100 * config.holdout:g} % of the real images"
-        protocol = f"{HOLD_OUT}{of}, {repeats}"
+    all_folds = []
+    if test is not None:  # No real image is drawn, so that every repeat has the same folds.
+        share = config.holdout
+        part = "" if share is None else f" of {100 * share:g} % of the real images"
+        protocol = f"{HOLD_OUT}{part}, {repeats}"
         for r in range(config.repeats):
             rng = stream(config.seed, "folds")
-            made.append(folds.hold_out(real, test, r, config.inner_folds, rng))
+            all_folds.append(folds.hold_out(real, test, r, config.inner_folds, rng))
     elif config.leave_one_group_out:
         n = len(set(real.group))
         if n > MOST_GROUPS_AS_FOLDS:
@@ -176,18 +179,18 @@ def lay_out_folds(
         protocol = f"leave-one-group-out cross-validation over {n} groups, {repeats}"
         for r in range(config.repeats):
             rng = stream(config.seed, "folds")
-            made += folds.leave_one_group_out(real, r, config.inner_folds, rng)
+            all_folds += folds.leave_one_group_out(real, r, config.inner_folds, rng)
     else:
         k = folds.count_folds(real.label, real.group, config.folds or folds.MOST_FOLDS)
         protocol = f"{k}-fold cross-validation, {repeats}"
         for r in range(config.repeats):
             rng = stream(config.seed, "folds", r)
-            made += folds.cross_validation(real, k, r, config.inner_folds, rng)
+            all_folds += folds.cross_validation(real, k, r, config.inner_folds, rng)
     size, fraction = config.train_per_class, config.real_fraction
     if size is None and fraction == 1:
-        return made, protocol
+        return all_folds, protocol
     if size is not None:
-        _check_size(size, made, real)
+        _check_size(size, all_folds, real)
 
     def wanted(n: int) -> int:
         return size if size is not None else max(1, round(fraction * n))
@@ -197,16 +200,16 @@ def lay_out_folds(
             fold, real, wanted, config.inner_folds,
             stream(config.seed, "fraction", fold.repeat, fold.index),
         )
-        for fold in made
+        for fold in all_folds
     ]  # fmt: skip
     part = f"{100 * fraction:g} % of" if size is None else f"{size} of each class of"
     return thinned, f"{protocol}, {part} the real training images"
 
 
-def _check_size(size: int, made: Sequence[Fold], real: Manifest) -> None:
+def _check_size(size: int, all_folds: Sequence[Fold], real: Manifest) -> None:
     label_of = dict(zip(real.id, real.label, strict=True))
-    counted = [Counter(label_of[i] for i in fold.train_real) for fold in made]
-    least = min((n, name) for each in counted for name, n in each.items())
+    fold_counts = [Counter(label_of[i] for i in fold.train_real) for fold in all_folds]
+    least = min((n, name) for counts in fold_counts for name, n in counts.items())
     if size > least[0]:
         raise XprobeError(
             f"--real-curve {size}: of class {least[1]} a fold has {least[0]} real training images; "
@@ -224,18 +227,18 @@ def _supply_warnings(
     label_of = dict(zip(real.id, real.label, strict=True))
     largest: Counter[str] = Counter()
     for fold in all_folds:
-        largest |= Counter(label_of[i] for i in fold.train_real)  # the union takes the maximum
-    found = []
+        largest |= Counter(label_of[i] for i in fold.train_real)  # The union takes the maximum.
+    warnings = []
     for name in generators:
-        own = synthetic.select(synthetic.generator == name)
-        wrong = lineage.check_supply(own, name, dict(sorted(largest.items())), config.ratios)
+        images = synthetic.select(synthetic.generator == name)
+        wrong = lineage.check_supply(images, name, dict(sorted(largest.items())), config.ratios)
         if wrong and not config.allow_fewer:
             raise XprobeError(
                 f"{wrong}: choose smaller --ratios or --per-class, or go on with --allow-fewer"
             )
         if wrong:
-            found.append(f"{wrong}; went on with fewer, as asked")
-    return found
+            warnings.append(f"{wrong}; went on with fewer, as asked")
+    return warnings
 
 
 def _lineage_warnings(synthetic: Manifest, generators: tuple[str, ...]) -> list[str]:
@@ -253,7 +256,9 @@ def _lineage_warnings(synthetic: Manifest, generators: tuple[str, ...]) -> list[
     ]
 
 
-def _ignored(maker: BlockMaker, all_folds: Sequence[Fold], generators: Sequence[str]) -> str:
+def _ignored_lineage_warning(
+    maker: BlockMaker, all_folds: Sequence[Fold], generators: Sequence[str]
+) -> str:
     """Say how many synthetic images were trained on that show what was tested."""
     leaked = [
         int((~maker.supply[name].lineage.allowed(maker.groups_of(fold.test_real))).sum())

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
+from xprobe.base.documents import Document, Number
 from xprobe.design.config import SweepConfig
 from xprobe.design.design import HOLD_OUT, lay_out_folds, parts
 from xprobe.images.manifest import Manifest
@@ -16,20 +16,26 @@ from xprobe.results import study as study_module
 from xprobe.results.rows import Result
 from xprobe.verdict.family import ALPHA, POWER_QUANTILE
 
-# Variance over test images of the difference (averaged over ten repeats) that a mix makes, by real
-# images of each class: what detectable differences of 8.8, 3.7 and 1.1 points at 6 × 30, 100 and
-# 500 come from. More real images leave synthetic ones less to change.
+# Pairs of a number of real images of each class and a variance. A mix changes whether a test image
+# is hit, on average over ten repeats, by a difference that has this variance over test images. With
+# 6 classes of 30, 100 and 500 images, differences of 8.8, 3.7 and 1.1 points are then detectable.
+# More real images leave synthetic ones less to change.
 TYPICAL = ((30, 0.123), (100, 0.074), (500, 0.033))
 
-ONE_REPEAT = 2.0  # times that of ten: training sets differ, too (1.7 to 3.2 in simulated studies)
+# One repeat has this many times the variance of ten, since training sets differ, too (1.7 to 3.2 in
+# simulated studies).
+ONE_REPEAT = 2.0
 
-SEED_SD = 0.017  # of the accuracy of one fine-tune over seeds
+# The accuracy of one fine-tune has this standard deviation over seeds.
+SEED_SD = 0.017
 
-SCENE_CORRELATION = 0.3  # of these differences within a scene
+# The differences of test images within a scene have this correlation.
+SCENE_CORRELATION = 0.3
 
 SIZES = (30, 50, 100, 200, 500, 1000)
 
-_CORRELATION, _DRAWS = 0.5, 40_000  # of the estimates of a family, typically
+# The estimates of a family typically have this correlation; their largest is drawn so often.
+_CORRELATION, _DRAWS = 0.5, 40_000
 
 
 @dataclass(frozen=True)
@@ -38,10 +44,10 @@ class Study:
 
     Attributes:
         real_per_class: real images of each class, those that are tested included.
-        test_images, groups: what is tested, in all repeats the same.
-        comparisons: of the family.
-        models: fitted models of each setting, of fine-tunes; 0: heads, which do not vary.
-        repeats: of which each test image has one prediction.
+        test_images, groups: how many images and groups are tested, the same in all repeats.
+        comparisons: how many comparisons the family has.
+        models: how many fine-tunes each setting has; 0 for heads, which do not vary by seed.
+        repeats: how many repeats there are; each predicts every test image once.
     """
 
     real_per_class: float
@@ -54,18 +60,46 @@ class Study:
 
 @dataclass(frozen=True)
 class Pilot:
-    """What a study that was made says of others of its kind.
+    """A finished study, which says how much others of its kind vary.
 
     Attributes:
-        encoder, head: of that study.
-        variance: over test images of the mean difference, groups respected.
-        real_per_class: it had.
+        encoder, head: the study's encoder and head.
+        variance: variance of the mean difference over test images, groups respected.
+        real_per_class: how many real images of each class the study had.
     """
 
     encoder: str
     head: str
     variance: float
     real_per_class: float
+
+
+class Detectable(Document, frozen=True, kw_only=True):
+    """The difference that a study could find.
+
+    Attributes:
+        what: ``heads`` or ``finetune``; with a pilot, the pilot's head.
+        real_per_class: real images of each class, those that are tested included.
+        at_hand: whether the study is one of the images that there are.
+        test_images, groups, comparisons: as in `Study`.
+        detectable: the difference in accuracy that is found with 80 % probability, a fraction.
+        basis: what the variance is taken from.
+    """
+
+    what: str
+    real_per_class: Number
+    at_hand: bool
+    test_images: int
+    groups: int
+    comparisons: int
+    detectable: Number
+    basis: str
+
+
+class Plan(Document, frozen=True, kw_only=True):
+    """What ``xprobe plan`` answers."""
+
+    plan: tuple[Detectable, ...]
 
 
 def typical_variance(real_per_class: float) -> float:
@@ -111,7 +145,7 @@ def _critical(comparisons: int, df: float) -> float:
 
 
 def pilots(studies: Sequence[study_module.Study]) -> list[Pilot]:
-    """Return what studies that were made say: the median over their mixes.
+    """Return the pilots that finished studies are, each with the median variance of its mixes.
 
     Of several numbers of real images with one encoder and head the largest counts.
     """
@@ -131,7 +165,7 @@ def pilots(studies: Sequence[study_module.Study]) -> list[Pilot]:
 
 
 def _real_per_class(study: study_module.Study) -> float:
-    """Return the real images of each class of a study that was made, as `Study` counts them."""
+    """Return the real images of each class of a finished study, as `Study` counts them."""
     real, classes = study.real_only, len(study.manifest.classes)
     trained, tested = real.n_train_real / classes, real.n_test / classes
     if study.part != (1, None) or study.protocol.startswith(f"{HOLD_OUT},"):
@@ -153,18 +187,14 @@ def plan(
     config: SweepConfig,
     sizes: Sequence[int] = SIZES,
     studies: Sequence[study_module.Study] = (),
-) -> list[dict[str, Any]]:
+) -> list[Detectable]:
     """Return what a sweep over these images could find, and sweeps over other numbers of them.
 
     Args:
         manifest: images; synthetic ones need not be there yet.
         config: ratios, folds and repeats.
         sizes: real images of each class for the other sweeps.
-        studies: that were made, to take the variance from; none: the typical one.
-
-    Returns:
-        rows ``{"what", "real_per_class", "at_hand", "test_images", "groups", "comparisons",
-        "detectable", "basis"}``.
+        studies: finished studies to take the variance from; none: it is the typical one.
 
     Raises:
         XprobeError: as a sweep over these images would.
@@ -184,16 +214,16 @@ def plan(
             others = [_scaled(at_hand, n) for n in elsewhere if n != at_hand.real_per_class]
             for study in (at_hand, *others):
                 rows.append(
-                    {
-                        "what": what if pilot is None else pilot.head,
-                        "real_per_class": round(study.real_per_class, 1),
-                        "at_hand": study is at_hand,
-                        "test_images": study.test_images,
-                        "groups": study.groups,
-                        "comparisons": study.comparisons,
-                        "detectable": detectable(study, pilot),
-                        "basis": "typical" if pilot is None else f"pilot with {pilot.encoder}",
-                    }
+                    Detectable(
+                        what=what if pilot is None else pilot.head,
+                        real_per_class=round(study.real_per_class, 1),
+                        at_hand=study is at_hand,
+                        test_images=study.test_images,
+                        groups=study.groups,
+                        comparisons=study.comparisons,
+                        detectable=detectable(study, pilot),
+                        basis="typical" if pilot is None else f"pilot with {pilot.encoder}",
+                    )
                 )
     return rows
 

@@ -1,7 +1,8 @@
-"""Measures of likeness that papers report, of arrays of features. Pure.
+"""Measures of likeness that papers report, computed on arrays of features. Pure.
 
-Fréchet distance, sliced Wasserstein distance, Vendi score, and how well a classifier tells two
-sets apart; of arrays, and over the splits that `measure` puts them beside their floors with.
+These are the Fréchet distance, the sliced Wasserstein distance, the Vendi score, and how well a
+classifier tells two sets apart. Functions on arrays come first; those whose names end in `_of`
+apply them to the splits from which `measure` takes values and real-to-real floors.
 """
 
 from __future__ import annotations
@@ -19,13 +20,16 @@ from xprobe.distance.sides import NoValueError, Sides, Values
 from xprobe.engine.threads import in_threads
 from xprobe.learners.problem import unit_rows
 
-PROJECTIONS = 256  # directions of the sliced Wasserstein distance
+# The sliced Wasserstein distance takes this many random directions.
+PROJECTIONS = 256
 
-FOLDS = 5
+FOLDS = 5  # A classifier is cross-validated in this many folds, or fewer if groups are few.
 
-ROWS = 2048  # whose products are added up before their sum is widened to float64
+# Products of this many rows are added up in the features' type, and these sums in float64.
+ROWS = 2048
 
-EXTRAPOLATION = 3  # sizes that frechet_infinity is fitted to
+# The line of `frechet_infinity` is fitted to this many sizes.
+EXTRAPOLATION = 3
 
 
 # --- Fréchet -------------------------------------------------------------------------------
@@ -38,7 +42,11 @@ class _Moments:
 
 
 def _moments(x: Floats) -> _Moments:
-    """Features of float32 are multiplied as such: twice as fast, and off by 10⁻⁹ of the trace."""
+    """Return the mean and covariance of features (n, d).
+
+    Products of float32 features stay float32, which is twice as fast as float64 and errs by 10⁻⁹
+    of the trace.
+    """
     mean = x.mean(axis=0, dtype=np.float64)
     centred = x - mean.astype(x.dtype)
     covariance = np.zeros((x.shape[1],) * 2)
@@ -49,16 +57,19 @@ def _moments(x: Floats) -> _Moments:
 
 
 def _root(covariance: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return L (d, d) with covariance = L Lᵀ."""
+    """Return a matrix L (d, d) for which L Lᵀ is the covariance."""
     try:
         return np.asarray(np.linalg.cholesky(covariance), dtype=np.float64)
-    except np.linalg.LinAlgError:  # singular: a feature is constant or repeats others
+    except np.linalg.LinAlgError:  # A feature is constant or repeats others.
         values, vectors = np.linalg.eigh(covariance)
         return np.asarray(vectors * np.sqrt(np.maximum(values, 0)))
 
 
 def _frechet(a: _Moments, root: NDArray[np.float64], b: _Moments) -> float:
-    """‖μ_a − μ_b‖² + Tr S_a + Tr S_b − 2 Tr (S_a S_b)^½, the last as Σ √eig(Lᵀ S_b L)."""
+    """Return ‖μ_a − μ_b‖² + Tr S_a + Tr S_b − 2 Tr (S_a S_b)^½ for the root L of S_a.
+
+    The last trace is computed as Σ √eig(Lᵀ S_b L).
+    """
     values = np.linalg.eigvalsh(root.T @ b.covariance @ root)
     shared = np.sqrt(np.maximum(values, 0)).sum()
     traces = np.trace(a.covariance) + np.trace(b.covariance)
@@ -68,7 +79,7 @@ def _frechet(a: _Moments, root: NDArray[np.float64], b: _Moments) -> float:
 def frechet(x: Floats, y: Floats) -> float:
     """Return the Fréchet distance of Gaussians with the moments of x (n, d) and y (m, d).
 
-    Any number of rows from two up; of fewer rows than features by way of their n × m products.
+    It takes two rows or more, and works on their n × m products if rows are fewer than features.
     """
     if min(len(x), len(y)) > x.shape[1]:
         return frechets(x, [y])[0]
@@ -82,13 +93,13 @@ def frechet(x: Floats, y: Floats) -> float:
 
 def frechets(x: Floats, others: Sequence[Floats]) -> list[float]:
     """Return the Fréchet distance of x (n, d) to each of the others, n > d."""
-    a, *moments = map(_moments, [x, *others])  # each with all threads of linear algebra
+    a, *moments = map(_moments, [x, *others])  # Linear algebra runs threads by itself.
     root = _root(a.covariance)
     return in_threads(lambda b: _frechet(a, root, b), moments)
 
 
 def extrapolation_sizes(size: int, d: int) -> list[int]:
-    """Return the sizes up to `size`, even in 1 / size, whose distances are extrapolated.
+    """Return sizes up to `size`, evenly spaced in 1 / size, whose distances are extrapolated.
 
     Raises:
         NoValueError: too few rows for a line.
@@ -101,7 +112,12 @@ def extrapolation_sizes(size: int, d: int) -> list[int]:
 
 
 def frechet_infinity(sizes: Sequence[int], values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return where lines in 1 / size through values (sizes, …) end (Chong & Forsyth 2020)."""
+    """Return the values at infinite size of lines in 1 / size (Chong & Forsyth 2020).
+
+    Args:
+        sizes: numbers of rows.
+        values: (sizes, …) distances at each size, which the lines are fitted to.
+    """
     inverse = 1 / np.asarray(sizes)
     lines = np.polynomial.polynomial.polyfit(inverse, values.reshape(len(sizes), -1), 1)
     return np.asarray(lines[0].reshape(values.shape[1:]))
@@ -111,15 +127,15 @@ def frechet_infinity(sizes: Sequence[int], values: NDArray[np.float64]) -> NDArr
 
 
 def project(x: Floats, rng: Generator) -> Floats:
-    """Return x (n, d) along `PROJECTIONS` random directions, (n, directions) float32."""
+    """Return x (n, d) projected on `PROJECTIONS` random directions, (n, directions) float32."""
     directions = unit_rows(rng.standard_normal((PROJECTIONS, x.shape[1])))
     return np.asarray(x @ directions.T.astype(np.float32))
 
 
 def sliced_wasserstein(x: Floats, y: Floats) -> float:
-    """Return the sliced 2-Wasserstein distance of projections (n, directions), sorted each.
+    """Return the sliced 2-Wasserstein distance of projections (n, directions), sorted by direction.
 
-    It is the root mean square over directions.
+    It is the root mean square over rows and directions.
     """
     return float(np.sqrt(np.mean((x - y) ** 2, dtype=np.float64)))
 
@@ -127,7 +143,7 @@ def sliced_wasserstein(x: Floats, y: Floats) -> float:
 def vendi(x: Floats) -> float:
     """Return the Vendi score of x (n, d), the effective number of different rows, 1 … min(n, d).
 
-    exp of the entropy of the eigenvalues of the cosine kernel over n (Friedman & Dieng 2023).
+    It is exp of the entropy of the eigenvalues of the cosine kernel over n (Friedman & Dieng 2023).
     """
     x = unit_rows(x.astype(np.float64))
     share = np.linalg.eigvalsh(x @ x.T if len(x) < x.shape[1] else x.T @ x)
@@ -137,9 +153,9 @@ def vendi(x: Floats) -> float:
 
 
 def auc(x: Floats, y: Ints, group: Ints, seed: int) -> float:
-    """Return the cross-validated AUC of a logistic classifier of rows (n, d) of y 0 or 1.
+    """Return the AUC of a logistic classifier that tells rows (n, d) of y = 0 and y = 1 apart.
 
-    The mean over folds; rows of one group stay together.
+    It is the mean over folds of cross-validation, which keep the rows of a group together.
 
     Raises:
         NoValueError: too few groups, or too large ones.
@@ -155,9 +171,9 @@ def auc(x: Floats, y: Ints, group: Ints, seed: int) -> float:
     scores = []
     for train, test in folds.split(x, y, group):
         if min(len(set(y[train])), len(set(y[test]))) < 2:
-            continue  # large groups may leave a fold with one side
+            continue  # Large groups may leave a fold with rows of one side alone.
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # not yet converged ranks well enough
+            warnings.simplefilter("ignore")  # An unconverged classifier ranks rows well enough.
             model = LogisticRegression(max_iter=200).fit(x[train], y[train])
         scores.append(roc_auc_score(y[test], model.decision_function(x[test])))
     if not scores:
@@ -169,10 +185,10 @@ def auc(x: Floats, y: Ints, group: Ints, seed: int) -> float:
 
 
 def frechet_of(sides: Sides) -> Values:
-    """Return Fréchet distances at the full size.
+    """Return Fréchet distances at the full size of the splits.
 
     Raises:
-        NoValueError: no more rows than features, which give no covariance.
+        NoValueError: there are no more rows than features, too few for a covariance.
     """
     d = sides.x.shape[1]
     if sides.size <= d:
@@ -181,7 +197,7 @@ def frechet_of(sides: Sides) -> Values:
 
 
 def _frechet_at(sides: Sides, size: int) -> Values:
-    """Return Fréchet distances of the first `size` rows of each split's parts."""
+    """Return Fréchet distances between the first `size` rows of the parts of each split."""
     if size not in sides.frechet_at:
         pairs = []
         for split in sides.few():
@@ -206,7 +222,7 @@ def frechet_infinity_of(sides: Sides) -> Values:
 
 
 def sliced_wasserstein_of(sides: Sides) -> Values:
-    """Return sliced Wasserstein distances, all along the same directions."""
+    """Return sliced Wasserstein distances, for which all splits share their directions."""
     projected = project(sides.x, np.random.default_rng(sides.seeds["projections"]))
     values, null = [], []
     for split in sides.splits:
@@ -219,7 +235,7 @@ def sliced_wasserstein_of(sides: Sides) -> Values:
 
 
 def vendi_of(sides: Sides) -> Values:
-    """Return Vendi scores of the synthetic rows, and of as many real ones."""
+    """Return the Vendi scores of the synthetic rows, and those of as many real rows."""
     few = sides.few()
     return (
         [vendi(sides.x[split.synthetic]) for split in few],
@@ -235,13 +251,13 @@ def auc_of(sides: Sides) -> Values:
     """
     from threadpoolctl import threadpool_limits
 
-    def told(one: Ints, other: Ints) -> float:
+    def auc_between(one: Ints, other: Ints) -> float:
         rows, y = np.concatenate([one, other]), np.repeat([0, 1], [len(one), len(other)])
         return auc(sides.x[rows], y, sides.group[rows], sides.seeds["folds"])
 
     few = sides.few()
-    with threadpool_limits(1):  # products are small: a second thread takes 40 times as long
+    with threadpool_limits(1):  # On such small products, a second thread takes 40 times as long.
         return (
-            [told(split.one, split.synthetic) for split in few],
-            [told(split.one, split.other) for split in few],
+            [auc_between(split.one, split.synthetic) for split in few],
+            [auc_between(split.one, split.other) for split in few],
         )

@@ -1,6 +1,6 @@
 """Mean differences of kernels between two samples: values, floors, permutations, bootstrap. Pure.
 
-All of them are U-statistics of one kernel matrix,
+All of these differences are U-statistics of one kernel matrix,
 
     mean k(x, x') + mean k(y, y') − 2 mean k(x, y),
 
@@ -24,15 +24,21 @@ from scipy.sparse import csr_matrix
 from xprobe.base.arrays import Floats, Ints
 from xprobe.engine.threads import in_threads
 
-BLOCK = 1024  # rows and columns of a tile of pairs
+# Pairs are computed in square tiles of this many rows and columns, which bounds the memory.
+BLOCK = 1024
 
-CACHED_ROWS = 6000  # up to so many rows of both sides all squared distances are kept (144 MB)
+# All squared distances are kept if both sides together have at most this many rows (144 MB).
+CACHED_ROWS = 6000
 
-COPY = 1e-5  # share of the squared lengths below which expanded squares are recomputed
+# A squared distance below this share of the squared lengths is computed again from differences,
+# since ‖a‖² + ‖b‖² − 2a·b has lost its digits there.
+COPY = 1e-5
 
-MEDIAN_ROWS = 2000  # rows whose pairs give the bandwidth
+# The bandwidth is the median over the pairs of at most this many rows.
+MEDIAN_ROWS = 2000
 
-# A kernel (a, b) from squared distances (a, b) and the squared lengths (a, 1), (1, b) of the rows.
+# A kernel function maps squared distances (a, b) and the squared lengths (a, 1) and (1, b) of the
+# rows to the values (a, b) of the kernel.
 KernelOf = Callable[[Floats, Floats, Floats], Floats]
 
 
@@ -41,12 +47,13 @@ class Pairs:
     """Squared distances of pooled rows, real ones first, kept or computed tile by tile.
 
     Attributes:
-        x: (N, d) float32, less the mean of all rows: expanded squares lose fewer digits.
-        length2: (N,) squared lengths of the rows as they came.
-        unit: (N,) rows of one number stay together; synthetic rows are each their own.
+        x: (N, d) float32 features less the mean of all rows, so that expanded squares lose fewer
+            digits.
+        length2: (N,) squared lengths of the rows before the mean was taken off.
+        unit: (N,) number of the unit of each row; every synthetic row is a unit by itself.
         n_real: how many of the rows are real.
-        kept: (N, N) float32 squared distances, or None above `CACHED_ROWS`.
-        block: rows of a tile.
+        kept: (N, N) float32 squared distances; None above `CACHED_ROWS` rows.
+        block: number of rows of a tile.
     """
 
     x: Floats
@@ -57,26 +64,26 @@ class Pairs:
     block: int
 
     def tile(self, rows: slice, columns: slice) -> Floats:
-        """Return squared distances of two runs of rows, (a, b) float32, not to be changed."""
+        """Return squared distances (a, b) of two runs of rows; the caller must not change them."""
         if self.kept is not None:
             return np.asarray(self.kept[rows, columns])
         return _squared(self.x[rows], self.x[columns])
 
     def between(self, rows: Ints, columns: Ints) -> Floats:
-        """Return squared distances of named rows, (a, b) float32."""
+        """Return the squared distances (a, b) of the rows with these numbers."""
         if self.kept is not None:
             return self.kept.take(rows, axis=0).take(columns, axis=1)
         return _squared(self.x[rows], self.x[columns])
 
     def tiles(self) -> Iterator[tuple[slice, slice]]:
-        """Yield the tiles on and above the diagonal; none has both real and synthetic rows."""
+        """Yield the tiles on and above the diagonal; no side mixes real and synthetic rows."""
         runs = [*_runs(0, self.n_real, self.block), *_runs(self.n_real, len(self.x), self.block)]
         for a, rows in enumerate(runs):
             for columns in runs[a:]:
                 yield rows, columns
 
     def same(self, rows: slice, columns: slice) -> tuple[Ints, Ints]:
-        """Return where in a tile two rows are of one unit: no pairs to count."""
+        """Return the positions in a tile of pairs that do not count, for they are of one unit."""
         if columns.stop > self.n_real and rows != columns:
             return np.empty(0, dtype=np.intp), np.empty(0, dtype=np.intp)
         i, j = np.nonzero(self.unit[rows, None] == self.unit[None, columns])
@@ -86,9 +93,9 @@ class Pairs:
 def pair_up(
     real: Floats, synthetic: Floats, unit: Ints, *, block: int = BLOCK, keep: int = CACHED_ROWS
 ) -> Pairs:
-    """Return the pairs of real rows (n, d) of units (n,) and synthetic rows (m, d).
+    """Return the pairs of real rows (n, d), whose units are (n,), and synthetic rows (m, d).
 
-    Up to `keep` rows in all their squared distances are computed at once and kept.
+    The squared distances are computed at once and kept if there are at most `keep` rows in all.
     """
     x = np.concatenate([real, synthetic]).astype(np.float32)
     length2 = np.einsum("nd,nd->n", x, x, dtype=np.float64).astype(np.float32)
@@ -102,7 +109,9 @@ def pair_up(
     def fill(tile: tuple[slice, slice]) -> None:
         rows, columns = tile
         kept[rows, columns] = pairs.tile(rows, columns)
-        kept[columns, rows] = kept[rows, columns].T  # the two halves agree to the last digit
+        kept[columns, rows] = kept[
+            rows, columns
+        ].T  # Copying makes both halves equal to the last digit.
 
     in_threads(fill, pairs.tiles())
     np.fill_diagonal(kept, 0)
@@ -110,9 +119,10 @@ def pair_up(
 
 
 def _squared(a: Floats, b: Floats) -> Floats:
-    """Return ‖a_i − b_j‖² in its expanded form, the smallest ones by direct difference.
+    """Return ‖a_i − b_j‖² in its expanded form, and the smallest ones from direct differences.
 
-    Rounding is some 5·10⁻⁷ of the squared lengths: nothing for most pairs, all for copies.
+    Rounding of the expanded form is some 5·10⁻⁷ of the squared lengths, which is nothing to most
+    pairs, but is the whole distance of copies.
     """
     length2_a, length2_b = np.einsum("nd,nd->n", a, a), np.einsum("nd,nd->n", b, b)
     out = (-2 * a) @ b.T
@@ -137,7 +147,7 @@ def _runs(start: int, stop: int, block: int) -> list[slice]:
 
 
 def median_distance(pairs: Pairs, rng: Generator) -> float:
-    """Return the median distance of two pooled rows: of all, or of `MEDIAN_ROWS` drawn rows."""
+    """Return the median distance of two pooled rows, of `MEDIAN_ROWS` drawn ones at most."""
     n = len(pairs.x)
     rows = np.arange(n) if n <= MEDIAN_ROWS else np.sort(rng.choice(n, MEDIAN_ROWS, replace=False))
     squared = pairs.between(rows, rows)
@@ -145,7 +155,7 @@ def median_distance(pairs: Pairs, rng: Generator) -> float:
 
 
 def gaussian(sigma: float, scale: float = 1.0, shift: float = 0.0) -> KernelOf:
-    """Return scale · (exp(−d²/2σ²) − exp(−shift)); it is 0 where d² = 2σ²·shift."""
+    """Return the kernel scale · (exp(−d²/2σ²) − exp(−shift)), which is 0 where d² = 2σ²·shift."""
 
     def kernel(squared: Floats, _a: Floats, _b: Floats) -> Floats:
         out = squared * np.float32(-0.5 / sigma**2)
@@ -158,7 +168,7 @@ def gaussian(sigma: float, scale: float = 1.0, shift: float = 0.0) -> KernelOf:
 
 
 def negative_distance(shift: float) -> KernelOf:
-    """Return shift − d, whose U-statistic is the energy distance."""
+    """Return the kernel shift − d, whose U-statistic is the energy distance."""
 
     def kernel(squared: Floats, _a: Floats, _b: Floats) -> Floats:
         out = np.sqrt(squared)
@@ -168,7 +178,7 @@ def negative_distance(shift: float) -> KernelOf:
 
 
 def cubic(d: int) -> KernelOf:
-    """Return (x·y / d + 1)³ − 1 of features of width d (KID, Bińkowski et al. 2018)."""
+    """Return the kernel (x·y / d + 1)³ − 1 for width d (KID, Bińkowski et al. 2018)."""
 
     def kernel(squared: Floats, a: Floats, b: Floats) -> Floats:
         t = a + b
@@ -186,7 +196,7 @@ def cubic(d: int) -> KernelOf:
 # --- statistics ----------------------------------------------------------------------------
 
 
-def _counted(unit: Ints, weight: Floats) -> NDArray[np.float64]:
+def _count_pairs(unit: Ints, weight: Floats) -> NDArray[np.float64]:
     """Return Σ w_i w_j over pairs of different units, for each column of weights (n, c)."""
     n = len(unit)
     units, code = np.unique(unit, return_inverse=True)
@@ -201,12 +211,12 @@ def _dot(a: Floats, b: Floats) -> NDArray[np.float64]:
 
 
 def _difference(
-    xx: NDArray[np.float64], of_x: NDArray[np.float64], yy: NDArray[np.float64],
-    of_y: NDArray[np.float64], xy: NDArray[np.float64], of_xy: NDArray[np.float64],
+    xx: NDArray[np.float64], n_xx: NDArray[np.float64], yy: NDArray[np.float64],
+    n_yy: NDArray[np.float64], xy: NDArray[np.float64], n_xy: NDArray[np.float64],
 ) -> NDArray[np.float64]:  # fmt: skip
-    """Return the U-statistic of sums over pairs and of how many pairs; NaN where there are none."""
+    """Return the U-statistic from sums over pairs and numbers of pairs; NaN where a number is 0."""
     with np.errstate(divide="ignore", invalid="ignore"):
-        return np.asarray(xx / of_x + yy / of_y - 2 * xy / of_xy)
+        return np.asarray(xx / n_xx + yy / n_yy - 2 * xy / n_xy)
 
 
 @dataclass(frozen=True, eq=False)
@@ -214,10 +224,11 @@ class Sums:
     """Sums of a kernel over ordered pairs of rows of different units.
 
     Attributes:
-        value: (3,) over pairs of real rows, across (in one order), and of synthetic rows.
-        null: (3, splits) of real rows: within one half, across (in one order), within the other.
-        drawn: (3, draws) as `value`, each row with its weight.
-        row: (N,) over the pairs of each row with the rows that are inside.
+        value: (3,) the sum over pairs of two real rows, of a real and a synthetic row (counted in
+            one order), and of two synthetic rows.
+        null: (3, splits) the same for the two halves of the real rows in each split.
+        drawn: (3, draws) as `value`, with rows weighted as each draw weighs them.
+        row: (N,) for each row, the sum over its pairs with the rows that `add_up` names `inside`.
     """
 
     value: NDArray[np.float64]
@@ -226,7 +237,7 @@ class Sums:
     row: NDArray[np.float64]
 
     def arrays(self) -> tuple[NDArray[np.float64], ...]:
-        """Return all of them."""
+        """Return the four arrays, in the order of the fields."""
         return self.value, self.null, self.drawn, self.row
 
 
@@ -238,10 +249,11 @@ def add_up(
 
     Args:
         pairs: the rows of both sides.
-        kernels: by name; all are taken of each tile while it is at hand.
-        halves: (n_real, splits) float32 0 or 1 each: the rows of either half of real rows.
-        weight: (N, draws) float32 of rows in draws, for the kernels named in `weighted`.
-        inside: (N,) float32 0 or 1, for `Sums.row` of these kernels.
+        kernels: kernels by name; all are applied to a tile before the next tile is computed.
+        halves: two arrays (n_real, splits) float32, 1 where a real row is in that half, else 0.
+        weight: (N, draws) float32 weights of the rows in each draw.
+        weighted: names of the kernels whose `Sums.drawn` and `Sums.row` are wanted.
+        inside: (N,) float32, 1 for the rows that `Sums.row` pairs each row with, else 0.
     """
     n, N = pairs.n_real, len(pairs.x)
     splits = halves[0].shape[1] if halves else 0
@@ -253,10 +265,10 @@ def add_up(
         shapes = ((3,), (3, splits), (3, weight.shape[1] * whole), (N * whole,))
         return Sums(*(np.zeros(shape) for shape in shapes))
 
-    def of_tile(tile: tuple[slice, slice]) -> dict[str, Sums]:
+    def add_up_tile(tile: tuple[slice, slice]) -> dict[str, Sums]:
         rows, columns = tile
         twice = 1 if rows == columns else 2
-        side = (int(rows.start >= n)) + int(columns.start >= n)  # 0 real, 1 across, 2 synthetic
+        side = (int(rows.start >= n)) + int(columns.start >= n)  # 0: real, 1: across, 2: synthetic
         orders = 1 if side == 1 else twice
         squared, same = pairs.tile(rows, columns), pairs.same(rows, columns)
         length2 = pairs.length2[rows, None], pairs.length2[None, columns]
@@ -281,7 +293,7 @@ def add_up(
         return part
 
     totals = {name: empty(name in weighted) for name in kernels}
-    for part in in_threads(of_tile, pairs.tiles()):
+    for part in in_threads(add_up_tile, pairs.tiles()):
         for name, sums in part.items():
             for total, tile_sum in zip(totals[name].arrays(), sums.arrays(), strict=True):
                 total += tile_sum
@@ -291,20 +303,22 @@ def add_up(
 def value_and_null(
     pairs: Pairs, sums: Sums, halves: tuple[Floats, Floats]
 ) -> tuple[float, NDArray[np.float64]]:
-    """Return the statistic of all rows, and those of real against real.
+    """Return the statistic of all rows, and that of one half of the real rows against the other.
 
-    The first is what the average over subsamples of any size tends to, for it is unbiased; so it
-    needs no average.
+    The statistic of all rows is unbiased, and so needs no average over subsamples.
+
+    Returns:
+        The value, and (splits,) values of real against real.
     """
     (xx, xy, yy), (aa, ab, bb) = sums.value, sums.null
     n, m = pairs.n_real, len(pairs.x) - pairs.n_real
     value = _difference(
-        np.array([xx]), _counted(pairs.unit[:n], np.ones((n, 1))),
+        np.array([xx]), _count_pairs(pairs.unit[:n], np.ones((n, 1))),
         np.array([yy]), np.array([m * (m - 1.0)]), np.array([xy]), np.array([float(n) * m]),
     )  # fmt: skip
     one, other = halves
     unit, pairs_across = pairs.unit[:n], one.sum(0) * other.sum(0, dtype=float)
-    null = _difference(aa, _counted(unit, one), bb, _counted(unit, other), ab, pairs_across)
+    null = _difference(aa, _count_pairs(unit, one), bb, _count_pairs(unit, other), ab, pairs_across)
     return float(value[0]), null
 
 
@@ -313,26 +327,27 @@ def permutation_p(pairs: Pairs, sums: Sums, sides: Floats, inside: Floats) -> fl
 
     Args:
         pairs: the rows of both sides.
-        sums: with `sides` as weights.
-        sides: (N, 1 + P) which rows are on the first side, 0 or 1: as observed, then permuted.
-        inside: (N,) which rows are on any side.
+        sums: sums of a kernel whose weights were `sides`.
+        sides: (N, 1 + P) 1 where a row is on the first side, else 0; the first column is what was
+            observed, the others are permutations.
+        inside: (N,) 1 where a row takes part in the test, on either side, else 0.
     """
     aa = sums.drawn[0] + 2 * sums.drawn[1] + sums.drawn[2]
     a_all, total = sums.row @ sides, sums.row @ inside
     n_a = sides.sum(axis=0, dtype=np.float64)
     statistic = _difference(
-        aa, _counted(pairs.unit, sides),
-        total - 2 * a_all + aa, _counted(pairs.unit, inside[:, None] - sides),
+        aa, _count_pairs(pairs.unit, sides),
+        total - 2 * a_all + aa, _count_pairs(pairs.unit, inside[:, None] - sides),
         a_all - aa, n_a * (inside.sum(dtype=np.float64) - n_a),
     )  # fmt: skip
-    # Equal splits may differ in the last digits of float32.
+    # Two equal permutations may differ in the last digits of float32, and must count as equal.
     slack = 1e-6 * np.nanmax(np.abs(statistic))
     permuted = int(np.count_nonzero(statistic[1:] >= statistic[0] - slack))
     return (1 + permuted) / len(statistic)
 
 
 def resampled(unit: Ints, n_real: int, draws: int, rng: Generator) -> Floats:
-    """Return how often each row is in each draw of units with replacement, (N, draws) float32."""
+    """Return how often each row occurs, (N, draws) float32, when units are drawn again."""
     counts = []
     for side in (unit[:n_real], unit[n_real:]):
         _, code = np.unique(side, return_inverse=True)
@@ -343,26 +358,26 @@ def resampled(unit: Ints, n_real: int, draws: int, rng: Generator) -> Floats:
 
 
 def bootstrap(pairs: Pairs, sums: Sums, weight: Floats) -> NDArray[np.float64]:
-    """Return the statistic of draws of rows, whose weights `sums` have.
+    """Return the statistic (draws,) of bootstrap draws with these weights, from sums with them.
 
-    Two copies of one row are of one unit, so their pair does not count and the draws' mean is the
-    statistic's, not above it.
+    Two copies of one row are of one unit, so that their pair does not count; otherwise the mean
+    over draws would lie above the statistic.
     """
     xx, xy, yy = sums.drawn
     n, unit = pairs.n_real, pairs.unit
     w, v = weight[:n], weight[n:]
     return _difference(
-        xx, _counted(unit[:n], w), yy, _counted(unit[n:], v),
+        xx, _count_pairs(unit[:n], w), yy, _count_pairs(unit[n:], v),
         xy, w.sum(0, dtype=float) * v.sum(0, dtype=float),
     )  # fmt: skip
 
 
 def shuffles(unit: Ints, target: float, rng: Generator, count: int) -> Iterator[tuple[Ints, Ints]]:
-    """Yield `count` times the rows (positions) in two parts, the first of about `target` rows.
+    """Yield `count` random divisions of the rows (positions) into two parts of whole units.
 
-    Whole units each. Units in random order go to the first part while their middle is below the
-    target: exact for units of one row, off by at most half of a unit otherwise. Rows follow in the
-    random order.
+    Units in random order go to the first part while their middle is below `target` rows. The first
+    part then has `target` rows if units are single rows, and is off by half a unit at most if not.
+    The rows of a part are in the random order of their units.
     """
     _, code, size = np.unique(unit, return_inverse=True, return_counts=True)
     if len(size) == len(unit):
@@ -384,5 +399,5 @@ def shuffles(unit: Ints, target: float, rng: Generator, count: int) -> Iterator[
 
 
 def shuffled(unit: Ints, target: float, rng: Generator) -> tuple[Ints, Ints]:
-    """Return the rows in two parts once, as `shuffles` does."""
+    """Return one division of the rows into two parts, as `shuffles` yields them."""
     return next(shuffles(unit, target, rng, 1))

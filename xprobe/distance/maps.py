@@ -1,4 +1,4 @@
-"""Features laid out in two dimensions, to be looked at: principal axes, t-SNE, UMAP. Pure."""
+"""Features laid out on a plane for people to look at: principal axes, t-SNE, UMAP. Pure."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import numpy as np
 
 from xprobe.base.arrays import Floats
 
-FEWEST = 10  # rows that a map of neighbourhoods needs
+FEWEST = 10  # A map of neighbourhoods needs at least this many rows.
 
-_KEPT_AXES = 50  # of the features; the maps of neighbourhoods start from these
+_KEPT_AXES = 50  # Maps of neighbourhoods are made from this many principal axes of the features.
 
 
 def lay_out(x: Floats, seed: int) -> dict[str, Floats]:
@@ -20,7 +20,7 @@ def lay_out(x: Floats, seed: int) -> dict[str, Floats]:
 
     ``pca`` keeps large distances; ``tsne`` (van der Maaten & Hinton 2008) and ``umap`` (McInnes et
     al. 2018, where umap-learn is installed) keep neighbourhoods, and their distances between
-    clusters mean nothing. Those need `FEWEST` rows that differ.
+    clusters mean nothing. These two need `FEWEST` rows, not all of them equal.
     """
     axes = _principal(x)
     planes = {"pca": np.pad(axes[:, :2], ((0, 0), (0, max(0, 2 - axes.shape[1]))))}
@@ -37,7 +37,9 @@ def _principal(x: Floats) -> Floats:
     x = x - x.mean(axis=0)
     _, _, axes = np.linalg.svd(x, full_matrices=False)
     axes = axes[:_KEPT_AXES]
-    axes = axes * np.sign(axes.sum(axis=1, keepdims=True) + 1e-12)  # a sign of its own
+    axes = axes * np.sign(
+        axes.sum(axis=1, keepdims=True) + 1e-12
+    )  # The sign of an axis is arbitrary, and is fixed here.
     return np.asarray(x @ axes.T)
 
 
@@ -53,7 +55,7 @@ def _tsne(x: Floats, seed: int) -> Floats:
 def _umap(x: Floats, seed: int) -> Floats:
     umap: Any = importlib.import_module("umap")
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # a seed takes one thread, which it says each time
+        warnings.simplefilter("ignore")  # UMAP warns that a seed confines it to one thread.
         return np.asarray(
             umap.UMAP(n_neighbors=min(15, len(x) - 1), random_state=seed).fit_transform(x)
         )

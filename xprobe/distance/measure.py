@@ -31,7 +31,8 @@ from xprobe.distance.resampling import resample
 from xprobe.distance.sides import FEW_SPLITS, Distance, NoValueError, Sides, Split
 from xprobe.engine import threads
 
-KERNEL_SPLITS = 200  # splits whose floor costs a matrix product, not a pass
+# Kernel metrics get this many splits, since a split costs them a matrix product, and no pass.
+KERNEL_SPLITS = 200
 
 
 def measure(
@@ -47,30 +48,30 @@ def measure(
     n_neighbors: int = 5,
     block: int = BLOCK,
 ) -> list[Distance]:
-    """Measure how far synthetic rows lie from real ones; one row of results a metric, in order.
+    """Return how far synthetic rows lie from real ones, by each metric in the order asked for.
 
     Args:
         real: (n, d) features, finite, of length 1 by convention.
         synthetic: (m, d) features of the same encoder.
-        group: (n,) group of each real row, never split.
-        rng: of splits, permutations, bootstrap and projections; a metric's numbers do not depend
-            on which others are asked for.
+        group: (n,) group of each real row; no split divides a group.
+        rng: draws splits, permutations, bootstrap and projections; the numbers of a metric do not
+            depend on which others are asked for.
         metrics: names out of `metrics.DISTANCES`.
-        permutations: of the test of mmd and energy.
-        splits: of metrics that need a pass for each; at most `FEW_SPLITS` of the slow ones (and
-            of all above `CACHED_ROWS` pooled rows), one above `neighbours.EXACT_ROWS` rows a side.
-            Kernel metrics take `KERNEL_SPLITS`.
-        bootstrap: draws of the intervals of mmd and energy.
+        permutations: number of permutations in the test of mmd and energy.
+        splits: number of splits for metrics that need a pass over each. Slow ones get `FEW_SPLITS`
+            at most, as all do above `CACHED_ROWS` pooled rows; all get one above
+            `neighbours.EXACT_ROWS` rows a side. Kernel metrics get `KERNEL_SPLITS`.
+        bootstrap: number of draws that give the intervals of mmd and energy.
         n_neighbors: k of precision, recall, density and coverage.
-        block: rows of a tile of pairs; bounds the memory, changes nothing.
+        block: number of rows of a tile of pairs, which bounds the memory and changes no number.
 
     Raises:
         XprobeError: features are not finite or of different widths, or an unknown metric.
     """
-    _check(real, synthetic, group, metrics)
+    _check_arguments(real, synthetic, group, metrics)
     n, m = len(real), len(synthetic)
     blank = Distance("", None, None, None, None, None, n, m, 0, None)
-    reason = _useless(real, synthetic, group)
+    reason = _why_no_value(real, synthetic, group)
     if reason:
         return [replace(blank, metric=name, reason=reason) for name in metrics]
     _, unit = np.unique(group, return_inverse=True)
@@ -89,16 +90,20 @@ def measure(
     blank = replace(blank, size=size)
     rows = [DISTANCES[name] for name in metrics]
     kernel_metrics = [row for row in rows if isinstance(row, KernelMetric)]
-    distances = _of_kernels(sides, kernel_metrics, drawn, rngs, permutations, bootstrap, blank)
-    distances += _of_neighbours(
+    distances = _kernel_distances(
+        sides, kernel_metrics, drawn, rngs, permutations, bootstrap, blank
+    )
+    distances += _neighbour_distances(
         sides, [row for row in rows if isinstance(row, NeighbourMetric)], blank
     )
-    distances += [_of_splits(sides, row, blank) for row in rows if isinstance(row, SplitMetric)]
+    distances += [
+        _split_distance(sides, row, blank) for row in rows if isinstance(row, SplitMetric)
+    ]
     by_metric = {distance.metric: distance for distance in distances}
     return [by_metric[name] for name in metrics]
 
 
-def _check(real: Floats, synthetic: Floats, group: Ints, metrics: Sequence[str]) -> None:
+def _check_arguments(real: Floats, synthetic: Floats, group: Ints, metrics: Sequence[str]) -> None:
     check_comparable(real, synthetic)
     if len(group) != len(real):
         raise ValueError(f"{len(real)} real rows, but groups of {len(group)}")
@@ -107,7 +112,7 @@ def _check(real: Floats, synthetic: Floats, group: Ints, metrics: Sequence[str])
             raise XprobeError(f"there is no metric {name!r}{nearest(name, DISTANCES)}")
 
 
-def _useless(real: Floats, synthetic: Floats, group: Ints) -> str | None:
+def _why_no_value(real: Floats, synthetic: Floats, group: Ints) -> str | None:
     """Return why nothing at all can be computed, or None."""
     if len(real) < 2 or len(synthetic) < 2:
         return f"{len(real)} real and {len(synthetic)} synthetic rows; two or more of each needed"
@@ -117,7 +122,7 @@ def _useless(real: Floats, synthetic: Floats, group: Ints) -> str | None:
 
 
 def _splits(unit: Ints, m: int, count: int, rng: Generator) -> list[Split]:
-    """Return splits of one size: the largest that all halves reach, and at most m."""
+    """Return splits of one size, the largest that all halves allow, and at most m."""
     n = len(unit)
     halves = list(kernels.shuffles(unit, n / 2, rng, max(count, 1)))
     size = min(m, *(min(len(one), len(other)) for one, other in halves))
@@ -125,7 +130,7 @@ def _splits(unit: Ints, m: int, count: int, rng: Generator) -> list[Split]:
 
 
 def _floor(metric: Metric, null: NDArray[np.float64]) -> float | None:
-    """Return the quantile of real against real: of fewer than 20 values a normal one."""
+    """Return the real-to-real floor, a quantile; that of a normal distribution below 20 values."""
     null = null[np.isfinite(null)]
     if not len(null):
         return None
@@ -136,11 +141,11 @@ def _floor(metric: Metric, null: NDArray[np.float64]) -> float | None:
     return float(null.mean() + sign * 1.645 * spread)
 
 
-def _of_kernels(
+def _kernel_distances(
     sides: Sides, metrics: Sequence[KernelMetric], splits: list[Split],
     rngs: dict[str, Generator], permutations: int, draws: int, blank: Distance,
 ) -> list[Distance]:  # fmt: skip
-    """Return kernel metrics, all from one pass over the pairs."""
+    """Return the distances by kernel metrics, which share one pass over the pairs."""
     pairs, n = sides.pairs, sides.n
     if not metrics:
         return []
@@ -176,10 +181,10 @@ def _of_kernels(
     return distances
 
 
-def _of_neighbours(
+def _neighbour_distances(
     sides: Sides, metrics: Sequence[NeighbourMetric], blank: Distance
 ) -> list[Distance]:
-    """Return what counts neighbours, all from one pass over each split's pairs."""
+    """Return the distances by metrics that count neighbours, which share one pass over a split."""
     if not metrics:
         return []
     k = sides.n_neighbors
@@ -187,7 +192,7 @@ def _of_neighbours(
         reason = f"{sides.size} rows a side, but {k} neighbours of each need {k + 1}"
         return [replace(blank, metric=metric.name, reason=reason) for metric in metrics]
     sets = [rows for split in sides.splits for rows in (split.one, split.other, split.synthetic)]
-    if sides.pairs.kept is None:  # FAISS has its own threads
+    if sides.pairs.kept is None:  # FAISS runs threads by itself.
         radii = [neighbours.radii(sides.pairs, sides.x, rows, k) for rows in sets]
     else:
         radii = threads.in_threads(
@@ -215,8 +220,8 @@ def _of_neighbours(
     ]
 
 
-def _of_splits(sides: Sides, metric: SplitMetric, blank: Distance) -> Distance:
-    """Return a metric that is computed of splits."""
+def _split_distance(sides: Sides, metric: SplitMetric, blank: Distance) -> Distance:
+    """Return the distance by a metric that is computed on splits."""
     row = replace(blank, metric=metric.name, reason=metric.note)
     try:
         values, null = metric.values(sides)

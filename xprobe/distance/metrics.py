@@ -1,7 +1,7 @@
-"""The metrics of how far synthetic rows lie from real ones: a row each.
+"""The registry of metrics that tell how far synthetic rows lie from real ones.
 
 A metric is of one of three kinds, by what it is computed from: a kernel over all pairs of rows,
-counts of neighbours, or anything over a few splits of both sides.
+counts of neighbours, or anything else on a few splits of both sides.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ class Metric:
     """What is known of every metric.
 
     Attributes:
-        name: as in results.
-        title: as people read it.
-        larger_is_nearer: its floor is then the 5 % quantile of real against real, else the 95 %
-            one.
-        is_headline: it is measured of single classes, too; a kernel metric then has an interval
-            and a p-value.
+        name: its name in results and options.
+        title: its name as people read it.
+        larger_is_nearer: whether larger values mean nearer sets; the real-to-real floor is then
+            the 5 % quantile of real against real, otherwise the 95 % one.
+        is_headline: whether single classes are measured, too; a headline kernel metric also has
+            an interval and a p-value.
         note: what the reader must know about its values, or None.
     """
 
@@ -39,11 +39,11 @@ class Metric:
 
 @dataclass(frozen=True)
 class KernelMetric(Metric):
-    """A U-statistic of a kernel.
+    """A metric that is the U-statistic of a kernel.
 
     Attributes:
-        kernel: the kernel for rows of which two lie the given median distance apart, and which
-            have the given number of features; it may raise a NoValueError.
+        kernel: gives the kernel from the median distance of two rows and the number of features;
+            it may raise a NoValueError.
     """
 
     kernel: Callable[[float, int], KernelOf]
@@ -51,10 +51,10 @@ class KernelMetric(Metric):
 
 @dataclass(frozen=True)
 class NeighbourMetric(Metric):
-    """A share or mean of what lies within the k-th neighbour of what.
+    """A metric that counts which rows lie within the distance of which rows' k-th neighbours.
 
     Attributes:
-        value: its value from the counts of one split.
+        value: gives its value from the counts of one split.
     """
 
     value: Callable[[Counts], float]
@@ -62,17 +62,17 @@ class NeighbourMetric(Metric):
 
 @dataclass(frozen=True)
 class SplitMetric(Metric):
-    """Anything that is computed of splits.
+    """A metric that is computed on splits, whatever the way.
 
     Attributes:
-        values: its values of each split, real against synthetic and real against real; it may
-            raise a NoValueError.
+        values: gives a value for each split, of real against synthetic and of real against real;
+            it may raise a NoValueError.
     """
 
     values: Callable[[Sides], Values]
 
 
-def _by_median(median: float, _d: int) -> KernelOf:
+def _median_gaussian(median: float, _d: int) -> KernelOf:
     if not median > 0:
         raise NoValueError(
             "more than half of the pairs of rows are equal, so there is no bandwidth"
@@ -84,7 +84,7 @@ _BLIND = "blind to lost diversity on features of length 1"
 _SATURATES = "near 1 already for modest shifts"
 
 DISTANCES: dict[str, Metric] = by_name(
-    KernelMetric("mmd", "MMD²", _by_median, is_headline=True),
+    KernelMetric("mmd", "MMD²", _median_gaussian, is_headline=True),
     KernelMetric(
         "energy", "Energy distance", lambda median, _d: kernels.negative_distance(median),
         is_headline=True,
@@ -116,9 +116,9 @@ METRICS = tuple(DISTANCES)
 
 
 def headline() -> list[str]:
-    """Return the names of the headline metrics, in order."""
+    """Return the names of the headline metrics, in the order of `DISTANCES`."""
     return [name for name, metric in DISTANCES.items() if metric.is_headline]
 
 
-# Measured by `run` where synthetic images are edits of real ones; it cannot be asked for by name.
+# This metric is no option: `run` measures it wherever synthetic images are edits of real ones.
 PAIRED = Metric("paired", "Edits to the true image of their scene")

@@ -13,21 +13,22 @@ from xprobe.distance.kernels import CACHED_ROWS, Pairs
 from xprobe.distance.sides import Distance
 from xprobe.engine import threads
 
-CHOICES = 250  # permutations that one thread draws at a time
+CHOICES = 250  # A thread draws this many permutations at a time, which bounds its memory.
 
 
 @dataclass(frozen=True, eq=False)
 class Resampled:
-    """Rows that p and interval come from: few enough to keep all pairs of them.
+    """The N rows that p and the interval come from, few enough to keep all their pairs.
 
     Attributes:
         pairs: the pairs of these rows.
-        share: which share of a side they are, the larger of the two.
-        note: what the reader must know about them, or None.
-        sides: (N, 1 + permutations) float32, which rows are on the first side: as observed, then
-            permuted.
-        inside: (N,) float32, which rows are on any side.
-        drawn: (N, 1 + draws) float32, how often each row is drawn: all once, then at random.
+        share: the share of a side that these rows are, on the side where it is larger.
+        note: what the reader must know about the choice of rows, or None.
+        sides: (N, 1 + permutations) float32, 1 where a row is on the first side, else 0; the first
+            column is what was observed, the others are permutations.
+        inside: (N,) float32, 1 where a row takes part in the permutation test, else 0.
+        drawn: (N, 1 + draws) float32, how often a row occurs; the first column has every row once,
+            the others are bootstrap draws.
     """
 
     pairs: Pairs
@@ -39,28 +40,28 @@ class Resampled:
 
     @property
     def weight(self) -> Floats:
-        """Return the rows' weights in permutations and in draws, beside each other."""
+        """The weights of the rows in permutations, and beside them those in draws."""
         return np.concatenate([self.sides, self.drawn], axis=1)
 
     def sums(self, wanted: dict[str, kernels.KernelOf]) -> dict[str, kernels.Sums]:
-        """Return the sums of kernels over the pairs, with these weights."""
+        """Return the sums of kernels over the pairs, by the kernel's name, with these weights."""
         return kernels.add_up(
             self.pairs, wanted, weight=self.weight, weighted=wanted, inside=self.inside
         )
 
     def complete(self, row: Distance, sums: kernels.Sums) -> Distance:
-        """Return the row with p and interval.
+        """Return the row of results with its p-value and interval.
 
-        An interval of fewer rows than there are is narrowed by the root of their share.
+        If only a share of the rows was kept, the interval is narrowed by the root of that share.
         """
         row, count = replace(row, reason=self.note), self.sides.shape[1]
         if count > 1:
-            of_sides = replace(sums, drawn=sums.drawn[:, :count])
-            p = kernels.permutation_p(self.pairs, of_sides, self.sides, self.inside)
+            side_sums = replace(sums, drawn=sums.drawn[:, :count])
+            p = kernels.permutation_p(self.pairs, side_sums, self.sides, self.inside)
             row = replace(row, p=p)
         if self.drawn.shape[1] > 1 and row.value is not None:
-            of_drawn = replace(sums, drawn=sums.drawn[:, count:])
-            drawn = kernels.bootstrap(self.pairs, of_drawn, self.drawn)
+            draw_sums = replace(sums, drawn=sums.drawn[:, count:])
+            drawn = kernels.bootstrap(self.pairs, draw_sums, self.drawn)
             off = np.sqrt(self.share) * np.nanquantile(drawn[1:] - drawn[0], [0.025, 0.975])
             low, high = (row.value + float(end) for end in off)
             row = replace(row, ci_low=low, ci_high=high)
@@ -68,9 +69,9 @@ class Resampled:
 
 
 def resample(pairs: Pairs, permutations: int, draws: int, rngs: dict[str, Generator]) -> Resampled:
-    """Draw permutations of both sides and bootstrap draws of each, of rows few enough to keep."""
+    """Draw permutations and bootstrap draws of rows that are few enough to keep all their pairs."""
     test, share, note = _thinned(pairs, rngs["permutations"])
-    rows, sides = _permuted(test, permutations, rngs["permutations"])
+    rows, sides = _permute(test, permutations, rngs["permutations"])
     inside = np.zeros(len(test.x), dtype=np.float32)
     inside[rows] = 1
     all_sides = sides.astype(np.float32)
@@ -85,7 +86,7 @@ def resample(pairs: Pairs, permutations: int, draws: int, rngs: dict[str, Genera
 
 
 def _thinned(pairs: Pairs, rng: Generator) -> tuple[Pairs, float, str | None]:
-    """Return pairs that are few enough to keep, which share of a side they are, and a note."""
+    """Return pairs few enough to keep, the share of a side that they are, and a note or None."""
     if pairs.kept is not None:
         return pairs, 1.0, None
     n, m = pairs.n_real, len(pairs.x) - pairs.n_real
@@ -98,20 +99,24 @@ def _thinned(pairs: Pairs, rng: Generator) -> tuple[Pairs, float, str | None]:
     return test, max(len(real) / n, few_synthetic / m), note
 
 
-def _permuted(pairs: Pairs, count: int, rng: Generator) -> tuple[Ints, Bools]:
-    """Return the rows of the permutation test, and which are on the first side (rows, 1 + count).
+def _permute(pairs: Pairs, count: int, rng: Generator) -> tuple[Ints, Bools]:
+    """Return the rows of the permutation test, and (rows, 1 + count) which are on the first side.
 
-    Units are exchanged whole. Where real ones have several rows and there are more synthetic
-    rows than real ones, as many are drawn: a side of few, large units among many small ones
-    would vary more than the permuted ones.
+    Units are exchanged whole. Where real units have several rows and there are more synthetic rows
+    than real ones, only as many synthetic rows as real ones take part: a side of few large units
+    would vary more than the permuted sides, to which many small units go.
     """
     n, N = pairs.n_real, len(pairs.x)
     rows = np.arange(N)
     if N - n > n > len(np.unique(pairs.unit[:n])):
         rows = np.concatenate([rows[:n], n + np.sort(rng.permutation(N - n)[:n])])
     observed = np.arange(len(rows)) < n
-    if len(np.unique(pairs.unit[rows])) == len(rows):  # shuffled all at once, which is faster
-        return rows, np.concatenate([observed[:, None], _chosen(len(rows), n, count, rng)], axis=1)
+    if len(np.unique(pairs.unit[rows])) == len(
+        rows
+    ):  # Single rows are shuffled at once, which is faster.
+        return rows, np.concatenate(
+            [observed[:, None], _choose_rows(len(rows), n, count, rng)], axis=1
+        )
     sides = np.zeros((len(rows), 1 + count), dtype=bool)
     sides[:, 0] = observed
     for c, (first, _) in enumerate(kernels.shuffles(pairs.unit[rows], n, rng, count), 1):
@@ -119,8 +124,8 @@ def _permuted(pairs: Pairs, count: int, rng: Generator) -> tuple[Ints, Bools]:
     return rows, sides
 
 
-def _chosen(total: int, n: int, count: int, rng: Generator) -> Bools:
-    """Return `count` random choices of n of `total` rows, (total, count): those of least keys."""
+def _choose_rows(total: int, n: int, count: int, rng: Generator) -> Bools:
+    """Return `count` random choices (total, count) of n rows, those with the least random keys."""
 
     def choose(part: tuple[Generator, int]) -> Bools:
         stream, size = part

@@ -1,4 +1,4 @@
-"""Store and files → how far each generator lies from the real images, copies, shortcuts."""
+"""Store and files → how far each generator lies from real images, its copies, its shortcuts."""
 
 from __future__ import annotations
 
@@ -41,9 +41,11 @@ from xprobe.results.distance import (
 )
 from xprobe.verdict.metrics import interval_of_mean
 
-EXAMPLES = ("closest", "median", "farthest")  # of a class, by their nearest real image
+# The examples of a class are chosen by their distance to the nearest real image.
+EXAMPLES = ("closest", "median", "farthest")
 
-MAPPED = 600  # images of a source on the map, drawn at random if there are more
+# A map shows this many images of a generator or of the real ones, drawn at random from more.
+MAPPED = 600
 
 
 def measure_domain(
@@ -60,19 +62,19 @@ def measure_domain(
 ) -> tuple[Distances, Manifest]:
     """Measure how far synthetic images lie from real ones, and look for copies and shortcuts.
 
-    Real are all real images but extra ones. Synthetic images that are copies of real ones are set
-    aside first; the value with them is given beside.
+    All real images but extra ones are the real side. Synthetic images that are copies of real
+    ones are set aside first; the document has the values with them beside those without.
 
     Args:
         manifest: the images.
         store: their features.
-        encoders: names in the store; none: all that have features of this manifest.
-        metrics: names out of `distance.metrics.DISTANCES`; of single classes headline ones alone.
+        encoders: names of encoders in the store; by default all with features of this manifest.
+        metrics: names out of `distance.metrics.DISTANCES`; single classes get the headline ones.
         by_class: whether each class is measured, too.
-        permutations: of the tests of the headline metrics.
-        seed: of splits, permutations and bootstrap.
-        workers: threads that read files; default one a core.
-        progress: how long work is shown.
+        permutations: number of permutations in the tests of the headline metrics.
+        seed: seed of splits, permutations and bootstrap.
+        workers: number of threads that read files; by default one a core.
+        progress: shows how far long work has come.
 
     Returns:
         The document (docs/reference/results.md), and the manifest without the copies.
@@ -113,7 +115,7 @@ def measure_domain(
         place=tuple(place),
         examples=tuple(examples),
         maps=tuple(maps),
-        warnings=(*_warnings(manifest, leaks, shortcuts), *_place_warnings(place)),
+        warnings=(*_image_warnings(manifest, leaks, shortcuts), *_place_warnings(place)),
     )
     return document, clean
 
@@ -153,7 +155,7 @@ class _Measured:
         _, self.group = np.unique(self.usable.group.astype(str), return_inverse=True)
 
     def parts(self, by_class: bool) -> list[tuple[str, str | None]]:
-        """Return (generator, class) of everything to measure; class None: of all together."""
+        """Return pairs (generator, class) to measure; class None stands for all classes."""
         generators = sorted(set(self.usable.generator) - {""})
         classes: list[str | None] = [None, *(self.usable.classes if by_class else ())]
         return [(generator, name) for generator in generators for name in classes]
@@ -161,20 +163,20 @@ class _Measured:
     def rows(
         self, generator: str, name: str | None, metrics: Sequence[str], permutations: int
     ) -> list[DistanceRow]:
-        """Return the flat rows of one generator and class."""
-        real = np.flatnonzero(self.is_real & self._of_class(name))
-        chosen = (self.usable.generator == generator) & self._of_class(name)
+        """Return a row for each metric of one generator and class."""
+        real = np.flatnonzero(self.is_real & self._is_class(name))
+        chosen = (self.usable.generator == generator) & self._is_class(name)
         clean, every = np.flatnonzero(chosen & ~self.copies), np.flatnonzero(chosen)
         distances = self._measure(real, clean, metrics, permutations, generator, name)
         with_copies: list[Distance | None] = [None] * len(distances)
         if len(every) > len(clean):
             with_copies = [*self._measure(real, every, metrics, 0, generator, name)]
         return [
-            self._row(generator, name, distance, beside)
+            self._distance_row(generator, name, distance, beside)
             for distance, beside in zip(distances, with_copies, strict=True)
         ]
 
-    def _of_class(self, name: str | None) -> Any:
+    def _is_class(self, name: str | None) -> Any:
         return np.full(len(self.usable), True) if name is None else self.usable.label == name
 
     def _measure(
@@ -191,7 +193,7 @@ class _Measured:
             permutations=permutations,
         )  # fmt: skip
 
-    def _row(
+    def _distance_row(
         self, generator: str, name: str | None, distance: Distance, beside: Distance | None
     ) -> DistanceRow:
         values = asdict(distance)
@@ -210,7 +212,7 @@ class _Measured:
         The true image is a real one of the scene of the edit's source and of the edit's class. The
         floor is the mean distance of two real images of one class and different scenes.
         """
-        pairs, scene = self._pairs(generator)
+        pairs, scene = self._edit_pairs(generator)
         if not len(pairs):
             return []
         rng = stream(self.seed, "paired", generator)
@@ -222,12 +224,12 @@ class _Measured:
             len(distance), len(distance),
             "mean distance; the floor is that of two real images of one class",
         )  # fmt: skip
-        return [self._row(generator, None, paired, None)]
+        return [self._distance_row(generator, None, paired, None)]
 
     def examples(self, generator: str) -> list[Example]:
-        """Return, of each class, the closest, median and farthest image with its nearest real one.
+        """Return, for each class, the images of `EXAMPLES`, each with its nearest real image.
 
-        Copies of real images are left out; they are in a list of their own.
+        Copies of real images are left out, since the document lists them as leaks.
         """
         usable, real = self.usable, np.flatnonzero(self.is_real)
         examples = []
@@ -279,13 +281,13 @@ class _Measured:
         ]
 
     def place(self, workers: int | None) -> list[PlaceRow]:
-        """Return how much of the accuracy the place explains, of manifests that can tell."""
+        """Return how much of the accuracy the place explains; no row without images from before."""
         rng = stream(self.seed, "place")
         place = place_share(self.usable, self.x, SweepConfig(), rng, workers)
         return [] if place is None else [PlaceRow(encoder=self.label, **asdict(place))]
 
-    def _pairs(self, generator: str) -> tuple[Ints, Ints]:
-        """Return rows (edit, truth) and the number of the scene of each pair."""
+    def _edit_pairs(self, generator: str) -> tuple[Ints, Ints]:
+        """Return pairs (P, 2) of rows, edit and true image, and their scene numbers (P,)."""
         usable = self.usable
         real = usable.select(usable.source == "real")
         row_of = np.flatnonzero(usable.source == "real")
@@ -330,8 +332,8 @@ def _place_warnings(place: Sequence[PlaceRow]) -> list[str]:
     ]
 
 
-def _warnings(manifest: Manifest, leaks: Leaks, shortcuts: Sequence[Shortcut]) -> list[str]:
-    """Return what the reader must know, in sentences."""
+def _image_warnings(manifest: Manifest, leaks: Leaks, shortcuts: Sequence[Shortcut]) -> list[str]:
+    """Return what the reader must know about copies and shortcuts, in sentences."""
     warnings = [
         f"{n} synthetic images: {kind}; leave them out with --drop-leaks"
         for kind, n in leaks.counts.items()
@@ -353,14 +355,14 @@ def _warnings(manifest: Manifest, leaks: Leaks, shortcuts: Sequence[Shortcut]) -
     if any("copy of" in kind for kind in leaks.counts) and not held_out:
         warnings.append("without a fixed hold-out every training image is tested in some fold")
     for generator in sorted({row.generator for row in shortcuts}):
-        told = [
+        names = [
             row.property
             for row in shortcuts
             if row.generator == generator and row.tells_apart and row.property != "all"
         ]
-        if told:
+        if names:
             warnings.append(
-                f"files alone tell generator {generator} from real images: {', '.join(told)}; a "
-                f"network that is trained on both may learn that instead of the classes"
+                f"files alone tell generator {generator} from real images: {', '.join(names)}; "
+                f"a network that is trained on both may learn that instead of the classes"
             )
     return warnings

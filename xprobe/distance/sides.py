@@ -1,4 +1,4 @@
-"""What metrics compare: two sets of rows, split at random, and what a metric gives of them."""
+"""What metrics compare, two sets of rows split at random, and the result of a comparison."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ from dataclasses import dataclass, field
 from xprobe.base.arrays import Floats, Ints
 from xprobe.distance.kernels import Pairs
 
-FEW_SPLITS = 5  # of metrics that take a second for each, and of sets too large to keep all pairs
+# Metrics that take a second for a split get this many; so do all metrics of sets that are too large
+# to keep all pairs.
+FEW_SPLITS = 5
 
 
 class NoValueError(Exception):
-    """Why a metric has no value."""
+    """A metric has no value for these rows; the message says why."""
 
 
 @dataclass(frozen=True)
@@ -20,15 +22,17 @@ class Distance:
 
     Attributes:
         metric: a name of `metrics.DISTANCES`.
-        value: of real against synthetic; None if it cannot be computed. Unbiased kernel metrics
-            are of all rows, the others the mean over splits at `size`.
-        ci_low, ci_high: pointwise 95 % bootstrap interval, groups respected; or None.
-        floor: 95 % quantile of real against real at `size` (5 % where larger is nearer); None if
-            the real rows cannot be halved.
-        p: of the permutation test that both sides are of one distribution; or None.
-        n_real, n_synthetic: rows given.
-        size: rows of either side in the comparisons.
-        reason: why there is no value, or what to know about it.
+        value: the metric of real against synthetic; None if it cannot be computed. Kernel metrics
+            are unbiased and take all rows; others are the mean over splits at `size`.
+        ci_low, ci_high: ends of the pointwise 95 % bootstrap interval, whose draws keep groups
+            whole; None of metrics without one.
+        floor: real-to-real floor, the 95 % quantile of real against real at `size` (the 5 % one
+            where larger is nearer); None if the real rows cannot be halved.
+        p: p-value of the permutation test that both sides have one distribution; None of metrics
+            without one.
+        n_real, n_synthetic: numbers of rows that were given.
+        size: number of rows of either side in a comparison.
+        reason: why there is no value, or what the reader must know about it; or None.
     """
 
     metric: str
@@ -43,12 +47,13 @@ class Distance:
     reason: str | None
 
 
-Values = tuple[list[float], list[float]]  # of each split: real–synthetic, real–real
+# A metric's values, one a split: those of real against synthetic, and those of real against real.
+Values = tuple[list[float], list[float]]
 
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """Rows of one split, `size` each: two halves of the real ones, and synthetic ones."""
+    """The rows of one split: two halves of the real rows and as many synthetic rows, (size,)."""
 
     one: Ints
     other: Ints
@@ -57,7 +62,18 @@ class Split:
 
 @dataclass(frozen=True, eq=False)
 class Sides:
-    """What all metrics are given; synthetic rows are numbered after the real ones, in `x`, too."""
+    """What every metric is computed from; synthetic rows are numbered after the real ones.
+
+    Attributes:
+        x: (N, d) float32 features.
+        n: number of real rows, which come first.
+        pairs: squared distances of the rows.
+        splits: the splits that metrics are averaged over.
+        size: number of rows of either side in a split.
+        n_neighbors: k of the metrics that count neighbours.
+        seeds: seeds of random directions and of cross-validation.
+        frechet_at: Fréchet distances by size, which two metrics share and compute once.
+    """
 
     x: Floats
     n: int
@@ -66,13 +82,13 @@ class Sides:
     size: int
     n_neighbors: int
     seeds: dict[str, int]
-    frechet_at: dict[int, Values] = field(default_factory=dict)  # by size, computed once
+    frechet_at: dict[int, Values] = field(default_factory=dict)
 
     @property
     def group(self) -> Ints:
-        """(N,) group of each row; synthetic ones are alone."""
+        """(N,) number of the group of each row; every synthetic row is a group by itself."""
         return self.pairs.unit
 
     def few(self) -> list[Split]:
-        """Return the splits of a metric that is slow."""
+        """Return the first splits, for a metric that is too slow for all of them."""
         return self.splits[:FEW_SPLITS]

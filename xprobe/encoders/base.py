@@ -1,13 +1,13 @@
-"""What an encoder is: pixels in, features out."""
+"""An encoder: a function from pixels to features, with the spec that decides these."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
+from msgspec import structs
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -22,8 +22,10 @@ if TYPE_CHECKING:
 Pixels = NDArray[np.uint8]
 
 TextSide = Callable[[Sequence[str]], "tuple[torch.Tensor, float]"]
+"""A function from texts to their features (n, d) and the logit scale."""
 
-FAST = "fast"  # resampling
+FAST = "fast"
+"""The resampling of `images.resize.resize` with its argument ``fast``."""
 
 
 class OutOfMemoryError(Exception):
@@ -35,9 +37,9 @@ class Encoder(ABC):
 
     Attributes:
         spec: everything that decides its features.
-        auto_batch_size: images a forward pass where none is asked for.
-        reference: the same encoder computed without a short cut, if this one takes any; features
-            of a few images are compared with its.
+        auto_batch_size: images a forward pass, unless the user chooses a number.
+        reference: the same encoder without short cuts, if this one takes any; a run compares the
+            features of a few images with those of the reference.
     """
 
     spec: EncoderSpec
@@ -60,17 +62,17 @@ class Encoder(ABC):
         """See images through a codec and a resizer, which makes it another encoder.
 
         Args:
-            codec: how every image is encoded anew first, as in `images.resize.reencode`; ``""``:
-                not.
+            codec: codec by which every image is encoded anew first (`images.resize.reencode`);
+                ``""``: none.
             resampling: ``fast``, or ``""`` for Pillow's resizer.
             exact: the same encoder without a short cut, which becomes the `reference`; or None.
         """
-        self.spec = replace(self.spec, codec=codec, resampling=resampling)
+        self.spec = structs.replace(self.spec, codec=codec, resampling=resampling)
         if exact is not None:
             exact.see_through(codec, exact.spec.resampling, None)
             self.reference = exact
 
-    def prepare_thread(self) -> None:  # noqa: B027  # most have nothing to set up
+    def prepare_thread(self) -> None:  # noqa: B027  # Most encoders need no set-up.
         """Set up the calling thread, before its first `forward`."""
 
     def preprocess(self, image: Image.Image) -> Pixels:
@@ -84,7 +86,7 @@ class Encoder(ABC):
         )  # fmt: skip
 
     def see(self, image: Image.Image) -> Pixels:
-        """Return what is made of a decoded image before `forward`."""
+        """Return a decoded image as `forward` takes it, encoded anew first if there is a codec."""
         return self.preprocess(reencode(image, self.spec.codec) if self.spec.codec else image)
 
     @abstractmethod
@@ -112,11 +114,11 @@ def plain_spec(
     """Return the spec of an encoder that takes plain pixels in fp32, as one of your own may.
 
     Args:
-        source: what it is, such as ``own:mean-colour``; part of the key.
+        source: name of the method, such as ``own:mean-colour``; part of the key.
         dim: d, the length of a feature.
         input_px: height and width of what `Encoder.forward` is given.
-        version: of the code; another one is another encoder.
-        weights: digest of what was trained, if anything.
+        version: version of the code; another version is another encoder.
+        weights: digest of the trained weights, if there are any.
         resize, interpolation: as in `images.resize`.
     """
     return EncoderSpec(

@@ -39,13 +39,14 @@ def load(
     """Return the encoder of a name, its weights loaded and checked.
 
     Args:
-        name: short, long, registered, or your own.
+        name: name of the encoder in one of the four forms above.
         device: a torch device, or ``auto``: a GPU if there is one.
-        precision: of the forward pass.
+        precision: precision of the forward pass, one of `PRECISIONS`.
         layer: ``projected`` or ``pooled``; by default the former where there is one.
         random_weights: leave the weights as initialised; the spec says so.
-        codec: every image is encoded anew in this way first (`images.reencode`); ``""``: not.
-        resampling: ``fast``, or ``""`` for Pillow's, which every publisher's features are of.
+        codec: codec by which every image is encoded anew first (`images.resize.reencode`); ``""``:
+            none.
+        resampling: ``fast``, or ``""`` for Pillow's, which publishers of encoders use.
         trainable: leave the network as it can be trained, which makes it slower on a CPU.
 
     Raises:
@@ -62,7 +63,7 @@ def load(
     if not family.has_networks and (layer is not None or random_weights):
         raise XprobeError(f"{name} has neither layers nor weights to choose; leave the option out")
     if name in ENCODERS and not random_weights:
-        _bring(name, family)
+        _provide_weights(name, family)
     wish = Wish(layer, random_weights)
     loaded, exact = family.load(rest, wish), None
     if isinstance(loaded, Tower):
@@ -79,10 +80,10 @@ def load(
 
 
 def check_name(name: str) -> tuple[Family, str]:
-    """Return the family of an encoder's name, and its name there, without loading the encoder.
+    """Return the family of an encoder, and its name in the family, without loading the encoder.
 
     Raises:
-        XprobeError: no encoder is named like that; offers the nearest names.
+        XprobeError: no encoder has the name; the message offers the nearest names.
     """
     source = ENCODERS[name].source if name in ENCODERS else name
     if source == IMPORT_ONLY:
@@ -115,7 +116,7 @@ def has_network(name: str) -> bool:
     """Return whether a name stands for a network, which can be trained."""
     try:
         return check_name(name)[0].has_networks
-    except XprobeError:  # imported features
+    except XprobeError:  # Imported features have no encoder.
         return False
 
 
@@ -123,22 +124,22 @@ def is_local(name: str) -> bool:
     """Return whether the weights of an encoder with a short name are on this machine."""
     preset = ENCODERS[name]
     if preset.hub:
-        return cached_file(preset.hub, _weights(name, check_name(name)[0])) is not None
+        return cached_file(preset.hub, _weight_files(name, check_name(name)[0])) is not None
     if preset.file:
         return (torch_cache() / preset.file).is_file()
     return preset.source != IMPORT_ONLY
 
 
-def _weights(name: str, family: Family) -> tuple[str, ...]:
+def _weight_files(name: str, family: Family) -> tuple[str, ...]:
     """Return the files that may hold the weights of a preset, the preferred one first."""
     file = ENCODERS[name].file
     return (file,) if file else family.weights
 
 
-def _bring(name: str, family: Family) -> None:
-    """Have the weights of a preset here before torch is imported: a lack is told at once."""
+def _provide_weights(name: str, family: Family) -> None:
+    """Fetch missing weights of a preset before torch is imported, which takes seconds."""
     preset = ENCODERS[name]
     if preset.hub:
         model = preset.source.partition(":")[2].partition("/")[0]
         form = family.own_weights.format(model=model)
-        hub_file(preset.hub, _weights(name, family), name, form)
+        hub_file(preset.hub, _weight_files(name, family), name, form)

@@ -1,4 +1,4 @@
-"""What an encoder is, and the network that most of them are: a frozen image tower in torch."""
+"""The network that most encoders are: a frozen image tower in torch."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ _turn = threading.Lock()
 
 
 class Network(Encoder):
-    """A tower on a device, in a precision, to be trained further or to embed only.
+    """A tower on a device, in a precision, that can be trained further if it is `trainable`.
 
-    The last bits of a matrix product depend on the number of rows, so batches are of fixed size.
+    The last bits of a matrix product depend on the number of rows, so batches have a fixed size.
     """
 
     fixed_batch = True
@@ -66,7 +66,7 @@ class Network(Encoder):
         if not on_cpu:
             self._module = self._module.to(memory_format=torch.channels_last)
         self._features = Replayed(self._computed) if self._device.type == "cuda" else self._computed
-        # On a CPU more images a batch are no faster; on a GPU as many as keep it busy.
+        # A CPU gains nothing from larger batches; a GPU needs so many images to be busy.
         self.auto_batch_size = 8 if on_cpu else 256
         self._mean = torch.tensor(view.mean, device=self._device).view(1, 3, 1, 1)
         self._std = torch.tensor(view.std, device=self._device).view(1, 3, 1, 1)
@@ -91,7 +91,7 @@ class Network(Encoder):
         """The network: normalised images (n, 3, height, width) → features (n, d); frozen.
 
         Raises:
-            ValueError: it is not `trainable`; its weights may be laid out for products alone.
+            ValueError: the network is not `trainable`, so that its weights may be packed.
         """
         if not self._trainable:
             raise ValueError(f"{self.spec.source} was loaded to embed only; load it trainable")
@@ -99,7 +99,7 @@ class Network(Encoder):
 
     @property
     def normalisation(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
-        """Mean and standard deviation of each channel that images are normalised by."""
+        """Mean and standard deviation of each channel, by which images are normalised."""
         return self.spec.mean, self.spec.std
 
     def embed_text(self, texts: Sequence[str]) -> tuple[Floats, float]:
@@ -112,7 +112,7 @@ class Network(Encoder):
         return np.asarray(features.float().cpu().numpy(), dtype=np.float32), scale
 
     def prepare_thread(self) -> None:
-        """One intra-op thread: as many threads as cores work side by side, which is faster."""
+        """Give torch one thread: a run has a thread for each core, which is faster."""
         import torch
 
         if self._device.type == "cpu":
@@ -125,13 +125,13 @@ class Network(Encoder):
             with torch.inference_mode():
                 batch = torch.from_numpy(np.require(pixels, requirements=("C", "W")))
                 if self._device.type == "cuda":
-                    batch = batch.pin_memory()  # copied while the device computes
+                    batch = batch.pin_memory()  # The copy runs beside the device's work.
                 batch = batch.to(self._device, non_blocking=True)
                 with nullcontext() if self._device.type == "cpu" else _turn:
                     features = self._features(batch)
                 return np.asarray(features.cpu().numpy(), dtype=np.float32)
         except RuntimeError as error:
-            raise self._translated(error) from error
+            raise self._error_to_raise(error) from error
 
     def _computed(self, batch: torch.Tensor) -> torch.Tensor:
         """Return features (n, d) of images (n, height, width, 3) uint8, both on the device."""
@@ -144,7 +144,7 @@ class Network(Encoder):
             features: torch.Tensor = self._module(x).float()
         return features
 
-    def _translated(self, error: RuntimeError) -> Exception:
+    def _error_to_raise(self, error: RuntimeError) -> Exception:
         import torch
 
         line = f"{error}".partition("\n")[0]
@@ -162,7 +162,7 @@ class Network(Encoder):
 
 @contextmanager
 def _exact_convolutions() -> Iterator[None]:
-    """No TensorFloat-32, which PyTorch allows convolutions on a GPU: it has 10 bits, not 23."""
+    """Forbid TensorFloat-32, which PyTorch lets convolutions use: it keeps 10 bits of 23."""
     from torch.backends import cudnn
 
     before = cudnn.allow_tf32

@@ -1,12 +1,14 @@
-"""The encoders that have a short name, and what is known of them before they are loaded."""
+"""The encoders with short names, and what is known of them before they are loaded."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 IMPORT_ONLY = "import-only"
+"""The source of encoders that run elsewhere, and whose features are imported."""
 
-PRECISIONS = ("fp32", "bf16", "fp16")  # of the forward pass
+PRECISIONS = ("fp32", "bf16", "fp16")
+"""Precisions of the forward pass, the exact one first."""
 
 _SEE_HUB = "see its repository"
 
@@ -15,18 +17,19 @@ FLOOR = "no weights; a floor that a learned encoder must beat, and for demo and 
 
 @dataclass(frozen=True)
 class Preset:
-    """What is known about a named encoder before it is loaded.
+    """What is known of an encoder with a short name before it is loaded.
 
     Attributes:
         source: long form of its name.
         dim: d, features per image.
         input_px: side of the square image it sees, pixels.
-        licence: of the weights.
+        licence: licence of the weights.
         hub: repository of the weights; ``""`` without any.
-        file: name of the weights there, or in torch's cache, where it is not the usual one.
+        file: name of the file of weights in the repository or in torch's cache; ``""``: the usual
+            name of the family.
         dim_pooled: features per image before the projection (``--layer pooled``); 0: no projection.
-        activation: of architectures that exist with several.
-        note: one line for the listing.
+        activation: activation, if the architecture exists with several.
+        note: one line for the list of encoders.
     """
 
     source: str
@@ -40,7 +43,7 @@ class Preset:
     activation: str = ""
 
 
-# Before and after CLIP's projection.
+# Features before and after CLIP's projection.
 _CLIP_DIM = {
     "RN50": (2048, 1024), "ViT-B-32": (768, 512), "ViT-B-16": (768, 512), "ViT-L-14": (1024, 768),
     "ViT-L-14-336": (1024, 768),
@@ -71,7 +74,7 @@ def _coca(vit: str, dim: int) -> Preset:
 
 
 def _remoteclip(model: str) -> Preset:
-    """Its README builds GELU and its retrieval script QuickGELU: GELU here, and so recorded."""
+    """Return a preset of RemoteCLIP with GELU, as its README has it; its script has QuickGELU."""
     hub = "chendelong/RemoteCLIP"
     source = f"open_clip:{model}/hub:{hub}/RemoteCLIP-{model}.pt"
     pooled, dim = _CLIP_DIM[model]

@@ -23,7 +23,7 @@ class Prompts:
     Attributes:
         name: name of a built-in set, or path of a file.
         templates: sentences with ``{}`` where the class goes.
-        words: words for a class; by default its name with spaces for ``_`` and ``-``.
+        words: class → words for it; by default its name with spaces for ``_`` and ``-``.
     """
 
     name: str
@@ -62,9 +62,9 @@ def read(name: str) -> Prompts:
     """Return a built-in set of prompts, or that of a JSON file.
 
     A file holds ``{"templates": ["an aerial photo of {}."], "classes": {"flooding": "a flood"}}``;
-    the classes are optional. The built-in sets are ``clip`` (seven templates of its authors,
-    Radford et al. 2021), ``satellite`` (three of theirs for EuroSAT), ``satellite-he`` (the
-    template of He et al. 2023) and ``plain``.
+    the classes are optional. The built-in sets are ``clip`` (seven templates by its
+    authors, Radford et al. 2021), ``satellite`` (their three templates for EuroSAT),
+    ``satellite-he`` (the template of He et al. 2023) and ``plain``.
 
     Raises:
         XprobeError: there is no such set or file, or the file has another form.

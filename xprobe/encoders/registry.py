@@ -1,4 +1,4 @@
-"""The families of encoders: one row each, and nothing asks for a family by its name elsewhere."""
+"""The families of encoders, one row a family; all that differs between families is in its row."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ class Family:
 
     Attributes:
         name: the prefix of the long names of its encoders, ``<name>:<rest>``.
-        load_by: ``module:function`` of a `Load`.
+        load_by: ``module:function`` that names a `Load`.
         weights: files of a hub repository that hold the weights, the preferred one first.
         own_weights: what users write before the path of weights of their own; ``{model}`` is the
             part of the name before the first slash.
-        has_networks: its encoders are towers, with layers to choose, precisions, and weights that
-            can be trained or left as initialised.
-        is_closed: it has no encoders but those of `presets.ENCODERS`.
+        has_networks: whether its encoders are towers, with layers and precisions to choose, and
+            weights that can be trained or left as initialised.
+        is_closed: whether all of its encoders are in `presets.ENCODERS`.
     """
 
     name: str
@@ -73,12 +73,14 @@ FAMILIES: dict[str, Family] = by_name(
     Family("builtin", f"{_FOLDER}.builtin:load", has_networks=False, is_closed=True),
 )  # fmt: skip
 
-# Encoders that a function of somebody else returns; they have no prefix.
+# The family of encoders that a function of somebody else returns; their names have no prefix.
 OWN = Family("", f"{_FOLDER}.own:load", has_networks=False)
 
 
 def outside_encoders() -> dict[str, EntryPoint]:
-    """Return what other packages registered: what makes an encoder, or a `Family`, by name.
+    """Return the encoders and families that other packages registered, by name.
+
+    An entry point stands for a function that makes an encoder, or for a `Family`.
 
     Raises:
         XprobeError: a package takes a name of xprobe's own.
@@ -87,7 +89,7 @@ def outside_encoders() -> dict[str, EntryPoint]:
 
 
 def family_of(prefix: str) -> Family | None:
-    """Return the family of a prefix, xprobe's own or one of another package, or None.
+    """Return the family of a prefix, from xprobe or from another package, or None.
 
     Raises:
         XprobeError: a package takes a name of xprobe's own, or does not load.

@@ -1,38 +1,41 @@
-"""Everything that decides a feature, as one value; its digest is the key of the store."""
+"""The spec of an encoder: everything that decides a feature; its digest is the store's key."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields
+import msgspec
 
 from xprobe.base.arrays import digest_of
+from xprobe.base.documents import Document, Number, to_json
 from xprobe.encoders.presets import PRECISIONS
 
-RANDOM = "random:"  # how the weights of a spec begin that were never trained
+RANDOM = "random:"
+"""The beginning of the field `weights` if the weights were never trained."""
+
+RESIZE_MODES = ("shortest", "shortest-floor", "longest", "squash")
 
 
-@dataclass(frozen=True)
-class EncoderSpec:
+class EncoderSpec(Document, frozen=True):
     """Every field that decides a feature's value, and nothing else.
 
     Attributes:
         source: the family and architecture, such as ``open_clip:ViT-B-32-quickgelu``.
         weights: digest of the weights; ``""`` for an encoder without any.
-        layer: where the feature is taken.
+        layer: layer of which the output is the feature.
         dim: d, the length of a feature.
         input_px: height and width of the image that the encoder sees, pixels.
-        resize: as in `images.resize`.
+        resize: how images are resized, a mode of `images.resize.resize`.
         interpolation: the resizing filter.
         mean, std: per-channel normalisation on the 0–1 scale.
-        precision: arithmetic of the forward pass.
+        precision: precision of the forward pass.
         preprocessing: version of the code that turns a file into pixels and features.
-        activation: of a network that exists with several under one name; ``""`` otherwise.
+        activation: activation, if the network exists with several under one name; ``""`` otherwise.
         resize_px: with ``shortest``, the shorter side before the cut, pixels; 0: that of the input.
-        codec: how every image is encoded anew before that, as in `images.reencode`; ``""``: not.
-        resampling: ``fast``: by a resizer that is off by a level or two here and there; ``""``: by
-            Pillow's.
+        codec: codec by which images are encoded anew before they are resized; ``""``: none.
+        resampling: ``fast``: a resizer that is off by up to two levels in a few values; ``""``:
+            Pillow's resizer.
 
-    A field that is added later has a default and is part of the key only where it differs from
-    it, so that the keys of stored features stay.
+    A field that is added later has a default, and is part of the key only if its value is another
+    one, so that the keys of stored features stay.
     """
 
     source: str
@@ -42,8 +45,8 @@ class EncoderSpec:
     input_px: tuple[int, int]
     resize: str
     interpolation: str
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
+    mean: tuple[Number, ...]
+    std: tuple[Number, ...]
     precision: str
     preprocessing: str
     activation: str = ""
@@ -51,19 +54,18 @@ class EncoderSpec:
     codec: str = ""
     resampling: str = ""
 
-    def __post_init__(self) -> None:
-        if self.resize not in ("shortest", "shortest-floor", "longest", "squash"):
-            raise ValueError(f"unknown resize mode {self.resize!r}")
-        if self.precision not in PRECISIONS:
-            raise ValueError(f"unknown precision {self.precision!r}")
-
     @property
     def has_random_weights(self) -> bool:
         """Whether its weights were never trained, as the user asked."""
         return self.weights.startswith(RANDOM)
 
     @property
+    def is_known(self) -> bool:
+        """Whether this xprobe knows all that decides the features; a newer one may know more."""
+        return not self.unknown and self.resize in RESIZE_MODES and self.precision in PRECISIONS
+
+    @property
     def key(self) -> str:
         """SHA-256 hex digest of all fields, those at their default left out."""
-        defaults = {f.name: f.default for f in fields(self)}
-        return digest_of({k: v for k, v in asdict(self).items() if v != defaults[k]})
+        defaults = {field.name: field.default for field in msgspec.structs.fields(self)}
+        return digest_of({k: v for k, v in to_json(self).items() if v != defaults.get(k)})

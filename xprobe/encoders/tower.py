@@ -1,4 +1,4 @@
-"""What a family of networks gives: a network that embeds images, and where its feature is taken."""
+"""Towers: networks that embed images, as the families of encoders load them."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ LAYERS = ("projected", "pooled")
 
 @dataclass(frozen=True)
 class Wish:
-    """How a tower is asked for.
+    """What the user chooses of a tower.
 
     Attributes:
-        layer: ``projected`` or ``pooled``; None: the former where there is one.
+        layer: ``projected`` or ``pooled``; None: ``projected`` if the tower has it.
         random: leave the weights as initialised (from a fixed seed), for speed tests and as the
             floor of an architecture.
     """
@@ -47,12 +47,12 @@ class Tower:
     Attributes:
         module: normalised images (n, 3, height, width) → features (n, d).
         source: family and architecture, for the spec.
-        layer: where the feature is taken: ``projected`` into the space shared with text, or
+        layer: layer of the feature: ``projected`` into the space shared with text, or
             ``pooled`` before that; towers without a text space have the latter only.
         view: its preprocessing.
-        activation: of architectures that exist with several.
+        activation: activation, if the architecture exists with several.
         random: whether its weights are as initialised.
-        text: texts → (features (n, d) in the projected space, logit scale); None without one.
+        text: function from texts to features in the projected space; None without a text side.
     """
 
     module: torch.nn.Module
@@ -65,7 +65,7 @@ class Tower:
 
 
 def check_layer(source: str, layer: str | None, has_projection: bool) -> str:
-    """Return the layer to take: by default the projected one where there is one.
+    """Return the layer to take: by default the projected one, if the tower has it.
 
     Raises:
         XprobeError: there is no such layer.
@@ -80,5 +80,5 @@ def check_layer(source: str, layer: str | None, has_projection: bool) -> str:
 
 
 def first_feature(output: Any) -> Any:
-    """Some towers (CoCa) return (pooled, tokens)."""
+    """Return the feature of a tower's output, as some towers (CoCa) return (pooled, tokens)."""
     return output[0] if isinstance(output, tuple) else output

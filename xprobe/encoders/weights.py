@@ -25,7 +25,7 @@ def read_state(checkpoint: Path) -> dict[str, Any]:
     Nothing in the file is executed.
 
     Raises:
-        XprobeError: the file holds anything else.
+        XprobeError: the file holds no state dict.
     """
     from open_clip.factory import load_state_dict
 
@@ -73,7 +73,7 @@ def refuse_misfit(faults: Mapping[str, Sequence[str]], checkpoint: Path) -> None
 
 
 def digest_weights(module: Any) -> str:
-    """Return a SHA-256 over names, shapes and bytes; equal weights in any file have equal ones."""
+    """Return a SHA-256 of names, shapes and bytes, the same for equal weights in any file."""
     digest = hashlib.sha256()
     for name, tensor in sorted(module.state_dict().items()):
         array = tensor.detach().cpu().contiguous().numpy()

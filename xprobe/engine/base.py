@@ -18,10 +18,10 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 Advance: TypeAlias = Callable[[int], None]
-"""Is called with what was done of an item since the last call, in units of the work."""
+"""A function that is called with how much of an item was done since its last call."""
 
 Work: TypeAlias = Callable[[], Callable[[Item, Advance], Result]]
-"""Is called once in every process that takes part, and returns what is called with each item."""
+"""A function that each process calls once; what it returns is then called with every item."""
 
 
 def ignore(_n: int) -> None:
@@ -41,7 +41,7 @@ class Engine(Protocol):
 
         Args:
             work: what is done; it and the items may be sent elsewhere by pickle.
-            items: what it is done to.
+            items: what the work is done to, one by one.
             advance: is told what was done of items under way, by engines that see it.
         """
         ...
@@ -52,7 +52,7 @@ class OneByOne:
     """Runs items in this process, one after the other.
 
     Attributes:
-        threads: of linear algebra; 0: as many as it has.
+        threads: how many threads linear algebra may use; 0: as many as it is set to.
     """
 
     threads: int = 0

@@ -23,8 +23,8 @@ def pick_device(device: str, *, float64: bool = False) -> str:
     """
     import torch
 
-    # cuBLAS is deterministic in workspaces of this size alone, and torch asks for it once, at the
-    # first product: before any is a fine-tune that must be deterministic.
+    # cuBLAS is deterministic with workspaces of this size alone. It is set for all work, since
+    # torch reads it once, at the first product, and a later fine-tune may need it.
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
 
     if device == "auto":

@@ -1,4 +1,4 @@
-"""A value in files that several processes read: arrays are mapped there, and so are held once."""
+"""Values in files that several processes read: they map the arrays and so share their memory."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ import pickle
 from pathlib import Path
 from typing import Any
 
-# joblib has cloudpickle in a place of its own or depends on it, as its version is; loky finds it.
+# Some versions of joblib contain cloudpickle, others depend on it; loky imports either.
 from joblib.externals.loky.cloudpickle_wrapper import dumps
 
-_ALIGNMENT = 64  # bytes; what vectorised code reads fastest
+_ALIGNMENT = 64  # Vectorised code reads arrays fastest that start at a multiple of so many bytes.
 
 
 def write_handover(value: Any, folder: Path) -> None:
@@ -24,7 +24,7 @@ def write_handover(value: Any, folder: Path) -> None:
             with array.raw() as content:
                 places.append((stream.tell(), content.nbytes))
                 stream.write(content)
-        stream.write(b"\0")  # a file without content cannot be mapped
+        stream.write(b"\0")  # A file without content cannot be mapped.
     (folder / "value").write_bytes(pickle.dumps((pickled, places)))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -19,11 +20,11 @@ from joblib.externals.loky import ProcessPoolExecutor
 from xprobe.engine.base import Advance, Engine, Item, OneByOne, Result, Work, ignore
 from xprobe.engine.handover import read_handover, write_handover
 
-_IDLE_S = 300  # after which a process without work ends
+_IDLE_S = 300  # A process without work ends after so many seconds.
 
-_AHEAD = 2  # items sent out for each worker, so that none waits for the next one
+_AHEAD = 2  # So many items are sent out for each worker, so that none waits for its next one.
 
-_WATCH_S = 1.0  # between two looks at whether the process that started this one lives
+_WATCH_S = 1.0  # A worker looks so often whether the process that started it still lives.
 
 _THREADS = (
     "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS",
@@ -41,8 +42,8 @@ class Processes:
     """Runs items in processes, since between its operations torch needs the interpreter.
 
     Attributes:
-        workers: how many, two or more.
-        threads: of linear algebra in each; 0: as many as it would take alone.
+        workers: how many processes there are, two or more.
+        threads: how many threads linear algebra has in each; 0: as many as it would take alone.
     """
 
     workers: int
@@ -63,7 +64,7 @@ class Processes:
 
             def submit(most: int) -> None:
                 for number, item in islice(waiting, most):
-                    running[executor.submit(_do, folder, item)] = number
+                    running[executor.submit(_do, folder, sys.path, item)] = number
 
             try:
                 submit(_AHEAD * workers)
@@ -72,13 +73,13 @@ class Processes:
                     for future in done:
                         yield running.pop(future), future.result()
                     submit(len(done))
-            except BaseException:  # also an interrupt, and whoever closes the iterator
+            except BaseException:  # This includes interrupts and the closing of the iterator.
                 _pool.end()
                 raise
 
 
 class _Pool:
-    """The processes of the last work, which the next one takes if it may: they start slowly.
+    """The processes of the last work. They start slowly, so the next work takes them if they fit.
 
     They are not those of `joblib.Parallel`, which cannot work with processes begun elsewhere.
     """
@@ -108,11 +109,12 @@ class _Pool:
 
 _pool = _Pool()
 
-_work: dict[str, Callable[[Any, Advance], Any]] = {}  # in a worker: what it does, by its folder
+# In a worker, this holds the function that it calls with each item, by the folder of the work.
+_work: dict[str, Callable[[Any, Advance], Any]] = {}
 
 
 def _begin(parent: int) -> None:
-    """Prepare a worker: an interrupt is for the process that started it, whose end is its own."""
+    """Prepare a worker: it ignores interrupts, and ends with the process that started it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
 
@@ -123,8 +125,9 @@ def _end_with(parent: int) -> None:
     os._exit(1)
 
 
-def _do(folder: str, item: Any) -> Any:
+def _do(folder: str, path: list[str], item: Any) -> Any:
     if folder not in _work:
-        _work.clear()  # first, so that two works are never in memory together
+        sys.path[:] = path  # A package of the work may have been added since the start.
+        _work.clear()  # This comes first, so that two works are never in memory together.
         _work[folder] = read_handover(Path(folder))()
     return _work[folder](item, ignore)

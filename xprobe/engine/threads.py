@@ -41,9 +41,9 @@ Result = TypeVar("Result")
 def in_threads(function: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
     """Return the function of each item, in order, in as many threads as linear algebra may use.
 
-    Each takes one thread of linear algebra: tiles are so small that its own threads spend their
-    time in waiting for each other, and what is no product would take one core. Fewer items than
-    threads share them.
+    Each item takes one thread of linear algebra: products are so small that several threads would
+    mostly wait for each other, and all other computations use one core anyway. Where there are
+    fewer items than threads, they share the threads.
     """
     blas, items = _blas(), list(items)
     threads = max((library["num_threads"] for library in blas.info()), default=1)

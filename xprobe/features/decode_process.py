@@ -23,7 +23,7 @@ from xprobe.encoders.spec import EncoderSpec
 from xprobe.images.decode import UnusableImageError, decode
 
 Seen = Pixels | UnusableImageError
-"""What an encoder sees of a content: its pixels, or the reason why it cannot be used."""
+"""What an encoder sees of a content: its pixels, or the reason why the content is unusable."""
 
 Look = Callable[[bytes, Sequence[Encoder]], list[Seen]]
 """`look`, in this process or in another."""
@@ -40,7 +40,7 @@ class DecoderDiedError(Exception):
 
 
 def look(content: bytes, encoders: Sequence[Encoder]) -> list[Seen]:
-    """Return what each encoder sees of a content, decoded once; or why it cannot be used."""
+    """Return what each encoder sees of a content, which is decoded once."""
     image, seen = None, list[Seen]()
     for encoder in encoders:
         try:
@@ -64,7 +64,7 @@ class DecodeProcess:
     """
 
     def __init__(self, encoders: Sequence[Encoder]) -> None:
-        """Take every encoder that will be asked for; `can_see_elsewhere` holds for each."""
+        """Take every encoder that will be asked for; `can_see_elsewhere` must hold for all."""
         self._number = {id(encoder): i for i, encoder in enumerate(encoders)}
         self._specs = [encoder.spec for encoder in encoders]
         self._process: subprocess.Popen[bytes] | None = None

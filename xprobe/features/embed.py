@@ -46,14 +46,14 @@ from xprobe.images.manifest import Manifest
 
 
 class _Run:
-    """Items that threads take from, and what they have finished."""
+    """The items that threads take from, and the rows that they have finished."""
 
     def __init__(
         self, items: Iterable[Item], lanes: Sequence[Lane], views: Sequence[View], threads: int
     ) -> None:
         self._items, self._lanes, self._views = iter(items), lanes, views
         self._lock = threading.Lock()
-        self._left: dict[Lane, tuple[list[str], list[Pixels]]] = {}  # by threads that have ended
+        self._left: dict[Lane, tuple[list[str], list[Pixels]]] = {}  # Batches of ended threads.
         self._working = threads
         self._encoders = [lane.encoder for lane in lanes]
         self._elsewhere = threads > MOST_THREADS and all(map(can_see_elsewhere, self._encoders))
@@ -62,7 +62,7 @@ class _Run:
         # Finished rows are few and small beside the images; a full queue makes threads wait.
         self.done: queue.Queue[tuple[Lane, Rows] | int | BaseException | None] = queue.Queue(256)
 
-    def _next(self) -> Item | None:
+    def _next_item(self) -> Item | None:
         with self._lock:
             item = None if self.stopped else next(self._items, None)
             self.images += item is not None
@@ -76,8 +76,8 @@ class _Run:
                 lane.encoder.prepare_thread()
                 waiting[lane] = [], []
             with DecodeProcess(self._encoders) if self._elsewhere else nullcontext(look) as eyes:
-                while (item := self._next()) is not None:
-                    for lane, name, pixels in self._pixels(item, eyes):
+                while (item := self._next_item()) is not None:
+                    for lane, name, pixels in self._pixels_of_item(item, eyes):
                         names, batch = waiting[lane]
                         names.append(name)
                         batch.append(pixels)
@@ -85,35 +85,35 @@ class _Run:
                             waiting[lane] = [], []
                             self.done.put((lane, lane.forward(names, batch)))
                     self.done.put(1)
-            for lane, names, batch in self._last(waiting):
+            for lane, names, batch in self._last_batches(waiting):
                 self.done.put((lane, lane.forward(names, batch)))
-        except BaseException as error:  # whatever it is, the main thread must know
+        except BaseException as error:  # The main thread must know of any error.
             self.done.put(error)
         finally:
             self.done.put(None)
 
-    def _last(
+    def _last_batches(
         self, waiting: dict[Lane, tuple[list[str], list[Pixels]]]
     ) -> list[tuple[Lane, list[str], list[Pixels]]]:
-        """Return batches of what threads have left: full ones, and the last thread the rest.
+        """Return full batches of the images that ended threads have left, and the last thread all.
 
-        A short batch is padded, and takes as long as a full one.
+        A short batch is padded and takes as long as a full one, so that there should be only one.
         """
-        found = []
+        batches = []
         with self._lock:
             self._working -= 1
-            for lane, (own_names, own) in waiting.items():
+            for lane, (last_names, last_batch) in waiting.items():
                 names, batch = self._left.pop(lane, ([], []))
-                names, batch = names + own_names, batch + own
+                names, batch = names + last_names, batch + last_batch
                 size = lane.batch_size if self._working else max(1, len(batch))
                 whole = len(batch) - len(batch) % size
                 if whole:
-                    found.append((lane, names[:whole], batch[:whole]))
+                    batches.append((lane, names[:whole], batch[:whole]))
                 self._left[lane] = names[whole:], batch[whole:]
-        return [] if self.stopped else found
+        return [] if self.stopped else batches
 
-    def _pixels(self, item: Item, eyes: Look) -> Iterator[tuple[Lane, str, Pixels]]:
-        """Yield what is made of an image for each encoder that lacks it."""
+    def _pixels_of_item(self, item: Item, eyes: Look) -> Iterator[tuple[Lane, str, Pixels]]:
+        """Yield the pixels of an image for each encoder that lacks its features."""
         if all(lane.knows(item, self._views) for lane in self._lanes):
             for lane in self._lanes:
                 lane.claim(item, item.digest, self._views)
@@ -130,9 +130,9 @@ class _Run:
         wanted = [(lane, lane.claim(item, digest, self._views)) for lane in self._lanes]
         wanted = [(lane, missing) for lane, missing in wanted if missing]
         if wanted:
-            yield from self._seen(item, digest, content, wanted, eyes)
+            yield from self._pixels_of_content(item, digest, content, wanted, eyes)
 
-    def _seen(
+    def _pixels_of_content(
         self,
         item: Item,
         digest: str,
@@ -142,13 +142,13 @@ class _Run:
     ) -> Iterator[tuple[Lane, str, Pixels]]:
         views = len(self._views) if item.has_views else 0
         try:
-            found = eyes(content, [lane.encoder for lane, _ in wanted])
+            seen_by_lane = eyes(content, [lane.encoder for lane, _ in wanted])
         except DecoderDiedError as error:
-            # It may go well another time, so it is not put into the store.
+            # The content may decode another time, so that the store does not keep the failure.
             for lane, _ in wanted:
                 lane.refuse(item, digest, str(error), views)
             return
-        for (lane, missing), seen in zip(wanted, found, strict=True):
+        for (lane, missing), seen in zip(wanted, seen_by_lane, strict=True):
             if isinstance(seen, UnusableImageError):
                 self.done.put((lane, lane.refuse(item, digest, str(seen), views)))
                 continue
@@ -160,7 +160,7 @@ class _Run:
                 yield lane, name, pixels
 
     def _leave_out(self, item: Item, reason: str) -> None:
-        """Note it of the image, not of its content: it may be there another time."""
+        """Note that an image failed this time; its content may be readable in the next run."""
         for lane in self._lanes:
             lane.leave_out(item, reason)
 
@@ -179,12 +179,12 @@ def embed_items(
     """Embed with every encoder each content that the store lacks of it.
 
     Finished rows are put into the store after two seconds, then ever more rarely, at least every
-    half a minute (lanes.py), and when the run is interrupted. Memory does not depend on the
+    half a minute (lane.py), and when the run is interrupted. Memory does not depend on the
     number of images, but for some 30 bytes of each.
 
     Args:
         items: images, taken one after the other.
-        encoders: by name.
+        encoders: the encoders by name.
         store: where their features go.
         total: number of items, for the progress; None: not known.
         batch_size: images a forward pass; None: what suits the device. Halved where that does not
@@ -215,7 +215,7 @@ def embed_items(
 
 
 def _gather(run: _Run, threads: int, advance: Callable[[int], None]) -> None:
-    """Take what threads finish until they have ended; after an error, what they still finish."""
+    """Take the finished rows of threads until they have ended, after an error of one as well."""
     first: BaseException | None = None
     while threads:
         try:
@@ -224,14 +224,14 @@ def _gather(run: _Run, threads: int, advance: Callable[[int], None]) -> None:
                 threads -= 1
             elif isinstance(message, int):
                 advance(message)
-            elif isinstance(message, BaseException):  # such as a device that failed
+            elif isinstance(message, BaseException):  # A thread failed, or its device.
                 first, run.stopped = first or message, True
             else:
                 lane, rows = message
                 lane.take(rows)
-        except BaseException as error:  # an interrupt, a full disk
+        except BaseException as error:  # The user interrupts, or the disk is full.
             if first is not None and isinstance(error, KeyboardInterrupt):
-                raise  # asked for twice
+                raise  # The user interrupts for the second time.
             first, run.stopped = first or error, True
     if first is not None:
         raise first
@@ -256,12 +256,13 @@ def embed(
     """
     (done,) = embed_items(
         items_of(manifest, bool(augment)), {name: encoder}, store, total=len(manifest),
-        batch_size=batch_size, views=_views(augment, views), workers=workers, progress=progress,
+        batch_size=batch_size, views=_numbered_views(augment, views), workers=workers,
+        progress=progress,
     )  # fmt: skip
     return done
 
 
-def _views(augment: Sequence[str], number: int) -> list[View]:
+def _numbered_views(augment: Sequence[str], number: int) -> list[View]:
     return [(name, i) for name in dict.fromkeys(augment) for i in range(number)]
 
 
@@ -288,13 +289,14 @@ def embed_all(
 
     Args:
         images: a manifest, or a file for `items_in`, which has neither classes nor views.
-        names: of the encoders.
-        folder: of the store.
+        names: names of the encoders.
+        folder: folder of the store.
         batch_size, workers, progress: as in `embed_items`.
         device, precision, layer, random_weights, codec, resampling: as in `encoders.load`.
-        prompts: with it (`prompts.read`) the classes too, as text, for zero-shot recognition.
+        prompts: name of prompts (`prompts.read`) by which the classes are embedded as text, too,
+            for zero-shot recognition.
         augment, views: as in `embed`.
-        shard: (i, n): of n parts of the images the i-th alone, counted from 1.
+        shard: (i, n): only the i-th of n parts of the images is embedded, counted from 1.
 
     Raises:
         XprobeError: an unknown encoder, missing weights, a newer store: before any work.
@@ -327,8 +329,8 @@ def embed_all(
     if shards > 1:
         items, total = (i for i in items if contents.is_of_shard(i.id, number, shards)), None
     done = embed_items(
-        items, encoders, store, total=total, batch_size=batch_size, views=_views(augment, views),
-        workers=workers, progress=progress,
+        items, encoders, store, total=total, batch_size=batch_size,
+        views=_numbered_views(augment, views), workers=workers, progress=progress,
     )  # fmt: skip
     _list_failures(failed_file(folder, shard), done)
     return done
@@ -342,9 +344,9 @@ def failed_file(store: Path, shard: tuple[int, int]) -> Path:
 
 def _list_failures(file: Path, done: Sequence[Embedded]) -> None:
     failed = [
-        (of.name, id_, of.failed_paths[id_], why)
-        for of in done
-        for id_, why in sorted(of.failures.items())
+        (summary.name, id_, summary.failed_paths[id_], reason)
+        for summary in done
+        for id_, reason in sorted(summary.failures.items())
     ]
     if not failed:
         file.unlink(missing_ok=True)

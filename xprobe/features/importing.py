@@ -9,16 +9,15 @@ import hashlib
 import os
 import re
 import time
-import zipfile
-import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from xprobe.base.arrays import Floats
+from xprobe.base.arrays import UNREADABLE, Columns, Floats
 from xprobe.base.errors import XprobeError, some
 from xprobe.base.progress import Progress, no_progress
 from xprobe.encoders.presets import ENCODERS, IMPORT_ONLY
@@ -30,7 +29,8 @@ from xprobe.images.manifest import Manifest
 if TYPE_CHECKING:
     import pyarrow as pa
 
-NAMES = ("sha256", "id", "path")  # the surest first: a digest says which content was embedded
+# Columns that name a row's image, the surest first: a digest says which content was embedded.
+NAMES = ("sha256", "id", "path")
 
 FEATURES = ("x", "features", "embeddings", "embedding")
 
@@ -38,14 +38,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
 
 _NUMBERED = re.compile(r"x?([0-9]+)")
 
-_UNREADABLE = (
-    OSError, ValueError, KeyError, TypeError, RuntimeError, EOFError, zipfile.BadZipFile,
-    zlib.error,
-)  # fmt: skip  # what NumPy, h5py and Arrow raise on damaged or unknown content
-
 _PICKLES = (".pkl", ".pickle", ".pt", ".pth", ".joblib")
-
-Raw = Mapping[str, Any]  # column → what the file holds under that name
 
 
 @dataclass(frozen=True)
@@ -53,13 +46,13 @@ class Imported:
     """What one run of `import_features` did; images = embedded + reused + failed.
 
     Attributes:
-        name, key, dim: of the encoder.
+        name, key, dim: name, key and feature length of the encoder.
         label: how the store tells it from others of its name: ``name`` or ``name@key``.
         images: images of the manifest.
         embedded: contents that were stored now.
         reused: images whose content the store had, or another image of this run brought.
         failed: images without a feature: not readable, or missing and allowed to be.
-        seconds, images_per_s: of this run, reading and writing included.
+        seconds, images_per_s: time and speed of this run, with reading and writing.
         unmatched_rows: rows of the file whose image the manifest lacks, or cannot be read.
         missing_images: readable images of the manifest that the file has no row of.
     """
@@ -80,7 +73,7 @@ class Imported:
 
 @dataclass(frozen=True, eq=False)
 class _Rows:
-    """A foreign file, checked: `names` (n,) of the kind `column`, and x (n, d) float32, finite."""
+    """Checked rows of a foreign file: `names` (n,) of the kind `column`, and finite x (n, d)."""
 
     column: str
     names: list[str]
@@ -118,11 +111,11 @@ def import_features(
     start = time.monotonic()
     check_import_name(name)
     file = Path(file)
-    rows = _read(file)
-    contents = _contents(manifest, rows, Path(base))
+    rows = _read_foreign_file(file)
+    contents = _contents_of_rows(manifest, rows, Path(base))
     row_of = _one_row_a_content(rows, contents, file)
     if not row_of:
-        raise _none_matches(manifest, rows, file)
+        raise _no_match_error(manifest, rows, file)
     missing = {
         id_: digest
         for id_, digest in zip(manifest.id, manifest.sha256, strict=True)
@@ -133,9 +126,9 @@ def import_features(
             f"{file}: no row of {len(missing)} of {len(manifest)} images ({some(missing, 3)}); "
             f"add them, name a manifest without them with --data, or give --allow-missing"
         )
-    stored = store.add_encoder(name, _spec(name, rows.x, row_of))
+    stored = store.add_encoder(name, _spec_of_import(name, rows.x, row_of))
     embedded = _put_missing(store, stored, rows.x, row_of, progress)
-    if missing:  # as images that cannot be embedded, so that a sweep goes on without them
+    if missing:  # The store keeps them as failures, so that a sweep goes on without them.
         none = np.empty((0, stored.spec.dim), dtype=np.float32)
         store.write_shard(
             stored, [], none, dict.fromkeys(missing.values(), f"no row in {file.name}")
@@ -160,20 +153,20 @@ def import_features(
 
 def remarks(done: Imported, file: str | Path) -> list[str]:
     """Return what the user should know of an import that went through."""
-    found = []
+    sentences = []
     if done.unmatched_rows:
-        found.append(f"{done.unmatched_rows} rows of {file} are of no readable image of DATA")
+        sentences.append(f"{done.unmatched_rows} rows of {file} are of no readable image of DATA")
     if done.missing_images:
-        found.append(f"{done.missing_images} images have no row in {file}, and take no part")
+        sentences.append(f"{done.missing_images} images have no row in {file}, and take no part")
     if done.label != done.name:
-        found.append(
+        sentences.append(
             f"the store has other features called {done.name}; these are --encoder {done.label}"
         )
-    return found
+    return sentences
 
 
 def check_import_name(name: str) -> None:
-    """Raise XprobeError if imported features must not be called that."""
+    """Raise XprobeError if an encoder of xprobe has the name, or if it has forbidden characters."""
     preset = ENCODERS.get(name.lower())
     if ":" in name or (preset is not None and preset.source != IMPORT_ONLY):
         raise XprobeError(
@@ -187,7 +180,7 @@ def check_import_name(name: str) -> None:
         )
 
 
-def _spec(name: str, x: Floats, row_of: Mapping[str, int]) -> EncoderSpec:
+def _spec_of_import(name: str, x: Floats, row_of: Mapping[str, int]) -> EncoderSpec:
     """Return the spec of imported features; the features themselves stand in for the weights."""
     digest = hashlib.sha256()
     for content, row in sorted(row_of.items()):
@@ -203,7 +196,7 @@ def _spec(name: str, x: Floats, row_of: Mapping[str, int]) -> EncoderSpec:
 def _put_missing(
     store: Store, stored: StoredEncoder, x: Floats, row_of: Mapping[str, int], progress: Progress
 ) -> int:
-    """Put the contents that the store lacks, in shards; return how many those were."""
+    """Write shards of the contents that the store lacks; return how many contents these are."""
     known = store.index(stored).rows
     new = [content for content in sorted(row_of) if content not in known]
     with progress(f"import {stored.name}", len(new)) as advance:
@@ -217,7 +210,7 @@ def _put_missing(
 # --- rows and images -----------------------------------------------------------------
 
 
-def _contents(manifest: Manifest, rows: _Rows, base: Path) -> list[str]:
+def _contents_of_rows(manifest: Manifest, rows: _Rows, base: Path) -> list[str]:
     """Return the content digest of each row's image (n,); ``""`` if the manifest lacks it."""
     if rows.column == "path":
         return _contents_by_path(manifest, rows.names, base.resolve())
@@ -227,27 +220,27 @@ def _contents(manifest: Manifest, rows: _Rows, base: Path) -> list[str]:
 
 
 def _contents_by_path(manifest: Manifest, names: Sequence[str], base: Path) -> list[str]:
-    """Look names up as they stand below `base`, and only then ask the disk about links and `.`."""
+    """Return the content digest of each path; the disk follows links only where it must."""
     pairs = list(zip(manifest.path, manifest.sha256, strict=True))
     direct = {os.path.normpath(path): digest for path, digest in pairs}
-    found = [direct.get(os.path.normpath(base / name)) for name in names]
-    if None in found:
-        resolved = {_resolved(path): digest for path, digest in pairs}
+    digests = [direct.get(os.path.normpath(base / name)) for name in names]
+    if None in digests:
+        resolved = {_real_path(path): digest for path, digest in pairs}
         for i, name in enumerate(names):
-            if found[i] is None:
-                found[i] = resolved.get(_resolved(base / name)) or resolved.get(_resolved(name))
-    return [digest or "" for digest in found]
+            if digests[i] is None:
+                digests[i] = resolved.get(_real_path(base / name)) or resolved.get(_real_path(name))
+    return [digest or "" for digest in digests]
 
 
-def _resolved(path: str | Path) -> str | None:
+def _real_path(path: str | Path) -> str | None:
     try:
         return os.path.realpath(path)
-    except ValueError:  # a zero byte or half a character: no file is called that
+    except ValueError:  # No file has a name with a zero byte or half a character.
         return None
 
 
 def _one_row_a_content(rows: _Rows, contents: Sequence[str], file: Path) -> dict[str, int]:
-    """Return content digest → row; rows of equal content must agree to the bit."""
+    """Return content digest → row; rows of equal content must be equal to the bit."""
     row_of: dict[str, int] = {}
     for row, content in enumerate(contents):
         if not content:
@@ -263,7 +256,7 @@ def _one_row_a_content(rows: _Rows, contents: Sequence[str], file: Path) -> dict
     return row_of
 
 
-def _none_matches(manifest: Manifest, rows: _Rows, file: Path) -> XprobeError:
+def _no_match_error(manifest: Manifest, rows: _Rows, file: Path) -> XprobeError:
     known = getattr(manifest, rows.column)
     readable = [name for name, digest in zip(known, manifest.sha256, strict=True) if digest]
     return XprobeError(
@@ -276,8 +269,8 @@ def _none_matches(manifest: Manifest, rows: _Rows, file: Path) -> XprobeError:
 # --- files ---------------------------------------------------------------------------
 
 
-def _read(file: Path) -> _Rows:
-    """Return the rows of a foreign file, checked."""
+def _read_foreign_file(file: Path) -> _Rows:
+    """Return the checked rows of a foreign file."""
     suffix = file.suffix.lower()
     if suffix == ".npy":
         raise XprobeError(
@@ -285,32 +278,32 @@ def _read(file: Path) -> _Rows:
             f"np.savez('{file.stem}.npz', id=np.array(ids, dtype=str), x=np.load('{file.name}'))"
         )
     if suffix in _PICKLES:
-        raise _pickled(file)
+        raise _pickle_error(file)
     if suffix not in _READERS:
         raise XprobeError(f"{file}: features are read from {', '.join(_READERS)} files")
     if not file.is_file():
         raise XprobeError(f"{file}: no such file")
     try:
         raw = _READERS[suffix](file)
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         why = (str(error).splitlines() or ["it is damaged"])[0]
         raise XprobeError(
             f"{file}: cannot be read ({why}); check it, or export it again"
         ) from error
     column = next((name for name in NAMES if name in raw), None)
-    found = [name for name in FEATURES if name in raw]
-    if column is None or not found:
+    x_columns = [name for name in FEATURES if name in raw]
+    if column is None or not x_columns:
         raise XprobeError(
             f"{file}: holds no {'features' if column else 'names'}; it needs id, path or sha256, "
             f"(n,) text, and one of {', '.join(FEATURES)}, (n, d) numbers"
         )
-    if len(found) > 1:
-        raise XprobeError(f"{file}: holds {' and '.join(found)}; keep the one that is meant")
-    names = _names(raw[column], column, file)
-    return _Rows(column, names, _features(raw[found[0]], found[0], names, file))
+    if len(x_columns) > 1:
+        raise XprobeError(f"{file}: holds {' and '.join(x_columns)}; keep the one that is meant")
+    names = _names_as_text(raw[column], column, file)
+    return _Rows(column, names, _checked_features(raw[x_columns[0]], x_columns[0], names, file))
 
 
-def _names(raw: Any, column: str, file: Path) -> list[str]:
+def _names_as_text(raw: Any, column: str, file: Path) -> list[str]:
     """Return names (n,) as text; digests may be (n, 32) bytes as in a shard of the store."""
     array = np.asarray(raw)
     if column == "sha256" and array.dtype == np.uint8 and array.shape[1:] == (32,):
@@ -318,14 +311,14 @@ def _names(raw: Any, column: str, file: Path) -> list[str]:
     values = array.tolist()
     if array.ndim != 1 or not all(isinstance(value, (str, bytes, int)) for value in values):
         raise XprobeError(f"{file}: {column} must be (n,) text, one name a row")
-    # as the manifest spells names that are no UTF-8: ids written out, paths as the disk has them
+    # The manifest writes bytes that are no UTF-8 out in ids, and keeps them in paths.
     errors = "surrogateescape" if column == "path" else "backslashreplace"
     texts = [v.decode("utf-8", errors) if isinstance(v, bytes) else str(v) for v in values]
     return [text.lower() for text in texts] if column == "sha256" else texts
 
 
-def _features(raw: Any, column: str, names: Sequence[str], file: Path) -> Floats:
-    """Return features (n, d) float32 after every check."""
+def _checked_features(raw: Any, column: str, names: Sequence[str], file: Path) -> Floats:
+    """Return features (n, d) as float32 if they are numbers, as many as names, and finite."""
     x = np.asarray(raw)
     if x.dtype.kind not in "iuf":
         raise XprobeError(f"{file}: {column} holds {x.dtype}, not numbers; save it as float32")
@@ -350,16 +343,16 @@ def _check_finite(x: Floats, what: str, names: Sequence[str], file: Path) -> Non
         raise XprobeError(f"{file}: features of {len(bad)} rows {what}: {shown}")
 
 
-def _pickled(file: Path) -> XprobeError:
+def _pickle_error(file: Path) -> XprobeError:
     return XprobeError(
         f"{file}: holds a pickle, which may run any code when it is read, so it is refused; save "
         f"np.savez('{file.stem}.npz', id=np.array(ids, dtype=str), x=np.asarray(x, 'float32'))"
     )
 
 
-def _read_npz(file: Path) -> Raw:
+def _read_npz(file: Path) -> Columns:
     try:
-        with file.open("rb") as stream:  # NumPy leaves a damaged file open
+        with file.open("rb") as stream:  # NumPy itself would leave a damaged file open.
             archive = np.load(stream, allow_pickle=False)
             if isinstance(archive, np.ndarray):
                 raise XprobeError(
@@ -369,42 +362,43 @@ def _read_npz(file: Path) -> Raw:
             return {name: archive[name] for name in known if name in archive.files}
     except ValueError as error:
         if "pickle" in str(error).lower():
-            raise _pickled(file) from error
+            raise _pickle_error(file) from error
         raise
 
 
-def _read_hdf5(file: Path) -> Raw:
+def _read_hdf5(file: Path) -> Columns:
     return read_datasets(file, (*NAMES, *FEATURES))
 
 
-def _read_parquet(file: Path) -> Raw:
+def _read_parquet(file: Path) -> Columns:
     import pyarrow.parquet as pq
 
     stored = pq.ParquetFile(file)
     with stored:
-        return _columns(stored.read(_wanted(stored.schema_arrow.names, file)), file)
+        wanted = _wanted_columns(stored.schema_arrow.names, file)
+        return _columns_of_table(stored.read(wanted), file)
 
 
-def _read_csv(file: Path) -> Raw:
+def _read_csv(file: Path) -> Columns:
     import pyarrow as pa
     from pyarrow import csv
 
-    text = dict.fromkeys(NAMES, pa.string())  # an id 007 is no number
+    text = dict.fromkeys(NAMES, pa.string())  # As a number the id 007 would become 7.
     table = csv.read_csv(file, convert_options=csv.ConvertOptions(column_types=text))
-    return _columns(table.select(_wanted(table.column_names, file)), file)
+    return _columns_of_table(table.select(_wanted_columns(table.column_names, file)), file)
 
 
-def _wanted(columns: Sequence[str], file: Path) -> list[str]:
-    """Return the columns that say something here, each of them once."""
+def _wanted_columns(columns: Sequence[str], file: Path) -> list[str]:
+    """Return the columns that hold names or features, none of them twice."""
     wanted = [c for c in columns if c in (*NAMES, *FEATURES) or _NUMBERED.fullmatch(c)]
     if len(set(wanted)) < len(wanted):
         raise XprobeError(f"{file}: a column is there twice; keep the one that is meant")
     return wanted
 
 
-def _columns(table: pa.Table, file: Path) -> Raw:
+def _columns_of_table(table: pa.Table, file: Path) -> Columns:
     """Return names as lists, and features (n, d) from a list column or from numbered ones."""
-    raw: dict[str, Any] = {}
+    raw: dict[str, NDArray[Any]] = {}
     for column in table.column_names:
         if column in NAMES:
             raw[column] = np.array(table[column].to_pylist(), dtype=object)
@@ -431,7 +425,7 @@ def _in_numeric_order(columns: Sequence[str], file: Path) -> Iterator[str]:
 
 
 def _from_lists(column: pa.ChunkedArray, name: str, file: Path) -> np.ndarray[Any, Any]:
-    """Return (n, d) of a column of n lists of d numbers."""
+    """Return the features (n, d) of a column of n lists of d numbers."""
     import pyarrow.compute as pc
 
     lists = hasattr(column.type, "value_type") and not column.null_count
@@ -442,7 +436,7 @@ def _from_lists(column: pa.ChunkedArray, name: str, file: Path) -> np.ndarray[An
     return np.concatenate(parts)
 
 
-_READERS: dict[str, Callable[[Path], Raw]] = {
+_READERS: dict[str, Callable[[Path], Columns]] = {
     ".npz": _read_npz,
     ".h5": _read_hdf5,
     ".hdf5": _read_hdf5,

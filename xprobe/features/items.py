@@ -34,7 +34,7 @@ class Item:
 
 
 def items_of(manifest: Manifest, has_views: bool = False) -> Iterator[Item]:
-    """Yield the images of a manifest; only real training images have views, if `has_views`."""
+    """Yield the images of a manifest; with `has_views`, the real training images have views."""
     columns = (manifest.id, manifest.path, manifest.sha256, manifest.source, manifest.split)
     for id_, path, digest, source, split in zip(*columns, strict=True):
         yield Item(id_, path, digest, has_views and (source, split) == ("real", "train"))

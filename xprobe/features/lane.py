@@ -15,14 +15,18 @@ from xprobe.encoders.base import OutOfMemoryError, Pixels
 from xprobe.encoders.load import Encoder
 from xprobe.features.digests import Digests
 from xprobe.features.items import Item, View
+from xprobe.features.records import Agreement
 from xprobe.features.shards import SHARD_ROWS, StoredEncoder
 from xprobe.features.store import Store
 from xprobe.images.augment import view_digest
 from xprobe.images.decode import decode
 
-COMPARED = 8  # images whose features are compared with the reference's
+# The features of so many images are compared with those of the reference.
+COMPARED = 8
 
-FIRST_SHARD_S, SHARD_S = 2.0, 30.0  # a kill costs at most a third of a run, and never more
+# Seconds that rows wait for their shard, at the start of a run and at most; the time between grows
+# with the run. A kill thus costs at most a third of a run, and never more than half a minute.
+FIRST_SHARD_S, SHARD_S = 2.0, 30.0
 
 
 @dataclass(frozen=True)
@@ -30,19 +34,19 @@ class Embedded:
     """What one run of `embed` did; images = embedded + reused + failed.
 
     Attributes:
-        name, key, dim: of the encoder.
+        name, key, dim: name, key and feature length of the encoder.
         images: images that were looked at, and views of them.
         embedded: contents that went through the encoder now.
         reused: images whose content the store had, or another image of this run brought.
         failed: images that cannot be embedded.
-        seconds, images_per_s: of this run, decoding and writing included; of several encoders at
-            once, of all of them.
+        seconds, images_per_s: time and speed of the run, with decoding and writing; encoders that
+            are run together have the same time.
         asked_batch_size, batch_size: images a forward pass at the start of the run, and at its end;
             fewer if they did not fit into memory.
-        cosine_to_reference: least cosine of the features of the first images to those of fp32 and
-            Pillow's resizing, of an encoder that takes a short cut; else None.
-        failures: id → reason.
-        failed_paths: id → path of these.
+        cosine_to_reference: least cosine of the features of the first images to those by fp32 and
+            Pillow's resizing, if the encoder takes a short cut; else None.
+        failures: id → reason of images that failed.
+        failed_paths: id → path of images that failed.
     """
 
     name: str
@@ -63,7 +67,7 @@ class Embedded:
 
 @dataclass(frozen=True)
 class Rows:
-    """Finished rows of an encoder, `x` those of `digests`; and what cannot be embedded."""
+    """Finished rows `x` of the contents `digests`, and the contents that cannot be embedded."""
 
     digests: list[str] = field(default_factory=list)
     x: list[Floats] = field(default_factory=list)
@@ -71,7 +75,7 @@ class Rows:
 
 
 class Lane:
-    """An encoder of a run: what it lacks, what became of the images, and rows to be written."""
+    """An encoder of a run: the features it lacks, its failures, and the rows to be written."""
 
     def __init__(
         self, encoder: Encoder, store: Store, stored: StoredEncoder, batch_size: int | None
@@ -80,35 +84,41 @@ class Lane:
         self.batch_size = self._asked = batch_size or encoder.auto_batch_size
         self._index = store.index(stored)
         self._lock = threading.Lock()
-        self._claimed = Digests()  # of this run
-        self._twins: list[tuple[Item, str]] = []  # of contents that came before
-        self._reasons = dict(self._index.failed)  # digest → why it cannot be embedded
+        # Contents that a thread of this run has embedded or begun to embed.
+        self._claimed = Digests()
+        # Images whose content another image of this run had, which may fail yet or has failed.
+        self._twins: list[tuple[Item, str]] = []
+        # The reason why a content cannot be embedded, by digest.
+        self._reasons = dict(self._index.failed)
         self._failures: dict[str, str] = {}
         self._path_of: dict[str, str] = {}
         self._viewed = Digests()
-        self._views = self._embedded = 0
+        self._n_views = self._embedded = 0
         self._gathered: list[Rows] = []
         self._comparing = threading.Lock()
         self._cosines: list[float] = []
         self._start = self._since = time.monotonic()
 
     def knows(self, item: Item, views: Sequence[View]) -> bool:
-        """Return whether nothing is to be done for an item, without its content."""
+        """Return whether nothing is to be done for an item, as far as its digest alone tells."""
         return bool(item.digest) and not self._missing(item, item.digest, views)
 
     def claim(self, item: Item, digest: str, views: Sequence[View]) -> list[tuple[str, str]]:
-        """Return what of an item no one has embedded or begun to: (digest, augmentation)."""
+        """Return (digest, augmentation) of the views that nobody has embedded or begun to embed.
+
+        The image itself is the view without an augmentation.
+        """
         content = bytes.fromhex(digest)
         with self._lock:
             missing = self._missing(item, digest, views)
             is_new = any(name == digest for name, _ in missing)
-            if not is_new and digest not in self._index.rows:  # it may fail yet, or has failed
+            if not is_new and digest not in self._index.rows:
                 self._twins.append((item, digest))
             for name, _ in missing:
                 self._claimed.add(bytes.fromhex(name))
             if item.has_views and content not in self._viewed:
                 self._viewed.add(content)
-                self._views += len(views) * (digest not in self._reasons)
+                self._n_views += len(views) * (digest not in self._reasons)
             return missing
 
     def _missing(self, item: Item, digest: str, views: Sequence[View]) -> list[tuple[str, str]]:
@@ -124,10 +134,10 @@ class Lane:
         ]
 
     def refuse(self, item: Item, digest: str, reason: str, views: int) -> Rows:
-        """Note that a content cannot be embedded, nor so many views of it."""
+        """Note that a content cannot be embedded, nor its augmented views, `views` in number."""
         with self._lock:
             self._reasons[digest] = reason
-            self._views -= views
+            self._n_views -= views
         self.leave_out(item, reason)
         return Rows(failed={digest: reason})
 
@@ -144,18 +154,18 @@ class Lane:
             part = pixels[start : start + size]
             short = size - len(part) if self.encoder.fixed_batch else 0
             try:
-                found = self.encoder.forward(np.stack(part + [part[-1]] * short))
+                features = self.encoder.forward(np.stack(part + [part[-1]] * short))
             except OutOfMemoryError as error:
                 self._halve(size, error)
                 continue
-            x.append(found[: len(part)])
+            x.append(features[: len(part)])
             start += len(part)
         return Rows(names, x)
 
     def _halve(self, size: int, error: OutOfMemoryError) -> None:
         with self._lock:
             if self.batch_size != size:
-                return  # another thread was faster
+                return  # Another thread has halved it.
             if size == 1:
                 raise XprobeError(
                     f"{self.stored.name} does not fit into the memory of the device ({error}); "
@@ -167,8 +177,8 @@ class Lane:
         """Compare the features of the first images with those of the reference, if there is one.
 
         Args:
-            content: of the image's file.
-            seen: what the encoder sees of it.
+            content: content of the image's file.
+            seen: the pixels that the encoder sees of it.
         """
         if self.encoder.reference is None:
             return
@@ -178,17 +188,17 @@ class Lane:
             try:
                 (x,) = self.encoder.forward(seen[None])
                 (y,) = reference.forward(reference.see(decode(content))[None])
-            except OutOfMemoryError:  # both do not fit; the features matter more
+            except OutOfMemoryError:  # Both do not fit, and the features matter more.
                 self.encoder.reference = None
                 return
             norms = float(np.linalg.norm(x) * np.linalg.norm(y))
             self._cosines.append(float(x @ y) / norms if norms else 1.0)
             if len(self._cosines) == COMPARED:
-                self.encoder.reference = None  # its memory is wanted
+                self.encoder.reference = None  # This frees its memory.
 
     def take(self, rows: Rows) -> None:
-        """Gather finished rows into shards by number and by age."""
-        self._gathered.append(rows)  # at once or not at all, when interrupted
+        """Gather finished rows, and write a shard when they are many or have waited for long."""
+        self._gathered.append(rows)  # One step, which an interrupt cannot divide.
         now = time.monotonic()
         oldest_s = min(SHARD_S, max(FIRST_SHARD_S, (self._since - self._start) / 2))
         n = sum(len(part.digests) for part in self._gathered)
@@ -196,12 +206,12 @@ class Lane:
             self.write()
 
     def write(self) -> None:
-        """Put what is gathered into the store."""
+        """Put the gathered rows into the store."""
         parts, self._gathered, self._since = self._gathered, [], time.monotonic()
         digests = [digest for part in parts for digest in part.digests]
         failed = {digest: reason for part in parts for digest, reason in part.failed.items()}
         x = [np.empty((0, self.encoder.spec.dim), np.float32), *(x for p in parts for x in p.x)]
-        del parts  # a shard is in memory twice, not three times
+        del parts  # Without them a shard is in memory twice, not three times.
         if digests or failed:
             rows = np.concatenate(x)
             x.clear()
@@ -209,16 +219,21 @@ class Lane:
         self._embedded += len(digests)
 
     def summary(self, images: int, seconds: float) -> Embedded:
-        """Return what was done, of so many images."""
+        """Return what became of the images of the run.
+
+        Args:
+            images: number of images that were looked at.
+            seconds: time that the run took.
+        """
         for item, digest in self._twins:
             if digest in self._reasons:
                 self.leave_out(item, self._reasons[digest])
-        images += self._views
+        images += self._n_views
         failed = len(self._failures)
         cosine = min(self._cosines, default=None)
         if cosine is not None:
-            about = {"images": len(self._cosines), "least_cosine": cosine}
-            self._store.put_agreement(self.stored, about)
+            agreement = Agreement(images=len(self._cosines), least_cosine=cosine)
+            self._store.put_agreement(self.stored, agreement)
         return Embedded(
             name=self.stored.name,
             key=self.stored.key,

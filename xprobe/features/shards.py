@@ -4,24 +4,23 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from xprobe.base.arrays import Bools, Floats, Ints
+from xprobe.base.arrays import Bools, Columns, Floats, Ints
 from xprobe.base.errors import XprobeError
 from xprobe.encoders.spec import EncoderSpec
+from xprobe.features.records import FORMAT, VERSION
 
-SHARD_ROWS = 1024  # a shard is in memory three times while it is written
+# A shard is in memory three times while it is written, and therefore has at most so many rows.
+SHARD_ROWS = 1024
 
-FORMAT = "xprobe-features"
-
-VERSION = 1
-
+# Rows are read from ranges of a shard of this length.
 _READ_ROWS = 8192
 
 _DIGEST = np.dtype("S32")
@@ -48,7 +47,7 @@ class Places(Mapping[str, tuple[Path, int]]):
     """Content digest → (shard file, row), in 48 bytes a content instead of a dictionary's 300."""
 
     def __init__(self, shards: Sequence[tuple[Path, NDArray[np.uint8]]]) -> None:
-        """Take the digests (n, 32) of each shard's rows; of equal ones the first counts."""
+        """Take the digests (n, 32) of each shard's rows; of equal digests the first counts."""
         self.shards = tuple(file for file, _ in shards)
         rows = [len(digests) for _, digests in shards]
         every = [np.ascontiguousarray(d).view(_DIGEST).ravel() for _, d in shards]
@@ -58,23 +57,23 @@ class Places(Mapping[str, tuple[Path, int]]):
         self._row = np.concatenate([np.arange(n) for n in rows] or [np.arange(0)])[first]
 
     def find(self, digests: Sequence[str]) -> tuple[Ints, Ints]:
-        """Return the number of the shard (n,) and the row in it (n,) of contents that are there.
+        """Return the number of the shard (n,) and the row in it (n,) of contents.
 
         Raises:
-            KeyError: one is not there.
+            KeyError: a content has no row.
         """
-        at, there = self._look_up(digests)
-        if not there.all():
-            raise KeyError(digests[int(np.flatnonzero(~there)[0])])
-        return self._shard[at].astype(np.intp), self._row[at].astype(np.intp)
+        position, is_stored = self._look_up(digests)
+        if not is_stored.all():
+            raise KeyError(digests[int(np.flatnonzero(~is_stored)[0])])
+        return self._shard[position].astype(np.intp), self._row[position].astype(np.intp)
 
     def _look_up(self, digests: Sequence[str]) -> tuple[Ints, Bools]:
-        """Return where each digest stands or would stand (n,), and whether it is there (n,)."""
+        """Return the sorted position of each digest (n,), and whether it is stored there (n,)."""
         wanted = np.array([bytes.fromhex(digest) for digest in digests], dtype=_DIGEST)
-        at = np.searchsorted(self._digests, wanted)
-        there = at < len(self._digests)
-        there[there] = self._digests[at[there]] == wanted[there]
-        return at, there
+        position = np.searchsorted(self._digests, wanted)
+        is_stored = position < len(self._digests)
+        is_stored[is_stored] = self._digests[position[is_stored]] == wanted[is_stored]
+        return position, is_stored
 
     def __getitem__(self, digest: str) -> tuple[Path, int]:
         (shard,), (row,) = self.find([digest])
@@ -103,7 +102,7 @@ class Index:
     failed: Mapping[str, str]
 
     def stored_rows(self, digests: Sequence[str], dim: int) -> StoredRows:
-        """Return the features of contents that are there, in their order."""
+        """Return the features of stored contents, in the order of the digests."""
         return StoredRows(self.rows.shards, *self.rows.find(digests), dim)
 
 
@@ -112,9 +111,9 @@ class StoredRows:
     """Features of images where they lie, read by row: x[rows] is (m, d) float32.
 
     Attributes:
-        shards: files.
-        shard, row: (n,) which of them, and where in it.
-        dim: d.
+        shards: files of features.
+        shard, row: (n,) number of the file of each image, and its row in this file.
+        dim: d, the length of a feature.
     """
 
     shards: tuple[Path, ...]
@@ -135,13 +134,13 @@ class StoredRows:
         x = np.empty((len(rows), self.dim), dtype=np.float32)
         shard, row = self.shard[rows], self.row[rows]
         for number in np.unique(shard):
-            here = np.flatnonzero(shard == number)
-            here = here[np.argsort(row[here], kind="stable")]
+            positions = np.flatnonzero(shard == number)
+            positions = positions[np.argsort(row[positions], kind="stable")]
             file = self.shards[number]
             with open_shard(file, file) as h5:
-                # Read as ranges, which is fast, but few rows at once of what may be a large file.
-                piece = row[here] // _READ_ROWS
-                for part in np.split(here, np.flatnonzero(np.diff(piece)) + 1):
+                # Ranges are read fast, and short ranges of a large shard need little memory.
+                piece = row[positions] // _READ_ROWS
+                for part in np.split(positions, np.flatnonzero(np.diff(piece)) + 1):
                     first, last = row[part[0]], row[part[-1]] + 1
                     x[part] = h5["x"][first:last][row[part] - first]
         return x
@@ -165,15 +164,18 @@ def shard_bytes(encoder: StoredEncoder, digests: Sequence[str], x: Floats) -> by
     return buffer.getvalue()
 
 
-def open_shard(shard: Path, receipt: Path) -> h5py.File:
+@contextmanager
+def open_shard(shard: Path, receipt: Path) -> Iterator[h5py.File]:
     """Open a shard to read.
 
     Raises:
-        XprobeError: it does not open; `receipt` is what the user may delete.
+        XprobeError: the shard does not open, or lacks a data set; the message names `receipt` as
+            the file that the user may delete.
     """
     try:
-        return h5py.File(shard, "r", locking=False)  # immutable, so nothing to lock against
-    except OSError as error:
+        with h5py.File(shard, "r", locking=False) as h5:  # Shards never change.
+            yield h5
+    except (OSError, KeyError) as error:
         raise damaged(shard, receipt) from error
 
 
@@ -185,17 +187,18 @@ def damaged(shard: Path, receipt: Path) -> XprobeError:
     )
 
 
-def read_datasets(file: Path, names: Sequence[str]) -> dict[str, Any]:
+def read_datasets(file: Path, names: Sequence[str]) -> Columns:
     """Return those of the named data sets that the root of any HDF5 file has, read whole.
 
     Raises:
-        OSError, RuntimeError, TypeError: not an HDF5 file, damaged, or of a type unknown to NumPy.
+        OSError, RuntimeError, TypeError: the file is no HDF5, is damaged, or holds a type that
+            NumPy does not know.
     """
     with h5py.File(file, "r", locking=False) as h5:
         return {name: h5[name][()] for name in names if isinstance(h5.get(name), h5py.Dataset)}
 
 
-def write_datasets(file: Path, columns: Mapping[str, Any], about: Mapping[str, str]) -> None:
+def write_datasets(file: Path, columns: Columns, about: Mapping[str, str]) -> None:
     """Write arrays into one plain HDF5 file; arrays of objects as UTF-8 text."""
     with h5py.File(file, "w") as h5:
         h5.attrs.update(about)

@@ -10,23 +10,33 @@ import hashlib
 import io
 import json
 import re
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from xprobe.base.arrays import Floats, Strings, digest_of, frozen_strings
+from xprobe.base import documents
+from xprobe.base.arrays import UNREADABLE, Floats, Strings, digest_of, frozen_strings
 from xprobe.base.atomic import create_if_absent, discard_stale, put
-from xprobe.base.errors import XprobeError, nearest, some
+from xprobe.base.errors import XprobeError, XprobeWarning, nearest, some
 from xprobe.encoders.load import canonical
 from xprobe.encoders.prompts import TextFeatures
 from xprobe.encoders.spec import EncoderSpec
-from xprobe.features.shards import (
+from xprobe.features.records import (
     FORMAT,
     VERSION,
+    Agreement,
+    EncoderRecord,
+    Failure,
+    Marker,
+    Receipt,
+    TextRecord,
+)
+from xprobe.features.shards import (
     Index,
     Places,
     StoredEncoder,
@@ -36,6 +46,15 @@ from xprobe.features.shards import (
     shard_bytes,
 )
 from xprobe.images.manifest import Manifest
+
+_EMBED_AGAIN = "delete it and run 'xprobe embed' again"
+
+_NO_MARKER = (
+    f"not the marker of a feature store; name another folder, or write it anew: "
+    f'{{"format": "{FORMAT}", "version": {VERSION}}}'
+)
+
+AnyEncoder = TypeVar("AnyEncoder", "StoredEncoder", "NewerEncoder")
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,20 +86,21 @@ class Features:
 
 
 @dataclass(frozen=True)
-class Receipt:
-    """What makes a shard count.
+class NewerEncoder:
+    """An encoder that only a newer xprobe can use: its spec has what this one does not know.
 
     Attributes:
-        shard: name of its file; None if all contents failed.
-        rows, bytes, sha256: of that file.
-        failed: digest → why that content cannot be embedded.
+        name: the name it was embedded under.
+        key: digest of its spec.
+        folder: where its shards lie.
     """
 
-    shard: str | None
-    rows: int
-    bytes: int
-    sha256: str
-    failed: Mapping[str, str]
+    name: str
+    key: str
+    folder: Path
+
+    def __str__(self) -> str:
+        return f"{self.folder}: {self.name} was written by a newer xprobe; upgrade this one"
 
 
 class Store:
@@ -90,7 +110,7 @@ class Store:
         """Open a store, or make it.
 
         Raises:
-            XprobeError: there is none and `create` is false; it is of a newer format.
+            XprobeError: the folder is no store and `create` is false, or it has a newer format.
         """
         self.folder = Path(folder)
         marker = self.folder / "format.json"
@@ -101,30 +121,48 @@ class Store:
                     f"another with --features"
                 )
             self.folder.mkdir(parents=True, exist_ok=True)
-            create_if_absent(marker, _json({"format": FORMAT, "version": VERSION}))
-        try:
-            found = json.loads(marker.read_text(encoding="utf-8"))
-            version, kind = int(found["version"]), found["format"]
-        except (ValueError, KeyError, TypeError) as error:
-            raise XprobeError(f"{marker}: not the marker of a feature store") from error
-        if kind != FORMAT:
-            raise XprobeError(f"{marker}: not the marker of a feature store, but of {kind!r}")
-        if version > VERSION:
+            content = documents.encode(Marker(format=FORMAT, version=VERSION))
+            create_if_absent(marker, content)
+        kind = documents.read(Marker, marker, _NO_MARKER)
+        if kind.format != FORMAT:
             raise XprobeError(
-                f"{self.folder}: a feature store of format {version}, and this xprobe reads up to "
-                f"{VERSION}; upgrade xprobe, or embed into another folder with --out"
+                f"{marker}: not the marker of a feature store, but of {kind.format!r}; name "
+                f"another folder"
+            )
+        if kind.version > VERSION:
+            raise XprobeError(
+                f"{self.folder}: a feature store of format {kind.version}, and this xprobe reads "
+                f"up to {VERSION}; upgrade xprobe, or embed into another folder with --out"
             )
 
     def encoders(self) -> list[StoredEncoder]:
-        """Return every encoder of the store, sorted by name and key."""
-        found = []
-        for file in sorted(self.folder.glob("*/encoder.json")):
-            about = json.loads(file.read_text(encoding="utf-8"))
-            fields: dict[str, Any] = about["spec"]
-            fields = {k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()}
-            spec = EncoderSpec(**fields)
-            found.append(StoredEncoder(about["name"], about["key"], spec, file.parent))
-        return sorted(found, key=lambda e: (e.name, e.key))
+        """Return every encoder of the store that this xprobe knows, sorted by name and key.
+
+        Raises:
+            XprobeError: the record of an encoder is damaged.
+        """
+        return self._sorted_encoders()[0]
+
+    def newer_encoders(self) -> list[NewerEncoder]:
+        """Return the encoders that only a newer xprobe can use, sorted by name and key."""
+        return self._sorted_encoders()[1]
+
+    def _sorted_encoders(self) -> tuple[list[StoredEncoder], list[NewerEncoder]]:
+        known: list[StoredEncoder] = []
+        newer: list[NewerEncoder] = []
+        for file in self.folder.glob("*/encoder.json"):
+            record = documents.read(EncoderRecord, file, _EMBED_AGAIN)
+            if not record.spec.unknown and record.key != record.spec.key:
+                raise XprobeError(
+                    f"{file}: damaged ($.key is not the digest of $.spec); {_EMBED_AGAIN}"
+                )
+            if record.spec.is_known:
+                known.append(StoredEncoder(record.name, record.key, record.spec, file.parent))
+            else:
+                newer.append(NewerEncoder(record.name, record.key, file.parent))
+        known.sort(key=lambda encoder: (encoder.name, encoder.key))
+        newer.sort(key=lambda encoder: (encoder.name, encoder.key))
+        return known, newer
 
     def labels(self) -> dict[str, str]:
         """Return key → the name to show: ``name``, or ``name@key`` where two share a name."""
@@ -138,42 +176,53 @@ class Store:
         """Return the encoders of a name, or of ``name@`` and the beginning of a key.
 
         Raises:
-            XprobeError: there is none.
+            XprobeError: no encoder has the name, or only a newer xprobe can use it.
         """
-        wanted, _, key = name.rpartition("@")
-        every = self.encoders()
-        found = [e for e in every if e.name == name] or [
-            e for e in every if e.name == wanted and e.key.startswith(key)
-        ]
-        if not found:
-            known = [e.name for e in every]
-            embedded = wanted if wanted in known else name
-            raise XprobeError(
-                f"{self.folder} has no features of {name!r}{nearest(name, known)}; make them with "
-                f"'xprobe embed --encoder {embedded}' (there are: {some(sorted(set(known)), 9)})"
-            )
-        return found
+        known, newer = self._sorted_encoders()
+        if encoders := _encoders_called(name, known):
+            return encoders
+        if out_of_use := _encoders_called(name, newer):
+            raise XprobeError(str(out_of_use[0]))
+        short, names = name.rpartition("@")[0], [encoder.name for encoder in known]
+        embedded = short if short in names else name
+        raise XprobeError(
+            f"{self.folder} has no features of {name!r}{nearest(name, names)}; make them with "
+            f"'xprobe embed --encoder {embedded}' (there are: {some(sorted(set(names)), 9)})"
+        )
 
     def add_encoder(self, name: str, spec: EncoderSpec) -> StoredEncoder:
-        """Return the stored encoder of a spec, made if it is new."""
-        for stored in self.encoders():
+        """Return the stored encoder of a spec, made if it is new.
+
+        Raises:
+            XprobeError: a newer xprobe added to this spec.
+        """
+        if not spec.is_known:
+            raise ValueError(f"unknown resize mode, precision or field: {spec}")
+        known, newer = self._sorted_encoders()
+        for stored in known:
             if stored.key == spec.key:
                 return stored
+        for out_of_use in newer:
+            if out_of_use.key == spec.key:
+                raise XprobeError(str(out_of_use))
         slug = re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.")[-40:]
         folder = self.folder / f"{slug}-{spec.key[:16]}"
         for part in ("shards", "receipts"):
             (folder / part).mkdir(parents=True, exist_ok=True)
-        about = {"name": name, "key": spec.key, "spec": asdict(spec)}
-        create_if_absent(folder / "encoder.json", _json(about))
+        record = EncoderRecord(name=name, key=spec.key, spec=spec)
+        create_if_absent(folder / "encoder.json", documents.encode(record))
         return StoredEncoder(name, spec.key, spec, folder)
 
     def index(self, encoder: StoredEncoder) -> Index:
-        """Return what is there of one encoder. Receipts in order of name; the first row counts."""
+        """Return what the store holds of an encoder.
+
+        Of rows with equal content, the one of the first receipt in order of name counts.
+        """
         shards: list[tuple[Path, NDArray[np.uint8]]] = []
         failed: dict[str, str] = {}
         for file in self.receipt_files(encoder):
             receipt = self.receipt(file)
-            failed.update(receipt.failed)
+            failed.update({failure.sha256: failure.reason for failure in receipt.failed})
             if receipt.shard is None:
                 continue
             shard = encoder.folder / "shards" / receipt.shard
@@ -193,18 +242,9 @@ class Store:
         """Read a receipt.
 
         Raises:
-            XprobeError: it is damaged.
+            XprobeError: the receipt is damaged, or has a newer version.
         """
-        try:
-            about = json.loads(file.read_text(encoding="utf-8"))
-            failed = {bad["sha256"]: bad["reason"] for bad in about["failed"]}
-            return Receipt(
-                about["shard"], int(about["rows"]), int(about["bytes"]), about["sha256"], failed
-            )
-        except (ValueError, KeyError, TypeError) as error:
-            raise XprobeError(
-                f"{file}: a damaged receipt; delete it and run 'xprobe embed' again"
-            ) from error
+        return documents.read(Receipt, file, _EMBED_AGAIN, VERSION)
 
     def receipts(self, encoder: StoredEncoder) -> Iterator[Receipt]:
         """Yield the receipts of an encoder."""
@@ -216,7 +256,7 @@ class Store:
         """Return digests (n, 32) and features (n, d) of a shard.
 
         Raises:
-            XprobeError: it does not open.
+            XprobeError: the shard does not open.
         """
         shard = encoder.folder / "shards" / str(receipt.shard)
         with open_shard(shard, shard) as h5:
@@ -229,12 +269,16 @@ class Store:
         x: Floats,
         failed: Mapping[str, str],
     ) -> Path:
-        """Put one shard and its receipt: rows x (n, d) of the contents `digests`, and failures.
+        """Write one shard and its receipt, unless the same contents have a receipt.
 
-        A second shard of the same contents is dropped: the first receipt wins.
+        Args:
+            encoder: the encoder that the features are of.
+            digests: (n,) digests of the contents.
+            x: (n, d) features of the contents.
+            failed: digest → reason of contents that cannot be embedded.
 
         Returns:
-            the receipt.
+            The file of the receipt.
         """
         shard_key = digest_of([encoder.key, sorted([*digests, *failed])])
         receipt = encoder.folder / "receipts" / f"{shard_key[:32]}.json"
@@ -248,15 +292,15 @@ class Store:
             content = shard_bytes(encoder, digests, x)
             name = f"{shard_key[:16]}-{hashlib.sha256(content).hexdigest()[:16]}.h5"
             put(encoder.folder / "shards" / name, content)
-        about = {
-            "version": VERSION,
-            "shard": name,
-            "rows": len(digests),
-            "bytes": len(content),
-            "sha256": hashlib.sha256(content).hexdigest(),
-            "failed": [{"sha256": d, "reason": r} for d, r in sorted(failed.items())],
-        }
-        create_if_absent(receipt, _json(about))
+        record = Receipt(
+            version=VERSION,
+            shard=name,
+            rows=len(digests),
+            bytes=len(content),
+            sha256=hashlib.sha256(content).hexdigest(),
+            failed=tuple(Failure(sha256=d, reason=why) for d, why in sorted(failed.items())),
+        )
+        create_if_absent(receipt, documents.encode(record))
         return receipt
 
     def read(self, encoder: StoredEncoder, manifest: Manifest) -> tuple[Features, dict[str, str]]:
@@ -300,45 +344,67 @@ class Store:
         ids = np.array([i for i, _ in wanted], dtype=object)
         return ids, index.stored_rows([d for _, d in wanted], encoder.spec.dim), failed
 
-    def agreement(self, encoder: StoredEncoder) -> dict[str, float] | None:
-        """Return ``{"images", "least_cosine"}`` of an encoder that takes a short cut, or None."""
+    def agreement(self, encoder: StoredEncoder) -> Agreement | None:
+        """Return how near features by a short cut are to the exact ones; None without a short cut.
+
+        Raises:
+            XprobeError: the file that says so is damaged.
+        """
+        file = encoder.folder / "agreement.json"
         try:
-            text = (encoder.folder / "agreement.json").read_text(encoding="utf-8")
+            return documents.read(Agreement, file, "delete it: no feature depends on it")
         except FileNotFoundError:
             return None
-        return dict(json.loads(text))
 
-    def put_agreement(self, encoder: StoredEncoder, about: Mapping[str, float]) -> None:
-        """Keep how near the features are to those computed without a short cut."""
-        put(encoder.folder / "agreement.json", _json(about))
+    def put_agreement(self, encoder: StoredEncoder, agreement: Agreement) -> None:
+        """Write how near the features are to those computed without a short cut."""
+        documents.write(encoder.folder / "agreement.json", agreement)
 
     def put_text(self, encoder: StoredEncoder, text: TextFeatures) -> None:
-        """Keep the text features of these classes; the last ones count."""
+        """Write the text features of a list of classes, in place of earlier ones."""
+        record = TextRecord(
+            classes=text.classes, prompts=text.prompts, logit_scale=text.logit_scale
+        )
         buffer = io.BytesIO()
-        about = {"classes": text.classes, "prompts": text.prompts, "logit_scale": text.logit_scale}
-        np.savez(buffer, x=text.x, about=np.array(json.dumps(about)))
+        np.savez(buffer, x=text.x, about=np.array(json.dumps(documents.to_json(record))))
         file = self._text_file(encoder, text.classes)
         file.parent.mkdir(parents=True, exist_ok=True)
         put(file, buffer.getvalue())
 
     def read_text(self, encoder: StoredEncoder, classes: Sequence[str]) -> TextFeatures | None:
-        """Return the text features of exactly these classes, or None if there are none."""
+        """Return the text features of exactly these classes, or None if there are none.
+
+        Raises:
+            XprobeError: the file of text features is damaged.
+        """
+        file = self._text_file(encoder, classes)
         try:
-            with np.load(self._text_file(encoder, classes), allow_pickle=False) as data:
-                about = json.loads(str(data["about"]))
-                x = data["x"]
+            # NumPy itself would leave a damaged file open.
+            with file.open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:
+                record = documents.parse(TextRecord, str(arrays["about"]))
+                text = TextFeatures(record.classes, arrays["x"], record.logit_scale, record.prompts)
+            if text.classes != tuple(classes) or text.x.ndim != 2:
+                raise ValueError("features of other classes")
         except FileNotFoundError:
             return None
-        found = tuple(about["classes"])
-        return TextFeatures(found, x, about["logit_scale"], about["prompts"])
+        except UNREADABLE as error:
+            reason = (str(error).splitlines() or [type(error).__name__])[0]
+            raise XprobeError(
+                f"{file}: damaged ({reason}); delete it and run 'xprobe embed --prompts' again"
+            ) from error
+        return text
 
     @staticmethod
     def _text_file(encoder: StoredEncoder, classes: Sequence[str]) -> Path:
         return encoder.folder / "text" / f"{digest_of(list(classes))[:32]}.npz"
 
 
-def _json(value: Any) -> bytes:
-    return (json.dumps(value, indent=1, ensure_ascii=False) + "\n").encode()
+def _encoders_called(name: str, encoders: Sequence[AnyEncoder]) -> list[AnyEncoder]:
+    """Return the encoders of a name, or of ``name@`` and the beginning of a key."""
+    short, _, key = name.rpartition("@")
+    return [encoder for encoder in encoders if encoder.name == name] or [
+        encoder for encoder in encoders if encoder.name == short and encoder.key.startswith(key)
+    ]
 
 
 def choose_encoders(
@@ -346,10 +412,11 @@ def choose_encoders(
 ) -> list[tuple[StoredEncoder, Index]]:
     """Return the stored encoders of some names, or all that have features of a manifest.
 
-    Each comes with its index, which takes a look at every shard, so that it is read once.
+    Each comes with its index, because reading one opens every shard. Without names, encoders that
+    only a newer xprobe can use are left out, with a warning.
 
     Raises:
-        XprobeError: there are none.
+        XprobeError: no encoder has features of these images.
     """
     if names:
         named = [encoder for name in names for encoder in store.find(canonical(name))]
@@ -358,6 +425,8 @@ def choose_encoders(
     else:
         every = ((encoder, store.index(encoder)) for encoder in store.encoders())
         chosen = [(e, i) for e, i in every if any(d in i.rows for d in manifest.sha256)]
+        for out_of_use in store.newer_encoders():
+            warnings.warn(f"{out_of_use}; until then it is left out", XprobeWarning, stacklevel=2)
     if not chosen:
         raise XprobeError(
             f"{store.folder} has no features of these images; run 'xprobe embed' first"

@@ -1,6 +1,6 @@
 """Looking after a feature store: what it holds, whether it is whole, merging, export, clearing up.
 
-All but `collect` may run while others embed.
+All of it but `collect` may run while other processes embed.
 """
 
 from __future__ import annotations
@@ -8,52 +8,80 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from xprobe.base.arrays import frozen_strings
+from xprobe.base.arrays import Columns, Floats, frozen_strings
 from xprobe.base.atomic import create_if_absent, put
+from xprobe.base.documents import Document, Number
 from xprobe.base.errors import XprobeError
 from xprobe.base.progress import Progress, no_progress
+from xprobe.features.records import Receipt
 from xprobe.features.shards import StoredEncoder, write_datasets
-from xprobe.features.store import Receipt, Store
+from xprobe.features.store import Store
 from xprobe.images.manifest import Manifest
 
 EXPORTS = (".h5", ".hdf5", ".npz", ".parquet", ".safetensors")
 
-MERGED_ROWS = 65_536  # of a shard that many small ones are made into
+# Many small shards are made into shards of so many rows.
+MERGED_ROWS = 65_536
 
 
-def about(store: Store, encoder: StoredEncoder) -> dict[str, Any]:
-    """Return what a store holds of an encoder, flat: rows, failed, shards, mib, agreement."""
+class Held(Document, frozen=True, kw_only=True):
+    """What a store holds of an encoder.
+
+    Attributes:
+        name, key, dim: name, key and feature length of the encoder.
+        rows: contents that have a feature.
+        failed: contents that cannot be embedded.
+        shards: files of features.
+        mib: size of these files, MiB.
+        cosine_to_reference: least cosine of a feature to the exact one, if the encoder takes a
+            short cut; else None.
+    """
+
+    name: str
+    key: str
+    dim: int
+    rows: int
+    failed: int
+    shards: int
+    mib: Number
+    cosine_to_reference: Number | None
+
+
+def describe(store: Store, encoder: StoredEncoder) -> Held:
+    """Return what a store holds of an encoder.
+
+    Raises:
+        XprobeError: a receipt or a shard is damaged.
+    """
     receipts = list(store.receipts(encoder))
     index = store.index(encoder)
     agreement = store.agreement(encoder)
-    return {
-        "name": encoder.name,
-        "key": encoder.key,
-        "dim": encoder.spec.dim,
-        "rows": len(index.rows),
-        "failed": len(index.failed),
-        "shards": sum(receipt.shard is not None for receipt in receipts),
-        "mib": round(sum(receipt.bytes for receipt in receipts) / 2**20, 3),
-        "cosine_to_reference": None if agreement is None else agreement["least_cosine"],
-    }
+    return Held(
+        name=encoder.name,
+        key=encoder.key,
+        dim=encoder.spec.dim,
+        rows=len(index.rows),
+        failed=len(index.failed),
+        shards=sum(receipt.shard is not None for receipt in receipts),
+        mib=round(sum(receipt.bytes for receipt in receipts) / 2**20, 3),
+        cosine_to_reference=None if agreement is None else agreement.least_cosine,
+    )
 
 
 # --- verify --------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Verified:
+class Verified(Document, frozen=True, kw_only=True):
     """What became of checking an encoder's shards.
 
     Attributes:
-        rows: in shards that are whole.
-        shards: that are whole.
+        name, key: name and key of the encoder.
+        rows: rows in shards that are whole.
+        shards: shards that are whole.
         damaged: (receipt file, what is wrong with it or its shard).
         orphans: files of shards without a receipt, which count for nothing.
     """
@@ -62,8 +90,8 @@ class Verified:
     key: str
     rows: int
     shards: int
-    damaged: list[tuple[str, str]]
-    orphans: list[str]
+    damaged: tuple[tuple[str, str], ...]
+    orphans: tuple[str, ...]
 
 
 def verify(store: Store, encoder: StoredEncoder, progress: Progress = no_progress) -> Verified:
@@ -78,22 +106,28 @@ def verify(store: Store, encoder: StoredEncoder, progress: Progress = no_progres
             try:
                 receipt = store.receipt(file)
             except XprobeError as error:
-                damaged.append((str(file), str(error)))
+                damaged.append((str(file), str(error).removeprefix(f"{file}: ")))
                 continue
             if receipt.shard is None:
                 continue
             named.add(receipt.shard)
-            if wrong := _wrong_with(store, encoder, receipt):
+            if wrong := _fault_of_shard(store, encoder, receipt):
                 damaged.append((str(file), wrong))
                 continue
             rows, shards = rows + receipt.rows, shards + 1
-    there = sorted(p.name for p in (encoder.folder / "shards").glob("*.h5"))
-    orphans = [str(encoder.folder / "shards" / name) for name in there if name not in named]
-    return Verified(encoder.name, encoder.key, rows, shards, damaged, orphans)
+    files = sorted((encoder.folder / "shards").glob("*.h5"))
+    return Verified(
+        name=encoder.name,
+        key=encoder.key,
+        rows=rows,
+        shards=shards,
+        damaged=tuple(damaged),
+        orphans=tuple(str(file) for file in files if file.name not in named),
+    )
 
 
-def _wrong_with(store: Store, encoder: StoredEncoder, receipt: Receipt) -> str:
-    """Return what is wrong with the shard of a receipt, or nothing."""
+def _fault_of_shard(store: Store, encoder: StoredEncoder, receipt: Receipt) -> str:
+    """Return what is wrong with the shard of a receipt; ``""`` if it is whole."""
     shard = encoder.folder / "shards" / str(receipt.shard)
     try:
         with shard.open("rb") as stream:
@@ -117,11 +151,27 @@ def _wrong_with(store: Store, encoder: StoredEncoder, receipt: Receipt) -> str:
 # --- merge ---------------------------------------------------------------------------------
 
 
-def merge(source: Store, into: Store, progress: Progress = no_progress) -> list[dict[str, Any]]:
-    """Copy what a store holds into another one; what is there stays, so it may be run again.
+class Merged(Document, frozen=True, kw_only=True):
+    """What a merge copied of an encoder, because the other store lacked it.
 
-    Returns:
-        ``{"name", "key", "shards", "rows"}`` of what was new, a row an encoder.
+    Attributes:
+        name, key: name and key of the encoder.
+        shards, rows: shards and rows that were copied.
+    """
+
+    name: str
+    key: str
+    shards: int
+    rows: int
+
+
+def merge(source: Store, into: Store, progress: Progress = no_progress) -> list[Merged]:
+    """Copy what a store holds into another one, which keeps what it has; runs can be repeated.
+
+    Encoders that only a newer xprobe can use are left out.
+
+    Raises:
+        XprobeError: a receipt or a shard is damaged.
     """
     done = []
     for encoder in source.encoders():
@@ -136,7 +186,7 @@ def merge(source: Store, into: Store, progress: Progress = no_progress) -> list[
                 if to.exists():
                     continue
                 if receipt.shard is not None:
-                    if wrong := _wrong_with(source, encoder, receipt):
+                    if wrong := _fault_of_shard(source, encoder, receipt):
                         raise XprobeError(
                             f"{source.folder}: {wrong}; run 'xprobe store verify {source.folder}'"
                         )
@@ -149,7 +199,7 @@ def merge(source: Store, into: Store, progress: Progress = no_progress) -> list[
                 to = target.folder / folder / file.name
                 to.parent.mkdir(exist_ok=True)
                 create_if_absent(to, file.read_bytes())
-        done.append({"name": encoder.name, "key": encoder.key, "shards": shards, "rows": rows})
+        done.append(Merged(name=encoder.name, key=encoder.key, shards=shards, rows=rows))
     return done
 
 
@@ -157,12 +207,13 @@ def merge(source: Store, into: Store, progress: Progress = no_progress) -> list[
 
 
 def export(store: Store, encoder: StoredEncoder, file: str | Path, images: Manifest | None) -> int:
-    """Write the features of an encoder into one file, and return how many rows.
+    """Write the features of an encoder into one file, and return the number of rows.
 
-    Of a manifest's images in its order, with all of its columns, if one is given; else of all
-    contents by digest. The columns of HDF5, NumPy and safetensors files are arrays ``x`` (n, d)
-    float32 and the others, those of a Parquet file the same, ``x`` a list a row. Safetensors hold
-    arrays of numbers alone: ``x``, ``sha256`` (n, 32) and ``label`` as numbers into the metadata.
+    With a manifest, the rows are those of its images in its order, with all of its columns; else
+    those of all contents, sorted by digest. HDF5 and NumPy files hold the features as an array
+    ``x`` (n, d) float32 beside the columns, Parquet files as a column ``x`` of lists. Safetensors
+    hold arrays of numbers alone: ``x``, ``sha256`` (n, 32), and ``label`` as positions in the list
+    of classes, which is in the metadata.
 
     Raises:
         XprobeError: a suffix not in `EXPORTS`, or images that have no features.
@@ -170,7 +221,7 @@ def export(store: Store, encoder: StoredEncoder, file: str | Path, images: Manif
     file = Path(file)
     if file.suffix not in EXPORTS:
         raise XprobeError(f"{file}: name a file {', '.join(EXPORTS)}")
-    columns: dict[str, Any] = {}
+    columns: Columns = {}
     if images is None:
         index = store.index(encoder)
         digests = sorted(index.rows)
@@ -191,36 +242,36 @@ def export(store: Store, encoder: StoredEncoder, file: str | Path, images: Manif
     return len(x)
 
 
-def _described(encoder: StoredEncoder) -> dict[str, str]:
+def _name_and_key(encoder: StoredEncoder) -> dict[str, str]:
     return {"encoder": encoder.name, "key": encoder.key}
 
 
-def _as_hdf5(file: Path, x: Any, columns: dict[str, Any], encoder: StoredEncoder) -> None:
-    write_datasets(file, {"x": x, **columns}, _described(encoder))
+def _as_hdf5(file: Path, x: Floats, columns: Columns, encoder: StoredEncoder) -> None:
+    write_datasets(file, {"x": x, **columns}, _name_and_key(encoder))
 
 
-def _as_npz(file: Path, x: Any, columns: dict[str, Any], encoder: StoredEncoder) -> None:
-    arrays: dict[str, Any] = {n: np.asarray(values, dtype=str) for n, values in columns.items()}
-    arrays |= {name: np.array(value) for name, value in _described(encoder).items()}
+def _as_npz(file: Path, x: Floats, columns: Columns, encoder: StoredEncoder) -> None:
+    texts = {name: np.asarray(values, dtype=str) for name, values in columns.items()}
+    texts |= {name: np.array(value) for name, value in _name_and_key(encoder).items()}
     with file.open("wb") as stream:
-        np.savez(stream, x=x, **arrays)
+        np.savez(stream, x=x, **texts)  # type: ignore[arg-type]  # No name is allow_pickle.
 
 
-def _as_parquet(file: Path, x: Any, columns: dict[str, Any], encoder: StoredEncoder) -> None:
+def _as_parquet(file: Path, x: Floats, columns: Columns, encoder: StoredEncoder) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     values = pa.FixedSizeListArray.from_arrays(pa.array(x.ravel()), x.shape[1])
-    table = pa.table({**{name: own.tolist() for name, own in columns.items()}, "x": values})
-    pq.write_table(table.replace_schema_metadata(_described(encoder)), file)
+    table = pa.table({**{name: column.tolist() for name, column in columns.items()}, "x": values})
+    pq.write_table(table.replace_schema_metadata(_name_and_key(encoder)), file)
 
 
-def _as_safetensors(file: Path, x: Any, columns: dict[str, Any], encoder: StoredEncoder) -> None:
+def _as_safetensors(file: Path, x: Floats, columns: Columns, encoder: StoredEncoder) -> None:
     from safetensors.numpy import save_file
 
     raw = bytes.fromhex("".join(columns["sha256"]))
     tensors = {"x": x, "sha256": np.frombuffer(raw, dtype=np.uint8).reshape(-1, 32).copy()}
-    about = _described(encoder)
+    about = _name_and_key(encoder)
     if "label" in columns:
         names, label = np.unique(columns["label"].astype(str), return_inverse=True)
         tensors["label"] = label.astype(np.int64)
@@ -238,15 +289,33 @@ _WRITERS = {
 # --- clear up ------------------------------------------------------------------------------
 
 
-def collect(
-    store: Store, encoder: StoredEncoder, progress: Progress = no_progress
-) -> dict[str, Any]:
-    """Make small shards into large ones and delete what counts for nothing. Nobody else may embed.
+class Collected(Document, frozen=True, kw_only=True):
+    """What became of clearing up an encoder's shards.
+
+    Attributes:
+        name, key: name and key of the encoder.
+        rows: rows that it has.
+        shards_before, shards: files of features, before and after.
+        freed_mib: how much smaller these files are, MiB; negative if they grew.
+    """
+
+    name: str
+    key: str
+    rows: int
+    shards_before: int
+    shards: int
+    freed_mib: Number
+
+
+def collect(store: Store, encoder: StoredEncoder, progress: Progress = no_progress) -> Collected:
+    """Make small shards into large ones, and delete files that count for nothing.
+
+    No other process may embed meanwhile.
 
     A kill at any instant loses nothing: new shards count before old ones are deleted.
 
-    Returns:
-        ``{"name", "key", "rows", "shards_before", "shards", "freed_mib"}``.
+    Raises:
+        XprobeError: a receipt or a shard is damaged.
     """
     index, old = store.index(encoder), store.receipt_files(encoder)
     folder = encoder.folder / "shards"
@@ -255,7 +324,7 @@ def collect(
     digests, failed = sorted(index.rows), dict(index.failed)
     written: set[Path] = set()
     with progress(f"gather {encoder.name}", len(digests)) as advance:
-        for part in _parts(digests) if old else ():
+        for part in _runs_of_digests(digests) if old else ():
             x = index.stored_rows(part, encoder.spec.dim)[np.arange(len(part))]
             written.add(store.write_shard(encoder, part, x, failed))
             failed = {}
@@ -268,14 +337,17 @@ def collect(
         if shard.name not in named:
             shard.unlink(missing_ok=True)
     after = sum(file.stat().st_size for file in folder.glob("*.h5"))
-    return {
-        "name": encoder.name, "key": encoder.key, "rows": len(digests),
-        "shards_before": shards_before, "shards": len(named),
-        "freed_mib": round((before - after) / 2**20, 3),
-    }  # fmt: skip
+    return Collected(
+        name=encoder.name,
+        key=encoder.key,
+        rows=len(digests),
+        shards_before=shards_before,
+        shards=len(named),
+        freed_mib=round((before - after) / 2**20, 3),
+    )
 
 
-def _parts(digests: Sequence[str]) -> Iterator[Sequence[str]]:
-    """Yield runs of digests, at least one: failures need a receipt, too."""
+def _runs_of_digests(digests: Sequence[str]) -> Iterator[Sequence[str]]:
+    """Yield the digests in runs of a shard's length; without any an empty one, for the failures."""
     for start in range(0, max(len(digests), 1), MERGED_ROWS):
         yield digests[start : start + MERGED_ROWS]

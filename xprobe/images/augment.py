@@ -54,7 +54,7 @@ _GREY = 124
 
 
 def check_augmentation(name: str) -> None:
-    """Refuse the name of an augmentation that does not exist.
+    """Refuse a name that no augmentation has.
 
     Raises:
         XprobeError: there is no augmentation of that name.
@@ -95,17 +95,17 @@ class Augmentation:
             return x
         from torch import stack
 
-        # torchvision draws once for a whole batch, so that it is given one image after the other.
+        # torchvision draws once for a whole batch, and is thus given one image after the other.
         change = _transform(self.name, x.shape[-2], x.shape[-1])
         return stack([change(image) for image in x])
 
     def mix(self, x: Tensor, target: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Return images (n, 3, h, w) and class probabilities (n, k), each mixed with another's.
 
-        The share is drawn once a batch, and the other image is the one before in the batch, which
-        must be in random order. In CutMix and Copy-Paste it is the share of the area. Copy-Paste
-        takes what the `mask` (n, h, w) of the other image covers. Augmentations that do not mix
-        return what they were given.
+        The share of the other image is drawn once a batch, and the other image is the one before in
+        the batch, which must be in random order. In CutMix and Copy-Paste the share is that of the
+        area. Copy-Paste takes what the `mask` (n, h, w) of the other image covers. Augmentations
+        that do not mix return what they were given.
         """
         if self.name not in MIXING or not len(x):
             return x, target
@@ -192,10 +192,10 @@ VIEW_VERSION = 1
 
 
 def check_views(names: Sequence[str]) -> None:
-    """Refuse augmentations of which one image has no view.
+    """Refuse augmentations that give no view of a single image.
 
     Raises:
-        XprobeError: there is no augmentation of a name, or it mixes images.
+        XprobeError: a name is that of no augmentation, or of one that mixes images.
     """
     for name in names:
         check_augmentation(name)

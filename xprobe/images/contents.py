@@ -1,4 +1,4 @@
-"""The bytes of images: of files, and of members of tar archives, ``shard.tar::member``."""
+"""The bytes of images in files and in members of tar archives, ``shard.tar::member``."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ def read(path: str, span: Span | None = None, wait: Callable[[float], None] = ti
 
     Args:
         path: ``file``, or ``archive.tar::member``.
-        span: where the member stands in the archive, if that is known.
-        wait: called with the seconds to wait when a network file system fails for a moment.
+        span: offset and size of the member in the archive, if they are known.
+        wait: function that waits so many seconds, after a network file system failed for a moment.
 
     Raises:
         OSError: the content cannot be read even at the fourth attempt, or there is no such member.

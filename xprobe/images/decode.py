@@ -75,7 +75,7 @@ def decode_by_pillow(content: bytes) -> Image.Image:
     """Return the image as `decode` defines it: the reference that every faster way must equal.
 
     Raises:
-        UnusableImageError: as `decode`.
+        UnusableImageError: the content cannot be used, as in `decode`.
     """
     try:
         with QUIET, Image.open(io.BytesIO(content)) as image:

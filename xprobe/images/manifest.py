@@ -23,7 +23,7 @@ class Manifest:
 
     Attributes:
         id: unique name of the image; by default its POSIX path relative to DATA.
-        path: where its file lies, absolute.
+        path: absolute path of its file, or of a member of an archive.
         sha256: hex digest of the file's content; ``""`` if the file cannot be read.
         label: class name.
         source: ``real`` or ``synthetic``.
@@ -35,12 +35,12 @@ class Manifest:
         split: ``train``, ``test`` (fixed hold-out), ``extra`` (real images for controls only) or
             ``pre`` (scenes before the event, for the place check only).
         prompt: the text that a synthetic image was made with; ``""``: not known.
-        polygons: outlines of the objects in the image, as in `outlines.read_polygons`; ``""``:
-            none. Default: none at all.
+        polygons: outlines of the objects in the image, as in `polygons.read_polygons`; ``""``: no
+            outlines, which is the default of all images.
         classes: the class names, sorted; the columns of every score.
 
     Raises:
-        XprobeError: ids given twice, an unknown source or split.
+        XprobeError: two images have one id, or a source or split is unknown.
     """
 
     id: Strings
@@ -87,13 +87,13 @@ class Manifest:
         return len(self.id)
 
     def select(self, rows: Bools | Ints) -> Manifest:
-        """Return the images of a mask (n,) or of positions, with the same classes."""
+        """Return the images that a mask (n,) or positions choose, with the same classes."""
         columns = {name: getattr(self, name)[rows] for name in self.columns()}
         return Manifest(**columns, classes=self.classes)
 
     @property
     def fingerprint(self) -> str:
-        """Digest of everything that all studies of the table depend on."""
+        """Digest of all columns and classes that every study of the table depends on."""
         columns = [c for c in self.columns() if c not in ("path", "prompt", "polygons")]
         return digest_of([list(self.classes), [getattr(self, c).tolist() for c in columns]])
 
@@ -102,19 +102,22 @@ REQUIRED = ("path", "label", "source")
 
 OPTIONAL = ("id", "group", "parent", "generator", "split", "prompt", "polygons")
 
-WIDER = ("event",)  # columns of groups that hold whole scenes, read if asked for
+# Columns whose groups are wider than scenes; `read` takes one in place of the scenes, if asked to.
+WIDER = ("event",)
 
 DEFAULT_GENERATOR = "default"
 
 LAYOUT = "real/<class>/… and synthetic/[<generator>/]<class>/…"
 
-EMPTY_FILE = hashlib.sha256(b"").hexdigest()  # the digest of a file without content
+EMPTY_FILE = hashlib.sha256(b"").hexdigest()
+"""The digest of a file without content."""
 
 Row = dict[str, str]
+"""A row of the image table before it is checked: column → text."""
 
 
 def as_text(name: str) -> str:
-    """Return a file name with bytes that are no UTF-8 written out."""
+    """Return a file name as text, in which bytes that are no UTF-8 are written as escapes."""
     if name.isascii():
         return name
     return os.fsencode(name).decode("utf-8", "backslashreplace")

@@ -1,4 +1,4 @@
-"""DATA → the image table: rows of any source, contents hashed, copies tied, classes checked."""
+"""DATA → the image table: reads rows, hashes contents, ties copies, and checks classes."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from xprobe.images.sources.registry import read_rows
 def read(data: str | Path, *, whole: bool = True, hashed: bool = True, group: str = "") -> Manifest:
     """Return the manifest of a folder or of a CSV, JSONL or Parquet file, contents hashed.
 
-    What else can be read is in `sources.registry`; ``<source>:<path>`` names one.
+    `sources.registry` lists all sources that can be read; ``<source>:<path>`` chooses one by name.
 
     A folder holds ``real/<class>/…`` and ``synthetic/[<generator>/]<class>/…``, optionally
     ``test/<class>/…`` (the fixed hold-out) and ``extra/<class>/…``, nested as deep as wished; a
@@ -37,17 +37,17 @@ def read(data: str | Path, *, whole: bool = True, hashed: bool = True, group: st
 
     With `whole` every generator must have images of every class, as a sweep needs. Without
     `hashed` no file is read: digests are empty, and equal contents share no group. With `group`
-    images of one value in that column of a file are a group, instead of the scenes of the column
-    group: of an event, say.
+    images of one value in that column of a file are a group, such as all images of an event,
+    instead of the scenes of the column group.
 
     Raises:
-        XprobeError: whatever is wrong with the data as a whole.
+        XprobeError: the data cannot be read as a whole, or lack images that a study needs.
     """
     data = Path(data)
     if group not in ("", *WIDER):
         raise XprobeError(f"--group {group}: it takes the column {' or '.join(WIDER)}")
     rows, base = read_rows(data, group)
-    manifest = _build(rows, base, hashed)
+    manifest = _manifest_of_rows(rows, base, hashed)
     if not len(manifest):
         raise XprobeError(f"{data}: no images found; put them into {data}/{LAYOUT}")
     if hashed and not any(manifest.sha256):
@@ -59,14 +59,14 @@ def read(data: str | Path, *, whole: bool = True, hashed: bool = True, group: st
     return manifest
 
 
-def _build(rows: Iterable[Row], base: Path, hashed: bool) -> Manifest:
+def _manifest_of_rows(rows: Iterable[Row], base: Path, hashed: bool) -> Manifest:
     columns: dict[str, list[str]] = {name: [] for name in Manifest.columns()}
     root = base.resolve()
     for row in rows:
         synthetic = row["source"] == "synthetic"
         id_ = id_of(row)
         columns["id"].append(id_)
-        columns["path"].append(os.path.join(root, row["path"]))  # noqa: PTH118  # many
+        columns["path"].append(os.path.join(root, row["path"]))  # noqa: PTH118  # A Path is slow.
         columns["label"].append(row["label"])
         columns["source"].append(row["source"])
         columns["group"].append(row.get("group") or ("" if synthetic else id_))
@@ -80,15 +80,15 @@ def _build(rows: Iterable[Row], base: Path, hashed: bool) -> Manifest:
     columns["sha256"] = [""] * len(columns["id"])
     if hashed:
         with ThreadPoolExecutor() as pool:
-            columns["sha256"] = list(pool.map(_hash, columns["path"]))
+            columns["sha256"] = list(pool.map(_content_digest, columns["path"]))
     _tie_copies(columns)
     order = sorted(range(len(columns["id"])), key=columns["id"].__getitem__)
     for name in columns:
         columns[name] = [columns[name][i] for i in order]
-    return Manifest(**columns)  # type: ignore[arg-type]  # checked and frozen there
+    return Manifest(**columns)  # type: ignore[arg-type]  # Manifest checks and freezes.
 
 
-def _hash(path: str) -> str:
+def _content_digest(path: str) -> str:
     try:
         return hashlib.sha256(contents.read(path)).hexdigest()
     except OSError:
@@ -113,14 +113,14 @@ def _tie_copies(columns: dict[str, list[str]]) -> None:
             parent[max(a, b)] = min(a, b)
     for i, source in enumerate(columns["source"]):
         group = columns["group"][i]
-        if source == "synthetic":  # a copy of a real image is made from it, whatever else was said
+        if source == "synthetic":  # A copy of a real image belongs to that image's group.
             group = first.get(columns["sha256"][i], group)
             columns["parent"][i] = root(columns["parent"][i])
         columns["group"][i] = root(group)
 
 
 def _check_classes(manifest: Manifest, data: Path, whole: bool) -> None:
-    """Raise on a class without real images and, if asked, on one that a generator has none of."""
+    """Raise if a class has no real images or, with `whole`, if a generator has none of a class."""
     train = (manifest.source == "real") & (manifest.split == "train")
     real = set(manifest.label[train])
     if not real:

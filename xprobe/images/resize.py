@@ -30,7 +30,7 @@ def check_codec(codec: str) -> int:
     """Return the quality of ``jpeg-<quality>``.
 
     Raises:
-        XprobeError: it is something else.
+        XprobeError: the text has another form, or the quality is not from 1 to 100.
     """
     kind, _, quality = codec.partition("-")
     if kind != "jpeg" or not quality.isdecimal() or not 1 <= int(quality) <= 100:
@@ -48,7 +48,7 @@ def reencode(image: Image.Image, codec: str) -> Image.Image:
 def _scale_image(
     image: Image.Image, size: tuple[int, int], interpolation: str, fast: bool
 ) -> Image.Image:
-    """Return the image at (width, height) pixels."""
+    """Return the image scaled to `size` = (width, height) pixels, whatever its aspect ratio."""
     if not fast or interpolation not in _FAST:
         return image.resize(size, INTERPOLATIONS[interpolation])
     import torch

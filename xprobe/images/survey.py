@@ -1,72 +1,106 @@
-"""What a table holds, and what looks wrong with it."""
+"""A survey of the image table: counts, file formats and sizes, and what looks wrong."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
+import msgspec
 import numpy as np
 
+from xprobe.base.documents import Document
 from xprobe.base.errors import some
 from xprobe.images.decode import UnusableImageError, probe
 from xprobe.images.manifest import EMPTY_FILE, SOURCES, Manifest
 
 
-def counts(manifest: Manifest) -> list[dict[str, Any]]:
-    """Return the number of images per class × source × generator × split, as flat rows."""
+class Count(Document, frozen=True, kw_only=True):
+    """How many images there are of a class, source, generator and split.
+
+    Attributes:
+        class_: class of the images.
+        source: ``real`` or ``synthetic``.
+        generator: name of the generator; None: real images.
+        split: ``train``, ``test`` or ``extra``.
+        n: number of images.
+    """
+
+    class_: str = msgspec.field(name="class")
+    source: str
+    generator: str | None = None
+    split: str
+    n: int
+
+
+class Shape(Document, frozen=True, kw_only=True):
+    """The sizes of the images of a source and file format.
+
+    Attributes:
+        source: ``real`` or ``synthetic``.
+        format: format of the files.
+        n: number of images.
+        width, height: the least, the median and the greatest width and height, pixels.
+    """
+
+    source: str
+    format: str
+    n: int
+    width: tuple[int, int, int]
+    height: tuple[int, int, int]
+
+
+def counts(manifest: Manifest) -> list[Count]:
+    """Return the number of images per class × source × generator × split, sorted."""
     keys = zip(manifest.label, manifest.source, manifest.generator, manifest.split, strict=True)
     return [
-        {"class": label, "source": source, "generator": generator or None, "split": split, "n": n}
+        Count(class_=label, source=source, generator=generator or None, split=split, n=n)
         for (label, source, generator, split), n in sorted(Counter(keys).items())
     ]
 
 
-def shapes(manifest: Manifest) -> tuple[list[dict[str, Any]], dict[str, str]]:
-    """Return file formats and sizes (pixels) per source, and the images without a readable header.
-
-    Returns:
-        rows ``{"source", "format", "n", "width": [min, median, max], "height": …}``; and a
-        dictionary id → reason.
-    """
-    seen: dict[tuple[str, str], list[tuple[int, int]]] = {}
+def shapes(manifest: Manifest) -> tuple[list[Shape], dict[str, str]]:
+    """Return file formats and sizes per source, and id → reason of images without a header."""
+    sizes_of: dict[tuple[str, str], list[tuple[int, int]]] = {}
     unusable: dict[str, str] = {}
 
-    def look(i: int) -> tuple[str, int, int] | UnusableImageError:
+    def read_header(i: int) -> tuple[str, int, int] | UnusableImageError:
         try:
             return probe(manifest.path[i])
         except UnusableImageError as error:
             return error
 
     with ThreadPoolExecutor() as pool:
-        for i, found in enumerate(pool.map(look, range(len(manifest)))):
-            if isinstance(found, UnusableImageError):
-                unusable[manifest.id[i]] = str(found)
+        for i, header in enumerate(pool.map(read_header, range(len(manifest)))):
+            if isinstance(header, UnusableImageError):
+                unusable[manifest.id[i]] = str(header)
             else:
-                seen.setdefault((manifest.source[i], found[0]), []).append(found[1:])
+                sizes_of.setdefault((manifest.source[i], header[0]), []).append(header[1:])
     rows = []
-    for (source, kind), sizes in sorted(seen.items()):
-        spread = {
-            side: [int(v) for v in np.quantile(values, [0, 0.5, 1], method="nearest")]
-            for side, values in zip(("width", "height"), zip(*sizes, strict=True), strict=True)
-        }
-        rows.append({"source": source, "format": kind, "n": len(sizes), **spread})
+    for (source, kind), sizes in sorted(sizes_of.items()):
+        width, height = (_spread(side) for side in zip(*sizes, strict=True))
+        rows.append(Shape(source=source, format=kind, n=len(sizes), width=width, height=height))
     return rows, unusable
 
 
+def _spread(values: Sequence[int]) -> tuple[int, int, int]:
+    """Return the least, the median and the greatest of some numbers."""
+    least, median, greatest = np.quantile(values, [0, 0.5, 1], method="nearest")
+    return int(least), int(median), int(greatest)
+
+
 def find_problems(manifest: Manifest) -> list[str]:
-    """Return what looks wrong but stops nothing: equal content where there should be none."""
+    """Return warnings about a table: copies of images, and classes that have too few of them."""
     by_content: dict[str, list[int]] = {}
     for i, digest in enumerate(manifest.sha256):
         if digest and digest != EMPTY_FILE:
             by_content.setdefault(digest, []).append(i)
-    found: dict[str, list[str]] = {}
+    copies: dict[str, list[str]] = {}
     for rows in by_content.values():
         if len(rows) > 1:
             for problem in _problems_of_copies(manifest, rows):
-                found.setdefault(problem, []).append(manifest.id[rows[0]])
-    problems = [f"{len(ids)} images {text}: {some(ids, 3)}" for text, ids in sorted(found.items())]
+                copies.setdefault(problem, []).append(manifest.id[rows[0]])
+    problems = [f"{len(ids)} images {text}: {some(ids, 3)}" for text, ids in sorted(copies.items())]
     train = (manifest.source == "real") & (manifest.split == "train")
     test = manifest.split == "test"
     missing = sorted(set(manifest.classes) - set(manifest.label[test]))
@@ -85,9 +119,9 @@ def find_problems(manifest: Manifest) -> list[str]:
     return problems
 
 
-def codec_problems(formats: list[dict[str, Any]]) -> list[str]:
-    """Return what `shapes` rows say of a shortcut: a classifier may tell sources by file format."""
-    kinds = {s: {row["format"] for row in formats if row["source"] == s} for s in SOURCES}
+def codec_problems(formats: Sequence[Shape]) -> list[str]:
+    """Return a warning if a classifier may tell the sources apart by their file formats alone."""
+    kinds = {s: {row.format for row in formats if row.source == s} for s in SOURCES}
     if not all(kinds.values()) or kinds["real"] == kinds["synthetic"]:
         return []
     said = " but ".join(f"{s} images are {some(sorted(kinds[s]))}" for s in SOURCES)

@@ -15,7 +15,9 @@ from sklearn.utils.validation import _check_sample_weight, validate_data
 from xprobe.base.arrays import Floats, Ints
 from xprobe.base.errors import XprobeWarning
 
-_NARROW = 2e-6  # of the widest column; beyond, principal axes cannot tell it from a constant
+# Principal axes cannot tell a column from a constant if it varies less than this share of the
+# widest one.
+_NARROW = 2e-6
 
 
 def strengths(name: str, values: Any) -> tuple[float, ...]:
@@ -25,12 +27,12 @@ def strengths(name: str, values: Any) -> tuple[float, ...]:
         ValueError: there are none, or one is not a finite number above 0.
     """
     try:
-        found = tuple(float(value) for value in values)
+        numbers = tuple(float(value) for value in values)
     except TypeError:
-        found = (np.nan,)
-    if not found or not all(np.isfinite(value) and value > 0 for value in found):
+        numbers = (np.nan,)
+    if not numbers or not all(np.isfinite(value) and value > 0 for value in numbers):
         raise ValueError(f"{name} must be given as finite numbers above 0; got {values!r}")
-    return found
+    return numbers
 
 
 def training_data(
@@ -38,8 +40,8 @@ def training_data(
 ) -> tuple[Floats, Ints, Floats]:
     """Return checked rows (n, d), numbers of their classes (n,) and weights (n,), all float64.
 
-    Sets `classes_` and `n_features_in_`. Rows of weight 0 do not count as of a class; their
-    number is 0.
+    `classes_` and `n_features_in_` of the head are set. A class needs a row of weight above 0; rows
+    of weight 0 have the number 0.
     """
     rows, labels = validate_data(head, X, y, dtype=np.float64)
     check_classification_targets(labels)
@@ -47,7 +49,7 @@ def training_data(
     used = weight > 0
     if not used.any():
         raise ValueError("all sample weights are zero; nothing can be learned")
-    head.classes_, own = np.unique(labels[used], return_inverse=True)
+    head.classes_, codes_used = np.unique(labels[used], return_inverse=True)
     if len(head.classes_) < 2:
         raise ValueError(
             f"two classes or more are needed; all rows (of weight above 0) are of one class, "
@@ -55,7 +57,7 @@ def training_data(
         )
     _warn_of_columns(rows[used])
     codes = np.zeros(len(labels), dtype=np.intp)
-    codes[used] = own
+    codes[used] = codes_used
     return rows, codes, weight
 
 
@@ -115,5 +117,5 @@ def folds_of(cv: Any, X: Floats, y: Ints, weight: Floats) -> list[tuple[Ints, In
 
 
 def _numbers(rows: Any, n: int) -> Ints:
-    """Return row numbers, of a mask too."""
+    """Return row numbers (m,) of row numbers or of a mask (n,)."""
     return np.asarray(np.arange(n)[np.asarray(rows)])

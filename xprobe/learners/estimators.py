@@ -36,13 +36,15 @@ from xprobe.learners.logistic.newton import Objective, newton
 from xprobe.learners.problem import Options, Pool, Problem, class_weights
 from xprobe.learners.ridge import Ridge, signs
 
-ALPHAS = tuple(1 / c for c in reversed(C_GRID))  # the strengths of a sweep
+ALPHAS = tuple(1 / c for c in reversed(C_GRID))
+"""The strengths of a sweep's ridge heads."""
 
-# Within these C·s²·Σ weights, C is ranked, so that float32 can tell the coefficients: at smaller
-# ones classes are guessed by their shares, at larger ones the penalty has no say.
+# C is ranked where C·s²·Σ weights is between these two, so that float32 can tell the coefficients:
+# below, heads guess classes by their shares; above, the penalty has no say.
 _RANKED = np.array([1e-4, 1e10])
 
-_ONE_CORE = 2**21  # numbers in X, below which threads lose more by waiting than they gain
+# Below so many numbers in X, threads lose more by waiting than they gain.
+_ONE_CORE = 2**21
 
 
 class _LinearHead(ClassifierMixin, BaseEstimator):
@@ -267,7 +269,7 @@ class RidgeHeadCV(_LinearHead):
 
 
 class _Choice(NamedTuple):
-    """What folds have chosen: number in the grid, accuracies (m,), temperature."""
+    """The choice that folds make: a number in the grid, all accuracies (m,), the temperature."""
 
     best: int
     accuracy: Floats
@@ -283,7 +285,7 @@ def _solve(
     rule: str,
     folds: Sequence[tuple[Ints, Ints]],
 ) -> _Choice:
-    """Choose among ascending values of C on the folds, fit all rows, and keep what was found."""
+    """Choose among ascending values of C on the folds, fit all rows, set the head's attributes."""
     balanced, of_class = weights_of_classes(head)
     used, place = np.flatnonzero(weight), np.cumsum(weight > 0) - 1
     inner = tuple((place[train], place[validation]) for train, validation in folds)
@@ -295,12 +297,12 @@ def _solve(
     weight = class_weights(y, weight, balanced) * of_class[y]
     total = weight.sum()
     scaled = grid * scale**2
-    ranked, of = np.unique(scaled.clip(*(_RANKED / total)), return_inverse=True)
+    ranked, rank = np.unique(scaled.clip(*(_RANKED / total)), return_inverse=True)
     options = Options(tuple(ranked.tolist()), rule, balanced, tuple(of_class.tolist()))
     solver, every = Logistic(pool, options, head.device), np.arange(len(y))
     with one_core() if X.size < _ONE_CORE else nullcontext():
         fitted = solver.fit(Problem(every, every[:0], inner))
-        best = int(np.argmax(of == fitted.best))
+        best = int(np.argmax(rank == fitted.best))
         penalty = (2 if pool.k == 2 else 1) / (scaled[best] * total)
         objective = _objective(pool, weight / total, penalty, fitted)
         exact = newton(objective, fitted.rotated.double())
@@ -308,12 +310,14 @@ def _solve(
     coefficients, intercept = coefficients / scale, intercept - intercept.mean()
     head._keep(coefficients, intercept - coefficients @ mean)
     head.n_iter_, head.converged_ = np.array([solver.passes + exact.passes]), exact.converged
-    _warn_of(int(not exact.converged) + (fitted.unconverged if folds else 0), fitted.fits)
-    accuracy = fitted.accuracy[of] if folds else fitted.accuracy
+    _warn_of_unconverged(
+        int(not exact.converged) + (fitted.unconverged if folds else 0), fitted.fits
+    )
+    accuracy = fitted.accuracy[rank] if folds else fitted.accuracy
     return _Choice(best, accuracy, float(fitted.temperature or 1))
 
 
-def _warn_of(short: int, fits: int) -> None:
+def _warn_of_unconverged(short: int, fits: int) -> None:
     if short:
         warnings.warn(
             f"{short} of {fits} fits did not reach their optimum; choose smaller C, or "
@@ -336,7 +340,7 @@ def _objective(pool: Pool, weight: Floats, penalty: float, fitted: Fitted) -> Ob
 
 def _scale(centred: Floats, weight: Floats) -> float:
     """Return the root mean square length of rows (n, d), 1 if all are zeros."""
-    largest = float(np.abs(centred).max())  # squares of tiny numbers vanish
+    largest = float(np.abs(centred).max())  # Squares of tiny numbers would vanish.
     if not largest:
         return 1.0
     square = ((centred / largest) ** 2).sum(axis=1)

@@ -29,11 +29,11 @@ C_RULES = ("best", "one-se")
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of learner: all that is known of it before anything heavy is imported.
+    """A kind of learner, described without importing anything heavy.
 
     Attributes:
-        name: as in ``--heads`` and in results.
-        words: what it is, as the report says it.
+        name: the name in ``--heads`` and in results.
+        words: what the report says of the learner.
         made_by: ``module:class``. A head is made of a `Pool`, `Options` and the name of a torch
             device, and solves problems (`problem.Head`); what takes steps is made as
             `finetune.trainer.Trainer` is.
@@ -134,6 +134,6 @@ def kind_read(name: str) -> Kind:
         return Kind(name, name, "")
 
 
-@cache  # as the metadata of all packages are read for it
+@cache  # A look-up reads the metadata of all packages.
 def _outside(name: str, _path: tuple[str, ...]) -> Kind:
     return KINDS[name]

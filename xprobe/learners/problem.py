@@ -13,9 +13,11 @@ from scipy.special import log_softmax
 from xprobe.base.arrays import Bools, Floats, Ints
 from xprobe.base.errors import XprobeError
 
-IMPOSSIBLE = -80.0  # log-probability of a class without training images; exp() of it is not 0
+# A class without training images has this log-probability; its exp() is small, but not 0.
+IMPOSSIBLE = -80.0
 
-C_WITHOUT_CHOICE = 10.0  # the middle of the default grid, where no inner fold can be made
+# Heads have this C, the middle of the default grid, where no inner fold can be made.
+C_WITHOUT_CHOICE = 10.0
 
 _TEMPERATURES = (0.01, 100.0)
 
@@ -37,14 +39,15 @@ class Problem:
 
     @property
     def identity(self) -> tuple[bytes, ...]:
-        """Equal for equal problems."""
+        """A key that equal problems share."""
         parts = [self.train, self.test, *(part for pair in self.inner for part in pair)]
         return tuple(np.asarray(part, dtype=np.intp).tobytes() for part in parts)
 
     def merged_inner(self) -> list[tuple[Ints, Ints]]:
-        """Return `inner` with folds of the same training rows in one, as synthetic-only's may be.
+        """Return `inner` with folds of the same training rows merged: they need one fit only.
 
-        Validation rows of such folds follow one another.
+        Folds of synthetic-only can be like that, as they differ in real images alone. Validation
+        rows of merged folds follow one another.
         """
         merged: dict[bytes, tuple[Ints, list[Ints]]] = {}
         for train, validation in self.inner:
@@ -59,11 +62,11 @@ class Fit:
     Attributes:
         score: (n_test, k) log-probabilities, finite.
         c: the chosen C; of ridge 1/α; of nearest neighbours their number.
-        at_edge: whether it is the smallest or largest of the grid, chosen among several.
+        at_edge: whether C was chosen among several and is the smallest or largest of them.
         fits: how many times a head was fitted.
-        finished: of these, how many the reference solver had to finish.
-        unconverged: of these, how many even that left short of the optimum.
-        steps: optimiser steps of a fine-tune.
+        finished: how many of these fits the reference solver had to finish.
+        unconverged: how many of those it left short of the optimum.
+        steps: how many optimiser steps a fine-tune made.
         notes: what the reader of the results must know of a fine-tune.
         temperature: what the logits are to be divided by for calibrated probabilities, fitted on
             the inner validation images at the chosen C; None without inner folds.
@@ -171,10 +174,10 @@ class Pool:
         Raises:
             XprobeError: fewer than two.
         """
-        found = np.unique(self.y[rows])
-        if len(found) < 2:
+        classes = np.unique(self.y[rows])
+        if len(classes) < 2:
             raise XprobeError("a training part has fewer than two classes; nothing can be learned")
-        return found
+        return classes
 
 
 @dataclass(frozen=True)
@@ -250,20 +253,21 @@ def fit_temperature(logits: Floats, y: Ints, present: Ints, weight: Floats | Non
         weight: (n,) how often each row counts; None: once.
     """
     known = np.isin(y, present)
-    own, place = logits[known][:, present].astype(np.float64), np.searchsorted(present, y[known])
+    known_logits = logits[known][:, present].astype(np.float64)
+    place = np.searchsorted(present, y[known])
     share = None if weight is None else weight[known]
-    if not len(own):
+    if not len(known_logits):
         return 1.0
 
     def loss(log_t: float) -> float:
-        log_p = log_softmax(own / np.exp(log_t), axis=1)
-        return float(-np.average(log_p[np.arange(len(own)), place], weights=share))
+        log_p = log_softmax(known_logits / np.exp(log_t), axis=1)
+        return float(-np.average(log_p[np.arange(len(known_logits)), place], weights=share))
 
     low, high = _TEMPERATURES
-    found = minimize_scalar(
+    optimum = minimize_scalar(
         loss, bounds=(np.log(low), np.log(high)), method="bounded", options={"xatol": 1e-3}
     )
-    return float(np.exp(found.x))
+    return float(np.exp(optimum.x))
 
 
 def as_scores(logits: Floats, present: Sequence[int] | Ints) -> Floats:

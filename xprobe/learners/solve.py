@@ -51,9 +51,9 @@ def solve(
     """Solve a grid of problems on one pool; yield (number of the problem, its fit) as they end.
 
     Args:
-        name: of a head (`kinds.kind_of`).
+        name: the name of a head (`kinds.kind_of`).
         pool: the rows.
-        problems: what to solve; equal ones are solved once.
+        problems: the grid; equal problems are solved once.
         options: how C is chosen; the values of C of `knn` are `NEIGHBORS`.
         workers: processes, each of which computes on one core; default one a core.
         device: torch device of the logistic heads; auto: a CUDA one if there is one, else the CPU.
@@ -77,7 +77,7 @@ def solve(
 
 @dataclass(frozen=True, eq=False)
 class _Grid:
-    """What is done to each problem of a grid (`engine.base.Work`)."""
+    """The work that an engine does on each problem (`engine.base.Work`): to solve it."""
 
     kind: Kind
     pool: Pool

@@ -30,6 +30,7 @@ from xprobe.results.families import Family, family_of
 from xprobe.results.rows import Result
 from xprobe.results.study import Study
 
+# The verdicts of settings that add nothing to the real images, but stand in their place.
 _INSTEAD = {"helps": "better than real-only", "hurts": "worse than real-only"}
 
 
@@ -38,13 +39,13 @@ class Line:
     """One comparison with real-only, in words.
 
     Attributes:
-        who: the study and the generator.
+        who: titles of the study and the generator that were compared.
         floor: whether its encoder has no learned weights, by design.
-        random: what is to be said of weights that were never trained.
+        random: a warning where the encoder's weights were never trained, or nothing.
         setting: what was trained on.
         difference, interval: in percentage points.
-        verdict: in words; `badge` is the style of it.
-        could: what could have been detected.
+        verdict: the verdict in words; `badge` is its style.
+        could: the smallest difference that could have been detected, in words.
     """
 
     who: str
@@ -59,7 +60,7 @@ class Line:
 
     @property
     def sentence(self) -> str:
-        """All of it in one."""
+        """The whole comparison as one sentence."""
         return (
             f"{self.who} · {self.setting} — {self.difference} {self.interval}, {self.verdict}; "
             f"{self.could}."
@@ -68,14 +69,14 @@ class Line:
 
 @dataclass(frozen=True)
 class Answer:
-    """What was found.
+    """What the studies answer, in words.
 
     Attributes:
         headline: the answer.
-        notes: what to know before anything is read.
-        lines: every mix.
-        others: synthetic images in place of real ones.
-        alternatives: augmented real images.
+        notes: what a reader should know before the comparisons.
+        lines: the comparisons of every mix.
+        others: those of synthetic images in place of real ones.
+        alternatives: those of augmented real images.
         valued: what synthetic images are worth, in sentences.
     """
 
@@ -96,7 +97,7 @@ class Answer:
 
     @property
     def sentences(self) -> list[str]:
-        """All of it, one sentence after the other."""
+        """Every sentence of the answer, in the order of reading."""
         lines = (*self.lines, *self.others, *self.alternatives)
         return [self.headline, *self.notes, *(line.sentence for line in lines), *self.valued]
 
@@ -110,7 +111,7 @@ def answer(studies: Sequence[Study], families: Sequence[Family]) -> Answer:
     study_wide = _study_wide(results, families)
     return Answer(
         headline=headline(results, len(families), study_wide, any(map(is_leaky, studies))),
-        notes=tuple(_notes(studies, families)),
+        notes=tuple(_reading_notes(studies, families)),
         lines=tuple(_line(s, r) for s, r in mixes),
         others=tuple(_line(s, r) for s, r in judged if r.setting == "synthetic-only"),
         alternatives=tuple(
@@ -129,7 +130,8 @@ def _study_wide(mixes: Sequence[Result], families: Sequence[Family]) -> float:
     return min((f.p_study_wide for f in families if f.name in claimed), default=1.0)
 
 
-def _notes(studies: Sequence[Study], families: Sequence[Family]) -> list[str]:
+def _reading_notes(studies: Sequence[Study], families: Sequence[Family]) -> list[str]:
+    """Return what a reader should know before the comparisons."""
     notes = [floors_note()] if all(map(is_floor, studies)) else []
     return [*notes, families_note(families)] if len(families) > 1 else notes
 

@@ -27,14 +27,16 @@ from xprobe.results.rows import Result
 from xprobe.results.study import Study
 from xprobe.verdict.correlation import rank_correlation
 
-MOST_LEAKS, MOST_CLASSES = 20, 200  # rows of tables that could be endless
+# Tables stop at so many rows, since there may be thousands of copies or classes.
+MOST_LEAKS, MOST_CLASSES = 20, 200
 
-_LEAKS = ("a test", "a training", "an extra", "")  # in the words of a kind, the worst first
+# Words that the kinds of copies contain, the worst kind first; the last stands for all others.
+_LEAKS = ("a test", "a training", "an extra", "")
 
 
 @dataclass(frozen=True)
 class Far:
-    """A distance, and how many times its floor it is."""
+    """A distance, and how many times its real-to-real floor it is."""
 
     row: DistanceRow
     times: str
@@ -45,9 +47,9 @@ class SideBySide:
     """The headline metrics of an encoder, generator and class.
 
     Attributes:
-        class_: None: all together.
-        far: by metric; those that are missing are left out.
-        n, m: real and synthetic images.
+        class_: the class that was measured; None: all classes together.
+        far: the distance by each metric that was measured.
+        n, m: numbers of real and synthetic images.
         reasons: what to know about the values.
     """
 
@@ -88,7 +90,7 @@ class ClassesTable:
 
 @dataclass(frozen=True)
 class OtherDistance:
-    """A metric that is no headline; `larger`: whether larger is nearer."""
+    """A distance by a metric that is no headline; `larger`: whether larger values are nearer."""
 
     row: DistanceRow
     title: str
@@ -97,7 +99,7 @@ class OtherDistance:
 
 @dataclass(frozen=True)
 class LeaksView:
-    """Copies and duplicates: `rows` are the worst of `n`; what counts as one."""
+    """Copies and duplicates: `rows` are the worst of `n`; `threshold` says what counts as one."""
 
     sentence: str
     rows: list[LeakRow]
@@ -127,9 +129,9 @@ class DistanceView:
     """What the section on distances shows.
 
     Attributes:
-        note: that they are not of the images that were studied, or nothing.
-        headline: metrics that `rows` and `classes` show side by side.
-        rows: of all classes together.
+        note: says so if the distances are not of the images that were studied; else empty.
+        headline: the metrics that `rows` and `classes` show side by side.
+        rows: these metrics of all classes together.
         drawings, maps, examples: figures.
         predictions: how distance and gain go together, a sentence each.
     """
@@ -185,7 +187,7 @@ def distance_view(
 
 
 def _metric(row: DistanceRow) -> Metric:
-    """Return the metric of a row; of a name that another version wrote, the name stands for it."""
+    """Return the metric of a row; one that this version does not know is titled by its name."""
     return (
         PAIRED
         if row.metric == PAIRED.name
@@ -236,7 +238,7 @@ def times_the_floor(value: float | None, floor: float | None) -> str:
     """Return how many times its floor a distance is, or a dash."""
     if value is None or floor is None or floor <= 0:
         return "–"
-    times = round(value / floor, 1) + 0.0  # no −0.0
+    times = round(value / floor, 1) + 0.0  # adding 0.0 turns −0.0 into 0.0
     return with_minus(f"{times:,.1f}")
 
 

@@ -32,7 +32,7 @@ class Plan:
         protocol: how they were tested.
         part: which part of the real images was trained on.
         head: what the head is, in words.
-        n_train, n_test, n_groups: real images, as shown.
+        n_train, n_test, n_groups: numbers of real images and of their groups, as text.
         who: titles of the studies.
     """
 
@@ -49,7 +49,7 @@ class Plan:
 
 @dataclass(frozen=True)
 class AccuracyTable:
-    """Accuracy with a generator: rows (setting, a result a study)."""
+    """Accuracy with a generator; a row is the title of a setting and its result in each study."""
 
     generator: str
     rows: list[tuple[str, list[Result | None]]]
@@ -93,7 +93,7 @@ def plans(studies: Sequence[Study]) -> list[Plan]:
 
 
 def facts(studies: Sequence[Study]) -> list[tuple[str, str]]:
-    """Return what was studied, (term, values) each."""
+    """Return what was studied, as pairs of a term and its values in words."""
     real = [study.real_only for study in studies]
     terms = {
         "Encoders": (family_title(s.encoder.label, s.config.head, (1.0, None)) for s in studies),
@@ -108,7 +108,7 @@ def facts(studies: Sequence[Study]) -> list[tuple[str, str]]:
 
 
 def warnings_of(studies: Sequence[Study]) -> list[Warned]:
-    """Return every warning once, with the studies that it is of."""
+    """Return every warning once, with the titles of the studies that gave it."""
     who: dict[str, list[str]] = {}
     for study in studies:
         for text in dict.fromkeys(study.warnings):
@@ -121,7 +121,7 @@ def warnings_of(studies: Sequence[Study]) -> list[Warned]:
 
 def differing_options(studies: Sequence[Study]) -> list[Warned]:
     """Return a warning if studies stand side by side that were not made alike."""
-    # Fine-tunes may be fewer than heads, since they take long.
+    # Fine-tunes take long and may have fewer repeats, so they are compared among themselves.
     kinds: dict[bool, list[StudyConfig]] = {True: [], False: []}
     for study in studies:
         kinds[kind_read(study.config.head).takes_steps].append(_shared_options(study))
@@ -144,7 +144,7 @@ def _shared_options(study: Study) -> StudyConfig:
 
 
 def side_by_side(studies: Sequence[Study]) -> list[AccuracyTable]:
-    """Return accuracy by generator, setting and study; nothing of a single study."""
+    """Return accuracy by generator, setting and study; a single study has nothing beside it."""
     if len(studies) < 2:
         return []
     cells = {

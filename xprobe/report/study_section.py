@@ -33,14 +33,14 @@ from xprobe.results.rows import ClassResult, DataValue, Result
 from xprobe.results.study import Study
 from xprobe.verdict import metrics
 
-# The words of metrics that are means over images, as a sentence lists them.
+# The metrics of which less is better, in words, as a sentence lists them.
 _LOWER_IS_BETTER = " and ".join(
     metric.words
     for metric in metrics.METRICS.values()
     if metric.per_image is not None and not metric.larger_is_better
 )
 
-_MOST_CLASSES = 60  # rows of a table that could be endless
+_MOST_CLASSES = 60  # the table of classes stops at so many rows
 
 
 @dataclass(frozen=True)
@@ -55,9 +55,9 @@ class Valued(DataValue, frozen=True, kw_only=True):
     """What the synthetic images of a mix are worth, in words, too.
 
     Attributes:
-        study, setting: titles.
-        interval: of `value`.
-        words: a sentence without its end.
+        study, setting: titles of the study and of the setting.
+        interval: the interval of `value`, as people read it.
+        words: a sentence that says what they are worth, without its full stop.
         cost: which way to the same accuracy is cheaper; None without costs.
     """
 
@@ -81,7 +81,7 @@ class SettingView:
 
 @dataclass(frozen=True)
 class SettingGroup:
-    """The settings of one generator; of None: those without."""
+    """The settings of one generator; a generator of None stands for settings without one."""
 
     generator: str | None
     rows: list[SettingView]
@@ -89,7 +89,7 @@ class SettingGroup:
 
 @dataclass(frozen=True)
 class RecallTable:
-    """Recall by class: columns are (generator, setting), rows (class, a recall each)."""
+    """Recall by class; a column is a generator and setting, a row a class and its recalls."""
 
     columns: list[tuple[str | None, str]]
     rows: list[tuple[str, list[float]]]
@@ -100,10 +100,10 @@ class ClassTable:
     """What each class gains or loses with a generator.
 
     Attributes:
-        titles: of the settings, a column each.
-        rows: (class, a result each).
-        n: classes, of which `rows` are the first ones.
-        claims: what is beyond chance.
+        titles: titles of the settings, which are the columns.
+        rows: a class and its result in each setting; None where it has none.
+        n: number of all classes, of which `rows` holds the first ones.
+        claims: gains and losses beyond chance, in words.
     """
 
     generator: str
@@ -123,9 +123,9 @@ class MetricCell:
 
 @dataclass(frozen=True)
 class MetricTable:
-    """Metrics that stand beside: titles of the metrics, rows (setting, a cell each).
+    """The metrics beside accuracy: a column is one of them, a row a setting and its cells.
 
-    `lower` are the words of those of which less is better.
+    `lower` lists, in words, the metrics of which less is better.
     """
 
     titles: list[str]
@@ -175,7 +175,7 @@ class StudyView:
 
 
 def random_words(study: Study) -> str:
-    """Return what is to be said of weights that were never trained; nothing of others."""
+    """Return a warning if the encoder's weights were never trained; else nothing."""
     if not study.encoder.weights.startswith(RANDOM):
         return ""
     return FROM_RANDOM if kind_read(study.config.head).takes_steps else RANDOM_WEIGHTS
@@ -192,7 +192,7 @@ def is_leaky(study: Study) -> bool:
 
 
 def study_view(i: int, study: Study, drawings: Sequence[Drawing]) -> StudyView:
-    """Return what the section of the i-th study shows, with those of the drawings that are its."""
+    """Return what the section of the i-th study shows, with its drawings."""
     figures = [drawing for drawing in drawings if drawing.study == i]
     return StudyView(
         title=study_title(study),
@@ -207,7 +207,7 @@ def study_view(i: int, study: Study, drawings: Sequence[Drawing]) -> StudyView:
         confusions=[drawing for drawing in figures if drawing.kind == "confusion"],
         recall=_recall(study),
         classes=_classes(study),
-        others=_others(study),
+        others=_other_metrics(study),
         kept_out=_kept_out(study),
         document=study,
     )
@@ -271,8 +271,8 @@ def _classes(study: Study) -> list[ClassTable]:
     return tables
 
 
-def _others(study: Study) -> MetricTable:
-    """Return the table of the metrics that stand beside: a row a setting."""
+def _other_metrics(study: Study) -> MetricTable:
+    """Return the table of the metrics beside accuracy, a row a setting."""
     given = {row.metric for row in study.results}
     names = [name for name in metrics.METRICS if name != "accuracy" and name in given]
     cells: dict[tuple[str | None, str], dict[str, Result]] = {}

@@ -1,6 +1,6 @@
 """The words of the report, made from values: numbers, titles, and the sentences of its answer.
 
-No module of words draws anything, so that none of them loads matplotlib.
+Nothing is drawn here, so that whoever needs words alone does not load matplotlib.
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ FROM_RANDOM = "FROM RANDOM WEIGHTS: pretrained ones may answer otherwise"
 
 LINEAGE_IGNORED = "LINEAGE IGNORED: shows the size of a leak, and nothing else"
 
-ALTERNATIVES = "alternatives"  # the family without a generator: augmentations of real images
+# The family without a generator is called so: it compares augmentations of real images.
+ALTERNATIVES = "alternatives"
 
 METRICS = {"accuracy": "Accuracy", "macro_f1": "Macro-F1"}
 
@@ -38,12 +39,13 @@ BADGES = {
 }  # fmt: skip
 """The style of a verdict, by its kind."""
 
-Part = tuple[float, int | None]  # of the real images: a share, or so many of each class
+# The part of the real images that was trained on: a share, and a number of each class, if any.
+Part = tuple[float, int | None]
 
 
 @dataclass(frozen=True)
 class Warned:
-    """A warning and who it is of; nobody: all studies."""
+    """A warning, and the studies that gave it; an empty `who` stands for all of them."""
 
     who: str
     text: str
@@ -166,8 +168,8 @@ class Protocol:
     """How a study was tested, read from the words that its document has for it.
 
     Attributes:
-        text: these words.
-        short: without the part of the real images that was trained on.
+        text: the words of the document.
+        short: the same without the part of the real images that was trained on.
         hold_out: whether the test images are fixed.
         folds: number of folds of a cross-validation; None of other protocols.
     """
@@ -188,7 +190,7 @@ class Protocol:
 
 # --- sentences -----------------------------------------------------------------------------
 
-# How a headline begins, alone and after other words.
+# A headline begins with these words: capitalised, or after others that come first.
 _BEGINNINGS = {
     "yes": ("Yes", "yes"),
     "no": ("No, they hurt", "no, they hurt"),
@@ -258,7 +260,7 @@ def _share(k: int, n: int) -> str:
 
 
 def floors_note() -> str:
-    """Say that nothing learned was asked."""
+    """Say that no encoder of the studies has learned weights."""
     return "Every encoder here is a floor without learned weights: ask a learned one too."
 
 

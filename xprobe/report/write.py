@@ -55,7 +55,7 @@ from xprobe.results.families import Family, families
 from xprobe.results.rows import Result
 from xprobe.results.study import Study, load_studies
 
-# What Markdown would take for markup; an interval in brackets and "< 0.001" it would not.
+# Markdown takes these for markup, but not the brackets of an interval or the "<" of "< 0.001".
 _MARKUP = re.compile(r"[\\`*_|~>]|\](?=\()|<(?=[A-Za-z/!?])|&(?=[#A-Za-z])")
 
 
@@ -66,7 +66,7 @@ class Written(Document, frozen=True, kw_only=True):
         report, summary: paths of its page and of its summary in Markdown.
         answer: sentences, the headline first.
         valued: what synthetic images are worth.
-        figures: paths.
+        figures: paths of the figures' files.
     """
 
     report: str
@@ -86,7 +86,7 @@ def write_report(
         out: where index.html, summary.md, results.csv, runs.csv, results.json and figures/ go, and
             distances.csv where `xprobe distance` has left its answer.
         encoders: names to report on; none: all.
-        costs: of an image, to say which way to the same accuracy is cheaper.
+        costs: what an image costs, to say which way to the same accuracy is cheaper.
 
     Raises:
         XprobeError: there are no results, or none of a named encoder, or some are damaged.
@@ -105,7 +105,7 @@ def write_report(
         drawings.append(drawing)
     said = answer(studies, compared)
     valued = worth_view(studies, costs)
-    view = _view(studies, compared, drawings) | {
+    view = _studies_view(studies, compared, drawings) | {
         "answer": said, "worth": valued, "distance": None,
     }  # fmt: skip
     if document is not None:
@@ -157,7 +157,7 @@ def _write_tables(
         "studies": [_about(s) for s in studies],
     }
     if document is None:
-        (out / "distances.csv").unlink(missing_ok=True)  # a former report's
+        (out / "distances.csv").unlink(missing_ok=True)  # a former report has left it
     else:
         columns = documents.field_names(DistanceRow)
         put(out / "distances.csv", _csv(columns, map(documents.to_json, distances)))
@@ -220,7 +220,7 @@ def _markdown(value: Any) -> Any:
     return value
 
 
-def _view(
+def _studies_view(
     studies: Sequence[Study], compared: Sequence[Family], drawings: Sequence[Drawing]
 ) -> dict[str, Any]:
     """Return what the templates show of all studies."""

@@ -14,9 +14,9 @@ class SweepAnswer(Document, frozen=True, kw_only=True):
     """The answer of `xprobe sweep`: the rows of all its studies, one after the other.
 
     Attributes:
-        families: all families of comparisons in them.
-        data_value: of learning curves.
-        warnings: each once.
+        families: all families of comparisons among these rows.
+        data_value: what the synthetic images of mixes are worth, by learning curves.
+        warnings: the warnings of all studies, each once.
     """
 
     results: tuple[Result, ...]

@@ -35,8 +35,8 @@ class TrainingRecipe(Document, frozen=True, kw_only=True):
 class StudyConfig(Document, frozen=True, kw_only=True):
     """What was trained and how it was tested: the fields of ``SweepConfig``, which explains them.
 
-    An option that was added later and that nothing reads needs no field here: it is kept beside
-    these, as whatever this xprobe does not know.
+    An option that was added later and that no code reads needs no field here: a document keeps the
+    fields that this xprobe does not know, too.
 
     Attributes:
         margin: accuracy differences up to this size counted as equal; None: no margin was given.

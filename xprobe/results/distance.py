@@ -19,12 +19,13 @@ class DistanceRow(Document, frozen=True, kw_only=True):
 
     Attributes:
         class_: the class that was measured; None: all together.
-        value: of real against synthetic, without copies; None if it cannot be computed.
+        value: distance of synthetic images, without copies, to real ones; None if it cannot be
+            computed.
         ci_low, ci_high: its 95 % interval.
-        floor: what real images differ by among themselves.
-        p: of the test that both sides are of one distribution.
-        n: images of either side in the comparison.
-        n_real, n_synthetic: images given.
+        floor: distance of real images among themselves.
+        p: p-value of the test whether both sides are of one distribution.
+        n: number of images of either side in the comparison.
+        n_real, n_synthetic: numbers of images that were given.
         value_with_leaks: the value with copies of real images, where there are some.
         reason: why there is no value, or what to know about it.
     """
@@ -72,7 +73,7 @@ class Shortcut(Document, frozen=True, kw_only=True):
             was left out, and the verdict says why. `low`, `high`: its 95 % interval.
         tells_apart: whether it is sure that it does; ``found`` in JSON.
         verdict: one sentence.
-        n_real, n_synthetic: images.
+        n_real, n_synthetic: numbers of images.
     """
 
     generator: str
@@ -92,10 +93,10 @@ class PlaceRow(Document, frozen=True, kw_only=True):
     Attributes:
         after: accuracy on images of unseen scenes.
         before: accuracy on images of the same scenes before the event, the class after it.
-        chance: that of the most frequent class.
+        chance: accuracy of always naming the most frequent class.
         share: (before − chance) / (after − chance), at least 0; None if `after` is not above.
-        low, high: 95 % interval of `before`; None of one scene.
-        n: scenes.
+        low, high: 95 % interval of `before`; None for a single scene.
+        n: number of scenes.
     """
 
     encoder: str
@@ -111,7 +112,7 @@ class PlaceRow(Document, frozen=True, kw_only=True):
 class Example(Document, frozen=True, kw_only=True):
     """A synthetic image, the `which` (closest, median or farthest) of its class, and a real one.
 
-    The real one is its nearest neighbour; `distance` is that of their features.
+    The real image is its nearest neighbour; `distance` is the distance of their features.
     """
 
     encoder: str
@@ -126,7 +127,7 @@ class Example(Document, frozen=True, kw_only=True):
 
 
 class MapPoint(Document, frozen=True, kw_only=True):
-    """Where an image lies on a plane; of real images the generator is None."""
+    """Where an image lies on a plane; the generator of a real image is None."""
 
     generator: str | None = None
     class_: str = msgspec.field(name="class")
@@ -146,11 +147,11 @@ class Distances(Document, frozen=True, kw_only=True):
     """How far synthetic images lie from real ones, copies among them, and shortcuts.
 
     Attributes:
-        fingerprint: of the image table.
+        fingerprint: fingerprint of the image table.
         holds_for: fingerprints of all the tables that it holds for: all images, those without
             copies, and those that each encoder could use.
-        leak_threshold: None: copies were not looked for.
-        place: of manifests with images from before the event.
+        leak_threshold: what counts as a copy; None: copies were not looked for.
+        place: what the place explains, for manifests with images from before the event.
         warnings: what the reader must know, in sentences.
     """
 
@@ -175,7 +176,7 @@ def distance_file(folder: Path) -> Path:
 
 
 def save_distance(folder: Path, document: Distances) -> None:
-    """Put the answer of `xprobe distance` whole."""
+    """Write the answer of `xprobe distance`; readers find it whole or not at all."""
     documents.write(distance_file(folder), document)
 
 

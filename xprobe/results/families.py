@@ -42,7 +42,7 @@ class Family(Document, frozen=True, kw_only=True):
 
     @property
     def name(self) -> FamilyName:
-        """Which one it is."""
+        """The fields that name this family."""
         return FamilyName(
             self.encoder, self.generator, self.head, self.real_fraction, self.train_per_class
         )
@@ -51,8 +51,8 @@ class Family(Document, frozen=True, kw_only=True):
 def family_of(row: Result) -> FamilyName:
     """Return which family a row is of.
 
-    A mix with an augmentation is an alternative: it is compared with those, and not with the other
-    mixes of its generator.
+    A mix with an augmentation is an alternative: it is compared with other alternatives, and not
+    with the other mixes of its generator.
     """
     generator = None if row.augment else row.generator
     return FamilyName(row.encoder, generator, row.head, row.real_fraction, row.train_per_class)

@@ -34,9 +34,10 @@ class PredictionRecord(Document, frozen=True, kw_only=True):
         encoder: label of the encoder.
         name, ratio, generator, augment: the setting; `augment` is empty without an augmentation.
         classes: names of the classes, in the order of the scores.
-        c: chosen in each fold (number of neighbours of ``knn``); None where nothing was chosen.
-        at_edge: whether that was an end of its grid, in each fold.
-        temperature: by which the scores of each fold were calibrated.
+        c: value of C chosen in each fold (for ``knn`` the number of neighbours); None where nothing
+            was chosen.
+        at_edge: whether the chosen value is an end of its grid, in each fold.
+        temperature: the temperature that calibrated the scores of each fold.
         fits, finished, unconverged: how many fits were made, finished by the reference solver, and
             left before they converged.
         steps: optimiser steps of each fold.
@@ -61,7 +62,7 @@ class PredictionRecord(Document, frozen=True, kw_only=True):
 
 
 class FineTuneRecord(Document, frozen=True, kw_only=True):
-    """What is kept beside the scores of one fine-tune that has ended, fields as above."""
+    """What is kept beside the scores of one finished fine-tune: fields of a `PredictionRecord`."""
 
     c: Number | None
     steps: int
@@ -108,7 +109,7 @@ def predictions_file(folder: Path, run: str) -> Path:
 
 
 def save_predictions(folder: Path, predictions: Predictions, record: PredictionRecord) -> None:
-    """Put the predictions of a run whole, with their record."""
+    """Write the predictions of a run and their record; readers find them whole or not at all."""
     buffer = io.BytesIO()
     np.savez_compressed(
         buffer,
@@ -143,7 +144,7 @@ def load_predictions(folder: Path, run: str) -> tuple[Predictions, PredictionRec
 
 
 def packed(record: Document) -> NDArray[np.str_]:
-    """Return a record as it lies among arrays: one array of its JSON text."""
+    """Return a record as an array of its JSON text, to be saved among other arrays."""
     return np.array(json.dumps(documents.to_json(record), allow_nan=False))
 
 
@@ -162,7 +163,7 @@ def fine_tune_file(folder: Path, run: str, fold: int) -> Path:
 
 
 def forget_fine_tunes(folder: Path, run: str) -> None:
-    """Delete what was kept of a run's fine-tunes but their curves: its predictions are saved."""
+    """Delete the files of a run's fine-tunes once its predictions are saved; curves stay."""
     for file in (folder / "fine-tunes").glob(f"{run[:32]}-*"):
         if file.suffix in (".npz", ".pt"):
             file.unlink(missing_ok=True)

@@ -33,7 +33,7 @@ class SettingRow(Document, frozen=True, kw_only=True):
     Attributes:
         setting: ``real-only``, ``synthetic-only``, ``mix``, ``zero-shot``, or a control.
         ratio: r of a mix 1:r or of its control.
-        generator: of the synthetic images.
+        generator: generator of the synthetic images.
         augment: augmentation of a mix that is an alternative.
     """
 
@@ -50,9 +50,9 @@ class Result(Document, frozen=True, kw_only=True):
     """One metric of one setting over all its folds and repeats: one flat JSON object.
 
     Intervals are 95 %. `difference` is to real-only, on the same test images; its interval and
-    `p_adjusted` hold for all comparisons of the family together. `control_*` are of the difference
-    to the setting's control, real images trained on as long (fine-tunes only); `p_adjusted` is
-    then the larger of both. `p_mcnemar` is of the first repeat on a fixed hold-out, uncorrected.
+    `p_adjusted` hold for all comparisons of the family together. `control_*` are the difference
+    to the setting's control, a fine-tune on real images alone that is as long; `p_adjusted` is
+    then the larger of both. `p_mcnemar` tests the first repeat on a fixed hold-out, uncorrected.
     All but `n_*`, `dropped_by_lineage` and some metrics (`metrics.per_image`) are fractions.
 
     The fields of a `SettingRow` are repeated here, since their order is that of results.csv.
@@ -90,8 +90,8 @@ class Result(Document, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         check_setting(self)
-        _together("difference", self.difference, self.difference_low, self.difference_high)
-        _together(
+        _check_interval("difference", self.difference, self.difference_low, self.difference_high)
+        _check_interval(
             "control_difference", self.control_difference, self.control_low, self.control_high
         )
         judgement = (self.difference, self.p_adjusted, self.detectable)
@@ -100,7 +100,7 @@ class Result(Document, frozen=True, kw_only=True):
 
     @property
     def kind(self) -> str:
-        """Which one of `VERDICTS` it has; nothing without a verdict."""
+        """The kind of its verdict, one of `VERDICTS`; empty without a verdict."""
         return verdict_kind(self.verdict) if self.verdict is not None else ""
 
 
@@ -122,7 +122,7 @@ class ClassResult(SettingRow, frozen=True, kw_only=True):
 
     @property
     def kind(self) -> str:
-        """Which one of `VERDICTS` it has."""
+        """The kind of its verdict, one of `VERDICTS`."""
         return verdict_kind(self.verdict)
 
 
@@ -154,7 +154,7 @@ class Run(SettingRow, frozen=True, kw_only=True):
 
     Attributes:
         dropped_by_lineage: synthetic images that lineage kept out of the fold.
-        dropped_in_inner_folds: the same of its inner folds, on average.
+        dropped_in_inner_folds: those that it kept out of an inner fold, on average.
         c: chosen value of C, or number of neighbours; None where nothing was chosen.
     """
 
@@ -174,11 +174,11 @@ class DataValue(Document, frozen=True, kw_only=True):
     """What the synthetic images of a mix are worth, in images of each class.
 
     Attributes:
-        encoder, head, generator, ratio: which mix.
+        encoder, head, generator, ratio: the mix that is valued.
         real_per_class, synthetic_per_class: images that it trained on.
         most: the largest number of real images of the learning curve.
-        value: as many further real images give the same accuracy.
-        low, high: its 95 % interval.
+        value: number of further real images that gives the same accuracy.
+        low, high: 95 % interval of `value`.
         at_least, at_most: whether `high` is the end of the curve, and `low` is none at all.
     """
 
@@ -216,6 +216,7 @@ def verdict_kind(verdict: str) -> str:
     raise ValueError(f"there is no verdict {verdict!r}")
 
 
-def _together(name: str, *numbers: Number | None) -> None:
+def _check_interval(name: str, *numbers: Number | None) -> None:
+    """Raise a ValueError unless a value and both ends of its interval are given, or none is."""
     if None in numbers and numbers != (None, None, None):
         raise ValueError(f"{name} comes with both ends of its interval")

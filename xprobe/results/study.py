@@ -11,6 +11,7 @@ import msgspec
 from xprobe.base import documents
 from xprobe.base.documents import Document, Number
 from xprobe.base.errors import XprobeError, nearest, some
+from xprobe.images.survey import Count
 from xprobe.results.config import StudyConfig
 from xprobe.results.rows import ClassResult, DataValue, Result, Run, SettingResult
 
@@ -42,16 +43,6 @@ class EncoderUsed(Document, frozen=True, kw_only=True):
     resampling: str = ""
 
 
-class Count(Document, frozen=True, kw_only=True):
-    """The number of images of a class, source, generator and split."""
-
-    class_: str = msgspec.field(name="class")
-    source: str
-    generator: str | None = None
-    split: str
-    n: int
-
-
 class ImagesStudied(Document, frozen=True, kw_only=True):
     """The image table of a study, in numbers."""
 
@@ -65,10 +56,10 @@ class Study(Document, frozen=True, kw_only=True):
 
     Attributes:
         protocol: how it was tested, in words.
-        versions, commit, platform: what computed it; `commit` of a git checkout.
-        prompts: those of the zero-shot row.
-        data_value: of a study on a learning curve; None: of others.
-        option_sources: which option came from where, by the name of the option.
+        versions, commit, platform: what computed it; `commit` is None outside of a git checkout.
+        prompts: the prompts of the zero-shot row.
+        data_value: what mixes are worth, in a study on a learning curve; None in others.
+        option_sources: where an option came from, by its name, unless at its default.
     """
 
     OPTIONAL: ClassVar[tuple[str, ...]] = ("data_value", "option_sources")
@@ -116,12 +107,12 @@ def _is_reference(row: Result) -> bool:
 
 
 def save_study(folder: Path, key: str, study: Study) -> None:
-    """Put the document of a study whole."""
+    """Write the document of a study; readers find it whole or not at all."""
     documents.write(folder / "studies" / f"{key[:32]}.json", study)
 
 
 def load_studies(folder: Path, encoders: Sequence[str] = ()) -> list[Study]:
-    """Return the newest study of each encoder, head and fraction, sorted; of `encoders` if named.
+    """Return the newest study of each encoder (or named one), head and part, sorted.
 
     Raises:
         XprobeError: there is none, or one is damaged or of a newer format.

@@ -22,10 +22,10 @@ class Point:
     """A study of a learning curve.
 
     Attributes:
-        design: what it trained on.
-        hits: of each setting (R, N); label and group (N,) of the test images, the same for all
-            points.
-        key, document: of the study.
+        design: what the study trained on.
+        hits: whether each setting was right (R, N); label and group (N,) of the test images, which
+            are the same for all points.
+        key, document: the key and the document of the study.
     """
 
     design: Design
@@ -48,20 +48,22 @@ class Point:
 def value_points(points: Sequence[Point], seed: int) -> list[Point]:
     """Return the points, by size, with ``data_value`` in their documents: a row for each mix.
 
-    At the largest number there is nothing to compare with, and so no row.
+    The point of the largest size has no row, as there is nothing to compare it with.
     """
     points = sorted(points, key=lambda point: point.size)
     sizes = [point.size for point in points]
     real = np.stack([point.hits[0][Setting("real-only")] for point in points])
     valued = []
     for point in points:
-        rows = () if point.size >= sizes[-1] else tuple(_rows(point, sizes, real, seed))
+        rows = () if point.size >= sizes[-1] else tuple(_worth_rows(point, sizes, real, seed))
         document = documents.replace(point.document, data_value=rows)
         valued.append(replace(point, document=document))
     return valued
 
 
-def _rows(point: Point, sizes: Sequence[float], real: Bools, seed: int) -> Iterator[DataValue]:
+def _worth_rows(
+    point: Point, sizes: Sequence[float], real: Bools, seed: int
+) -> Iterator[DataValue]:
     """Yield what each mix of a point is worth; `real` is (T, R, N), hits of real-only by size."""
     hits, label, group = point.hits
     for setting, hit in hits.items():

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Any
 
 import joblib
 import numpy as np
 
 from xprobe.base.arrays import Ints
+from xprobe.base.documents import Document, Number
 from xprobe.base.progress import Progress, no_progress
 from xprobe.design.blocks import Block
 from xprobe.design.config import Grid, SweepConfig
@@ -29,7 +29,45 @@ from xprobe.learners.problem import Options, Problem
 from xprobe.study.prepare import Study, prepare
 from xprobe.study.sweep import load_network, tasks_of
 
-_DECODED = 16  # images that decoding is timed on
+_DECODED = 16  # Decoding is timed on so many images.
+
+
+class Estimate(Document, frozen=True, kw_only=True):
+    """What is to be done for a study, and about how long it takes.
+
+    Attributes:
+        encoder: how the store tells the encoder from others.
+        head: the name of the head, or ``finetune``.
+        real_fraction: share of the real training images that is trained on.
+        train_per_class: how many real images of each class are trained on instead; else None.
+        tested: how many pairs of a setting and a fold there are, in all repeats.
+        done: how many of these pairs were tested before.
+        fits: how many fits are to be made, those of inner folds included.
+        steps: how many optimiser steps fine-tunes are to make.
+        seconds: about how many seconds that takes.
+    """
+
+    encoder: str
+    head: str
+    real_fraction: Number
+    train_per_class: int | None
+    tested: int
+    done: int
+    fits: int
+    steps: int
+    seconds: Number
+
+
+class DryRun(Document, frozen=True, kw_only=True):
+    """What ``xprobe sweep --dry-run`` answers.
+
+    Attributes:
+        studies: the estimate of each study.
+        seconds: about how many seconds all of them take.
+    """
+
+    studies: tuple[Estimate, ...]
+    seconds: Number
 
 
 def estimate(
@@ -40,43 +78,38 @@ def estimate(
     grid: Grid = Grid(),
     execution: Execution = Execution(),
     progress: Progress = no_progress,
-) -> list[dict[str, Any]]:
-    """Return a row for each study of a sweep, for the same arguments; nothing is written.
+) -> list[Estimate]:
+    """Return an estimate for each study of a sweep, for the same arguments; nothing is written.
 
     Heads are timed on two problems of each setting, fine-tunes on four steps of each augmentation
     and a batch of test images; what was done before does not count. Early stopping ends sooner.
-
-    Returns:
-        ``encoder``, ``head``, ``real_fraction``, ``train_per_class``; ``tested``: pairs of a
-        setting and a fold, in all repeats; ``done`` of them; ``fits`` to make, inner ones
-        included; ``steps`` of fine-tunes; ``seconds``.
     """
     rows = []
     for study in prepare(manifest, store, config, grid, execution.memory_gib):
         todo = study.missing(folder)
-        named = list(zip(study.runs, study.design.blocks, strict=True))
-        count = sum(len(block.problems) for _, block in named)
-        done = sum(len(block.problems) for run, block in named if run not in todo)
+        keyed = list(zip(study.runs, study.design.blocks, strict=True))
+        count = sum(len(block.problems) for _, block in keyed)
+        done = sum(len(block.problems) for run, block in keyed if run not in todo)
         fits, steps, seconds = sum(len(block.problems) for block in todo.values()), 0, 0.0
         if todo and kind_of(study.config.head).takes_steps:
             steps = sum(study.config.recipe.steps(t.budget) for t in tasks_of(todo, study.config))
             with progress(f"time fine-tunes of {study.label}", 1) as advance:
-                seconds = _fine_tunes(study, todo, execution)
+                seconds = _time_fine_tunes(study, todo, execution)
                 advance(1)
         elif todo:
-            fits, seconds = _heads(study, todo, execution, progress)
+            fits, seconds = _time_heads(study, todo, execution, progress)
         rows.append(
-            {
-                "encoder": study.label, "head": study.config.head,
-                "real_fraction": study.config.real_fraction,
-                "train_per_class": study.config.train_per_class, "tested": count,
-                "done": done, "fits": fits, "steps": steps, "seconds": round(seconds, 1),
-            }
+            Estimate(
+                encoder=study.label, head=study.config.head,
+                real_fraction=study.config.real_fraction,
+                train_per_class=study.config.train_per_class, tested=count, done=done, fits=fits,
+                steps=steps, seconds=round(seconds, 1),
+            )
         )  # fmt: skip
     return rows
 
 
-def _heads(
+def _time_heads(
     study: Study, todo: dict[str, Block], execution: Execution, progress: Progress
 ) -> tuple[int, float]:
     """Return the fits of heads, and the seconds that they take in so many processes."""
@@ -84,26 +117,29 @@ def _heads(
     options = Options(config.c_grid, config.c_rule, config.balanced)
     by_setting: dict[Setting, dict[tuple[bytes, ...], Problem]] = {}
     for block in todo.values():
-        for problem in block.problems:  # equal ones are solved once
+        for problem in block.problems:  # Equal problems are solved once.
             by_setting.setdefault(block.setting, {})[problem.identity] = problem
     workers = execution.workers or joblib.cpu_count()
     fits, total = 0, 0.0
     with progress(f"time heads of {study.label}", len(by_setting)) as advance, threads.one_core():
-        for own in by_setting.values():
+        for problems in by_setting.values():
             head = frozen.make_head(kind_of(config.head), study.pool, options, execution.device)
             taken = []
-            for problem in list(own.values())[:2]:
+            for problem in list(problems.values())[:2]:
                 start = time.perf_counter()
                 fit = head.solve(problem)
                 taken.append(time.perf_counter() - start)
-            fits += fit.fits * len(own)
-            first, each = taken[0], taken[-1]  # the first also finds what all of a setting share
-            total += (len(own) * each + (first - each) * min(workers, len(own))) / workers
+            n = len(problems)
+            fits += fit.fits * n
+            # The first problem also computes what all problems of a setting share.
+            first_s, next_s = taken[0], taken[-1]
+            total += (n * next_s + (first_s - next_s) * min(workers, n)) / workers
             advance(1)
     return fits, total
 
 
-def _fine_tunes(study: Study, todo: dict[str, Block], execution: Execution) -> float:
+def _time_fine_tunes(study: Study, todo: dict[str, Block], execution: Execution) -> float:
+    """Return the seconds that fine-tunes take, decoding included."""
     from xprobe.learners.finetune import trainer as finetune
 
     config, tasks = study.config, tasks_of(todo, study.config)
@@ -116,30 +152,30 @@ def _fine_tunes(study: Study, todo: dict[str, Block], execution: Execution) -> f
         material, config.recipe, options, config.seed, Path(), pick_device(execution.device)
     )
     step_s: dict[str, float] = {}
-    seconds = _decoding(study, network, execution.workers)
+    seconds = _time_decoding(study, network, execution.workers)
     for task in tasks:
         if task.augmentation not in step_s:
             threads = finetune.threads_each(execution.concurrent)
             step_s[task.augmentation], test_s = trainer.time(task, threads)
         steps = config.recipe.steps(task.budget)
-        own = steps * step_s[task.augmentation] + len(task.problem.test) * test_s
-        seconds += own / execution.concurrent
+        task_s = steps * step_s[task.augmentation] + len(task.problem.test) * test_s
+        seconds += task_s / execution.concurrent
     return seconds
 
 
-def _decoding(study: Study, network: Network, workers: int | None) -> float:
+def _time_decoding(study: Study, network: Network, workers: int | None) -> float:
     """Return the seconds that decoding all images takes; less if they were decoded before."""
     images = study.design.study
-    some = images.path[:_DECODED].tolist()
+    paths = images.path[:_DECODED].tolist()
     start = time.perf_counter()
-    for path in some:
+    for path in paths:
         network.see(decode(path))
-    each = (time.perf_counter() - start) / len(some)
-    return each * len(set(images.sha256)) / (workers or joblib.cpu_count())
+    image_s = (time.perf_counter() - start) / len(paths)
+    return image_s * len(set(images.sha256)) / (workers or joblib.cpu_count())
 
 
 class _Noise:
-    """Images that no file has to be read for."""
+    """Random images, so that no file has to be read while steps are timed."""
 
     def __init__(self, size: tuple[int, int]) -> None:
         self.size = size

@@ -24,12 +24,13 @@ from xprobe.study.tested import Tested, gather
 from xprobe.verdict import family as verdict
 from xprobe.verdict import metrics
 
+# The intervals of macro-F1 and of the calibration error come from so many bootstrap draws.
 F1_DRAWS, CALIBRATION_DRAWS = 1000, 300
 
 
 @dataclass(frozen=True)
 class Judged:
-    """The answering part of a study: its rows, and what the reader must know."""
+    """The rows and the warnings that answer what a study asks."""
 
     results: tuple[Result, ...]
     classes: tuple[ClassResult, ...]
@@ -61,7 +62,7 @@ def judge(
     `zero_shot` are the classes that text features predict for the images of the study, or None.
     """
     tested, y, group = gather(design, runs, folder)
-    maker = _Rows(design, config, label, y, group)
+    maker = _ResultRows(design, config, label, y, group)
     real = tested[Setting("real-only")]
     rows = maker.alone(Setting("real-only"), real)
     controls = {s: t for s, t in tested.items() if s.name in ("real-duplicated", "real-more")}
@@ -84,13 +85,15 @@ def judge(
     return Judged(
         results=tuple(rows),
         classes=tuple(_class_rows(design, tested, y, group)),
-        settings=tuple(_details(s, t, y, k) for s, t in tested.items()),
-        runs=tuple(row for s, t in tested.items() if t.blocks for row in _runs(s, t, y, design)),
+        settings=tuple(_setting_result(s, t, y, k) for s, t in tested.items()),
+        runs=tuple(
+            row for s, t in tested.items() if t.blocks for row in _run_rows(s, t, y, design)
+        ),
         warnings=(*design.warnings, *_choice_warnings(tested, config)),
     )
 
 
-class _Rows:
+class _ResultRows:
     """Makes the `Result` rows of one encoder and head."""
 
     def __init__(
@@ -102,7 +105,7 @@ class _Rows:
         self.t = float(stats.t.ppf(1 - verdict.ALPHA / 2, self.n_groups - 1))
 
     def alone(self, setting: Setting, tested: Tested) -> list[Result]:
-        """A setting that is compared with nothing."""
+        """Return the rows of a setting that is compared with nothing."""
         f1 = self._macro_f1([tested])[0]
         return [
             self._row(setting, tested, "accuracy", self._accuracy(tested), None),
@@ -111,7 +114,7 @@ class _Rows:
         ]
 
     def controls(self, real: Tested, settings: dict[Setting, Tested]) -> list[Result]:
-        """What training on real images for longer changes; no claim, so no verdict."""
+        """Return what longer training on real images changes; it claims nothing: no verdict."""
         family = self._compare(real.predicted, list(settings.values()), None)
         rows = []
         for (setting, tested), comparison in zip(settings.items(), family.comparisons, strict=True):
@@ -128,9 +131,9 @@ class _Rows:
         margin: float | None,
         every: dict[Setting, Tested],
     ) -> list[Result]:
-        """One generator's settings, or the alternatives, against real-only.
+        """Return the rows of one generator's settings, or of the alternatives, against real-only.
 
-        Accuracy is judged, macro-F1 beside it. What has a control must beat that, too.
+        Accuracy is judged; macro-F1 stands beside it. A setting that has a control must beat it.
         """
         family = self._compare(real.predicted, list(settings.values()), margin)
         against = self._against_controls(settings, every)
@@ -147,7 +150,7 @@ class _Rows:
             if self.design.protocol.startswith(HOLD_OUT) and self.n_groups == len(self.y):
                 p = verdict.mcnemar(real.predicted[0] == self.y, tested.predicted[0] == self.y)
                 row = replace(row, p_mcnemar=p)
-            rows.append(row if control is None else _beside(row, control))
+            rows.append(row if control is None else _with_control(row, control))
             interval = _between(f1[0], draws, family.critical)
             rows.append(self._row(setting, tested, "macro_f1", self._around(draws), None, interval))
             rows += self._others(setting, tested, real, family.critical)
@@ -166,7 +169,7 @@ class _Rows:
             difference = None
             if real is not None:
                 difference = verdict.difference_of(real.values[name], value, self.group, critical)
-            estimate = min(mean, most), low, min(high, most)  # a mean of weighted hits may round
+            estimate = min(mean, most), low, min(high, most)  # A mean may round above.
             rows.append(self._row(setting, tested, name, estimate, None, difference))
         if tested.values:
             error = self._calibration(tested)
@@ -179,7 +182,7 @@ class _Rows:
         return rows
 
     def _calibration(self, tested: Tested) -> NDArray[np.float64]:
-        """Squared calibration error (1 + draws): the estimate, then bootstrap draws."""
+        """Return the squared calibration error (1 + draws): the estimate, then bootstrap draws."""
         weight = self._weight[:CALIBRATION_DRAWS]
         weight = np.concatenate([np.ones((1, len(self.y)), weight.dtype), weight])
         repeats = zip(tested.values["confidence"], tested.values["accuracy"], strict=True)
@@ -207,7 +210,7 @@ class _Rows:
     def _against_controls(
         self, settings: dict[Setting, Tested], every: dict[Setting, Tested]
     ) -> dict[Setting, verdict.Comparison]:
-        """Compare what adds something to the real images with these alone for as many steps.
+        """Compare settings with their controls: the real images alone, for as many steps.
 
         A mix with an augmentation is compared with the real images with that augmentation.
         """
@@ -242,7 +245,7 @@ class _Rows:
         return value, low, min(1.0, high)
 
     def _macro_f1(self, tested: list[Tested]) -> NDArray[np.float64]:
-        """Macro-F1 (S, 1 + draws): the estimate, then bootstrap draws shared by all settings."""
+        """Return macro-F1 (S, 1 + draws): the estimate, then draws that all settings share."""
         predicted = np.stack([t.predicted for t in tested])
         estimate = [
             np.mean([metrics.macro_f1(metrics.confusion(self.y, p, self.k)) for p in t.predicted])
@@ -266,7 +269,7 @@ class _Rows:
     ) -> Result:
         if comparison is not None:
             difference = (comparison.difference, comparison.low, comparison.high)
-        trained = tested.blocks or (None,)  # zero-shot trains on nothing
+        trained = tested.blocks or (None,)  # Zero-shot has no blocks, as it trains on nothing.
         real = float(np.mean([b.n_real if b else 0 for b in trained]))
         synthetic = float(np.mean([b.n_synthetic if b else 0 for b in trained]))
         return Result(
@@ -305,7 +308,7 @@ class _Rows:
 def _between(
     real: NDArray[np.float64], draws: NDArray[np.float64], critical: float
 ) -> tuple[float, float, float]:
-    """Return (difference, low, high) of (1 + draws) each, the estimate first."""
+    """Return (difference, low, high) from two rows of (1 + draws) values, the estimate first."""
     difference = float(draws[0] - real[0])
     half = critical * float((draws[1:] - real[1:]).std(ddof=1))
     return difference, difference - half, difference + half
@@ -314,7 +317,7 @@ def _between(
 def _class_rows(
     design: Design, tested: dict[Setting, Tested], y: Ints, group: Ints
 ) -> list[ClassResult]:
-    """Return the difference of each class's recall to real-only's, in every family for itself."""
+    """Return the difference of each class's recall to real-only's, family by family."""
     real = tested[Setting("real-only")].predicted == y
     families = [
         [s for s in tested if s.generator == name and not s.is_alternative]
@@ -331,7 +334,7 @@ def _class_rows(
     return rows
 
 
-def _beside(row: Result, control: verdict.Comparison) -> Result:
+def _with_control(row: Result, control: verdict.Comparison) -> Result:
     return replace(
         row,
         control_difference=control.difference,
@@ -340,7 +343,7 @@ def _beside(row: Result, control: verdict.Comparison) -> Result:
     )
 
 
-def _details(setting: Setting, tested: Tested, y: Ints, k: int) -> SettingResult:
+def _setting_result(setting: Setting, tested: Tested, y: Ints, k: int) -> SettingResult:
     confusion = np.asarray(sum(metrics.confusion(y, p, k) for p in tested.predicted))
     recall, precision, f1 = (tuple(values.tolist()) for values in metrics.per_class(confusion))
     return SettingResult(
@@ -358,7 +361,7 @@ def _named(setting: Setting) -> _Named:
     }
 
 
-def _runs(setting: Setting, tested: Tested, y: Ints, design: Design) -> list[Run]:
+def _run_rows(setting: Setting, tested: Tested, y: Ints, design: Design) -> list[Run]:
     """Return a row for each fold of each repeat."""
     order = design.tested
     place = {row: i for i, row in enumerate(order)}
@@ -389,7 +392,7 @@ def _runs(setting: Setting, tested: Tested, y: Ints, design: Design) -> list[Run
 
 
 def _choice_warnings(tested: dict[Setting, Tested], config: SweepConfig) -> list[str]:
-    """Return what the choices of C, the solver and the fine-tunes leave to be known."""
+    """Return warnings about the choices of C, the solver and the fine-tunes."""
     warnings = []
     records = [(setting, record) for setting, t in tested.items() for record in t.records]
     edges = [

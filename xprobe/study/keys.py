@@ -22,9 +22,9 @@ from xprobe.images.augment import COPY_PASTE
 from xprobe.images.polygons import outlines_digest
 from xprobe.learners.kinds import Kind, kind_of
 
-HEAD_VERSION = 2  # raised when a change of the heads changes their scores
-
-FINETUNE_VERSION = 2  # the same of fine-tunes
+# The versions are raised when a change of the heads, or of fine-tunes, changes their scores.
+HEAD_VERSION = 2
+FINETUNE_VERSION = 2
 
 # The fields that are part of a key whatever their values are. New fields do not belong here.
 _CONFIG = (
@@ -48,13 +48,13 @@ def study_key(encoder: str, fingerprint: str, config: SweepConfig) -> str:
     """Return the digest of all that a study answers; its file is named for it.
 
     Args:
-        encoder: key of the encoder.
-        fingerprint: of the images that have features.
+        encoder: the encoder's key.
+        fingerprint: the fingerprint of the images that have features.
         config: what was trained, and how it is judged; its margin stands last in the digest.
     """
-    about = named_values(config, _CONFIG, apart=("recipe", "margin"))
-    about["recipe"] = named_values(config.recipe, _RECIPE)
-    return digest_of([encoder, fingerprint, about, config.margin])
+    values = named_values(config, _CONFIG, apart=("recipe", "margin"))
+    values["recipe"] = named_values(config.recipe, _RECIPE)
+    return digest_of([encoder, fingerprint, values, config.margin])
 
 
 def named_values(value: Any, listed: Sequence[str], *, apart: Sequence[str] = ()) -> dict[str, Any]:
@@ -84,7 +84,7 @@ def run_keys(
     what is done as it is.
     """
     token, kind = _tokens(design), kind_of(config.head)
-    head = _head(kind, design, config, text)
+    head = _decisive_values(kind, design, config, text)
     keys = []
     for block in design.blocks:
         decisive: list[Any] = [encoder, head]
@@ -102,7 +102,9 @@ def run_keys(
     return keys
 
 
-def _head(kind: Kind, design: Design, config: SweepConfig, text: TextFeatures | None) -> list[Any]:
+def _decisive_values(
+    kind: Kind, design: Design, config: SweepConfig, text: TextFeatures | None
+) -> list[Any]:
     """Return what decides the predictions of a learner besides the images."""
     head: list[Any] = [
         HEAD_VERSION, config.head, list(config.c_grid), config.c_rule, config.balanced,
@@ -123,17 +125,17 @@ def _head(kind: Kind, design: Design, config: SweepConfig, text: TextFeatures | 
 
 
 def _tokens(design: Design) -> Any:
-    """Return for each row of a design what it is: 16 bytes."""
+    """Return 16 bytes for each row of a design that tell its content and label from others."""
     study = design.study
-    of_images = list(zip(study.sha256, study.label, study.id, strict=True))
-    words: list[Sequence[str]] = [*of_images]
-    for made in design.made:
-        for i, (first, second) in enumerate(made.source):
-            pair = (*of_images[first], *of_images[second])
-            share = made.share[i].hex()
-            number = str(i % made.each)
-            words += [(made.name, number, share, str(c), *pair) for c in range(made.copies)]
-    digests = [hashlib.sha256("\0".join(each).encode()).digest()[:16] for each in words]
+    images = list(zip(study.sha256, study.label, study.id, strict=True))
+    words: list[Sequence[str]] = [*images]
+    for rows in design.alternatives:
+        for i, (first, second) in enumerate(rows.source):
+            pair = (*images[first], *images[second])
+            share = rows.share[i].hex()
+            number = str(i % rows.per_image)
+            words += [(rows.name, number, share, str(c), *pair) for c in range(rows.copies)]
+    digests = [hashlib.sha256("\0".join(row).encode()).digest()[:16] for row in words]
     return np.array(digests, dtype="V16")
 
 

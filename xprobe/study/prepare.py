@@ -27,7 +27,7 @@ from xprobe.learners.kinds import kind_of
 from xprobe.learners.problem import Pool
 from xprobe.results import predictions
 from xprobe.study.keys import run_keys
-from xprobe.study.pool import _pool
+from xprobe.study.pool import make_pool
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,13 +35,14 @@ class Study:
     """One encoder with one head on one fraction of the real images: all that is to be trained.
 
     Attributes:
-        encoder, label: whose features, and how it is shown.
+        encoder: the encoder whose features are trained on.
+        label: how the encoder is shown.
         usable: the images that have features.
         config: what is trained.
-        design: problems.
-        pool: features by rows of the design.
-        text: text features of its classes, or None.
-        runs: key of each block of the design.
+        design: the problems.
+        pool: the features by rows of the design.
+        text: text features of the classes, or None.
+        runs: the key of each block of the design.
         notes: what the reader of the results must know before and after all else.
     """
 
@@ -95,8 +96,8 @@ def prepare(
         for name in dict.fromkeys(grid.heads or (config.head,))
     ]
     chosen = choose_encoders(store, manifest, grid.encoders)
-    if trained := [each.head for each in configs if kind_of(each.head).takes_steps]:
-        _check_networks([encoder for encoder, _ in chosen], trained[0])
+    if tuned := [c.head for c in configs if kind_of(c.head).takes_steps]:
+        _check_networks([encoder for encoder, _ in chosen], tuned[0])
         _check_outlines(manifest, config)
     labels = store.labels()
     designs: dict[Any, Design] = {}
@@ -105,47 +106,52 @@ def prepare(
         usable = manifest.select(~np.isin(manifest.id.astype(str), list(failed)))
         views = _count_views(usable, index, config)
         label = labels[encoder.key]
-        notes = _notes(usable, failed)
-        own = []
-        for each in configs:
-            possible, without = _possible(each, views)
-            kind = usable.fingerprint, _of_design(possible), tuple(views.items())
-            if kind not in designs:
-                designs[kind] = make_design(usable, possible, views)
-            own.append((possible, designs[kind], without))
-        # They differ in their blocks and in how many rows are made, not in the images.
-        widest = max((design for _, design, _ in own), key=lambda design: len(design.made))
+        notes = _image_notes(usable, failed)
+        planned = []
+        for config_asked in configs:
+            possible, without = _possible(config_asked, views)
+            decisive = usable.fingerprint, _design_config(possible), tuple(views.items())
+            if decisive not in designs:
+                designs[decisive] = make_design(usable, possible, views)
+            planned.append((possible, designs[decisive], without))
+        # The designs have the same images; they differ in their blocks and in their alternatives,
+        # so that the pool of the one with the most alternatives serves all of them.
+        widest = max((design for _, design, _ in planned), key=lambda d: len(d.alternatives))
         text = store.read_text(encoder, widest.study.classes)
-        pool = _pool(widest, ids, stored, index, text, memory_gib)
-        for each, design, without in own:
-            runs = run_keys(design, encoder.key, each, text)
-            before = _random_note(encoder, label, each)
+        pool = make_pool(widest, ids, stored, index, text, memory_gib)
+        for possible, design, without in planned:
+            runs = run_keys(design, encoder.key, possible, text)
+            before = _random_weights_note(encoder, label, possible)
             said = before, [*notes, *without]
-            yield Study(encoder, label, usable, each, design, pool, text, runs, said)
+            yield Study(encoder, label, usable, possible, design, pool, text, runs, said)
 
 
-def _of_design(config: SweepConfig) -> SweepConfig:
-    """Return what a design depends on, all else at its default: heads share theirs."""
-    one = SweepConfig()
-    head = config.head if kind_of(config.head).takes_steps else one.head
+def _design_config(config: SweepConfig) -> SweepConfig:
+    """Return a configuration with all that no design depends on at its default.
+
+    Equal configurations then stand for equal designs, which several heads share.
+    """
+    default = SweepConfig()
+    head = config.head if kind_of(config.head).takes_steps else default.head
     return replace(
-        config, head=head, recipe=one.recipe, c_grid=one.c_grid, c_rule=one.c_rule, balanced=False
-    )
+        config, head=head, recipe=default.recipe, c_grid=default.c_grid, c_rule=default.c_rule,
+        balanced=False,
+    )  # fmt: skip
 
 
 def _count_views(usable: Manifest, index: Index, config: SweepConfig) -> dict[str, int]:
     """Return how many views of every real image to train on the store has, by augmentation."""
-    of = (usable.source == "real") & (usable.split == "train")
-    contents = dict.fromkeys(usable.sha256[of])
-    found = {}
+    is_trained_on = (usable.source == "real") & (usable.split == "train")
+    contents = dict.fromkeys(usable.sha256[is_trained_on])
+    counts = {}
     for name in config.alternatives:
         number = 0
         while number < max(1, round(max(config.ratios))) and all(
             view_digest(content, name, number) in index.rows for content in contents
         ):
             number += 1
-        found[name] = number
-    return found
+        counts[name] = number
+    return counts
 
 
 def _possible(config: SweepConfig, views: dict[str, int]) -> tuple[SweepConfig, list[str]]:
@@ -167,7 +173,7 @@ def _possible(config: SweepConfig, views: dict[str, int]) -> tuple[SweepConfig, 
     return replace(config, alternatives=tuple(names), with_synthetic=with_synthetic), without
 
 
-def _random_note(encoder: StoredEncoder, label: str, config: SweepConfig) -> list[str]:
+def _random_weights_note(encoder: StoredEncoder, label: str, config: SweepConfig) -> list[str]:
     if not encoder.spec.has_random_weights:
         return []
     if kind_of(config.head).takes_steps:
@@ -177,14 +183,14 @@ def _random_note(encoder: StoredEncoder, label: str, config: SweepConfig) -> lis
     return [f"{label} has RANDOM WEIGHTS, as asked: this says nothing of any trained encoder"]
 
 
-def _notes(usable: Manifest, failed: dict[str, str]) -> list[str]:
-    """Return what the reader of the results must know of the images."""
-    found = find_problems(usable)
+def _image_notes(usable: Manifest, failed: dict[str, str]) -> list[str]:
+    """Return what the reader of the results must know about the images."""
+    notes = find_problems(usable)
     if failed:
-        found.append(
+        notes.append(
             f"{len(failed)} images could not be embedded and take no part (see failed.csv)"
         )
-    return found
+    return notes
 
 
 def _check_networks(chosen: list[StoredEncoder], head: str) -> None:
@@ -199,10 +205,11 @@ def _check_networks(chosen: list[StoredEncoder], head: str) -> None:
 def _check_outlines(manifest: Manifest, config: SweepConfig) -> None:
     if COPY_PASTE not in (*config.alternatives, config.recipe.augment):
         return
-    of = (manifest.source == "real") & (manifest.split == "train")
-    for text in manifest.polygons[of]:
-        read_polygons(text)
-    if not any(manifest.polygons[of]):
+    is_trained_on = (manifest.source == "real") & (manifest.split == "train")
+    outlines = manifest.polygons[is_trained_on]
+    for text in outlines:
+        read_polygons(text)  # An error in an outline is raised before anything is trained.
+    if not any(outlines):
         raise XprobeError(
             f"{COPY_PASTE} needs outlines of what to paste: a column polygons in the manifest that "
             f"holds well-known text or names the image's xBD label file"

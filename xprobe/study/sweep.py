@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+import msgspec
 import numpy as np
 
 from xprobe.base.documents import from_json, to_json
@@ -61,11 +62,11 @@ def sweep(
         store: their features.
         folder: where predictions and studies are kept; what is there is not computed again.
         config: what is trained.
-        grid: what is crossed, a study each.
+        grid: what is crossed; each combination is a study.
         execution: where and how wide it runs.
         option_sources: where options that are not at their default come from, by name, such as
             ``{"ratios": "command line"}``; the studies keep it.
-        progress: how long work is shown.
+        progress: what shows how far the work is.
 
     Returns:
         One study document an encoder, head and fraction (docs/reference/results.md).
@@ -74,15 +75,14 @@ def sweep(
     curves: dict[tuple[str, str], list[Point]] = {}
     for study in prepare(manifest, store, config, grid, execution.memory_gib):
         folder.mkdir(parents=True, exist_ok=True)
-        work = _Work(study, store, folder, execution, progress)
-        work.solve_missing()
+        _Solving(study, store, folder, execution, progress).solve_missing()
         judged = judge(
             study.design, study.runs, folder, study.config, study.label, study.config.margin,
             study.zero_shot,
         )  # fmt: skip
         key = study_key(study.encoder.key, study.usable.fingerprint, study.config)
         measured = _measured_warnings(folder, study.usable)
-        document = _document(study, judged, measured, option_sources)
+        document = _study_document(study, judged, measured, option_sources)
         documents[key] = document
         study_module.save_study(folder, key, document)
         if grid.real_curve:
@@ -96,7 +96,7 @@ def sweep(
 
 
 def _measured_warnings(folder: Path, usable: Manifest) -> list[str]:
-    """Return what `xprobe distance` found in these images, if it was run."""
+    """Return the warnings of `xprobe distance` if it was run on these images."""
     document = results.load_distance(folder)
     if document is None or document.fingerprint != usable.fingerprint:
         return []
@@ -104,8 +104,8 @@ def _measured_warnings(folder: Path, usable: Manifest) -> list[str]:
 
 
 @dataclass(frozen=True, eq=False)
-class _Work:
-    """How the blocks of a study that have no predictions yet are solved."""
+class _Solving:
+    """Solves the blocks of a study that have no predictions yet."""
 
     study: Study
     store: Store
@@ -114,7 +114,7 @@ class _Work:
     progress: Progress
 
     def solve_missing(self) -> None:
-        """Solve and save these blocks, each as soon as its folds are in."""
+        """Solve and save these blocks, each as soon as all its folds are solved."""
         todo = self.study.missing(self.folder)
         if not todo:
             return
@@ -126,9 +126,9 @@ class _Work:
             run, fold = places[number]
             waiting[run][fold] = fit
             if len(waiting[run]) == len(todo[run].problems):
-                found = waiting.pop(run)
-                own = [found[i] for i in sorted(found)]
-                _save(self.folder, run, todo[run], own, self.study)
+                by_fold = waiting.pop(run)
+                fits_of_run = [by_fold[i] for i in sorted(by_fold)]
+                _save_block(self.folder, run, todo[run], fits_of_run, self.study)
                 predictions_module.forget_fine_tunes(self.folder, run)
 
     @property
@@ -145,7 +145,7 @@ class _Work:
         if (config.head, *part) != (SweepConfig.head, 1.0, None):
             name += f" {head_title(config.head, *part)}"
         with self.progress(f"sweep {name}", len(problems)) as advance:
-            for each in solve(
+            for numbered_fit in solve(
                 config.head,
                 study.pool,
                 problems,
@@ -153,7 +153,7 @@ class _Work:
                 self.execution.workers,
                 self.execution.device,
             ):
-                yield each
+                yield numbered_fit
                 advance(1)
 
     def _fine_tunes(self, todo: dict[str, Block]) -> Iterator[tuple[int, Fit]]:
@@ -187,7 +187,7 @@ def tasks_of(todo: dict[str, Block], config: SweepConfig) -> list[Task]:
 
     return [
         Task(
-            problem, budget, block.repeat, fold, run, _name(block, fold),
+            problem, budget, block.repeat, fold, run, _task_name(block, fold),
             augmentation_of(block, config),
         )
         for run, block in todo.items()
@@ -195,10 +195,10 @@ def tasks_of(todo: dict[str, Block], config: SweepConfig) -> list[Task]:
     ]  # fmt: skip
 
 
-def _name(block: Block, fold: int) -> str:
-    of = [] if block.setting.generator is None else [block.setting.generator]
-    of += [block.setting.title, f"repeat {block.repeat + 1}", f"fold {fold + 1}"]
-    return ", ".join(of)
+def _task_name(block: Block, fold: int) -> str:
+    words = [] if block.setting.generator is None else [block.setting.generator]
+    words += [block.setting.title, f"repeat {block.repeat + 1}", f"fold {fold + 1}"]
+    return ", ".join(words)
 
 
 def load_network(encoder: StoredEncoder, device: str) -> Network:
@@ -210,7 +210,7 @@ def load_network(encoder: StoredEncoder, device: str) -> Network:
         encoder.name, device, "fp32", spec.layer, spec.has_random_weights, spec.codec,
         trainable=True,
     )  # fmt: skip
-    if network.spec != replace(spec, precision="fp32"):
+    if network.spec != msgspec.structs.replace(spec, precision="fp32"):
         raise XprobeError(
             f"{encoder.name} is not what it was when these images were embedded (other weights or "
             f"preprocessing); run 'xprobe embed --encoder {encoder.name}' again"
@@ -219,13 +219,14 @@ def load_network(encoder: StoredEncoder, device: str) -> Network:
     return network
 
 
-def _save(
+def _save_block(
     folder: Path,
     run: str,
     block: Block,
     fits: list[Fit],
     study: Study,
 ) -> None:
+    """Save the predictions of a block, all folds together."""
     images, test = study.design.study, block.test
     score = np.concatenate([f.score for f in fits])
     predictions = Predictions(run, images.id[test], study.pool.y[test], score, block.fold)
@@ -246,7 +247,7 @@ def _save(
     predictions_module.save_predictions(folder, predictions, record)
 
 
-def _document(
+def _study_document(
     study: Study, judged: Judged, measured: Sequence[str], option_sources: Mapping[str, str]
 ) -> study_module.Study:
     """Return the document of a study; `measured` are warnings of `xprobe distance`."""
@@ -263,7 +264,7 @@ def _document(
         manifest=study_module.ImagesStudied(
             fingerprint=usable.fingerprint,
             classes=tuple(usable.classes),
-            counts=tuple(from_json(study_module.Count, to_json(row)) for row in counts(usable)),
+            counts=tuple(counts(usable)),
         ),
         **provenance.provenance(),
         results=judged.results,

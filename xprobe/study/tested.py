@@ -24,9 +24,9 @@ class Tested:
 
     Attributes:
         predicted: (R, N) predicted class.
-        values: by name, (R, N) what each image adds to a metric (`metrics.per_image`); none where
-            nothing but the predicted class is known.
-        blocks, records: of each repeat.
+        values: by the name of a metric, (R, N) what each image adds to it (`metrics.per_image`);
+            empty where nothing but the predicted class is known.
+        blocks, records: the block and the record of each repeat.
     """
 
     predicted: NDArray[np.intp]

@@ -1,7 +1,8 @@
-"""Predictions → numbers. Pure.
+"""Predictions → values of metrics. Pure.
 
-n images, k classes, R repeats. Labels are class indices; a score row's highest entry is the
-prediction. A class without test images is left out of averages over classes.
+Shapes are written with n images, k classes and R repeats. Labels are class indices; the highest
+entry of a row of scores is the prediction. A class without test images is left out of averages
+over classes.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from xprobe.base.registry import by_name
 
 
 def confusion(label: Ints, predicted: Ints, k: int) -> NDArray[np.intp]:
-    """Return counts (k, k): row the true class, column the predicted one."""
+    """Return the confusion matrix (k, k): rows are true classes, columns predicted ones."""
     return np.bincount(label * k + predicted, minlength=k * k).reshape(k, k)
 
 
@@ -35,7 +36,8 @@ def macro_f1(counts: NDArray[np.number]) -> NDArray[np.float64]:
         counts: confusion matrices (…, k, k).
 
     Returns:
-        (…), 0 for a class that is never predicted; classes without test images do not count.
+        (…) means, to which a class that is never predicted adds 0; classes without test images do
+        not count.
     """
     true = np.diagonal(counts, axis1=-2, axis2=-1).astype(np.float64)
     return _mean_f1(true, counts.sum(axis=-1), counts.sum(axis=-2))
@@ -51,7 +53,7 @@ def _mean_f1(true: Floats, actual: Floats, predicted: Floats) -> NDArray[np.floa
 def per_class(
     counts: NDArray[np.number],
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """Return recall, precision and F1 (k,) each of a confusion matrix (k, k); 0 where undefined."""
+    """Return recall, precision and F1, (k,) each, from a confusion matrix; 0 where undefined."""
     true = np.diagonal(counts).astype(np.float64)
     actual, predicted = counts.sum(axis=1), counts.sum(axis=0)
 
@@ -63,7 +65,7 @@ def per_class(
 
 @dataclass(frozen=True, eq=False)
 class Scored:
-    """Test images and what a classifier says of them.
+    """Test images, and the scores and predictions that a classifier gave them.
 
     Attributes:
         label: (n,) true classes.
@@ -82,17 +84,17 @@ class Scored:
 
 @dataclass(frozen=True)
 class Metric:
-    """A metric that is a mean over test images, or of all of them at once.
+    """A metric that is a mean over test images, or is computed from all of them at once.
 
     Attributes:
-        name: as in results.
-        words: as people read it.
-        unit: ``%`` of a share, which is shown as one; ``nats``, or ``""``.
-        per_image: what each image (n,) adds to the mean; None of a metric of all images at once.
-        larger_is_better: its direction.
-        largest: what its mean cannot exceed.
-        digits: decimals that it is shown with.
-        fits: of how many classes it tells something.
+        name: its name in results.
+        words: its name as people read it.
+        unit: ``%`` for a share, which people read in percent; else ``nats`` or ``""``.
+        per_image: gives the values (n,) whose mean the metric is; None if it is no such mean.
+        larger_is_better: whether larger values are better.
+        largest: the value that its mean cannot exceed.
+        digits: number of decimals that people see.
+        fits: tells from the number of classes whether the metric says anything.
     """
 
     name: str
@@ -106,7 +108,7 @@ class Metric:
 
     @property
     def title(self) -> str:
-        """The words with the unit, as a column is headed."""
+        """The words with the unit, for the head of a column."""
         return f"{self.words}, {self.unit}" if self.unit else self.words
 
 
@@ -122,8 +124,11 @@ def _hit(scored: Scored) -> NDArray[np.float64]:
 
 
 def _balanced(scored: Scored) -> NDArray[np.float64]:
-    """Return the mean over classes of recall, plus by how much an image's hit is off that of its
-    class, weighted: so the spread over images is that of the mean over classes."""
+    """Return values (n,) whose mean is the mean over classes of recall.
+
+    A value is that mean plus the weighted difference of the image's hit from the recall of its
+    class. The values then spread so that their standard error is that of the mean over classes.
+    """
     label, hit, (n, k) = scored.label, scored.hit, scored.score.shape
     count = np.bincount(label, minlength=k)
     recall = np.bincount(label, weights=hit, minlength=k) / np.maximum(count, 1)
@@ -131,15 +136,15 @@ def _balanced(scored: Scored) -> NDArray[np.float64]:
     return np.asarray(recall[count > 0].mean() + weight * (hit - recall[label]))
 
 
-def _among(top: int) -> Callable[[Scored], NDArray[np.float64]]:
-    """Return whether the true class is among the `top` highest scores, as a function of images."""
+def _top_hit(top: int) -> Callable[[Scored], NDArray[np.float64]]:
+    """Return a function that tells whether the true class has one of the `top` highest scores."""
 
-    def among(scored: Scored) -> NDArray[np.float64]:
+    def top_hit(scored: Scored) -> NDArray[np.float64]:
         true = scored.score[np.arange(len(scored.label)), scored.label]
         above = (scored.score > true[:, None]).sum(axis=1)
         return np.asarray((above < top).astype(np.float64))
 
-    return among
+    return top_hit
 
 
 def _log_loss(scored: Scored) -> NDArray[np.float64]:
@@ -147,7 +152,7 @@ def _log_loss(scored: Scored) -> NDArray[np.float64]:
 
 
 def _brier(scored: Scored) -> NDArray[np.float64]:
-    """Return the squared distance of the probabilities to the truth, 0 to 2."""
+    """Return the squared distances (n,) of the probabilities to the truth, 0 to 2."""
     p = scored.p
     return np.asarray((p**2).sum(axis=1) - 2 * p[np.arange(len(p)), scored.label] + 1)
 
@@ -155,8 +160,8 @@ def _brier(scored: Scored) -> NDArray[np.float64]:
 METRICS: dict[str, Metric] = by_name(
     Metric("accuracy", "Accuracy", per_image=_hit),
     Metric("balanced_accuracy", "Balanced accuracy", per_image=_balanced),
-    Metric("top2_accuracy", "Top-2 accuracy", per_image=_among(2), fits=lambda k: 2 < k < 10),
-    Metric("top5_accuracy", "Top-5 accuracy", per_image=_among(5), fits=lambda k: k >= 10),
+    Metric("top2_accuracy", "Top-2 accuracy", per_image=_top_hit(2), fits=lambda k: 2 < k < 10),
+    Metric("top5_accuracy", "Top-5 accuracy", per_image=_top_hit(5), fits=lambda k: k >= 10),
     Metric(
         "log_loss", "Log-loss", "nats", _log_loss,
         larger_is_better=False, largest=np.inf, digits=3,
@@ -170,15 +175,15 @@ METRICS: dict[str, Metric] = by_name(
 
 
 def per_image(label: Ints, score: Floats) -> dict[str, NDArray[np.float64]]:
-    """Return what each test image (n,) adds to the metrics that are means over images.
+    """Return the values (n,) of test images, of which metrics are the means.
 
     Args:
         label: (n,) true classes.
         score: (n, k) log-probabilities.
 
     Returns:
-        By name, those of `METRICS` that fit k classes. And, which is no metric, ``confidence``:
-        the probability of the predicted class.
+        Values by the name of the metric, for the metrics out of `METRICS` that fit k classes; and
+        under ``confidence``, which is no metric, the probability of the predicted class.
     """
     scored = _scored(label, score)
     values = {
@@ -192,17 +197,17 @@ def per_image(label: Ints, score: Floats) -> dict[str, NDArray[np.float64]]:
 def squared_calibration_error(
     confidence: Floats, hit: Floats, weight: Floats, bins: int = 15
 ) -> NDArray[np.float64]:
-    """Return the squared calibration error of the predicted class, without its bias, per weighting.
+    """Return the squared calibration error (draws,) of the predicted class, without its bias.
 
-    The mean over bins of equal size of (accuracy − confidence)², less what it is by chance alone
-    (Kumar et al. 2019); so it may be negative, and is 0 on average if confidences are right. The
-    plain estimate of a calibrated model at 180 images is .07² and not 0.
+    It is the mean over bins of equal size of (accuracy − confidence)², less what chance alone adds
+    (Kumar et al. 2019); so it may be negative, and is 0 on average if confidences are right. With
+    the bias, a calibrated classifier would have .07² instead of 0 at 180 images.
 
     Args:
         confidence: (n,) probabilities of the predicted classes.
-        hit: (n,) whether these are right.
+        hit: (n,) whether the predictions are right.
         weight: (draws, n) how often each image counts.
-        bins: number of bins of equal size; fewer where there are less than ten images for each.
+        bins: number of bins of equal size; it is lowered until a bin has ten images.
     """
     n = len(confidence)
     bins = max(1, min(bins, n // 10))
@@ -212,10 +217,10 @@ def squared_calibration_error(
     count = _per_class(weight, bin_of, bins)
     right = _per_class(weight * hit, bin_of, bins)
     sure = _per_class(weight * confidence, bin_of, bins)
-    some = np.maximum(count, 2)
-    accuracy = right / some
-    chance = accuracy * (1 - accuracy) / (some - 1)
-    error = (accuracy - sure / some) ** 2 - chance
+    at_least_two = np.maximum(count, 2)
+    accuracy = right / at_least_two
+    chance = accuracy * (1 - accuracy) / (at_least_two - 1)
+    error = (accuracy - sure / at_least_two) ** 2 - chance
     return np.asarray((count * error).sum(axis=1) / count.sum(axis=1))
 
 
@@ -224,13 +229,13 @@ def bootstrap_macro_f1(
 ) -> NDArray[np.float64]:
     """Return macro-F1 (S, draws) of S settings under one class-stratified bootstrap of groups.
 
-    The draws are shared, so that differences of rows are paired. Percentiles of macro-F1 are
-    biased on small samples: use the standard deviation of the draws.
+    All settings share the draws, so that differences of settings are paired. Percentiles of
+    macro-F1 are biased on small samples, unlike the standard deviation of the draws.
 
     Args:
         label: (n,) true classes.
         predicted: (S, R, n) predicted classes; macro-F1 is averaged over the R repeats.
-        weight: (draws, n) of `bootstrap_weights`.
+        weight: (draws, n) how often each image counts, from `bootstrap_weights`.
         k: number of classes.
     """
     settings, repeats, _ = predicted.shape
@@ -245,9 +250,9 @@ def bootstrap_macro_f1(
 
 
 def bootstrap_weights(label: Ints, group: Ints, rng: Generator, draws: int) -> Floats:
-    """Return how often each image (draws, n) counts when groups are drawn with replacement.
+    """Return how often each image counts, (draws, n), when groups are drawn with replacement.
 
-    They are drawn as a whole, within the class of their first image.
+    Groups are drawn whole, from those whose first image has the same class.
     """
     _, first, group_of = np.unique(group, return_index=True, return_inverse=True)
     stratum = label[first]
@@ -260,7 +265,7 @@ def bootstrap_weights(label: Ints, group: Ints, rng: Generator, draws: int) -> F
 
 
 def _per_class(weight: Floats, code: Ints, k: int) -> Floats:
-    """Sum weights (draws, n) over the images of each class code (n,): (draws, k)."""
+    """Return sums (draws, k) of weights (draws, n) over the images of each class code (n,)."""
     one_hot = np.zeros((len(code), k), dtype=np.float32)
     one_hot[np.arange(len(code)), code] = 1
     return np.asarray((weight @ one_hot).astype(np.float64))
@@ -269,9 +274,9 @@ def _per_class(weight: Floats, code: Ints, k: int) -> Floats:
 def interval_of_mean(
     value: Floats, group: NDArray[Any], rng: Generator, draws: int = 2000
 ) -> tuple[float, float] | tuple[None, None]:
-    """Return the 95 % bootstrap interval of the mean of (n,) values; groups are drawn whole.
+    """Return the 95 % bootstrap interval of the mean of values (n,); groups are drawn whole.
 
-    Of a single group there is none.
+    A single group allows no interval.
     """
     _, code = np.unique(group, return_inverse=True)
     total, count = np.bincount(code, weights=value), np.bincount(code)

@@ -310,14 +310,14 @@ def test_a_dry_run_counts_the_steps_and_writes_nothing(study: Study) -> None:
     table, store, folder = study
     (row,) = estimate.estimate(table, store, folder, CONFIG, FINE_TUNES, ALONE)
     assert not folder.exists()
-    assert row["tested"] == row["fits"] == 12
-    assert row["done"] == 0
-    assert row["seconds"] >= 0
+    assert row.tested == row.fits == 12
+    assert row.done == 0
+    assert row.seconds >= 0
     run(study)
     made = sum(sum(about.steps) for _, about in saved(folder).values())
-    assert row["steps"] == made
+    assert row.steps == made
     (row,) = estimate.estimate(table, store, folder, CONFIG, FINE_TUNES, ALONE)
-    assert (row["done"], row["fits"], row["steps"], row["seconds"]) == (12, 0, 0, 0)
+    assert (row.done, row.fits, row.steps, row.seconds) == (12, 0, 0, 0)
 
 
 def test_copy_paste_needs_outlines_and_depends_on_them(study: Study, tmp_path: Path) -> None:

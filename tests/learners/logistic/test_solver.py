@@ -137,7 +137,7 @@ def batch(
 
 
 def zero(problems: Batch) -> Start:
-    shape = (len(problems.of), len(problems.target), problems.rows.d)
+    shape = (len(problems.weight_of), len(problems.target), problems.rows.d)
     return Start(torch.zeros(shape, dtype=problems.target.dtype))
 
 

@@ -1,4 +1,4 @@
-"""Synthetic images that are copies of real ones, and duplicates inside each set. From pixels alone.
+"""The search for synthetic images that copy real ones, and for duplicates, from pixels alone.
 
 A fingerprint is the low end of a small grey picture's spectrum. Two images are compared over ten
 cuts of the database's image (whole, or 95 % of each side at nine places), upright and mirrored: a
@@ -7,8 +7,9 @@ photographs and 800 images of 32 x 32 pixels, calibrated on each: of exact copie
 size, 5 % cuts and mirrored ones 98.6 to 100 % are flagged, and of as many other real images none
 but three true duplicates. Without the search over cuts it was 0 to 66 % of cut ones.
 
-Not found: images that show more than the real one, cuts of 10 %, rotated ones. A synthetic image
-made by a slight edit of a real one is a copy here; lineage keeps it apart in training.
+The search misses images that show more than the real one, cuts of 10 % and rotated copies. A
+synthetic image made by a slight edit of a real one counts as a copy; lineage keeps it apart in
+training.
 """
 
 from __future__ import annotations
@@ -32,34 +33,43 @@ from xprobe.base.progress import Progress, no_progress
 from xprobe.images.decode import UnusableImageError, decode
 from xprobe.images.manifest import Manifest
 
-FALSE_ALARMS = 0.001  # share of real images that may have a foreign real image below the threshold
+# This share of the real images may have a real image of another group below the threshold.
+FALSE_ALARMS = 0.001
 
-LIMIT = 0.08  # no threshold is above it: copies that were planted lie below 0.05
+# No calibrated threshold is above this distance, since planted copies lie below 0.05.
+LIMIT = 0.08
 
-SURE = 0.05  # below it two images are taken for one, if that happens to few real images
+# Two real images nearer than this are taken for duplicates, if few real images are so near.
+SURE = 0.05
 
-MOST_SET_ASIDE = 0.05  # share of real images that may be duplicates of others; CIFAR-10 has 3 %
+# At most this share of the real images is taken for duplicates of others; CIFAR-10 has 3 %.
+MOST_SET_ASIDE = 0.05
 
 TEST, TRAINING, EXTRA = "test", "training", "extra"
 
-_SPLITS = {"test": TEST, "train": TRAINING, "extra": EXTRA}  # the worst first
+_SPLITS = {"test": TEST, "train": TRAINING, "extra": EXTRA}  # The worst kind of copy comes first.
 
 _EMPTY = hashlib.sha256(b"").hexdigest()
 
-_SIDE, _KEPT, _COARSE = 32, 16, 8  # pixels; frequencies of each axis, of the first look
+# A small picture has sides of `_SIDE` pixels; a fingerprint keeps `_KEPT` frequencies of each axis,
+# and the first look of the search takes `_COARSE` of them.
+_SIDE, _KEPT, _COARSE = 32, 16, 8
 
-_CUT = 0.95
+_CUT = 0.95  # A cut leaves this share of each side.
 
-_CANDIDATES = 32  # of 2,120 images the copied one was always among the first 13
+# The first look picks this many images; of 2,120, the copied one was always among the first 13.
+_CANDIDATES = 32
 
-_QUERIES, _BLOCK = 512, 8192  # rows at a time: at most 32 MiB of similarities
+# So many queries and images are compared at a time, with at most 32 MiB of similarities.
+_QUERIES, _BLOCK = 512, 8192
 
-_LEAST_CONTRAST = 1.0  # grey levels, standard deviation; less is noise, and noise has no copies
+# An image with a lower standard deviation, in grey levels, shows noise, which has no copies.
+_LEAST_CONTRAST = 1.0
 
 
 @dataclass(frozen=True)
 class Nearest:
-    """A synthetic image and the real image nearest to it, by their ids; distance 0: the same."""
+    """The ids of a synthetic image and of the real image nearest to it; distance 0 is the same."""
 
     id: str
     nearest: str
@@ -68,14 +78,16 @@ class Nearest:
 
 @dataclass(frozen=True)
 class Leak:
-    """An image that is a copy or duplicate of another, by their ids.
+    """An image that is a copy or duplicate of another.
 
     Attributes:
-        kind: of a synthetic image that is a copy: ``copy of a test image``, ``copy of a training
-            image`` or ``copy of an extra image``; each also ``exact …`` (the same file). Of others
-            ``[exact ]duplicate inside real`` and ``… inside synthetic`` (of one generator).
-        nearest: the image that it is a copy of.
-        distance: between the two; 0: the same, 1: nothing in common.
+        id: the id of the image.
+        kind: ``copy of a test image``, ``copy of a training image`` or ``copy of an extra image``
+            for a synthetic copy of a real image; ``duplicate inside real`` or ``duplicate inside
+            synthetic`` (of one generator) for others. ``exact`` stands before it if both have the
+            same bytes.
+        nearest: the id of the image that it is a copy of.
+        distance: distance of the two, from 0 (the same) to 1 (nothing in common).
     """
 
     id: str
@@ -86,16 +98,17 @@ class Leak:
 
 @dataclass(frozen=True, eq=False)
 class Leaks:
-    """What the check found.
+    """The copies and duplicates among the images of a manifest.
 
     Attributes:
-        rows: every flagged image. A synthetic image that is a copy has one row, of its worst kind:
+        rows: the flagged images. A synthetic image that is a copy has one row, of its worst kind:
             test before training before extra. Without a fixed hold-out every training image is
             tested in some fold.
-        nearest: every synthetic image with a fingerprint.
-        threshold: a distance below it is a copy; 0: the same, 1: nothing in common.
-        reason: where the threshold comes from, one sentence.
-        unchecked: ids without a fingerprint (unusable or of one colour), compared by hash alone.
+        nearest: the nearest real image of every synthetic image with a fingerprint.
+        threshold: the distance below which an image is a copy.
+        reason: a sentence that says where the threshold comes from.
+        unchecked: ids of images without a fingerprint (unusable or of one colour), which are
+            compared by hash alone.
     """
 
     rows: tuple[Leak, ...]
@@ -106,7 +119,7 @@ class Leaks:
 
     @cached_property
     def counts(self) -> dict[str, int]:
-        """Number of flagged images by kind, sorted."""
+        """The number of flagged images by kind, sorted by kind."""
         return dict(sorted(Counter(leak.kind for leak in self.rows).items()))
 
     def without(self, manifest: Manifest) -> Manifest:
@@ -127,13 +140,15 @@ def fingerprints(
 ) -> NDArray[np.float32]:
     """Return the fingerprint (n, 256) of each image file, of unit length.
 
-    16 x 16 cosine coefficients of the grey image at 32 x 32 pixels, the mean left out, times the
-    square root of the frequency: natural images differ least where they have most energy. A row of
-    zeros: an image that cannot be used, or of one colour. `mirrored` gives that of the mirrored
-    image.
+    It has the 16 x 16 lowest cosine coefficients of the grey image at 32 x 32 pixels, without the
+    mean, times the square root of the frequency, since natural images differ least where they have
+    most energy. An image of one colour, or one that cannot be used, has a row of zeros. `mirrored`
+    gives the fingerprint of the mirrored image.
 
     Args:
-        workers: threads that decode; default one a core.
+        paths: the image files.
+        workers: number of threads that decode; by default one a core.
+        progress: shows how far the work has come.
     """
     out = np.zeros((len(paths), _KEPT * _KEPT), dtype=np.float32)
     with ThreadPoolExecutor(workers) as pool, progress("fingerprints", len(paths)) as advance:
@@ -145,7 +160,7 @@ def fingerprints(
 
 def mirrored(fingerprint: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return the fingerprints (…, 256) of the same images flipped left to right."""
-    sign = np.where(np.arange(_KEPT) % 2, -1, 1).astype(np.float32)  # odd waves turn round
+    sign = np.where(np.arange(_KEPT) % 2, -1, 1).astype(np.float32)  # Odd waves change sign.
     return np.asarray(fingerprint * np.tile(sign, _KEPT))
 
 
@@ -163,7 +178,7 @@ def _fingerprint(path: str | Path) -> NDArray[np.float32]:
 
 
 def _cosines() -> Floats:
-    """The first waves (16, 32) of the orthonormal discrete cosine transform, type II."""
+    """Return the first waves (16, 32) of the orthonormal discrete cosine transform, type II."""
     k, x = np.arange(_KEPT)[:, None], np.arange(_SIDE)[None]
     waves = np.cos(np.pi * k * (2 * x + 1) / (2 * _SIDE)) * np.sqrt(2 / _SIDE)
     waves[0] /= np.sqrt(2)
@@ -171,7 +186,10 @@ def _cosines() -> Floats:
 
 
 def _cut(place: float) -> Floats:
-    """What a cut does to the coefficients of one axis (16, 16); place 0: first part, 1: last."""
+    """Return the matrix (16, 16) by which a cut maps the coefficients of one axis.
+
+    The cut leaves the first part of the axis at place 0, and the last part at place 1.
+    """
     edges = place * _SIDE * (1 - _CUT) + _CUT * np.arange(_SIDE + 1)
     pixel = np.arange(_SIDE)
     overlap = np.minimum(edges[1:, None], pixel + 1) - np.maximum(edges[:-1, None], pixel)
@@ -181,7 +199,9 @@ def _cut(place: float) -> Floats:
 
 _COSINES = _cosines()
 
-_WEIGHT = np.sqrt(np.hypot(np.arange(_KEPT)[:, None], np.arange(_KEPT)[None]))  # 0 at the mean
+_WEIGHT = np.sqrt(
+    np.hypot(np.arange(_KEPT)[:, None], np.arange(_KEPT)[None])
+)  # The mean has weight 0.
 
 _UNWEIGHT = np.divide(1, _WEIGHT, out=np.zeros_like(_WEIGHT), where=_WEIGHT > 0)
 
@@ -203,11 +223,11 @@ def find_nearest(
 
     The distance is 1 - the correlation of the query with the best cut of the database's image; it
     is not symmetric. A first look at 8 x 8 frequencies picks 32 candidates. Rows of equal code are
-    never each other's neighbours; where nothing else is there, -1 and infinity.
+    never each other's neighbours; a query without any neighbour gets row -1 at infinity.
 
     Args:
         queries, database: (m, 256) and (n, 256) fingerprints.
-        query_code, database_code: (m,) and (n,); default: no two are equal.
+        query_code, database_code: (m,) and (n,) codes; by default no query shares one with a row.
     """
     best, distance = np.full(len(queries), -1, dtype=np.intp), np.full(len(queries), np.inf)
     if not len(database):
@@ -239,7 +259,7 @@ def _coarse(fingerprint: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _lengths(database: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return the lengths (n, 10) that the cuts of each image have before they are made one."""
+    """Return the lengths (n, 10) of the ten cuts of each fingerprint, before normalisation."""
     out = np.empty((len(database), len(_CUTS)), dtype=np.float32)
     for rows in _blocks(len(database), _BLOCK):
         plain = database[rows].reshape(-1, _KEPT, _KEPT) * _UNWEIGHT
@@ -254,7 +274,7 @@ def _candidates(
     query_code: Ints,
     database_code: Ints,
 ) -> Ints:
-    """Return the rows (m, k) that are nearest at first look; -1 fills up."""
+    """Return the rows (m, k) nearest to each query at first look; -1 stands for no row."""
     upright, flipped = _coarse(queries), _coarse(mirrored(queries))
     rows_kept: NDArray[Any] = np.empty((len(queries), 0), dtype=np.intp)
     value: NDArray[Any] = np.empty((len(queries), 0), dtype=np.float32)
@@ -275,7 +295,7 @@ def _best_cut(
 ) -> NDArray[np.float32]:
     """Return the correlations (m, k) of queries with the best cut of each candidate (m, k, 256).
 
-    The cut is applied to the query, transposed: ten per query, and not ten per candidate.
+    The transposed cut is applied to the query: ten products for a query, and none for a candidate.
     """
     best = np.full(candidates.shape[:2], -np.inf, dtype=np.float32)
     for view in (queries, mirrored(queries)):
@@ -292,17 +312,19 @@ def _best_cut(
 def find_leaks(
     manifest: Manifest, fingerprints: NDArray[np.float32], threshold: float | None = None
 ) -> Leaks:
-    """Return which synthetic images are copies of real ones, and which images are there twice.
+    """Return which synthetic images are copies of real ones, and which images occur twice.
 
-    The threshold is calibrated on the real images: the distance below which at most 0.1 % of them
-    have a real image of another group, never above `LIMIT`. Of any class, since the check looks
-    through all classes, too. Real images nearer than `SURE` to one of another group count as
-    unknown duplicates and are set aside, but not more than 5 % of all: so many close pairs are how
-    the data look. Copies within a class of near-identical pictures are then found only by hash.
+    The threshold is calibrated on the real images: it is the distance below which at most 0.1 % of
+    them have a real image of another group, and `LIMIT` at most. These images may be of any class,
+    since the check looks through all classes, too. Real images nearer than `SURE` to one of another
+    group count as unknown duplicates and are set aside, unless they are more than 5 % of all: such
+    data simply look alike. Copies within a class of near-identical pictures are then found only by
+    hash.
 
     Args:
-        fingerprints: (n, 256) of the manifest's images, in its order, from `fingerprints`.
-        threshold: use this distance instead.
+        manifest: the images.
+        fingerprints: (n, 256) fingerprints of these images, in their order.
+        threshold: a distance to use instead of the calibrated one.
     """
     if fingerprints.shape != (len(manifest), _KEPT * _KEPT):
         raise ValueError(f"fingerprints of shape {fingerprints.shape} for {len(manifest)} images")
@@ -327,8 +349,9 @@ def calibrate(
     """Return the threshold that the real images allow, and a sentence that says why.
 
     Args:
-        fingerprints: (n, 256).
-        known: (n,) whether an image has one.
+        manifest: the images.
+        fingerprints: (n, 256) fingerprints of these images.
+        known: (n,) whether an image has a fingerprint.
     """
     rows = np.flatnonzero((manifest.source == "real") & known)
     _, group = np.unique(manifest.group[rows].astype(str), return_inverse=True)
@@ -354,7 +377,7 @@ def calibrate(
 def _copies(
     manifest: Manifest, fingerprints: NDArray[np.float32], known: Bools, threshold: float
 ) -> tuple[list[Leak], list[Nearest]]:
-    """Return a row for each synthetic image that is a copy, and for each its nearest real image."""
+    """Return the copies among synthetic images, and the real image nearest to each."""
     synthetic = np.flatnonzero(manifest.source == "synthetic")
     nearest, distance = np.full(len(synthetic), -1), np.full(len(synthetic), np.inf)
     flagged: dict[int, Leak] = {}
@@ -369,10 +392,10 @@ def _copies(
             same = by_content.get(manifest.sha256[i])
             if same is not None and manifest.sha256[i] not in ("", _EMPTY):
                 kind = f"exact copy of {article} {name} image"
-                flagged.setdefault(i, _row(manifest, i, kind, same, 0.0))
+                flagged.setdefault(i, _leak(manifest, i, kind, same, 0.0))
             elif far[j] < threshold:
                 kind = f"copy of {article} {name} image"
-                flagged.setdefault(i, _row(manifest, i, kind, rows[neighbour[j]], far[j]))
+                flagged.setdefault(i, _leak(manifest, i, kind, rows[neighbour[j]], far[j]))
             if far[j] < distance[j]:
                 nearest[j], distance[j] = rows[neighbour[j]], far[j]
     every = [
@@ -391,7 +414,7 @@ def _duplicates(
     threshold: float,
     name: str,
 ) -> list[Leak]:
-    """Return a row for each image of a set that another one of the set is a copy of."""
+    """Return the images of a set that are duplicates of another image of the set."""
     by_content: dict[str, list[int]] = {}
     for i in np.flatnonzero(members).tolist():
         if manifest.sha256[i] not in ("", _EMPTY):
@@ -400,16 +423,16 @@ def _duplicates(
     for same in by_content.values():
         for i in same if len(same) > 1 else ():
             other = same[1] if i == same[0] else same[0]
-            flagged[i] = _row(manifest, i, f"exact duplicate inside {name}", other, 0.0)
+            flagged[i] = _leak(manifest, i, f"exact duplicate inside {name}", other, 0.0)
     rows = np.flatnonzero(members & known)
     code = np.arange(len(rows))
     nearest, distance = find_nearest(fingerprints[rows], fingerprints[rows], code, code)
     for j in np.flatnonzero(distance < threshold).tolist():
         i = int(rows[j])
-        row = _row(manifest, i, f"duplicate inside {name}", rows[nearest[j]], distance[j])
+        row = _leak(manifest, i, f"duplicate inside {name}", rows[nearest[j]], distance[j])
         flagged.setdefault(i, row)
     return [flagged[i] for i in sorted(flagged)]
 
 
-def _row(manifest: Manifest, i: int, kind: str, nearest: int, distance: float) -> Leak:
+def _leak(manifest: Manifest, i: int, kind: str, nearest: int, distance: float) -> Leak:
     return Leak(manifest.id[i], kind, manifest.id[nearest], float(distance))

@@ -1,7 +1,7 @@
-"""Does a head know the event, or the place? Images of test scenes from before the event tell.
+"""Whether a head knows the event or the place, told by test scenes from before the event.
 
 A head is trained on real images and tested on unseen scenes, and on what the same scenes looked
-like before. What it gets right there, beyond chance, it knew from the place.
+like before. What it gets right in these, beyond chance, it knows from the place.
 """
 
 from __future__ import annotations
@@ -25,12 +25,15 @@ class Place:
     """How much of a head's accuracy the place explains.
 
     Attributes:
-        after: accuracy on images of unseen scenes.
-        before: accuracy on images of the same scenes before the event, the class after it.
-        chance: that of the most frequent class.
-        share: (before − chance) / (after − chance), at least 0; None if `after` is not above.
-        low, high: 95 % bootstrap interval of `before`, scenes drawn whole; None of one scene.
-        n: scenes.
+        after: accuracy on images of unseen scenes after the event.
+        before: accuracy on images of the same scenes before the event; right is the class that
+            the scene has after it.
+        chance: accuracy of always naming the most frequent class.
+        share: (before − chance) / (after − chance), at least 0; None if `after` is not above
+            `chance`.
+        low, high: ends of the 95 % bootstrap interval of `before`, with scenes drawn whole; None
+            if there is one scene.
+        n: number of scenes.
     """
 
     after: float
@@ -48,11 +51,12 @@ def place_share(
     """Return how far a logistic head knows the place, or None without images from before.
 
     Args:
-        manifest: images with a feature; those of split ``pre`` show scenes (their group) before.
-        x: (n, d) features in its order.
-        config: how C is chosen.
-        rng: of folds and bootstrap.
-        workers: processes.
+        manifest: images that have features; a scene is a group, and images of split ``pre`` show
+            it before the event.
+        x: (n, d) features in the order of the manifest.
+        config: how C of the head is chosen.
+        rng: draws the folds and the bootstrap.
+        workers: number of processes; None leaves it to `learners.solve`.
     """
     label, group = manifest.label.astype(str), manifest.group.astype(str)
     pre = np.flatnonzero(manifest.split == "pre")
@@ -67,9 +71,9 @@ def place_share(
     classes = np.array(manifest.classes)
     problems = []
     for fold in folds.cross_validation(images, k, 0, config.inner_folds, rng):
-        train, test = (_rows(row, ids) for ids in (fold.train_real, fold.test_real))
+        train, test = (_sorted_rows(row, ids) for ids in (fold.train_real, fold.test_real))
         before = pre[np.isin(group[pre], np.intersect1d(group[test], both))]
-        inner = tuple((_rows(row, a), _rows(row, b)) for a, b in fold.inner)
+        inner = tuple((_sorted_rows(row, a), _sorted_rows(row, b)) for a, b in fold.inner)
         problems.append(Problem(train, np.concatenate([test, before]), inner))
     pool = Pool(x, np.searchsorted(classes, label), len(classes))
     options = Options(config.c_grid, config.c_rule, config.balanced)
@@ -88,5 +92,5 @@ def place_share(
     return Place(float(hit[after].mean()), known, chance, share, low, high, n)
 
 
-def _rows(row: dict[str, int], ids: Floats) -> Ints:
+def _sorted_rows(row: dict[str, int], ids: Floats) -> Ints:
     return np.sort(np.array([row[i] for i in ids], dtype=np.intp))

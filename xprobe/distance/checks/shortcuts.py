@@ -1,7 +1,7 @@
 """Whether real and synthetic images can be told apart by their files, without looking at them.
 
-A classifier that trains on both may learn the file format, the compression or the size instead of
-the content; a gain or a loss is then partly the codec's.
+A head that trains on both may learn the file format, the compression or the size instead of the
+content; a gain or a loss is then partly due to the files.
 """
 
 from __future__ import annotations
@@ -46,21 +46,24 @@ NAMES = {
     "blockiness": "edges of 8-pixel blocks",
 }
 
-ALL = "all"
+ALL = "all"  # This name stands for all properties together.
 
-_TEXT = ("format", "quantisation", "subsampling", "mode")
+_TEXT = ("format", "quantisation", "subsampling", "mode")  # These have values in words.
 
-MOST_VALUES = 20  # of a property in words; rarer ones count as one
+# A property in words is told by its most frequent values; all rarer ones count as one.
+MOST_VALUES = 20
 
-TOLD_APART = 0.7  # the lower end of the AUC's interval above which it is said
+# Sides count as told apart if the interval of the AUC lies above this value.
+TOLD_APART = 0.7
 
+# The sides of the crop for high frequencies, of a JPEG block, and of the part searched for blocks.
 _CROP_PX, _BLOCK_PX, _MOST_PX = 128, 8, 1024
 
-_NOT_JPEG = ("", 0, "")  # tables, quality, subsampling
+_NOT_JPEG = ("", 0, "")  # Other formats have no tables, no quality and no subsampling.
 
 _SAMPLING = {0: "4:4:4", 1: "4:2:2", 2: "4:2:0"}
 
-# Luminance of the JPEG standard's annex K, which libjpeg scales by the quality.
+# This is the luminance table of annex K of the JPEG standard, which libjpeg scales by the quality.
 _LUMINANCE = np.array([
     16, 11, 10, 16, 24, 40, 51, 61, 12, 12, 14, 19, 26, 58, 60, 55, 14, 13, 16, 24, 40, 57, 69, 56,
     14, 17, 22, 29, 51, 87, 80, 62, 18, 22, 37, 56, 68, 109, 103, 77, 24, 35, 55, 64, 81, 104, 113,
@@ -76,13 +79,13 @@ def file_facts(path: str | Path) -> Facts:
 
     ``width`` and ``height`` are pixels of the upright image, ``aspect`` their ratio.
     ``quantisation`` is a digest of the JPEG tables, ``jpeg_quality`` the libjpeg quality (1–100)
-    whose luminance table is nearest; both empty (0) for other formats. ``high_frequency`` is the
+    whose luminance table is nearest; other formats have ``""`` and 0. ``high_frequency`` is the
     share of energy above a quarter of the sampling rate, in the grey centre of at most 128 x 128
-    pixels. ``blockiness`` is how much larger differences across the borders of 8-pixel blocks are
-    than others, as a ratio, of the grid's position where that is largest; 1: no blocks.
+    pixels. ``blockiness`` is the ratio of differences across the borders of 8-pixel blocks to other
+    differences, for the position of the grid where it is largest; it is 1 without blocks.
 
     Raises:
-        UnusableImageError: as `images.decode`.
+        UnusableImageError: the file cannot be read, or is no image that can be used.
     """
     try:
         content = contents.read(str(path))
@@ -90,7 +93,7 @@ def file_facts(path: str | Path) -> Facts:
         raise UnusableImageError((error.strerror or str(error)).lower()) from error
     image = decode(content)
     with QUIET, Image.open(io.BytesIO(content)) as header:
-        tables, quality, sampling = _of_jpeg(header)
+        tables, quality, sampling = _jpeg_facts(header)
         facts: Facts = {
             "format": header.format or "?",
             "mode": header.mode,
@@ -115,7 +118,7 @@ def file_facts(path: str | Path) -> Facts:
 def all_facts(
     paths: Sequence[str | Path], workers: int | None = None, progress: Progress = no_progress
 ) -> list[Facts | None]:
-    """Return the `file_facts` of each file; None where it cannot be used."""
+    """Return the `file_facts` of each file, and None for a file that cannot be used."""
 
     def look(path: str | Path) -> Facts | None:
         try:
@@ -131,7 +134,7 @@ def all_facts(
     return every
 
 
-def _of_jpeg(header: Image.Image) -> tuple[str, int, str]:
+def _jpeg_facts(header: Image.Image) -> tuple[str, int, str]:
     tables = getattr(header, "quantization", None)
     if not isinstance(header, JpegImagePlugin.JpegImageFile) or not tables:
         return _NOT_JPEG
@@ -150,7 +153,7 @@ def _high_frequency(grey: Floats) -> float:
     side_y, side_x = min(h, _CROP_PX), min(w, _CROP_PX)
     top, left = (h - side_y) // 2, (w - side_x) // 2
     crop = grey[top : top + side_y, left : left + side_x]
-    # a window, since the jump between opposite borders would look like detail
+    # A window hides the jump between opposite borders, which would look like detail.
     window = np.outer(np.hanning(side_y + 2)[1:-1], np.hanning(side_x + 2)[1:-1])
     power = np.abs(np.fft.fft2((crop - crop.mean()) * window)) ** 2
     radius = np.hypot(np.fft.fftfreq(side_y)[:, None], np.fft.fftfreq(side_x)[None])
@@ -171,23 +174,26 @@ def _blockiness(grey: Floats) -> float:
     return float(np.mean(ratios)) if ratios else 1.0
 
 
-# --- can it be told? -----------------------------------------------------------------
+# --- whether files tell real and synthetic images apart ------------------------------
 
 
 def find_shortcuts(
     manifest: Manifest, facts: Sequence[Facts | None], rng: Generator
 ) -> list[Shortcut]:
-    """Return how well each property, and all together, tell each generator from real.
+    """Return how well each property, and all of them together, tell each generator from real.
 
-    A small decision tree for one property, a forest of them for all; the images are tested in
-    folds that never split a group, a synthetic image being of its parent's group. The interval is
-    DeLong's, groups taken as units (Obuchowski 1997, Biometrics 53:567); its lower end is never
-    above 0.025^(1/g) for g groups of the smaller side, what a faultless separation of so few shows.
+    A small decision tree judges one property, and a forest of them all properties together. Images
+    are tested in folds that never split a group; a synthetic image is of its parent's group. The
+    interval is DeLong's with groups as units (Obuchowski 1997, Biometrics 53:567). Its lower end is
+    at most 0.025^(1/g) for g groups of the smaller side, since so few show no more even if they are
+    separated without a fault.
 
     Both sides have equal shares of the classes; images beyond that are left out at random.
 
     Args:
-        facts: of the manifest's images, in its order; None: unusable, left out.
+        manifest: the images.
+        facts: the file facts of these images, in their order; an image with None is left out.
+        rng: draws the images, the folds and the seeds of trees.
     """
     if len(facts) != len(manifest):
         raise ValueError(f"{len(facts)} facts for {len(manifest)} images")
@@ -198,18 +204,20 @@ def find_shortcuts(
         rows = np.flatnonzero(
             usable & ((manifest.source == "real") | (manifest.generator == generator))
         )
-        rows = rows[_balanced(manifest.label[rows], manifest.source[rows] == "synthetic", rng)]
+        rows = rows[
+            _balance_classes(manifest.label[rows], manifest.source[rows] == "synthetic", rng)
+        ]
         synthetic = np.asarray(manifest.source[rows] == "synthetic", dtype=bool)
         chosen = [facts[i] for i in rows.tolist()]
         columns = {name: [f[name] for f in chosen if f is not None] for name in NAMES}
-        shortcuts += _of_generator(generator, columns, synthetic, group[rows], rng)
+        shortcuts += _generator_shortcuts(generator, columns, synthetic, group[rows], rng)
     return shortcuts
 
 
-def _balanced(label: Strings, synthetic: Bools, rng: Generator) -> Ints:
-    """Return positions of images of which both sides have equal shares of the classes.
+def _balance_classes(label: Strings, synthetic: Bools, rng: Generator) -> Ints:
+    """Return positions of images that give both sides equal shares of the classes.
 
-    Else a property that goes with a class, such as the size, would tell sides whose classes differ.
+    Otherwise a property that goes with a class, such as the size, would tell the sides apart.
     """
     both = sorted(set(label[synthetic]) & set(label[~synthetic]))
     shared = np.isin(label.astype(str), both)
@@ -227,17 +235,21 @@ def _balanced(label: Strings, synthetic: Bools, rng: Generator) -> Ints:
 
 
 def _groups(manifest: Manifest) -> NDArray[Any]:
-    """Return the group (n,) of each image: of a synthetic one its parent's, its own, or itself."""
-    of_id = dict(zip(manifest.id, manifest.group, strict=True))
+    """Return the group (n,) of each image.
+
+    An image with a parent is in the parent's group, which bears the parent's name if the manifest
+    lacks the parent. An image with neither parent nor group is a group by itself.
+    """
+    group_by_id = dict(zip(manifest.id, manifest.group, strict=True))
     names = []
     for i in range(len(manifest)):
         parent = manifest.parent[i]
-        name = of_id.get(parent, parent) or manifest.group[i]
+        name = group_by_id.get(parent, parent) or manifest.group[i]
         names.append(f"group {name}" if name else f"image {manifest.id[i]}")
     return frozen_strings(names)
 
 
-def _of_generator(
+def _generator_shortcuts(
     generator: str,
     columns: dict[str, list[Any]],
     synthetic: Bools,
@@ -269,16 +281,16 @@ def _of_generator(
             shown = f"{value:.3g}" if isinstance(value, float) else str(value) or "none"
             shortcuts.append(left_out(name, f"it is the same everywhere ({shown})"))
             continue
-        parts.append(_matrix(name, columns[name]))
-        shortcuts.append(_judge(generator, name, parts[-1], synthetic, group, fold, rng))
+        parts.append(_property_columns(name, columns[name]))
+        shortcuts.append(_judge_property(generator, name, parts[-1], synthetic, group, fold, rng))
     if not parts:
         return [*shortcuts, left_out(ALL, "every one is the same everywhere")]
     together = np.hstack(parts)
-    return [*shortcuts, _judge(generator, ALL, together, synthetic, group, fold, rng)]
+    return [*shortcuts, _judge_property(generator, ALL, together, synthetic, group, fold, rng)]
 
 
-def _matrix(name: str, values: list[Any]) -> Floats:
-    """Return a property as numbers (n, 1), or one column for each of its values in words."""
+def _property_columns(name: str, values: list[Any]) -> Floats:
+    """Return a property as numbers (n, 1); one in words has a column for each of its values."""
     if name not in _TEXT:
         return np.array(values, dtype=np.float64)[:, None]
     known, counts = np.unique(np.array(values, dtype=str), return_counts=True)
@@ -286,7 +298,7 @@ def _matrix(name: str, values: list[Any]) -> Floats:
     return np.asarray(np.array(values, dtype=str)[:, None] == common, dtype=np.float64)
 
 
-def _judge(
+def _judge_property(
     generator: str,
     name: str,
     x: Floats,
@@ -329,13 +341,14 @@ def auc_interval(score: Floats, positive: Bools, group: NDArray[Any]) -> tuple[f
     """Return the area under the ROC curve and its 95 % interval, groups taken as units.
 
     Args:
-        score: (n,) higher for positive ones.
-        positive: (n,) both kinds are there.
-        group: (n,) images of one group depend on each other.
+        score: (n,) scores, higher for positive images.
+        positive: (n,) whether an image is positive; both kinds must occur.
+        group: (n,) groups; the images of a group depend on each other.
     """
     pos, neg = np.sort(score[positive]), np.sort(score[~positive])
     m, n = len(pos), len(neg)
-    # placements: the share of the other side that an image is on the right side of, ties half
+    # The placement of an image is the share of the other side that it is ranked correctly
+    # against; a tie counts as half.
     below = np.searchsorted(neg, score[positive], "left") + np.searchsorted(
         neg, score[positive], "right"
     )
@@ -346,7 +359,7 @@ def auc_interval(score: Floats, positive: Bools, group: NDArray[Any]) -> tuple[f
     share[positive], share[~positive] = below / (2 * n), 1 - above / (2 * m)
     auc = float(share[positive].mean())
     _, code = np.unique(group.astype(str), return_inverse=True)
-    # one influence per group: both sides of a group that has both vary together
+    # A group has one influence, since real and synthetic images of one group vary together.
     weight = np.where(positive, 1 / m, 1 / n)
     total = np.bincount(code, (share - auc) * weight)
     g = len(total)

@@ -1,4 +1,4 @@
-"""Encoders without weights: floors that learned ones must beat, for demo and tests."""
+"""Floor encoders: they have no weights, and learned encoders must beat them."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ class Hog(Encoder):
         self.spec = plain_spec("builtin:hog", 420, (64, 64), f"scikit-image-{version}")
 
     def forward(self, pixels: Pixels) -> Floats:
-        return np.stack([self._one(image) for image in pixels])
+        return np.stack([self._histograms(image) for image in pixels])
 
-    def _one(self, image: Pixels) -> Floats:
+    def _histograms(self, image: Pixels) -> Floats:
         from skimage.feature import hog
 
         gray = image @ np.array([0.299, 0.587, 0.114])

@@ -30,14 +30,14 @@ def load(name: str, wish: Wish) -> Tower:
         XprobeError: an unknown model or tag, weights that are nowhere or do not fit.
     """
     if wish.random:
-        model = name if name.startswith("local-dir:") else _known(name.partition("/")[0])
+        model = name if name.startswith("local-dir:") else _checked_model(name.partition("/")[0])
         return build(Source(model, None, _preprocess_of(model)), None, wish)
-    source = replace(_resolve(name), label=canonical(f"open_clip:{name}"))
+    source = replace(_source_of_name(name), label=canonical(f"open_clip:{name}"))
     assert source.checkpoint is not None
     return build(source, read_state(source.checkpoint), wish)
 
 
-def _known(model: str) -> str:
+def _checked_model(model: str) -> str:
     import open_clip
 
     known = open_clip.list_models()
@@ -48,16 +48,23 @@ def _known(model: str) -> str:
 
 @dataclass(frozen=True)
 class Source:
-    """What to build, where its weights are, and what its publisher says of the preprocessing."""
+    """A network to build, its weights, and the preprocessing that its publisher states.
+
+    Attributes:
+        model: name in open_clip, or ``local-dir:<folder>``.
+        checkpoint: file of weights; None: random ones.
+        preprocess: fields of open_clip's preprocessing that differ from its default.
+        label: what the user calls the encoder, for errors.
+    """
 
     model: str
     checkpoint: Path | None
     preprocess: dict[str, Any]
-    label: str = "open_clip"  # what the user calls it, for errors
+    label: str = "open_clip"
 
     @property
     def architecture(self) -> str:
-        """The model's name; for a folder its configuration, since where it lies decides nothing."""
+        """The model's name, or for a folder a digest of its configuration."""
         if not self.model.startswith("local-dir:"):
             return self.model
         file = Path(self.model.removeprefix("local-dir:")) / CONFIG
@@ -71,9 +78,8 @@ def build(source: Source, state: dict[str, Any] | None, wish: Wish) -> Tower:
     from open_clip import factory
 
     model_name = source.model
-    torch.manual_seed(0)  # of weights that are replaced next, or wished for as they are
-
-    logging.disable(logging.WARNING)  # of the random weights, which are replaced next
+    torch.manual_seed(0)  # Weights are random until they are loaded, or stay so on demand.
+    logging.disable(logging.WARNING)  # open_clip warns of random weights.
     try:
         model = factory.create_model(model_name, load_weights=False, pretrained_text=False)
     finally:
@@ -98,7 +104,7 @@ def build(source: Source, state: dict[str, Any] | None, wish: Wish) -> Tower:
     config = factory.get_model_config(model_name) if ":" not in model_name else None
     quick = bool((config or {}).get("quick_gelu", False))
     return Tower(
-        _Visual(model.visual),
+        _visual_tower(model.visual),
         f"open_clip:{source.architecture}",
         layer,
         view,
@@ -117,7 +123,7 @@ def _text_side(model: Any, source: Source) -> TextSide:
 
 
 def _tokenizer(source: Source) -> Any:
-    """Return the tokenizer; one that lies on the hub is taken from its cache without asking."""
+    """Return the tokenizer; one of the hub is taken from the cache without asking the hub."""
     import open_clip
     from open_clip.tokenizer import HFTokenizer
 
@@ -135,14 +141,14 @@ def _tokenizer(source: Source) -> Any:
     )  # fmt: skip
 
 
-def _Visual(visual: torch.nn.Module) -> torch.nn.Module:  # noqa: N802  # reads as a class
-    """Some towers (CoCa) return (pooled, tokens); the first is the feature."""
+def _visual_tower(visual: torch.nn.Module) -> torch.nn.Module:
+    """Let a tower return its feature alone, as some (CoCa) return (pooled, tokens)."""
     visual.register_forward_hook(lambda _module, _inputs, output: first_feature(output))
     return visual
 
 
 def _remove_projection(visual: Any, name: str) -> None:
-    """Take the features before the projection into the space shared with text."""
+    """Let a tower end before its projection into the space shared with text."""
     import torch
 
     if getattr(visual, "proj", None) is not None:  # ViT
@@ -161,18 +167,18 @@ def _remove_projection(visual: Any, name: str) -> None:
         raise XprobeError(f"{name}: no layer before a projection is known; use --layer projected")
 
 
-def _resolve(name: str) -> Source:
+def _source_of_name(name: str) -> Source:
     import open_clip
 
     if name.startswith("local-dir:"):
-        return _folder(Path(name.removeprefix("local-dir:")).expanduser())
+        return _source_of_folder(Path(name.removeprefix("local-dir:")).expanduser())
     if name.startswith("hf-hub:"):
         repository = name.removeprefix("hf-hub:")
         config = hub_file(repository, [CONFIG], f"open_clip:{name}")
         hub_file(repository, OPEN_CLIP_FILES, f"open_clip:{name}")
-        return _folder(config.parent)
+        return _source_of_folder(config.parent)
     model, _, pretrained = name.partition("/")
-    _known(model)
+    _checked_model(model)
     tags = open_clip.list_pretrained_tags_by_model(model)
     shown = some(tags, 9) or "none, so give a file"
     if not pretrained:
@@ -180,7 +186,7 @@ def _resolve(name: str) -> Source:
             f"open_clip:{model} needs weights: open_clip:{model}/<tag or file>; tags: {shown}"
         )
     if pretrained in tags:
-        return _tagged(model, pretrained)
+        return _source_of_tag(model, pretrained)
     if pretrained.startswith("hub:"):
         repository, file = os.path.split(pretrained.removeprefix("hub:"))
         path = hub_file(repository, [file], canonical(f"open_clip:{name}"), f"open_clip:{model}/")
@@ -195,7 +201,7 @@ def _resolve(name: str) -> Source:
     )
 
 
-def _folder(folder: Path) -> Source:
+def _source_of_folder(folder: Path) -> Source:
     from open_clip import factory
 
     if not (folder / CONFIG).is_file():
@@ -209,7 +215,7 @@ def _folder(folder: Path) -> Source:
     return Source(f"local-dir:{folder}", Path(checkpoint), {})
 
 
-def _tagged(model: str, tag: str) -> Source:
+def _source_of_tag(model: str, tag: str) -> Source:
     import open_clip
 
     config = dict(open_clip.get_pretrained_cfg(model, tag))
@@ -242,9 +248,10 @@ def _only_preprocessing(config: dict[str, Any]) -> dict[str, Any]:
 
 
 def _preprocess_of(model: str) -> dict[str, Any]:
-    """What all published weights of an architecture agree on: a file alone does not say.
+    """Return the preprocessing of an architecture, if all of its published weights agree on it.
 
-    open_clip itself falls back to CLIP's mean and crop, which is wrong for SigLIP.
+    A file of weights does not state its preprocessing, and open_clip itself falls back to that of
+    CLIP, which is wrong for SigLIP.
     """
     import open_clip
 

@@ -1,4 +1,4 @@
-"""Encoders of somebody else: registered by another package, or ``module:function``."""
+"""Encoders that a function of somebody else makes: a registered one, or ``module:function``."""
 
 from __future__ import annotations
 
@@ -12,14 +12,15 @@ from xprobe.base.registry import entry_points_of, load_entry_point
 from xprobe.encoders.base import Encoder
 from xprobe.encoders.tower import Wish
 
-ENTRY_POINTS = "xprobe.encoders"  # the group of what other packages register
+ENTRY_POINTS = "xprobe.encoders"
+"""The group of entry points by which other packages register encoders and families."""
 
 
 def load(name: str, _wish: Wish) -> Encoder:
     """Return the encoder that a registered function, or ``module:function``, makes.
 
     Raises:
-        XprobeError: it cannot be imported, or makes something else.
+        XprobeError: the function cannot be imported, or returns something else.
     """
     points = entry_points_of(ENTRY_POINTS, "encoder", ())
     module, _, function = name.partition(":")
@@ -47,10 +48,10 @@ def load(name: str, _wish: Wish) -> Encoder:
 
 
 def is_module(name: str) -> bool:
-    """Return whether a module of a name can be imported, from the working folder, too."""
+    """Return whether a module can be imported; it may lie in the working folder."""
     folder = str(Path.cwd())
     if folder not in sys.path:
-        sys.path.insert(0, folder)  # a module of the user's own lies beside the data
+        sys.path.insert(0, folder)  # Users keep such a module beside their data.
     try:
         return importlib.util.find_spec(name) is not None
     except (ImportError, ValueError):

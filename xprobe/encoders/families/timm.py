@@ -31,7 +31,7 @@ def load(name: str, wish: Wish) -> Tower:
 
     model_name, _, file = name.partition("/")
     model_name, has_side, side = model_name.partition("@")
-    px = _side(name, side) if has_side else None
+    px = _parse_side(name, side) if has_side else None
     architecture = model_name.partition(".")[0]
     if not timm.is_model(architecture):
         known = timm.list_models()
@@ -49,22 +49,22 @@ def load(name: str, wish: Wish) -> Tower:
         )
     full = f"{config.architecture}.{config.tag}" if config.tag else str(config.architecture)
     layer = check_layer(f"timm:{full}", wish.layer, has_projection=False)
-    # Of a network that takes one size alone, such as a ViT, timm must know which.
+    # A network that takes one size alone, such as a ViT, is built for the size that is asked for.
     sized: dict[str, Any] = {"img_size": px} if px and config.fixed_input_size else {}
     if wish.random:
         torch.manual_seed(0)
         model = timm.create_model(full, pretrained=False, **sized)
     else:
-        checkpoint = _checkpoint(full, file, config)
-        model = _build(full, read_state(checkpoint), checkpoint, sized)
+        checkpoint = _checkpoint_file(full, file, config)
+        model = _build_model(full, read_state(checkpoint), checkpoint, sized)
     model.reset_classifier(0)  # type: ignore[operator]
-    view = _view(model, full, px)
+    view = _view_of_model(model, full, px)
     if px:
         _check_size(model, full, px)
     return Tower(model, f"timm:{full}", layer, view, random=wish.random)
 
 
-def _side(name: str, text: str) -> int:
+def _parse_side(name: str, text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise XprobeError(
             f"timm:{name}: after @ comes the side of the images in pixels, such as "
@@ -84,7 +84,7 @@ def _check_size(model: Any, full: str, px: int) -> None:
         raise XprobeError(f"timm:{full} cannot take images of {px} pixels: {said}") from error
 
 
-def _checkpoint(full: str, file: str, config: Any) -> Path:
+def _checkpoint_file(full: str, file: str, config: Any) -> Path:
     if file:
         path = Path(file).expanduser()
         if not path.is_file():
@@ -98,11 +98,11 @@ def _checkpoint(full: str, file: str, config: Any) -> Path:
     return hub_file(config.hf_hub_id, names, canonical(f"timm:{full}"), f"timm:{full}/")
 
 
-def _build(full: str, state: dict[str, Any], checkpoint: Path, sized: dict[str, Any]) -> Any:
+def _build_model(full: str, state: dict[str, Any], checkpoint: Path, sized: dict[str, Any]) -> Any:
     """Let timm convert and load a state dict, strictly and without resampling.
 
-    It is loaded with its classifier, so that nothing may be missing; timm itself would resample a
-    position embedding of another image size without a word. It may where a size was asked for.
+    The classifier is loaded, too, so that no weight may be missing. timm silently resamples
+    position embeddings of another image size, which is an error here unless the user chose a size.
     """
     import timm
 
@@ -125,7 +125,7 @@ def _build(full: str, state: dict[str, Any], checkpoint: Path, sized: dict[str, 
     return model
 
 
-def _view(model: Any, full: str, px: int | None) -> View:
+def _view_of_model(model: Any, full: str, px: int | None) -> View:
     import timm.data
 
     data = timm.data.resolve_model_data_config(model)

@@ -29,7 +29,7 @@ def load(name: str, wish: Wish) -> Tower:
     Raises:
         XprobeError: no such folder or repository, weights that are nowhere or do not fit.
     """
-    folder, checkpoint = _find(name, with_weights=not wish.random)
+    folder, checkpoint = _locate_files(name, with_weights=not wish.random)
     try:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     except ValueError as error:
@@ -37,10 +37,10 @@ def load(name: str, wish: Wish) -> Tower:
     if "model_type" not in config and "model_name" in config:
         return _wrapped_open_clip(config["model_name"], checkpoint, wish)
     model = _random_model(folder) if checkpoint is None else _load_model(folder, checkpoint)
-    return _tower(model, wish, _view(folder), canonical(f"hf:{name}"), folder)
+    return _tower_of_model(model, wish, _read_view(folder), canonical(f"hf:{name}"), folder)
 
 
-def _find(name: str, with_weights: bool) -> tuple[Path, Path | None]:
+def _locate_files(name: str, with_weights: bool) -> tuple[Path, Path | None]:
     """Return the folder of the configuration and the weights file."""
     path = Path(name).expanduser()
     if path.is_dir():
@@ -84,16 +84,16 @@ def _random_model(folder: Path) -> Any:
 
 
 def _load_model(folder: Path, checkpoint: Path) -> Any:
-    """Load through transformers, which only logs what is missing, and refuse what does not fit."""
+    """Let transformers load weights, which only logs what is missing; refuse what does not fit."""
     import torch
     import transformers
 
-    read_state(checkpoint)  # refuses what is no plain state dict, before transformers touches it
+    read_state(checkpoint)  # This refuses files with code before transformers opens them.
     transformers.logging.set_verbosity_error()
     try:
         config = transformers.AutoConfig.from_pretrained(folder, local_files_only=True)
         if config.model_type == "vit_mae":
-            config.mask_ratio = 0.0  # it masks 75 % at random, when embedding too
+            config.mask_ratio = 0.0  # By default 75 % of the image is masked.
         model, info = transformers.AutoModel.from_pretrained(
             folder, config=config, local_files_only=True, output_loading_info=True,
             dtype=torch.float32,
@@ -113,11 +113,11 @@ def _load_model(folder: Path, checkpoint: Path) -> Any:
 
 
 def _takes_class_token(model_type: str) -> bool:
-    """Whether the pooler of such a model is not part of its pretraining, so often random."""
+    """Return whether the feature is the class token, as the pooler was often never trained."""
     return model_type in ("vit", "vit_mae", "deit", "beit", "data2vec-vision", "vit_msn")
 
 
-def _tower(model: Any, wish: Wish, view: View, name: str, folder: Path) -> Tower:
+def _tower_of_model(model: Any, wish: Wish, view: View, name: str, folder: Path) -> Tower:
     import torch
 
     kind = model.config.model_type
@@ -160,7 +160,7 @@ def _text_side(model: Any, name: str, folder: Path) -> TextSide:
             tokenizer = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True)
         except (OSError, ValueError, ImportError) as error:
             raise XprobeError(f"{name}: no tokenizer: {str(error).splitlines()[0]}") from error
-        longest = model.config.text_config.max_position_embeddings  # SigLIP was trained padded
+        longest = model.config.text_config.max_position_embeddings  # SigLIP needs padding.
         tokens = tokenizer(
             list(texts), padding="max_length", max_length=longest, truncation=True,
             return_tensors="pt",
@@ -174,8 +174,8 @@ def _text_side(model: Any, name: str, folder: Path) -> TextSide:
     return embed
 
 
-def _view(folder: Path) -> View:
-    """Read preprocessor_config.json, which says more than the processor classes keep."""
+def _read_view(folder: Path) -> View:
+    """Return the preprocessing by preprocessor_config.json; processor classes drop parts of it."""
     file = folder / "preprocessor_config.json"
     try:
         config = json.loads(file.read_text(encoding="utf-8"))
@@ -183,14 +183,14 @@ def _view(folder: Path) -> View:
         raise XprobeError(f"{file}: the preprocessing is not known: {error}") from error
     size, crop = config.get("size"), config.get("crop_size")
     cut = crop if config.get("do_center_crop", crop is not None) else None
-    target = _pair(cut if cut is not None else size)
+    target = _height_and_width(cut if cut is not None else size)
     resize, before = "squash", 0
-    if config.get("crop_pct") and _pair(size)[0] < 384:  # ConvNeXt
-        resize, before = "shortest-floor", int(_pair(size)[0] / config["crop_pct"])
-        target = _pair(size)
+    if config.get("crop_pct") and _height_and_width(size)[0] < 384:  # ConvNeXt
+        resize, before = "shortest-floor", int(_height_and_width(size)[0] / config["crop_pct"])
+        target = _height_and_width(size)
     elif isinstance(size, int) or (isinstance(size, dict) and "shortest_edge" in size):
         squash = isinstance(size, int) and cut is None
-        resize, before = ("squash", 0) if squash else ("shortest-floor", _pair(size)[0])
+        resize, before = ("squash", 0) if squash else ("shortest-floor", _height_and_width(size)[0])
     return View(
         input_px=target,
         resize=resize,
@@ -201,7 +201,7 @@ def _view(folder: Path) -> View:
     )
 
 
-def _pair(size: Any) -> tuple[int, int]:
+def _height_and_width(size: Any) -> tuple[int, int]:
     if isinstance(size, dict):
         if "shortest_edge" in size:
             return (int(size["shortest_edge"]),) * 2

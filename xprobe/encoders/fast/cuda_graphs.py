@@ -16,7 +16,7 @@ Function = Callable[["torch.Tensor"], "torch.Tensor"]
 
 
 class Replayed:
-    """A function of tensors on a GPU that is recorded when a shape comes for the second time.
+    """A function of tensors on a GPU, which is recorded at the second call with one shape.
 
     The first call with a shape runs the function itself. So do all calls where recording fails, as
     it does for networks whose course depends on values. Calls must not overlap, and the recording
@@ -31,7 +31,7 @@ class Replayed:
         self._can_record = True
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
-        """Return the function's value, in memory of its own.
+        """Return the function's value, in memory that the next call leaves alone.
 
         Raises:
             torch.OutOfMemoryError: the batch itself does not fit.
@@ -52,11 +52,11 @@ def on_cuda(function: Function, x: torch.Tensor) -> Function:
     import torch
 
     given = x.clone()
-    # Each thread has handles of cuBLAS and cuDNN of its own, which cannot come into being while it
-    # records: the passes before may have been those of other threads.
+    # cuBLAS and cuDNN make a handle for each thread at its first pass, and cannot do so while it
+    # records. This pass makes them, as earlier passes may have run in other threads.
     function(given)
     graph, stream = torch.cuda.CUDAGraph(), torch.cuda.Stream(x.device)
-    # Other threads copy images meanwhile, which only the recording thread must not.
+    # Other threads may copy images while this one records; the mode forbids it to this one alone.
     with torch.cuda.graph(graph, stream=stream, capture_error_mode="thread_local"):
         value = function(given)
 

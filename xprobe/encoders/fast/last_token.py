@@ -20,7 +20,7 @@ Undo = Callable[[], None]
 Step = Callable[[Any, list[Undo]], None]
 """A function that changes a network, and adds to the list what takes each change back."""
 
-# Features may differ by this share of the largest value; rounding alone gives a tenth of it.
+# Features may differ by this share of the largest value; rounding alone gives a tenth of that.
 _TOLERANCE = 1e-5
 
 

@@ -17,11 +17,11 @@ from xprobe.images.manifest import (
 
 
 def read_folder(data: Path, group: str = "") -> tuple[Iterator[Row], Path]:
-    """Return the rows of a folder of classes, and that folder: their paths are relative to it.
+    """Return the rows of a folder of classes, and the folder that their paths are relative to.
 
     Raises:
-        XprobeError: its layout is another one (found while the rows are taken), or a `group` is
-            asked for, which is a column that folders do not have.
+        XprobeError: a `group` is asked for, and a folder has no columns; or the folder has another
+            layout, which is only seen while the rows are taken.
     """
     if group:
         raise XprobeError(
@@ -37,7 +37,8 @@ def _scan_folder(data: Path) -> Iterator[Row]:
         raise XprobeError(f"{data}: no folder {real}; a study needs {data}/{LAYOUT}")
     parts = {"train": real, "test": data / "test", "extra": data / "extra"}
     inside = {folder.name for folder in _folders(real)}
-    if "train" in inside and inside <= set(parts):  # real/train/<class>, real/test/<class>
+    # The splits may also lie below real: real/train/<class> and real/test/<class>.
+    if "train" in inside and inside <= set(parts):
         for split in inside:
             if split != "train" and parts[split].is_dir():
                 raise XprobeError(f"both {real / split} and {parts[split]} exist; keep one")
@@ -48,7 +49,7 @@ def _scan_folder(data: Path) -> Iterator[Row]:
             if split == "train":
                 classes.append(folder.name)
             for file in _images(folder):
-                yield _row(data, file, folder.name, "real", split=split)
+                yield _image_row(data, file, folder.name, "real", split=split)
     if not classes:
         raise XprobeError(f"{real}: no class folders; put images into {real}/<class>/…")
     yield from _scan_synthetic(data, set(classes))
@@ -59,7 +60,7 @@ def _scan_synthetic(data: Path, classes: set[str]) -> Iterator[Row]:
     for first in _folders(root) if root.is_dir() else ():
         if first.name in classes:
             for file in _images(first):
-                yield _row(data, file, first.name, "synthetic", generator=DEFAULT_GENERATOR)
+                yield _image_row(data, file, first.name, "synthetic", generator=DEFAULT_GENERATOR)
             continue
         inside = [folder for folder in _folders(first) if folder.name in classes]
         if not inside and any(_images(first)):
@@ -69,10 +70,10 @@ def _scan_synthetic(data: Path, classes: set[str]) -> Iterator[Row]:
             )
         for folder in _folders(first):
             for file in _images(folder):
-                yield _row(data, file, folder.name, "synthetic", generator=first.name)
+                yield _image_row(data, file, folder.name, "synthetic", generator=first.name)
 
 
-def _row(
+def _image_row(
     data: Path, file: str, label: str, source: str, generator: str = "", split: str = "train"
 ) -> Row:
     path = file[len(str(data)) :].replace(os.sep, "/").lstrip("/") if str(data) != "." else file
@@ -88,7 +89,7 @@ def _folders(root: Path) -> list[Path]:
 
 def _images(root: Path) -> list[str]:
     """Return the image files below a folder, sorted; links are followed, circles are not."""
-    files: list[str] = []  # of text: making a Path for every file would take most of a scan
+    files: list[str] = []  # A Path for every file would take most of the time of a scan.
     seen: set[str] = set()
     for folder, below, names in os.walk(root, followlinks=True):
         real = os.path.realpath(folder)

@@ -15,12 +15,12 @@ from xprobe.images.sources.table import SUFFIXES, read_table
 
 @dataclass(frozen=True)
 class ImageSource:
-    """A form in which images and what is known of them may be given.
+    """A form of DATA: how images, and what is known of them, lie on disk.
 
     Attributes:
-        name: with it, ``<name>:<DATA>`` is read by this source, whatever others recognise.
-        recognises: whether a path is of this form; asked of paths that exist, so it looks at the
-            name and at little else.
+        name: name by which users choose this source, ``<name>:<DATA>``.
+        recognises: function that says whether an existing path has this form; it should look at
+            little more than the name.
         read: ``read(data, group)`` returns rows, and the folder that their paths are relative to.
             A row maps columns of `manifest.REQUIRED` and `manifest.OPTIONAL` to text. With a
             `group`, images of one value in that column are a group (`images.read.read`); a source
@@ -54,7 +54,7 @@ def read_rows(data: Path, group: str = "") -> tuple[Iterable[Row], Path]:
     packages; a path that does not exist may begin with the name of a source, ``<name>:``.
 
     Raises:
-        XprobeError: no source recognises it, or the one that does cannot read it.
+        XprobeError: no source recognises the path, or its source cannot read it.
     """
     sources = SOURCES_OF_IMAGES
     if not data.exists():
@@ -72,7 +72,7 @@ def read_rows(data: Path, group: str = "") -> tuple[Iterable[Row], Path]:
 
 
 def _in_order() -> Iterator[ImageSource]:
-    """Yield all sources; what other packages registered is loaded only where it is reached."""
+    """Yield all sources; those of other packages are loaded only when they are reached."""
     yield from SOURCES_OF_IMAGES.rows.values()
     for name in SOURCES_OF_IMAGES.names():
         yield SOURCES_OF_IMAGES[name]

@@ -26,18 +26,18 @@ SUFFIXES = (".csv", ".jsonl", ".ndjson", ".parquet")
 
 
 def write_table(manifest: Manifest, file: str | Path) -> None:
-    """Write a manifest as CSV, JSONL or Parquet, chosen by the suffix; paths relative to it."""
+    """Write a manifest as CSV, JSONL or Parquet by the file's suffix; paths are relative to it."""
     file = Path(file)
     base = file.parent.resolve()
     names = ("id", *REQUIRED, "group", "parent", "generator", "split", "prompt", "polygons")
     rows = []
     for i in range(len(manifest)):
         row = {name: getattr(manifest, name)[i] for name in names}
-        row["path"] = _relative(Path(row["path"]), base)
+        row["path"] = _path_relative_to(Path(row["path"]), base)
         if row["polygons"].endswith(".json"):
-            row["polygons"] = _relative(Path(row["polygons"]), base)
+            row["polygons"] = _path_relative_to(Path(row["polygons"]), base)
         if row["source"] == "real" and row["group"] == row["id"]:
-            row["group"] = ""  # the default
+            row["group"] = ""  # An empty group means this default.
         if as_text(row["path"]) != row["path"]:
             raise XprobeError(
                 f"{row['id']}: a file name that is no UTF-8 cannot stand in a manifest; rename it"
@@ -62,12 +62,12 @@ def write_table(manifest: Manifest, file: str | Path) -> None:
 
 
 def read_table(file: Path, group: str = "") -> tuple[list[Row], Path]:
-    """Return the rows of a manifest file, and its folder: their paths are relative to it.
+    """Return the rows of a manifest file, and its folder, which their paths are relative to.
 
     With `group` images of one value in that column are a group.
 
     Raises:
-        XprobeError: it cannot be read, columns are missing or unknown, or cells do not fit.
+        XprobeError: the file cannot be read, columns are missing or unknown, or cells do not fit.
     """
     return _read_rows(file, group), file.parent
 
@@ -81,7 +81,8 @@ def _read_rows(file: Path, group: str) -> list[Row]:
                 columns: Iterable[str] = reader.fieldnames or ()
                 rows: list[dict[str, Any]] = list(reader)
         elif suffix in (".jsonl", ".ndjson"):
-            lines = file.read_text(encoding="utf-8-sig").split("\n")  # not U+2028
+            # A line of text may hold U+2028, at which splitlines would divide it.
+            lines = file.read_text(encoding="utf-8-sig").split("\n")
             rows = [json.loads(line) for line in lines if line.strip()]
             columns = dict.fromkeys(name for row in rows for name in row)
         elif suffix == ".parquet":
@@ -110,14 +111,14 @@ def _read_rows(file: Path, group: str) -> list[Row]:
         )
     if missing:
         raise XprobeError(f"{file}: the column {some(missing)} is missing")
-    clean = [_clean(row, f"{file}, row {i}") for i, row in enumerate(rows, 1)]
+    clean = [_clean_row(row, f"{file}, row {i}") for i, row in enumerate(rows, 1)]
     return _regroup(clean, group, file) if group else clean
 
 
 def _regroup(rows: list[Row], column: str, file: Path) -> list[Row]:
-    """Return rows whose group is what they have in another column, scenes within it whole.
+    """Return rows whose group is their value in another column; no scene may have two values.
 
-    A synthetic image that names its scene, as group or parent, belongs to that of the scene.
+    A synthetic image that names a scene, as group or parent, gets the value of that scene.
     """
     wider: dict[str, str] = {}
     for i, row in enumerate(rows, 1):
@@ -144,7 +145,7 @@ def _regroup(rows: list[Row], column: str, file: Path) -> list[Row]:
     return regrouped
 
 
-def _clean(row: dict[str, Any], where: str) -> Row:
+def _clean_row(row: dict[str, Any], where: str) -> Row:
     clean = {name: str(value).strip() for name, value in row.items() if value is not None and name}
     for name in REQUIRED:
         if not clean.get(name):
@@ -165,7 +166,7 @@ def _clean(row: dict[str, Any], where: str) -> Row:
     return clean
 
 
-def _relative(path: Path, base: Path) -> str:
+def _path_relative_to(path: Path, base: Path) -> str:
     try:
         return path.relative_to(base).as_posix()
     except ValueError:

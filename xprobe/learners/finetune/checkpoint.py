@@ -1,4 +1,4 @@
-"""Checkpoints of fine-tunes: put whole, and refused if they are of anything else."""
+"""Checkpoints of fine-tunes: they are written whole, and another job's is refused."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from xprobe.base.errors import XprobeError
 
 
 def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
-    """Put a checkpoint whole.
+    """Write a checkpoint, so that a kill leaves either the old one or the new one.
 
     Raises:
         XprobeError: it cannot be written.
@@ -40,7 +40,7 @@ def load_checkpoint(path: Path, key: str, device: str) -> dict[str, Any] | None:
         return None
     try:
         state: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
-    except Exception as error:  # pickle and zip raise anything on damaged input
+    except Exception as error:  # Pickle and zip raise anything on damaged input.
         raise XprobeError(f"{path}: damaged; delete it and run 'xprobe sweep' again") from error
     if state.get("key") != key:
         raise XprobeError(

@@ -1,4 +1,4 @@
-"""What one fine-tune is: what it starts from, trains on and is tested on, what it ends with."""
+"""The values of one fine-tune: its setup, the job that it trains and tests, its outcome."""
 
 from __future__ import annotations
 
@@ -40,12 +40,12 @@ class Job:
     Attributes:
         order: (S, B) the images of each step.
         label: (n,) class of each image.
-        weight: (n,) of each image in the loss.
+        weight: (n,) weight of each image in the loss.
         validation: images that decide when to stop; empty: nothing does.
         test: images to score.
         k: number of classes.
-        seed: of everything random but the order.
-        key: of all that decides the outcome; a checkpoint of another key is refused.
+        seed: the seed of everything random but the order.
+        key: digest of all that decides the outcome; a checkpoint of another key is refused.
     """
 
     order: Ints
@@ -64,10 +64,10 @@ class Outcome:
 
     Attributes:
         score: (n, k) log-probabilities of the test images.
-        steps: optimiser steps that were made.
+        steps: how many optimiser steps were made.
         curve: one row an epoch: step, learning rate, mean loss, validation accuracy (None without
             validation images), seconds, and the most memory that a GPU held, MiB.
-        notes: what the reader of the results must know.
+        notes: notes for the reader of the results.
     """
 
     score: Floats
@@ -82,13 +82,13 @@ class Setup:
 
     Attributes:
         network: what is trained; each fine-tune takes a copy.
-        start: where its head starts.
+        start: where the network's head starts.
         pixels: images by row.
         job: what is trained and tested.
-        recipe: how.
+        recipe: how the network is trained.
         device: torch device.
-        augmentation: of the training images, or None.
-        masks: of the same rows as `pixels`, for Copy-Paste.
+        augmentation: how the training images are augmented, or None.
+        masks: masks by the same rows as `pixels`, for Copy-Paste, or None.
     """
 
     network: Network

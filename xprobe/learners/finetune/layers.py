@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
@@ -167,10 +168,12 @@ class LowRank(nn.Module):
     def __init__(self, weight: Tensor, rank: int, alpha: float) -> None:
         super().__init__()
         rows, columns = weight.shape
-        self.A = nn.Parameter(weight.new_empty(rank, columns))
+        # A is drawn on the CPU, since a GPU's generator gives other numbers for the same seed. The
+        # code of Hu et al. draws it in this way.
+        start = nn.init.kaiming_uniform_(torch.empty(rank, columns), a=5**0.5)
+        self.A = nn.Parameter(start.to(weight))
         self.B = nn.Parameter(weight.new_zeros(rows, rank))
         self.scale = alpha / rank
-        nn.init.kaiming_uniform_(self.A, a=5**0.5)  # The code of Hu et al. draws A in this way.
 
     def forward(self, weight: Tensor) -> Tensor:
         return weight + self.scale * (self.B @ self.A)
@@ -183,7 +186,7 @@ def add_low_rank(module: nn.Module, rank: int = 8, alpha: float = 16) -> int:
     their result, becomes W + (alpha / rank)·B A; a matrix that holds several of them (``qkv``)
     counts as one. As B = 0 at first, the features stay the same to the last bit: without gradients
     those of the frozen network, with gradients those of the whole network in training, for which
-    torch takes other kernels. A is drawn from torch's global generator.
+    torch takes other kernels. A is drawn from torch's global generator of the CPU.
 
     Returns:
         The number of trainable parameters.

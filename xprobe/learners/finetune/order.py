@@ -32,8 +32,8 @@ def draw_order(
         stages = [(synthetic, first), (real, steps - first)]
         return np.concatenate([_shuffled(r, n * size, rng).reshape(n, size) for r, n in stages])
     if recipe.synthetic_share is not None:
-        made = round(recipe.synthetic_share * size)
-        parts = [(synthetic, made), (real, size - made)]
+        n_synthetic = round(recipe.synthetic_share * size)
+        parts = [(synthetic, n_synthetic), (real, size - n_synthetic)]
         return np.concatenate(
             [_shuffled(r, steps * n, rng).reshape(steps, n) for r, n in parts], axis=1
         )

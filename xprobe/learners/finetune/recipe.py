@@ -28,31 +28,32 @@ class Recipe:
     Attributes:
         method: ``lp-ft``: all weights, from the fitted head (Kumar et al. 2022); ``full``: all
             weights; ``lora``: low-rank updates of the attention weights (Hu et al. 2022).
-        start: of the head: ``probe``, the logistic head fitted on frozen features; ``text``, the
-            text features of the classes times the logit scale; ``random``. Empty: ``random`` for
-            ``full``, else ``probe``.
-        epochs: passes over the training images; of real-only and, by rows, of all else.
+        start: the head to start from: ``probe``, the logistic head fitted on frozen features;
+            ``text``, the text features of the classes times the logit scale; ``random``. Empty:
+            ``random`` for ``full``, else ``probe``.
+        epochs: passes over the training images of real-only; the steps of other settings follow
+            from their number of training rows.
         batch_size: images a step.
         lr: peak learning rate of the head and, before layer decay, of the encoder.
-        head_lr: that of a head that starts at random.
-        weight_decay: AdamW's; none on biases, norms and embeddings of positions.
+        head_lr: peak learning rate of a head that starts at random, if it is larger.
+        weight_decay: weight decay of AdamW; biases, norms and embeddings of positions have none.
         layer_decay: factor of the learning rate from each block to the one before it.
         warmup: share of the steps until the peak; a cosine to 0 follows.
         label_smoothing: share of the target that is spread over all classes.
         clip: largest norm of the gradient; 0: any.
         ema: decay of the moving average of weights that is tested; 0: the last weights are.
-        wise_ft: share of the fine-tuned weights in what is tested, the rest those of the start
-            (Wortsman et al. 2022); 1: they alone.
-        precision: of the forward pass in training; ``auto``: bf16 on a GPU, else fp32.
+        wise_ft: share of the fine-tuned weights in the weights that are tested; the rest are those
+            of the start (Wortsman et al. 2022); 1: the fine-tuned ones alone.
+        precision: precision of the forward pass in training; ``auto``: bf16 on a GPU, else fp32.
         accumulate: parts that a batch is divided into, to need less memory.
         compile: whether torch.compile is used.
         patience: epochs without a better validation accuracy after which training stops; the best
-            weights are tested. 0: trains to the end, on the validation images, too.
-        synthetic_weight: of a synthetic image in the loss, a real one's being 1.
+            weights are tested. 0: training goes to the end, on the validation images, too.
+        synthetic_weight: weight of a synthetic image in the loss; a real image has 1.
         synthetic_share: share of each batch that is synthetic; None: as in the training images.
         two_stage: whether all steps with synthetic images come first, then those with real ones.
-        augment: name of an augmentation of all training images (but those of an alternative, which
-            has its own), or ``none``.
+        augment: name of an augmentation of all training images, or ``none``; an alternative has
+            its own instead.
         deterministic: whether operations that are not deterministic are refused, on a GPU, too.
     """
 
@@ -100,26 +101,26 @@ class Recipe:
     deterministic: bool = _choice(False, "Refuse operations that are not deterministic.")
 
     def __post_init__(self) -> None:
-        _one_of("--method", self.method, METHODS)
+        _check_one_of("--method", self.method, METHODS)
         if not self.start:
             object.__setattr__(self, "start", "random" if self.method == "full" else "probe")
-        _one_of("--start", self.start, STARTS)
-        _one_of("--precision", self.precision, TRAINING_PRECISIONS)
+        _check_one_of("--start", self.start, STARTS)
+        _check_one_of("--precision", self.precision, TRAINING_PRECISIONS)
         if self.method == "lp-ft" and self.start != "probe":
             raise XprobeError(f"lp-ft starts from the probe; for {self.start}, take --method full")
         check_least(self)
         for name in ("lr", "head_lr", "layer_decay", "synthetic_weight"):
-            _within(name, getattr(self, name), 0, math.inf, above=True)
+            _check_within(name, getattr(self, name), 0, math.inf, above=True)
         for name in ("weight_decay", "clip"):
-            _within(name, getattr(self, name), 0, math.inf)
+            _check_within(name, getattr(self, name), 0, math.inf)
         for name in ("warmup", "label_smoothing", "ema", "wise_ft", "layer_decay"):
-            _within(name, getattr(self, name), 0, 1)
+            _check_within(name, getattr(self, name), 0, 1)
         if self.ema == 1 or self.label_smoothing == 1:
             raise XprobeError("--ema and --label-smoothing must be less than 1")
         if self.augment != "none":
             check_augmentation(self.augment)
         if self.synthetic_share is not None:
-            _within("synthetic_share", self.synthetic_share, 0, 1)
+            _check_within("synthetic_share", self.synthetic_share, 0, 1)
             if self.two_stage:
                 raise XprobeError("--synthetic-share and --two-stage exclude each other")
 
@@ -132,14 +133,14 @@ def _option(name: str) -> str:
     return "--" + name.replace("_", "-")
 
 
-def _one_of(option: str, value: str, known: tuple[str, ...]) -> None:
+def _check_one_of(option: str, value: str, known: tuple[str, ...]) -> None:
     if value not in known:
         raise XprobeError(
             f"{option}: unknown {value!r}{nearest(value, known)}; known: {', '.join(known)}"
         )
 
 
-def _within(name: str, value: Any, low: float, high: float, *, above: bool = False) -> None:
+def _check_within(name: str, value: Any, low: float, high: float, *, above: bool = False) -> None:
     if not math.isfinite(value) or not low <= value <= high or (above and value == low):
         words = f"above {low:g}" if above else f"{low:g} or more"
         most = "" if high == math.inf else f" and at most {high:g}"

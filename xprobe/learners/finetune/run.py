@@ -31,16 +31,17 @@ from xprobe.learners.finetune.layers import (
     set_trainable,
 )
 
-TEST_BATCH = 64  # images that are scored at once
+TEST_BATCH = 64
+"""The number of images that are scored at once."""
 
 
 class Run:
     """A fine-tune under way.
 
     Attributes:
-        step: steps that were made.
-        stopped: whether it ends before the last step, since validation gets no better.
-        curve: one row an epoch, as of `Outcome`.
+        step: how many steps were made.
+        stopped: whether training ends before the last step, since validation gets no better.
+        curve: one row an epoch, as in `Outcome`.
     """
 
     def __init__(self, setup: Setup) -> None:
@@ -61,12 +62,12 @@ class Run:
             layer_decay=recipe.layer_decay,
         )  # fmt: skip
         if recipe.start == "random":
-            own = {id(p) for p in self.model.head.parameters()}
+            of_head = {id(p) for p in self.model.head.parameters()}
             for group in groups:
-                if any(id(p) in own for p in group["params"]):
+                if any(id(p) in of_head for p in group["params"]):
                     group["lr"] = max(recipe.lr, recipe.head_lr)
         self.lr = [group["lr"] for group in groups]
-        # One kernel for all weights: of a small network the loop over them takes a tenth of a step.
+        # One kernel updates all weights: a loop over them takes a tenth of a small network's step.
         self.optimiser = torch.optim.AdamW(groups, fused=self.device.type in ("cpu", "cuda"))
         self.average = (
             AveragedModel(self.model, multi_avg_fn=get_ema_multi_avg_fn(recipe.ema))
@@ -134,7 +135,7 @@ class Run:
             except RuntimeError as error:
                 if not _out_of_memory(error):
                     raise
-            # Out here the traceback, which holds the tensors of the failed pass, is gone.
+            # Outside of the handler the traceback is gone, which holds the failed pass's tensors.
             if self.device.type == "cuda":
                 torch.cuda.empty_cache()
             if self.parts >= len(rows):
@@ -147,7 +148,7 @@ class Run:
 
     def _accumulate(self, rows: Ints) -> float:
         self.model.train()
-        if self.recipe.start != "random":  # the head was fitted on features of these statistics
+        if self.recipe.start != "random":  # The head was fitted on features of these.
             for norm in batch_norms(self.model):
                 norm.eval()
         self.optimiser.zero_grad(set_to_none=True)
@@ -165,11 +166,11 @@ class Run:
         for part in torch.arange(len(rows), device=self.device).chunk(self.parts):
             with self._autocast():
                 logits = self.forward(x[part])
-            each = functional.cross_entropy(
+            image_loss = functional.cross_entropy(
                 logits.float(), target[part], reduction="none",
                 label_smoothing=self.recipe.label_smoothing,
             )  # fmt: skip
-            mean = (each * weight[part]).sum() / total
+            mean = (image_loss * weight[part]).sum() / total
             mean.backward()
             loss += float(mean.detach())
         return loss
@@ -200,12 +201,12 @@ class Run:
             hit = self.test(rows).argmax(axis=1) == self.job.label[rows]
             accuracy = float(hit.mean())
             self._keep_best(accuracy)
-        made = self.step - self.epoch_step
+        n_steps = self.step - self.epoch_step
         self.curve.append(
             {
                 "step": self.step,
                 "lr": lr,
-                "loss": self.loss / made,
+                "loss": self.loss / n_steps,
                 "validation_accuracy": accuracy,
                 "seconds": round(time.monotonic() - self.since, 3),
                 "gpu_mib": self._gpu_mib(),
@@ -247,8 +248,8 @@ class Run:
     def _settle_norms(self, model: Classifier) -> None:
         """Give batch norms that were trained the statistics of all training images.
 
-        Running ones lag behind: after few steps they are still those of the start, and they are
-        not those of averaged weights.
+        Running statistics lag behind: after few steps they are still those of the start, and they
+        are not those of averaged weights.
         """
         norms = batch_norms(model)
         if self.recipe.start != "random" or not norms:
@@ -257,14 +258,14 @@ class Run:
         before = [norm.momentum for norm in norms]
         for norm in norms:
             norm.reset_running_stats()
-            norm.momentum = None  # a plain average over batches
+            norm.momentum = None  # None stands for a plain average over batches.
             norm.train()
         rows = np.array(list(dict.fromkeys(self.job.order.ravel().tolist())), dtype=np.intp)
         with torch.inference_mode():
             for first in range(0, max(1, len(rows) - 1), self.recipe.batch_size):
-                some = rows[first : first + self.recipe.batch_size]
-                if len(some) > 1 or first == 0:
-                    model.encoder(model.normalised(as_batch(self.pixels[some]).to(self.device)))
+                batch = rows[first : first + self.recipe.batch_size]
+                if len(batch) > 1 or first == 0:
+                    model.encoder(model.normalised(as_batch(self.pixels[batch]).to(self.device)))
         for norm, momentum in zip(norms, before, strict=True):
             norm.momentum = momentum
 
@@ -279,7 +280,7 @@ class Run:
         with torch.inference_mode():
             for first in range(0, len(rows), TEST_BATCH):
                 batch = rows[first : first + TEST_BATCH]
-                full = np.resize(batch, TEST_BATCH)  # last bits depend on the size of a batch
+                full = np.resize(batch, TEST_BATCH)  # The last bits depend on the batch's size.
                 x = model.normalised(as_batch(self.pixels[full]).to(self.device))
                 logits = model(x)[: len(batch)].float()
                 scores.append(functional.log_softmax(logits, dim=1).cpu().numpy())
@@ -316,7 +317,7 @@ class Run:
         self.since = time.monotonic() - state["seconds"]
         torch.set_rng_state(state["rng"].cpu())
         if state["cuda_rng"] is not None:
-            torch.cuda.set_rng_state_all([each.cpu() for each in state["cuda_rng"]])
+            torch.cuda.set_rng_state_all([rng.cpu() for rng in state["cuda_rng"]])
 
 
 def _out_of_memory(error: RuntimeError) -> bool:

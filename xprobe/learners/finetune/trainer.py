@@ -42,11 +42,11 @@ class Task:
 
     Attributes:
         problem: the images.
-        budget: training rows that its steps are counted by.
-        repeat, fold: which; they decide the seed, which all settings share.
-        run: key of the block.
-        name: for messages and curves.
-        augmentation: of its training images, or ``none``.
+        budget: how many training rows the number of steps is computed from.
+        repeat, fold: numbers from 0; they decide the seed, which all settings share.
+        run: the key of the block.
+        name: what messages and curves call the task.
+        augmentation: how the training images are augmented, or ``none``.
     """
 
     problem: Problem
@@ -60,14 +60,14 @@ class Task:
 
 @dataclass(frozen=True, eq=False)
 class Material:
-    """What all fine-tunes of a study are made of.
+    """The values that all fine-tunes of a study share.
 
     Attributes:
-        network: what all start from.
+        network: the network that all start from.
         pixels: (n, …) images as the network sees them, by rows of the study.
-        pool: their features and labels, for the heads that are started from.
+        pool: features and labels of the same rows; heads to start from are fitted on them.
         text: text features of the classes, for ``--start text``, or None.
-        masks: of the same rows, for Copy-Paste, or None.
+        masks: masks of the same rows, for Copy-Paste, or None.
     """
 
     network: Network
@@ -80,8 +80,9 @@ class Material:
 class Trainer:
     """Fine-tunes one task after the other.
 
-    What is under way, and the outcome of what ended, is kept below its folder until
-    `results.forget_fine_tunes` is called: a sweep that was killed goes on where it was.
+    The checkpoint of a task under way, and the outcome of each that ended, are kept below the
+    folder until `predictions.forget_fine_tunes` is called: a sweep that was killed goes on where it
+    was.
     """
 
     def __init__(
@@ -96,15 +97,15 @@ class Trainer:
         """Take what all tasks share.
 
         Args:
-            material: what they are made of.
+            material: the network, images and features.
             recipe: how the network is trained.
-            options: how the heads that are started from are fitted.
+            options: how the heads to start from are fitted.
             seed: every random choice follows from it, from the repeat and the fold.
-            folder: of the results.
+            folder: where the results are kept.
             device: torch device.
 
         Raises:
-            XprobeError: there are no text features, though they are started from.
+            XprobeError: training is to start from text features, and there are none.
         """
         if recipe.start == "text" and material.text is None:
             raise XprobeError("--start text needs text features; run 'xprobe embed --prompts clip'")
@@ -115,10 +116,10 @@ class Trainer:
     def fit(self, task: Task) -> Fit | None:
         """Return the outcome of a task that has ended, else None."""
         done = self._place(task).with_suffix(".npz")
-        return _read(done) if done.is_file() else None
+        return _read_outcome(done) if done.is_file() else None
 
     def steps(self, task: Task) -> int:
-        """Return how many steps a task has."""
+        """Return how many steps a task has in all."""
         return len(self.job(task)[0].order)
 
     def run(self, task: Task, advance: Advance = ignore) -> str | None:
@@ -137,7 +138,7 @@ class Trainer:
                 )
         except DivergedError as error:
             return f"{task.name}: {error}"
-        _write(place, outcome, c, self.material.pool.present(rows))
+        _write_outcome(place, outcome, c, self.material.pool.present(rows))
         checkpoint.unlink(missing_ok=True)
         return None
 
@@ -152,12 +153,12 @@ class Trainer:
         return time_steps(self._setup(task, job, start), threads=threads)
 
     def _setup(self, task: Task, job: Job, start: HeadStart) -> Setup:
-        given = self.material
-        none = task.augmentation == "none"
-        augmentation = None if none else Augmentation(task.augmentation, job.k)
+        material = self.material
+        is_plain = task.augmentation == "none"
+        augmentation = None if is_plain else Augmentation(task.augmentation, job.k)
         return Setup(
-            given.network, start, given.pixels, job, self.recipe, self.device, augmentation,
-            given.masks,
+            material.network, start, material.pixels, job, self.recipe, self.device, augmentation,
+            material.masks,
         )  # fmt: skip
 
     def job(self, task: Task) -> tuple[Job, Ints]:
@@ -194,18 +195,18 @@ def job_key(run: str, fold: int, order: Ints) -> str:
 def solve(
     trainer: Trainer, tasks: Sequence[Task], concurrent: int = 1, advance: Advance = ignore
 ) -> Iterator[tuple[int, Fit]]:
-    """Run what has not ended; yield (number of the task, its fit) as they end.
+    """Run the tasks that have not ended; yield (number of the task, its fit) as they end.
 
     A fine-tune that diverges does not stop the others.
 
     Args:
-        trainer: of all of them.
-        tasks: what to train.
-        concurrent: how many at a time, each in a process of its own.
+        trainer: what trains all of them.
+        tasks: the fine-tunes.
+        concurrent: how many run at a time, each in a process of its own.
         advance: called with every number of steps made.
 
     Raises:
-        XprobeError: some diverged; all others have ended.
+        XprobeError: some fine-tunes diverged; all others have ended.
     """
     failed, todo = [], []
     for number, task in enumerate(tasks):
@@ -217,7 +218,7 @@ def solve(
         yield number, fit
     concurrent = min(concurrent, len(todo))
     engine = local_engine(concurrent, threads_each(concurrent))
-    shown = 0  # steps of the task under way, where it is seen
+    shown = 0  # An engine that sees a task under way has shown so many of its steps.
 
     def show(steps: int) -> None:
         nonlocal shown
@@ -239,7 +240,7 @@ def solve(
 
 @dataclass(frozen=True, eq=False)
 class _Running:
-    """What is done to each task (`engine.base.Work`)."""
+    """The work that an engine does on each task (`engine.base.Work`): to train it."""
 
     trainer: Trainer
 
@@ -248,7 +249,7 @@ class _Running:
 
 
 def threads_each(concurrent: int) -> int:
-    """Return the threads of each of so many fine-tunes at a time; 0 of a single one: all."""
+    """Return how many threads each of so many concurrent fine-tunes takes; 0: all."""
     return 0 if concurrent < 2 else max(1, joblib.cpu_count() // concurrent)
 
 
@@ -278,7 +279,7 @@ class _Events:
 
 
 class _Starts:
-    """The heads that fine-tunes start from; settings of the same training images share a probe."""
+    """The heads that fine-tunes start from; settings with the same training images share one."""
 
     def __init__(self, material: Material, start: str, options: Options) -> None:
         self.material, self.start, self.options = material, start, options
@@ -286,7 +287,7 @@ class _Starts:
         self.fitted: dict[tuple[bytes, ...], tuple[HeadStart, float | None]] = {}
 
     def head(self, problem: Problem, train: Ints, seed: int) -> tuple[HeadStart, float | None]:
-        """Return the head that is started from, and its C if it was fitted."""
+        """Return the head that a fine-tune starts from, and its C if it was fitted."""
         k, d = self.material.pool.k, self.material.network.spec.dim
         zeros = np.zeros(k, dtype=np.float32)
         if self.start == "random":
@@ -303,7 +304,7 @@ class _Starts:
     def _fit(self, problem: Problem, train: Ints) -> tuple[HeadStart, float | None]:
         with threads_module.one_core():
             fitted = self.probe.fit(problem)
-            if len(train) < len(problem.train):  # validation images are not to be known
+            if len(train) < len(problem.train):  # The head must not know validation images.
                 options = Options((fitted.c,), balanced=self.options.balanced)
                 head = Logistic(self.material.pool, options)
                 fitted = head.fit(Problem(train, problem.test, ()))
@@ -312,7 +313,7 @@ class _Starts:
         return start, fitted.c
 
 
-def _write(place: Path, outcome: Outcome, c: float | None, present: Ints) -> None:
+def _write_outcome(place: Path, outcome: Outcome, c: float | None, present: Ints) -> None:
     """Keep the outcome of a fine-tune, and its curve as CSV."""
     table = io.StringIO()
     if outcome.curve:
@@ -328,11 +329,11 @@ def _write(place: Path, outcome: Outcome, c: float | None, present: Ints) -> Non
     put(place.with_suffix(".npz"), archive.getvalue())
 
 
-def _read(file: Path) -> Fit:
-    """Return the outcome that `_write` kept.
+def _read_outcome(file: Path) -> Fit:
+    """Return the outcome that `_write_outcome` kept.
 
     Raises:
-        XprobeError: it is damaged.
+        XprobeError: the file is damaged.
     """
     try:
         with np.load(io.BytesIO(file.read_bytes())) as saved:

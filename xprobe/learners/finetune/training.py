@@ -17,7 +17,8 @@ from xprobe.learners.finetune.checkpoint import load_checkpoint, save_checkpoint
 from xprobe.learners.finetune.job import Outcome, Setup
 from xprobe.learners.finetune.run import TEST_BATCH, Run
 
-CHECKPOINT_S = 30.0  # between two; a kill costs no more
+CHECKPOINT_S = 30.0
+"""The seconds between two checkpoints, and so what a kill costs at most."""
 
 
 def fine_tune(
@@ -33,7 +34,7 @@ def fine_tune(
     `advance` is called with every number of steps made, `on_epoch` with every row of the curve.
 
     Raises:
-        XprobeError: the network cannot be trained, the checkpoint is of something else, or one
+        XprobeError: the network cannot be trained, the checkpoint is another job's, or one
             image at a time is more than memory holds.
         DivergedError: the loss is infinite or no number.
     """
@@ -59,9 +60,9 @@ def fine_tune(
 
 
 def time_steps(setup: Setup, *, threads: int = 0, steps: int = 3) -> tuple[float, float]:
-    """Return the seconds of a step and of a test image: medians of so many, after one more.
+    """Return the seconds of a step and of a test image: medians of `steps` tries.
 
-    `threads` compute; 0: as many as do now.
+    One more try goes first and does not count. `threads` compute; 0: as many as do now.
     """
     with _reproducible(setup.job.seed, setup.recipe.deterministic), limited(threads):
         run = Run(setup)
@@ -76,13 +77,13 @@ def time_steps(setup: Setup, *, threads: int = 0, steps: int = 3) -> tuple[float
                 taken.append(time.perf_counter() - start)
             return statistics.median(taken[1:])
 
-        step_s = seconds(lambda: run.train(0))  # the same one again, as a job may have fewer
+        step_s = seconds(lambda: run.train(0))  # A job may have fewer steps than there are tries.
         return step_s, seconds(lambda: run.test(setup.job.test[:TEST_BATCH])) / TEST_BATCH
 
 
 @contextmanager
 def _reproducible(seed: int, deterministic: bool) -> Iterator[None]:
-    """Seed torch's generators within; leave all as it was."""
+    """Seed torch's generators for a block of code; afterwards they are as they were."""
     before = torch.are_deterministic_algorithms_enabled()
     with torch.random.fork_rng():
         torch.manual_seed(seed)

@@ -399,8 +399,7 @@ class _Task:
         self.fits += p
         if len(parts) == 1:
             return parts[0]
-        names = [f.name for f in fields(Solution)]
-        return Solution(*(torch.cat([getattr(part, name) for part in parts]) for name in names))
+        return Solution(*(torch.cat([getattr(s, f.name) for s in parts]) for f in fields(Solution)))
 
     def _finish(
         self, batch: Batch, j: int, solution: Solution, tolerance: float, gradient: float
@@ -410,11 +409,12 @@ class _Task:
         problem = batch.select(torch.tensor([j], device=self.weight.device)).double()
         start = Start(solution.coefficients[j : j + 1].double())
         retry = solver.minimise(problem, start, tolerance, gradient)
-        converged = bool(retry.converged[0])
         solution.coefficients[j], solution.logits[j] = retry.coefficients[0], retry.logits[0]
+        converged = bool(retry.converged[0])
         if not converged and isinstance(self.x, InMemory) and not self.head.text:
-            x, weight = self.x.x.double().cpu().numpy(), problem.weight[problem.of[0]].cpu().numpy()
-            w, converged = reference(x, self.y, weight, float(problem.penalty[0]), self.k)
+            x, weight = self.x.x.double().cpu(), problem.weight[problem.weight_of[0]].cpu()
+            λ = float(problem.penalty[0])
+            w, converged = reference(x.numpy(), self.y, weight.numpy(), λ, self.k)
             solution.coefficients[j] = torch.from_numpy(w)
             solution.logits[j] = self.x.times(solution.coefficients[j])
         self.unconverged += not converged

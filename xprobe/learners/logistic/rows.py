@@ -11,13 +11,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-_BLOCK = 1024  # rows: narrow products with many are twice as fast in blocks
+# Products with many rows are twice as fast in blocks of so many, if the other factor is narrow.
+_BLOCK = 1024
 
-MANY = 8192  # rows: more are multiplied in blocks, and their curvature is that of so many
+# More rows than this are multiplied in blocks, and their curvature is estimated on so many of them.
+MANY = 8192
 
 
 class Rows(Protocol):
-    """Rows x (n, d), the last column the intercept's, all ones; only ever multiplied."""
+    """Rows x (n, d) to multiply by; the last column, all ones, is that of the intercept."""
 
     @property
     def n(self) -> int:
@@ -67,8 +69,8 @@ class InMemory:
         if not self._blocked:
             return w @ self.x.T
         z = w.new_empty(len(w), self.n)
-        for of, x in self._blocks():
-            z[:, of] = w @ x.T
+        for columns, x in self._blocks():
+            z[:, columns] = w @ x.T
         return z
 
     def gather(self, r: Tensor) -> Tensor:
@@ -76,12 +78,12 @@ class InMemory:
         if not self._blocked:
             return r @ self.x
         total = r.new_zeros(len(r), self.d)
-        for of, x in self._blocks():
-            total.addmm_(r[:, of], x)
+        for columns, x in self._blocks():
+            total.addmm_(r[:, columns], x)
         return total
 
     def gather_squares(self, h: Tensor) -> Tensor:
-        """Return h (x∘x), of many rows by a sample of them."""
+        """Return h (x∘x); with many rows it is estimated from a sample of them."""
         return squares_by_sample(h, *self._squares)
 
     def double(self) -> InMemory:
@@ -100,8 +102,8 @@ class InMemory:
 
     def _blocks(self) -> Iterator[tuple[slice, Tensor]]:
         for first in range(0, self.n, _BLOCK):
-            of = slice(first, first + _BLOCK)
-            yield of, self.x[of]
+            rows = slice(first, first + _BLOCK)
+            yield rows, self.x[rows]
 
 
 def is_many(n: int) -> bool:
@@ -117,9 +119,9 @@ def sample(n: int, most: int | None = None) -> Tensor:
 
 
 def squares_by_sample(h: Tensor, which: Tensor, squares: Tensor) -> Tensor:
-    """Return the sum of squared rows weighted by h (q, n), (q, d), from those of a sample (m, d).
+    """Return h (x∘x), (q, n) → (q, d), estimated from the squares (m, d) of a sample of the rows.
 
-    What it is for, the preconditioner, need not be exact.
+    It serves the preconditioner, which need not be exact.
     """
     if len(which) == h.shape[1]:
         return h @ squares

@@ -20,21 +20,29 @@ from torch import Tensor
 
 from xprobe.learners.logistic.rows import Rows, is_many
 
-TOLERANCE = 3e-8  # on the estimated distance to the optimal objective, relative
+# A problem is done when its estimated relative distance to the optimal objective is this small.
+TOLERANCE = 3e-8
 
-_SURE = 1e-7  # the same, with what the estimate may be too low by; asked of tolerances below it
+# The estimate can be too low. Where a tolerance below this one is asked for, the estimate times the
+# factor by which it was seen to be too low must be at most this, too.
+_SURE = 1e-7
 
-GRADIENT_TOLERANCE = 1e-5  # on ‖∇f‖; alone it would stop too late at large C, too early at small
+# ‖∇f‖ must be this small, too. Alone it would stop too late at large C, and too early at small C.
+GRADIENT_TOLERANCE = 1e-5
 
 MOST_PASSES = 200
 
-_HISTORY, _LONG_HISTORY = 2, 20  # pairs of steps; the long one where passes over many rows count
+# L-BFGS remembers so many steps; the longer memory saves passes, which cost most with many rows.
+_HISTORY, _LONG_HISTORY = 2, 20
 
-_REFRESH = frozenset({0, 6, 16, 40, 100})  # passes at which the preconditioner is renewed
+# The preconditioner is renewed at these passes.
+_REFRESH = frozenset({0, 6, 16, 40, 100})
 
-_INTERCEPT_FLOOR = 1e-3  # of its curvature, which has no penalty to bound it below
+# The curvature of an intercept counts as at least this, as no penalty bounds it from below.
+_INTERCEPT_FLOOR = 1e-3
 
-_SLOPE_LEFT = 0.3  # a step is long enough once the slope along it has fallen to this share
+# A step is long enough once the slope along it has fallen to this share.
+_SLOPE_LEFT = 0.3
 
 _MOST_TRIALS = 20
 
@@ -47,7 +55,7 @@ class Batch:
         rows: the pool.
         target: (k, n) class probabilities of each row, one-hot for labels.
         weight: (f, n) sample weights, each of sum 1; 0 leaves a row out.
-        of: (p,) which weights each problem has.
+        weight_of: (p,) the row of `weight` that each problem has.
         penalty: (p,) λ; that of scikit-learn's C is 1/(C·S), S the sum of the weights before they
             were normalised.
         offset: (k, n) logits that are added to all problems', or None.
@@ -58,14 +66,14 @@ class Batch:
     rows: Rows
     target: Tensor
     weight: Tensor
-    of: Tensor
+    weight_of: Tensor
     penalty: Tensor
     offset: Tensor | None = None
     hard: bool = True
 
     def select(self, problems: Tensor) -> Batch:
         """Return some of the problems, by number."""
-        return replace(self, of=self.of[problems], penalty=self.penalty[problems])
+        return replace(self, weight_of=self.weight_of[problems], penalty=self.penalty[problems])
 
     def double(self) -> Batch:
         """Return the same problems in float64."""
@@ -85,11 +93,12 @@ class Start:
 
     Attributes:
         coefficients: (p, k, d).
-        logits: (p, k, n) of all rows, offset included, or None: not known. They are worked on in
-            place.
+        logits: (p, k, n) logits of all rows, offset included, or None: not known. The solver
+            overwrites them.
         curvature: (p, k, d) Hessian diagonal of the loss, without the penalty, or None: not known.
             It need not be exact: it only decides the speed, and is renewed on long ways.
-        stretch: (p,) what the estimated distance to the optimum was seen to be too low by, or None.
+        stretch: (p,) factor by which the estimated distance to the optimum was seen to be too low,
+            or None: not known.
     """
 
     coefficients: Tensor
@@ -109,12 +118,13 @@ class Start:
 
 @dataclass(frozen=True, eq=False)
 class Solution:
-    """What was found.
+    """The minima of a batch of problems.
 
     Attributes:
         coefficients: (p, k, d).
-        logits: (p, k, n) of all rows, also those of weight 0; the offset is included.
-        curvature, stretch: (p, k, d) and (p,) as of `Start`, of somewhere on the way.
+        logits: (p, k, n) logits of all rows, also those of weight 0; the offset is included.
+        curvature, stretch: (p, k, d) and (p,) as in `Start`; they were taken on the way, not at
+            the minimum.
         passes: (p,) gradient evaluations after the first.
         converged: (p,) whether both tolerances were reached.
     """
@@ -173,13 +183,13 @@ class _State:
         self.rows, self.hard = batch.rows, batch.hard
         self.target, self.other = batch.target, 1 - batch.target
         self.problem = torch.arange(p, device=start.coefficients.device)
-        self.weight = batch.weight[batch.of]
+        self.weight = batch.weight[batch.weight_of]
         penalised = start.coefficients.new_ones(d)
         penalised[-1] = 0
         self.penalty = batch.penalty[:, None, None] * penalised
         self.w = start.coefficients
         self.history = _LONG_HISTORY if is_many(batch.rows.n) else _HISTORY
-        self.steps: list[tuple[Tensor, Tensor, Tensor]] = []  # s, y, 1/sᵀy (0: not to be used)
+        self.steps: list[tuple[Tensor, Tensor, Tensor]] = []  # (s, y, 1/sᵀy); 0 bars a step.
         self.at_zero = self._scale_at_zero(batch)
         self.stretch = torch.ones_like(self.at_zero) if start.stretch is None else start.stretch
         if start.logits is not None:
@@ -195,11 +205,11 @@ class _State:
         self.g = self._gradient()
 
     def _scale_at_zero(self, batch: Batch) -> Tensor:
-        """Return ½·∇fᵀM⁻¹∇f at W = 0, (p,); what it is made of is common to all λ."""
+        """Return ½·∇fᵀM⁻¹∇f at W = 0, (p,); problems that differ in λ alone share its parts."""
         k = len(self.target)
         flat = self.w.new_full((k, 1), 1 / k)
-        g = self._gather((flat - self.target) * batch.weight[:, None])[batch.of]
-        h = self.rows.gather_squares(batch.weight * ((1 - 1 / k) / k))[batch.of][:, None]
+        g = self._gather((flat - self.target) * batch.weight[:, None])[batch.weight_of]
+        h = self.rows.gather_squares(batch.weight * ((1 - 1 / k) / k))[batch.weight_of][:, None]
         return 0.5 * _dot(g, g / self._bounded(h + self.penalty))
 
     def _gather(self, r: Tensor) -> Tensor:
@@ -215,12 +225,15 @@ class _State:
         m[:, :, -1].clamp_(min=_INTERCEPT_FLOOR)
         return m.clamp_(min=torch.finfo(m.dtype).tiny)
 
-    def _residual(self, z: Tensor, out: Tensor, of: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def _residual(
+        self, z: Tensor, out: Tensor, problems: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Return w·(softmax(z) − target), written to `out`, and the mean loss (p,).
 
-        Where labels are certain, 1 − p_y is summed from the other classes instead of subtracted.
+        `z` are the logits of some problems, by number; None: of all. Where labels are certain,
+        1 − p_y is summed from the other classes instead of subtracted.
         """
-        weight = self.weight if of is None else self.weight[of]
+        weight = self.weight if problems is None else self.weight[problems]
         if self.hard:
             r = torch.softmax(z, 1, out=out).mul_(self.other)
             wrong = r.sum(1)
@@ -240,7 +253,7 @@ class _State:
     def refresh(self) -> None:
         """Renew the preconditioner: the diagonal of the Hessian, Σ wᵢ·pᵢ(1 − pᵢ)·xᵢ² + λ."""
         a = self.r.abs()
-        if self.hard:  # |R| is p or 1 − p
+        if self.hard:  # |r| is then w·p or w·(1 − p).
             share = torch.where(self.weight > 0, 1 / self.weight, 0)
             h = a.addcmul_(a * share[:, None], a, value=-1)
         else:
@@ -285,21 +298,21 @@ class _State:
         """Go one step on, in all problems."""
         d = self._centred(self._direction())
         slope = _dot(self.g, d)
-        up = slope >= 0  # rounding, next to the optimum
+        up = slope >= 0  # Next to the optimum, rounding can make a step lead upwards.
         if bool(up.any()):
             d = torch.where(up[:, None, None], self._centred(-self.g / self.m), d)
             slope = _dot(self.g, d)
         z_d = self.logits(d)
-        length, slope_there, z, r = self._search(d, z_d, slope)
+        length, slope_at_end, z, r = self._search(d, z_d, slope)
         s = d.mul_(length[:, None, None])
         self.spare = [self.z, self.r]
         self.w, self.z, self.r = self.w + s, z, r
         before, self.g = self.g, self._gradient()
         y = self.g - before
         # sᵀy from the slopes along the line, which are exact where g − g_before cancels.
-        sy = length * (slope_there - slope)
+        sy = length * (slope_at_end - slope)
         rho = torch.where(sy > 0, 1 / sy, 0)
-        # Not of the intercepts, whose curvature is bounded below and changes the most.
+        # Intercepts do not count: their curvature is bounded below and changes the most.
         moved = (s * s * self.m)[:, :, :-1].sum((1, 2))
         self.stretch = torch.maximum(self.stretch, rho * moved)
         self.steps = [*self.steps[1 - self.history :], (s, y, rho)]
@@ -325,7 +338,7 @@ class _State:
         q /= self.m
         if self.steps:
             s, y, rho = self.steps[-1]
-            bend = rho * _dot(y, y / self.m)  # 0, too, where the gradient did not change by a bit
+            bend = rho * _dot(y, y / self.m)  # It is 0 if the gradient did not change.
             q *= torch.where(bend > 0, 1 / bend, 1)[:, None, None]
         for (s, y, rho), alpha in zip(self.steps, reversed(alphas), strict=True):
             q.addcmul_((alpha - rho * _dot(y, q))[:, None, None], s)
@@ -334,7 +347,7 @@ class _State:
     def _search(
         self, d: Tensor, z_d: Tensor, slope: Tensor
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Return how far to go along `d` (p,), and the slope, logits and residuals there.
+        """Return how far to go along `d` (p,), and the slope, logits and residuals at its end.
 
         On cached logits this takes no matrix product. The slope along a line is monotone as f is
         convex, so where 1 is no good length, secants within a bracket find its root.
@@ -344,12 +357,12 @@ class _State:
         r, self.loss = self._residual(z, buffer)
         linear, square = _dot(self.pull, d), _dot(self.penalty * d, d)
         length = torch.ones_like(slope)
-        there = _dot(r, z_d) + linear + square
-        bad = (there.abs() > _SLOPE_LEFT * slope.abs()).nonzero()[:, 0]
+        slope_at_end = _dot(r, z_d) + linear + square
+        bad = (slope_at_end.abs() > _SLOPE_LEFT * slope.abs()).nonzero()[:, 0]
         if not len(bad):
-            return length, there, z, r
+            return length, slope_at_end, z, r
         z_0, z_d, linear, square = self.z[bad], z_d[bad], linear[bad], square[bad]
-        t, now, target = length[bad], there[bad], _SLOPE_LEFT * slope[bad].abs()
+        t, now, target = length[bad], slope_at_end[bad], _SLOPE_LEFT * slope[bad].abs()
         low, slope_low = torch.zeros_like(t), slope[bad]
         high, slope_high = torch.full_like(t, torch.inf), torch.zeros_like(t)
         for _ in range(_MOST_TRIALS):
@@ -366,8 +379,9 @@ class _State:
             now = _dot(r_t, z_d) + linear + t * square
             if not bool(((now.abs() > target) & open_).any()):
                 break
-        length[bad], there[bad], z[bad], r[bad], self.loss[bad] = t, now, trial, r_t, loss
-        return length, there, z, r
+        length[bad], slope_at_end[bad], z[bad], r[bad] = t, now, trial, r_t
+        self.loss[bad] = loss
+        return length, slope_at_end, z, r
 
 
 def _dot(a: Tensor, b: Tensor) -> Tensor:

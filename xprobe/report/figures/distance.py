@@ -1,4 +1,4 @@
-"""Distances of synthetic images to real ones → figures, in the style of `figures`."""
+"""Distances of synthetic images to real ones → figures, in the style that all figures share."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ SHOWN = "mmd"
 
 _MOST_CLASSES = 40
 
-_MOST_BARS = 160  # in one column of panels
+_MOST_BARS = 160  # a column of panels has no more
 
 _PANELS_A_ROW = 3
 
-_MOST_EXAMPLES = 12  # classes
+_MOST_EXAMPLES = 12  # a figure has examples of no more classes
 
 _THUMBNAIL_PX = 96
 
@@ -34,7 +34,7 @@ def draw(rows: Sequence[DistanceRow]) -> Iterator[Drawing]:
     """Draw the distance of each class, one figure an encoder.
 
     Args:
-        rows: what is not MMD² of a class is passed over.
+        rows: distances, of which only MMD² of single classes is drawn.
     """
     names = Names()
     classes = [row for row in rows if row.metric == SHOWN and row.class_ is not None]
@@ -76,7 +76,7 @@ def draw_examples(examples: Sequence[Example]) -> Iterator[Drawing]:
 def _picture(path: str) -> Image.Image | None:
     try:
         image = decode(path)
-    except (OSError, ValueError, UnusableImageError):  # a ValueError: no path at all
+    except (OSError, ValueError, UnusableImageError):  # ValueError: the text is no path
         return None
     image.thumbnail((_THUMBNAIL_PX,) * 2, Image.Resampling.LANCZOS)
     return image
@@ -107,7 +107,7 @@ def _map(points: Sequence[MapPoint], title: str, has_axes: bool) -> Figure:
 
 
 def _examples(pairs: Sequence[tuple[Example, Image.Image, Image.Image]], title: str) -> Figure:
-    """A row per class: closest, median and farthest image, each with its nearest real one."""
+    """Draw a row per class: closest, median and farthest image, each with its nearest real one."""
     classes = list(dict.fromkeys(row.class_ for row, *_ in pairs))[:_MOST_EXAMPLES]
     columns = list(dict.fromkeys(row.which for row, *_ in pairs))
     across = 2 * len(columns)
@@ -134,7 +134,7 @@ def _examples(pairs: Sequence[tuple[Example, Image.Image, Image.Image]], title: 
 
 
 def _bars(rows: Sequence[DistanceRow], title: str) -> Figure:
-    """A panel per generator, in it a bar per class with interval and floor."""
+    """Draw a panel per generator, in it a bar per class with interval and real-to-real floor."""
     generators = list(dict.fromkeys(row.generator for row in rows))
     down = -(-len(generators) // _PANELS_A_ROW)
     across = -(-len(generators) // down)
@@ -155,7 +155,7 @@ def _bars(rows: Sequence[DistanceRow], title: str) -> Figure:
     for ax in axes.flat[len(generators) :]:
         ax.set_visible(False)
     for ax in axes.flat[max(0, len(generators) - across) : len(generators)]:
-        ax.tick_params(labelbottom=True)  # the lowest panel of each column, whatever its row
+        ax.tick_params(labelbottom=True)  # the last panel of a column bears its axis
         ax.set_xlabel("MMD² →\u2002farther")
     axes[0, 0].set_yticks(range(n), labels)
     axes[0, 0].set_ylim(n - 0.4, -0.6)

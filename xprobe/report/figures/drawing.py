@@ -1,4 +1,4 @@
-"""A finished figure, and the names of its files. No matplotlib here."""
+"""A finished figure, and the names of its files; nothing here loads matplotlib."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Drawing:
 
 
 class Names:
-    """Gives file stems that are safe on every file system, each once."""
+    """Hands out file stems that are safe on every file system, and none of them twice."""
 
     def __init__(self) -> None:
         self.given: set[str] = set()

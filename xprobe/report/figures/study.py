@@ -1,4 +1,4 @@
-"""Results → figures, as PNG and SVG bytes; their style.
+"""Results of studies → figures, as PNG and SVG bytes.
 
 Equal studies give equal bytes. Figures are drawn through matplotlib's object API, so that nothing
 of the caller's plotting state is used or changed.
@@ -39,10 +39,11 @@ _MOST_CLASSES_WITH_NUMBERS = 20
 
 _DASHES = ("-", (0, (5, 1.5)), (0, (1.5, 1.5)), (0, (5, 1.5, 1, 1.5)))
 
-Block = tuple[str, float | None, list[Result]]  # of a forest plot: title, margin, rows
+Block = tuple[str, float | None, list[Result]]  # a block of a forest plot: title, margin, rows
 
-Sized = tuple[float, Result]  # a row, and how many real images were trained on
+Sized = tuple[float, Result]  # the number of real images trained on, and a row of that study
 
+# Each kind of verdict has a colour and a marker, which is filled or not.
 _VERDICTS = {
     "helps": ("#0072B2", "o", True),
     "hurts": ("#D55E00", "s", True),
@@ -90,7 +91,7 @@ def _generator(row: OfSetting) -> list[str]:
 
 
 def _curves(rows: Sequence[Result], metric: str, title: str) -> Figure:
-    """A metric over the ratios: a line per generator, real-only across, synthetic-only beside."""
+    """Draw a metric over ratios: a line per generator, real-only across, synthetic-only beside."""
     figure = Figure(figsize=(4.8, 3.9), layout="constrained")
     ax = figure.subplots()
     generators = list(dict.fromkeys(r.generator for r in rows if r.generator is not None))
@@ -131,7 +132,7 @@ def _places(ratios: Sequence[float]) -> dict[float, float]:
     if len(scale) > 1:
         scale = np.log2(scale) if scale[-1] / scale[0] > 10 else scale
         scale = scale / np.diff(scale).min()
-        if scale[-1] - scale[0] > 12:  # no room for that at the narrowest gap
+        if scale[-1] - scale[0] > 12:  # too wide for a figure to scale
             scale = np.arange(len(ratios), dtype=float)
     return dict(zip(ratios, scale.tolist(), strict=True))
 
@@ -168,7 +169,7 @@ def _ratio_axis(ax: Axes, place: dict[float, float], beside: float) -> None:
 
 
 def _by_size(studies: Sequence[Study]) -> Iterator[tuple[str, list[Sized]]]:
-    """Yield (title, rows) of what was studied at several numbers of real images."""
+    """Yield title and rows of each generator that was studied at several numbers of real images."""
     sized: dict[tuple[str, str], list[Sized]] = {}
     for study in studies:
         size = study.real_only.n_train_real
@@ -183,7 +184,7 @@ def _by_size(studies: Sequence[Study]) -> Iterator[tuple[str, list[Sized]]]:
 
 
 def _sizes(pairs: Sequence[Sized], title: str) -> Figure:
-    """Accuracy over the number of real training images: real-only, and a line for each ratio."""
+    """Draw accuracy over the number of real images: real-only, and a line for each ratio."""
     figure = Figure(figsize=(4.8, 3.9), layout="constrained")
     ax = figure.subplots()
     sizes = sorted({size for size, _ in pairs})
@@ -199,7 +200,7 @@ def _sizes(pairs: Sequence[Sized], title: str) -> Figure:
     handles = []
     for i, ((label, line), (colour, marker, dash)) in enumerate(zip(lines, looks, strict=False)):
         by_size = dict(sorted(line, key=lambda pair: pair[0]))
-        apart = 1.015 ** (i - (len(lines) - 1) / 2)  # the axis is logarithmic
+        apart = 1.015 ** (i - (len(lines) - 1) / 2)  # a factor shifts points on a logarithmic axis
         _points(ax, [n * apart for n in by_size], list(by_size.values()), colour, marker, dash)
         handles.append(_handle(label, colour, marker, dash))
     ax.set_xscale("log")
@@ -233,7 +234,7 @@ def _pages(studies: Sequence[Study]) -> list[list[Block]]:
 
 
 def _forest(blocks: Sequence[Block]) -> Figure:
-    """Differences to real-only with simultaneous intervals, by family."""
+    """Draw differences to real-only with simultaneous intervals, by family."""
     lines = sum(len(rows) + 1.4 for _, _, rows in blocks)
     figure = Figure(figsize=(7, 0.235 * lines + 1.35), layout="constrained")
     ax = figure.subplots()
@@ -302,7 +303,7 @@ def _verdict_legend(seen: Sequence[str], margins: set[Any]) -> list[Line2D | Pat
 
 
 def _confusion(classes: Sequence[str], counts: Sequence[Sequence[int]], title: str) -> Figure:
-    """A confusion matrix, each row as shares of its true class: recall on the diagonal."""
+    """Draw a confusion matrix, rows as shares of their true class: recall on the diagonal."""
     k, matrix = len(classes), np.asarray(counts, dtype=float)
     total = matrix.sum(axis=1, keepdims=True)
     share = np.divide(100 * matrix, total, out=np.full_like(matrix, np.nan), where=total > 0)

@@ -15,7 +15,8 @@ from matplotlib.figure import Figure
 
 from xprobe.report.figures.drawing import Drawing
 
-MARK = "xprobe report"  # in the metadata of every figure: how a later report knows its own
+# The metadata of every figure hold this, by which a later report knows what it may delete.
+MARK = "xprobe report"
 
 _DPI = 200
 
@@ -26,7 +27,7 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#4
 
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 
-# For names that DejaVu has no glyphs of, in the PNGs; an SVG leaves the choice to its reader.
+# PNGs take glyphs that DejaVu lacks from these fonts; an SVG leaves the choice to its reader.
 _OTHER_SCRIPTS = ("Noto Sans CJK JP", "Noto Sans CJK SC", "Droid Sans Fallback", "Hiragino Sans",
                   "Microsoft YaHei", "Noto Sans Devanagari", "Noto Sans Thai")  # fmt: skip
 
@@ -48,7 +49,7 @@ def finish(
     svg, png = io.BytesIO(), io.BytesIO()
     with mpl.rc_context(), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "(?s)Glyph .* missing from font", UserWarning)
-        mpl.rcdefaults()  # whatever the reader's matplotlibrc says
+        mpl.rcdefaults()  # the user's matplotlibrc must not change a figure
         mpl.rcParams.update(_STYLE)
         installed = set(font_manager.get_font_names())
         others = [font for font in _OTHER_SCRIPTS if font in installed]
@@ -57,7 +58,8 @@ def finish(
         FigureCanvasAgg(figure)
         figure.savefig(svg, format="svg", metadata={"Date": None, "Creator": MARK})
         figure.savefig(png, format="png", dpi=_DPI, metadata={"Software": MARK})
-    family = b"font-family: 'DejaVu Sans'"  # its text stays text, and readers may lack the font
+    # An SVG keeps its text as text, and whoever opens it may lack the font.
+    family = b"font-family: 'DejaVu Sans'"
     fonts = svg.getvalue().replace(family, family + b", Verdana, Arial, sans-serif")
     return Drawing(name, kind, study, title, fonts, png.getvalue())
 

@@ -1,0 +1,54 @@
+"""Write the JSON Schemas beside this file: ``python docs/schema/generate.py``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from xprobe.base import documents
+from xprobe.base.documents import Document
+from xprobe.cli import outputs
+from xprobe.design import power
+from xprobe.features import records
+from xprobe.report import write
+from xprobe.results import answers, distance, study
+from xprobe.study import estimate
+
+# By the name of the file: what each command prints with --json, then files that commands leave.
+DOCUMENTS: dict[str, type[Document]] = {
+    "scan": outputs.Scan,
+    "encoders": outputs.Encoders,
+    "encoders-fetch": outputs.Fetched,
+    "plan": power.Plan,
+    "embed": outputs.Embed,
+    "import-features": outputs.ImportFeatures,
+    "sweep": answers.SweepAnswer,
+    "sweep-dry-run": estimate.DryRun,
+    "distance": distance.Distances,
+    "report": write.Written,
+    "demo": answers.DemoAnswer,
+    "store-info": outputs.StoreInfo,
+    "store-verify": outputs.StoreVerify,
+    "store-merge": outputs.StoreMerge,
+    "store-export": outputs.StoreExport,
+    "store-gc": outputs.StoreGc,
+    "study": study.Study,
+    "format": records.Marker,
+    "encoder": records.EncoderRecord,
+    "receipt": records.Receipt,
+    "agreement": records.Agreement,
+    "text-features": records.TextRecord,
+}
+
+
+def texts() -> dict[str, str]:
+    """Return the text of every schema by the name of its file."""
+    return {
+        f"{name}.json": json.dumps(documents.schema(kind), indent=1, ensure_ascii=False) + "\n"
+        for name, kind in DOCUMENTS.items()
+    }
+
+
+if __name__ == "__main__":
+    for name, text in texts().items():
+        Path(__file__).with_name(name).write_text(text, encoding="utf-8")

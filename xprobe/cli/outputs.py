@@ -1,0 +1,244 @@
+"""What commands print with ``--json`` (docs/schema), where no other module has it as its answer."""
+
+from __future__ import annotations
+
+import msgspec
+
+from xprobe.base.documents import Document, Number
+from xprobe.features.upkeep import Collected, Held, Verified
+from xprobe.images.survey import Count, Shape
+
+
+class Scan(Document, frozen=True, kw_only=True):
+    """Output of ``xprobe scan --json``.
+
+    Attributes:
+        images: how many there are.
+        warnings: what looks wrong.
+    """
+
+    images: int
+    counts: tuple[Count, ...]
+    formats: tuple[Shape, ...]
+    warnings: tuple[str, ...]
+
+
+class ImportedEncoder(Document, frozen=True, kw_only=True):
+    """What became of the images under one encoder; images = embedded + reused + failed.
+
+    Attributes:
+        name: name of the encoder.
+        key: digest of all that decides its features.
+        dim: features of an image.
+        images: images that were looked at, and views of them.
+        embedded: contents whose features were stored now.
+        reused: images whose content the store had, or another image of this run brought.
+        failed: images that have no features.
+        seconds: how long this run took.
+        images_per_s: how many images a second that was.
+    """
+
+    name: str
+    key: str
+    dim: int
+    images: int
+    embedded: int
+    reused: int
+    failed: int
+    seconds: Number
+    images_per_s: Number
+
+
+class EmbeddedEncoder(ImportedEncoder, frozen=True, kw_only=True):
+    """What became of the images under one encoder; images = embedded + reused + failed.
+
+    Attributes:
+        name: name of the encoder.
+        key: digest of all that decides its features.
+        dim: features of an image.
+        images: images that were looked at, and views of them.
+        embedded: contents that went through the encoder now.
+        reused: images whose content the store had, or another image of this run brought.
+        failed: images that cannot be embedded.
+        seconds: how long this run took.
+        images_per_s: how many images a second that was.
+        asked_batch_size, batch_size: images a forward pass at the start of the run, and at its end.
+        cosine_to_reference: least cosine of a feature to the exact one, for an encoder that takes a
+            short cut; None for others.
+    """
+
+    asked_batch_size: int
+    batch_size: int
+    cosine_to_reference: Number | None
+
+
+class Embed(Document, frozen=True, kw_only=True):
+    """Output of ``xprobe embed --json``.
+
+    Attributes:
+        store: folder of the features.
+    """
+
+    store: str
+    encoders: tuple[EmbeddedEncoder, ...]
+
+
+class ImportFeatures(Document, frozen=True, kw_only=True):
+    """Output of ``xprobe import-features --json``.
+
+    Attributes:
+        store: folder of the features.
+        unmatched_rows: rows of the file whose image the manifest lacks, or cannot be read.
+        missing_images: readable images of the manifest that the file has no row of.
+    """
+
+    store: str
+    encoders: tuple[ImportedEncoder, ...]
+    unmatched_rows: int
+    missing_images: int
+
+
+class OutOfUse(Document, frozen=True, kw_only=True):
+    """An encoder that only a newer xprobe can use.
+
+    Attributes:
+        name: the name it was embedded under.
+        key: digest of all that decides its features.
+    """
+
+    name: str
+    key: str
+
+
+class StoreInfo(Document, frozen=True, kw_only=True):
+    """Output of ``xprobe store info --json``.
+
+    Attributes:
+        store: folder of the features.
+        newer: encoders that only a newer xprobe can use.
+    """
+
+    store: str
+    encoders: tuple[Held, ...]
+    newer: tuple[OutOfUse, ...] = ()
+
+
+class StoreVerify(Document, frozen=True, kw_only=True):
+    """Output of ``xprobe store verify --json``.
+
+    Attributes:
+        store: folder of the features.
+    """
+
+    store: str
+    encoders: tuple[Verified, ...]
+
+
+class MergedEncoder(Document, frozen=True, kw_only=True):
+    """What of an encoder was new to the store that it was merged into.
+
+    Attributes:
+        from_: folder of the store that it was copied from.
+        name: name of the encoder.
+        key: digest of all that decides its features.
+        shards: number of shards that were copied.
+        rows: number of rows in them.
+    """
+
+    from_: str = msgspec.field(name="from")
+    name: str
+    key: str
+    shards: int
+    rows: int
+
+
+class StoreMerge(Document, frozen=True, kw_only=True):
+    """Output of ``xprobe store merge --json``.
+
+    Attributes:
+        store: folder that was copied into.
+    """
+
+    store: str
+    merged: tuple[MergedEncoder, ...]
+
+
+class StoreExport(Document, frozen=True, kw_only=True):
+    """Output of ``xprobe store export --json``.
+
+    Attributes:
+        file: path of the file that was written.
+        name: name of the encoder.
+        key: digest of all that decides its features.
+        rows: number of rows in the file.
+    """
+
+    file: str
+    name: str
+    key: str
+    rows: int
+
+
+class StoreGc(Document, frozen=True, kw_only=True):
+    """Output of ``xprobe store gc --json``.
+
+    Attributes:
+        store: folder of the features.
+    """
+
+    store: str
+    encoders: tuple[Collected, ...]
+
+
+class ListedEncoder(Document, frozen=True, kw_only=True):
+    """What is known of an encoder before it is loaded.
+
+    Attributes:
+        name: short name.
+        source: long name, or ``import-only``.
+        dim: features of an image.
+        dim_pooled: features of an image before the projection; None: it has none.
+        input_px: side of the square image that it sees, pixels.
+        activation: activation function, for architectures that exist with several; else None.
+        licence: licence of the weights.
+        local: whether the weights are on this machine.
+        note: what else to know.
+    """
+
+    name: str
+    source: str
+    dim: int
+    dim_pooled: int | None
+    input_px: int
+    activation: str | None
+    licence: str
+    local: bool
+    note: str
+
+
+class Encoders(Document, frozen=True, kw_only=True):
+    """Output of ``xprobe encoders --json``."""
+
+    encoders: tuple[ListedEncoder, ...]
+
+
+class FetchedEncoder(Document, frozen=True, kw_only=True):
+    """An encoder whose weights are on this machine.
+
+    Attributes:
+        name: the name that was asked for.
+        source: long name.
+        dim: features of an image.
+        key: digest of all that decides its features.
+    """
+
+    name: str
+    source: str
+    dim: int
+    key: str
+
+
+class Fetched(Document, frozen=True, kw_only=True):
+    """Output of ``xprobe encoders fetch --json``."""
+
+    encoders: tuple[FetchedEncoder, ...]
