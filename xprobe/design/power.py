@@ -34,7 +34,8 @@ SCENE_CORRELATION = 0.3
 
 SIZES = (30, 50, 100, 200, 500, 1000)
 
-# The estimates of a family typically have this correlation; their largest is drawn so often.
+# The estimates of a family typically have this correlation. Its critical value is that of the
+# largest of correlated normal numbers, found from so many draws.
 _CORRELATION, _DRAWS = 0.5, 40_000
 
 

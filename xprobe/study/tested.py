@@ -35,7 +35,8 @@ class Tested:
     records: tuple[PredictionRecord, ...]
 
 
-_Scored = tuple[NDArray[np.intp], dict[str, NDArray[np.float64]]]  # predicted class, values
+# The predicted class of each test image, and by metric what each image adds to it.
+_Scored = tuple[NDArray[np.intp], dict[str, NDArray[np.float64]]]
 
 
 def hits(design: Design, runs: list[str], folder: Path) -> tuple[dict[Setting, Bools], Ints, Ints]:

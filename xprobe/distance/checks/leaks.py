@@ -199,9 +199,8 @@ def _cut(place: float) -> Floats:
 
 _COSINES = _cosines()
 
-_WEIGHT = np.sqrt(
-    np.hypot(np.arange(_KEPT)[:, None], np.arange(_KEPT)[None])
-)  # The mean has weight 0.
+# A coefficient counts by the square root of its frequency, and the mean of an image not at all.
+_WEIGHT = np.sqrt(np.hypot(np.arange(_KEPT)[:, None], np.arange(_KEPT)[None]))
 
 _UNWEIGHT = np.divide(1, _WEIGHT, out=np.zeros_like(_WEIGHT), where=_WEIGHT > 0)
 

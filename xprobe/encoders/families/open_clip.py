@@ -151,9 +151,9 @@ def _remove_projection(visual: Any, name: str) -> None:
     """Let a tower end before its projection into the space shared with text."""
     import torch
 
-    if getattr(visual, "proj", None) is not None:  # ViT
+    if getattr(visual, "proj", None) is not None:  # A vision transformer ends in this matrix.
         visual.proj = None
-    elif hasattr(visual, "attnpool") and hasattr(visual.attnpool, "c_proj"):  # ResNet
+    elif hasattr(visual, "attnpool") and hasattr(visual.attnpool, "c_proj"):
         # F.multi_head_attention_forward takes its weight, so an identity must be a matrix.
         width = visual.attnpool.c_proj.in_features
         same = torch.nn.Linear(width, width)

@@ -368,7 +368,8 @@ class _State:
         for _ in range(_MOST_TRIALS):
             open_ = now.abs() > target
             rising = now > 0
-            # Illinois: halving the slope of an end that stays keeps secants from creeping.
+            # A secant alone would move one end of the interval and creep. Halving the slope of the
+            # end that stays (the Illinois rule of regula falsi) lets both ends close in.
             slope_high = torch.where(rising, now, slope_high * 0.5)
             slope_low = torch.where(rising, slope_low * 0.5, now)
             high, low = torch.where(rising, t, high), torch.where(rising, low, t)

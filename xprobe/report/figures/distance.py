@@ -19,7 +19,7 @@ SHOWN = "mmd"
 
 _MOST_CLASSES = 40
 
-_MOST_BARS = 160  # a column of panels has no more
+_MOST_BARS = 160  # A column of panels shows no more bars than this.
 
 _PANELS_A_ROW = 3
 

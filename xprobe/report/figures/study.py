@@ -200,7 +200,7 @@ def _sizes(pairs: Sequence[Sized], title: str) -> Figure:
     handles = []
     for i, ((label, line), (colour, marker, dash)) in enumerate(zip(lines, looks, strict=False)):
         by_size = dict(sorted(line, key=lambda pair: pair[0]))
-        apart = 1.015 ** (i - (len(lines) - 1) / 2)  # a factor shifts points on a logarithmic axis
+        apart = 1.015 ** (i - (len(lines) - 1) / 2)  # A factor shifts points on a logarithmic axis.
         _points(ax, [n * apart for n in by_size], list(by_size.values()), colour, marker, dash)
         handles.append(_handle(label, colour, marker, dash))
     ax.set_xscale("log")

@@ -49,7 +49,7 @@ def finish(
     svg, png = io.BytesIO(), io.BytesIO()
     with mpl.rc_context(), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "(?s)Glyph .* missing from font", UserWarning)
-        mpl.rcdefaults()  # the user's matplotlibrc must not change a figure
+        mpl.rcdefaults()  # The user's matplotlibrc must not change a figure.
         mpl.rcParams.update(_STYLE)
         installed = set(font_manager.get_font_names())
         others = [font for font in _OTHER_SCRIPTS if font in installed]
