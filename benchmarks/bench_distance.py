@@ -336,7 +336,7 @@ def race_permutations(n: int, d: int, rounds: int, count: int = 1000) -> dict[st
         )["mmd"]
         return kernels.permutation_p(given, sums, again.sides, again.inside)
 
-    few = resampling._permuted(pairs, 4, np.random.default_rng(0))[1]
+    few = resampling._permute(pairs, 4, np.random.default_rng(0))[1]
     taken = race({"xprobe": all_at_once, "5 re-summed": lambda: resum(k, few)}, rounds)
     per = taken["5 re-summed"] / 5
     row: dict[str, Any] = {"what": "permutations", "n": n, "count": count} | seconds(taken)
