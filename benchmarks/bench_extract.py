@@ -282,7 +282,8 @@ CHILD = """
 import sys, time
 start = time.perf_counter()
 from pathlib import Path
-from xprobe import extract, items, manifest
+from xprobe.features import embed as extract, items
+from xprobe.images import read as manifest
 from xprobe.encoders.load import load
 from xprobe.features.store import Store
 encoder = load("pixels")
