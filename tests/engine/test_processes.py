@@ -28,6 +28,8 @@ def sums(x: np.ndarray) -> Work[Any, Any]:
     def do(item: Any, advance: Advance) -> Any:
         if item == "wrong":
             raise XprobeError("an item that cannot be done")
+        if item == "killed":
+            os.kill(os.getpid(), signal.SIGKILL)
         if item == "process":
             return os.getpid(), os.environ.get("OMP_NUM_THREADS"), x.flags.writeable
         advance(1)
@@ -64,6 +66,12 @@ def test_an_error_is_raised_and_the_engine_works_on(engine: Engine) -> None:
     with pytest.raises(XprobeError, match="cannot be done"):
         list(engine.run(sums(np.ones(2)), ["wrong", 1]))
     assert list(engine.run(sums(np.ones(2)), [1])) == [(0, 3.0)]
+
+
+def test_a_worker_that_is_killed_is_an_error_with_its_remedy_and_the_engine_works_on() -> None:
+    with pytest.raises(XprobeError, match=r"ended from outside.*run again, with fewer --workers"):
+        list(Processes(2).run(sums(np.ones(2)), [1, "killed", 2, 3]))
+    assert sorted(Processes(2).run(sums(np.ones(2)), [1, 2])) == [(0, 3.0), (1, 4.0)]
 
 
 def test_processes_map_arrays_read_only_and_have_as_many_threads_as_asked() -> None:

@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -17,6 +18,7 @@ from typing import Any
 
 from joblib.externals.loky import ProcessPoolExecutor
 
+from xprobe.base.errors import XprobeError
 from xprobe.engine.base import Advance, Engine, Item, OneByOne, Result, Work, ignore
 from xprobe.engine.handover import read_handover, write_handover
 
@@ -52,7 +54,11 @@ class Processes:
     def run(
         self, work: Work[Item, Result], items: Sequence[Item], _advance: Advance = ignore
     ) -> Iterator[tuple[int, Result]]:
-        """Yield as `Engine.run` does; nothing is heard of items under way."""
+        """Yield as `Engine.run` does; nothing is heard of items under way.
+
+        Raises:
+            XprobeError: a worker was ended from outside.
+        """
         if not items:
             return
         workers = min(self.workers, len(items))
@@ -73,6 +79,12 @@ class Processes:
                     for future in done:
                         yield running.pop(future), future.result()
                     submit(len(done))
+            except BrokenProcessPool as error:
+                _pool.end()
+                raise XprobeError(
+                    "a worker process was ended from outside, as happens where memory runs out; "
+                    "what was finished is kept: run again, with fewer --workers or --concurrent"
+                ) from error
             except BaseException:  # This includes interrupts and the closing of the iterator.
                 _pool.end()
                 raise
