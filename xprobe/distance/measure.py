@@ -113,7 +113,7 @@ def _check_arguments(real: Floats, synthetic: Floats, group: Ints, metrics: Sequ
 
 
 def _why_no_value(real: Floats, synthetic: Floats, group: Ints) -> str | None:
-    """Return why nothing at all can be computed, or None."""
+    """Return the reason why no metric can be computed for these images, or None."""
     if len(real) < 2 or len(synthetic) < 2:
         return f"{len(real)} real and {len(synthetic)} synthetic rows; two or more of each needed"
     if (group == group[0]).all():

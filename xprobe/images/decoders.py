@@ -155,7 +155,7 @@ def _is_plain_segment(marker: int, body: bytes, most: int) -> bool:
     if marker == 0xE1:
         return _is_upright(body)
     if marker == 0xEE and body.startswith(b"Adobe"):
-        return len(body) >= 12 and body[11] == 1  # Colour transform 1 is YCbCr.
+        return len(body) >= 12 and body[11] == 1  # Adobe's 1 stands for YCbCr.
     return True
 
 

@@ -89,7 +89,7 @@ class Answer:
 
     @property
     def grouped(self) -> list[tuple[str, list[Line]]]:
-        """The mixes by study and generator."""
+        """The lines that tell of mixes, gathered by study and generator."""
         groups: dict[str, list[Line]] = {}
         for line in self.lines:
             groups.setdefault(line.who, []).append(line)

@@ -35,7 +35,7 @@ class Point:
 
     @property
     def size(self) -> float:
-        """Real training images of each class, on average over folds and classes."""
+        """How many real images of a class the study trained on, as a mean over folds and classes."""
         (real,) = [b for b in self.design.blocks if b.setting.name == "real-only"][:1]
         return float(np.mean(real.n_real)) / len(self.design.study.classes)
 

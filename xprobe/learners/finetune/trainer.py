@@ -162,7 +162,7 @@ class Trainer:
         )  # fmt: skip
 
     def job(self, task: Task) -> tuple[Job, Ints]:
-        """Return what is trained, and the rows it is trained on."""
+        """Return the job of a fine-tune, and the rows of the pool that it trains on."""
         pool, recipe, problem = self.material.pool, self.recipe, task.problem
         train, validation = problem.train, problem.test[:0]
         if recipe.patience:
