@@ -35,7 +35,7 @@ class Point:
 
     @property
     def size(self) -> float:
-        """How many real images of a class the study trained on, as a mean over folds and classes."""
+        """Real images of a class that the study trained on, as a mean over folds and classes."""
         (real,) = [b for b in self.design.blocks if b.setting.name == "real-only"][:1]
         return float(np.mean(real.n_real)) / len(self.design.study.classes)
 
