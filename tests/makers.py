@@ -25,7 +25,7 @@ from xprobe.features.store import Store
 from xprobe.images.manifest import Manifest
 from xprobe.results.config import StudyConfig
 from xprobe.results.rows import Result, Run, SettingResult
-from xprobe.results.study import Count, EncoderUsed, ImagesStudied, Study
+from xprobe.results.study import STUDY_VERSION, Count, EncoderUsed, ImagesStudied, Study
 
 SavePicture = Callable[..., Path]
 
@@ -88,7 +88,11 @@ def make_study(
     source: str = "open_clip:ViT-B-32",
     **extra: Any,
 ) -> Study:
-    """A study as `xprobe sweep` makes it; every mix differs by `effect` ± `half`."""
+    """A study as `xprobe sweep` gives it; every mix differs by `effect` ± `half`.
+
+    A mix has a study-wide p, as `study.claims` gives it, unless the encoder is a floor. There are
+    no hits, so that the p stays as it is.
+    """
     k = len(classes)
     rng = np.random.default_rng(len(encoder) + k)
     names: list[tuple[str, float | None, str | None]] = [("real-only", None, None)]
@@ -100,7 +104,10 @@ def make_study(
         setting: dict[str, Any] = {"setting": name, "ratio": ratio, "generator": generator}
         difference = None if name == "real-only" else effect + rng.normal() / 1e6
         for metric in ("accuracy", "macro_f1"):
-            rows.append(make_row(encoder, setting, metric, difference, half, margin, protocol))
+            row = make_row(encoder, setting, metric, difference, half, margin, protocol)
+            if name == "mix" and not source.startswith("builtin:"):
+                row = structs.replace(row, p_study_wide=row.p_adjusted)
+            rows.append(row)
         counts = rng.integers(0, 9, (k, k)) + 20 * np.eye(k, dtype=int)
         settings.append(
             SettingResult(
@@ -117,7 +124,9 @@ def make_study(
     ]
     config = documents.to_json(SweepConfig(ratios=ratios)) | {"margin": margin}
     fields: dict[str, Any] = {
-        "version": 1,
+        "version": STUDY_VERSION,
+        "key": sha256(f"{encoder} {ratios} {extra}".encode()).hexdigest()[:32],
+        "seeds": (0,),
         "created": "2026-01-01T00:00:00+00:00",
         "command": "xprobe sweep",
         "encoder": EncoderUsed(
@@ -196,16 +205,23 @@ def make_row(
     judgement: dict[str, Any] = {}
     if verdict is not None:
         p = 0.0004 if verdict in ("helps", "hurts") else 0.4
-        judgement = {"verdict": verdict, "p_adjusted": p, "detectable": 1.4 * half}
+        assert difference is not None
+        judgement = {
+            "verdict": verdict, "p_adjusted": p, "detectable": 1.4 * half, "se": half / 2,
+            "df": 599.0, "judged_low": difference - half, "judged_high": difference + half,
+            "within_margin": None if margin is None else abs(difference) + half <= margin,
+        }  # fmt: skip
     value = 0.7 + (difference or 0)
+    is_only = setting["setting"] == "synthetic-only"
+    synthetic = 80.0 * (setting["ratio"] or is_only)
     return Result(
         encoder=encoder, **setting, head="logistic", protocol=protocol, metric=metric,
         value=value, ci_low=value - 0.03, ci_high=value + 0.03, difference=difference,
         difference_low=None if difference is None else difference - half,
         difference_high=None if difference is None else difference + half,
         **judgement, n_test=600, n_groups=600,
-        n_train_real=0.0 if setting["setting"] == "synthetic-only" else 80.0,
-        n_train_synthetic=80.0 * (setting["ratio"] or 0), ratio_actual=setting["ratio"],
+        n_train_real=0.0 if is_only else 80.0, n_train_synthetic=synthetic,
+        synthetic_units=synthetic, ratio_actual=setting["ratio"],
     )  # fmt: skip
 
 

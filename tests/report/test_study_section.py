@@ -17,7 +17,7 @@ def row_of(metric: str, value: float) -> Result:
 
 
 def test_a_metric_is_shown_by_the_words_of_its_row(monkeypatch: pytest.MonkeyPatch) -> None:
-    row = metrics.Metric("margin", "Margin", "nats", digits=2)
+    row = metrics.Metric("margin", "Margin", lambda images: images.hit, "nats", digits=2)
     monkeypatch.setitem(metrics.METRICS, "margin", row)
     results = (row_of("margin", 1.234), row_of("accuracy", 0.5), row_of("top2_accuracy", 0.875))
     table = study_section.study_view(0, make_study(results=results), []).others
@@ -27,4 +27,5 @@ def test_a_metric_is_shown_by_the_words_of_its_row(monkeypatch: pytest.MonkeyPat
 
 def test_metrics_of_which_less_is_better_are_told() -> None:
     others = study_section.study_view(0, make_study(), []).others
-    assert others.lower == "Log-loss and Brier score"
+    wanted = "Log-loss; Brier score; Squared calibration error, without its bias"
+    assert others.lower == wanted
