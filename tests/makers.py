@@ -97,8 +97,8 @@ def make_study(
     rng = np.random.default_rng(len(encoder) + k)
     names: list[tuple[str, float | None, str | None]] = [("real-only", None, None)]
     for generator in generators:
-        names.append(("synthetic-only", None, generator))
         names += [("mix", ratio, generator) for ratio in ratios]
+        names.append(("synthetic-only", None, generator))
     rows, settings, runs = [], [], []
     for name, ratio, generator in names:
         setting: dict[str, Any] = {"setting": name, "ratio": ratio, "generator": generator}
@@ -125,7 +125,7 @@ def make_study(
     config = documents.to_json(SweepConfig(ratios=ratios)) | {"margin": margin}
     fields: dict[str, Any] = {
         "version": STUDY_VERSION,
-        "key": sha256(f"{encoder} {ratios} {extra}".encode()).hexdigest()[:32],
+        "key": sha256(repr((encoder, ratios, classes)).encode()).hexdigest()[:32],
         "seeds": (0,),
         "created": "2026-01-01T00:00:00+00:00",
         "command": "xprobe sweep",
