@@ -9,7 +9,7 @@ from collections.abc import Callable
 from hashlib import sha256
 from html.parser import HTMLParser
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -25,7 +25,10 @@ from xprobe.features.store import Store
 from xprobe.images.manifest import Manifest
 from xprobe.results.config import StudyConfig
 from xprobe.results.rows import Result, Run, SettingResult
-from xprobe.results.study import STUDY_VERSION, Count, EncoderUsed, ImagesStudied, Study
+from xprobe.results.study import STUDY_VERSION, Count, EncoderUsed, ImagesStudied, Study, save_study
+
+if TYPE_CHECKING:
+    from xprobe.report.write import Written
 
 SavePicture = Callable[..., Path]
 
@@ -88,11 +91,7 @@ def make_study(
     source: str = "open_clip:ViT-B-32",
     **extra: Any,
 ) -> Study:
-    """A study as `xprobe sweep` gives it; every mix differs by `effect` ± `half`.
-
-    A mix has a study-wide p, as `study.claims` gives it, unless the encoder is a floor. There are
-    no hits, so that the p stays as it is.
-    """
+    """A study as `xprobe sweep` makes it; every mix differs by `effect` ± `half`."""
     k = len(classes)
     rng = np.random.default_rng(len(encoder) + k)
     names: list[tuple[str, float | None, str | None]] = [("real-only", None, None)]
@@ -104,10 +103,7 @@ def make_study(
         setting: dict[str, Any] = {"setting": name, "ratio": ratio, "generator": generator}
         difference = None if name == "real-only" else effect + rng.normal() / 1e6
         for metric in ("accuracy", "macro_f1"):
-            row = make_row(encoder, setting, metric, difference, half, margin, protocol)
-            if name == "mix" and not source.startswith("builtin:"):
-                row = structs.replace(row, p_study_wide=row.p_adjusted)
-            rows.append(row)
+            rows.append(make_row(encoder, setting, metric, difference, half, margin, protocol))
         counts = rng.integers(0, 9, (k, k)) + 20 * np.eye(k, dtype=int)
         settings.append(
             SettingResult(
@@ -126,7 +122,6 @@ def make_study(
     fields: dict[str, Any] = {
         "version": STUDY_VERSION,
         "key": sha256(repr((encoder, ratios, classes)).encode()).hexdigest()[:32],
-        "seeds": (0,),
         "created": "2026-01-01T00:00:00+00:00",
         "command": "xprobe sweep",
         "encoder": EncoderUsed(
@@ -161,9 +156,36 @@ def changed(
     return structs.replace(document, **{rows: new})
 
 
+def claimed(study: Study, p: float | None = None) -> Study:
+    """Return a study whose mixes have a study-wide p, by default that of their family.
+
+    A study of version 1, of an encoder that was not trained or of a part of the real images stays
+    without, as by `study.claims`. There are no hits, so that the p stays as it is.
+    """
+    is_in_set = study.version > 1 and study.part == (1, None)
+    if not is_in_set or study.encoder.is_floor or study.encoder.has_random_weights:
+        return study
+    rows = [
+        structs.replace(row, p_study_wide=row.p_adjusted if p is None else p)
+        if row.setting == "mix" and row.metric == "accuracy" and not row.augment
+        else row
+        for row in study.results
+    ]
+    return structs.replace(study, results=tuple(rows))
+
+
 def changed_config(study: Study, **fields: Any) -> Study:
     """Return a study with another configuration."""
     return structs.replace(study, config=structs.replace(study.config, **fields))
+
+
+def written(tmp_path: Path, *studies: Study) -> tuple[Written, Path]:
+    """Write a report of studies that have claims; return what it says, and its folder."""
+    from xprobe.report.write import write_report
+
+    for number, study in enumerate(studies):
+        save_study(tmp_path / "results", claimed(structs.replace(study, key=f"{number:032d}")))
+    return write_report(tmp_path / "results", tmp_path / "out"), tmp_path / "out"
 
 
 class Page(HTMLParser):

@@ -81,7 +81,8 @@ def test_json_is_one_document_a_command_with_the_promised_fields(
     first = xprobe("sweep", *FAST, "--json").json
     fields = (
         "encoder generator head protocol setting ratio metric value ci_low ci_high difference "
-        "difference_low difference_high p_adjusted p_mcnemar verdict detectable n_test n_groups "
+        "difference_low difference_high p_adjusted p_study_wide p_mcnemar verdict detectable "
+        "n_test n_groups estimand within_margin judged_low judged_high synthetic_units "
         "dropped_by_lineage real_fraction train_per_class"
     )
     assert all(set(fields.split()) <= set(row) for row in first["results"])
@@ -371,7 +372,7 @@ def test_a_plan_needs_no_synthetic_image_and_no_features(
         (what, size, size == 10) for what in ("heads", "finetune") for size in (10, 20, 200)
     ]
     assert [r["test_images"] for r in rows] == [20, 40, 400] * 2
-    assert {r["comparisons"] for r in rows} == {3}
+    assert {r["comparisons"] for r in rows} == {2}
     assert {r["basis"] for r in rows} == {"typical"}
     assert 1 > rows[0]["detectable"] > rows[1]["detectable"] > rows[2]["detectable"] > 0
     held = xprobe("plan", "--holdout", "0.3", "--sizes", "20", "--json").json["plan"]

@@ -14,7 +14,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 import pytest
-from makers import Page, changed, changed_config, make_row, make_study
+from makers import Page, changed, changed_config, claimed, make_row, make_study, written
 from msgspec import structs
 from PIL import Image
 
@@ -39,17 +39,8 @@ NASTY = (
 )
 
 
-def written(tmp_path: Path, *studies: Study) -> tuple[report.Written, Path]:
-    for number, study in enumerate(studies):
-        study = structs.replace(study, key=f"{number:032d}")
-        study_module.save_study(tmp_path / "results", study)
-    return report.write_report(tmp_path / "results", tmp_path / "out"), tmp_path / "out"
-
-
-@pytest.fixture
-def no_figures(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Leave the figures out of reports whose words alone are tested: drawing takes the time."""
-    monkeypatch.setattr(figures, "draw", lambda _studies: iter(()))
+def page_of(out: Path) -> Page:
+    return Page((out / "index.html").read_text(encoding="utf-8"))
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +71,7 @@ def test_the_first_lines_hold_the_answer(tmp_path: Path) -> None:
     assert lines[0] == f"# {headline}"
     # "<" before a space is no markup.
     assert f"- {sentence}" in lines[:8]
-    texts = Page((out / "index.html").read_text(encoding="utf-8")).texts
+    texts = page_of(out).texts
     assert headline in texts[0]
     assert texts[1:3] == [words.QUESTION, headline]
     shown = " ".join(texts[3:40])
@@ -139,7 +130,7 @@ def test_the_page_fetches_nothing_and_runs_nothing(nasty: tuple[report.Written, 
 
 
 def test_names_are_escaped(nasty: tuple[report.Written, Path]) -> None:
-    page = Page((nasty[1] / "index.html").read_text(encoding="utf-8"))
+    page = page_of(nasty[1])
     assert set(NASTY) <= set(page.texts)  # each as text, none as markup
     assert not {"i", "w"} & set(page.tags)
     markdown = (nasty[1] / "summary.md").read_text(encoding="utf-8")
@@ -187,7 +178,7 @@ def test_the_same_studies_give_the_same_bytes(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("no_figures")
 def test_the_tables_are_the_studies(tmp_path: Path) -> None:
-    studies = [make_study("a", generators=("g,1", "g\n2")), make_study("b")]
+    studies = [claimed(make_study("a", generators=("g,1", "g\n2"))), claimed(make_study("b"))]
     _, out = written(tmp_path, *studies)
     results = [row for study in studies for row in study.results]
     rows = documents.to_json(results)
@@ -264,7 +255,7 @@ def test_lineage_and_the_actual_ratio_are_shown(tmp_path: Path) -> None:
         ratio_actual=3.5, dropped_by_lineage=1234,
     )  # fmt: skip
     _, out = written(tmp_path, study)
-    page = " ".join(Page((out / "index.html").read_text(encoding="utf-8")).texts)
+    page = " ".join(page_of(out).texts)
     assert "actual ratio 1:3.5" in page and "1,234" in page and "Dropped by lineage" in page
     assert "actual ratio 1:2" not in page
     assert "1:4 (actual 1:3.5)" in (out / "summary.md").read_text(encoding="utf-8")
@@ -278,7 +269,9 @@ def test_many_classes_hide_the_numbers(tmp_path: Path) -> None:
     confusion = (*first.confusion[:3], without, *first.confusion[4:])
     study = structs.replace(study, settings=(structs.replace(first, confusion=confusion),))
     drawn = list(figures.draw([study]))
-    few = list(figures.draw([make_study(ratios=(1,))]))
+    two = make_study(ratios=(1,))
+    both = structs.replace(two.settings[0], confusion=((9, 1), (2, 8)))
+    few = list(figures.draw([structs.replace(two, settings=(both,))]))
     numbers = [len(re.findall(rb"<text[^>]*>\d+</text>", d[-1].svg)) for d in (drawn, few)]
     assert numbers == [6, 6 + 4]  # the colour bar's, and the four cells of two classes
 
@@ -447,7 +440,7 @@ def test_what_stands_beside_the_verdict_reaches_the_page_and_is_escaped(tmp_path
         dropped_by_lineage=1234, dropped_in_inner_folds=1500.2,
     )  # fmt: skip
     _, out = written(tmp_path, study)
-    page = Page((out / "index.html").read_text(encoding="utf-8"))
+    page = page_of(out)
     text = " ".join(page.texts)
     assert "script" not in page.tags
     assert "Detected: <script>alert(1)</script> +30.0 at 1:1;" in text
@@ -455,6 +448,27 @@ def test_what_stands_beside_the_verdict_reaches_the_page_and_is_escaped(tmp_path
     assert "Brier score" in text and "−0.100 [−0.200, 0.100]" in text
     assert "McNemar’s p, first repeat" in text and "0.012" in text
     assert "1,234 synthetic images were kept out of each of 1 fold, and 1500 out of its" in text
+
+
+@pytest.mark.usefixtures("no_figures")
+def test_a_class_without_a_change_is_not_said_to_have_none(tmp_path: Path) -> None:
+    study = structs.replace(make_study(), classes=(make_class_row("cat", 1, 0.05),))
+    page = " ".join(page_of(written(tmp_path, study)[1]).texts)
+    assert "No change of a class was detected." in page
+    assert "intervals and verdicts hold for all classes and settings of the family" in page
+
+
+@pytest.mark.usefixtures("no_figures")
+def test_probabilities_without_a_temperature_have_no_interval(tmp_path: Path) -> None:
+    study = with_metric(make_study(ratios=(1,)), "log_loss", 1.2, -0.2, -0.3, -0.1)
+    study = changed(
+        study, "results", lambda row: row.metric == "log_loss",
+        ci_low=None, ci_high=None, difference_low=None, difference_high=None,
+    )  # fmt: skip
+    _, (_, cells) = study_section.study_view(0, study, []).others.rows
+    assert cells == [MetricCell("1.200", "−0.200, no interval")]
+    page = " ".join(page_of(written(tmp_path, study)[1]).texts)
+    assert "without one they have no interval" in page
 
 
 @pytest.mark.usefixtures("no_figures")
@@ -557,7 +571,7 @@ def test_the_worth_is_part_of_the_answer(tmp_path: Path) -> None:
     assert answer.answer[-1] == sentence
     assert [row.value for row in answer.valued] == [13.4]
     assert f"- {sentence}" in (out / "summary.md").read_text(encoding="utf-8").splitlines()
-    page = " ".join(Page((out / "index.html").read_text(encoding="utf-8")).texts)
+    page = " ".join(page_of(out).texts)
     assert "What synthetic images are worth" in page
     assert "Worth, further real of each class" in page and "13 [5, 31]" in page
     assert "80 real images of each class are trained on in every fold" in page

@@ -206,7 +206,7 @@ def _alone(mixes: Sequence[Result]) -> str:
 def _subject(mixes: Sequence[Result]) -> str:
     """Return what was added to how many real images."""
     numbers = sorted({row.n_train_real for row in mixes})
-    real = " to ".join(dict.fromkeys(count(n) for n in (numbers[0], numbers[-1])))
+    real = "–".join(dict.fromkeys(count(n) for n in (numbers[0], numbers[-1])))
     return f"adding these synthetic images to {real} real ones"
 
 
