@@ -60,7 +60,7 @@ def test_every_sentence_of_a_comparison_names_its_images() -> None:
 def test_studies_that_count_without_being_shown_are_listed() -> None:
     shown = claimed(make_study(created="2026"))
     seed = structs.replace(changed_config(shown, seed=1), key="1")
-    wider = structs.replace(changed_config(shown, ratios=(1, 8), repeats=3), key="2")
+    wider = structs.replace(changed_config(shown, ratios=(0.5, 8), pooled=False), key="2")
     images = structs.replace(shown.manifest, fingerprint="0")
     other = structs.replace(shown, key="3", manifest=images)
     again = structs.replace(shown, key="4", created="2025")
@@ -70,7 +70,7 @@ def test_studies_that_count_without_being_shown_are_listed() -> None:
     said = answer_to(shown, every=(shown, seed, wider, other, again, dino, floor, half))
     assert said.notes[-1] == (
         "5 other studies of the folder count in the study-wide p: clip (seed 1), "
-        "clip (ratios 1, 8; repeats 3), clip (other images), clip (made 2025), dino."
+        "clip (ratios 0.5, 8; no pooled), clip (other images), clip (made 2025), dino."
     )
     assert "judged together with all 18 of the folder" in said.headline
     assert not any("other stud" in note for note in answer_to(shown, every=(shown, floor)).notes)

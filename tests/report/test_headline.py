@@ -63,8 +63,8 @@ def with_random_weights(study: Study, head: str = "logistic") -> Study:
         ),
         (
             (0.0, 0.0),
-            f"Not detected: {ADDED} was not detected to change accuracy in any of 6 comparisons, "
-            "where 2.8 points could have been.",
+            f"Not detected: {ADDED} was not detected to change accuracy in any of 6 comparisons; "
+            "2.8 points could have been detected.",
         ),
     ],
 )
@@ -77,8 +77,8 @@ def test_a_single_comparison_is_called_so() -> None:
         (0.05, f"Yes: {ADDED} raised accuracy in the only comparison."),
         (
             0.0,
-            f"Not detected: {ADDED} was not detected to change accuracy in the only comparison, "
-            "where 2.8 points could have been.",
+            f"Not detected: {ADDED} was not detected to change accuracy in the only comparison; "
+            "2.8 points could have been detected.",
         ),
     ):
         assert of(claimed(make_study(ratios=(1,), effect=effect))) == said
@@ -122,7 +122,7 @@ def test_a_margin_is_a_claim_where_it_holds_for_all() -> None:
         "comparisons."
     )
     assert of(equal, claimed(make_study("b", effect=0.0, half=0.03, margin=0.02))).endswith(
-        "where 1.4 to 4.2 points could have been; 3 of them were equivalent within the margin."
+        "; 1.4–4.2 points could have been detected; 3 of them were equivalent within the margin."
     )
 
 

@@ -17,7 +17,7 @@ from xprobe.report import words
 from xprobe.report import write as report
 from xprobe.results import study as study_module
 from xprobe.results.hits import Hits, save_hits
-from xprobe.results.rows import SettingRow
+from xprobe.results.rows import MixComparison, SettingRow
 from xprobe.results.study import Study
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "results-v1"
@@ -115,6 +115,19 @@ def test_a_table_says_of_how_many_images_synthetic_ones_were_made(tmp_path: Path
     page, summary = both(written(tmp_path, study)[1])
     assert "80 + 320 made of 80" in page
     assert "| 80 + 320 made of 80 |" in summary
+
+
+@pytest.mark.usefixtures("no_figures")
+def test_mixes_against_each_other_reach_the_page(tmp_path: Path) -> None:
+    row = MixComparison(
+        kind="generators", of="<x>", against="y", generator=None, ratio=2, metric="accuracy",
+        difference=0.1, low=0.05, high=0.15, p=0.0123, verdict="better",
+    )  # fmt: skip
+    page, _ = both(written(tmp_path, make_study(comparisons=(row,)))[1])
+    assert "Mixes against each other" in page
+    assert "one generator or another 1:2 <x> y +10.0 [+5.0, +15.0] 0.012 better" in page
+    page, _ = both(written(tmp_path, make_study())[1])
+    assert "Mixes against each other" not in page
 
 
 # --- studies that are judged together -----------------------------------------------------

@@ -191,8 +191,8 @@ def _all_equal(mixes: Sequence[Result]) -> bool:
 def _equal_and_detectable(mixes: Sequence[Result]) -> str:
     equal = sum(row.kind == "equivalent" for row in mixes)
     sizes = sorted(row.detectable or 0 for row in mixes)
-    ends = " to ".join(dict.fromkeys(percent(size) for size in (sizes[0], sizes[-1])))
-    words = f", where {ends} points could have been"
+    ends = "–".join(dict.fromkeys(percent(size) for size in (sizes[0], sizes[-1])))
+    words = f"; {ends} points could have been detected"
     if equal:
         words += f"; {equal} of them {'was' if equal == 1 else 'were'} equivalent within the margin"
     return words

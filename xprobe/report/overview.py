@@ -145,16 +145,19 @@ def _differences(study: Study, other: Study) -> str:
     words = ["other images"] if study.manifest.fingerprint != other.manifest.fingerprint else []
     words += ["other weights or preprocessing"] if study.encoder.key != other.encoder.key else []
     fields, others = to_json(study.config), to_json(other.config)
-    for name in fields:
-        if fields[name] != others.get(name):
-            words.append(f"{name.replace('_', ' ')} {_option(fields[name])}".strip())
+    words += [_option(name, fields[name]) for name in fields if fields[name] != others.get(name)]
     return "; ".join(words) or f"made {study.created}"
 
 
-def _option(value: object) -> str:
-    if isinstance(value, dict):  # Of a whole recipe the name says enough.
-        return ""
-    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+def _option(name: str, value: object) -> str:
+    """Return how people read an option of a study; of a recipe its name says enough."""
+    words = name.replace("_", " ")
+    if isinstance(value, bool) or value is None:
+        return words if value else f"no {words}"
+    if isinstance(value, dict):
+        return f"another {words}"
+    values = value if isinstance(value, list) else [value]
+    return f"{words} {', '.join(f'{v:g}' if isinstance(v, float) else str(v) for v in values)}"
 
 
 def warnings_of(studies: Sequence[Study]) -> list[Warned]:

@@ -31,7 +31,7 @@ from xprobe.report.words import (
     worth_interval,
     worth_words,
 )
-from xprobe.results.rows import ClassResult, DataValue, Result
+from xprobe.results.rows import ClassResult, DataValue, MixComparison, Result
 from xprobe.results.study import Study
 from xprobe.verdict import metrics
 
@@ -39,6 +39,16 @@ from xprobe.verdict import metrics
 _LOWER_IS_BETTER = "; ".join(
     metric.words for metric in metrics.METRICS.values() if not metric.larger_is_better
 )
+
+# What the comparisons beside those with real-only ask, by `MixComparison.kind`.
+COMPARED = {
+    "generators": "one generator or another",
+    "ratios": "one ratio or another",
+    "real-more": "synthetic, or as many further real images",
+    "pooled": "all generators together",
+}
+
+_BADGES = {"better": "helps", "worse": "hurts", "equivalent": "equivalent"}
 
 _MOST_CLASSES = 60  # the table of classes stops at so many rows
 
@@ -123,6 +133,23 @@ class ClassTable:
 
 
 @dataclass(frozen=True)
+class ComparisonView:
+    """A comparison that is not one with real-only.
+
+    Attributes:
+        row: the comparison.
+        what: what kind of comparison it is, in words.
+        shared: the generator and the ratio that both have, in words.
+        badge: the style of its verdict.
+    """
+
+    row: MixComparison
+    what: str
+    shared: str
+    badge: str
+
+
+@dataclass(frozen=True)
 class MetricCell:
     """A value of a metric and its difference to real-only, as shown."""
 
@@ -165,6 +192,7 @@ class StudyView:
             the study-wide p.
         estimand: what differences are the mean over, in words.
         curves, confusions: figures.
+        comparisons: mixes against something else than real-only.
         document: the study itself.
     """
 
@@ -182,6 +210,7 @@ class StudyView:
     confusions: list[Drawing]
     recall: RecallTable
     classes: list[ClassTable]
+    comparisons: list[ComparisonView]
     others: MetricTable
     kept_out: list[KeptOut]
     document: Study
@@ -212,6 +241,7 @@ def study_view(i: int, study: Study, drawings: Sequence[Drawing]) -> StudyView:
         confusions=[drawing for drawing in figures if drawing.kind == "confusion"],
         recall=_recall(study),
         classes=_classes(study),
+        comparisons=[_comparison(row) for row in study.comparisons],
         others=_other_metrics(study),
         kept_out=_kept_out(study),
         document=study,
@@ -276,6 +306,15 @@ def _classes(study: Study) -> list[ClassTable]:
         ]
         tables.append(ClassTable(generator, titles, lines[:_MOST_CLASSES], len(lines), claims))
     return tables
+
+
+def _comparison(row: MixComparison) -> ComparisonView:
+    shared = [row.generator] if row.generator else []
+    shared += [ratio_title(row.ratio)] if row.ratio is not None else []
+    kind = row.verdict.split(" within")[0]
+    return ComparisonView(
+        row, COMPARED.get(row.kind, row.kind), ", ".join(shared), _BADGES.get(kind, "no")
+    )
 
 
 def _other_metrics(study: Study) -> MetricTable:
