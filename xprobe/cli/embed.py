@@ -155,8 +155,9 @@ def _show_embedded(
 ) -> None:
     from xprobe.base.documents import from_value
     from xprobe.cli import outputs, tables
+    from xprobe.features.items import EmbeddedEncoder
 
-    rows = tuple(from_value(outputs.EmbeddedEncoder, encoder) for encoder in done)
+    rows = tuple(from_value(EmbeddedEncoder, encoder) for encoder in done)
     if as_json:
         print_json(outputs.Embed(store=str(store), encoders=rows))
     else:

@@ -22,6 +22,7 @@ from xprobe.base.errors import XprobeError, some
 from xprobe.base.progress import Progress, no_progress
 from xprobe.encoders.presets import ENCODERS, IMPORT_ONLY
 from xprobe.encoders.spec import EncoderSpec
+from xprobe.features.items import EncoderOutcome
 from xprobe.features.shards import SHARD_ROWS, StoredEncoder, read_datasets
 from xprobe.features.store import Store
 from xprobe.images.manifest import Manifest
@@ -41,32 +42,16 @@ _NUMBERED = re.compile(r"x?([0-9]+)")
 _PICKLES = (".pkl", ".pickle", ".pt", ".pth", ".joblib")
 
 
-@dataclass(frozen=True)
-class Imported:
-    """What one run of `import_features` did; images = embedded + reused + failed.
+class Imported(EncoderOutcome, frozen=True, kw_only=True):
+    """What one run of `import_features` did.
 
     Attributes:
-        name, key, dim: name, key and feature length of the encoder.
-        label: how the store tells it from others of its name: ``name`` or ``name@key``.
-        images: images of the manifest.
-        embedded: contents that were stored now.
-        reused: images whose content the store had, or another image of this run brought.
-        failed: images without a feature: not readable, or missing and allowed to be.
-        seconds, images_per_s: time and speed of this run, with reading and writing.
+        label: how the store tells the encoder from others of its name: ``name`` or ``name@key``.
         unmatched_rows: rows of the file whose image the manifest lacks, or cannot be read.
         missing_images: readable images of the manifest that the file has no row of.
     """
 
-    name: str
-    key: str
-    dim: int
     label: str
-    images: int
-    embedded: int
-    reused: int
-    failed: int
-    seconds: float
-    images_per_s: float
     unmatched_rows: int
     missing_images: int
 

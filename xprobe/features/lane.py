@@ -14,7 +14,7 @@ from xprobe.base.errors import XprobeError
 from xprobe.encoders.base import OutOfMemoryError, Pixels
 from xprobe.encoders.load import Encoder
 from xprobe.features.digests import Digests
-from xprobe.features.items import Item, View
+from xprobe.features.items import EmbeddedEncoder, Item, View
 from xprobe.features.records import Agreement
 from xprobe.features.shards import SHARD_ROWS, StoredEncoder
 from xprobe.features.store import Store
@@ -29,38 +29,14 @@ COMPARED = 8
 FIRST_SHARD_S, SHARD_S = 2.0, 30.0
 
 
-@dataclass(frozen=True)
-class Embedded:
-    """What one run of `embed` did; images = embedded + reused + failed.
+class Embedded(EmbeddedEncoder, frozen=True, kw_only=True):
+    """What one run of `embed` did under one encoder, and what failed in it.
 
     Attributes:
-        name, key, dim: name, key and feature length of the encoder.
-        images: images that were looked at, and views of them.
-        embedded: contents that went through the encoder now.
-        reused: images whose content the store had, or another image of this run brought.
-        failed: images that cannot be embedded.
-        seconds, images_per_s: time and speed of the run, with decoding and writing; encoders that
-            are run together have the same time.
-        asked_batch_size, batch_size: images a forward pass at the start of the run, and at its end;
-            fewer if they did not fit into memory.
-        cosine_to_reference: least cosine of the features of the first images to those by fp32 and
-            Pillow's resizing, if the encoder takes a short cut; else None.
         failures: id → reason of images that failed.
         failed_paths: id → path of images that failed.
     """
 
-    name: str
-    key: str
-    dim: int
-    images: int
-    embedded: int
-    reused: int
-    failed: int
-    seconds: float
-    images_per_s: float
-    asked_batch_size: int
-    batch_size: int
-    cosine_to_reference: float | None
     failures: dict[str, str]
     failed_paths: dict[str, str]
 

@@ -23,6 +23,7 @@ REMEDY = "delete it and run 'xprobe sweep' again"
 class EncoderUsed(Document, frozen=True, kw_only=True):
     """The encoder of a study: how it is called, its key, and the fields of its ``EncoderSpec``."""
 
+    # The fields of the spec are repeated: a type that inherits them would write them first of all.
     label: str
     name: str
     key: str
