@@ -15,7 +15,7 @@ from types import MappingProxyType
 import numpy as np
 
 from xprobe.base.arrays import Ints
-from xprobe.base.errors import XprobeError, some
+from xprobe.base.errors import XprobeError, first_few
 from xprobe.base.streams import stream
 from xprobe.design import folds, lineage
 from xprobe.design.alternatives import Made, lay_out
@@ -146,8 +146,8 @@ def _check_groups(real: Manifest) -> None:
     few = [f"{c} ({int((real.label == c).sum())} of one group)" for c, n in groups.items() if n < 2]
     if few:
         raise XprobeError(
-            f"fewer than two real images or groups of class {some(few)}; one is needed to train, "
-            f"another to test or to choose by: add images, or remove the class"
+            f"fewer than two real images or groups of class {first_few(few)}; one is needed to "
+            f"train, another to test or to choose by: add images, or remove the class"
         )
 
 
@@ -250,9 +250,9 @@ def _lineage_warnings(synthetic: Manifest, generators: tuple[str, ...]) -> list[
     if not unknown:
         return []
     return [
-        f"the lineage of synthetic images is not known (generator {some(unknown)}): that some were "
-        f"made from test images cannot be excluded; name their sources in the manifest's parent "
-        f"column"
+        f"the lineage of synthetic images is not known (generator {first_few(unknown)}): that some "
+        f"were made from test images cannot be excluded; name their sources in the manifest's "
+        f"parent column"
     ]
 
 

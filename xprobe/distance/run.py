@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from xprobe.base.arrays import Ints
-from xprobe.base.errors import some
+from xprobe.base.errors import first_few
 from xprobe.base.progress import Progress, no_progress
 from xprobe.base.streams import stream
 from xprobe.design import lineage as lineage_module
@@ -20,7 +20,7 @@ from xprobe.distance.checks.shortcuts import all_facts, find_shortcuts
 from xprobe.distance.maps import lay_out
 from xprobe.distance.measure import measure
 from xprobe.distance.metrics import METRICS, PAIRED, headline
-from xprobe.distance.neighbours import nearest
+from xprobe.distance.neighbours import nearest_neighbours
 from xprobe.distance.sides import Distance
 from xprobe.features.shards import StoredEncoder
 from xprobe.features.store import Store, choose_encoders
@@ -238,7 +238,7 @@ class _Measured:
             rows = np.flatnonzero(chosen)
             if not len(rows):
                 continue
-            distance, near = nearest(self.x[rows], self.x[real], 1)
+            distance, near = nearest_neighbours(self.x[rows], self.x[real], 1)
             order = np.argsort(distance[:, 0], kind="stable")
             for which, i in zip(
                 EXAMPLES, (order[0], order[len(order) // 2], order[-1]), strict=True
@@ -349,7 +349,7 @@ def _image_warnings(manifest: Manifest, leaks: Leaks, shortcuts: Sequence[Shortc
     if across:
         warnings.append(
             f"{len(across)} real images are near-duplicates across training and test part "
-            f"({some(across, 3)}): give each pair one group"
+            f"({first_few(across, 3)}): give each pair one group"
         )
     held_out = (manifest.split == "test").any()
     if any("copy of" in kind for kind in leaks.counts) and not held_out:

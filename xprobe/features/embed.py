@@ -36,7 +36,7 @@ from xprobe.features.decode_process import (
     can_see_elsewhere,
     look,
 )
-from xprobe.features.items import Item, View, items_in, items_of
+from xprobe.features.items import Item, ViewId, items_in, items_of
 from xprobe.features.lane import Embedded, Lane, Rows
 from xprobe.features.store import Store
 from xprobe.images import contents
@@ -49,7 +49,7 @@ class _Run:
     """The items that threads take from, and the rows that they have finished."""
 
     def __init__(
-        self, items: Iterable[Item], lanes: Sequence[Lane], views: Sequence[View], threads: int
+        self, items: Iterable[Item], lanes: Sequence[Lane], views: Sequence[ViewId], threads: int
     ) -> None:
         self._items, self._lanes, self._views = iter(items), lanes, views
         self._lock = threading.Lock()
@@ -172,7 +172,7 @@ def embed_items(
     *,
     total: int | None = None,
     batch_size: int | None = None,
-    views: Sequence[View] = (),
+    views: Sequence[ViewId] = (),
     workers: int | None = None,
     progress: Progress = no_progress,
 ) -> list[Embedded]:
@@ -262,7 +262,7 @@ def embed(
     return done
 
 
-def _numbered_views(augment: Sequence[str], number: int) -> list[View]:
+def _numbered_views(augment: Sequence[str], number: int) -> list[ViewId]:
     return [(name, i) for name in dict.fromkeys(augment) for i in range(number)]
 
 

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xprobe.base.arrays import UNREADABLE, Columns, Floats
-from xprobe.base.errors import XprobeError, some
+from xprobe.base.errors import XprobeError, first_few
 from xprobe.base.progress import Progress, no_progress
 from xprobe.encoders.presets import ENCODERS, IMPORT_ONLY
 from xprobe.encoders.spec import EncoderSpec
@@ -108,8 +108,9 @@ def import_features(
     }
     if missing and not allow_missing:
         raise XprobeError(
-            f"{file}: no row of {len(missing)} of {len(manifest)} images ({some(missing, 3)}); "
-            f"add them, name a manifest without them with --data, or give --allow-missing"
+            f"{file}: no row of {len(missing)} of {len(manifest)} images "
+            f"({first_few(missing, 3)}); add them, name a manifest without them with --data, or "
+            f"give --allow-missing"
         )
     stored = store.add_encoder(name, _spec_of_import(name, rows.x, row_of))
     embedded = _put_missing(store, stored, rows.x, row_of, progress)
@@ -247,7 +248,7 @@ def _no_match_error(manifest: Manifest, rows: _Rows, file: Path) -> XprobeError:
     return XprobeError(
         f"{file}: none of its {len(rows.names)} rows is an image of the manifest; its "
         f"{rows.column} is like {rows.names[0]!r}, and that of the manifest like "
-        f"{some(map(repr, readable), 1)}; make them equal, or name other images with --data"
+        f"{first_few(map(repr, readable), 1)}; make them equal, or name other images with --data"
     )
 
 
@@ -324,7 +325,7 @@ def _checked_features(raw: Any, column: str, names: Sequence[str], file: Path) -
 def _check_finite(x: Floats, what: str, names: Sequence[str], file: Path) -> None:
     bad = np.flatnonzero(~np.isfinite(x).all(axis=1))
     if len(bad):
-        shown = some((repr(names[int(i)]) for i in bad), 3)
+        shown = first_few((repr(names[int(i)]) for i in bad), 3)
         raise XprobeError(f"{file}: features of {len(bad)} rows {what}: {shown}")
 
 

@@ -11,7 +11,7 @@ from xprobe.images import contents
 from xprobe.images.decode import is_image
 from xprobe.images.manifest import Manifest
 
-View = tuple[str, int]
+ViewId = tuple[str, int]
 """Name of an augmentation, and number of the view of an image under it."""
 
 

@@ -14,7 +14,7 @@ from xprobe.base.errors import XprobeError
 from xprobe.encoders.base import OutOfMemoryError, Pixels
 from xprobe.encoders.load import Encoder
 from xprobe.features.digests import Digests
-from xprobe.features.items import EmbeddedEncoder, Item, View
+from xprobe.features.items import EmbeddedEncoder, Item, ViewId
 from xprobe.features.records import Agreement
 from xprobe.features.shards import SHARD_ROWS, StoredEncoder
 from xprobe.features.store import Store
@@ -75,11 +75,11 @@ class Lane:
         self._cosines: list[float] = []
         self._start = self._since = time.monotonic()
 
-    def knows(self, item: Item, views: Sequence[View]) -> bool:
+    def knows(self, item: Item, views: Sequence[ViewId]) -> bool:
         """Return whether nothing is to be done for an item, as far as its digest alone tells."""
         return bool(item.digest) and not self._missing(item, item.digest, views)
 
-    def claim(self, item: Item, digest: str, views: Sequence[View]) -> list[tuple[str, str]]:
+    def claim(self, item: Item, digest: str, views: Sequence[ViewId]) -> list[tuple[str, str]]:
         """Return (digest, augmentation) of the views that nobody has embedded or begun to embed.
 
         The image itself is the view without an augmentation.
@@ -97,7 +97,7 @@ class Lane:
                 self._n_views += len(views) * (digest not in self._reasons)
             return missing
 
-    def _missing(self, item: Item, digest: str, views: Sequence[View]) -> list[tuple[str, str]]:
+    def _missing(self, item: Item, digest: str, views: Sequence[ViewId]) -> list[tuple[str, str]]:
         if digest in self._reasons:
             return []
         wanted = [(digest, "")]

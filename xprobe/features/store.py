@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from xprobe.base import documents
 from xprobe.base.arrays import UNREADABLE, Floats, Strings, digest_of, frozen_strings
 from xprobe.base.atomic import create_if_absent, discard_stale, put
-from xprobe.base.errors import XprobeError, XprobeWarning, nearest, some
+from xprobe.base.errors import XprobeError, XprobeWarning, did_you_mean, first_few
 from xprobe.encoders.load import canonical
 from xprobe.encoders.prompts import TextFeatures
 from xprobe.encoders.spec import EncoderSpec
@@ -82,7 +82,7 @@ class Features:
             raise ValueError(f"x of shape {x.shape} for {len(self.id)} ids")
         if not np.isfinite(x).all():
             bad = self.id[~np.isfinite(x).all(axis=1)]
-            raise XprobeError(f"features that are not finite: {some(bad)}")
+            raise XprobeError(f"features that are not finite: {first_few(bad)}")
 
 
 @dataclass(frozen=True)
@@ -186,8 +186,8 @@ class Store:
         short, names = name.rpartition("@")[0], [encoder.name for encoder in known]
         embedded = short if short in names else name
         raise XprobeError(
-            f"{self.folder} has no features of {name!r}{nearest(name, names)}; make them with "
-            f"'xprobe embed --encoder {embedded}' (there are: {some(sorted(set(names)), 9)})"
+            f"{self.folder} has no features of {name!r}{did_you_mean(name, names)}; make them with "
+            f"'xprobe embed --encoder {embedded}' (there are: {first_few(sorted(set(names)), 9)})"
         )
 
     def add_encoder(self, name: str, spec: EncoderSpec) -> StoredEncoder:
@@ -339,7 +339,7 @@ class Store:
             remedy = "import-features FILE --encoder-name" if imported else "embed --encoder"
             raise XprobeError(
                 f"{len(missing)} of {len(manifest)} images are not embedded with {encoder.name} "
-                f"({some(missing, 3)}); run 'xprobe {remedy} {encoder.name}' first"
+                f"({first_few(missing, 3)}); run 'xprobe {remedy} {encoder.name}' first"
             )
         ids = np.array([i for i, _ in wanted], dtype=object)
         return ids, index.stored_rows([d for _, d in wanted], encoder.spec.dim), failed

@@ -10,7 +10,7 @@ import msgspec
 
 from xprobe.base import documents
 from xprobe.base.documents import Document, Number
-from xprobe.base.errors import XprobeError, nearest, some
+from xprobe.base.errors import XprobeError, did_you_mean, first_few
 from xprobe.images.survey import Count
 from xprobe.results.config import StudyConfig
 from xprobe.results.rows import ClassResult, DataValue, Result, Run, SettingResult
@@ -135,8 +135,8 @@ def load_studies(folder: Path, encoders: Sequence[str] = ()) -> list[Study]:
     labels = {label for label, *_ in newest}
     if unknown := [name for name in encoders if name not in labels]:
         raise XprobeError(
-            f"{folder} has no results of {some(unknown)}{nearest(unknown[0], labels)}; there are: "
-            f"{some(sorted(labels), 9)}"
+            f"{folder} has no results of {first_few(unknown)}{did_you_mean(unknown[0], labels)}; "
+            f"there are: {first_few(sorted(labels), 9)}"
         )
     chosen = set(encoders) or labels
     return [study for (label, *_), study in sorted(newest.items()) if label in chosen]

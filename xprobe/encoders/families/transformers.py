@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from xprobe.base.errors import XprobeError, nearest
+from xprobe.base.errors import XprobeError, did_you_mean
 from xprobe.encoders.base import TextSide
 from xprobe.encoders.families.open_clip import Source, build
 from xprobe.encoders.presets import ENCODERS, canonical
@@ -67,7 +67,7 @@ def _wrapped_open_clip(model_name: str, checkpoint: Path | None, wish: Wish) -> 
 
     if model_name not in open_clip.list_models():
         known = open_clip.list_models()
-        raise XprobeError(f"open_clip has no model {model_name!r}{nearest(model_name, known)}")
+        raise XprobeError(f"open_clip has no model {model_name!r}{did_you_mean(model_name, known)}")
     state = None
     if checkpoint is not None:
         state = {k.removeprefix("model."): v for k, v in read_state(checkpoint).items()}
