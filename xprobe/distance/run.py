@@ -22,7 +22,7 @@ from xprobe.distance.measure import measure
 from xprobe.distance.metrics import METRICS, PAIRED, headline
 from xprobe.distance.neighbours import nearest_neighbours
 from xprobe.distance.sides import Distance
-from xprobe.features.shards import StoredEncoder
+from xprobe.features.shards import Index, StoredEncoder
 from xprobe.features.store import Store, choose_encoders
 from xprobe.images.manifest import Manifest
 from xprobe.learners.problem import unit_rows
@@ -87,8 +87,8 @@ def measure_domain(
     maps: list[FeatureMap] = []
     usable = [manifest, clean]
     labels = store.labels()
-    for encoder, _ in choose_encoders(store, manifest, encoders):
-        measured = _Measured(store, encoder, labels[encoder.key], manifest, clean, seed)
+    for encoder, index in choose_encoders(store, manifest, encoders):
+        measured = _Measured(store, encoder, index, labels[encoder.key], manifest, clean, seed)
         parts = measured.parts(by_class)
         with progress(f"distances {measured.label}", len(parts)) as advance:
             for generator, name in parts:
@@ -139,12 +139,13 @@ class _Measured:
         self,
         store: Store,
         encoder: StoredEncoder,
+        index: Index,
         label: str,
         manifest: Manifest,
         clean: Manifest,
         seed: int,
     ) -> None:
-        features, failed = store.read(encoder, manifest)
+        features, failed = store.read(encoder, manifest, index)
         self.label, self.seed = label, seed
         self.usable = manifest.select(~np.isin(manifest.id.astype(str), list(failed)))
         self.x = unit_rows(features.x)

@@ -303,13 +303,17 @@ class Store:
         create_if_absent(receipt, documents.encode(record))
         return receipt
 
-    def read(self, encoder: StoredEncoder, manifest: Manifest) -> tuple[Features, dict[str, str]]:
+    def read(
+        self, encoder: StoredEncoder, manifest: Manifest, index: Index | None = None
+    ) -> tuple[Features, dict[str, str]]:
         """Return the features of a manifest's images, and id → reason of those that have none.
+
+        `index` is that of the encoder, if it was read before: reading it opens every shard.
 
         Raises:
             XprobeError: images were never embedded.
         """
-        ids, stored, failed = self.locate(encoder, manifest)
+        ids, stored, failed = self.locate(encoder, manifest, index)
         x = stored[np.arange(len(stored))]
         x.flags.writeable = False
         return Features(encoder.key, ids, x), failed
@@ -317,10 +321,7 @@ class Store:
     def locate(
         self, encoder: StoredEncoder, manifest: Manifest, index: Index | None = None
     ) -> tuple[Strings, StoredRows, dict[str, str]]:
-        """Return ids, features and failures as `read` does, but without reading the features.
-
-        `index` is that of the encoder, if it was read before: it takes a look at every shard.
-        """
+        """Return ids, features and failures as `read` does, but without reading the features."""
         index = self.index(encoder) if index is None else index
         no_file = {
             i: "no such file" for i, d in zip(manifest.id, manifest.sha256, strict=True) if not d
