@@ -75,7 +75,7 @@ def make_design(
     every = real
     real = folds.choose_real(every, config.per_class, stream(config.seed, "choose"))
     all_folds, protocol = lay_out_folds(real, test, config)
-    # So many further real images of a class are what the largest mix adds in synthetic ones.
+    # A class gets as many further real images as the largest mix adds synthetic ones.
     most = round(max(config.ratios) * max(Counter(real.label).values()))
     spare = folds.held_back(every, real, most, stream(config.seed, "held back"))
     extra = [*manifest.id[manifest.split == "extra"], *spare.id]
@@ -227,7 +227,8 @@ def _supply_warnings(
     label_of = dict(zip(real.id, real.label, strict=True))
     largest: Counter[str] = Counter()
     for fold in all_folds:
-        largest |= Counter(label_of[i] for i in fold.train_real)  # The union takes the maximum.
+        # The operator | of two counters takes the larger count of each class.
+        largest |= Counter(label_of[i] for i in fold.train_real)
     warnings = []
     for name in generators:
         images = synthetic.select(synthetic.generator == name)

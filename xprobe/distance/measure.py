@@ -31,7 +31,8 @@ from xprobe.distance.resampling import resample
 from xprobe.distance.sides import FEW_SPLITS, Distance, NoValueError, Sides, Split
 from xprobe.engine import threads
 
-# Kernel metrics get this many splits, since a split costs them a matrix product, and no pass.
+# Kernel metrics get this many splits, since one more costs a product of matrices, and no pass over
+# the features.
 KERNEL_SPLITS = 200
 
 

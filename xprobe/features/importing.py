@@ -297,7 +297,7 @@ def _names_as_text(raw: Any, column: str, file: Path) -> list[str]:
     values = array.tolist()
     if array.ndim != 1 or not all(isinstance(value, (str, bytes, int)) for value in values):
         raise XprobeError(f"{file}: {column} must be (n,) text, one name a row")
-    # The manifest writes bytes that are no UTF-8 out in ids, and keeps them in paths.
+    # In a manifest, bytes that are no UTF-8 are written as escapes in ids, and stay in paths.
     errors = "surrogateescape" if column == "path" else "backslashreplace"
     texts = [v.decode("utf-8", errors) if isinstance(v, bytes) else str(v) for v in values]
     return [text.lower() for text in texts] if column == "sha256" else texts

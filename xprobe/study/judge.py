@@ -169,7 +169,8 @@ class _ResultRows:
             difference = None
             if real is not None:
                 difference = verdict.difference_of(real.values[name], value, self.group, critical)
-            estimate = min(mean, most), low, min(high, most)  # A mean may round above.
+            # Rounding may lift a mean above the largest value of the metric.
+            estimate = min(mean, most), low, min(high, most)
             rows.append(self._row(setting, tested, name, estimate, None, difference))
         if tested.values:
             error = self._calibration(tested)

@@ -154,7 +154,8 @@ def _remove_projection(visual: Any, name: str) -> None:
     if getattr(visual, "proj", None) is not None:  # A vision transformer ends in this matrix.
         visual.proj = None
     elif hasattr(visual, "attnpool") and hasattr(visual.attnpool, "c_proj"):
-        # F.multi_head_attention_forward takes its weight, so an identity must be a matrix.
+        # torch's attention multiplies by the weight of `c_proj` without calling the module, so that
+        # only a layer with the identity matrix can stand in its place.
         width = visual.attnpool.c_proj.in_features
         same = torch.nn.Linear(width, width)
         with torch.no_grad():

@@ -160,7 +160,8 @@ def _text_side(model: Any, name: str, folder: Path) -> TextSide:
             tokenizer = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True)
         except (OSError, ValueError, ImportError) as error:
             raise XprobeError(f"{name}: no tokenizer: {str(error).splitlines()[0]}") from error
-        longest = model.config.text_config.max_position_embeddings  # SigLIP needs padding.
+        # SigLIP was trained on texts that are padded to the full length.
+        longest = model.config.text_config.max_position_embeddings
         tokens = tokenizer(
             list(texts), padding="max_length", max_length=longest, truncation=True,
             return_tensors="pt",
@@ -185,7 +186,8 @@ def _read_view(folder: Path) -> View:
     cut = crop if config.get("do_center_crop", crop is not None) else None
     target = _height_and_width(cut if cut is not None else size)
     resize, before = "squash", 0
-    if config.get("crop_pct") and _height_and_width(size)[0] < 384:  # ConvNeXt
+    # Below 384 pixels, the processor of ConvNeXt cuts this share out of a larger image.
+    if config.get("crop_pct") and _height_and_width(size)[0] < 384:
         resize, before = "shortest-floor", int(_height_and_width(size)[0] / config["crop_pct"])
         target = _height_and_width(size)
     elif isinstance(size, int) or (isinstance(size, dict) and "shortest_edge" in size):
