@@ -14,7 +14,14 @@ from xprobe.base.errors import XprobeError, did_you_mean, first_few
 from xprobe.encoders.spec import RANDOM
 from xprobe.images.survey import Count
 from xprobe.results.config import StudyConfig
-from xprobe.results.rows import ClassResult, DataValue, Result, Run, SettingResult
+from xprobe.results.rows import (
+    ClassResult,
+    DataValue,
+    MixComparison,
+    Result,
+    Run,
+    SettingResult,
+)
 
 STUDY_VERSION = 2
 """Version 2 keeps which images each setting got right, and judges over all studies by it."""
@@ -73,6 +80,7 @@ class Study(Document, frozen=True, kw_only=True):
         seeds: seeds whose repeats are pooled in it; empty in version 1.
         protocol: how it was tested, in words.
         versions, commit, platform: what computed it; `commit` is None outside of a git checkout.
+        comparisons: mixes against each other and against further real images.
         prompts: the prompts of the zero-shot row.
         data_value: what mixes are worth, in a study on a learning curve; None in others.
         option_sources: where an option came from, by its name, unless at its default.
@@ -95,6 +103,7 @@ class Study(Document, frozen=True, kw_only=True):
     commit: str | None = None
     platform: str = ""
     results: tuple[Result, ...]
+    comparisons: tuple[MixComparison, ...] = ()
     classes: tuple[ClassResult, ...] = ()
     settings: tuple[SettingResult, ...]
     runs: tuple[Run, ...]

@@ -87,9 +87,12 @@ def _tested(folder: Path, repeats: list[tuple[str, Block]], ids: Strings, y: Int
         predicted.append(score.argmax(axis=1))
         records.append(record)
     return Tested(
-        np.stack(predicted), {name: total / len(repeats) for name, total in values.items()}, is_calibrated,
-        tuple(block for _, block in repeats), tuple(records),
-    )  # fmt: skip
+        np.stack(predicted),
+        {name: total / len(repeats) for name, total in values.items()},
+        is_calibrated,
+        tuple(block for _, block in repeats),
+        tuple(records),
+    )
 
 
 def _temperature(predictions: Predictions, record: PredictionRecord) -> Floats | None:
