@@ -48,6 +48,19 @@ class Ran:
         return json.loads(line)
 
 
+FAST = ("--ratios", "1,2", "--repeats", "1", "--c-grid", "1,100", "--workers", "1")
+"""Options of a sweep that takes a second."""
+
+
+def error_of(ran: Ran) -> str:
+    """Return the one line that a command ended with, which may stand among warnings."""
+    assert (ran.code, ran.out) == (1, "")
+    lines = [line for line in ran.err.splitlines() if not line.startswith("warning: ")]
+    assert len(lines) == 1, ran.err
+    assert lines[0].startswith("error: ")
+    return lines[0]
+
+
 SPEC = EncoderSpec(
     source="builtin:golden", weights="", layer="output", dim=3, input_px=(4, 4), resize="squash",
     interpolation="bicubic", mean=(0.0,) * 3, std=(1.0,) * 3, precision="fp32",

@@ -23,6 +23,7 @@ from xprobe.encoders.families import builtin as floors
 from xprobe.features import decode_process, digests
 from xprobe.features import embed as extract
 from xprobe.features import lane as lanes
+from xprobe.features.config import EmbedConfig
 from xprobe.features.records import Agreement
 from xprobe.features.store import Store
 from xprobe.images import read as manifest
@@ -170,7 +171,7 @@ def test_a_codec_makes_another_encoder_that_sees_every_image_through_it(
 ) -> None:
     table = manifest.read(make_data(real=2, synthetic=2))
     for codec in ("", "jpeg-60"):
-        extract.embed_all(table, ["pixels"], tmp_path / "features", codec=codec)
+        extract.embed_all(table, ["pixels"], tmp_path / "features", EmbedConfig(codec=codec))
     store = Store(tmp_path / "features")
     plain, coded = sorted(store.encoders(), key=lambda e: e.spec.codec)
     assert coded.spec == replace(plain.spec, codec="jpeg-60")
@@ -362,7 +363,7 @@ def test_parts_make_up_the_whole(data: Path, tmp_path: Path) -> None:
     table = manifest.read(data)
     counts = []
     for i in (1, 2, 3):
-        (done,) = extract.embed_all(table, ["pixels"], tmp_path / "f", shard=(i, 3))
+        (done,) = extract.embed_all(table, ["pixels"], tmp_path / "f", EmbedConfig(shard=(i, 3)))
         counts.append(done.embedded)
     assert sum(counts) == 14 and max(counts) < 14
     assert run(data, tmp_path / "f", "pixels").embedded == 0
@@ -386,7 +387,9 @@ def test_lists_and_archives_are_embedded_without_classes(data: Path, tmp_path: P
     (again,) = extract.embed_all(tmp_path / "some.tar", ["pixels"], tmp_path / "list")
     assert (again.embedded, again.reused) == (0, 5)
     with pytest.raises(XprobeError, match="neither prompts nor views"):
-        extract.embed_all(tmp_path / "some.tar", ["pixels"], tmp_path / "list", augment=["flip"])
+        extract.embed_all(
+            tmp_path / "some.tar", ["pixels"], tmp_path / "list", EmbedConfig(augment=("flip",))
+        )
 
 
 def test_members_of_an_archive_can_stand_in_a_manifest(data: Path, tmp_path: Path) -> None:
@@ -409,7 +412,7 @@ def test_an_encoder_that_takes_a_short_cut_says_how_near_it_comes(
 ) -> None:
     table = manifest.read(data)
     (exact,) = extract.embed_all(table, ["pixels"], tmp_path / "f")
-    (fast,) = extract.embed_all(table, ["pixels"], tmp_path / "f", resampling="fast")
+    (fast,) = extract.embed_all(table, ["pixels"], tmp_path / "f", EmbedConfig(resampling="fast"))
     assert exact.cosine_to_reference is None and exact.key != fast.key
     assert fast.cosine_to_reference is not None and 0.9999 < fast.cosine_to_reference <= 1.000001
     store = Store(tmp_path / "f")

@@ -27,7 +27,8 @@ from xprobe.encoders.base import Pixels
 from xprobe.encoders.load import Encoder, canonical, check_name, load
 from xprobe.encoders.prompts import embed_classes
 from xprobe.encoders.prompts import read as read_prompts
-from xprobe.encoders.spec import PRECISIONS
+from xprobe.engine.execution import Execution
+from xprobe.features.config import EmbedConfig
 from xprobe.features.decode_process import (
     MOST_THREADS,
     DecodeProcess,
@@ -36,7 +37,7 @@ from xprobe.features.decode_process import (
     can_see_elsewhere,
     look,
 )
-from xprobe.features.items import Item, View, items_in, items_of
+from xprobe.features.items import Item, ViewId, items_in, items_of
 from xprobe.features.lane import Embedded, Lane, Rows
 from xprobe.features.store import Store
 from xprobe.images import contents
@@ -49,7 +50,7 @@ class _Run:
     """The items that threads take from, and the rows that they have finished."""
 
     def __init__(
-        self, items: Iterable[Item], lanes: Sequence[Lane], views: Sequence[View], threads: int
+        self, items: Iterable[Item], lanes: Sequence[Lane], views: Sequence[ViewId], threads: int
     ) -> None:
         self._items, self._lanes, self._views = iter(items), lanes, views
         self._lock = threading.Lock()
@@ -172,7 +173,7 @@ def embed_items(
     *,
     total: int | None = None,
     batch_size: int | None = None,
-    views: Sequence[View] = (),
+    views: Sequence[ViewId] = (),
     workers: int | None = None,
     progress: Progress = no_progress,
 ) -> list[Embedded]:
@@ -262,7 +263,7 @@ def embed(
     return done
 
 
-def _numbered_views(augment: Sequence[str], number: int) -> list[View]:
+def _numbered_views(augment: Sequence[str], number: int) -> list[ViewId]:
     return [(name, i) for name in dict.fromkeys(augment) for i in range(number)]
 
 
@@ -270,19 +271,9 @@ def embed_all(
     images: Manifest | str | Path,
     names: Sequence[str],
     folder: Path,
+    config: EmbedConfig = EmbedConfig(),
+    execution: Execution = Execution(),
     *,
-    batch_size: int | None = None,
-    device: str = "auto",
-    precision: str = PRECISIONS[0],
-    layer: str | None = None,
-    random_weights: bool = False,
-    prompts: str | None = None,
-    codec: str = "",
-    resampling: str = "",
-    augment: Sequence[str] = (),
-    views: int = VIEWS,
-    shard: tuple[int, int] = (1, 1),
-    workers: int | None = None,
     progress: Progress = no_progress,
 ) -> list[Embedded]:
     """Embed with several encoders at once, and list what failed in the store's failed.csv.
@@ -291,12 +282,9 @@ def embed_all(
         images: a manifest, or a file for `items_in`, which has neither classes nor views.
         names: names of the encoders.
         folder: folder of the store.
-        batch_size, workers, progress: as in `embed_items`.
-        device, precision, layer, random_weights, codec, resampling: as in `encoders.load`.
-        prompts: name of prompts (`prompts.read`) by which the classes are embedded as text, too,
-            for zero-shot recognition.
-        augment, views: as in `embed`.
-        shard: (i, n): only the i-th of n parts of the images is embedded, counted from 1.
+        config: how images are embedded.
+        execution: the device, and the number of threads; no more of it is used.
+        progress: how long work is shown.
 
     Raises:
         XprobeError: an unknown encoder, missing weights, a newer store: before any work.
@@ -304,35 +292,39 @@ def embed_all(
     names = list(dict.fromkeys(canonical(name) for name in names))
     for name in names:
         check_name(name)
-    check_views(augment)
-    chosen = read_prompts(prompts) if prompts else None
-    if not isinstance(images, Manifest) and (augment or prompts):
+    check_views(config.augment)
+    chosen = read_prompts(config.prompts) if config.prompts else None
+    if not isinstance(images, Manifest) and (config.augment or config.prompts):
         raise XprobeError(
             f"{images}: images without classes have neither prompts nor views; name a folder or a "
             f"manifest with classes"
         )
     store = Store(folder, create=True)
     encoders = {
-        name: load(name, device, precision, layer, random_weights, codec, resampling)
+        name: load(
+            name, execution.device, config.precision, config.layer, config.random_weights,
+            config.codec, config.resampling,
+        )
         for name in names
-    }
+    }  # fmt: skip
     if chosen is not None and isinstance(images, Manifest):
         for name, encoder in encoders.items():
             text = embed_classes(encoder.embed_text, images.classes, chosen)
             store.put_text(store.add_encoder(name, encoder.spec), text)
     items: Iterable[Item]
     if isinstance(images, Manifest):
-        items, total = items_of(images, bool(augment)), len(images)
+        items, total = items_of(images, bool(config.augment)), len(images)
     else:
         items, total = items_in(images), None
-    number, shards = shard
+    number, shards = config.shard
     if shards > 1:
         items, total = (i for i in items if contents.is_of_shard(i.id, number, shards)), None
     done = embed_items(
-        items, encoders, store, total=total, batch_size=batch_size,
-        views=_numbered_views(augment, views), workers=workers, progress=progress,
+        items, encoders, store, total=total, batch_size=config.batch_size,
+        views=_numbered_views(config.augment, config.views), workers=execution.workers,
+        progress=progress,
     )  # fmt: skip
-    _list_failures(failed_file(folder, shard), done)
+    _list_failures(failed_file(folder, config.shard), done)
     return done
 
 

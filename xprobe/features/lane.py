@@ -14,7 +14,7 @@ from xprobe.base.errors import XprobeError
 from xprobe.encoders.base import OutOfMemoryError, Pixels
 from xprobe.encoders.load import Encoder
 from xprobe.features.digests import Digests
-from xprobe.features.items import Item, View
+from xprobe.features.items import EmbeddedEncoder, Item, ViewId
 from xprobe.features.records import Agreement
 from xprobe.features.shards import SHARD_ROWS, StoredEncoder
 from xprobe.features.store import Store
@@ -29,38 +29,14 @@ COMPARED = 8
 FIRST_SHARD_S, SHARD_S = 2.0, 30.0
 
 
-@dataclass(frozen=True)
-class Embedded:
-    """What one run of `embed` did; images = embedded + reused + failed.
+class Embedded(EmbeddedEncoder, frozen=True, kw_only=True):
+    """What one run of `embed` did under one encoder, and what failed in it.
 
     Attributes:
-        name, key, dim: name, key and feature length of the encoder.
-        images: images that were looked at, and views of them.
-        embedded: contents that went through the encoder now.
-        reused: images whose content the store had, or another image of this run brought.
-        failed: images that cannot be embedded.
-        seconds, images_per_s: time and speed of the run, with decoding and writing; encoders that
-            are run together have the same time.
-        asked_batch_size, batch_size: images a forward pass at the start of the run, and at its end;
-            fewer if they did not fit into memory.
-        cosine_to_reference: least cosine of the features of the first images to those by fp32 and
-            Pillow's resizing, if the encoder takes a short cut; else None.
         failures: id → reason of images that failed.
         failed_paths: id → path of images that failed.
     """
 
-    name: str
-    key: str
-    dim: int
-    images: int
-    embedded: int
-    reused: int
-    failed: int
-    seconds: float
-    images_per_s: float
-    asked_batch_size: int
-    batch_size: int
-    cosine_to_reference: float | None
     failures: dict[str, str]
     failed_paths: dict[str, str]
 
@@ -99,11 +75,11 @@ class Lane:
         self._cosines: list[float] = []
         self._start = self._since = time.monotonic()
 
-    def knows(self, item: Item, views: Sequence[View]) -> bool:
+    def knows(self, item: Item, views: Sequence[ViewId]) -> bool:
         """Return whether nothing is to be done for an item, as far as its digest alone tells."""
         return bool(item.digest) and not self._missing(item, item.digest, views)
 
-    def claim(self, item: Item, digest: str, views: Sequence[View]) -> list[tuple[str, str]]:
+    def claim(self, item: Item, digest: str, views: Sequence[ViewId]) -> list[tuple[str, str]]:
         """Return (digest, augmentation) of the views that nobody has embedded or begun to embed.
 
         The image itself is the view without an augmentation.
@@ -121,7 +97,7 @@ class Lane:
                 self._n_views += len(views) * (digest not in self._reasons)
             return missing
 
-    def _missing(self, item: Item, digest: str, views: Sequence[View]) -> list[tuple[str, str]]:
+    def _missing(self, item: Item, digest: str, views: Sequence[ViewId]) -> list[tuple[str, str]]:
         if digest in self._reasons:
             return []
         wanted = [(digest, "")]
