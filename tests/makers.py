@@ -25,7 +25,7 @@ from xprobe.features.store import Store
 from xprobe.images.manifest import Manifest
 from xprobe.results.config import StudyConfig
 from xprobe.results.rows import Result, Run, SettingResult
-from xprobe.results.study import Count, EncoderUsed, ImagesStudied, Study
+from xprobe.results.study import STUDY_VERSION, Count, EncoderUsed, ImagesStudied, Study
 
 SavePicture = Callable[..., Path]
 
@@ -93,8 +93,8 @@ def make_study(
     rng = np.random.default_rng(len(encoder) + k)
     names: list[tuple[str, float | None, str | None]] = [("real-only", None, None)]
     for generator in generators:
-        names.append(("synthetic-only", None, generator))
         names += [("mix", ratio, generator) for ratio in ratios]
+        names.append(("synthetic-only", None, generator))
     rows, settings, runs = [], [], []
     for name, ratio, generator in names:
         setting: dict[str, Any] = {"setting": name, "ratio": ratio, "generator": generator}
@@ -117,7 +117,8 @@ def make_study(
     ]
     config = documents.to_json(SweepConfig(ratios=ratios)) | {"margin": margin}
     fields: dict[str, Any] = {
-        "version": 1,
+        "version": STUDY_VERSION,
+        "key": sha256(repr((encoder, ratios, classes)).encode()).hexdigest()[:32],
         "created": "2026-01-01T00:00:00+00:00",
         "command": "xprobe sweep",
         "encoder": EncoderUsed(

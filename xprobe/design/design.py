@@ -96,6 +96,7 @@ def make_design(
     if any(not fold.inner for fold in all_folds):
         warnings.append("a class has a single group to train on: C is fixed, not chosen")
     tested = real if test is None else test
+    warnings += _dominance_warnings(tested)
     study = manifest.select(
         np.isin(manifest.id.astype(str), np.concatenate([real.id, tested.id]).astype(str))
         | (manifest.source == "synthetic")
@@ -151,6 +152,32 @@ def _check_groups(real: Manifest) -> None:
         )
 
 
+def _check_test_part(test: Manifest) -> None:
+    if len(set(test.group)) < 2:
+        raise XprobeError(
+            f"all {len(test)} test images are of one group ({test.group[0]}): how much groups vary "
+            f"cannot be told from one; put a second one into the test part, or leave out --group "
+            f"where images rather than groups are what varies"
+        )
+
+
+def _dominance_warnings(tested: Manifest) -> list[str]:
+    """Return a warning where one group holds more than a third of the test images."""
+    group, n = Counter(tested.group).most_common(1)[0]
+    if len(set(tested.group)) == len(tested) or 3 * n <= len(tested):
+        return []
+    return [
+        f"{n} of {len(tested)} test images are of one group ({group}): the intervals, which are "
+        f"about further groups, rest on little else"
+    ]
+
+
+def repeats_words(repeats: int, seeds: int = 1) -> str:
+    """Return how people read a number of repeats, which may be those of several seeds."""
+    words = f"{repeats} repeat{'s' * (repeats > 1)}"
+    return words if seeds == 1 else f"{words} of {seeds} seeds"
+
+
 def lay_out_folds(
     real: Manifest, test: Manifest | None, config: SweepConfig
 ) -> tuple[list[Fold], str]:
@@ -160,7 +187,9 @@ def lay_out_folds(
         XprobeError: a class has too few images or groups for that.
     """
     _check_groups(real)
-    repeats = f"{config.repeats} repeat{'s' * (config.repeats > 1)}"
+    if test is not None:
+        _check_test_part(test)
+    repeats = repeats_words(config.repeats)
     all_folds = []
     if test is not None:  # No real image is drawn, so that every repeat has the same folds.
         share = config.holdout

@@ -38,6 +38,7 @@ class Study:
         encoder: the encoder whose features are trained on.
         label: how the encoder is shown.
         usable: the images that have features.
+        views: how many views of every real training image the store has, by augmentation.
         config: what is trained.
         design: the problems.
         pool: the features by rows of the design.
@@ -49,6 +50,7 @@ class Study:
     encoder: StoredEncoder
     label: str
     usable: Manifest
+    views: dict[str, int]
     config: SweepConfig
     design: Design
     pool: Pool
@@ -123,7 +125,7 @@ def prepare(
             runs = run_keys(design, encoder.key, possible, text)
             before = _random_weights_note(encoder, label, possible)
             said = before, [*notes, *without]
-            yield Study(encoder, label, usable, possible, design, pool, text, runs, said)
+            yield Study(encoder, label, usable, views, possible, design, pool, text, runs, said)
 
 
 def _design_config(config: SweepConfig) -> SweepConfig:
