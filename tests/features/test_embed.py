@@ -19,6 +19,7 @@ from xprobe.base.errors import XprobeError
 from xprobe.encoders import load as encoders
 from xprobe.encoders.base import OutOfMemoryError
 from xprobe.encoders.families import builtin as floors
+from xprobe.engine.execution import Execution
 from xprobe.features import decode_process, digests
 from xprobe.features import embed as extract
 from xprobe.features import lane as lanes
@@ -293,6 +294,7 @@ def test_what_threads_have_left_is_embedded_together(data: Path, tmp_path: Path)
 
 
 PROCESSES = extract.MOST_THREADS + 1
+ONE_WORKER = Execution(workers=1)
 
 
 @pytest.mark.parametrize("chunk", [1, 5, 32])
@@ -305,9 +307,11 @@ def test_processes_that_decode_change_nothing(
     table = manifest.read(data, hashed=False)
     (data / "real/a/1.png").unlink()
     names = ["hog", "pixels"]
-    extract.embed_all(table, names, tmp_path / "threads", workers=1)
+    extract.embed_all(table, names, tmp_path / "threads", execution=ONE_WORKER)
     monkeypatch.setattr(extract, "chunk_size", lambda *_: chunk)
-    for done in extract.embed_all(table, names, tmp_path / "processes", workers=PROCESSES):
+    for done in extract.embed_all(
+        table, names, tmp_path / "processes", execution=Execution(workers=PROCESSES)
+    ):
         assert (done.images, done.embedded, done.reused, done.failed) == (17, 13, 2, 2)
         assert done.failures["real/a/1.png"] == "no such file or directory"
         assert "not an image" in done.failures["real/a/broken.png"]
