@@ -12,10 +12,18 @@ from msgspec import structs
 
 from xprobe.base import documents
 from xprobe.base.errors import XprobeError
+from xprobe.encoders.spec import EncoderSpec
 from xprobe.results.answers import answer_of
 from xprobe.results.families import families
 from xprobe.results.rows import verdict_kind
-from xprobe.results.study import STUDY_VERSION, Study, load_studies, newest, save_study
+from xprobe.results.study import (
+    STUDY_VERSION,
+    EncoderUsed,
+    Study,
+    load_studies,
+    newest,
+    save_study,
+)
 
 GOLDEN = Path(__file__).parent.parent / "golden" / "results-v1"
 STUDIES = sorted((GOLDEN / "studies").glob("*.json"))
@@ -29,6 +37,11 @@ def test_optional_fields_are_written_where_they_say_something(tmp_path: Path) ->
     (raw,) = (json.loads(file.read_bytes()) for file in (tmp_path / "studies").iterdir())
     assert raw == plain | {"data_value": [], "option_sources": {"ratios": "command line"}}
     assert load_studies(tmp_path) == [study]
+
+
+def test_the_encoder_of_a_study_has_every_field_of_a_spec() -> None:
+    names = documents.field_names(EncoderUsed)
+    assert names == ["label", "name", "key", *documents.field_names(EncoderSpec)]
 
 
 def test_the_newest_study_of_a_kind_counts(tmp_path: Path) -> None:

@@ -115,7 +115,7 @@ class BlockMaker:
         self.row = {id_: i for i, id_ in enumerate(study.id)}
         self.group = dict(zip(study.id, study.group, strict=True))
         self.alternatives: dict[str, Made] = {}
-        # So many rows are made of an image where the largest mix adds synthetic ones.
+        # An alternative makes as many rows of an image as the largest mix adds synthetic images.
         self.most = max(1, round(max(config.ratios)))
         generators = sorted(set(study.generator) - {""})
         rows: dict[str, Bools] = {_GENERATOR + g: study.generator == g for g in generators}

@@ -10,7 +10,7 @@ import msgspec
 
 from xprobe.base import documents
 from xprobe.base.documents import Document, Number
-from xprobe.base.errors import XprobeError, nearest, some
+from xprobe.base.errors import XprobeError, did_you_mean, first_few
 from xprobe.encoders.spec import RANDOM
 from xprobe.images.survey import Count
 from xprobe.results.config import StudyConfig
@@ -32,6 +32,7 @@ REMEDY = "delete it and run 'xprobe sweep' again"
 class EncoderUsed(Document, frozen=True, kw_only=True):
     """The encoder of a study: how it is called, its key, and the fields of its ``EncoderSpec``."""
 
+    # The fields of the spec are repeated: a type that inherits them would write them first of all.
     label: str
     name: str
     key: str
@@ -193,8 +194,8 @@ def newest(studies: Sequence[Study], encoders: Sequence[str] = ()) -> list[Study
     labels = {label for label, *_ in chosen}
     if unknown := [name for name in encoders if name not in labels]:
         raise XprobeError(
-            f"there are no results of {some(unknown)}{nearest(unknown[0], labels)}; there are: "
-            f"{some(sorted(labels), 9)}"
+            f"there are no results of {first_few(unknown)}{did_you_mean(unknown[0], labels)}; "
+            f"there are: {first_few(sorted(labels), 9)}"
         )
     wanted = set(encoders) or labels
     return [study for (label, *_), study in sorted(chosen.items()) if label in wanted]
