@@ -64,7 +64,7 @@ def test_every_rule_has_a_paragraph_of_its_own(tmp_path: Path) -> None:
     assert terms == [
         "What is compared", *["Protocol"] * 4, "Ratios",
         *["Head", "Choice of C", "Test images"] * 3,
-        "Head", "Choice of C", "Control", "Test images",
+        "Head", "Training", "Control", "Test images",
         "Verdicts", "Equivalence", "Study-wide", "Detectable", "Own values", "Classes",
         "Probabilities",
     ]  # fmt: skip
