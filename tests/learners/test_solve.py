@@ -547,6 +547,27 @@ def test_many_rows_have_the_optimum_of_few(monkeypatch: pytest.MonkeyPatch) -> N
         assert abs(value - best) <= 1e-6 * best
 
 
+def test_the_order_of_a_gpu_has_the_same_optimum(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All values of C in one wave, from nothing, on axes that the device found."""
+    pool, several = mixed()
+    every = np.arange(len(pool.y))
+    options = Options(GRID)
+    once = logistic.solve_path(pool, every, GRID)
+    fits = [logistic.Logistic(pool, options).solve(problem) for problem in several]
+    monkeypatch.setattr(rows.InMemory, "is_on_gpu", True)
+    monkeypatch.setattr(basis.Basis, "is_on_gpu", True)
+    again = logistic.solve_path(pool, every, GRID)
+    x, ones = pool.rows().astype(np.float64), np.ones(len(every))
+    for i, c in enumerate(GRID):
+        value, best = (objective(w[i], b[i], x, pool.y, c, ones) for w, b in (again, once))
+        assert (again[0][i] != once[0][i]).any()
+        assert abs(value - best) <= 1e-6 * best
+    for problem, fit in zip(several, fits, strict=True):
+        other = logistic.Logistic(pool, options).solve(problem)
+        assert (other.c, other.fits, other.unconverged) == (fit.c, fit.fits, 0)
+        assert_allclose(other.score, fit.score, atol=1e-3)
+
+
 # What float32 does not reach
 
 
