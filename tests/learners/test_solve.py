@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
+import joblib
 import numpy as np
 import pytest
 import torch
@@ -18,6 +19,7 @@ from xprobe.base.errors import XprobeError
 from xprobe.learners import kinds, knn
 from xprobe.learners import problem as problems
 from xprobe.learners import solve as heads
+from xprobe.learners.kinds import kind_of
 from xprobe.learners.logistic import basis, rows, solver
 from xprobe.learners.logistic import head as logistic
 from xprobe.learners.logistic.solver import Batch, Solution, Start
@@ -799,6 +801,28 @@ def test_balanced_votes_count_by_the_size_of_their_class() -> None:
         score[balanced] = fit.score[0]
     assert score[False][0] > score[False][1]
     assert score[True][0] == pytest.approx(score[True][1])
+
+
+def test_a_gpu_takes_large_pools_and_one_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(heads, "GPU_ROWS", 90)
+    pools = {n: Pool(*data(n, 4, 3), 3) for n in (60, 90)}
+    streamed = replace(pools[90], x=Source(pools[90].rows()))
+    logistic_kind, other = kind_of("logistic"), kind_of("ridge")
+    assert heads.place(logistic_kind, pools[90], "auto", 6) == ("cuda", 1)
+    assert heads.place(logistic_kind, pools[60], "auto", 6) == ("cpu", 6)
+    assert heads.place(logistic_kind, streamed, "auto", 6) == ("cpu", 6)
+    assert heads.place(other, pools[90], "auto", 6) == ("auto", 6)
+    assert heads.place(logistic_kind, pools[60], "cuda:1", 6) == ("cuda:1", 1)
+    assert heads.place(other, pools[90], "cuda:1", 6) == ("cuda:1", 6)
+    assert heads.place(logistic_kind, pools[60], "cpu", None) == ("cpu", joblib.cpu_count())
+
+
+def test_without_a_gpu_auto_is_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(heads, "GPU_ROWS", 1)
+    pool = Pool(*data(60, 4, 3), 3)
+    assert heads.place(kind_of("logistic"), pool, "auto", 6) == ("cpu", 6)
 
 
 def test_a_device_that_is_not_there_is_refused() -> None:

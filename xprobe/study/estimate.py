@@ -119,11 +119,12 @@ def _time_heads(
     for block in todo.values():
         for problem in block.problems:  # Equal problems are solved once.
             by_setting.setdefault(block.setting, {})[problem.identity] = problem
-    workers = execution.workers or joblib.cpu_count()
+    kind = kind_of(config.head)
+    device, workers = frozen.place(kind, study.pool, execution.device, execution.workers)
     fits, total = 0, 0.0
     with progress(f"time heads of {study.label}", len(by_setting)) as advance, threads.one_core():
         for problems in by_setting.values():
-            head = frozen.make_head(kind_of(config.head), study.pool, options, execution.device)
+            head = frozen.make_head(kind, study.pool, options, device)
             taken = []
             for problem in list(problems.values())[:2]:
                 start = time.perf_counter()
