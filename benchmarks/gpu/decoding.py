@@ -19,27 +19,23 @@ import numpy as np
 from gpu import images
 from gpu.bench import CORES, Bench
 from xprobe.base import documents
-from xprobe.encoders.base import Encoder
-from xprobe.features.decode_process import look
+from xprobe.encoders.base import FAST, Encoder
+from xprobe.images.decode import decode
 
 
 def decoding(bench: Bench, encoder: Encoder, kind: str) -> tuple[float, float]:
-    """Return images a second that one core decodes and resizes, and all cores together.
-
-    All kinds of files are decoded when an encoder's view is first asked for.
-    """
+    """Return images a second that one core decodes and resizes, and all cores together."""
     spec = encoder.spec
-    values = [spec.input_px, spec.resize, spec.interpolation, spec.resize_px, spec.resampling]
-    view, file = json.dumps(values), bench.folder / "decoding.json"
+    view = [spec.input_px, spec.resize, spec.interpolation, spec.resize_px, spec.resampling]
+    file = bench.folder / "decoding.json"
     known = json.loads(file.read_text()) if file.is_file() else {}
-    if view not in known:
+    key = json.dumps([kind, view])
+    if key not in known:
         (bench.folder / "spec.pkl").write_bytes(pickle.dumps(documents.replace(spec, codec="")))
-        with _decoders(bench, CORES) as decoders:
-            known[view] = {
-                name: (_rate(name, decoders[:1]), _rate(name, decoders)) for name in images.KINDS
-            }
+        with _decoders(bench, 1 if bench.quick else CORES) as decoders:
+            known[key] = _rate(kind, decoders[:1]), _rate(kind, decoders)
         file.write_text(json.dumps(known))
-    one, every = known[view][kind]
+    one, every = known[key]
     return one, every
 
 
@@ -77,8 +73,8 @@ def _rate(kind: str, processes: list[subprocess.Popen[str]]) -> float:
     return sum(float(cast(IO[str], process.stdout).readline()) for process in processes)
 
 
-class _Eyes(Encoder):
-    """What an encoder sees, without its network."""
+class _Preprocessor(Encoder):
+    """An encoder without its network, which only preprocesses images."""
 
     def forward(self, pixels: np.ndarray) -> np.ndarray:
         raise NotImplementedError
@@ -86,15 +82,17 @@ class _Eyes(Encoder):
 
 def decode_alone(bench: Bench, _argument: str) -> None:
     """Decode for a second whenever asked to, and print the rate."""
-    eyes = _Eyes()
-    eyes.spec = pickle.loads((bench.folder / "spec.pkl").read_bytes())
+    encoder = _Preprocessor()
+    encoder.spec = pickle.loads((bench.folder / "spec.pkl").read_bytes())
+    if encoder.spec.resampling == FAST:
+        import torch  # noqa: F401  # Resizing would import it while time is taken.
     print("ready", flush=True)
     for line in sys.stdin:
         kind, number, cores = line.split()
         files = sorted((images.home(bench) / kind).iterdir())[:4096][int(number) :: int(cores)]
-        look(files[0].read_bytes(), [eyes])  # chooses a decoder
+        encoder.see(decode(files[0].read_bytes()))  # chooses a decoder
         start, n = time.perf_counter(), 0
         while time.perf_counter() - start < (0.1 if bench.quick else 1.5):
-            look(files[n % len(files)].read_bytes(), [eyes])
+            encoder.see(decode(files[n % len(files)].read_bytes()))
             n += 1
         print(n / (time.perf_counter() - start), flush=True)

@@ -207,7 +207,8 @@ class Run:
 
     def _set_to_train(self) -> None:
         self.model.train()
-        if self.recipe.start != "random":  # The head was fitted on features of these.
+        # The head was fitted on features that these statistics gave, so that they stay.
+        if self.recipe.start != "random":
             for norm in batch_norms(self.model):
                 norm.eval()
 
