@@ -24,7 +24,7 @@ def test_a_plan_needs_no_synthetic_image_and_no_features(
         (what, size, size == 10) for what in ("heads", "finetune") for size in (10, 20, 200)
     ]
     assert [r["test_images"] for r in rows] == [20, 40, 400] * 2
-    assert {r["comparisons"] for r in rows} == {3}
+    assert {r["comparisons"] for r in rows} == {2}
     assert {r["basis"] for r in rows} == {"typical"}
     assert 1 > rows[0]["detectable"] > rows[1]["detectable"] > rows[2]["detectable"] > 0
     held = xprobe("plan", "--holdout", "0.3", "--sizes", "20", "--json").json["plan"]

@@ -21,7 +21,6 @@ from xprobe.base.errors import XprobeError
 from xprobe.report import distance_section, words
 from xprobe.report import write as report
 from xprobe.report.figures import distance as distance_figures
-from xprobe.report.figures import study as figures
 from xprobe.report.figures import style
 from xprobe.results import distance as results
 from xprobe.results import study as study_module
@@ -97,7 +96,8 @@ def written(
 ) -> tuple[str, str, Path]:
     """The page, the summary and the folder of a report."""
     for number, study in enumerate(studies or (make_study(),)):
-        study_module.save_study(tmp_path / "results", f"{number:032d}", study)
+        study = structs.replace(study, key=f"{number:032d}")
+        study_module.save_study(tmp_path / "results", study)
     if document is not None:
         results.save_distance(tmp_path / "results", document)
     out = tmp_path / "out"
@@ -110,13 +110,6 @@ def section(page: str) -> str:
     """The texts of the section on distances, as a browser would show them."""
     part = page.split('<h2 id="distance">')[1].split('<h2 id="measured">')[0]
     return " ".join(Page(part).texts)
-
-
-@pytest.fixture
-def no_figures(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Leave the figures out of reports whose words alone are tested: drawing takes the time."""
-    for module in (figures, distance_figures):
-        monkeypatch.setattr(module, "draw", lambda _: iter(()))
 
 
 # --- the section -------------------------------------------------------------------------
