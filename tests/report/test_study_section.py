@@ -25,6 +25,18 @@ def test_a_metric_is_shown_by_the_words_of_its_row(monkeypatch: pytest.MonkeyPat
     assert [cell and cell.value for cell in table.rows[0][1]] == ["87.5", "1.23"]
 
 
-def test_metrics_of_which_less_is_better_are_told() -> None:
-    others = study_section.study_view(0, make_study(), []).others
-    assert others.lower == "Log-loss and Brier score"
+def test_metrics_of_which_less_is_better_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    less = {
+        name: metrics.Metric(name, name.upper(), per_image=lambda x: x.hit, larger_is_better=False)
+        for name in "abc"
+    }
+    rows = {**less, "d": metrics.METRICS["accuracy"], "e": metrics.METRICS["squared_ece"]}
+    for names, words in (("abcde", "A, B and C"), ("abde", "A and B"), ("ade", "A")):
+        monkeypatch.setattr(metrics, "METRICS", {name: rows[name] for name in names})
+        others = study_section.study_view(0, make_study(), []).others
+        assert others.lower == words
+
+
+def test_the_words_are_those_of_log_loss_and_brier_score_too() -> None:
+    lower = study_section.study_view(0, make_study(), []).others.lower
+    assert "Log-loss" in lower and "Brier score" in lower

@@ -6,7 +6,7 @@ Nothing is measured here but what the images of a data value cost.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from xprobe.base.documents import extend
 from xprobe.encoders.spec import RANDOM
@@ -33,14 +33,17 @@ from xprobe.results.rows import ClassResult, DataValue, Result
 from xprobe.results.study import Study
 from xprobe.verdict import metrics
 
-# The metrics of which less is better, in words, as a sentence lists them.
-_LOWER_IS_BETTER = " and ".join(
-    metric.words
-    for metric in metrics.METRICS.values()
-    if metric.per_image is not None and not metric.larger_is_better
-)
-
 _MOST_CLASSES = 60  # the table of classes stops at so many rows
+
+
+def _lower_is_better() -> str:
+    """Return the metrics of which less is better, in words, as a sentence lists them."""
+    *first, last = (
+        metric.words
+        for metric in metrics.METRICS.values()
+        if metric.per_image is not None and not metric.larger_is_better
+    )
+    return " and ".join(filter(None, (", ".join(first), last)))
 
 
 @dataclass(frozen=True)
@@ -130,7 +133,7 @@ class MetricTable:
 
     titles: list[str]
     rows: list[tuple[str, list[MetricCell | None]]]
-    lower: str = _LOWER_IS_BETTER
+    lower: str = field(default_factory=_lower_is_better)
 
 
 @dataclass(frozen=True)
