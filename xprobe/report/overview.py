@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from xprobe.base.documents import replace
-from xprobe.learners.kinds import kind_read
+from xprobe.learners.kinds import Kind, kind_read
 from xprobe.report.study_section import is_leaky
 from xprobe.report.words import (
     Part,
@@ -31,7 +31,7 @@ class Plan:
     Attributes:
         protocol: how they were tested.
         part: which part of the real images was trained on.
-        head: what the head is, in words.
+        kind: the kind of learner, whose words and choice are told.
         n_train, n_test, n_groups: numbers of real images and of their groups, as text.
         who: titles of the studies.
     """
@@ -40,7 +40,7 @@ class Plan:
     config: StudyConfig
     part: Part
     leaky: bool
-    head: str
+    kind: Kind
     n_train: str
     n_test: str
     n_groups: str
@@ -80,7 +80,7 @@ def plans(studies: Sequence[Study]) -> list[Plan]:
             config=study.config,
             part=study.part,
             leaky=is_leaky(study),
-            head=kind_read(study.config.head).words,
+            kind=kind_read(study.config.head),
             n_train=count(real.n_train_real),
             n_test=count(real.n_test),
             n_groups=count(real.n_groups),
