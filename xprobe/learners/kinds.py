@@ -43,7 +43,7 @@ class Kind:
         uses_device: whether a head computes on the torch device; others compute on the CPU.
         takes_steps: whether it trains a network on images, step by step. Then it has controls that
             train as long, augments images as it trains, and varies by its seed.
-        strength: what is chosen on the inner folds.
+        strength: what is chosen on the inner folds, in words; empty: nothing is.
         version: part of the keys of predictions, if not 0; raised when a change of the learner
             changes its scores.
     """
