@@ -207,7 +207,7 @@ def resum(k: np.ndarray, sides: np.ndarray) -> list[float]:
     """Return the statistic of each column of sides by adding up its blocks of the kernel."""
     found = []
     for side in sides.T:
-        a, b = np.flatnonzero(side), np.flatnonzero(~side)
+        a, b = np.flatnonzero(side), np.flatnonzero(side == 0)
         xx, yy, xy = (k[np.ix_(*r)].sum(dtype=np.float64) for r in ((a, a), (b, b), (a, b)))
         n, m = len(a), len(b)
         found.append(xx / (n * (n - 1)) + yy / (m * (m - 1)) - 2 * xy / (n * m))

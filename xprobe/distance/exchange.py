@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
 from xprobe.base.arrays import Bools, Floats, Ints
-from xprobe.distance.kernels import KernelOf, Pairs, Sums, count_across, count_pairs, difference
+from xprobe.distance.kernels import KernelOf, Pairs, Sums
 from xprobe.engine.threads import in_threads
 
 CHOICES = 250  # A thread draws this many permutations at a time, which bounds its memory.
@@ -77,6 +77,22 @@ def _p(statistic: NDArray[np.float64], sums: Sums) -> float:
     return (1 + permuted) / len(statistic)
 
 
+def _statistic(
+    aa: NDArray[np.float64], a_all: NDArray[np.float64], total: float, counts: tuple[int, int, int]
+) -> NDArray[np.float64]:
+    """Return the statistics (1 + P,) of permutations with one row a unit and side.
+
+    Args:
+        aa: (1 + P,) sums of the kernel over pairs of rows of the first side.
+        a_all: (1 + P,) sums over pairs of a row of the first side and any row.
+        total: sum over all pairs.
+        counts: rows of the first side, of the second side, and units with both.
+    """
+    a, b, both = counts
+    within = aa / (a * (a - 1)) + (total - 2 * a_all + aa) / (b * (b - 1))
+    return np.asarray(within - 2 * (a_all - aa) / (a * b - both))
+
+
 # --- one row a unit and side ---------------------------------------------------------------
 
 
@@ -93,15 +109,11 @@ class RowTest:
 
     def p(self, pairs: Pairs, kernel: KernelOf, sums: Sums) -> float:
         """Return the p-value, from the sums of a kernel with these weights."""
-        first, second = self.weight, 1 - self.weight
         aa = sums.drawn[0] + 2 * sums.drawn[1] + sums.drawn[2]
-        a_all, total = sums.row @ first, sums.row.sum()
-        statistic = difference(
-            aa, count_pairs(pairs.unit, first),
-            total - 2 * a_all + aa, count_pairs(pairs.unit, second),
-            a_all - aa, count_across(pairs.unit, first, pairs.unit, second),
-        )  # fmt: skip
-        return _p(statistic, sums)
+        real, synthetic = pairs.unit[: pairs.n_real], pairs.unit[pairs.n_real :]
+        both = len(np.intersect1d(real, synthetic))
+        a_all, total = sums.row @ self.weight, float(sums.row.sum())
+        return _p(_statistic(aa, a_all, total, (len(real), len(synthetic), both)), sums)
 
 
 def _permute(pairs: Pairs, count: int, rng: Generator) -> Floats:
@@ -237,13 +249,11 @@ class DrawTest:
 
     def _statistic(self, k: Floats, rows: Ints, of_row: Floats) -> NDArray[np.float64]:
         """Return the statistic (1 + P,) of a draw, from the sums of each row with those drawn."""
-        a, b = self.chosen.shape[1], len(rows) - self.chosen.shape[1]
-        first = rows[self.chosen]
+        first, few = rows[self.chosen], self.chosen.shape[1]
         aa = k[first[:, :, None], first[:, None]].sum(axis=(1, 2), dtype=np.float64)
         a_all = of_row[first].sum(axis=1, dtype=np.float64)
-        total = of_row[rows].sum(dtype=np.float64)
-        counts = [np.array(count) for count in (a * (a - 1), b * (b - 1), a * b - self.both)]
-        return difference(aa, counts[0], total - 2 * a_all + aa, counts[1], a_all - aa, counts[2])
+        total = float(of_row[rows].sum(dtype=np.float64))
+        return _statistic(aa, a_all, total, (few, len(rows) - few, self.both))
 
 
 def _draw_rows(unit: Ints, n: int, count: int, rng: Generator) -> DrawTest:

@@ -205,7 +205,7 @@ def cubic(d: int) -> KernelOf:
 # --- statistics ----------------------------------------------------------------------------
 
 
-def count_pairs(unit: Ints, weight: Floats) -> NDArray[np.float64]:
+def _count_pairs(unit: Ints, weight: Floats) -> NDArray[np.float64]:
     """Return Σ w_i w_j over pairs of rows of different units, for each column of weights (n, c)."""
     n = len(unit)
     units, code = np.unique(unit, return_inverse=True)
@@ -214,7 +214,7 @@ def count_pairs(unit: Ints, weight: Floats) -> NDArray[np.float64]:
     return np.asarray(weight.sum(axis=0, dtype=np.float64) ** 2 - _dot(weight, weight))
 
 
-def count_across(
+def _count_across(
     unit: Ints, weight: Floats, other_unit: Ints, other_weight: Floats
 ) -> NDArray[np.float64]:
     """Return Σ w_i v_j over pairs of rows of different units, for each column of both weights."""
@@ -236,7 +236,7 @@ def _dot(a: Floats, b: Floats) -> NDArray[np.float64]:
     return np.asarray((a * b).sum(axis=0, dtype=np.float64))
 
 
-def difference(
+def _difference(
     xx: NDArray[np.float64], n_xx: NDArray[np.float64], yy: NDArray[np.float64],
     n_yy: NDArray[np.float64], xy: NDArray[np.float64], n_xy: NDArray[np.float64],
 ) -> NDArray[np.float64]:  # fmt: skip
@@ -337,13 +337,13 @@ def value_and_null(
     (xx, xy, yy), (aa, ab, bb) = sums.value[:, None], sums.null
     n, ones = pairs.n_real, np.ones((len(pairs.x), 1))
     unit, synthetic = pairs.unit[:n], pairs.unit[n:]
-    value = difference(
-        xx, count_pairs(unit, ones[:n]), yy, count_pairs(synthetic, ones[n:]),
-        xy, count_across(unit, ones[:n], synthetic, ones[n:]),
+    value = _difference(
+        xx, _count_pairs(unit, ones[:n]), yy, _count_pairs(synthetic, ones[n:]),
+        xy, _count_across(unit, ones[:n], synthetic, ones[n:]),
     )  # fmt: skip
     one, other = halves
     pairs_across = one.sum(0) * other.sum(0, dtype=float)
-    null = difference(aa, count_pairs(unit, one), bb, count_pairs(unit, other), ab, pairs_across)
+    null = _difference(aa, _count_pairs(unit, one), bb, _count_pairs(unit, other), ab, pairs_across)
     return float(value[0]), null
 
 
@@ -373,9 +373,9 @@ def bootstrap(pairs: Pairs, sums: Sums, weight: Floats) -> NDArray[np.float64]:
     n = pairs.n_real
     unit, synthetic = pairs.unit[:n], pairs.unit[n:]
     w, v = weight[:n], weight[n:]
-    return difference(
-        xx, count_pairs(unit, w), yy, count_pairs(synthetic, v),
-        xy, count_across(unit, w, synthetic, v),
+    return _difference(
+        xx, _count_pairs(unit, w), yy, _count_pairs(synthetic, v),
+        xy, _count_across(unit, w, synthetic, v),
     )  # fmt: skip
 
 
