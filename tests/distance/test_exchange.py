@@ -49,9 +49,12 @@ def statistic(pairs: Pairs, first: NDArray[np.bool_]) -> float:
     return float(below + above - 2 * across)
 
 
+def sums_of(pairs: Pairs, weight: np.ndarray) -> kernels.Sums:
+    return kernels.add_up(pairs, {"k": KERNEL}, weight=weight, weighted=["k"])["k"]
+
+
 def p_of(pairs: Pairs, test: Any) -> float:
-    weighted = kernels.add_up(pairs, {"k": KERNEL}, weight=test.weight, weighted=["k"])["k"]
-    return float(test.p(pairs, KERNEL, weighted))
+    return float(test.p(pairs, KERNEL, sums_of(pairs, test.weight)))
 
 
 def share(values: list[float]) -> float:
@@ -71,9 +74,9 @@ def test_units_with_both_sides_swap_and_others_are_shuffled() -> None:
     assert_array_equal(side[1] + side[7], np.ones(41))
     assert_array_equal(side[[0, 2, 4, 6, 8]].sum(axis=0), np.full(41, 3))
     assert len(np.unique(side, axis=1).T) > 20
-    assert p_of(pairs, test) == pytest.approx(
-        share([statistic(pairs, column == 1) for column in side.T])
-    )
+    values = [statistic(pairs, column == 1) for column in side.T]
+    assert_allclose(test.statistic(pairs, sums_of(pairs, side)), values, atol=1e-5)
+    assert p_of(pairs, test) == pytest.approx(share(values))
 
 
 def test_all_units_with_both_sides() -> None:
@@ -170,6 +173,8 @@ def test_draws_of_rows_by_their_definition(
         assert all(len(set(drawn.unit[side])) == a == side.sum() for side in sides)
     assert len(np.unique(test.rows, axis=0)) > 1
     assert len(np.unique(np.sort(test.chosen), axis=0)) > 5
+    if test.both:  # Units with both sides stay or swap.
+        assert len(np.unique(test.chosen[:, : test.both] >= a)) == 2
     assert p_of(pairs, test) == pytest.approx(min(1, 2 * np.median(values)))
 
 
@@ -236,7 +241,7 @@ def test_bootstrap_values_by_their_definition() -> None:
     """Rows of a unit that is drawn twice are copied, and still of one unit."""
     pairs = make_pairs([0, 0, 1, 2, 3], [1, 1, 3, 8, 9])
     weight = kernels.resampled(pairs.unit, 5, 12, np.random.default_rng(7))
-    sums = kernels.add_up(pairs, {"k": KERNEL}, weight=weight, weighted=["k"])["k"]
+    sums = sums_of(pairs, weight)
     values = kernels.bootstrap(pairs, sums, weight)
     assert np.isfinite(values).sum() > 5
     for value, w in zip(values, weight.T, strict=True):
@@ -289,6 +294,18 @@ def test_six_units_a_side_have_an_interval() -> None:
         assert row.value is not None and row.ci_low is not None and row.ci_high is not None
         assert row.ci_low < row.value < row.ci_high
         assert row.reason is None
+
+
+def test_few_units_widen_the_interval() -> None:
+    """Quantiles of the draws, times what a t quantile of 7 degrees is above a normal one."""
+    pairs = make_pairs(range(8), range(20, 40))
+    rngs = {name: np.random.default_rng(14) for name in ("permutations", "bootstrap")}
+    again = resampling.resample(pairs, 9, 99, rngs)
+    blank = Distance("k", 5.0, None, None, None, None, 8, 20, 4, None)
+    row = again.complete(blank, KERNEL, sums_of(pairs, again.weight))
+    drawn = kernels.bootstrap(pairs, sums_of(pairs, again.drawn), again.drawn)
+    off = np.nanquantile(drawn[1:] - drawn[0], [0.025, 0.975]) * 2.364624 / 1.959964
+    assert [row.ci_low, row.ci_high] == pytest.approx((5 + off).tolist(), rel=1e-5)
 
 
 @pytest.mark.parametrize("copies", [1, 3])

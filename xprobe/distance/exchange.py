@@ -109,11 +109,15 @@ class RowTest:
 
     def p(self, pairs: Pairs, kernel: KernelOf, sums: Sums) -> float:
         """Return the p-value, from the sums of a kernel with these weights."""
+        return _p(self.statistic(pairs, sums), sums)
+
+    def statistic(self, pairs: Pairs, sums: Sums) -> NDArray[np.float64]:
+        """Return the statistic (1 + P,) of each column of the weights."""
         aa = sums.drawn[0] + 2 * sums.drawn[1] + sums.drawn[2]
         real, synthetic = pairs.unit[: pairs.n_real], pairs.unit[pairs.n_real :]
         both = len(np.intersect1d(real, synthetic))
         a_all, total = sums.row @ self.weight, float(sums.row.sum())
-        return _p(_statistic(aa, a_all, total, (len(real), len(synthetic), both)), sums)
+        return _statistic(aa, a_all, total, (len(real), len(synthetic), both))
 
 
 def _permute(pairs: Pairs, count: int, rng: Generator) -> Floats:
