@@ -132,13 +132,13 @@ POWERS = (
     replace(OF_REAL, shift=0.2),
 )  # fmt: skip
 
-SHIFTED = (
-    replace(SMALL, shift=0.8), replace(MIDDLE, shift=0.4), replace(LARGE, shift=0.4),
-    World("independent, 300 + 300", (300, 1), (300, 1), shift=0.4),
-    replace(EDITS, shift=0.4), replace(OF_REAL, shift=0.4), replace(PROMPTS, shift=0.5),
-    World("8 scenes of 10, ρ = .5, 80 + 100", (8, 10), (100, 1), rho_real=0.5, shift=0.5),
-    World("6 real images × 4 edits, ρ = .5", (6, 1), (6, 4), rho=0.5, edits=True, shift=0.8),
+_UNITS = (
+    SMALL, MIDDLE, LARGE, World("independent, 300 + 300", (300, 1), (300, 1)), EDITS, OF_REAL,
+    PROMPTS, World("8 scenes of 10, ρ = .5, 80 + 100", (8, 10), (100, 1), rho_real=0.5),
+    World("6 real images × 4 edits, ρ = .5", (6, 1), (6, 4), rho=0.5, edits=True),
 )  # fmt: skip
+
+SHIFTED = tuple(replace(world, shift=shift) for world in _UNITS for shift in (0.4, 1.0))
 
 
 def plain_p(world: World, seed: int) -> np.ndarray:

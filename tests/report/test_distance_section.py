@@ -94,7 +94,8 @@ def written(
 ) -> tuple[str, str, Path]:
     """The page, the summary and the folder of a report."""
     for number, study in enumerate(studies or (make_study(),)):
-        study_module.save_study(tmp_path / "results", f"{number:032d}", study)
+        study = structs.replace(study, key=f"{number:032d}")
+        study_module.save_study(tmp_path / "results", study)
     if document is not None:
         results.save_distance(tmp_path / "results", document)
     out = tmp_path / "out"

@@ -51,10 +51,10 @@ def plan(
     from xprobe.design.power import SIZES, Plan
     from xprobe.design.power import plan as make_plan
     from xprobe.images import read as manifests
-    from xprobe.results.study import load_studies
+    from xprobe.results.study import load_studies, newest
 
     manifest = manifests.read(data, whole=False, group=group)
-    studies = [] if results is None else load_studies(results)
+    studies = [] if results is None else newest(load_studies(results))
     rows = make_plan(manifest, config, others.sizes or SIZES, studies)
     if as_json:
         print_json(Plan(plan=tuple(rows)))

@@ -130,14 +130,15 @@ def of_leaks(rows: Sequence[LeakRow]) -> Table:
 
 def of_families(families: Sequence[Family]) -> Table:
     """Return the table of `results.families`."""
-    columns = ("encoder", "head", "generator", "smallest p", "study-wide p (Holm)")
+    columns = ("encoder", "head", "generator", "of", "smallest p", "study-wide p")
     cells = [
         [
             f.encoder,
             head_title(f.head, f.real_fraction, f.train_per_class),
-            f.generator or "alternatives",
+            f.generator,
+            f.setting,
             _p(f.p_smallest),
-            _p(f.p_study_wide),
+            None if f.p_study_wide is None else _p(f.p_study_wide),
         ]
         for f in families
     ]
@@ -147,8 +148,9 @@ def of_families(families: Sequence[Family]) -> Table:
 def _result_cells(row: Result, controlled: bool) -> list[Any]:
     mix = "mix " if row.setting == "mix" else ""
     setting = mix + setting_title(row.setting, row.ratio, row.augment)
-    value, low, high = (100 * number for number in (row.value, row.ci_low, row.ci_high))
-    cells: list[Any] = [setting, f"{value:.1f} [{low:.1f}, {high:.1f}]"]
+    cells: list[Any] = [setting, f"{100 * row.value:.1f}"]
+    if row.ci_low is not None and row.ci_high is not None:
+        cells[1] += f" [{100 * row.ci_low:.1f}, {100 * row.ci_high:.1f}]"
     cells.append(_span(row.difference, row.difference_low, row.difference_high))
     if controlled:
         cells.append(_span(row.control_difference, row.control_low, row.control_high))

@@ -15,7 +15,7 @@ from types import MappingProxyType
 import numpy as np
 
 from xprobe.base.arrays import Ints
-from xprobe.base.errors import XprobeError, some
+from xprobe.base.errors import XprobeError, first_few
 from xprobe.base.streams import stream
 from xprobe.design import folds, lineage
 from xprobe.design.alternatives import Made, lay_out
@@ -75,7 +75,7 @@ def make_design(
     every = real
     real = folds.choose_real(every, config.per_class, stream(config.seed, "choose"))
     all_folds, protocol = lay_out_folds(real, test, config)
-    # So many further real images of a class are what the largest mix adds in synthetic ones.
+    # A class gets as many further real images as the largest mix adds synthetic ones.
     most = round(max(config.ratios) * max(Counter(real.label).values()))
     spare = folds.held_back(every, real, most, stream(config.seed, "held back"))
     extra = [*manifest.id[manifest.split == "extra"], *spare.id]
@@ -96,6 +96,7 @@ def make_design(
     if any(not fold.inner for fold in all_folds):
         warnings.append("a class has a single group to train on: C is fixed, not chosen")
     tested = real if test is None else test
+    warnings += _dominance_warnings(tested)
     study = manifest.select(
         np.isin(manifest.id.astype(str), np.concatenate([real.id, tested.id]).astype(str))
         | (manifest.source == "synthetic")
@@ -146,9 +147,35 @@ def _check_groups(real: Manifest) -> None:
     few = [f"{c} ({int((real.label == c).sum())} of one group)" for c, n in groups.items() if n < 2]
     if few:
         raise XprobeError(
-            f"fewer than two real images or groups of class {some(few)}; one is needed to train, "
-            f"another to test or to choose by: add images, or remove the class"
+            f"fewer than two real images or groups of class {first_few(few)}; one is needed to "
+            f"train, another to test or to choose by: add images, or remove the class"
         )
+
+
+def _check_test_part(test: Manifest) -> None:
+    if len(set(test.group)) < 2:
+        raise XprobeError(
+            f"all {len(test)} test images are of one group ({test.group[0]}): how much groups vary "
+            f"cannot be told from one; put a second one into the test part, or leave out --group "
+            f"where images rather than groups are what varies"
+        )
+
+
+def _dominance_warnings(tested: Manifest) -> list[str]:
+    """Return a warning where one group holds more than a third of the test images."""
+    group, n = Counter(tested.group).most_common(1)[0]
+    if len(set(tested.group)) == len(tested) or 3 * n <= len(tested):
+        return []
+    return [
+        f"{n} of {len(tested)} test images are of one group ({group}): the intervals, which are "
+        f"about further groups, rest on little else"
+    ]
+
+
+def repeats_words(repeats: int, seeds: int = 1) -> str:
+    """Return how people read a number of repeats, which may be those of several seeds."""
+    words = f"{repeats} repeat{'s' * (repeats > 1)}"
+    return words if seeds == 1 else f"{words} of {seeds} seeds"
 
 
 def lay_out_folds(
@@ -160,7 +187,9 @@ def lay_out_folds(
         XprobeError: a class has too few images or groups for that.
     """
     _check_groups(real)
-    repeats = f"{config.repeats} repeat{'s' * (config.repeats > 1)}"
+    if test is not None:
+        _check_test_part(test)
+    repeats = repeats_words(config.repeats)
     all_folds = []
     if test is not None:  # No real image is drawn, so that every repeat has the same folds.
         share = config.holdout
@@ -227,7 +256,8 @@ def _supply_warnings(
     label_of = dict(zip(real.id, real.label, strict=True))
     largest: Counter[str] = Counter()
     for fold in all_folds:
-        largest |= Counter(label_of[i] for i in fold.train_real)  # The union takes the maximum.
+        # The operator | of two counters takes the larger count of each class.
+        largest |= Counter(label_of[i] for i in fold.train_real)
     warnings = []
     for name in generators:
         images = synthetic.select(synthetic.generator == name)
@@ -250,9 +280,9 @@ def _lineage_warnings(synthetic: Manifest, generators: tuple[str, ...]) -> list[
     if not unknown:
         return []
     return [
-        f"the lineage of synthetic images is not known (generator {some(unknown)}): that some were "
-        f"made from test images cannot be excluded; name their sources in the manifest's parent "
-        f"column"
+        f"the lineage of synthetic images is not known (generator {first_few(unknown)}): that some "
+        f"were made from test images cannot be excluded; name their sources in the manifest's "
+        f"parent column"
     ]
 
 

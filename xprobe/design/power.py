@@ -13,8 +13,7 @@ from xprobe.design.design import HOLD_OUT, lay_out_folds, parts
 from xprobe.images.manifest import Manifest
 from xprobe.learners.kinds import kind_read
 from xprobe.results import study as study_module
-from xprobe.results.rows import Result
-from xprobe.verdict.family import ALPHA, POWER_QUANTILE
+from xprobe.verdict.family import ALPHA, detectable_times
 
 # Pairs of a number of real images of each class and a variance. A mix changes whether a test image
 # is hit, on average over ten repeats, by a difference that has this variance over test images. With
@@ -113,7 +112,7 @@ def typical_variance(real_per_class: float) -> float:
 
 
 def detectable(study: Study, pilot: Pilot | None = None) -> float:
-    """Return the difference that is found with 80 % probability: (critical value + 0.84) · SE.
+    """Return the difference that is found with 80 % probability.
 
     Without a pilot the variance is the typical one, and scenes are taken to be alike by
     `SCENE_CORRELATION`; fine-tunes vary by `SEED_SD`, too. A pilot's variance holds for its number
@@ -126,14 +125,14 @@ def detectable(study: Study, pilot: Pilot | None = None) -> float:
         if study.repeats == 1:
             variance *= ONE_REPEAT
         variance *= 1 + SCENE_CORRELATION * (study.test_images / study.groups - 1)
-    of_images = variance / study.test_images + 1 / (study.test_images * study.groups)
+    of_images = variance / study.test_images + 1 / study.test_images**2
     total, df = of_images, float(study.groups - 1)
     if study.models and pilot is None:
         of_models = 2 * SEED_SD**2 / study.models
         total += of_models
         if study.models > 1:
             df = total**2 / (of_images**2 / df + of_models**2 / (study.models - 1))
-    return float((_critical(study.comparisons, df) + POWER_QUANTILE) * np.sqrt(total))
+    return float(detectable_times(_critical(study.comparisons, df), df) * np.sqrt(total))
 
 
 def _critical(comparisons: int, df: float) -> float:
@@ -153,8 +152,9 @@ def pilots(studies: Sequence[study_module.Study]) -> list[Pilot]:
     known: dict[tuple[str, str], Pilot] = {}
     for study in studies:
         variances = [
-            _variance(row, row.detectable) for row in study.results
-            if row.metric == "accuracy" and row.setting == "mix" and row.detectable is not None
+            max(row.se**2 - 1 / row.n_test**2, 1 / row.n_test**2) * row.n_test
+            for row in study.results
+            if row.metric == "accuracy" and row.setting == "mix" and row.se is not None
         ]  # fmt: skip
         if not variances:
             continue
@@ -172,15 +172,6 @@ def _real_per_class(study: study_module.Study) -> float:
     if study.part != (1, None) or study.protocol.startswith(f"{HOLD_OUT},"):
         return trained
     return tested if study.config.holdout is None else tested + trained
-
-
-def _variance(row: Result, detectable: float) -> float:
-    """Return the variance of a difference over test images from what a result says of it."""
-    assert row.difference_low is not None and row.difference_high is not None
-    half = (row.difference_high - row.difference_low) / 2
-    se = (detectable - half) / POWER_QUANTILE
-    floor = 1 / (row.n_test * row.n_groups)
-    return float(max(se**2 - floor, floor) * row.n_test)
 
 
 def plan(
@@ -209,8 +200,8 @@ def plan(
         bases: list[Pilot | None] = [*pilots_of_kind] or [None]
         for pilot in bases:
             at_hand = _study_of(manifest, config, takes_steps, repeats)
-            # How much of a pilot's variance is of the seed, which more images do not lessen, its
-            # results do not say: of fine-tunes it holds for the images at hand alone.
+            # Part of the variance of fine-tunes comes from the seed, and more images do not lessen
+            # it. A pilot does not tell that part, so it holds for the images at hand alone.
             elsewhere = sizes if pilot is None or not takes_steps else ()
             others = [_scaled(at_hand, n) for n in elsewhere if n != at_hand.real_per_class]
             for study in (at_hand, *others):
@@ -235,7 +226,7 @@ def _study_of(manifest: Manifest, config: SweepConfig, takes_steps: bool, repeat
     tested = real if test is None else test
     n = len(real) + (len(tested) if config.holdout is not None else 0)
     return Study(
-        n / len(manifest.classes), len(tested), len(set(tested.group)), len(config.ratios) + 1,
+        n / len(manifest.classes), len(tested), len(set(tested.group)), len(config.ratios),
         repeats * len(folds) if takes_steps else 0, repeats,
     )  # fmt: skip
 

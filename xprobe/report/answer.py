@@ -26,7 +26,7 @@ from xprobe.report.words import (
     span,
     study_title,
 )
-from xprobe.results.families import Family, family_of
+from xprobe.results.families import Family
 from xprobe.results.rows import Result
 from xprobe.results.study import Study
 
@@ -102,15 +102,20 @@ class Answer:
         return [self.headline, *self.notes, *(line.sentence for line in lines), *self.valued]
 
 
-def answer(studies: Sequence[Study], families: Sequence[Family]) -> Answer:
-    """Say what was found: a headline, then a sentence for each comparison."""
+def answer(studies: Sequence[Study], families: Sequence[Family], compared: int) -> Answer:
+    """Say what was found: a headline, then a sentence for each comparison.
+
+    Args:
+        studies: the studies that are shown.
+        families: the families of their comparisons.
+        compared: how many mixes of all studies the study-wide p holds for.
+    """
     rows = ((s, r) for s in studies for r in sorted(s.results, key=in_order))
     judged = [(s, r) for s, r in rows if r.verdict is not None]
     mixes = [(s, r) for s, r in judged if r.setting == "mix" and not r.augment]
     results = [r for _, r in mixes]
-    study_wide = _study_wide(results, families)
     return Answer(
-        headline=headline(results, len(families), study_wide, any(map(is_leaky, studies))),
+        headline=headline(results, compared, any(map(is_leaky, studies))),
         notes=tuple(_reading_notes(studies, families)),
         lines=tuple(_line(s, r) for s, r in mixes),
         others=tuple(_line(s, r) for s, r in judged if r.setting == "synthetic-only"),
@@ -122,12 +127,6 @@ def answer(studies: Sequence[Study], families: Sequence[Family]) -> Answer:
             for row in worth_view(studies, None)
         ),
     )
-
-
-def _study_wide(mixes: Sequence[Result], families: Sequence[Family]) -> float:
-    """Return the smallest study-wide p of the families in which a mix helps or hurts, or 1."""
-    claimed = {family_of(row) for row in mixes if row.kind in ("helps", "hurts")}
-    return min((f.p_study_wide for f in families if f.name in claimed), default=1.0)
 
 
 def _reading_notes(studies: Sequence[Study], families: Sequence[Family]) -> list[str]:

@@ -13,7 +13,7 @@ import numpy as np
 
 from xprobe.base.streams import stream
 from xprobe.distance.checks.shortcuts import ALL, NAMES
-from xprobe.distance.metrics import DISTANCES, PAIRED, Metric, headline
+from xprobe.distance.metrics import DISTANCES, PAIRED, DistanceMetric, headline
 from xprobe.report.figures.drawing import Drawing
 from xprobe.report.words import (
     Part,
@@ -132,7 +132,7 @@ class DistanceView:
     """
 
     notes: list[str]
-    headline: list[Metric]
+    headline: list[DistanceMetric]
     rows: list[SideBySide]
     classes: list[ClassesTable]
     others: list[OtherDistance]
@@ -181,12 +181,12 @@ def distance_view(
     )
 
 
-def _metric(row: DistanceRow) -> Metric:
+def _metric(row: DistanceRow) -> DistanceMetric:
     """Return the metric of a row; one that this version does not know is titled by its name."""
     return (
         PAIRED
         if row.metric == PAIRED.name
-        else DISTANCES.get(row.metric, Metric(row.metric, row.metric))
+        else DISTANCES.get(row.metric, DistanceMetric(row.metric, row.metric))
     )
 
 

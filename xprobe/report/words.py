@@ -36,7 +36,7 @@ METRICS = {"accuracy": "Accuracy", "macro_f1": "Macro-F1"}
 
 BADGES = {
     "helps": "helps", "hurts": "hurts", "equivalent": "equivalent",
-    "no detectable difference": "no", "": "",
+    "not separable from training longer": "no", "no detectable difference": "no", "": "",
 }  # fmt: skip
 """The style of a verdict, by its kind."""
 
@@ -84,6 +84,8 @@ def with_minus(digits: str) -> str:
 
 def estimate(row: Result) -> str:
     """Return an accuracy and its interval, in percent: ``81.2 [79.0, 83.3]``."""
+    if row.ci_low is None or row.ci_high is None:
+        return percent(row.value)
     return f"{percent(row.value)} [{percent(row.ci_low)}, {percent(row.ci_high)}]"
 
 
@@ -92,8 +94,10 @@ def percent(fraction: float) -> str:
     return f"{100 * fraction:.1f}"
 
 
-def p_value(p: float) -> str:
-    """Return a p-value, never rounded to the other side of .05."""
+def p_value(p: float | None) -> str:
+    """Return a p-value, never rounded to the other side of .05; a dash where there is none."""
+    if p is None:
+        return "–"
     if p < 0.001:
         return "< 0.001"
     return f"{p:.4f}" if abs(p - ALPHA) < 0.0005 else f"{p:.3f}"
@@ -141,7 +145,9 @@ def family_title(encoder: str, head: str, part: Part, *more: str) -> str:
 def title_of_family(family: Family) -> str:
     """Return how people read a family of comparisons: encoder, head, part and generator."""
     part = family.real_fraction, family.train_per_class
-    return family_title(family.encoder, family.head, part, family.generator or ALTERNATIVES)
+    words = [family.generator or ALTERNATIVES]
+    words += ["in place of real"] if family.setting == "synthetic-only" else []
+    return family_title(family.encoder, family.head, part, *words)
 
 
 def setting_title(row: OfSetting) -> str:
@@ -202,37 +208,57 @@ _BEGINNINGS = {
 }
 
 
-def headline(mixes: Sequence[Result], families: int, study_wide: float, leaky: bool) -> str:
+def headline(mixes: Sequence[Result], compared: int, leaky: bool) -> str:
     """Return the answer in one or two sentences.
 
+    It claims what holds over all comparisons together, and not what one family alone would claim.
+    Mixes outside of that set, such as those of floors, are spoken of where there are no others.
+
     Args:
-        mixes: the judged accuracy of every mix.
-        families: how many families of comparisons there are.
-        study_wide: smallest study-wide p of those in which a mix helps or hurts.
+        mixes: the accuracy of every mix that is shown.
+        compared: how many mixes of all studies the study-wide p holds for.
         leaky: whether a study ignored lineage, as asked.
     """
-    n = len(mixes)
-    kinds = [row.kind for row in mixes]
-    helps, hurts, equal = (kinds.count(kind) for kind in ("helps", "hurts", "equivalent"))
-    if helps or hurts:
-        beginning, rest = _change(helps, hurts, n)
-        if study_wide > ALPHA:
-            beginning = "uncertain"
-            rest += (
-                f" This does not hold over all {families} families of comparisons together "
-                f"(study-wide p {p_value(study_wide)})."
-            )
+    inside = [row for row in mixes if row.p_study_wide is not None]
+    spoken = inside or list(mixes)
+    n = len(spoken)
+    claims = [row for row in spoken if row.kind in ("helps", "hurts")]
+    certain = [row for row in claims if (row.p_study_wide or 0) <= ALPHA]
+    helps, hurts = (sum(row.kind == kind for row in certain) for kind in ("helps", "hurts"))
+    equal = sum(row.kind == "equivalent" for row in spoken)
+    together = ""
+    if inside:
+        together = f" (study-wide, over {compared} comparisons)" if compared > 1 else ""
+    if certain:
+        beginning, rest = _change(helps, hurts, n, together)
+    elif claims:
+        helps, hurts = (sum(row.kind == kind for row in claims) for kind in ("helps", "hurts"))
+        _, rest = _change(helps, hurts, n, " each family for itself")
+        least = min(row.p_study_wide or 0 for row in claims)
+        beginning = "uncertain"
+        rest += (
+            f" This does not hold over all {compared} comparisons together (least study-wide p "
+            f"{p_value(least)})."
+        )
     elif n and equal == n:
-        beginning, rest = "equivalent", f"equivalent within the margin in {_share(n, n)}."
+        beginning, rest = "equivalent", f"was equivalent within the margin in {_share(n, n)}."
     else:
         beginning, rest = "nothing", _no_change(equal, n)
-    alone, inside = _BEGINNINGS[beginning]
+    rest = _added_to(spoken) + rest
+    alone, after_others = _BEGINNINGS[beginning]
     if leaky:
-        return f"{LINEAGE_IGNORED}. With the leak: {inside}: {rest}"
+        return f"{LINEAGE_IGNORED}. With the leak: {after_others}: {rest}"
     return f"{alone}: {rest}"
 
 
-def _change(helps: int, hurts: int, n: int) -> tuple[str, str]:
+def _added_to(mixes: Sequence[Result]) -> str:
+    """Return the subject of a headline: what was added to how many real images."""
+    numbers = sorted({row.n_train_real for row in mixes})
+    some_real = " to ".join(dict.fromkeys(count(n) for n in (numbers[0], numbers[-1])))
+    return f"adding these synthetic images to {some_real} real ones "
+
+
+def _change(helps: int, hurts: int, n: int, together: str) -> tuple[str, str]:
     """Return the beginning and the rest of a headline that claims a change."""
     if helps and hurts:
         beginning = "mixed"
@@ -240,15 +266,16 @@ def _change(helps: int, hurts: int, n: int) -> tuple[str, str]:
     else:
         beginning, verb = ("yes", "raised") if helps else ("no", "lowered")
         text = f"{verb} accuracy in {_share(helps or hurts, n)}"
+    text += together
     if others := n - helps - hurts:
         text += f"; in the other {others if others > 1 else 'one'} no difference was detected"
-    return beginning, f"adding synthetic images {text}."
+    return beginning, f"{text}."
 
 
 def _no_change(equal: int, n: int) -> str:
-    some = f"; {equal} of them were equivalent within the margin" if equal else ""
+    some_equal = f"; {equal} of them were equivalent within the margin" if equal else ""
     where = "the only comparison" if n == 1 else f"any of {n} comparisons"
-    return f"adding synthetic images did not change accuracy detectably in {where}{some}."
+    return f"was not detected to change accuracy in {where}{some_equal}."
 
 
 def _share(k: int, n: int) -> str:
@@ -267,12 +294,15 @@ def floors_note() -> str:
 
 def families_note(families: Sequence[Family], most: int = 6) -> str:
     """Say that there are several families, with the study-wide p of the first ones."""
-    first = [f"{title_of_family(f)} {p_value(f.p_study_wide)}" for f in families[:most]]
-    more = f" and {len(families) - most} more (see the table)" if len(families) > most else ""
-    return (
-        f"There are {len(families)} families of comparisons, each with its own error rate of "
-        f"5 %. Study-wide p over all of them (Holm): {', '.join(first)}{more}."
+    judged = [family for family in families if family.p_study_wide is not None]
+    first = [f"{title_of_family(f)} {p_value(f.p_study_wide)}" for f in judged[:most]]
+    more = f" and {len(judged) - most} more (see the table)" if len(judged) > most else ""
+    note = (
+        f"There are {len(families)} families of comparisons, each with its own error rate of 5 %."
     )
+    if judged:
+        note += f" Least study-wide p of the mixes (step-down min-p): {', '.join(first)}{more}."
+    return note
 
 
 def worth_words(row: DataValue) -> str:

@@ -53,7 +53,8 @@ from xprobe.report.words import (
 from xprobe.results.distance import DistanceRow, Distances, load_distance
 from xprobe.results.families import Family, families
 from xprobe.results.rows import Result
-from xprobe.results.study import Study, load_studies
+from xprobe.results.study import Study, load_studies, newest
+from xprobe.study.claims import with_claims
 
 # Markdown takes these for markup, but not the brackets of an interval or the "<" of "< 0.001".
 _MARKUP = re.compile(r"[\\`*_|~>]|\](?=\()|<(?=[A-Za-z/!?])|&(?=[#A-Za-z])")
@@ -92,8 +93,10 @@ def write_report(
         XprobeError: there are no results, or none of a named encoder, or some are damaged.
         OSError: `out` cannot be written.
     """
-    studies = load_studies(results_folder, encoders)
+    every = with_claims(results_folder, load_studies(results_folder))
+    studies = newest(every, encoders)
     compared = families(row for study in studies for row in study.results)
+    in_set = [row for study in every for row in study.results if row.p_study_wide is not None]
     document = load_distance(results_folder)
     distances = of_encoders(document, encoders)
     (out / "figures").mkdir(parents=True, exist_ok=True)
@@ -103,7 +106,7 @@ def write_report(
             files.append(out / "figures" / (drawing.name + suffix))
             put(files[-1], content)
         drawings.append(drawing)
-    said = answer(studies, compared)
+    said = answer(studies, compared, len(in_set))
     valued = worth_view(studies, costs)
     view = _studies_view(studies, compared, drawings) | {
         "answer": said, "worth": valued, "distance": None,

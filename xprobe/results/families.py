@@ -6,8 +6,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from xprobe.base.documents import Document, Number
-from xprobe.results.rows import Result
-from xprobe.verdict.family import holm
+from xprobe.results.rows import Result, family_kind
 
 
 class FamilyName(NamedTuple):
@@ -18,17 +17,19 @@ class FamilyName(NamedTuple):
     head: str
     real_fraction: Number
     train_per_class: int | None
+    setting: str
 
 
 class Family(Document, frozen=True, kw_only=True):
     """All comparisons of one family.
 
     Attributes:
-        encoder, generator, head, real_fraction, train_per_class: its `FamilyName`.
+        encoder, generator, head, real_fraction, train_per_class: what they share.
+        setting: ``mix``, ``synthetic-only`` or ``alternatives`` (`rows.family_kind`).
         comparisons: how many there are.
         p_smallest: the smallest adjusted p of them.
-        p_study_wide: that p corrected by Holm's method for all families, which is what may be
-            claimed if they were looked through for the best.
+        p_study_wide: the smallest study-wide p of them; None outside of the set of mixes over which
+            it is computed.
     """
 
     encoder: str
@@ -36,16 +37,10 @@ class Family(Document, frozen=True, kw_only=True):
     head: str
     real_fraction: Number
     train_per_class: int | None
+    setting: str
     comparisons: int
     p_smallest: Number
-    p_study_wide: Number
-
-    @property
-    def name(self) -> FamilyName:
-        """The fields that name this family."""
-        return FamilyName(
-            self.encoder, self.generator, self.head, self.real_fraction, self.train_per_class
-        )
+    p_study_wide: Number | None
 
 
 def family_of(row: Result) -> FamilyName:
@@ -54,20 +49,27 @@ def family_of(row: Result) -> FamilyName:
     A mix with an augmentation is an alternative: it is compared with other alternatives, and not
     with the other mixes of its generator.
     """
-    generator = None if row.augment else row.generator
-    return FamilyName(row.encoder, generator, row.head, row.real_fraction, row.train_per_class)
+    kind = family_kind(row.setting, row.augment)
+    generator = None if kind == "alternatives" else row.generator
+    return FamilyName(
+        row.encoder, generator, row.head, row.real_fraction, row.train_per_class, kind
+    )
 
 
 def families(rows: Iterable[Result]) -> list[Family]:
     """Return every family of comparisons among the results of all studies."""
-    p_values: dict[FamilyName, list[Number]] = {}
+    by_name: dict[FamilyName, list[Result]] = {}
     for row in rows:
         if row.p_adjusted is not None:
-            p_values.setdefault(family_of(row), []).append(row.p_adjusted)
-    smallest = [float(min(p)) for p in p_values.values()]
+            by_name.setdefault(family_of(row), []).append(row)
     return [
-        Family(**name._asdict(), comparisons=len(p), p_smallest=least, p_study_wide=corrected)
-        for (name, p), least, corrected in zip(
-            p_values.items(), smallest, holm(smallest), strict=True
+        Family(
+            **name._asdict(),
+            comparisons=len(members),
+            p_smallest=min(row.p_adjusted for row in members if row.p_adjusted is not None),
+            p_study_wide=min(
+                (row.p_study_wide for row in members if row.p_study_wide is not None), default=None
+            ),
         )
+        for name, members in by_name.items()
     ]

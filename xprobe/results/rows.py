@@ -7,8 +7,10 @@ from typing import Protocol
 import msgspec
 
 from xprobe.base.documents import Document, Number
+from xprobe.images.augment import AUGMENTATIONS
+from xprobe.verdict.family import HELPS, HURTS, NOT_DETECTED, NOT_SEPARABLE
 
-VERDICTS = ("helps", "hurts", "equivalent", "no detectable difference")
+VERDICTS = (HELPS, HURTS, NOT_SEPARABLE, "equivalent", NOT_DETECTED)
 
 
 class OfSetting(Protocol):
@@ -49,11 +51,16 @@ class SettingRow(Document, frozen=True, kw_only=True):
 class Result(Document, frozen=True, kw_only=True):
     """One metric of one setting over all its folds and repeats: one flat JSON object.
 
-    Intervals are 95 %. `difference` is to real-only, on the same test images; its interval and
-    `p_adjusted` hold for all comparisons of the family together. `control_*` are the difference
-    to the setting's control, a fine-tune on real images alone that is as long; `p_adjusted` is
-    then the larger of both. `p_mcnemar` tests the first repeat on a fixed hold-out, uncorrected.
-    All but `n_*`, `dropped_by_lineage` and some metrics (`metrics.per_image`) are fractions.
+    Intervals are 95 %. `difference` is to real-only, on the same test images; its interval holds
+    for all comparisons of the family together, `se` and `df` are its standard error and degrees of
+    freedom. `control_*` are the difference to the setting's control, a fine-tune on real images
+    alone that is as long. `judged_*`, `p_adjusted` and `verdict` agree: they are of both together.
+    `p_study_wide` stands in reports alone: that of all mixes of all studies (`results.families`).
+    `within_margin` says whether the difference lies inside the margin, whatever the verdict.
+    `p_mcnemar` tests the first repeat on a fixed hold-out, uncorrected. `estimand` is ``images`` or
+    ``groups``, over which the mean is. `synthetic_units` are the synthetic training images that
+    were made independently of each other. All but `n_*`, `dropped_by_lineage` and some metrics
+    (`verdict.metrics`) are fractions. A metric without an interval has none that can be relied on.
 
     The fields of a `SettingRow` are repeated here, since their order is that of results.csv.
     """
@@ -62,22 +69,29 @@ class Result(Document, frozen=True, kw_only=True):
     generator: str | None = None
     head: str
     protocol: str
+    estimand: str = "images"
     setting: str
     ratio: Number | None = None
     augment: str | None = None
     metric: str
     value: Number
-    ci_low: Number
-    ci_high: Number
+    ci_low: Number | None = None
+    ci_high: Number | None = None
     difference: Number | None = None
     difference_low: Number | None = None
     difference_high: Number | None = None
+    se: Number | None = None
+    df: Number | None = None
+    judged_low: Number | None = None
+    judged_high: Number | None = None
     p_adjusted: Number | None = None
+    p_study_wide: Number | None = None
     p_mcnemar: Number | None = None
     control_difference: Number | None = None
     control_low: Number | None = None
     control_high: Number | None = None
     verdict: str | None = None
+    within_margin: bool | None = None
     detectable: Number | None = None
     n_test: int
     n_groups: int
@@ -86,14 +100,14 @@ class Result(Document, frozen=True, kw_only=True):
     train_per_class: int | None = None
     n_train_real: Number
     n_train_synthetic: Number
+    synthetic_units: Number | None = None
     ratio_actual: Number | None = None
 
     def __post_init__(self) -> None:
         check_setting(self)
-        _check_interval("difference", self.difference, self.difference_low, self.difference_high)
-        _check_interval(
-            "control_difference", self.control_difference, self.control_low, self.control_high
-        )
+        _check_interval("value", self.ci_low, self.ci_high)
+        _check_interval("difference", self.difference_low, self.difference_high)
+        _check_interval("control_difference", self.control_low, self.control_high)
         judgement = (self.difference, self.p_adjusted, self.detectable)
         if self.kind and None in judgement:
             raise ValueError("a verdict comes with difference, p_adjusted and detectable")
@@ -104,8 +118,37 @@ class Result(Document, frozen=True, kw_only=True):
         return verdict_kind(self.verdict) if self.verdict is not None else ""
 
 
+class MixComparison(Document, frozen=True, kw_only=True):
+    """A mix against something else than real-only, on the same test images.
+
+    Attributes:
+        kind: what is compared, a family each: ``generators`` (all pairs at each ratio), ``ratios``
+            (all pairs, within each generator), ``real-more`` (mixes against as many further real
+            images), ``pooled`` (all generators together against real-only).
+        of, against: names of the two: generators, ratios such as ``1:2``, or settings.
+        generator, ratio: what both share; None where they differ in it, or have none.
+        metric: ``accuracy``.
+        difference: that of `of` less that of `against`.
+        low, high: its 95 % interval, which holds for the whole family.
+        p: adjusted within the family (single-step max-T).
+        verdict: ``better``, ``worse``, ``equivalent within ±m``, ``no detectable difference``.
+    """
+
+    kind: str
+    of: str
+    against: str
+    generator: str | None
+    ratio: Number | None
+    metric: str
+    difference: Number
+    low: Number
+    high: Number
+    p: Number
+    verdict: str
+
+
 class ClassResult(SettingRow, frozen=True, kw_only=True):
-    """Recall of one class under a setting against real-only; `p_adjusted` is Holm's."""
+    """Recall of one class under a setting against real-only; `p_adjusted` is Bonferroni's."""
 
     class_: str = msgspec.field(name="class")
     difference: Number
@@ -196,6 +239,18 @@ class DataValue(Document, frozen=True, kw_only=True):
     at_most: bool
 
 
+def family_kind(setting: str, augment: str | None) -> str:
+    """Return which family of comparisons with real-only a setting is of; empty if it is of none.
+
+    ``mix`` and ``synthetic-only`` are a family each of a generator: adding synthetic images, and
+    putting them in place of real ones. ``alternatives`` are augmentations, with synthetic images
+    or without.
+    """
+    if augment or setting in AUGMENTATIONS:
+        return "alternatives"
+    return setting if setting in ("mix", "synthetic-only") else ""
+
+
 def check_setting(row: OfSetting) -> None:
     """Raise a ValueError unless the fields that name a setting go together."""
     if row.setting == "mix" and (row.ratio is None or row.generator is None):
@@ -216,7 +271,7 @@ def verdict_kind(verdict: str) -> str:
     raise ValueError(f"there is no verdict {verdict!r}")
 
 
-def _check_interval(name: str, *numbers: Number | None) -> None:
-    """Raise a ValueError unless a value and both ends of its interval are given, or none is."""
-    if None in numbers and numbers != (None, None, None):
-        raise ValueError(f"{name} comes with both ends of its interval")
+def _check_interval(name: str, low: Number | None, high: Number | None) -> None:
+    """Raise a ValueError unless both ends of an interval are given, or neither is."""
+    if (low is None) != (high is None):
+        raise ValueError(f"the interval of {name} has both ends, or neither")

@@ -10,12 +10,21 @@ import msgspec
 
 from xprobe.base import documents
 from xprobe.base.documents import Document, Number
-from xprobe.base.errors import XprobeError, nearest, some
+from xprobe.base.errors import XprobeError, did_you_mean, first_few
+from xprobe.encoders.spec import RANDOM
 from xprobe.images.survey import Count
 from xprobe.results.config import StudyConfig
-from xprobe.results.rows import ClassResult, DataValue, Result, Run, SettingResult
+from xprobe.results.rows import (
+    ClassResult,
+    DataValue,
+    MixComparison,
+    Result,
+    Run,
+    SettingResult,
+)
 
-STUDY_VERSION = 1
+STUDY_VERSION = 2
+"""Version 2 keeps which images each setting got right, and judges over all studies by it."""
 
 REMEDY = "delete it and run 'xprobe sweep' again"
 
@@ -23,6 +32,7 @@ REMEDY = "delete it and run 'xprobe sweep' again"
 class EncoderUsed(Document, frozen=True, kw_only=True):
     """The encoder of a study: how it is called, its key, and the fields of its ``EncoderSpec``."""
 
+    # The fields of the spec are repeated: a type that inherits them would write them first of all.
     label: str
     name: str
     key: str
@@ -42,6 +52,16 @@ class EncoderUsed(Document, frozen=True, kw_only=True):
     codec: str = ""
     resampling: str = ""
 
+    @property
+    def is_floor(self) -> bool:
+        """Whether it has no learned weights, by design."""
+        return self.source.startswith("builtin:")
+
+    @property
+    def has_random_weights(self) -> bool:
+        """Whether its weights were never trained, as the user asked."""
+        return self.weights.startswith(RANDOM)
+
 
 class ImagesStudied(Document, frozen=True, kw_only=True):
     """The image table of a study, in numbers."""
@@ -55,8 +75,12 @@ class Study(Document, frozen=True, kw_only=True):
     """What a sweep answered for one encoder, one learner and one part of the real images.
 
     Attributes:
+        key: digest of what it answers, for which its files are named; empty in version 1.
+        hits: digest of the file of its hits (`results.hits`); empty in version 1.
+        seeds: seeds whose repeats are pooled in it; empty in version 1.
         protocol: how it was tested, in words.
         versions, commit, platform: what computed it; `commit` is None outside of a git checkout.
+        comparisons: mixes against each other and against further real images.
         prompts: the prompts of the zero-shot row.
         data_value: what mixes are worth, in a study on a learning curve; None in others.
         option_sources: where an option came from, by its name, unless at its default.
@@ -65,6 +89,9 @@ class Study(Document, frozen=True, kw_only=True):
     OPTIONAL: ClassVar[tuple[str, ...]] = ("data_value", "option_sources")
 
     version: int
+    key: str = ""
+    hits: str = ""
+    seeds: tuple[int, ...] = ()
     created: str
     command: str
     encoder: EncoderUsed
@@ -76,6 +103,7 @@ class Study(Document, frozen=True, kw_only=True):
     commit: str | None = None
     platform: str = ""
     results: tuple[Result, ...]
+    comparisons: tuple[MixComparison, ...] = ()
     classes: tuple[ClassResult, ...] = ()
     settings: tuple[SettingResult, ...]
     runs: tuple[Run, ...]
@@ -106,13 +134,15 @@ def _is_reference(row: Result) -> bool:
     return row.setting == "real-only" and row.metric == "accuracy"
 
 
-def save_study(folder: Path, key: str, study: Study) -> None:
+def save_study(folder: Path, study: Study) -> None:
     """Write the document of a study; readers find it whole or not at all."""
-    documents.write(folder / "studies" / f"{key[:32]}.json", study)
+    documents.write(folder / "studies" / f"{study.key}.json", study)
 
 
-def load_studies(folder: Path, encoders: Sequence[str] = ()) -> list[Study]:
-    """Return the newest study of each encoder (or named one), head and part, sorted.
+def load_studies(folder: Path) -> list[Study]:
+    """Return all studies of a folder, the newest first.
+
+    A study whose repeats another one has pooled with those of further seeds is left out.
 
     Raises:
         XprobeError: there is none, or one is damaged or of a newer format.
@@ -121,21 +151,51 @@ def load_studies(folder: Path, encoders: Sequence[str] = ()) -> list[Study]:
     if not files:
         raise XprobeError(f"{folder}: no results; run 'xprobe sweep' first, or name --results")
     studies = [documents.read(Study, file, REMEDY, STUDY_VERSION) for file in files]
-    newest: dict[tuple[str, str, Number, int], Study] = {}
+    studies.sort(key=lambda study: study.created, reverse=True)
+    # Of studies alike but for the seed, one with more seeds holds what those with fewer hold.
+    widest = sorted(studies, key=lambda study: -len(study.seeds))
+    kept: list[Study] = []
+    for study in widest:
+        held = (set(other.seeds) for other in kept if is_alike(study, other))
+        if not study.seeds or not any(set(study.seeds) <= seeds for seeds in held):
+            kept.append(study)
+    return [study for study in studies if study in kept]
+
+
+def is_alike(a: Study, b: Study) -> bool:
+    """Return whether two studies are of the same images, encoder and options but for the seed."""
+    return (
+        a.encoder.key == b.encoder.key
+        and a.manifest.fingerprint == b.manifest.fingerprint
+        and documents.replace(a.config, seed=0) == documents.replace(b.config, seed=0)
+    )
+
+
+def newest(studies: Sequence[Study], encoders: Sequence[str] = ()) -> list[Study]:
+    """Return the newest study of each encoder (or named one), head and part, sorted.
+
+    Args:
+        studies: studies, the newest first.
+        encoders: names of encoders; none: all.
+
+    Raises:
+        XprobeError: a named encoder has no study.
+    """
+    chosen: dict[tuple[str, str, Number, int], Study] = {}
     known: set[tuple[str, str, Number, int]] = set()
-    for study in sorted(studies, key=lambda study: study.created, reverse=True):
+    for study in studies:
         # An encoder's label changes when another of its name joins it; its key does not.
         fraction, train_per_class = study.part
         kind = study.config.head, fraction, train_per_class or 0
         names = {(study.encoder.label, *kind), (study.encoder.key, *kind)}
         if not names & known:
-            newest[(study.encoder.label, *kind)] = study
+            chosen[(study.encoder.label, *kind)] = study
             known |= names
-    labels = {label for label, *_ in newest}
+    labels = {label for label, *_ in chosen}
     if unknown := [name for name in encoders if name not in labels]:
         raise XprobeError(
-            f"{folder} has no results of {some(unknown)}{nearest(unknown[0], labels)}; there are: "
-            f"{some(sorted(labels), 9)}"
+            f"there are no results of {first_few(unknown)}{did_you_mean(unknown[0], labels)}; "
+            f"there are: {first_few(sorted(labels), 9)}"
         )
-    chosen = set(encoders) or labels
-    return [study for (label, *_), study in sorted(newest.items()) if label in chosen]
+    wanted = set(encoders) or labels
+    return [study for (label, *_), study in sorted(chosen.items()) if label in wanted]

@@ -25,12 +25,11 @@ class Point:
         design: what the study trained on.
         hits: whether each setting was right (R, N); label and group (N,) of the test images, which
             are the same for all points.
-        key, document: the key and the document of the study.
+        document: the document of the study.
     """
 
     design: Design
     hits: tuple[dict[Setting, Bools], Ints, Ints]
-    key: str
     document: Study
 
     @property

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from xprobe.base.arrays import Ints
-from xprobe.base.errors import XprobeError, some
+from xprobe.base.errors import XprobeError, first_few
 from xprobe.design.blocks import Block
 from xprobe.design.config import Grid, SweepConfig
 from xprobe.design.design import Design, make_design
@@ -38,6 +38,7 @@ class Study:
         encoder: the encoder whose features are trained on.
         label: how the encoder is shown.
         usable: the images that have features.
+        views: how many views of every real training image the store has, by augmentation.
         config: what is trained.
         design: the problems.
         pool: the features by rows of the design.
@@ -49,6 +50,7 @@ class Study:
     encoder: StoredEncoder
     label: str
     usable: Manifest
+    views: dict[str, int]
     config: SweepConfig
     design: Design
     pool: Pool
@@ -123,7 +125,7 @@ def prepare(
             runs = run_keys(design, encoder.key, possible, text)
             before = _random_weights_note(encoder, label, possible)
             said = before, [*notes, *without]
-            yield Study(encoder, label, usable, possible, design, pool, text, runs, said)
+            yield Study(encoder, label, usable, views, possible, design, pool, text, runs, said)
 
 
 def _design_config(config: SweepConfig) -> SweepConfig:
@@ -166,8 +168,8 @@ def _possible(config: SweepConfig, views: dict[str, int]) -> tuple[SweepConfig, 
     without = []
     if viewless := [name for name in lacking if name not in MIXING]:
         without.append(
-            f"the {config.head} head goes without the alternatives {some(viewless, 9)}: the store "
-            f"has no such views; run 'xprobe embed --augment {','.join(viewless)}'"
+            f"the {config.head} head goes without the alternatives {first_few(viewless, 9)}: the "
+            f"store has no such views; run 'xprobe embed --augment {','.join(viewless)}'"
         )
     with_synthetic = config.with_synthetic and bool(names)
     return replace(config, alternatives=tuple(names), with_synthetic=with_synthetic), without
@@ -197,8 +199,8 @@ def _check_networks(chosen: list[StoredEncoder], head: str) -> None:
     without = [encoder.name for encoder in chosen if not has_network(encoder.name)]
     if without:
         raise XprobeError(
-            f"{some(without)} has no network to train; name one of open_clip, timm, torchvision or "
-            f"hf with --encoder, or leave {head} out of --heads"
+            f"{first_few(without)} has no network to train; name one of open_clip, timm, "
+            f"torchvision or hf with --encoder, or leave {head} out of --heads"
         )
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import numpy as np
 
-from xprobe.base.documents import from_json, to_json
+from xprobe.base.documents import from_json, replace, to_json
 from xprobe.base.errors import XprobeError
 from xprobe.base.progress import Progress, no_progress
 from xprobe.design.blocks import Block
@@ -33,11 +33,14 @@ from xprobe.results import predictions as predictions_module
 from xprobe.results import provenance
 from xprobe.results import study as study_module
 from xprobe.results.config import StudyConfig
+from xprobe.results.hits import save_hits
 from xprobe.results.predictions import PredictionRecord, Predictions
+from xprobe.study.claims import with_claims
 from xprobe.study.curve import Point, value_points
 from xprobe.study.judge import Judged, judge
 from xprobe.study.keys import augmentation_of, study_key
 from xprobe.study.prepare import Study, prepare
+from xprobe.study.seeds import Pooled, pool_seeds
 from xprobe.study.tested import hits
 
 if TYPE_CHECKING:
@@ -69,30 +72,34 @@ def sweep(
         progress: what shows how far the work is.
 
     Returns:
-        One study document an encoder, head and fraction (docs/reference/results.md).
+        One study document an encoder, head and fraction (docs/reference/results.md), with the
+        study-wide p of its mixes among all studies of the folder.
     """
     documents: dict[str, study_module.Study] = {}
     curves: dict[tuple[str, str], list[Point]] = {}
     for study in prepare(manifest, store, config, grid, execution.memory_gib):
         folder.mkdir(parents=True, exist_ok=True)
         _Solving(study, store, folder, execution, progress).solve_missing()
-        judged = judge(
-            study.design, study.runs, folder, study.config, study.label, study.config.margin,
-            study.zero_shot,
-        )  # fmt: skip
-        key = study_key(study.encoder.key, study.usable.fingerprint, study.config)
+        pooled = pool_seeds(study, folder)
+        judged = judge(pooled, folder, study.config, study.label, study.zero_shot)
         measured = _measured_warnings(folder, study.usable)
-        document = _study_document(study, judged, measured, option_sources)
-        documents[key] = document
-        study_module.save_study(folder, key, document)
+        document = _study_document(study, pooled, judged, measured, option_sources)
+        document = replace(document, hits=save_hits(folder, document.key, judged.hits))
+        documents[document.key] = document
+        study_module.save_study(folder, document)
         if grid.real_curve:
-            point = Point(study.design, hits(study.design, study.runs, folder), key, document)
+            point = Point(study.design, hits(study.design, study.runs, folder), document)
             curves.setdefault((study.encoder.key, study.config.head), []).append(point)
     for points in curves.values():
         for point in value_points(points, config.seed):
-            documents[point.key] = point.document
-            study_module.save_study(folder, point.key, point.document)
-    return list(documents.values())
+            documents[point.document.key] = point.document
+            study_module.save_study(folder, point.document)
+    if not documents:
+        return []
+    every = with_claims(folder, study_module.load_studies(folder))
+    claimed = {study.key: study for study in every}
+    # A study whose repeats are held by another one with more seeds claims nothing by itself.
+    return [claimed.get(key, document) for key, document in documents.items()]
 
 
 def _measured_warnings(folder: Path, usable: Manifest) -> list[str]:
@@ -248,17 +255,20 @@ def _save_block(
 
 
 def _study_document(
-    study: Study, judged: Judged, measured: Sequence[str], option_sources: Mapping[str, str]
-) -> study_module.Study:
+    study: Study, pooled: Pooled, judged: Judged, measured: Sequence[str],
+    option_sources: Mapping[str, str],
+) -> study_module.Study:  # fmt: skip
     """Return the document of a study; `measured` are warnings of `xprobe distance`."""
     encoder, usable = study.encoder, study.usable
     before, after = study.notes
     names = {"label": study.label, "name": encoder.name, "key": encoder.key}
     return study_module.Study(
         version=study_module.STUDY_VERSION,
+        key=study_key(encoder.key, usable.fingerprint, study.config)[:32],
+        seeds=pooled.seeds,
         **provenance.call(),
         encoder=from_json(study_module.EncoderUsed, names | to_json(encoder.spec)),
-        protocol=study.design.protocol,
+        protocol=pooled.design.protocol,
         config=from_json(StudyConfig, to_json(study.config)),
         generators=tuple(study.design.generators),
         manifest=study_module.ImagesStudied(
@@ -268,6 +278,7 @@ def _study_document(
         ),
         **provenance.provenance(),
         results=judged.results,
+        comparisons=judged.comparisons,
         classes=judged.classes,
         settings=judged.settings,
         runs=judged.runs,

@@ -1,5 +1,9 @@
 """Predictions → values of metrics. Pure.
 
+Every metric is given as a value of each test image: their mean is the metric, and the standard
+error of that mean is the metric's. Where a metric is no mean, the values are those of its influence
+function: what an image adds to it, to first order (Hampel 1974).
+
 Shapes are written with n images, k classes and R repeats. Labels are class indices; the highest
 entry of a row of scores is the prediction. A class without test images is left out of averages
 over classes.
@@ -84,25 +88,29 @@ class Scored:
 
 @dataclass(frozen=True)
 class Metric:
-    """A metric that is a mean over test images, or is computed from all of them at once.
+    """A metric of test images and their scores.
 
     Attributes:
         name: its name in results.
         words: its name as people read it.
+        per_image: gives values (n,) whose mean is the metric.
         unit: ``%`` for a share, which people read in percent; else ``nats`` or ``""``.
-        per_image: gives the values (n,) whose mean the metric is; None if it is no such mean.
         larger_is_better: whether larger values are better.
-        largest: the value that its mean cannot exceed.
+        is_mean: whether it is the plain mean of something of each image, so that it can be one over
+            groups of images, too.
+        of_probabilities: whether it depends on how sure a classifier is, and is thus computed from
+            calibrated scores.
         digits: number of decimals that people see.
         fits: tells from the number of classes whether the metric says anything.
     """
 
     name: str
     words: str
+    per_image: Callable[[Scored], NDArray[np.float64]]
     unit: str = "%"
-    per_image: Callable[[Scored], NDArray[np.float64]] | None = None
     larger_is_better: bool = True
-    largest: float = 1.0
+    is_mean: bool = True
+    of_probabilities: bool = False
     digits: int = 1
     fits: Callable[[int], bool] = lambda k: True
 
@@ -112,163 +120,144 @@ class Metric:
         return f"{self.words}, {self.unit}" if self.unit else self.words
 
 
-def _scored(label: Ints, score: Floats) -> Scored:
+def scored(label: Ints, score: Floats) -> Scored:
+    """Return test images (n,) with their scores (n, k), which need not be normalised."""
     log_p = score.astype(np.float64)
     log_p = log_p - np.logaddexp.reduce(log_p, axis=1, keepdims=True)
     hit = (score.argmax(axis=1) == label).astype(np.float64)
     return Scored(label, score, log_p, np.exp(log_p), hit)
 
 
-def _hit(scored: Scored) -> NDArray[np.float64]:
-    return scored.hit
+def _hit(images: Scored) -> NDArray[np.float64]:
+    return images.hit
 
 
-def _balanced(scored: Scored) -> NDArray[np.float64]:
+def _balanced(images: Scored) -> NDArray[np.float64]:
     """Return values (n,) whose mean is the mean over classes of recall.
 
-    A value is that mean plus the weighted difference of the image's hit from the recall of its
-    class. The values then spread so that their standard error is that of the mean over classes.
+    Images count by the size of their class. With classes of equal size the values are the hits, so
+    that balanced accuracy has just the standard error of accuracy.
     """
-    label, hit, (n, k) = scored.label, scored.hit, scored.score.shape
+    label, hit, (n, k) = images.label, images.hit, images.score.shape
     count = np.bincount(label, minlength=k)
     recall = np.bincount(label, weights=hit, minlength=k) / np.maximum(count, 1)
+    mean = recall[count > 0].mean()
     weight = n / ((count > 0).sum() * count[label])
-    return np.asarray(recall[count > 0].mean() + weight * (hit - recall[label]))
+    return np.asarray(mean + weight * (hit - mean))
+
+
+def _macro_f1(images: Scored) -> NDArray[np.float64]:
+    """Return values (n,) whose mean is macro-F1: its influence function, within true classes.
+
+    An image of class y that is taken for g adds (2 − 2·F1)/total of its class if they are equal,
+    else −F1/total of both, where total is the number of images that are of a class or taken for it.
+    """
+    label, predicted, (n, k) = images.label, images.score.argmax(axis=1), images.score.shape
+    counts = confusion(label, predicted, k)
+    f1, total = per_class(counts)[2], counts.sum(axis=0) + counts.sum(axis=1)
+    present = counts.sum(axis=1) > 0
+    lost = np.where(present, f1 / np.maximum(total, 1), 0.0)
+    added = 2 * images.hit / np.maximum(total, 1)[label] - lost[label] - lost[predicted]
+    added *= n / present.sum()
+    count = np.bincount(label, minlength=k)
+    mean_of_class = np.bincount(label, weights=added, minlength=k) / np.maximum(count, 1)
+    return np.asarray(float(macro_f1(counts)) + added - mean_of_class[label])
 
 
 def _top_hit(top: int) -> Callable[[Scored], NDArray[np.float64]]:
     """Return a function that tells whether the true class has one of the `top` highest scores."""
 
-    def top_hit(scored: Scored) -> NDArray[np.float64]:
-        true = scored.score[np.arange(len(scored.label)), scored.label]
-        above = (scored.score > true[:, None]).sum(axis=1)
+    def top_hit(images: Scored) -> NDArray[np.float64]:
+        true = images.score[np.arange(len(images.label)), images.label]
+        above = (images.score > true[:, None]).sum(axis=1)
         return np.asarray((above < top).astype(np.float64))
 
     return top_hit
 
 
-def _log_loss(scored: Scored) -> NDArray[np.float64]:
-    return np.asarray(-scored.log_p[np.arange(len(scored.label)), scored.label])
+def _log_loss(images: Scored) -> NDArray[np.float64]:
+    return np.asarray(-images.log_p[np.arange(len(images.label)), images.label])
 
 
-def _brier(scored: Scored) -> NDArray[np.float64]:
+def _brier(images: Scored) -> NDArray[np.float64]:
     """Return the squared distances (n,) of the probabilities to the truth, 0 to 2."""
-    p = scored.p
-    return np.asarray((p**2).sum(axis=1) - 2 * p[np.arange(len(p)), scored.label] + 1)
+    p = images.p
+    return np.asarray((p**2).sum(axis=1) - 2 * p[np.arange(len(p)), images.label] + 1)
+
+
+@dataclass(frozen=True, eq=False)
+class _Bins:
+    """Test images in bins of equal size, by the probability of the predicted class.
+
+    Attributes:
+        bin: (n,) bin of each image.
+        confidence: (n,) probability of the predicted class.
+        count: (bins,) images of each bin, two or more.
+        right, sure: (bins,) sums of hits and of confidences.
+    """
+
+    bin: Ints
+    confidence: NDArray[np.float64]
+    count: NDArray[np.float64]
+    right: NDArray[np.float64]
+    sure: NDArray[np.float64]
+
+
+def _bins(images: Scored) -> _Bins:
+    """Divide images into at most 15 bins of ten images or more."""
+    confidence, n = images.p.max(axis=1), len(images.p)
+    bins = max(1, min(15, n // 10))
+    number = np.empty(n, dtype=np.intp)
+    number[np.argsort(confidence, kind="stable")] = np.arange(n) * bins // n
+    right = np.bincount(number, weights=images.hit).astype(np.float64)
+    sure = np.bincount(number, weights=confidence).astype(np.float64)
+    return _Bins(number, confidence, np.maximum(np.bincount(number), 2.0), right, sure)
+
+
+def _squared_ece(images: Scored) -> NDArray[np.float64]:
+    """Return values (n,) whose mean is the squared calibration error, without its bias.
+
+    The error is the mean over bins of (accuracy − confidence)², less what chance alone adds (Kumar
+    et al. 2019); so it may be negative, and is 0 on average if confidences are right. With the
+    bias, a calibrated classifier would have .07² instead of 0 at 180 images. The values are those
+    of its influence function; where confidences are right their standard error is √2 too large.
+    """
+    b = _bins(images)
+    m, r, off, n = b.count, b.right, b.right - b.sure, len(b.bin)
+    pairs = m * (m - 1)
+    error = (off**2 / m - r * (m - r) / pairs).sum() / n
+    # The derivatives of a bin's part by its right images, its confidences and its size.
+    by_right = 2 * off / m - (m - 2 * r) / pairs
+    by_sure = -2 * off / m
+    by_size = -(off**2) / m**2 - (r * pairs - r * (m - r) * (2 * m - 1)) / pairs**2
+    added = by_right[b.bin] * images.hit + by_sure[b.bin] * b.confidence + by_size[b.bin]
+    return np.asarray(error + added - added.mean())
 
 
 METRICS: dict[str, Metric] = by_name(
-    Metric("accuracy", "Accuracy", per_image=_hit),
-    Metric("balanced_accuracy", "Balanced accuracy", per_image=_balanced),
-    Metric("top2_accuracy", "Top-2 accuracy", per_image=_top_hit(2), fits=lambda k: 2 < k < 10),
-    Metric("top5_accuracy", "Top-5 accuracy", per_image=_top_hit(5), fits=lambda k: k >= 10),
+    Metric("accuracy", "Accuracy", _hit),
+    Metric("macro_f1", "Macro-F1", _macro_f1, is_mean=False),
+    Metric("balanced_accuracy", "Balanced accuracy", _balanced, is_mean=False),
+    Metric("top2_accuracy", "Top-2 accuracy", _top_hit(2), fits=lambda k: 2 < k < 10),
+    Metric("top5_accuracy", "Top-5 accuracy", _top_hit(5), fits=lambda k: k >= 10),
     Metric(
-        "log_loss", "Log-loss", "nats", _log_loss,
-        larger_is_better=False, largest=np.inf, digits=3,
+        "log_loss", "Log-loss", _log_loss, "nats",
+        larger_is_better=False, of_probabilities=True, digits=3,
     ),
-    Metric("brier", "Brier score", "", _brier, larger_is_better=False, largest=2.0, digits=3),
     Metric(
-        "squared_ece", "Squared calibration error, without its bias", "",
-        larger_is_better=False, digits=4,
+        "brier", "Brier score", _brier, "",
+        larger_is_better=False, of_probabilities=True, digits=3,
+    ),
+    Metric(
+        "squared_ece", "Squared calibration error, without its bias", _squared_ece, "",
+        larger_is_better=False, is_mean=False, of_probabilities=True, digits=4,
     ),
 )  # fmt: skip
 
 
-def per_image(label: Ints, score: Floats) -> dict[str, NDArray[np.float64]]:
-    """Return the values (n,) of test images, of which metrics are the means.
-
-    Args:
-        label: (n,) true classes.
-        score: (n, k) log-probabilities.
-
-    Returns:
-        Values by the name of the metric, for the metrics out of `METRICS` that fit k classes; and
-        under ``confidence``, which is no metric, the probability of the predicted class.
-    """
-    scored = _scored(label, score)
-    values = {
-        metric.name: metric.per_image(scored)
-        for metric in METRICS.values()
-        if metric.per_image is not None and metric.fits(score.shape[1])
-    }
-    return values | {"confidence": scored.p.max(axis=1)}
-
-
-def squared_calibration_error(
-    confidence: Floats, hit: Floats, weight: Floats, bins: int = 15
-) -> NDArray[np.float64]:
-    """Return the squared calibration error (draws,) of the predicted class, without its bias.
-
-    It is the mean over bins of equal size of (accuracy − confidence)², less what chance alone adds
-    (Kumar et al. 2019); so it may be negative, and is 0 on average if confidences are right. With
-    the bias, a calibrated classifier would have .07² instead of 0 at 180 images.
-
-    Args:
-        confidence: (n,) probabilities of the predicted classes.
-        hit: (n,) whether the predictions are right.
-        weight: (draws, n) how often each image counts.
-        bins: number of bins of equal size; it is lowered until a bin has ten images.
-    """
-    n = len(confidence)
-    bins = max(1, min(bins, n // 10))
-    order = np.argsort(confidence, kind="stable")
-    bin_of = np.empty(n, dtype=np.intp)
-    bin_of[order] = np.arange(n) * bins // n
-    count = _per_class(weight, bin_of, bins)
-    right = _per_class(weight * hit, bin_of, bins)
-    sure = _per_class(weight * confidence, bin_of, bins)
-    at_least_two = np.maximum(count, 2)
-    accuracy = right / at_least_two
-    chance = accuracy * (1 - accuracy) / (at_least_two - 1)
-    error = (accuracy - sure / at_least_two) ** 2 - chance
-    return np.asarray((count * error).sum(axis=1) / count.sum(axis=1))
-
-
-def bootstrap_macro_f1(
-    label: Ints, predicted: NDArray[np.intp], weight: Floats, k: int
-) -> NDArray[np.float64]:
-    """Return macro-F1 (S, draws) of S settings under one class-stratified bootstrap of groups.
-
-    All settings share the draws, so that differences of settings are paired. Percentiles of
-    macro-F1 are biased on small samples, unlike the standard deviation of the draws.
-
-    Args:
-        label: (n,) true classes.
-        predicted: (S, R, n) predicted classes; macro-F1 is averaged over the R repeats.
-        weight: (draws, n) how often each image counts, from `bootstrap_weights`.
-        k: number of classes.
-    """
-    settings, repeats, _ = predicted.shape
-    actual = _per_class(weight, label, k)
-    out = np.zeros((settings, len(weight)))
-    for s in range(settings):
-        for r in range(repeats):
-            guess = predicted[s, r]
-            true = _per_class(weight * (guess == label), label, k)
-            out[s] += _mean_f1(true, actual, _per_class(weight, guess, k)) / repeats
-    return out
-
-
-def bootstrap_weights(label: Ints, group: Ints, rng: Generator, draws: int) -> Floats:
-    """Return how often each image counts, (draws, n), when groups are drawn with replacement.
-
-    Groups are drawn whole, from those whose first image has the same class.
-    """
-    _, first, group_of = np.unique(group, return_index=True, return_inverse=True)
-    stratum = label[first]
-    times = np.empty((draws, len(first)), dtype=np.float32)
-    for c in np.unique(stratum):
-        groups = np.flatnonzero(stratum == c)
-        n = len(groups)
-        times[:, groups] = rng.multinomial(n, np.full(n, 1 / n), size=draws)
-    return np.asarray(times[:, group_of])
-
-
-def _per_class(weight: Floats, code: Ints, k: int) -> Floats:
-    """Return sums (draws, k) of weights (draws, n) over the images of each class code (n,)."""
-    one_hot = np.zeros((len(code), k), dtype=np.float32)
-    one_hot[np.arange(len(code)), code] = 1
-    return np.asarray((weight @ one_hot).astype(np.float64))
+def fitting(k: int) -> list[Metric]:
+    """Return the metrics that say something of k classes."""
+    return [metric for metric in METRICS.values() if metric.fits(k)]
 
 
 def interval_of_mean(

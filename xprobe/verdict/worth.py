@@ -13,7 +13,6 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 from xprobe.base.arrays import Bools, Floats, Ints
-from xprobe.verdict.metrics import bootstrap_weights
 
 DRAWS = 1000
 
@@ -119,3 +118,18 @@ def _log_size_at(accuracy: float, curve: Floats, log_size: Floats) -> float:
         return float(log_size[-1])
     share = (accuracy - curve[left - 1]) / (curve[left] - curve[left - 1])
     return float(log_size[left - 1] + share * (log_size[left] - log_size[left - 1]))
+
+
+def bootstrap_weights(label: Ints, group: Ints, rng: Generator, draws: int) -> Floats:
+    """Return how often each image counts, (draws, n), when groups are drawn with replacement.
+
+    Groups are drawn whole, from those whose first image has the same class.
+    """
+    _, first, group_of = np.unique(group, return_index=True, return_inverse=True)
+    stratum = label[first]
+    times = np.empty((draws, len(first)), dtype=np.float32)
+    for c in np.unique(stratum):
+        groups = np.flatnonzero(stratum == c)
+        n = len(groups)
+        times[:, groups] = rng.multinomial(n, np.full(n, 1 / n), size=draws)
+    return np.asarray(times[:, group_of])

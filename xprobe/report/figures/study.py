@@ -141,18 +141,26 @@ def _real_line(ax: Axes, rows: Sequence[Result]) -> list[Line2D | Patch]:
     for row in rows:
         if row.setting != "real-only":
             continue
-        ax.axhspan(100 * row.ci_low, 100 * row.ci_high, color="#000000", alpha=0.09, lw=0)
+        low, high = _ends(row)
+        ax.axhspan(100 * low, 100 * high, color="#000000", alpha=0.09, lw=0)
         ax.axhline(100 * row.value, color="#333333", lw=1.3, ls=(0, (6, 3)))
     line = Line2D([], [], color="#333333", lw=1.3, ls=(0, (6, 3)), label="real-only")
     return [line, Patch(color="#000000", alpha=0.09, lw=0, label="its 95 % interval")]
+
+
+def _ends(row: Result) -> tuple[float, float]:
+    """Return the ends of the interval of a result, or its value where it has no interval."""
+    if row.ci_low is None or row.ci_high is None:
+        return row.value, row.value
+    return row.ci_low, row.ci_high
 
 
 def _points(
     ax: Axes, x: Sequence[float], rows: Sequence[Result], colour: str, marker: str, dash: Any
 ) -> None:
     y = [100 * row.value for row in rows]
-    down = [max(0.0, 100 * (row.value - row.ci_low)) for row in rows]
-    up = [max(0.0, 100 * (row.ci_high - row.value)) for row in rows]
+    down = [max(0.0, 100 * (row.value - _ends(row)[0])) for row in rows]
+    up = [max(0.0, 100 * (_ends(row)[1] - row.value)) for row in rows]
     inside = "white" if dash == "none" else colour
     ax.errorbar(
         x, y, yerr=[down, up], color=colour, marker=marker, ls=dash, lw=1.5, ms=5, mfc=inside,

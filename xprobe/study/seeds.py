@@ -1,0 +1,93 @@
+"""Studies alike but for their seed → one study with the repeats of all of them.
+
+A second seed is no second try: it draws folds and synthetic subsets anew, as a repeat does.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from xprobe.base import documents
+from xprobe.base.errors import XprobeError
+from xprobe.design.blocks import Block
+from xprobe.design.design import Design, make_design, repeats_words
+from xprobe.results.config import StudyConfig
+from xprobe.results.predictions import predictions_file
+from xprobe.results.study import REMEDY, STUDY_VERSION
+from xprobe.results.study import Study as StudyDocument
+from xprobe.study.keys import run_keys
+from xprobe.study.prepare import Study
+
+
+@dataclass(frozen=True, eq=False)
+class Pooled:
+    """The repeats of a study and of those that are alike but for their seed.
+
+    Attributes:
+        design: the design of the study with the blocks of all seeds.
+        runs: the key of each block.
+        seeds: the seeds, the study's own first.
+        seed_of_repeat: (R,) the seed of each repeat of a setting.
+    """
+
+    design: Design
+    runs: list[str]
+    seeds: tuple[int, ...]
+    seed_of_repeat: tuple[int, ...]
+
+
+def pool_seeds(study: Study, folder: Path) -> Pooled:
+    """Return a study with the repeats of other seeds that the folder holds.
+
+    Seeds are pooled where the real images and the test images are the same: not where a seed also
+    draws which real images are trained on, or held out.
+    """
+    own = study.design
+    blocks, runs = list(own.blocks), list(study.runs)
+    seeds = [study.config.seed]
+    for seed in _other_seeds(study, folder):
+        config = replace(study.config, seed=seed)
+        try:
+            design = make_design(study.usable, config, study.views)
+        except XprobeError:  # That seed draws other images, of which a class has too few.
+            continue
+        is_same = np.array_equal(design.study.id, own.study.id)
+        if not is_same or not np.array_equal(design.tested, own.tested):
+            continue
+        keys = run_keys(design, study.encoder.key, config, study.text)
+        if all(predictions_file(folder, run).is_file() for run in keys):
+            blocks += _renumbered(design.blocks, len(seeds) * study.config.repeats)
+            runs += keys
+            seeds.append(seed)
+    repeats = study.config.repeats
+    design = own
+    if len(seeds) > 1:
+        words = repeats_words(repeats * len(seeds), len(seeds))
+        protocol = own.protocol.replace(repeats_words(repeats), words, 1)
+        design = replace(own, blocks=tuple(blocks), protocol=protocol)
+    return Pooled(design, runs, tuple(seeds), tuple(s for s in seeds for _ in range(repeats)))
+
+
+def _renumbered(blocks: tuple[Block, ...], first: int) -> list[Block]:
+    return [replace(block, repeat=block.repeat + first) for block in blocks]
+
+
+def _other_seeds(study: Study, folder: Path) -> list[int]:
+    """Return the seeds of studies in the folder that are alike but for it, ascending."""
+    if (study.config.real_fraction, study.config.train_per_class) != (1, None):
+        return []
+    config = documents.from_json(StudyConfig, documents.to_json(study.config))
+    seeds: set[int] = set()
+    for file in (folder / "studies").glob("*.json"):
+        other = documents.read(StudyDocument, file, REMEDY, STUDY_VERSION)
+        if (
+            other.hits
+            and other.encoder.key == study.encoder.key
+            and other.manifest.fingerprint == study.usable.fingerprint
+            and documents.replace(other.config, seed=config.seed) == config
+        ):
+            seeds.update(other.seeds)
+    return sorted(seeds - {config.seed})
