@@ -110,7 +110,8 @@ def of_distances(rows: Sequence[DistanceRow]) -> Table:
         [
             row.encoder, row.generator, row.class_ or "all", row.metric,
             _estimate(row.value, row.ci_low, row.ci_high), _number(row.floor),
-            _p(row.p), row.n, row.reason,
+            _p(row.p), row.n,
+            "; ".join(filter(None, [row.assumption, row.reason])) or None,
         ]
         for row in shown
     ]  # fmt: skip
