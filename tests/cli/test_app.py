@@ -277,21 +277,21 @@ def test_a_learning_curve_becomes_a_worth_in_images_and_in_money(
     data: Path, xprobe: Callable[..., Ran], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     xprobe("embed", "--encoder", "pixels")
-    curve = (*FAST, "--real-curve", "2,4")
+    curve = (*FAST, "--real-curve", "2,3,4")
     planned = xprobe("sweep", *curve, "--dry-run", "--json").json["studies"]
-    assert [row["train_per_class"] for row in planned] == [2, 4]
+    assert [row["train_per_class"] for row in planned] == [2, 3, 4]
     swept = xprobe("sweep", *curve)
     assert swept.code == 0
-    for size in (2, 4):
+    for size in (2, 3, 4):
         assert f"pixels · logistic head, {size} real of each class · generator" in swept.out
     ran = xprobe("report", "--cost-real", "2", "--cost-synthetic", "0.1", "--json")
     assert ran.code == 0
     valued = ran.json["valued"]
-    assert [row["setting"] for row in valued] == ["1:1", "1:2"]
-    assert [row["synthetic_per_class"] for row in valued] == [2, 4]
-    for row, cost in zip(valued, ("0.40", "0.80"), strict=True):
+    assert [row["setting"] for row in valued] == ["1:1", "1:2"] * 2
+    assert [row["synthetic_per_class"] for row in valued] == [2, 4, 3, 6]
+    for row, cost in zip(valued, ("0.40", "0.80", "0.60", "1.20"), strict=True):
         assert row["cost"].startswith(f"{cost} for the synthetic, ")
-        assert "added to 2 real ones, are worth" in row["words"]
+        assert f"added to {row['real_per_class']:.0f} real ones, are worth" in row["words"]
     page = Path("report/index.html").read_text()
     summary = Path("report/summary.md").read_text()
     assert "What synthetic images are worth" in page
@@ -306,11 +306,29 @@ def test_a_learning_curve_becomes_a_worth_in_images_and_in_money(
         "xprobe.report.figures.study.draw", lambda _studies: iter(())
     )  # it takes the time
     plain = xprobe("report", "--json").json
-    assert [row["cost"] for row in plain["valued"]] == [None, None]
+    assert [row["cost"] for row in plain["valued"]] == [None] * 4
     assert "for the synthetic," not in Path("report/index.html").read_text()
 
 
 @pytest.mark.usefixtures("no_figures")
+def test_sizes_too_far_apart_are_told_before_training_and_once(
+    data: Path, xprobe: Callable[..., Ran]
+) -> None:
+    xprobe("embed", "--encoder", "pixels")
+    curve = ("sweep", *FAST, "--real-curve", "2,4")
+    refused = "--real-curve 2,4 gives a learning curve, but not how many real images"
+    assert refused in xprobe(*curve, "--dry-run").err
+    swept = xprobe(*curve)
+    assert swept.code == 0
+    assert swept.err.splitlines()[0].startswith(f"warning: {refused}")
+    assert swept.err.count(refused) == 1
+    assert "Take --real-curve 2,3,4" in swept.err
+    answer = xprobe(*curve, "--json").json
+    assert answer["data_value"] == []
+    assert sum(refused in text for text in answer["warnings"]) == 1
+    assert {row["train_per_class"] for row in answer["results"]} == {2, 4}
+
+
 def test_costs_without_a_learning_curve_are_a_warning(
     data: Path, xprobe: Callable[..., Ran]
 ) -> None:
@@ -365,13 +383,14 @@ def test_a_plan_needs_no_synthetic_image_and_no_features(
     assert "what could be detected" in ran.out
     assert "10 (at hand)" in ran.out
     assert "80 % probability" in ran.out
-    assert "“typical” is a guess from simulated studies" in ran.err
+    assert "“typical” is the range of studies of ten classes" in ran.err
+    assert "–" in next(line for line in ran.out.splitlines() if "10 (at hand)" in line)
     rows = xprobe("plan", "--ratios", "1,2", "--sizes", "20,200", "--json").json["plan"]
     assert [(r["what"], r["real_per_class"], r["at_hand"]) for r in rows] == [
         (what, size, size == 10) for what in ("heads", "finetune") for size in (10, 20, 200)
     ]
     assert [r["test_images"] for r in rows] == [20, 40, 400] * 2
-    assert {r["comparisons"] for r in rows} == {3}
+    assert {r["comparisons"] for r in rows} == {2}
     assert {r["basis"] for r in rows} == {"typical"}
     assert 1 > rows[0]["detectable"] > rows[1]["detectable"] > rows[2]["detectable"] > 0
     held = xprobe("plan", "--holdout", "0.3", "--sizes", "20", "--json").json["plan"]
@@ -379,6 +398,10 @@ def test_a_plan_needs_no_synthetic_image_and_no_features(
     assert "choose one of --folds, --holdout" in error_of(
         xprobe("plan", "--holdout", "0.3", "--folds", "3")
     )
+    named = ("--encoder", "hog", "--encoder", "mine", "--heads", "logistic,ridge")
+    several = xprobe("plan", "--ratios", "1,2", *named)
+    assert "A study-wide p takes 4 comparisons together" in several.out
+    assert xprobe("plan", *named, "--json").json["comparisons_study_wide"] == 8
     wrong = xprobe("plan", "--sizes", "-5")
     assert (wrong.code, wrong.out) == (2, "")
     assert "--sizes takes numbers of images" in " ".join(wrong.err.split())
@@ -391,6 +414,8 @@ def test_a_plan_takes_the_variance_of_a_pilot(data: Path, xprobe: Callable[..., 
     rows = {r["what"]: r for r in ran.json["plan"] if r["at_hand"]}
     assert rows["logistic"]["basis"] == "pilot with pixels"
     assert rows["finetune"]["basis"] == "typical"
+    assert rows["logistic"]["detectable_low"] is None
+    assert "mixes with a standard error" not in ran.err
     typical = xprobe("plan", "--ratios", "1,2", "--json").json["plan"][0]
     assert rows["logistic"]["detectable"] != typical["detectable"]
     assert 0 < rows["logistic"]["detectable"] < 1
