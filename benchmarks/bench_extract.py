@@ -299,7 +299,7 @@ def progress(title, total):
     def advance(n):
         seen[0] += n
         if not first: first.append(time.perf_counter() - loaded)
-        if seen[0] % every == 0:
+        if seen[0] >= every * (len(marks) + 1):
             status = Path("/proc/self/status").read_text()
             rss = int(status.split("VmRSS:")[1].split()[0]) / 1024
             marks.append((seen[0], time.perf_counter() - loaded, rss))

@@ -83,11 +83,11 @@ PARTS = [
     Part("fine-tunes side by side", "gpu.finetunes:concurrent"),
     Part("distances", "gpu.heads:distances"),
     Part("pictures", "gpu.images:write"),
-    Part("embed ViT-L/14", "gpu.rates:embed", "ViT-L/14", "measure", 110),
+    Part("embed ViT-L/14", "gpu.rates:embed", "ViT-L/14", "measure", 120),
     Part("fine-tune pace", "gpu.finetunes:pace", "", "measure", 60),
     # scikit-learn takes tensors if SciPy does.
     Part("heads pace", "gpu.heads:pace", "", "measure", 90, (("SCIPY_ARRAY_API", "1"),)),
-    Part("embed ViT-B/32", "gpu.rates:embed", "ViT-B/32", "measure", 90),
+    Part("embed ViT-B/32", "gpu.rates:embed", "ViT-B/32", "measure", 110),
     Part("sweep", "gpu.heads:sweep", "", "measure", 80),
     Part("embed SigLIP so400m", "gpu.rates:embed", "SigLIP so400m", "measure", 130),
 ]

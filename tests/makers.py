@@ -25,7 +25,7 @@ from xprobe.features.store import Store
 from xprobe.images.manifest import Manifest
 from xprobe.results.config import StudyConfig
 from xprobe.results.rows import Result, Run, SettingResult
-from xprobe.results.study import Count, EncoderUsed, ImagesStudied, Study
+from xprobe.results.study import STUDY_VERSION, Count, EncoderUsed, ImagesStudied, Study
 
 SavePicture = Callable[..., Path]
 
@@ -46,6 +46,19 @@ class Ran:
     def json(self) -> Any:
         (line,) = self.out.splitlines()
         return json.loads(line)
+
+
+FAST = ("--ratios", "1,2", "--repeats", "1", "--c-grid", "1,100", "--workers", "1")
+"""Options of a sweep that takes a second."""
+
+
+def error_of(ran: Ran) -> str:
+    """Return the one line that a command ended with, which may stand among warnings."""
+    assert (ran.code, ran.out) == (1, "")
+    lines = [line for line in ran.err.splitlines() if not line.startswith("warning: ")]
+    assert len(lines) == 1, ran.err
+    assert lines[0].startswith("error: ")
+    return lines[0]
 
 
 SPEC = EncoderSpec(
@@ -93,8 +106,8 @@ def make_study(
     rng = np.random.default_rng(len(encoder) + k)
     names: list[tuple[str, float | None, str | None]] = [("real-only", None, None)]
     for generator in generators:
-        names.append(("synthetic-only", None, generator))
         names += [("mix", ratio, generator) for ratio in ratios]
+        names.append(("synthetic-only", None, generator))
     rows, settings, runs = [], [], []
     for name, ratio, generator in names:
         setting: dict[str, Any] = {"setting": name, "ratio": ratio, "generator": generator}
@@ -117,7 +130,8 @@ def make_study(
     ]
     config = documents.to_json(SweepConfig(ratios=ratios)) | {"margin": margin}
     fields: dict[str, Any] = {
-        "version": 1,
+        "version": STUDY_VERSION,
+        "key": sha256(repr((encoder, ratios, classes)).encode()).hexdigest()[:32],
         "created": "2026-01-01T00:00:00+00:00",
         "command": "xprobe sweep",
         "encoder": EncoderUsed(
@@ -242,3 +256,45 @@ def put_package(
     (folder / f"{name}.py").write_text(code)
     monkeypatch.syspath_prepend(folder)
     monkeypatch.delitem(sys.modules, name, raising=False)
+
+
+def featured(
+    folder: Path, encoders: tuple[str, ...] = ("one",), *, generators: tuple[str, ...] = ("x", "y"),
+    real: int = 12, extra: int = 0, effect: float = 0.0,
+) -> tuple[Manifest, Store]:  # fmt: skip
+    """An image table of two classes in scenes of two, and features of encoders that learned.
+
+    Synthetic images are near their class by `effect`; there are four of each real image and
+    generator.
+    """
+    rows = [
+        (f"{part}{c}-{i}", f"c{c}", "real", f"scene{part}{c}-{i // 2}", "", "", split)
+        for part, split, n in (("r", "train", real), ("e", "extra", extra))
+        for c in range(2)
+        for i in range(n)
+    ]
+    rows += [
+        (f"s{c}-{g}-{i:02}", f"c{c}", "synthetic", "", "", g, "train")
+        for c in range(2)
+        for g in generators
+        for i in range(4 * real)
+    ]
+    id_, label, source, group, parent, generator, split_ = zip(*sorted(rows), strict=True)
+    table = Manifest(
+        id=id_, path=id_, sha256=[digest(i) for i in id_], label=label, source=source, group=group,
+        parent=parent, generator=generator, split=split_, prompt=[""] * len(id_),
+    )  # fmt: skip
+    store = Store(folder / "features", create=True)
+    for number, name in enumerate(encoders):
+        rng = np.random.default_rng(number)
+        spec = EncoderSpec(
+            f"learned:{name}", digest(name), "output", 8, (1, 1), "squash", "", (0.0,), (1.0,),
+            "fp32", "1",
+        )  # fmt: skip
+        is_second = np.array(label) == "c1"
+        x = rng.normal(size=(len(id_), 8))
+        x[:, 0] += np.where(is_second, 1.0, -1.0) * np.where(
+            np.array(source) == "real", 0.6, effect
+        )
+        store.write_shard(store.add_encoder(name, spec), list(table.sha256), x, {})
+    return table, store

@@ -21,19 +21,21 @@ GOLDEN = ROOT / "tests/golden/results-v1"
 
 # What an installed xprobe is asked.
 SCRIPT = """
-import io, json, sys
+import json, sys
 from pathlib import Path
 import numpy as np
 from PIL import Image
 import xprobe
 from xprobe.encoders import load, prompts
-from xprobe.features.decode_process import DecodeProcess
+from xprobe.features.decode_process import DecodeProcess, Request
 from xprobe.results.provenance import provenance
 
-encoder, content = load.load("pixels"), io.BytesIO()
-Image.fromarray(np.full((4, 4, 3), 7, np.uint8)).save(content, "PNG")
-with DecodeProcess([encoder]) as decode:
-    (pixels,) = decode(content.getvalue(), [encoder])
+encoder, place = load.load("pixels"), ("7.png", None)
+Image.fromarray(np.full((4, 4, 3), 7, np.uint8)).save("7.png")
+pixels = encoder.empty_batch(1)[0]
+with DecodeProcess([encoder]) as process:
+    (digest,) = process.digests([place])
+    list(process.see([Request(place, digest, [(0, [(digest, "")])])], lambda _i, _d, f: f(pixels)))
 files = [m.__file__ for name, m in sys.modules.items() if name.split(".")[0] == "xprobe"]
 print(json.dumps({
     "prompts": len(prompts.read("satellite").templates),

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from xprobe.encoders.base import Encoder, plain_spec
     from xprobe.encoders.load import load as load_encoder
     from xprobe.engine.execution import Execution
+    from xprobe.features.config import EmbedConfig
     from xprobe.features.embed import embed_all as embed
     from xprobe.features.store import Store
     from xprobe.images.read import read
@@ -26,15 +27,16 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
-    "Encoder", "Execution", "Grid", "LogisticHead", "LogisticHeadCV", "Recipe", "RidgeHeadCV",
-    "Store", "SweepConfig", "XprobeError", "embed", "load_encoder", "measure", "plain_spec",
-    "plan", "read", "sweep", "write_report",
+    "EmbedConfig", "Encoder", "Execution", "Grid", "LogisticHead", "LogisticHeadCV", "Recipe",
+    "RidgeHeadCV", "Store", "SweepConfig", "XprobeError", "embed", "load_encoder", "measure",
+    "plain_spec", "plan", "read", "sweep", "write_report",
 ]  # fmt: skip
 
 # The module and attribute that each public name is loaded from.
 _PLACES = {
     "read": "xprobe.images.read:read",
     "embed": "xprobe.features.embed:embed_all",
+    "EmbedConfig": "xprobe.features.config:EmbedConfig",
     "Store": "xprobe.features.store:Store",
     "load_encoder": "xprobe.encoders.load:load",
     "Encoder": "xprobe.encoders.base:Encoder",

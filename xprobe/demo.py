@@ -21,6 +21,7 @@ from PIL import Image, ImageDraw, ImageFilter, ImageFont
 from xprobe.base.progress import Progress, no_progress
 from xprobe.design.config import Grid, SweepConfig
 from xprobe.engine.execution import Execution
+from xprobe.features.config import EmbedConfig
 from xprobe.features.embed import embed_all
 from xprobe.features.store import Store
 from xprobe.images import read as manifests
@@ -67,7 +68,7 @@ def run(folder: Path, progress: Progress = no_progress) -> list[Study]:
     manifest = manifests.read(data)
     features, results = folder / "features", folder / "results"
     embed_all(manifest, [ENCODER], features, progress=progress)
-    embed_all(manifest, [NETWORK], features, random_weights=True, progress=progress)
+    embed_all(manifest, [NETWORK], features, EmbedConfig(random_weights=True), progress=progress)
     store = Store(features)
     return [
         *sweep(manifest, store, results, CONFIG, Grid(encoders=(ENCODER,)), progress=progress),

@@ -17,8 +17,8 @@ import numpy as np
 from gpu import images
 from gpu.bench import CORES, Bench
 from xprobe.base import documents
-from xprobe.encoders.base import Encoder
-from xprobe.features.decode_process import look
+from xprobe.encoders.base import FAST, Encoder
+from xprobe.images.decode import decode
 
 
 def decoding(bench: Bench, encoder: Encoder, kind: str) -> tuple[float, float]:
@@ -64,8 +64,8 @@ def _decoding(bench: Bench, kind: str, cores: int) -> float:
                 process.wait()
 
 
-class _Eyes(Encoder):
-    """What an encoder sees, without its network."""
+class _Preprocessor(Encoder):
+    """An encoder without its network, which only preprocesses images."""
 
     def forward(self, pixels: np.ndarray) -> np.ndarray:
         raise NotImplementedError
@@ -73,14 +73,16 @@ class _Eyes(Encoder):
 
 def decode_alone(bench: Bench, _argument: str) -> None:
     """Decode for a second when asked to, and print the rate."""
-    eyes = _Eyes()
-    eyes.spec = pickle.loads((bench.folder / "spec.pkl").read_bytes())
+    encoder = _Preprocessor()
+    encoder.spec = pickle.loads((bench.folder / "spec.pkl").read_bytes())
+    if encoder.spec.resampling == FAST:
+        import torch  # noqa: F401  # Resizing would import it while time is taken.
     print("ready", flush=True)
     kind, number, cores = sys.stdin.readline().split()
     files = sorted((images.home(bench) / kind).iterdir())[:4096][int(number) :: int(cores)]
-    look(files[0].read_bytes(), [eyes])  # chooses a decoder
+    encoder.see(decode(files[0].read_bytes()))  # chooses a decoder
     start, n = time.perf_counter(), 0
     while time.perf_counter() - start < (0.3 if bench.quick else 1.5):
-        look(files[n % len(files)].read_bytes(), [eyes])
+        encoder.see(decode(files[n % len(files)].read_bytes()))
         n += 1
     print(n / (time.perf_counter() - start), flush=True)

@@ -22,6 +22,7 @@ from gpu.networks import name_of
 from xprobe.design.config import Grid, SweepConfig
 from xprobe.encoders.network import Network
 from xprobe.engine.execution import Execution
+from xprobe.features.config import EmbedConfig
 from xprobe.features.embed import embed_all
 from xprobe.features.store import Store
 from xprobe.images import read
@@ -169,7 +170,8 @@ def concurrent(bench: Bench, _argument: str) -> None:
     config = SweepConfig(ratios=(1,), repeats=1, folds=2, inner_folds=2, recipe=recipe)
     scores: dict[int, dict[str, np.ndarray]] = {}
     with bench.row("embed, then two fine-tunes at a time against one") as row:
-        embed_all(manifest, [name], folder / "features", device=bench.device, random_weights=True)
+        config, execution = EmbedConfig(random_weights=True), Execution(device=bench.device)
+        embed_all(manifest, [name], folder / "features", config, execution)
         for at_once in (1, 2):
             out = folder / f"results-{at_once}"
             execution = Execution(device=bench.device, concurrent=at_once)

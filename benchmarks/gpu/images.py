@@ -16,7 +16,7 @@ from PIL import Image
 from gpu.bench import CORES, Bench
 
 # Kind → side in pixels, and how many files a whole run embeds.
-KINDS = {"jpg256": (256, 49_152), "jpg1024": (1024, 12_288), "png1024": (1024, 12_288)}
+KINDS = {"jpg256": (256, 32_768), "jpg1024": (1024, 4096), "png1024": (1024, 4096)}
 
 _PHOTOGRAPHS = 16  # of each kind; the other files are these with another comment
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,22 +23,21 @@ from gpu.bench import CORES, Bench, Row
 from gpu.decoding import decoding
 from gpu.features import network
 from gpu.networks import name_of
+from xprobe.encoders.base import FAST
 from xprobe.encoders.fast.cuda_graphs import on_cuda
 from xprobe.encoders.network import Network
 from xprobe.features import embed as extract
 from xprobe.features.items import Item
 from xprobe.features.store import Store
 
-# Encoder → files of each kind: enough to fill the batches of all threads several times where it is
-# fast, seconds of work where it is slow.
-FILES = {
-    "ViT-B/32": {"jpg256": 49_152, "jpg1024": 12_288, "png1024": 12_288},
-    "ViT-L/14": {"jpg256": 12_288, "jpg1024": 12_288, "png1024": 12_288},
-    "SigLIP so400m": {"jpg256": 4096, "jpg1024": 4096, "png1024": 4096},
-}
-WEIGHT = {"jpg256": 1.0, "jpg1024": 1.0, "png1024": 2.0}  # of the seconds that are left
-BATCH = {"SigLIP so400m": 64}  # where 256 for each thread would be all of its files
-LOOP_FILES, LOOP_BATCH = 4096, 64
+# Encoder → small files: enough to fill the batches of all threads several times where it is fast,
+# seconds of work where it is slow.
+SMALL = {"ViT-B/32": 32_768, "ViT-L/14": 12_288, "SigLIP so400m": 4096}
+LARGE = 4096  # files of 1024 pixels, where decoding is the limit
+SMALLER_BATCH = 64  # of so few files, which batches of 256 for each thread would use up
+# Kind of file and resampling; PNG comes early, as time may run out.
+INPUTS = (("jpg256", ""), ("png1024", ""), ("jpg1024", ""), ("jpg1024", FAST))
+LOOP_FILES, LOOP_BATCH = {"jpg256": 4096, "png1024": 2048, "jpg1024": 2048}, 64
 MOST_ROUNDS = 3
 SUSTAINED = 0.4, 0.95  # share of the images between which a rate is that of a long run
 
@@ -52,40 +52,46 @@ def embed(bench: Bench, what: str) -> None:
         model = plain(encoder)
     else:  # weights that are laid out for a CPU's products cannot be copied
         model = network(name_of(bench, what), "cpu", "fp32", trainable=True).module
-    kinds = list(FILES[what])
-    for kind, n in FILES[what].items():
-        later = sum(WEIGHT[other] for other in kinds[kinds.index(kind) + 1 :])
-        seconds = (bench.left_s - 5) * WEIGHT[kind] / (WEIGHT[kind] + later)
-        with bench.row(f"{what}, {kind}: embed") as row:
+    rates: dict[str, list[float]] = {}  # of the loop, which has Pillow's resizing alone
+    for number, (kind, resampling) in enumerate(INPUTS):
+        encoder.see_through("", resampling, None)
+        name = f"{what}, {kind}" + (f", {resampling} resizing" if resampling else "")
+        n = SMALL[what] if kind == "jpg256" else LARGE
+        seconds = (bench.left_s - 5) / (len(INPUTS) - number)
+        with bench.row(f"{name}: embed") as row:
             files = images.files_of(bench, kind, 32 if bench.quick else n)
             one, every = decoding(bench, encoder, kind)
             row.values |= {"decoding, one core, images/s": one, "all cores": every}
             row.values["cores that feed this device"] = forward / one
-            _race(bench, row, files, encoder, model, BATCH.get(what), seconds)
-            _judge(bench, row, f"{what}, {kind}", forward, every)
+            some = files[: 32 if bench.quick else LOOP_FILES[kind]]
+            batch = SMALLER_BATCH if n == LARGE else encoder.auto_batch_size
+            racers = partial(ours, files, encoder, batch), partial(loop, some, encoder, model)
+            row.values |= {"images": len(files), "batch": batch}
+            _race(bench, row, *racers, rates.setdefault(kind, []), seconds)
+            _judge(bench, row, name, forward, every)
 
 
 def _race(
-    bench: Bench, row: Row, files: list[Path], encoder: Network, model: Any,
-    batch: int | None, seconds: float,
+    bench: Bench, row: Row, embed_all: Callable[[], Run], loop_all: Callable[[], float],
+    loops: list[float], seconds: float,
 ) -> None:  # fmt: skip
-    """Let both embed alternately, as often as there is time, and note medians."""
-    some = files[: 32 if bench.quick else LOOP_FILES]
+    """Let both embed alternately, as often as there is time, and note medians.
+
+    The rates `loops` are known of the loop, which is run for those that are missing.
+    """
     runs: list[Run] = []
-    loops: list[float] = []
     start = time.perf_counter()
     for number in range(1 if bench.quick else MOST_ROUNDS):
         taken = time.perf_counter() - start
         if number and taken * (number + 1) / number > seconds:
             break
-        runs.append(ours(files, encoder, batch))
-        loops.append(loop(some, encoder, model))
+        runs.append(embed_all())
+        if len(loops) <= number:
+            loops.append(loop_all())
     row.values |= {
         "images/s": float(np.median([run.rate for run in runs])),
         "before the first, s": float(np.median([run.start_s for run in runs])),
         "whole, s": float(np.median([run.whole_s for run in runs])),
-        "images": len(files),
-        "batch": batch or encoder.auto_batch_size,
         "open_clip loop, images/s": float(np.median(loops)),
         "rounds": len(runs),
         "host MiB": max(run.host_mib for run in runs),
@@ -185,7 +191,7 @@ def sustained(times: Sequence[float], images: int = 1) -> float:
     return images * (last - first) / (times[last] - times[first])
 
 
-def ours(files: Sequence[Path], encoder: Network, batch: int | None) -> Run:
+def ours(files: Sequence[Path], encoder: Network, batch: int) -> Run:
     """Embed files into a new store."""
     if encoder._device.type == "cuda":
         torch.cuda.reset_peak_memory_stats()
@@ -193,7 +199,7 @@ def ours(files: Sequence[Path], encoder: Network, batch: int | None) -> Run:
 
     @contextmanager
     def progress(_title: str, _total: int | None) -> Iterator[Callable[[int], None]]:
-        yield lambda _n: decoded.append(time.perf_counter())
+        yield lambda n: decoded.extend([time.perf_counter()] * n)
 
     with tempfile.TemporaryDirectory() as folder, _host_memory() as host:
         start = time.perf_counter()

@@ -15,6 +15,7 @@ from xprobe.design.config import Grid, SweepConfig
 from xprobe.encoders.load import load
 from xprobe.engine.execution import Execution
 from xprobe.features import embed as extract
+from xprobe.features.config import EmbedConfig
 from xprobe.features.store import Store
 from xprobe.images import augment
 from xprobe.images import read as manifest
@@ -36,7 +37,9 @@ CONFIG = SweepConfig(
 def store(make_data: Callable[..., Path], tmp_path: Path) -> tuple[Any, Store]:
     """Six real and twelve synthetic images a class, with two flipped views of the real ones."""
     table = manifest.read(make_data(real=6, synthetic=12))
-    extract.embed_all(table, ["pixels"], tmp_path / "features", augment=["flip"], views=2)
+    extract.embed_all(
+        table, ["pixels"], tmp_path / "features", EmbedConfig(augment=("flip",), views=2)
+    )
     return table, Store(tmp_path / "features")
 
 
@@ -49,7 +52,9 @@ def test_views_are_embedded_once_and_counted(store: tuple[Any, Store], tmp_path:
     table, features = store
     (encoder,) = features.encoders()
     assert len(features.index(encoder).rows) == 36 + 2 * 12
-    (again,) = extract.embed_all(table, ["pixels"], features.folder, augment=["flip"], views=3)
+    (again,) = extract.embed_all(
+        table, ["pixels"], features.folder, EmbedConfig(augment=("flip",), views=3)
+    )
     assert (again.images, again.embedded, again.reused, again.failed) == (36 + 36, 12, 60, 0)
 
 
@@ -149,9 +154,9 @@ def test_what_a_head_cannot_have_is_left_out_and_said(store: tuple[Any, Store]) 
 
 def test_mixing_augmentations_have_no_views(tmp_path: Path, store: tuple[Any, Store]) -> None:
     with pytest.raises(XprobeError, match="'cutmix' mixes images and cannot be embedded"):
-        extract.embed_all(store[0], ["pixels"], tmp_path / "f", augment=["cutmix"])
+        extract.embed_all(store[0], ["pixels"], tmp_path / "f", EmbedConfig(augment=("cutmix",)))
     with pytest.raises(XprobeError, match=r"unknown augmentation 'filp' \(did you mean flip"):
-        extract.embed_all(store[0], ["pixels"], tmp_path / "f", augment=["filp"])
+        extract.embed_all(store[0], ["pixels"], tmp_path / "f", EmbedConfig(augment=("filp",)))
 
 
 def test_a_dry_run_counts_the_fits_of_heads(store: tuple[Any, Store], tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from xprobe.distance.metrics import (
     NeighbourMetric,
     SplitMetric,
 )
-from xprobe.distance.neighbours import near_duplicates, nearest, search
+from xprobe.distance.neighbours import near_duplicates, nearest_neighbours, search
 from xprobe.distance.sides import Distance, Sides, Values
 from xprobe.learners.problem import unit_rows
 
@@ -422,7 +422,7 @@ def test_features_that_are_not_finite_are_refused(bad: float) -> None:
         with pytest.raises(XprobeError, match="embed these images again"):
             rows(*arguments)
         with pytest.raises(XprobeError, match="embed these images again"):
-            nearest(*arguments, 1)
+            nearest_neighbours(*arguments, 1)
 
 
 def test_different_widths_and_unknown_metrics_are_refused() -> None:
@@ -439,13 +439,13 @@ def test_different_widths_and_unknown_metrics_are_refused() -> None:
 
 def test_nearest_agrees_with_all_distances() -> None:
     d = cdist(SYNTHETIC.astype(np.float64), REAL.astype(np.float64))
-    distances, found = nearest(SYNTHETIC, REAL, 4)
+    distances, found = nearest_neighbours(SYNTHETIC, REAL, 4)
     assert_array_equal(found, np.argsort(d, axis=1)[:, :4])
     assert_allclose(distances, np.sort(d, axis=1)[:, :4], atol=1e-6)
-    everything, _ = nearest(SYNTHETIC, REAL[:3], 3)
+    everything, _ = nearest_neighbours(SYNTHETIC, REAL[:3], 3)
     assert_allclose(everything, np.sort(d[:, :3], axis=1), atol=1e-6)
     with pytest.raises(XprobeError, match="4 neighbours"):
-        nearest(SYNTHETIC, REAL[:3], 4)
+        nearest_neighbours(SYNTHETIC, REAL[:3], 4)
 
 
 def test_copies_are_at_distance_zero_and_near_copies_at_theirs() -> None:
@@ -455,7 +455,7 @@ def test_copies_are_at_distance_zero_and_near_copies_at_theirs() -> None:
     x[:10] = y[20:30]
     x[10:20] = y[30:40]
     x[10:20, 0] += np.float32(1e-4)
-    distances, found = nearest(x, y, 1)
+    distances, found = nearest_neighbours(x, y, 1)
     assert_array_equal(found[:20, 0], np.arange(20, 40))
     assert (distances[:10] == 0).all()
     assert_allclose(distances[10:20, 0], 1e-4, rtol=1e-2)

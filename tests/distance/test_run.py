@@ -206,3 +206,18 @@ def test_the_report_shows_maps_and_examples(study: Any, tmp_path: Path) -> None:
     assert "nearest real ones, pixels · good" in page
     shown = page.split("How far synthetic lies from real")[1].split("How this was measured")[0]
     assert str(tmp_path) not in shown
+
+
+def test_the_index_of_each_encoder_is_read_once(
+    study: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a thousand shards, each look at all of them counts."""
+    table, _, run = study
+    extract.embed_all(table, ["hog"], tmp_path / "features")
+    keys, read = [], Store.index
+    monkeypatch.setattr(
+        Store, "index", lambda store, encoder: (keys.append(encoder.key), read(store, encoder))[1]
+    )
+    document = run(metrics=("energy",), by_class=False)
+    assert {row.encoder for row in document.distances} == {"hog", "pixels"}
+    assert len(keys) == len(set(keys)) == 2

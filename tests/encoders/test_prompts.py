@@ -21,6 +21,7 @@ from xprobe.encoders import load as encoders
 from xprobe.encoders import prompts
 from xprobe.engine.execution import Execution
 from xprobe.features import embed as extract
+from xprobe.features.config import EmbedConfig
 from xprobe.features.store import Store
 from xprobe.images import read as manifest
 from xprobe.study.sweep import sweep
@@ -155,7 +156,7 @@ def test_a_sweep_shows_zero_shot_on_the_same_test_images(
 ) -> None:
     table = manifest.read(make_data(real=5, synthetic=5))
     folder = tmp_path / "features"
-    extract.embed_all(table, [tiny[1]], folder, prompts="plain", workers=1)
+    extract.embed_all(table, [tiny[1]], folder, EmbedConfig(prompts="plain"), ONE_WORKER)
     store = Store(folder)
     config = SweepConfig(ratios=(1,), repeats=1, c_grid=(1.0,))
     (study,) = sweep(table, store, tmp_path / "results", config, execution=ONE_WORKER)
@@ -178,11 +179,13 @@ def test_heads_that_start_from_text_are_swept_where_there_is_text(
 ) -> None:
     table = manifest.read(make_data(real=5, synthetic=5))
     store, folder = Store(tmp_path / "features", create=True), tmp_path / "results"
-    extract.embed_all(table, [tiny[1]], tmp_path / "features", workers=1)
+    extract.embed_all(table, [tiny[1]], tmp_path / "features", execution=ONE_WORKER)
     config = SweepConfig(ratios=(1,), repeats=1, c_grid=(1e-9, 1.0))
     with pytest.raises(XprobeError, match=r"'text' starts from text features.*embed --prompts"):
         sweep(table, store, folder, config, Grid(heads=("text",)), ONE_WORKER)
-    extract.embed_all(table, [tiny[1]], tmp_path / "features", prompts="plain", workers=1)
+    extract.embed_all(
+        table, [tiny[1]], tmp_path / "features", EmbedConfig(prompts="plain"), ONE_WORKER
+    )
     studies = sweep(table, store, folder, config, Grid(heads=("text", "text-soft")), ONE_WORKER)
     assert [study.config.head for study in studies] == ["text", "text-soft"]
     for study in studies:

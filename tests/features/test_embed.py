@@ -7,9 +7,8 @@ import hashlib
 import shutil
 import sys
 import tarfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -20,13 +19,16 @@ from xprobe.base.errors import XprobeError
 from xprobe.encoders import load as encoders
 from xprobe.encoders.base import OutOfMemoryError
 from xprobe.encoders.families import builtin as floors
+from xprobe.engine.execution import Execution
 from xprobe.features import decode_process, digests
 from xprobe.features import embed as extract
 from xprobe.features import lane as lanes
+from xprobe.features.config import EmbedConfig
 from xprobe.features.records import Agreement
 from xprobe.features.store import Store
 from xprobe.images import read as manifest
 from xprobe.images import survey
+from xprobe.images.augment import augmented
 from xprobe.images.decode import decode
 from xprobe.images.manifest import Manifest
 from xprobe.images.resize import reencode
@@ -170,7 +172,7 @@ def test_a_codec_makes_another_encoder_that_sees_every_image_through_it(
 ) -> None:
     table = manifest.read(make_data(real=2, synthetic=2))
     for codec in ("", "jpeg-60"):
-        extract.embed_all(table, ["pixels"], tmp_path / "features", codec=codec)
+        extract.embed_all(table, ["pixels"], tmp_path / "features", EmbedConfig(codec=codec))
     store = Store(tmp_path / "features")
     plain, coded = sorted(store.encoders(), key=lambda e: e.spec.codec)
     assert coded.spec == replace(plain.spec, codec="jpeg-60")
@@ -291,37 +293,160 @@ def test_what_threads_have_left_is_embedded_together(data: Path, tmp_path: Path)
     assert run(data, tmp_path / "f", "pixels").reused == 14
 
 
-def test_processes_that_decode_change_nothing(data: Path, tmp_path: Path) -> None:
-    (data / "real/a/broken.png").write_bytes(b"no image")
-    run(data, tmp_path / "here", workers=1)
-    done = run(data, tmp_path / "there", workers=extract.MOST_THREADS + 1)
-    assert (done.embedded, done.failed) == (14, 1)
-    assert "not an image" in done.failures["real/a/broken.png"]
-    threads, processes = features(data, tmp_path / "here"), features(data, tmp_path / "there")
-    for id_, row in threads.items():
-        np.testing.assert_array_equal(row, processes[id_])
+PROCESSES = extract.MOST_THREADS + 1
+ONE_WORKER = Execution(workers=1)
 
 
-def test_an_image_that_ends_its_decoder_is_listed_and_tried_again(
-    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("chunk", [1, 5, 32])
+def test_processes_that_decode_change_nothing(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, chunk: int
 ) -> None:
-    bomb = data / "real/a/bomb.png"
-    bomb.write_bytes((data / "real/a/0.png").read_bytes() + b"bomb")
-    (data / "real/b/twin.png").write_bytes(bomb.read_bytes())
+    (data / "real/a/broken.png").write_bytes(b"no image")
+    for twin in ("real/a/00.png", "synthetic/b/9.png"):  # in the same chunk, and in another
+        (data / twin).write_bytes((data / "real/a/0.png").read_bytes())
+    table = manifest.read(data, hashed=False)
+    (data / "real/a/1.png").unlink()
+    names = ["hog", "pixels"]
+    extract.embed_all(table, names, tmp_path / "threads", execution=ONE_WORKER)
+    monkeypatch.setattr(extract, "chunk_size", lambda *_: chunk)
+    for done in extract.embed_all(
+        table, names, tmp_path / "processes", execution=Execution(workers=PROCESSES)
+    ):
+        assert (done.images, done.embedded, done.reused, done.failed) == (17, 13, 2, 2)
+        assert done.failures["real/a/1.png"] == "no such file or directory"
+        assert "not an image" in done.failures["real/a/broken.png"]
+    assert len({encoders.load(name).spec.input_px for name in names}) == len(names)
+    for name in names:
+        threads, processes = (
+            features(data, tmp_path / way, name) for way in ("threads", "processes")
+        )
+        assert threads.keys() == processes.keys()
+        for id_, row in threads.items():
+            np.testing.assert_array_equal(row, processes[id_])
 
-    class Dying(decode_process.DecodeProcess):
-        def __call__(self, content: bytes, wanted: Any) -> Any:
-            if content.endswith(b"bomb"):
-                (self._process or self._begin()).kill()
-            return super().__call__(content, wanted)
 
-    with monkeypatch.context() as patched:
-        patched.setattr(extract, "DecodeProcess", Dying)
-        done = run(data, tmp_path / "f", workers=extract.MOST_THREADS + 1)
-    assert (done.embedded, done.failed) == (14, 2)
-    assert done.failures["real/a/bomb.png"] == "the decoder ended over it (SIGKILL)"
-    again = run(data, tmp_path / "f")
-    assert (again.embedded, again.reused, again.failed) == (1, 15, 0)
+def test_chunks_grow_with_the_run_so_that_a_short_one_has_work_for_all_threads() -> None:
+    assert extract.chunk_size(0, 16) == extract.chunk_size(255, 16) == 1
+    assert extract.chunk_size(256, 16) == 2
+    assert extract.chunk_size(10**6, 16) == extract.CHUNK
+
+
+@pytest.fixture
+def dying(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Processes end over a content with a bomb, and over a path with one while they read it."""
+    (tmp_path / "dying.py").write_text("""
+import os, signal
+from xprobe.features import decode_process
+from xprobe.images import contents
+
+def dying_over(is_bomb, function):
+    def called(x, *more):
+        if is_bomb(x):
+            os.kill(os.getpid(), signal.SIGKILL)
+        return function(x, *more)
+    return called
+
+decode_process.decode = dying_over(lambda c: c.endswith(b"bomb"), decode_process.decode)
+contents.read = dying_over(lambda path: "unreadable" in path, contents.read)
+decode_process.serve()
+""")
+    python = tmp_path / "python"
+    python.write_text(f"#!/bin/sh\nexec {sys.executable} {tmp_path / 'dying.py'}\n")
+    python.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(python))
+
+
+@pytest.mark.usefixtures("dying")
+@pytest.mark.parametrize("chunk", [1, 32])
+def test_an_image_that_ends_its_decoder_is_listed_and_tried_again(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, chunk: int
+) -> None:
+    monkeypatch.setattr(extract, "chunk_size", lambda *_: chunk)
+    for bomb in ("real/a/1.png", "synthetic/a/2.png"):
+        (data / bomb).write_bytes((data / bomb).read_bytes() + b"bomb")
+    (data / "real/b/twin.png").write_bytes((data / "real/a/1.png").read_bytes())
+    shutil.copy(data / "real/a/2.png", data / "real/b/unreadable.png")
+    for name in ("real/a/2.png", "real/b/unreadable.png"):
+        (data / name).write_bytes((data / name).read_bytes() + name.encode())
+    table = manifest.read(data, hashed=False)
+    store = Store(tmp_path / "f", create=True)
+    encoder = encoders.load("pixels")
+    done = extract.embed(table, encoder, "pixels", store, workers=PROCESSES)
+    assert (done.images, done.embedded, done.reused) == (16, 12, 0)
+    names = ("real/a/1.png", "synthetic/a/2.png", "real/b/twin.png", "real/b/unreadable.png")
+    assert done.failures == dict.fromkeys(names, "the decoder ended over it (SIGKILL)")
+    again = extract.embed(table, encoder, "pixels", store)
+    assert (again.embedded, again.reused, again.failed) == (3, 13, 0)
+
+
+@pytest.mark.usefixtures("dying")
+def test_the_rest_of_a_chunk_is_seen_after_a_death(data: Path) -> None:
+    files = sorted(data.rglob("*.png"))
+    files[3].write_bytes(files[3].read_bytes() + b"bomb")
+    encoder = encoders.load("hog")
+    added: dict[str, np.ndarray] = {}
+
+    def add(_number: int, name: str, fill: decode_process.Fill) -> None:
+        fill(added.setdefault(name, encoder.empty_batch(1)[0]))
+
+    with decode_process.DecodeProcess([encoder]) as process:
+        requests = requests_of(process, files)
+        failures = list(process.see(requests, add))
+    died = decode_process.Failure("the decoder ended over it (SIGKILL)")
+    assert failures == [[None]] * 3 + [[died]] + [[None]] * (len(files) - 4)
+    del requests[3]
+    for request in requests:
+        seen = encoder.see(decode(request.place[0]))
+        np.testing.assert_array_equal(added[request.digest], seen)
+
+
+def requests_of(
+    eyes: decode_process.Eyes | decode_process.DecodeProcess, files: Sequence[Path]
+) -> list[decode_process.Request]:
+    places: list[decode_process.Place] = [(str(file), None) for file in files]
+    return [
+        decode_process.Request(place, digest, [(0, [(digest, "")])])
+        for place, digest in zip(places, eyes.digests(places), strict=True)
+        if isinstance(digest, str)
+    ]
+
+
+def test_views_are_the_same_from_a_process(data: Path) -> None:
+    encoder = encoders.load("pixels")
+    (file, *_) = sorted(data.rglob("*.png"))
+    views = encoder.empty_batch(2)
+    rows = iter(views)
+    with decode_process.DecodeProcess([encoder]) as process:
+        (request,) = requests_of(process, [file])
+        names = [(request.digest, ""), (request.digest, "rotate")]
+        request = request._replace(views=[(0, names)])
+        seen = process.see([request], lambda _i, _name, fill: fill(next(rows)))
+        assert list(seen) == [[None]]
+    plain = encoder.see(decode(file))
+    expected = [plain, augmented(plain, "rotate", int(request.digest[:12], 16))]
+    np.testing.assert_array_equal(views, expected)
+    assert not np.array_equal(*views)
+
+
+def test_a_content_that_was_not_kept_is_read_again_and_must_be_the_same(
+    data: Path, monkeypatch: pytest.MonkeyPatch, save_picture: Callable[..., Path]
+) -> None:
+    monkeypatch.setattr(decode_process, "KEPT_MIB", 0)
+    kept, same, changed, gone, *_ = sorted(data.rglob("*.png"))
+    eyes = decode_process.Eyes([encoders.load("pixels")])
+    requests = requests_of(eyes, [kept, same, changed, gone])
+    save_picture(changed, "changed")
+    for file in (kept, gone):
+        file.unlink()
+    added: list[str] = []
+    failures = list(eyes.see(requests, lambda _i, name, _fill: added.append(name)))
+    assert failures == [
+        [None],
+        [None],
+        [decode_process.Failure(decode_process.CHANGED)],
+        [decode_process.Failure("no such file or directory")],
+    ]
+    assert added == [requests[0].digest, requests[1].digest]
 
 
 def test_decoders_that_do_not_start_are_said_once(
@@ -329,17 +454,18 @@ def test_decoders_that_do_not_start_are_said_once(
 ) -> None:
     monkeypatch.setattr(sys, "executable", shutil.which("false"))
     with pytest.raises(XprobeError, match=r"did not start \(exit 1\); --workers 3 needs none"):
-        run(data, tmp_path / "f", workers=extract.MOST_THREADS + 1)
+        run(data, tmp_path / "f", workers=PROCESSES)
 
 
 def test_what_is_wrong_with_a_decoder_is_raised_where_it_was_asked(data: Path) -> None:
     encoder = encoders.load("hog")
     encoder.spec = replace(encoder.spec, interpolation="no such")
-    content = (data / "real/a/0.png").read_bytes()
-    with decode_process.DecodeProcess([encoder]) as eyes:
+    files = sorted(data.rglob("*.png"))
+    with decode_process.DecodeProcess([encoder]) as process:
         for _ in range(2):  # it has not ended over it
+            requests = requests_of(process, files[:3])
             with pytest.raises(KeyError, match="no such"):
-                eyes(content, [encoder])
+                list(process.see(requests, lambda *_: None))
 
 
 def test_what_a_failing_device_finished_is_kept(data: Path, tmp_path: Path) -> None:
@@ -362,7 +488,7 @@ def test_parts_make_up_the_whole(data: Path, tmp_path: Path) -> None:
     table = manifest.read(data)
     counts = []
     for i in (1, 2, 3):
-        (done,) = extract.embed_all(table, ["pixels"], tmp_path / "f", shard=(i, 3))
+        (done,) = extract.embed_all(table, ["pixels"], tmp_path / "f", EmbedConfig(shard=(i, 3)))
         counts.append(done.embedded)
     assert sum(counts) == 14 and max(counts) < 14
     assert run(data, tmp_path / "f", "pixels").embedded == 0
@@ -386,7 +512,9 @@ def test_lists_and_archives_are_embedded_without_classes(data: Path, tmp_path: P
     (again,) = extract.embed_all(tmp_path / "some.tar", ["pixels"], tmp_path / "list")
     assert (again.embedded, again.reused) == (0, 5)
     with pytest.raises(XprobeError, match="neither prompts nor views"):
-        extract.embed_all(tmp_path / "some.tar", ["pixels"], tmp_path / "list", augment=["flip"])
+        extract.embed_all(
+            tmp_path / "some.tar", ["pixels"], tmp_path / "list", EmbedConfig(augment=("flip",))
+        )
 
 
 def test_members_of_an_archive_can_stand_in_a_manifest(data: Path, tmp_path: Path) -> None:
@@ -409,10 +537,18 @@ def test_an_encoder_that_takes_a_short_cut_says_how_near_it_comes(
 ) -> None:
     table = manifest.read(data)
     (exact,) = extract.embed_all(table, ["pixels"], tmp_path / "f")
-    (fast,) = extract.embed_all(table, ["pixels"], tmp_path / "f", resampling="fast")
+    (fast,) = extract.embed_all(table, ["pixels"], tmp_path / "f", EmbedConfig(resampling="fast"))
     assert exact.cosine_to_reference is None and exact.key != fast.key
     assert fast.cosine_to_reference is not None and 0.9999 < fast.cosine_to_reference <= 1.000001
     store = Store(tmp_path / "f")
     (stored,) = [e for e in store.encoders() if e.key == fast.key]
     about = store.agreement(stored)
     assert about == Agreement(images=lanes.COMPARED, least_cosine=fast.cosine_to_reference)
+
+
+def test_the_reference_is_compared_beside_processes_that_decode(data: Path, tmp_path: Path) -> None:
+    encoder, store = encoders.load("hog"), Store(tmp_path / "f", create=True)
+    encoder.reference = encoders.load("hog")
+    done = extract.embed(manifest.read(data), encoder, "hog", store, workers=PROCESSES)
+    assert done.cosine_to_reference == pytest.approx(1, abs=1e-6)
+    assert store.agreement(store.find("hog")[0]).images == lanes.COMPARED

@@ -334,11 +334,15 @@ def test_a_class_with_one_image_is_refused(make_data: Callable[..., Path], tmp_p
         run(embedded(make_data(real=1), tmp_path))
 
 
-def test_several_families_share_a_study_wide_p(study: tuple[Manifest, Store, Path]) -> None:
-    found = families(run(study).results)
-    assert [f.generator for f in found] == ["one", "two"]
-    assert all(f.p_study_wide >= f.p_smallest for f in found)
-    assert min(f.p_study_wide for f in found) == min(1.0, 2 * min(f.p_smallest for f in found))
+def test_mixes_and_synthetic_only_are_families_of_their_own(
+    study: tuple[Manifest, Store, Path],
+) -> None:
+    judged = families(run(study).results)
+    assert [(f.generator, f.setting, f.comparisons) for f in judged] == [
+        ("one", "mix", 2), ("one", "synthetic-only", 1), ("two", "mix", 2),
+        ("two", "synthetic-only", 1),
+    ]  # fmt: skip
+    assert {f.p_study_wide for f in judged} == {None}  # `pixels` is a floor
 
 
 def test_a_study_is_superseded_under_a_new_label_too(
@@ -349,7 +353,7 @@ def test_a_study_is_superseded_under_a_new_label_too(
     key = found.encoder.key
     renamed = structs.replace(found.encoder, label=f"pixels@{key[:8]}")
     found = structs.replace(found, encoder=renamed, created="9999-01-01T00:00:00")
-    study_module.save_study(study[2], "f" * 32, found)
+    study_module.save_study(study[2], structs.replace(found, key="f" * 32))
     (shown,) = study_module.load_studies(study[2])
     assert shown.encoder.label == f"pixels@{key[:8]}"
 
@@ -361,7 +365,7 @@ def test_a_study_document_is_plain_json_and_the_newest_counts(
     newest = run(study)
     assert newest == study_module.load_studies(study[2])[0]
     with pytest.raises(XprobeError, match="did you mean pixels"):
-        study_module.load_studies(study[2], ["pixel"])
+        study_module.newest(study_module.load_studies(study[2]), ["pixel"])
 
 
 def test_every_head_has_a_study_of_its_own(study: tuple[Manifest, Store, Path]) -> None:
@@ -370,7 +374,7 @@ def test_every_head_has_a_study_of_its_own(study: tuple[Manifest, Store, Path]) 
     found = sweep(table, store, folder, CONFIG, Grid(heads=heads), ONE_WORKER)
     assert [each.config.head for each in found] == list(heads)
     assert [{row.head for row in each.results} for each in found] == [{h} for h in heads]
-    kept = study_module.load_studies(folder)
+    kept = study_module.newest(study_module.load_studies(folder))
     assert [each.config.head for each in kept] == sorted(heads)
     neighbours = {row.c for row in found[2].runs}
     assert neighbours <= {1, 3, 5, 10, 20, 50, 100}
@@ -399,7 +403,7 @@ def test_rules_of_the_choice_reach_the_fits(study: tuple[Manifest, Store, Path])
     for rule in ("best", "one-se"):
         (found,) = sweep(table, store, folder, replace(config, c_rule=rule), execution=ONE_WORKER)
         chosen[rule] = np.array([run.c for run in found.runs])
-        before, kept = kept, len(list(folder.rglob("*.npz")))
+        before, kept = kept, len(list((folder / "predictions").rglob("*.npz")))
         assert kept > before
     assert (chosen["one-se"] <= chosen["best"]).all()
     with pytest.raises(XprobeError, match="--c-rule is one of best, one-se"):
@@ -419,7 +423,9 @@ def test_further_real_images_are_a_control_where_there_are_some(
     assert row.verdict is None
     assert row.difference == pytest.approx(row.value - real.value, abs=1e-12)
     assert (None, "real-more", 2) not in own  # 8 are not twice 5
-    tested = {id_ for file in folder.rglob("*.npz") for id_ in loaded(folder, file)}
+    tested = {
+        id_ for file in (folder / "predictions").rglob("*.npz") for id_ in loaded(folder, file)
+    }
     assert all(id_.startswith("real/") for id_ in tested)
 
 
@@ -468,7 +474,7 @@ def test_a_learning_curve_has_a_study_a_size_and_says_what_synthetic_images_are_
         assert 0 <= row.value <= 2
         assert row.at_least == (row.high == pytest.approx(2))
         assert row.at_most == (row.low == pytest.approx(0))
-    kept = study_module.load_studies(study[2])
+    kept = study_module.newest(study_module.load_studies(study[2]))
     assert [d.config.train_per_class for d in kept] == [2, 3, 4]
     assert [d.data_value for d in kept] == [small.data_value, middle.data_value, ()]
 
@@ -510,7 +516,7 @@ def test_all_sizes_of_a_curve_are_tested_on_the_same_images_in_the_same_folds(
 ) -> None:
     curve(study, 2, 4, config=replace(SMALL, repeats=2))
     folds: dict[int, set[tuple[tuple[str, int], ...]]] = {}
-    for file in study[2].rglob("*.npz"):
+    for file in (study[2] / "predictions").rglob("*.npz"):
         found = predictions_module.load_predictions(study[2], file.stem)
         assert found is not None
         predictions, about = found
@@ -531,7 +537,7 @@ def test_a_curve_that_goes_on_keeps_what_is_done_and_values_anew(
     assert [len(d.data_value) for d in first] == [2, 0]
     assert [len(d.data_value) for d in longer] == [2, 2, 0]
     assert {row.most for d in longer for row in d.data_value} == {4}
-    assert [d.data_value for d in study_module.load_studies(study[2])] == [
+    assert [d.data_value for d in study_module.newest(study_module.load_studies(study[2]))] == [
         d.data_value for d in longer
     ]
 
@@ -571,7 +577,7 @@ def test_each_class_is_compared_with_real_only(study: tuple[Manifest, Store, Pat
         for s in found.settings
     }
     keys = [(r.generator, r.setting, r.ratio, r.class_) for r in found.classes]
-    settings = [("synthetic-only", None), ("mix", 1), ("mix", 2)]
+    settings = [("mix", 1), ("mix", 2), ("synthetic-only", None)]
     assert keys == [(g, *s, c) for g in ("one", "two") for s in settings for c in "ab"]
     for row in found.classes:
         name, key = row.class_, (row.generator, row.setting, row.ratio)
@@ -584,15 +590,18 @@ def test_each_class_is_compared_with_real_only(study: tuple[Manifest, Store, Pat
 
 
 def scored(folder: Path) -> dict[tuple[Any, ...], dict[int, tuple[np.ndarray, np.ndarray]]]:
-    """Return label (n,) and log-probabilities (n, k) of each setting and repeat, by sorted id."""
+    """Return labels (n,) and calibrated log-probabilities (n, k) of each setting and repeat."""
     found: dict[tuple[Any, ...], dict[int, tuple[np.ndarray, np.ndarray]]] = {}
-    for file in folder.rglob("*.npz"):
+    for file in (folder / "predictions").rglob("*.npz"):
         loaded = predictions_module.load_predictions(folder, file.stem)
         assert loaded is not None
         predictions, about = loaded
         order = np.argsort(predictions.id.astype(str))
         key = (about.generator, about.name, about.ratio)
-        own = predictions.label[order], predictions.score[order].astype(np.float64)
+        temperature = np.array(about.temperature)[predictions.fold]
+        score = predictions.score.astype(np.float64) / temperature[:, None]
+        score -= np.logaddexp.reduce(score, axis=1, keepdims=True)
+        own = predictions.label[order], score[order]
         found.setdefault(key, {})[about.repeat] = own
     return found
 

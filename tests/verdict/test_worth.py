@@ -12,7 +12,15 @@ from hypothesis.extra.numpy import array_shapes, arrays
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.optimize import isotonic_regression
 
-from xprobe.verdict.worth import MOST_APART, Worth, are_close, closer_sizes, isotonic, worth
+from xprobe.verdict.worth import (
+    MOST_APART,
+    Worth,
+    are_close,
+    bootstrap_weights,
+    closer_sizes,
+    isotonic,
+    worth,
+)
 
 SIZES = (10, 20, 40, 80)
 CURVE = (0.5, 0.6, 0.7, 0.8)
@@ -276,3 +284,31 @@ def test_hits_are_left_as_they_are() -> None:
     worth_of(real, mix)
     assert_array_equal(real, before[0])
     assert_array_equal(mix, before[1])
+
+
+# --- the bootstrap -------------------------------------------------------------------------
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 3), st.integers(0, 6)), min_size=1, max_size=40),
+    st.integers(0, 99),
+)
+def test_weights_draw_as_many_groups_of_each_class_as_there_are(
+    table: list[tuple[int, int]], seed: int
+) -> None:
+    """Each group whole, and within the class of its first image."""
+    label, group = np.array(table, dtype=np.intp).T
+    weight = bootstrap_weights(label, group, np.random.default_rng(seed), 7)
+    assert weight.shape == (7, len(label))
+    first = {g: int(np.flatnonzero(group == g)[0]) for g in group}
+    for c in range(4):
+        heads = [i for i in first.values() if label[i] == c]
+        assert (weight[:, heads].sum(axis=1) == len(heads)).all()
+    assert_array_equal(weight, weight[:, [first[g] for g in group]])
+
+
+def test_each_group_is_drawn_once_on_average_and_with_the_spread_of_a_bootstrap() -> None:
+    group = np.arange(60) // 2
+    weight = bootstrap_weights(np.arange(60) // 20, group, np.random.default_rng(0), 4000)
+    assert_allclose(weight.mean(axis=0), 1, atol=4 / np.sqrt(4000))
+    assert_allclose(weight.var(axis=0), 1 - 1 / 10, rtol=0.15)

@@ -19,13 +19,13 @@ class XprobeWarning(UserWarning):
     """The user should know this; the command line prints it on stderr and goes on."""
 
 
-def nearest(word: str, known: Iterable[str], most: int = 3) -> str:
+def did_you_mean(word: str, known: Iterable[str], most: int = 3) -> str:
     """Return ``" (did you mean a or b?)"`` for the known words nearest to `word`, else ``""``."""
     close = difflib.get_close_matches(word, list(known), n=most, cutoff=0.5)
     return f" (did you mean {' or '.join(close)}?)" if close else ""
 
 
-def some(names: Iterable[str], most: int = 5) -> str:
+def first_few(names: Iterable[str], most: int = 5) -> str:
     """Return the first names, comma-separated, and how many more there are."""
     names = list(names)
     more = f" and {len(names) - most} more" if len(names) > most else ""

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
-from xprobe.base.errors import XprobeError, nearest
+from xprobe.base.errors import XprobeError, did_you_mean
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -102,7 +102,8 @@ class Registry(Generic[T]):
         if name not in points:
             known = [*self.rows, *points]
             raise XprobeError(
-                f"unknown {self.word} {name!r}{nearest(name, known)}; known: {', '.join(known)}"
+                f"unknown {self.word} {name!r}{did_you_mean(name, known)}; known: "
+                f"{', '.join(known)}"
             )
         row = load_entry_point(points[name], self.word)
         if not isinstance(row, self.row_type) or row.name != name:

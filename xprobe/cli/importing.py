@@ -8,9 +8,7 @@ from typing import Annotated
 import typer
 
 from xprobe.cli import progress
-from xprobe.cli.options import (
-    Json,
-)
+from xprobe.cli.options import Json
 from xprobe.cli.printing import out, print_json, print_table, warn
 
 
@@ -38,6 +36,7 @@ def import_features(
     from xprobe.base.documents import from_value
     from xprobe.cli import outputs, tables
     from xprobe.features import importing as imports
+    from xprobe.features.items import EncoderOutcome
     from xprobe.features.store import Store
     from xprobe.images import read as manifests
 
@@ -46,7 +45,7 @@ def import_features(
         manifests.read(data), file, name, Store(store, create=True), base=base,
         allow_missing=allow_missing, progress=progress.bar,
     )  # fmt: skip
-    row = from_value(outputs.ImportedEncoder, done)
+    row = from_value(EncoderOutcome, done)
     if as_json:
         print_json(
             outputs.ImportFeatures(

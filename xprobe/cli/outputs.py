@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
-from xprobe.base.documents import Document, Number
+from xprobe.base.documents import Document
+from xprobe.features.items import EmbeddedEncoder, EncoderOutcome
 from xprobe.features.upkeep import Collected, Held, Verified
 from xprobe.images.survey import Count, Shape
 
@@ -21,55 +22,6 @@ class Scan(Document, frozen=True, kw_only=True):
     counts: tuple[Count, ...]
     formats: tuple[Shape, ...]
     warnings: tuple[str, ...]
-
-
-class ImportedEncoder(Document, frozen=True, kw_only=True):
-    """What became of the images under one encoder; images = embedded + reused + failed.
-
-    Attributes:
-        name: name of the encoder.
-        key: digest of all that decides its features.
-        dim: features of an image.
-        images: images that were looked at, and views of them.
-        embedded: contents whose features were stored now.
-        reused: images whose content the store had, or another image of this run brought.
-        failed: images that have no features.
-        seconds: how long this run took.
-        images_per_s: how many images a second that was.
-    """
-
-    name: str
-    key: str
-    dim: int
-    images: int
-    embedded: int
-    reused: int
-    failed: int
-    seconds: Number
-    images_per_s: Number
-
-
-class EmbeddedEncoder(ImportedEncoder, frozen=True, kw_only=True):
-    """What became of the images under one encoder; images = embedded + reused + failed.
-
-    Attributes:
-        name: name of the encoder.
-        key: digest of all that decides its features.
-        dim: features of an image.
-        images: images that were looked at, and views of them.
-        embedded: contents that went through the encoder now.
-        reused: images whose content the store had, or another image of this run brought.
-        failed: images that cannot be embedded.
-        seconds: how long this run took.
-        images_per_s: how many images a second that was.
-        asked_batch_size, batch_size: images a forward pass at the start of the run, and at its end.
-        cosine_to_reference: least cosine of a feature to the exact one, for an encoder that takes a
-            short cut; None for others.
-    """
-
-    asked_batch_size: int
-    batch_size: int
-    cosine_to_reference: Number | None
 
 
 class Embed(Document, frozen=True, kw_only=True):
@@ -93,7 +45,7 @@ class ImportFeatures(Document, frozen=True, kw_only=True):
     """
 
     store: str
-    encoders: tuple[ImportedEncoder, ...]
+    encoders: tuple[EncoderOutcome, ...]
     unmatched_rows: int
     missing_images: int
 

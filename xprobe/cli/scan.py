@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from xprobe.base.errors import some
+from xprobe.base.errors import first_few
 from xprobe.cli.options import (
     Data,
     Json,
@@ -33,7 +33,7 @@ def scan(
     warnings = survey.find_problems(manifest) + survey.codec_problems(formats)
     if unusable:
         shown = [f"{id_} ({reason})" for id_, reason in unusable.items()]
-        warnings.append(f"{len(unusable)} files hold no readable image: {some(shown, 3)}")
+        warnings.append(f"{len(unusable)} files hold no readable image: {first_few(shown, 3)}")
     if output is not None:
         table.write_table(manifest, output)
     if as_json:

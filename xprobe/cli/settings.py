@@ -12,7 +12,7 @@ from typing import Any, NoReturn, get_args, get_origin
 
 import typer
 
-from xprobe.base.errors import XprobeError, nearest
+from xprobe.base.errors import XprobeError, did_you_mean
 from xprobe.cli.help import kind_of
 
 FILE = Path("xprobe.toml")
@@ -81,7 +81,7 @@ class _Reader:
             if not isinstance(table, dict):
                 self._refuse(f"{key} stands outside of a table; write it below one, as [sweep]")
             if command is None:
-                near = nearest(name, group.commands, most=1)
+                near = did_you_mean(name, group.commands, most=1)
                 self._refuse(f"there is no command for [{'.'.join((*path, key))}]{near}")
             inner = (*path, name)
             if hasattr(command, "commands"):
@@ -98,7 +98,9 @@ class _Reader:
         for key, value in table.items():
             name = key.replace("-", "_")
             if name not in parameters:
-                self._refuse(f"[{title}] has no option {key}{nearest(name, parameters, most=1)}")
+                self._refuse(
+                    f"[{title}] has no option {key}{did_you_mean(name, parameters, most=1)}"
+                )
             parameter = parameters[name]
             if parameter.name in defaults:
                 self._refuse(f"[{title}] {key} is there twice, with - and with _")

@@ -20,26 +20,46 @@ from xprobe.images.manifest import Manifest
 from xprobe.learners.kinds import kind_of
 from xprobe.learners.problem import Problem
 
+POOLED, REAL_MORE = "mix-pooled", "real-more"
+_GENERATOR = "generator:"
+
+
+def source_of(setting: Setting) -> str:
+    """Return the `Supply.source` that a setting draws from."""
+    return setting.name if setting.generator is None else _GENERATOR + setting.generator
+
 
 @dataclass(frozen=True, eq=False)
 class Supply:
-    """What is added to the real images: those of a generator, or further real ones.
+    """What is added to the real images: those of a generator, of all of them, or further real ones.
 
     Attributes:
-        generator: the generator's name; None for further real images, which only controls use.
+        source: ``generator:<name>``, ``mix-pooled`` for all generators, ``real-more`` for further
+            real images.
         images: what there is to draw from.
         lineage: which of them show what real images show.
     """
 
-    generator: str | None
+    source: str
     images: Manifest
     lineage: Lineage
 
     def order(self, seed: int, repeat: int, fold: int) -> Ints:
         """Return in what random order a fold draws from the images."""
-        # An empty name stands for further real images; any other would change what is drawn.
-        rng = stream(seed, "draw", self.generator or "", repeat, fold)
-        return rng.permutation(len(self.images))
+        # These names stand in the random streams of all that was drawn before: they must stay.
+        name = {REAL_MORE: ""}.get(self.source, self.source.removeprefix(_GENERATOR))
+        order = stream(seed, "draw", name, repeat, fold).permutation(len(self.images))
+        return self._in_turn(order) if self.source == POOLED else order
+
+    def _in_turn(self, order: Ints) -> Ints:
+        """Return an order in which the generators take turns, class by class."""
+        taken: Counter[tuple[str, str]] = Counter()
+        turn = np.empty(len(order), dtype=np.intp)
+        for place, i in enumerate(order):
+            part = self.images.generator[i], self.images.label[i]
+            turn[place] = taken[part]
+            taken[part] += 1
+        return order[np.argsort(turn, kind="stable")]
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,17 +115,18 @@ class BlockMaker:
         self.row = {id_: i for i, id_ in enumerate(study.id)}
         self.group = dict(zip(study.id, study.group, strict=True))
         self.alternatives: dict[str, Made] = {}
-        # So many rows are made of an image where the largest mix adds synthetic ones.
+        # An alternative makes as many rows of an image as the largest mix adds synthetic images.
         self.most = max(1, round(max(config.ratios)))
-        self.supply: dict[str | None, Supply] = {}
-        rows: dict[str | None, Bools] = {
-            name: study.generator == name for name in sorted(set(study.generator) - {""})
-        }
+        generators = sorted(set(study.generator) - {""})
+        rows: dict[str, Bools] = {_GENERATOR + g: study.generator == g for g in generators}
+        if config.pooled and len(generators) > 1:
+            rows[POOLED] = study.source == "synthetic"
         if extra:
-            rows[None] = np.isin(study.id.astype(str), np.array(extra, dtype=str))
-        for name, chosen in rows.items():
+            rows[REAL_MORE] = np.isin(study.id.astype(str), np.array(extra, dtype=str))
+        self.supply: dict[str, Supply] = {}
+        for source, chosen in rows.items():
             images = study.select(chosen)
-            self.supply[name] = Supply(name, images, lineage.trace(images, real))
+            self.supply[source] = Supply(source, images, lineage.trace(images, real))
 
     def blocks(
         self, all_folds: list[Fold], repeat: int, generators: tuple[str, ...]
@@ -113,15 +134,15 @@ class BlockMaker:
         """Return every setting's block of one repeat, real-only first."""
         folds = [fold for fold in all_folds if fold.repeat == repeat]
         blocks = self._real_only(folds, repeat)
-        if None in self.supply:
-            orders = self._orders(None, folds, repeat)
+        if REAL_MORE in self.supply:
+            orders = self._orders(REAL_MORE, folds, repeat)
             blocks += [
-                self._block(Setting("real-more", ratio), ratio, folds, orders, repeat)
+                self._block(Setting(REAL_MORE, ratio), ratio, folds, orders, repeat)
                 for ratio in self.config.ratios
                 if all(self._has_extra(fold, ratio) for fold in folds)
             ]
         for name in generators:
-            orders = self._orders(name, folds, repeat)
+            orders = self._orders(_GENERATOR + name, folds, repeat)
             largest = max(self.config.ratios)
             only = Setting("synthetic-only", None, name)
             blocks.append(self._block(only, largest, folds, orders, repeat))
@@ -132,6 +153,12 @@ class BlockMaker:
                 blocks += [
                     self._augmented(blocks[-1], augment) for augment in self._augmentations()
                 ]
+        if POOLED in self.supply:
+            orders = self._orders(POOLED, folds, repeat)
+            blocks += [
+                self._block(Setting(POOLED, ratio), ratio, folds, orders, repeat)
+                for ratio in self.config.ratios
+            ]
         return blocks
 
     def _augmentations(self) -> tuple[str, ...]:
@@ -146,11 +173,13 @@ class BlockMaker:
     def _has_extra(self, fold: Fold, ratio: float) -> bool:
         """Return whether there are as many further real images of each class as a mix draws."""
         wanted = Counter(self.study.label[self.rows(fold.train_real)])
-        return lineage.check_supply(self.supply[None].images, "extra", wanted, (ratio,)) is None
+        return (
+            lineage.check_supply(self.supply[REAL_MORE].images, "extra", wanted, (ratio,)) is None
+        )
 
-    def _orders(self, generator: str | None, folds: list[Fold], repeat: int) -> list[Ints]:
-        """Return in what order each fold draws from its supply; None: from further real images."""
-        supply = self.supply[generator]
+    def _orders(self, source: str, folds: list[Fold], repeat: int) -> list[Ints]:
+        """Return in what order each fold draws from a supply."""
+        supply = self.supply[source]
         return [supply.order(self.config.seed, repeat, fold.index) for fold in folds]
 
     def _real_only(self, folds: list[Fold], repeat: int) -> list[Block]:
@@ -219,10 +248,10 @@ class BlockMaker:
             drawn = [self._training_rows(setting, ratio, order, a, b, held) for a, b in fold.inner]
             inner = tuple((d[0], self.rows(b)) for d, (_, b) in zip(drawn, fold.inner, strict=True))
             problems.append(Problem(train, self.rows(fold.test_real), inner))
-            if setting.name == "real-more":
+            if setting.name == REAL_MORE:
                 n_real.append(len(train))
             else:
-                n_real.append(len(fold.train_real) if setting.name == "mix" else 0)
+                n_real.append(len(fold.train_real) if setting.name in ("mix", POOLED) else 0)
             n_synthetic.append(len(train) - n_real[-1])
             dropped.append(n_kept_out)
             dropped_inner.append(float(np.mean([d[1] for d in drawn])) if drawn else 0.0)
@@ -241,7 +270,7 @@ class BlockMaker:
         `held` are the parts that training must not know: an inner fold holds out its validation
         part and the test part.
         """
-        supply = self.supply[setting.generator]
+        supply = self.supply[source_of(setting)]
         allowed = self._allowed(supply, held)
         label = self.study.label[self.rows(train)]
         drawn = lineage.draw(supply.images, allowed, order, label, ratio)

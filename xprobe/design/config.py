@@ -56,6 +56,8 @@ class SweepConfig:
         recipe: how networks are fine-tuned.
         alternatives: names of augmentations that are tried on real images instead of adding
             synthetic ones.
+        pooled: whether images of all generators together are a setting, too, where there are two
+            generators or more.
         with_synthetic: whether alternatives are tried with synthetic images, too, at the largest
             ratio.
         seed: every random choice follows from it.
@@ -75,6 +77,9 @@ class SweepConfig:
     )  # fmt: skip
     real_fraction: float = 1.0
     train_per_class: int | None = None
+    pooled: bool = option(
+        True, "Also mix in all generators together, where there are two or more.", panel=COMPARED
+    )
     folds: int | None = option(
         None, "Most folds of cross-validation. Default: 5, or the hold-out if there is one.",
         panel=PROTOCOL, least=2,

@@ -15,7 +15,7 @@ from types import MappingProxyType
 import numpy as np
 
 from xprobe.base.arrays import Ints
-from xprobe.base.errors import XprobeError, some
+from xprobe.base.errors import XprobeError, first_few
 from xprobe.base.streams import stream
 from xprobe.design import folds, lineage
 from xprobe.design.alternatives import Made, lay_out
@@ -76,7 +76,7 @@ def make_design(
     every = real
     real = folds.choose_real(every, config.per_class, stream(config.seed, "choose"))
     all_folds, protocol = lay_out_folds(real, test, config)
-    # So many further real images of a class are what the largest mix adds in synthetic ones.
+    # A class gets as many further real images as the largest mix adds synthetic ones.
     most = round(max(config.ratios) * max(Counter(real.label).values()))
     spare = folds.held_back(every, real, most, stream(config.seed, "held back"))
     extra = [*manifest.id[manifest.split == "extra"], *spare.id]
@@ -148,8 +148,8 @@ def _check_groups(real: Manifest) -> None:
     few = [f"{c} ({int((real.label == c).sum())} of one group)" for c, n in groups.items() if n < 2]
     if few:
         raise XprobeError(
-            f"fewer than two real images or groups of class {some(few)}; one is needed to train, "
-            f"another to test or to choose by: add images, or remove the class"
+            f"fewer than two real images or groups of class {first_few(few)}; one is needed to "
+            f"train, another to test or to choose by: add images, or remove the class"
         )
 
 
@@ -259,7 +259,8 @@ def _supply_warnings(
     label_of = dict(zip(real.id, real.label, strict=True))
     largest: Counter[str] = Counter()
     for fold in all_folds:
-        largest |= Counter(label_of[i] for i in fold.train_real)  # The union takes the maximum.
+        # The operator | of two counters takes the larger count of each class.
+        largest |= Counter(label_of[i] for i in fold.train_real)
     warnings = []
     for name in generators:
         images = synthetic.select(synthetic.generator == name)
@@ -282,9 +283,9 @@ def _lineage_warnings(synthetic: Manifest, generators: tuple[str, ...]) -> list[
     if not unknown:
         return []
     return [
-        f"the lineage of synthetic images is not known (generator {some(unknown)}): that some were "
-        f"made from test images cannot be excluded; name their sources in the manifest's parent "
-        f"column"
+        f"the lineage of synthetic images is not known (generator {first_few(unknown)}): that some "
+        f"were made from test images cannot be excluded; name their sources in the manifest's "
+        f"parent column"
     ]
 
 

@@ -14,7 +14,7 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 from xprobe.base.arrays import Bools, Strings
-from xprobe.base.errors import XprobeError, some
+from xprobe.base.errors import XprobeError, first_few
 from xprobe.images.manifest import Manifest
 
 
@@ -55,8 +55,8 @@ def away_from(real: Manifest, test: Manifest) -> Manifest:
     kept = real.select(~np.isin(real.group.astype(str), test.group.astype(str)))
     if names := sorted(set(real.label) - set(kept.label)):
         raise XprobeError(
-            f"every real training image of class {some(names)} shares its group, or its content, "
-            f"with the hold-out; nothing is left to train on"
+            f"every real training image of class {first_few(names)} shares its group, or its "
+            f"content, with the hold-out; nothing is left to train on"
         )
     return kept
 
@@ -79,8 +79,8 @@ def choose_real(real: Manifest, per_class: int | None, rng: Generator) -> Manife
         chosen.extend(rng.permutation(rows)[:per_class])
     if shortages:
         raise XprobeError(
-            f"--per-class {per_class}: fewer real images than that of class {some(shortages)}; "
-            f"choose a smaller number, or add images"
+            f"--per-class {per_class}: fewer real images than that of class "
+            f"{first_few(shortages)}; choose a smaller number, or add images"
         )
     return real.select(np.sort(np.array(chosen, dtype=np.intp)))
 
@@ -124,7 +124,8 @@ def split_off(real: Manifest, share: float, rng: Generator) -> tuple[Manifest, M
     rest, test = real.select(~is_test), real.select(is_test)
     if names := sorted(set(real.label) - set(rest.label)):
         raise XprobeError(
-            f"--holdout {share:g} leaves no group of class {some(names)} to train on; hold out less"
+            f"--holdout {share:g} leaves no group of class {first_few(names)} to train on; hold "
+            f"out less"
         )
     return rest, test
 
@@ -182,8 +183,8 @@ def cross_validation(
         train, test = real.select(fold_of != index), real.select(fold_of == index)
         if absent := sorted(set(real.label) - set(train.label)):
             raise XprobeError(
-                f"fold {index + 1} of {k} has no group of class {some(absent)} left to train on; "
-                f"choose fewer --folds"
+                f"fold {index + 1} of {k} has no group of class {first_few(absent)} left to train "
+                f"on; choose fewer --folds"
             )
         inner = inner_divisions(train, inner_folds, rng)
         folds.append(Fold(repeat, index, train.id, test.id, inner))
@@ -204,7 +205,7 @@ def leave_one_group_out(
         train, test = real.select(~is_test), real.select(is_test)
         if absent := sorted(set(real.label) - set(train.label)):
             raise XprobeError(
-                f"without group {name} there are no images of class {some(absent)} to train on"
+                f"without group {name} there are no images of class {first_few(absent)} to train on"
             )
         inner = inner_divisions(train, inner_folds, rng)
         folds.append(Fold(repeat, index, train.id, test.id, inner))

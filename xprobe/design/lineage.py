@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xprobe.base.arrays import Bools, Ints, Strings
-from xprobe.base.errors import some
+from xprobe.base.errors import first_few
 from xprobe.images.manifest import Manifest
 
 
@@ -96,5 +96,5 @@ def check_supply(
     largest = int(possible) if possible >= 1 else int(possible * 100) / 100
     return (
         f"generator {generator} has too few synthetic images for the ratio 1:{max(ratios):g} in "
-        f"class {some(shortages)}; the largest possible ratio is 1:{largest:g}"
+        f"class {first_few(shortages)}; the largest possible ratio is 1:{largest:g}"
     )

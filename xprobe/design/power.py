@@ -217,8 +217,8 @@ def plan(
         bases: list[Pilot | None] = [*pilots_of_kind] or [None]
         for pilot in bases:
             at_hand = _study_of(manifest, config, takes_steps, repeats)
-            # How much of a pilot's variance is of the seed, which more images do not lessen, its
-            # results do not say: of fine-tunes it holds for the images at hand alone.
+            # Part of the variance of fine-tunes comes from the seed, and more images do not lessen
+            # it. A pilot does not tell that part, so it holds for the images at hand alone.
             elsewhere = sizes if pilot is None or not takes_steps else ()
             others = [_scaled(at_hand, n) for n in elsewhere if n != at_hand.real_per_class]
             for study in (at_hand, *others):

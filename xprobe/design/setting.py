@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from xprobe.images.augment import AUGMENTATIONS
 from xprobe.learners.kinds import kind_read
 
-WITHOUT_GENERATOR = ("real-only", "zero-shot", "real-duplicated", "real-more", *AUGMENTATIONS)
-"""Settings without synthetic images."""
+WITHOUT_GENERATOR = (
+    "real-only", "zero-shot", "real-duplicated", "real-more", "mix-pooled", *AUGMENTATIONS,
+)  # fmt: skip
+"""Settings without synthetic images, or with those of all generators together."""
 
-WITH_RATIO = ("mix", "real-duplicated", "real-more")
+WITH_RATIO = ("mix", "mix-pooled", "real-duplicated", "real-more")
 """Settings that need a ratio."""
 
 
@@ -19,10 +21,11 @@ class Setting:
     """What is trained on: ``real-only``, ``synthetic-only`` or ``mix`` 1:ratio of one generator.
 
     ``zero-shot`` trains on no image: the encoder's text features classify. ``real-more`` has as
-    many further real images as the mix 1:ratio has synthetic ones. Fine-tunes have the control
-    ``real-duplicated``: the real images alone for as many steps as the mix 1:ratio. The name of an
-    augmentation is an alternative to synthetic images: the real images alone, augmented, for as
-    many steps as the mix of the largest ratio. A mix with `augment` is an alternative, too.
+    many further real images as the mix 1:ratio has synthetic ones. ``mix-pooled`` has as many
+    synthetic images as the mix 1:ratio, in equal shares of all generators. Fine-tunes have the
+    control ``real-duplicated``: the real images alone for as many steps as the mix 1:ratio. The
+    name of an augmentation is an alternative to synthetic images: the real images alone, augmented,
+    for as many steps as the mix of the largest ratio. A mix with `augment` is an alternative, too.
     """
 
     name: str
@@ -68,6 +71,9 @@ def setting_title(name: str, ratio: float | None, augment: str | None = "") -> s
     """Return how people read a setting: its name, ``1:2`` of a mix, ``real × 3`` of a control."""
     if ratio is None:
         return name
-    titles = {"mix": f"1:{ratio:g}", "real-more": f"1:{ratio:g} real"}
+    titles = {
+        "mix": f"1:{ratio:g}", "mix-pooled": f"1:{ratio:g} pooled",
+        "real-more": f"1:{ratio:g} real",
+    }  # fmt: skip
     title = titles.get(name, f"real × {1 + ratio:g}")
     return f"{title} + {augment}" if augment else title

@@ -109,9 +109,8 @@ def pair_up(
     def fill(tile: tuple[slice, slice]) -> None:
         rows, columns = tile
         kept[rows, columns] = pairs.tile(rows, columns)
-        kept[columns, rows] = kept[
-            rows, columns
-        ].T  # Copying makes both halves equal to the last digit.
+        # Copying makes both halves equal to the last digit.
+        kept[columns, rows] = kept[rows, columns].T
 
     in_threads(fill, pairs.tiles())
     np.fill_diagonal(kept, 0)
@@ -268,7 +267,8 @@ def add_up(
     def add_up_tile(tile: tuple[slice, slice]) -> dict[str, Sums]:
         rows, columns = tile
         twice = 1 if rows == columns else 2
-        side = (int(rows.start >= n)) + int(columns.start >= n)  # 0: real, 1: across, 2: synthetic
+        # A tile has real rows alone (0), both (1), or synthetic ones alone (2).
+        side = int(rows.start >= n) + int(columns.start >= n)
         orders = 1 if side == 1 else twice
         squared, same = pairs.tile(rows, columns), pairs.same(rows, columns)
         length2 = pairs.length2[rows, None], pairs.length2[None, columns]

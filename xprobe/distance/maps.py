@@ -37,9 +37,8 @@ def _principal(x: Floats) -> Floats:
     x = x - x.mean(axis=0)
     _, _, axes = np.linalg.svd(x, full_matrices=False)
     axes = axes[:_KEPT_AXES]
-    axes = axes * np.sign(
-        axes.sum(axis=1, keepdims=True) + 1e-12
-    )  # The sign of an axis is arbitrary, and is fixed here.
+    # The sign of an axis is arbitrary, and is fixed here.
+    axes = axes * np.sign(axes.sum(axis=1, keepdims=True) + 1e-12)
     return np.asarray(x @ axes.T)
 
 

@@ -15,14 +15,14 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 from xprobe.base.arrays import Floats, Ints
-from xprobe.base.errors import XprobeError, nearest
+from xprobe.base.errors import XprobeError, did_you_mean
 from xprobe.distance import kernels, neighbours
 from xprobe.distance.kernels import BLOCK
 from xprobe.distance.metrics import (
     DISTANCES,
     METRICS,
+    DistanceMetric,
     KernelMetric,
-    Metric,
     NeighbourMetric,
     SplitMetric,
 )
@@ -31,7 +31,8 @@ from xprobe.distance.resampling import resample
 from xprobe.distance.sides import FEW_SPLITS, Distance, NoValueError, Sides, Split
 from xprobe.engine import threads
 
-# Kernel metrics get this many splits, since a split costs them a matrix product, and no pass.
+# Kernel metrics get this many splits, since one more costs a product of matrices, and no pass over
+# the features.
 KERNEL_SPLITS = 200
 
 
@@ -109,7 +110,7 @@ def _check_arguments(real: Floats, synthetic: Floats, group: Ints, metrics: Sequ
         raise ValueError(f"{len(real)} real rows, but groups of {len(group)}")
     for name in metrics:
         if name not in DISTANCES:
-            raise XprobeError(f"there is no metric {name!r}{nearest(name, DISTANCES)}")
+            raise XprobeError(f"there is no metric {name!r}{did_you_mean(name, DISTANCES)}")
 
 
 def _why_no_value(real: Floats, synthetic: Floats, group: Ints) -> str | None:
@@ -129,7 +130,7 @@ def _splits(unit: Ints, m: int, count: int, rng: Generator) -> list[Split]:
     return [Split(one[:size], other[:size], n + rng.permutation(m)[:size]) for one, other in halves]
 
 
-def _floor(metric: Metric, null: NDArray[np.float64]) -> float | None:
+def _floor(metric: DistanceMetric, null: NDArray[np.float64]) -> float | None:
     """Return the real-to-real floor, a quantile; that of a normal distribution below 20 values."""
     null = null[np.isfinite(null)]
     if not len(null):

@@ -17,7 +17,7 @@ from xprobe.distance.sides import NoValueError, Sides, Values
 
 
 @dataclass(frozen=True)
-class Metric:
+class DistanceMetric:
     """What is known of every metric.
 
     Attributes:
@@ -38,7 +38,7 @@ class Metric:
 
 
 @dataclass(frozen=True)
-class KernelMetric(Metric):
+class KernelMetric(DistanceMetric):
     """A metric that is the U-statistic of a kernel.
 
     Attributes:
@@ -50,7 +50,7 @@ class KernelMetric(Metric):
 
 
 @dataclass(frozen=True)
-class NeighbourMetric(Metric):
+class NeighbourMetric(DistanceMetric):
     """A metric that counts which rows lie within the distance of which rows' k-th neighbours.
 
     Attributes:
@@ -61,7 +61,7 @@ class NeighbourMetric(Metric):
 
 
 @dataclass(frozen=True)
-class SplitMetric(Metric):
+class SplitMetric(DistanceMetric):
     """A metric that is computed on splits, whatever the way.
 
     Attributes:
@@ -83,7 +83,7 @@ def _median_gaussian(median: float, _d: int) -> KernelOf:
 _BLIND = "blind to lost diversity on features of length 1"
 _SATURATES = "near 1 already for modest shifts"
 
-DISTANCES: dict[str, Metric] = by_name(
+DISTANCES: dict[str, DistanceMetric] = by_name(
     KernelMetric("mmd", "MMD²", _median_gaussian, is_headline=True),
     KernelMetric(
         "energy", "Energy distance", lambda median, _d: kernels.negative_distance(median),
@@ -121,4 +121,4 @@ def headline() -> list[str]:
 
 
 # This metric is no option: `run` measures it wherever synthetic images are edits of real ones.
-PAIRED = Metric("paired", "Edits to the true image of their scene")
+PAIRED = DistanceMetric("paired", "Edits to the true image of their scene")

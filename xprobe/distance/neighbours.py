@@ -160,7 +160,7 @@ def _nearest_candidates(
     return np.take_along_axis(distances, order, axis=1), near
 
 
-def nearest(x: Floats, y: Floats, k: int) -> tuple[Floats, Ints]:
+def nearest_neighbours(x: Floats, y: Floats, k: int) -> tuple[Floats, Ints]:
     """Return the k nearest rows of y to each row of x: distances, ascending, and positions (n, k).
 
     `search` also tells the recall, which is below 1 above `EXACT_ROWS` rows of y.
@@ -173,7 +173,7 @@ def near_duplicates(x: Floats, y: Floats, threshold: float) -> Bools:
     """Return (n,) whether a row of y lies within distance `threshold` of each row of x (n, d)."""
     if not len(y):
         return np.zeros(len(x), dtype=bool)
-    return np.asarray(nearest(x, y, 1)[0][:, 0] <= threshold)
+    return np.asarray(nearest_neighbours(x, y, 1)[0][:, 0] <= threshold)
 
 
 # --- metrics -------------------------------------------------------------------------------

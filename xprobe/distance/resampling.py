@@ -111,9 +111,8 @@ def _permute(pairs: Pairs, count: int, rng: Generator) -> tuple[Ints, Bools]:
     if N - n > n > len(np.unique(pairs.unit[:n])):
         rows = np.concatenate([rows[:n], n + np.sort(rng.permutation(N - n)[:n])])
     observed = np.arange(len(rows)) < n
-    if len(np.unique(pairs.unit[rows])) == len(
-        rows
-    ):  # Single rows are shuffled at once, which is faster.
+    # Where every row is a group by itself, all are shuffled at once, which is faster.
+    if len(np.unique(pairs.unit[rows])) == len(rows):
         return rows, np.concatenate(
             [observed[:, None], _choose_rows(len(rows), n, count, rng)], axis=1
         )

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from xprobe.base.arrays import Ints
-from xprobe.base.errors import some
+from xprobe.base.errors import first_few
 from xprobe.base.progress import Progress, no_progress
 from xprobe.base.streams import stream
 from xprobe.design import lineage as lineage_module
@@ -20,9 +20,9 @@ from xprobe.distance.checks.shortcuts import all_facts, find_shortcuts
 from xprobe.distance.maps import lay_out
 from xprobe.distance.measure import measure
 from xprobe.distance.metrics import METRICS, PAIRED, headline
-from xprobe.distance.neighbours import nearest
+from xprobe.distance.neighbours import nearest_neighbours
 from xprobe.distance.sides import Distance
-from xprobe.features.shards import StoredEncoder
+from xprobe.features.shards import Index, StoredEncoder
 from xprobe.features.store import Store, choose_encoders
 from xprobe.images.manifest import Manifest
 from xprobe.learners.problem import unit_rows
@@ -87,8 +87,8 @@ def measure_domain(
     maps: list[FeatureMap] = []
     usable = [manifest, clean]
     labels = store.labels()
-    for encoder, _ in choose_encoders(store, manifest, encoders):
-        measured = _Measured(store, encoder, labels[encoder.key], manifest, clean, seed)
+    for encoder, index in choose_encoders(store, manifest, encoders):
+        measured = _Measured(store, encoder, index, labels[encoder.key], manifest, clean, seed)
         parts = measured.parts(by_class)
         with progress(f"distances {measured.label}", len(parts)) as advance:
             for generator, name in parts:
@@ -139,12 +139,13 @@ class _Measured:
         self,
         store: Store,
         encoder: StoredEncoder,
+        index: Index,
         label: str,
         manifest: Manifest,
         clean: Manifest,
         seed: int,
     ) -> None:
-        features, failed = store.read(encoder, manifest)
+        features, failed = store.read(encoder, manifest, index)
         self.label, self.seed = label, seed
         self.usable = manifest.select(~np.isin(manifest.id.astype(str), list(failed)))
         self.x = unit_rows(features.x)
@@ -238,7 +239,7 @@ class _Measured:
             rows = np.flatnonzero(chosen)
             if not len(rows):
                 continue
-            distance, near = nearest(self.x[rows], self.x[real], 1)
+            distance, near = nearest_neighbours(self.x[rows], self.x[real], 1)
             order = np.argsort(distance[:, 0], kind="stable")
             for which, i in zip(
                 EXAMPLES, (order[0], order[len(order) // 2], order[-1]), strict=True
@@ -349,7 +350,7 @@ def _image_warnings(manifest: Manifest, leaks: Leaks, shortcuts: Sequence[Shortc
     if across:
         warnings.append(
             f"{len(across)} real images are near-duplicates across training and test part "
-            f"({some(across, 3)}): give each pair one group"
+            f"({first_few(across, 3)}): give each pair one group"
         )
     held_out = (manifest.split == "test").any()
     if any("copy of" in kind for kind in leaks.counts) and not held_out:

@@ -89,6 +89,10 @@ class Encoder(ABC):
         """Return a decoded image as `forward` takes it, encoded anew first if there is a codec."""
         return self.preprocess(reencode(image, self.spec.codec) if self.spec.codec else image)
 
+    def empty_batch(self, n: int) -> Pixels:
+        """Return memory for n preprocessed images, from which the device copies them fastest."""
+        return np.empty((n, *self.spec.input_px, 3), np.uint8)
+
     @abstractmethod
     def forward(self, pixels: Pixels) -> Floats:
         """Return features (n, d) float32 of preprocessed images (n, height, width, 3) uint8.

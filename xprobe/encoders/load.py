@@ -10,7 +10,7 @@ from copy import deepcopy
 from dataclasses import replace
 from typing import cast
 
-from xprobe.base.errors import XprobeError, nearest
+from xprobe.base.errors import XprobeError, did_you_mean
 from xprobe.encoders.base import Encoder
 from xprobe.encoders.families.own import is_module
 from xprobe.encoders.network import Network
@@ -100,7 +100,7 @@ def check_name(name: str) -> tuple[Family, str]:
         return OWN, name
     *first, last = (f"{row.name}:" for row in FAMILIES.values() if not row.is_closed)
     raise XprobeError(
-        f"unknown encoder {name!r}{nearest(name, [*ENCODERS, *outside])}; 'xprobe encoders' "
+        f"unknown encoder {name!r}{did_you_mean(name, [*ENCODERS, *outside])}; 'xprobe encoders' "
         f"lists the names; others are {', '.join(first)} or {last}<model>, or your own "
         f"module:function"
     )

@@ -118,6 +118,15 @@ class Network(Encoder):
         if self._device.type == "cpu":
             torch.set_num_threads(1)
 
+    def empty_batch(self, n: int) -> Pixels:
+        if self._device.type != "cuda":
+            return super().empty_batch(n)
+        import torch
+
+        pinned = torch.empty((n, *self.spec.input_px, 3), dtype=torch.uint8, pin_memory=True)
+        pixels: Pixels = pinned.numpy()
+        return pixels
+
     def forward(self, pixels: Pixels) -> Floats:
         import torch
 
@@ -125,7 +134,8 @@ class Network(Encoder):
             with torch.inference_mode():
                 batch = torch.from_numpy(np.require(pixels, requirements=("C", "W")))
                 if self._device.type == "cuda":
-                    batch = batch.pin_memory()  # The copy runs beside the device's work.
+                    # Copies run beside the device's work; memory of `empty_batch` is pinned before.
+                    batch = batch.pin_memory()
                 batch = batch.to(self._device, non_blocking=True)
                 with nullcontext() if self._device.type == "cpu" else _turn:
                     features = self._features(batch)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from xprobe.base.arrays import Floats, frozen_array
-from xprobe.base.errors import XprobeError, nearest
+from xprobe.base.errors import XprobeError, did_you_mean
 
 _BUILT_IN = Path(__file__).with_name("prompts.json")
 
@@ -75,7 +75,7 @@ def read(name: str) -> Prompts:
     file = Path(name)
     if not file.is_file():
         raise XprobeError(
-            f"unknown prompts {name!r}{nearest(name, built_in)}; there are "
+            f"unknown prompts {name!r}{did_you_mean(name, built_in)}; there are "
             f"{', '.join(built_in)}, or name a JSON file"
         )
     try:

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from xprobe.base.errors import XprobeError, some
+from xprobe.base.errors import XprobeError, first_few
 
 OPEN_CLIP_FILES = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
 
@@ -65,7 +65,9 @@ def refuse_misfit(faults: Mapping[str, Sequence[str]], checkpoint: Path) -> None
     Raises:
         XprobeError: some weights have a fault; the message names them.
     """
-    messages = [f"{len(keys)} {kind}: {some(keys, 3)}" for kind, keys in faults.items() if keys]
+    messages = [
+        f"{len(keys)} {kind}: {first_few(keys, 3)}" for kind, keys in faults.items() if keys
+    ]
     if messages:
         raise XprobeError(
             f"{checkpoint}: the weights do not fit the architecture: {'; '.join(messages)}"

@@ -2,20 +2,20 @@
 
 As many threads as cores each read, decode and forward images of their own, with one thread of
 linear algebra each, so that every core computes all the time and nothing waits in a queue but
-finished rows; on many cores each has a process beside it that decodes. One image is decoded once
-for all encoders of a run.
+finished rows; on many cores each has a process beside it that reads and decodes. One image is
+decoded once for all encoders of a run.
 """
 
 from __future__ import annotations
 
 import csv
-import hashlib
 import io
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from itertools import islice
 from pathlib import Path
 
 import joblib
@@ -23,38 +23,50 @@ import joblib
 from xprobe.base.atomic import put
 from xprobe.base.errors import XprobeError
 from xprobe.base.progress import Progress, no_progress
-from xprobe.encoders.base import Pixels
 from xprobe.encoders.load import Encoder, canonical, check_name, load
 from xprobe.encoders.prompts import embed_classes
 from xprobe.encoders.prompts import read as read_prompts
-from xprobe.encoders.spec import PRECISIONS
+from xprobe.engine.execution import Execution
+from xprobe.features.config import EmbedConfig
 from xprobe.features.decode_process import (
+    CHANGED,
     MOST_THREADS,
     DecodeProcess,
-    DecoderDiedError,
-    Look,
+    Eyes,
+    Failure,
+    Fill,
+    Request,
     can_see_elsewhere,
-    look,
 )
-from xprobe.features.items import Item, View, items_in, items_of
-from xprobe.features.lane import Embedded, Lane, Rows
+from xprobe.features.items import Item, ViewId, items_in, items_of
+from xprobe.features.lane import Batch, Embedded, Lane, Rows
 from xprobe.features.store import Store
 from xprobe.images import contents
-from xprobe.images.augment import VIEWS, augmented, check_views
-from xprobe.images.decode import UnusableImageError
+from xprobe.images.augment import VIEWS, check_views
 from xprobe.images.manifest import Manifest
+
+# With a process beside it, a thread takes at most so many images at once.
+CHUNK = 32
+
+
+def chunk_size(images: int, threads: int) -> int:
+    """Return how many images a thread takes, after all threads together took `images`.
+
+    They are few beside what each thread has had, so that in the end none works long for itself.
+    """
+    return min(CHUNK, 1 + images // (16 * threads))
 
 
 class _Run:
     """The items that threads take from, and the rows that they have finished."""
 
     def __init__(
-        self, items: Iterable[Item], lanes: Sequence[Lane], views: Sequence[View], threads: int
+        self, items: Iterable[Item], lanes: Sequence[Lane], views: Sequence[ViewId], threads: int
     ) -> None:
         self._items, self._lanes, self._views = iter(items), lanes, views
         self._lock = threading.Lock()
-        self._left: dict[Lane, tuple[list[str], list[Pixels]]] = {}  # Batches of ended threads.
-        self._working = threads
+        self._left = [Batch(lane) for lane in lanes]  # What ended threads have left.
+        self._threads = self._working = threads
         self._encoders = [lane.encoder for lane in lanes]
         self._elsewhere = threads > MOST_THREADS and all(map(can_see_elsewhere, self._encoders))
         self.images = 0
@@ -62,102 +74,108 @@ class _Run:
         # Finished rows are few and small beside the images; a full queue makes threads wait.
         self.done: queue.Queue[tuple[Lane, Rows] | int | BaseException | None] = queue.Queue(256)
 
-    def _next_item(self) -> Item | None:
+    def _eyes(self) -> AbstractContextManager[Eyes | DecodeProcess]:
+        if self._elsewhere:
+            return DecodeProcess(self._encoders)
+        return nullcontext(Eyes(self._encoders))
+
+    def _next_items(self) -> list[Item]:
+        """Return the items that a thread works on next; there are none at the end."""
         with self._lock:
-            item = None if self.stopped else next(self._items, None)
-            self.images += item is not None
-            return item
+            n = chunk_size(self.images, self._threads) if self._elsewhere else 1
+            items = [] if self.stopped else list(islice(self._items, n))
+            self.images += len(items)
+            return items
 
     def work(self) -> None:
         """Embed items until there are no more."""
-        waiting: dict[Lane, tuple[list[str], list[Pixels]]] = {}
+        batches = [Batch(lane) for lane in self._lanes]
         try:
-            for lane in self._lanes:
-                lane.encoder.prepare_thread()
-                waiting[lane] = [], []
-            with DecodeProcess(self._encoders) if self._elsewhere else nullcontext(look) as eyes:
-                while (item := self._next_item()) is not None:
-                    for lane, name, pixels in self._pixels_of_item(item, eyes):
-                        names, batch = waiting[lane]
-                        names.append(name)
-                        batch.append(pixels)
-                        if len(batch) >= lane.batch_size:
-                            waiting[lane] = [], []
-                            self.done.put((lane, lane.forward(names, batch)))
-                    self.done.put(1)
-            for lane, names, batch in self._last_batches(waiting):
-                self.done.put((lane, lane.forward(names, batch)))
+            for encoder in self._encoders:
+                encoder.prepare_thread()
+            with self._eyes() as eyes:
+                while items := self._next_items():
+                    self._embed(items, eyes, batches)
+                    self.done.put(len(items))
+            for lane, batch in self._last_batches(batches):
+                self.done.put((lane, batch.forward()))
         except BaseException as error:  # The main thread must know of any error.
             self.done.put(error)
         finally:
             self.done.put(None)
 
-    def _last_batches(
-        self, waiting: dict[Lane, tuple[list[str], list[Pixels]]]
-    ) -> list[tuple[Lane, list[str], list[Pixels]]]:
+    def _last_batches(self, batches: Sequence[Batch]) -> list[tuple[Lane, Batch]]:
         """Return full batches of the images that ended threads have left, and the last thread all.
 
         A short batch is padded and takes as long as a full one, so that there should be only one.
         """
-        batches = []
+        last: list[tuple[Lane, Batch]] = []
         with self._lock:
             self._working -= 1
-            for lane, (last_names, last_batch) in waiting.items():
-                names, batch = self._left.pop(lane, ([], []))
-                names, batch = names + last_names, batch + last_batch
-                size = lane.batch_size if self._working else max(1, len(batch))
-                whole = len(batch) - len(batch) % size
-                if whole:
-                    batches.append((lane, names[:whole], batch[:whole]))
-                self._left[lane] = names[whole:], batch[whole:]
-        return [] if self.stopped else batches
+            for i, (lane, batch) in enumerate(zip(self._lanes, batches, strict=True)):
+                batch.add_from(self._left[i])
+                if batch.is_full:
+                    last.append((lane, batch))
+                else:
+                    self._left[i] = batch
+                if not self._working and self._left[i]:
+                    last.append((lane, self._left[i]))
+        return [] if self.stopped else last
 
-    def _pixels_of_item(self, item: Item, eyes: Look) -> Iterator[tuple[Lane, str, Pixels]]:
-        """Yield the pixels of an image for each encoder that lacks its features."""
-        if all(lane.knows(item, self._views) for lane in self._lanes):
-            for lane in self._lanes:
-                lane.claim(item, item.digest, self._views)
-            return
-        try:
-            content = contents.read(item.path, item.span)
-        except OSError as error:
-            self._leave_out(item, (error.strerror or str(error)).lower())
-            return
-        digest = hashlib.sha256(content).hexdigest()
-        if item.digest and digest != item.digest:
-            self._leave_out(item, "changed while it was being embedded; run again")
-            return
-        wanted = [(lane, lane.claim(item, digest, self._views)) for lane in self._lanes]
-        wanted = [(lane, missing) for lane, missing in wanted if missing]
-        if wanted:
-            yield from self._pixels_of_content(item, digest, content, wanted, eyes)
+    def _embed(
+        self, items: Sequence[Item], eyes: Eyes | DecodeProcess, batches: Sequence[Batch]
+    ) -> None:
+        """Add the images that an encoder lacks to its batch, which is embedded when it is full."""
 
-    def _pixels_of_content(
-        self,
-        item: Item,
-        digest: str,
-        content: bytes,
-        wanted: list[tuple[Lane, list[tuple[str, str]]]],
-        eyes: Look,
-    ) -> Iterator[tuple[Lane, str, Pixels]]:
-        views = len(self._views) if item.has_views else 0
-        try:
-            seen_by_lane = eyes(content, [lane.encoder for lane, _ in wanted])
-        except DecoderDiedError as error:
-            # The content may decode another time, so that the store does not keep the failure.
-            for lane, _ in wanted:
-                lane.refuse(item, digest, str(error), views)
-            return
-        for (lane, missing), seen in zip(wanted, seen_by_lane, strict=True):
-            if isinstance(seen, UnusableImageError):
-                self.done.put((lane, lane.refuse(item, digest, str(seen), views)))
-                continue
-            lane.compare(content, seen)
-            for name, augmentation in missing:
-                pixels = seen
-                if augmentation:
-                    pixels = augmented(seen, augmentation, seed=int(name[:12], 16))
-                yield lane, name, pixels
+        def add(number: int, name: str, fill: Fill) -> None:
+            batch = batches[number]
+            batch.add(name, fill)
+            if batch.is_full:
+                self.done.put((self._lanes[number], batch.forward()))
+
+        wanted = self._wanted(items, eyes)
+        outcomes = eyes.see([request for _, request in wanted], add)
+        for (item, request), failures in zip(wanted, outcomes, strict=True):
+            for (number, _), failure in zip(request.views, failures, strict=True):
+                lane = self._lanes[number]
+                if failure is None:
+                    lane.compare(item)
+                    continue
+                views = len(self._views) if item.has_views else 0
+                rows = lane.refuse(item, request.digest, failure.reason, views)
+                if failure.lasts:
+                    self.done.put((lane, rows))
+            if self.stopped:
+                return
+
+    def _wanted(
+        self, items: Sequence[Item], eyes: Eyes | DecodeProcess
+    ) -> list[tuple[Item, Request]]:
+        """Return the items of which an encoder lacks features, with what is to be seen of them."""
+        known, unknown = list[tuple[Item, str]](), list[Item]()
+        for item in items:
+            if all(lane.knows(item, self._views) for lane in self._lanes):
+                known.append((item, item.digest))
+            else:
+                unknown.append(item)
+        places = [(item.path, item.span) for item in unknown]
+        read = list[tuple[Item, str]]()
+        for item, digest in zip(unknown, eyes.digests(places) if places else [], strict=True):
+            if isinstance(digest, Failure):
+                self._leave_out(item, digest.reason)
+            elif item.digest and digest != item.digest:
+                self._leave_out(item, CHANGED)
+            else:
+                read.append((item, digest))
+        for lane in self._lanes:
+            lane.claim(known, self._views)
+        claims = [lane.claim(read, self._views) for lane in self._lanes]
+        wanted = []
+        for (item, digest), names_by_lane in zip(read, zip(*claims, strict=True), strict=True):
+            views = [(number, names) for number, names in enumerate(names_by_lane) if names]
+            if views:
+                wanted.append((item, Request((item.path, item.span), digest, views)))
+        return wanted
 
     def _leave_out(self, item: Item, reason: str) -> None:
         """Note that an image failed this time; its content may be readable in the next run."""
@@ -172,7 +190,7 @@ def embed_items(
     *,
     total: int | None = None,
     batch_size: int | None = None,
-    views: Sequence[View] = (),
+    views: Sequence[ViewId] = (),
     workers: int | None = None,
     progress: Progress = no_progress,
 ) -> list[Embedded]:
@@ -262,7 +280,7 @@ def embed(
     return done
 
 
-def _numbered_views(augment: Sequence[str], number: int) -> list[View]:
+def _numbered_views(augment: Sequence[str], number: int) -> list[ViewId]:
     return [(name, i) for name in dict.fromkeys(augment) for i in range(number)]
 
 
@@ -270,19 +288,9 @@ def embed_all(
     images: Manifest | str | Path,
     names: Sequence[str],
     folder: Path,
+    config: EmbedConfig = EmbedConfig(),
+    execution: Execution = Execution(),
     *,
-    batch_size: int | None = None,
-    device: str = "auto",
-    precision: str = PRECISIONS[0],
-    layer: str | None = None,
-    random_weights: bool = False,
-    prompts: str | None = None,
-    codec: str = "",
-    resampling: str = "",
-    augment: Sequence[str] = (),
-    views: int = VIEWS,
-    shard: tuple[int, int] = (1, 1),
-    workers: int | None = None,
     progress: Progress = no_progress,
 ) -> list[Embedded]:
     """Embed with several encoders at once, and list what failed in the store's failed.csv.
@@ -291,12 +299,9 @@ def embed_all(
         images: a manifest, or a file for `items_in`, which has neither classes nor views.
         names: names of the encoders.
         folder: folder of the store.
-        batch_size, workers, progress: as in `embed_items`.
-        device, precision, layer, random_weights, codec, resampling: as in `encoders.load`.
-        prompts: name of prompts (`prompts.read`) by which the classes are embedded as text, too,
-            for zero-shot recognition.
-        augment, views: as in `embed`.
-        shard: (i, n): only the i-th of n parts of the images is embedded, counted from 1.
+        config: how images are embedded.
+        execution: the device, and the number of threads; no more of it is used.
+        progress: how long work is shown.
 
     Raises:
         XprobeError: an unknown encoder, missing weights, a newer store: before any work.
@@ -304,35 +309,39 @@ def embed_all(
     names = list(dict.fromkeys(canonical(name) for name in names))
     for name in names:
         check_name(name)
-    check_views(augment)
-    chosen = read_prompts(prompts) if prompts else None
-    if not isinstance(images, Manifest) and (augment or prompts):
+    check_views(config.augment)
+    chosen = read_prompts(config.prompts) if config.prompts else None
+    if not isinstance(images, Manifest) and (config.augment or config.prompts):
         raise XprobeError(
             f"{images}: images without classes have neither prompts nor views; name a folder or a "
             f"manifest with classes"
         )
     store = Store(folder, create=True)
     encoders = {
-        name: load(name, device, precision, layer, random_weights, codec, resampling)
+        name: load(
+            name, execution.device, config.precision, config.layer, config.random_weights,
+            config.codec, config.resampling,
+        )
         for name in names
-    }
+    }  # fmt: skip
     if chosen is not None and isinstance(images, Manifest):
         for name, encoder in encoders.items():
             text = embed_classes(encoder.embed_text, images.classes, chosen)
             store.put_text(store.add_encoder(name, encoder.spec), text)
     items: Iterable[Item]
     if isinstance(images, Manifest):
-        items, total = items_of(images, bool(augment)), len(images)
+        items, total = items_of(images, bool(config.augment)), len(images)
     else:
         items, total = items_in(images), None
-    number, shards = shard
+    number, shards = config.shard
     if shards > 1:
         items, total = (i for i in items if contents.is_of_shard(i.id, number, shards)), None
     done = embed_items(
-        items, encoders, store, total=total, batch_size=batch_size,
-        views=_numbered_views(augment, views), workers=workers, progress=progress,
+        items, encoders, store, total=total, batch_size=config.batch_size,
+        views=_numbered_views(config.augment, config.views), workers=execution.workers,
+        progress=progress,
     )  # fmt: skip
-    _list_failures(failed_file(folder, shard), done)
+    _list_failures(failed_file(folder, config.shard), done)
     return done
 
 

@@ -18,10 +18,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xprobe.base.arrays import UNREADABLE, Columns, Floats
-from xprobe.base.errors import XprobeError, some
+from xprobe.base.errors import XprobeError, first_few
 from xprobe.base.progress import Progress, no_progress
 from xprobe.encoders.presets import ENCODERS, IMPORT_ONLY
 from xprobe.encoders.spec import EncoderSpec
+from xprobe.features.items import EncoderOutcome
 from xprobe.features.shards import SHARD_ROWS, StoredEncoder, read_datasets
 from xprobe.features.store import Store
 from xprobe.images.manifest import Manifest
@@ -41,32 +42,16 @@ _NUMBERED = re.compile(r"x?([0-9]+)")
 _PICKLES = (".pkl", ".pickle", ".pt", ".pth", ".joblib")
 
 
-@dataclass(frozen=True)
-class Imported:
-    """What one run of `import_features` did; images = embedded + reused + failed.
+class Imported(EncoderOutcome, frozen=True, kw_only=True):
+    """What one run of `import_features` did.
 
     Attributes:
-        name, key, dim: name, key and feature length of the encoder.
-        label: how the store tells it from others of its name: ``name`` or ``name@key``.
-        images: images of the manifest.
-        embedded: contents that were stored now.
-        reused: images whose content the store had, or another image of this run brought.
-        failed: images without a feature: not readable, or missing and allowed to be.
-        seconds, images_per_s: time and speed of this run, with reading and writing.
+        label: how the store tells the encoder from others of its name: ``name`` or ``name@key``.
         unmatched_rows: rows of the file whose image the manifest lacks, or cannot be read.
         missing_images: readable images of the manifest that the file has no row of.
     """
 
-    name: str
-    key: str
-    dim: int
     label: str
-    images: int
-    embedded: int
-    reused: int
-    failed: int
-    seconds: float
-    images_per_s: float
     unmatched_rows: int
     missing_images: int
 
@@ -123,8 +108,9 @@ def import_features(
     }
     if missing and not allow_missing:
         raise XprobeError(
-            f"{file}: no row of {len(missing)} of {len(manifest)} images ({some(missing, 3)}); "
-            f"add them, name a manifest without them with --data, or give --allow-missing"
+            f"{file}: no row of {len(missing)} of {len(manifest)} images "
+            f"({first_few(missing, 3)}); add them, name a manifest without them with --data, or "
+            f"give --allow-missing"
         )
     stored = store.add_encoder(name, _spec_of_import(name, rows.x, row_of))
     embedded = _put_missing(store, stored, rows.x, row_of, progress)
@@ -262,7 +248,7 @@ def _no_match_error(manifest: Manifest, rows: _Rows, file: Path) -> XprobeError:
     return XprobeError(
         f"{file}: none of its {len(rows.names)} rows is an image of the manifest; its "
         f"{rows.column} is like {rows.names[0]!r}, and that of the manifest like "
-        f"{some(map(repr, readable), 1)}; make them equal, or name other images with --data"
+        f"{first_few(map(repr, readable), 1)}; make them equal, or name other images with --data"
     )
 
 
@@ -311,7 +297,7 @@ def _names_as_text(raw: Any, column: str, file: Path) -> list[str]:
     values = array.tolist()
     if array.ndim != 1 or not all(isinstance(value, (str, bytes, int)) for value in values):
         raise XprobeError(f"{file}: {column} must be (n,) text, one name a row")
-    # The manifest writes bytes that are no UTF-8 out in ids, and keeps them in paths.
+    # In a manifest, bytes that are no UTF-8 are written as escapes in ids, and stay in paths.
     errors = "surrogateescape" if column == "path" else "backslashreplace"
     texts = [v.decode("utf-8", errors) if isinstance(v, bytes) else str(v) for v in values]
     return [text.lower() for text in texts] if column == "sha256" else texts
@@ -339,7 +325,7 @@ def _checked_features(raw: Any, column: str, names: Sequence[str], file: Path) -
 def _check_finite(x: Floats, what: str, names: Sequence[str], file: Path) -> None:
     bad = np.flatnonzero(~np.isfinite(x).all(axis=1))
     if len(bad):
-        shown = some((repr(names[int(i)]) for i in bad), 3)
+        shown = first_few((repr(names[int(i)]) for i in bad), 3)
         raise XprobeError(f"{file}: features of {len(bad)} rows {what}: {shown}")
 
 

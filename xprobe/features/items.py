@@ -1,4 +1,4 @@
-"""The images of a run: of a manifest, or streamed from lists and archives."""
+"""The images of a run, of a manifest or streamed from lists and archives, and their outcome."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from xprobe.base.documents import Document, Number
 from xprobe.images import contents
 from xprobe.images.decode import is_image
 from xprobe.images.manifest import Manifest
 
-View = tuple[str, int]
+ViewId = tuple[str, int]
 """Name of an augmentation, and number of the view of an image under it."""
 
 
@@ -63,3 +64,52 @@ def items_in(file: str | Path) -> Iterator[Item]:
                 yield from items_in(file.parent / path)
             elif path:
                 yield Item(path, str(file.parent / path))
+
+
+class EncoderOutcome(Document, frozen=True, kw_only=True):
+    """What became of the images under one encoder; images = embedded + reused + failed.
+
+    Attributes:
+        name: name of the encoder.
+        key: digest of all that decides its features.
+        dim: features of an image.
+        images: images that were looked at, and views of them.
+        embedded: contents whose features were stored now.
+        reused: images whose content the store had, or another image of this run brought.
+        failed: images that have no features.
+        seconds: how long this run took.
+        images_per_s: how many images a second that was.
+    """
+
+    name: str
+    key: str
+    dim: int
+    images: int
+    embedded: int
+    reused: int
+    failed: int
+    seconds: Number
+    images_per_s: Number
+
+
+class EmbeddedEncoder(EncoderOutcome, frozen=True, kw_only=True):
+    """What became of the images under one encoder; images = embedded + reused + failed.
+
+    Attributes:
+        name: name of the encoder.
+        key: digest of all that decides its features.
+        dim: features of an image.
+        images: images that were looked at, and views of them.
+        embedded: contents that went through the encoder now.
+        reused: images whose content the store had, or another image of this run brought.
+        failed: images that cannot be embedded.
+        seconds: how long this run took.
+        images_per_s: how many images a second that was.
+        asked_batch_size, batch_size: images a forward pass at the start of the run, and at its end.
+        cosine_to_reference: least cosine of a feature to the exact one, for an encoder that takes a
+            short cut; None for others.
+    """
+
+    asked_batch_size: int
+    batch_size: int
+    cosine_to_reference: Number | None

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 
@@ -13,13 +14,15 @@ from xprobe.base.arrays import Floats
 from xprobe.base.errors import XprobeError
 from xprobe.encoders.base import OutOfMemoryError, Pixels
 from xprobe.encoders.load import Encoder
+from xprobe.features.decode_process import Fill
 from xprobe.features.digests import Digests
-from xprobe.features.items import Item, View
+from xprobe.features.items import EmbeddedEncoder, Item, ViewId
 from xprobe.features.records import Agreement
 from xprobe.features.shards import SHARD_ROWS, StoredEncoder
 from xprobe.features.store import Store
+from xprobe.images import contents
 from xprobe.images.augment import view_digest
-from xprobe.images.decode import decode
+from xprobe.images.decode import UnusableImageError, decode
 
 # The features of so many images are compared with those of the reference.
 COMPARED = 8
@@ -29,38 +32,14 @@ COMPARED = 8
 FIRST_SHARD_S, SHARD_S = 2.0, 30.0
 
 
-@dataclass(frozen=True)
-class Embedded:
-    """What one run of `embed` did; images = embedded + reused + failed.
+class Embedded(EmbeddedEncoder, frozen=True, kw_only=True):
+    """What one run of `embed` did under one encoder, and what failed in it.
 
     Attributes:
-        name, key, dim: name, key and feature length of the encoder.
-        images: images that were looked at, and views of them.
-        embedded: contents that went through the encoder now.
-        reused: images whose content the store had, or another image of this run brought.
-        failed: images that cannot be embedded.
-        seconds, images_per_s: time and speed of the run, with decoding and writing; encoders that
-            are run together have the same time.
-        asked_batch_size, batch_size: images a forward pass at the start of the run, and at its end;
-            fewer if they did not fit into memory.
-        cosine_to_reference: least cosine of the features of the first images to those by fp32 and
-            Pillow's resizing, if the encoder takes a short cut; else None.
         failures: id → reason of images that failed.
         failed_paths: id → path of images that failed.
     """
 
-    name: str
-    key: str
-    dim: int
-    images: int
-    embedded: int
-    reused: int
-    failed: int
-    seconds: float
-    images_per_s: float
-    asked_batch_size: int
-    batch_size: int
-    cosine_to_reference: float | None
     failures: dict[str, str]
     failed_paths: dict[str, str]
 
@@ -99,29 +78,38 @@ class Lane:
         self._cosines: list[float] = []
         self._start = self._since = time.monotonic()
 
-    def knows(self, item: Item, views: Sequence[View]) -> bool:
+    def knows(self, item: Item, views: Sequence[ViewId]) -> bool:
         """Return whether nothing is to be done for an item, as far as its digest alone tells."""
         return bool(item.digest) and not self._missing(item, item.digest, views)
 
-    def claim(self, item: Item, digest: str, views: Sequence[View]) -> list[tuple[str, str]]:
+    def claim(
+        self, images: Sequence[tuple[Item, str]], views: Sequence[ViewId]
+    ) -> list[list[tuple[str, str]]]:
         """Return (digest, augmentation) of the views that nobody has embedded or begun to embed.
 
         The image itself is the view without an augmentation.
-        """
-        content = bytes.fromhex(digest)
-        with self._lock:
-            missing = self._missing(item, digest, views)
-            is_new = any(name == digest for name, _ in missing)
-            if not is_new and digest not in self._index.rows:
-                self._twins.append((item, digest))
-            for name, _ in missing:
-                self._claimed.add(bytes.fromhex(name))
-            if item.has_views and content not in self._viewed:
-                self._viewed.add(content)
-                self._n_views += len(views) * (digest not in self._reasons)
-            return missing
 
-    def _missing(self, item: Item, digest: str, views: Sequence[View]) -> list[tuple[str, str]]:
+        Args:
+            images: images and the digests of their contents.
+            views: as in `embed_items`.
+        """
+        with self._lock:
+            return [self._claim(item, digest, views) for item, digest in images]
+
+    def _claim(self, item: Item, digest: str, views: Sequence[ViewId]) -> list[tuple[str, str]]:
+        missing = self._missing(item, digest, views)
+        is_new = any(name == digest for name, _ in missing)
+        if not is_new and digest not in self._index.rows:
+            self._twins.append((item, digest))
+        for name, _ in missing:
+            self._claimed.add(bytes.fromhex(name))
+        content = bytes.fromhex(digest)
+        if item.has_views and content not in self._viewed:
+            self._viewed.add(content)
+            self._n_views += len(views) * (digest not in self._reasons)
+        return missing
+
+    def _missing(self, item: Item, digest: str, views: Sequence[ViewId]) -> list[tuple[str, str]]:
         if digest in self._reasons:
             return []
         wanted = [(digest, "")]
@@ -145,21 +133,23 @@ class Lane:
         """Note that an image is not embedded this time, whatever its content."""
         self._failures[item.id], self._path_of[item.id] = reason, item.path
 
-    def forward(self, names: list[str], pixels: list[Pixels]) -> Rows:
+    def forward(self, names: list[str], pixels: Pixels) -> Rows:
         """Return the features of images, in batches of the size that fits into memory."""
         x: list[Floats] = []
         start = 0
         while start < len(pixels):
             size = self.batch_size
             part = pixels[start : start + size]
-            short = size - len(part) if self.encoder.fixed_batch else 0
+            n = len(part)
+            if self.encoder.fixed_batch and n < size:
+                part = np.concatenate([part, np.repeat(part[-1:], size - n, axis=0)])
             try:
-                features = self.encoder.forward(np.stack(part + [part[-1]] * short))
+                features = self.encoder.forward(part)
             except OutOfMemoryError as error:
                 self._halve(size, error)
                 continue
-            x.append(features[: len(part)])
-            start += len(part)
+            x.append(features[:n])
+            start += n
         return Rows(names, x)
 
     def _halve(self, size: int, error: OutOfMemoryError) -> None:
@@ -173,21 +163,19 @@ class Lane:
                 ) from error
             self.batch_size = size // 2
 
-    def compare(self, content: bytes, seen: Pixels) -> None:
-        """Compare the features of the first images with those of the reference, if there is one.
-
-        Args:
-            content: content of the image's file.
-            seen: the pixels that the encoder sees of it.
-        """
+    def compare(self, item: Item) -> None:
+        """Compare the features of the first images with those of the reference, if there is one."""
         if self.encoder.reference is None:
             return
         with self._comparing:
             if (reference := self.encoder.reference) is None:
                 return
             try:
-                (x,) = self.encoder.forward(seen[None])
-                (y,) = reference.forward(reference.see(decode(content))[None])
+                image = decode(contents.read(item.path, item.span))
+                (x,) = self.encoder.forward(self.encoder.see(image)[None])
+                (y,) = reference.forward(reference.see(image)[None])
+            except (OSError, UnusableImageError):  # The file is no longer what was embedded.
+                return
             except OutOfMemoryError:  # Both do not fit, and the features matter more.
                 self.encoder.reference = None
                 return
@@ -250,3 +238,43 @@ class Lane:
             failures=self._failures,
             failed_paths=self._path_of,
         )
+
+
+class Batch:
+    """Images that wait for the forward pass of an encoder, in memory that is used again and again.
+
+    One thread at a time may use it.
+    """
+
+    def __init__(self, lane: Lane) -> None:
+        self._lane = lane
+        self._names: list[str] = []
+        self._memory: Pixels | None = None
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether there are images for a forward pass, whose size may have been halved."""
+        return len(self) >= self._lane.batch_size
+
+    def add(self, name: str, fill: Fill) -> None:
+        """Add an image, whose pixels `fill` writes, to a batch that is not full."""
+        if self._memory is None:
+            self._memory = self._lane.encoder.empty_batch(self._lane.batch_size)
+        fill(self._memory[len(self)])
+        self._names.append(name)
+
+    def add_from(self, other: Batch) -> None:
+        """Take images from another batch until this one is full or the other is empty."""
+        while other and not self.is_full:
+            name = other._names.pop()
+            assert other._memory is not None
+            self.add(name, partial(np.copyto, src=other._memory[len(other)]))
+
+    def forward(self) -> Rows:
+        """Return the features of the images, of which none is left."""
+        names, self._names = self._names, []
+        assert self._memory is not None
+        return self._lane.forward(names, self._memory[: len(names)])

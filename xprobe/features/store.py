@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from xprobe.base import documents
 from xprobe.base.arrays import UNREADABLE, Floats, Strings, digest_of, frozen_strings
 from xprobe.base.atomic import create_if_absent, discard_stale, put
-from xprobe.base.errors import XprobeError, XprobeWarning, nearest, some
+from xprobe.base.errors import XprobeError, XprobeWarning, did_you_mean, first_few
 from xprobe.encoders.load import canonical
 from xprobe.encoders.prompts import TextFeatures
 from xprobe.encoders.spec import EncoderSpec
@@ -82,7 +82,7 @@ class Features:
             raise ValueError(f"x of shape {x.shape} for {len(self.id)} ids")
         if not np.isfinite(x).all():
             bad = self.id[~np.isfinite(x).all(axis=1)]
-            raise XprobeError(f"features that are not finite: {some(bad)}")
+            raise XprobeError(f"features that are not finite: {first_few(bad)}")
 
 
 @dataclass(frozen=True)
@@ -186,8 +186,8 @@ class Store:
         short, names = name.rpartition("@")[0], [encoder.name for encoder in known]
         embedded = short if short in names else name
         raise XprobeError(
-            f"{self.folder} has no features of {name!r}{nearest(name, names)}; make them with "
-            f"'xprobe embed --encoder {embedded}' (there are: {some(sorted(set(names)), 9)})"
+            f"{self.folder} has no features of {name!r}{did_you_mean(name, names)}; make them with "
+            f"'xprobe embed --encoder {embedded}' (there are: {first_few(sorted(set(names)), 9)})"
         )
 
     def add_encoder(self, name: str, spec: EncoderSpec) -> StoredEncoder:
@@ -303,13 +303,17 @@ class Store:
         create_if_absent(receipt, documents.encode(record))
         return receipt
 
-    def read(self, encoder: StoredEncoder, manifest: Manifest) -> tuple[Features, dict[str, str]]:
+    def read(
+        self, encoder: StoredEncoder, manifest: Manifest, index: Index | None = None
+    ) -> tuple[Features, dict[str, str]]:
         """Return the features of a manifest's images, and id → reason of those that have none.
+
+        `index` is that of the encoder, if it was read before: reading it opens every shard.
 
         Raises:
             XprobeError: images were never embedded.
         """
-        ids, stored, failed = self.locate(encoder, manifest)
+        ids, stored, failed = self.locate(encoder, manifest, index)
         x = stored[np.arange(len(stored))]
         x.flags.writeable = False
         return Features(encoder.key, ids, x), failed
@@ -317,10 +321,7 @@ class Store:
     def locate(
         self, encoder: StoredEncoder, manifest: Manifest, index: Index | None = None
     ) -> tuple[Strings, StoredRows, dict[str, str]]:
-        """Return ids, features and failures as `read` does, but without reading the features.
-
-        `index` is that of the encoder, if it was read before: it takes a look at every shard.
-        """
+        """Return ids, features and failures as `read` does, but without reading the features."""
         index = self.index(encoder) if index is None else index
         no_file = {
             i: "no such file" for i, d in zip(manifest.id, manifest.sha256, strict=True) if not d
@@ -339,7 +340,7 @@ class Store:
             remedy = "import-features FILE --encoder-name" if imported else "embed --encoder"
             raise XprobeError(
                 f"{len(missing)} of {len(manifest)} images are not embedded with {encoder.name} "
-                f"({some(missing, 3)}); run 'xprobe {remedy} {encoder.name}' first"
+                f"({first_few(missing, 3)}); run 'xprobe {remedy} {encoder.name}' first"
             )
         ids = np.array([i for i, _ in wanted], dtype=object)
         return ids, index.stored_rows([d for _, d in wanted], encoder.spec.dim), failed

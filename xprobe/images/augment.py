@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from xprobe.base.errors import XprobeError, nearest
+from xprobe.base.errors import XprobeError, did_you_mean
 
 if TYPE_CHECKING:
     import numpy as np
@@ -61,7 +61,7 @@ def check_augmentation(name: str) -> None:
     """
     if name not in AUGMENTATIONS:
         raise XprobeError(
-            f"unknown augmentation {name!r}{nearest(name, AUGMENTATIONS)}; "
+            f"unknown augmentation {name!r}{did_you_mean(name, AUGMENTATIONS)}; "
             f"known: {', '.join(AUGMENTATIONS)}"
         )
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from xprobe.base.arrays import Bools, Ints, Strings, digest_of, frozen_strings
-from xprobe.base.errors import XprobeError, some
+from xprobe.base.errors import XprobeError, first_few
 
 SOURCES = ("real", "synthetic")
 
@@ -69,13 +69,14 @@ class Manifest:
         names, counts = np.unique(self.id.astype(str), return_counts=True)
         if (counts > 1).any():
             raise XprobeError(
-                f"ids given twice: {some(names[counts > 1])}; give every image an id of its own"
+                f"ids given twice: {first_few(names[counts > 1])}; give every image an id of its "
+                f"own"
             )
         for column, known in (("source", SOURCES), ("split", SPLITS)):
             unknown = sorted(set(getattr(self, column)) - set(known))
             if unknown:
                 raise XprobeError(
-                    f"unknown {column} {some(map(repr, unknown))}; known: {', '.join(known)}"
+                    f"unknown {column} {first_few(map(repr, unknown))}; known: {', '.join(known)}"
                 )
 
     @classmethod

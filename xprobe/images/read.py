@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from xprobe.base.errors import XprobeError, nearest, some
+from xprobe.base.errors import XprobeError, did_you_mean, first_few
 from xprobe.images import contents
 from xprobe.images.manifest import (
     DEFAULT_GENERATOR,
@@ -135,11 +135,12 @@ def _check_classes(manifest: Manifest, data: Path, whole: bool) -> None:
         labels = set(manifest.label[mask])
         if unknown := sorted(labels - real):
             raise XprobeError(
-                f"{data}: class {some(map(repr, unknown))} of {part} has no real images to train "
-                f"on{nearest(unknown[0], real, 1)}; add them to real, or remove the class"
+                f"{data}: class {first_few(map(repr, unknown))} of {part} has no real images to "
+                f"train on{did_you_mean(unknown[0], real, 1)}; add them to real, or remove the "
+                f"class"
             )
         if whole and part.startswith("synthetic") and (missing := sorted(real - labels)):
             raise XprobeError(
-                f"{data}: class {some(map(repr, missing))} of real has no images in {part}; add "
-                f"them, or remove the class from real"
+                f"{data}: class {first_few(map(repr, missing))} of real has no images in {part}; "
+                f"add them, or remove the class from real"
             )

@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 
 from xprobe.base.documents import Document
-from xprobe.base.errors import some
+from xprobe.base.errors import first_few
 from xprobe.images.decode import UnusableImageError, probe
 from xprobe.images.manifest import EMPTY_FILE, SOURCES, Manifest
 
@@ -100,22 +100,24 @@ def find_problems(manifest: Manifest) -> list[str]:
         if len(rows) > 1:
             for problem in _problems_of_copies(manifest, rows):
                 copies.setdefault(problem, []).append(manifest.id[rows[0]])
-    problems = [f"{len(ids)} images {text}: {some(ids, 3)}" for text, ids in sorted(copies.items())]
+    problems = [
+        f"{len(ids)} images {text}: {first_few(ids, 3)}" for text, ids in sorted(copies.items())
+    ]
     train = (manifest.source == "real") & (manifest.split == "train")
     test = manifest.split == "test"
     missing = sorted(set(manifest.classes) - set(manifest.label[test]))
     if test.any() and missing:
-        problems.append(f"the hold-out has no image of class {some(missing)}")
+        problems.append(f"the hold-out has no image of class {first_few(missing)}")
     for name in sorted(set(manifest.generator) - {""}):
         if lacking := sorted(
             set(manifest.classes) - set(manifest.label[manifest.generator == name])
         ):
-            problems.append(f"generator {name} has no images of class {some(lacking)}")
+            problems.append(f"generator {name} has no images of class {first_few(lacking)}")
     few = [
         c for c in manifest.classes if len(set(manifest.group[train & (manifest.label == c)])) < 2
     ]
     if few:
-        problems.append(f"fewer than two real images or groups of class {some(few)}")
+        problems.append(f"fewer than two real images or groups of class {first_few(few)}")
     return problems
 
 
@@ -124,7 +126,7 @@ def codec_problems(formats: Sequence[Shape]) -> list[str]:
     kinds = {s: {row.format for row in formats if row.source == s} for s in SOURCES}
     if not all(kinds.values()) or kinds["real"] == kinds["synthetic"]:
         return []
-    said = " but ".join(f"{s} images are {some(sorted(kinds[s]))}" for s in SOURCES)
+    said = " but ".join(f"{s} images are {first_few(sorted(kinds[s]))}" for s in SOURCES)
     return [f"{said}: traces of compression can tell them apart"]
 
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from xprobe.distance.checks.shortcuts import ALL, NAMES
-from xprobe.distance.metrics import DISTANCES, PAIRED, Metric, headline
+from xprobe.distance.metrics import DISTANCES, PAIRED, DistanceMetric, headline
 from xprobe.report.figures.drawing import Drawing
 from xprobe.report.words import (
     Part,
@@ -137,7 +137,7 @@ class DistanceView:
     """
 
     note: str
-    headline: list[Metric]
+    headline: list[DistanceMetric]
     rows: list[SideBySide]
     classes: list[ClassesTable]
     others: list[OtherDistance]
@@ -186,12 +186,12 @@ def distance_view(
     )
 
 
-def _metric(row: DistanceRow) -> Metric:
+def _metric(row: DistanceRow) -> DistanceMetric:
     """Return the metric of a row; one that this version does not know is titled by its name."""
     return (
         PAIRED
         if row.metric == PAIRED.name
-        else DISTANCES.get(row.metric, Metric(row.metric, row.metric))
+        else DISTANCES.get(row.metric, DistanceMetric(row.metric, row.metric))
     )
 
 

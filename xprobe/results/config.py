@@ -63,6 +63,7 @@ class StudyConfig(Document, frozen=True, kw_only=True):
     seed: int
     allow_fewer: bool = False
     margin: Number | None = None
+    pooled: bool = True
 
     def __post_init__(self) -> None:
         if not self.c_grid:

@@ -118,6 +118,35 @@ class Result(Document, frozen=True, kw_only=True):
         return verdict_kind(self.verdict) if self.verdict is not None else ""
 
 
+class MixComparison(Document, frozen=True, kw_only=True):
+    """A mix against something else than real-only, on the same test images.
+
+    Attributes:
+        kind: what is compared, a family each: ``generators`` (all pairs at each ratio), ``ratios``
+            (all pairs, within each generator), ``real-more`` (mixes against as many further real
+            images), ``pooled`` (all generators together against real-only).
+        of, against: names of the two: generators, ratios such as ``1:2``, or settings.
+        generator, ratio: what both share; None where they differ in it, or have none.
+        metric: ``accuracy``.
+        difference: that of `of` less that of `against`.
+        low, high: its 95 % interval, which holds for the whole family.
+        p: adjusted within the family (single-step max-T).
+        verdict: ``better``, ``worse``, ``equivalent within ±m``, ``no detectable difference``.
+    """
+
+    kind: str
+    of: str
+    against: str
+    generator: str | None
+    ratio: Number | None
+    metric: str
+    difference: Number
+    low: Number
+    high: Number
+    p: Number
+    verdict: str
+
+
 class ClassResult(SettingRow, frozen=True, kw_only=True):
     """Recall of one class under a setting against real-only; `p_adjusted` is Bonferroni's."""
 

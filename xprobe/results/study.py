@@ -10,11 +10,18 @@ import msgspec
 
 from xprobe.base import documents
 from xprobe.base.documents import Document, Number
-from xprobe.base.errors import XprobeError, nearest, some
+from xprobe.base.errors import XprobeError, did_you_mean, first_few
 from xprobe.encoders.spec import RANDOM
 from xprobe.images.survey import Count
 from xprobe.results.config import StudyConfig
-from xprobe.results.rows import ClassResult, DataValue, Result, Run, SettingResult
+from xprobe.results.rows import (
+    ClassResult,
+    DataValue,
+    MixComparison,
+    Result,
+    Run,
+    SettingResult,
+)
 
 STUDY_VERSION = 2
 """Version 2 keeps which images each setting got right, and judges over all studies by it."""
@@ -25,6 +32,7 @@ REMEDY = "delete it and run 'xprobe sweep' again"
 class EncoderUsed(Document, frozen=True, kw_only=True):
     """The encoder of a study: how it is called, its key, and the fields of its ``EncoderSpec``."""
 
+    # The fields of the spec are repeated: a type that inherits them would write them first of all.
     label: str
     name: str
     key: str
@@ -72,6 +80,7 @@ class Study(Document, frozen=True, kw_only=True):
         seeds: seeds whose repeats are pooled in it; empty in version 1.
         protocol: how it was tested, in words.
         versions, commit, platform: what computed it; `commit` is None outside of a git checkout.
+        comparisons: mixes against each other and against further real images.
         prompts: the prompts of the zero-shot row.
         data_value: what mixes are worth, in a study on a learning curve; None in others.
         option_sources: where an option came from, by its name, unless at its default.
@@ -94,6 +103,7 @@ class Study(Document, frozen=True, kw_only=True):
     commit: str | None = None
     platform: str = ""
     results: tuple[Result, ...]
+    comparisons: tuple[MixComparison, ...] = ()
     classes: tuple[ClassResult, ...] = ()
     settings: tuple[SettingResult, ...]
     runs: tuple[Run, ...]
@@ -184,8 +194,8 @@ def newest(studies: Sequence[Study], encoders: Sequence[str] = ()) -> list[Study
     labels = {label for label, *_ in chosen}
     if unknown := [name for name in encoders if name not in labels]:
         raise XprobeError(
-            f"there are no results of {some(unknown)}{nearest(unknown[0], labels)}; there are: "
-            f"{some(sorted(labels), 9)}"
+            f"there are no results of {first_few(unknown)}{did_you_mean(unknown[0], labels)}; "
+            f"there are: {first_few(sorted(labels), 9)}"
         )
     wanted = set(encoders) or labels
     return [study for (label, *_), study in sorted(chosen.items()) if label in wanted]

@@ -18,12 +18,14 @@ from xprobe.learners.kinds import Kind, kind_of
 from xprobe.results.hits import Hits
 from xprobe.results.rows import (
     ClassResult,
+    MixComparison,
     Result,
     Run,
     SettingResult,
     SettingRow,
     family_kind,
 )
+from xprobe.study.comparisons import compare_mixes
 from xprobe.study.result_rows import ResultRows
 from xprobe.study.seeds import Pooled
 from xprobe.study.tested import Tested, gather, labelled
@@ -36,6 +38,7 @@ class Judged:
     """The rows and the warnings that answer what a study asks, and the hits that they come from."""
 
     results: tuple[Result, ...]
+    comparisons: tuple[MixComparison, ...]
     classes: tuple[ClassResult, ...]
     settings: tuple[SettingResult, ...]
     runs: tuple[Run, ...]
@@ -67,6 +70,9 @@ def judge(
     controls = {s: t for s, t in tested.items() if s.name in ("real-duplicated", "real-more")}
     if controls:
         rows += maker.controls(real, controls)
+    for setting, pooled_mix in tested.items():
+        if setting.name == "mix-pooled":
+            rows += maker.alone(setting, pooled_mix)
     if zero_shot is not None:
         setting = Setting("zero-shot")
         tested[setting] = labelled(zero_shot[design.tested], y, len(design.study.classes))
@@ -76,6 +82,7 @@ def judge(
     k = len(design.study.classes)
     return Judged(
         results=tuple(rows),
+        comparisons=tuple(compare_mixes(maker, tested)),
         classes=tuple(_class_rows(design, tested, y, group)),
         settings=tuple(_setting_result(s, t, y, k) for s, t in tested.items()),
         runs=tuple(

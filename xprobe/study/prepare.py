@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from xprobe.base.arrays import Ints
-from xprobe.base.errors import XprobeError, some
+from xprobe.base.errors import XprobeError, first_few
 from xprobe.design.blocks import Block
 from xprobe.design.config import Grid, SweepConfig
 from xprobe.design.design import Design, make_design
@@ -168,8 +168,8 @@ def _possible(config: SweepConfig, views: dict[str, int]) -> tuple[SweepConfig, 
     without = []
     if viewless := [name for name in lacking if name not in MIXING]:
         without.append(
-            f"the {config.head} head goes without the alternatives {some(viewless, 9)}: the store "
-            f"has no such views; run 'xprobe embed --augment {','.join(viewless)}'"
+            f"the {config.head} head goes without the alternatives {first_few(viewless, 9)}: the "
+            f"store has no such views; run 'xprobe embed --augment {','.join(viewless)}'"
         )
     with_synthetic = config.with_synthetic and bool(names)
     return replace(config, alternatives=tuple(names), with_synthetic=with_synthetic), without
@@ -199,8 +199,8 @@ def _check_networks(chosen: list[StoredEncoder], head: str) -> None:
     without = [encoder.name for encoder in chosen if not has_network(encoder.name)]
     if without:
         raise XprobeError(
-            f"{some(without)} has no network to train; name one of open_clip, timm, torchvision or "
-            f"hf with --encoder, or leave {head} out of --heads"
+            f"{first_few(without)} has no network to train; name one of open_clip, timm, "
+            f"torchvision or hf with --encoder, or leave {head} out of --heads"
         )
 
 

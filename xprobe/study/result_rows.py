@@ -165,9 +165,7 @@ class ResultRows:
         value, by_group = tested.values[metric.name], self._is_by_group(metric)
         if metric.unit == "%":
             return intervals.share_interval(value, self.group, by_group=by_group)
-        mean, low, high = intervals.mean_interval(
-            value, self.group, by_group=by_group, extra=tested.extra[metric.name]
-        )
+        mean, low, high = intervals.mean_interval(value, self.group, by_group=by_group)
         if metric.of_probabilities and not tested.is_calibrated:
             return mean, None, None
         return mean, max(low, 0.0) if metric.is_mean else low, high
@@ -179,7 +177,7 @@ class ResultRows:
         difference = intervals.mean_interval(
             tested.values[metric.name] - real.values[metric.name], self.group,
             by_group=self._is_by_group(metric),
-            extra=tested.extra[metric.name] + real.extra[metric.name], level=level,
+            level=level,
         )  # fmt: skip
         if metric.of_probabilities and not (tested.is_calibrated and real.is_calibrated):
             return difference[0], None, None

@@ -278,6 +278,7 @@ def _study_document(
         ),
         **provenance.provenance(),
         results=judged.results,
+        comparisons=judged.comparisons,
         classes=judged.classes,
         settings=judged.settings,
         runs=judged.runs,

@@ -26,7 +26,6 @@ class Tested:
         predicted: (R, N) predicted class.
         values: by the name of a metric, (N,) what each image adds to it (`metrics.Metric`), mean
             over repeats; empty where nothing but the predicted class is known.
-        extra: by the name of a metric, the variance of its mean that the values do not show.
         is_calibrated: whether inner folds gave every score a temperature, by which those metrics
             are computed that depend on probabilities.
         blocks, records: the block and the record of each repeat.
@@ -34,7 +33,6 @@ class Tested:
 
     predicted: NDArray[np.intp]
     values: dict[str, NDArray[np.float64]] = field(default_factory=dict)
-    extra: dict[str, float] = field(default_factory=dict)
     is_calibrated: bool = False
     blocks: tuple[Block, ...] = ()
     records: tuple[PredictionRecord, ...] = ()
@@ -66,9 +64,8 @@ def gather(
 
 def _tested(folder: Path, repeats: list[tuple[str, Block]], ids: Strings, y: Ints) -> Tested:
     """Load the repeats of a setting, one after the other: what is judged alone stays in memory."""
-    predicted, records, R = [], [], len(repeats)
+    predicted, records = [], []
     values: dict[str, NDArray[np.float64]] = defaultdict(lambda: np.zeros(len(y)))
-    extra: dict[str, float] = defaultdict(float)
     is_calibrated = True
     for run, _ in repeats:
         loaded = load_predictions(folder, run)
@@ -86,14 +83,16 @@ def _tested(folder: Path, repeats: list[tuple[str, Block]], ids: Strings, y: Int
         is_calibrated &= temperature is not None
         for metric in metrics.fitting(score.shape[1]):
             seen = calibrated if metric.of_probabilities else images
-            values[metric.name] += metric.per_image(seen) / R
-            extra[metric.name] += metric.extra(seen) / R if metric.extra else 0.0
+            values[metric.name] += metric.per_image(seen)
         predicted.append(score.argmax(axis=1))
         records.append(record)
     return Tested(
-        np.stack(predicted), dict(values), dict(extra), is_calibrated,
-        tuple(block for _, block in repeats), tuple(records),
-    )  # fmt: skip
+        np.stack(predicted),
+        {name: total / len(repeats) for name, total in values.items()},
+        is_calibrated,
+        tuple(block for _, block in repeats),
+        tuple(records),
+    )
 
 
 def _temperature(predictions: Predictions, record: PredictionRecord) -> Floats | None:
@@ -110,5 +109,4 @@ def labelled(predicted: Ints, y: Ints, k: int) -> Tested:
     chosen = [metrics.METRICS[name] for name in ("accuracy", "macro_f1")]
     return Tested(
         predicted[None], {metric.name: metric.per_image(images) for metric in chosen},
-        dict.fromkeys(("accuracy", "macro_f1"), 0.0),
     )  # fmt: skip

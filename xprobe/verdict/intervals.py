@@ -41,7 +41,7 @@ def share_interval(
 
 
 def mean_interval(
-    value: Floats, group: Ints, *, by_group: bool = False, extra: float = 0.0, level: float = ALPHA
+    value: Floats, group: Ints, *, by_group: bool = False, level: float = ALPHA
 ) -> tuple[float, float, float]:
     """Return (mean, low, high) of values (N,) of test images: a t interval.
 
@@ -49,12 +49,11 @@ def mean_interval(
         value: (N,) values, or differences of values.
         group: (N,) group of each test image.
         by_group: whether the mean is one over groups.
-        extra: variance of the mean that the spread of the values does not show.
         level: two-sided error rate of the interval; that of a family makes it simultaneous.
     """
     estimates = means(value[None], group, by_group=by_group)
     mean, df = float(estimates.difference[0]), float(estimates.df[0])
-    half = float(quantile(level, df)) * float(np.sqrt(estimates.variance[0] + extra))
+    half = float(quantile(level, df)) * float(estimates.se[0])
     return mean, mean - half, mean + half
 
 

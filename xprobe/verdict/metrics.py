@@ -102,7 +102,6 @@ class Metric:
             calibrated scores.
         digits: number of decimals that people see.
         fits: tells from the number of classes whether the metric says anything.
-        extra: variance that the values do not show, or None.
     """
 
     name: str
@@ -114,7 +113,6 @@ class Metric:
     of_probabilities: bool = False
     digits: int = 1
     fits: Callable[[int], bool] = lambda k: True
-    extra: Callable[[Scored], float] | None = None
 
     @property
     def title(self) -> str:
@@ -222,7 +220,7 @@ def _squared_ece(images: Scored) -> NDArray[np.float64]:
     The error is the mean over bins of (accuracy − confidence)², less what chance alone adds (Kumar
     et al. 2019); so it may be negative, and is 0 on average if confidences are right. With the
     bias, a calibrated classifier would have .07² instead of 0 at 180 images. The values are those
-    of its influence function.
+    of its influence function; where confidences are right their standard error is √2 too large.
     """
     b = _bins(images)
     m, r, off, n = b.count, b.right, b.right - b.sure, len(b.bin)
@@ -234,17 +232,6 @@ def _squared_ece(images: Scored) -> NDArray[np.float64]:
     by_size = -(off**2) / m**2 - (r * pairs - r * (m - r) * (2 * m - 1)) / pairs**2
     added = by_right[b.bin] * images.hit + by_sure[b.bin] * b.confidence + by_size[b.bin]
     return np.asarray(error + added - added.mean())
-
-
-def _ece_variance(images: Scored) -> float:
-    """Return the variance of the squared calibration error where confidences are right.
-
-    To first order it is 0 there: what is left is of second order, 2·(variance of accuracy)² a bin.
-    """
-    b = _bins(images)
-    accuracy = b.right / b.count
-    chance = accuracy * (1 - accuracy) / b.count
-    return float((2 * (b.count / len(b.bin) * chance) ** 2).sum())
 
 
 METRICS: dict[str, Metric] = by_name(
@@ -263,7 +250,7 @@ METRICS: dict[str, Metric] = by_name(
     ),
     Metric(
         "squared_ece", "Squared calibration error, without its bias", _squared_ece, "",
-        larger_is_better=False, is_mean=False, of_probabilities=True, digits=4, extra=_ece_variance,
+        larger_is_better=False, is_mean=False, of_probabilities=True, digits=4,
     ),
 )  # fmt: skip
 

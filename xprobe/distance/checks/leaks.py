@@ -160,7 +160,8 @@ def fingerprints(
 
 def mirrored(fingerprint: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return the fingerprints (…, 256) of the same images flipped left to right."""
-    sign = np.where(np.arange(_KEPT) % 2, -1, 1).astype(np.float32)  # Odd waves change sign.
+    # A flip turns the sign of cosine waves with an odd number of half periods.
+    sign = np.where(np.arange(_KEPT) % 2, -1, 1).astype(np.float32)
     return np.asarray(fingerprint * np.tile(sign, _KEPT))
 
 

@@ -359,7 +359,7 @@ def auc_interval(score: Floats, positive: Bools, group: NDArray[Any]) -> tuple[f
     share[positive], share[~positive] = below / (2 * n), 1 - above / (2 * m)
     auc = float(share[positive].mean())
     _, code = np.unique(group.astype(str), return_inverse=True)
-    # A group has one influence, since real and synthetic images of one group vary together.
+    # Influences are added up by group, since real and synthetic images of a group vary together.
     weight = np.where(positive, 1 / m, 1 / n)
     total = np.bincount(code, (share - auc) * weight)
     g = len(total)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from xprobe.base.arrays import digest_of
-from xprobe.base.errors import XprobeError, nearest, some
+from xprobe.base.errors import XprobeError, did_you_mean, first_few
 from xprobe.encoders.base import TextSide
 from xprobe.encoders.presets import canonical
 from xprobe.encoders.tower import Tower, View, Wish, check_layer, first_feature
@@ -42,7 +42,7 @@ def _checked_model(model: str) -> str:
 
     known = open_clip.list_models()
     if model not in known:
-        raise XprobeError(f"open_clip has no model {model!r}{nearest(model, known)}")
+        raise XprobeError(f"open_clip has no model {model!r}{did_you_mean(model, known)}")
     return model
 
 
@@ -154,7 +154,8 @@ def _remove_projection(visual: Any, name: str) -> None:
     if getattr(visual, "proj", None) is not None:  # A vision transformer ends in this matrix.
         visual.proj = None
     elif hasattr(visual, "attnpool") and hasattr(visual.attnpool, "c_proj"):
-        # F.multi_head_attention_forward takes its weight, so an identity must be a matrix.
+        # torch's attention multiplies by the weight of `c_proj` without calling the module, so that
+        # only a layer with the identity matrix can stand in its place.
         width = visual.attnpool.c_proj.in_features
         same = torch.nn.Linear(width, width)
         with torch.no_grad():
@@ -180,7 +181,7 @@ def _source_of_name(name: str) -> Source:
     model, _, pretrained = name.partition("/")
     _checked_model(model)
     tags = open_clip.list_pretrained_tags_by_model(model)
-    shown = some(tags, 9) or "none, so give a file"
+    shown = first_few(tags, 9) or "none, so give a file"
     if not pretrained:
         raise XprobeError(
             f"open_clip:{model} needs weights: open_clip:{model}/<tag or file>; tags: {shown}"
@@ -197,7 +198,8 @@ def _source_of_name(name: str) -> Source:
     if "/" in pretrained or path.suffix:
         raise XprobeError(f"open_clip:{name}: no checkpoint file {path}")
     raise XprobeError(
-        f"open_clip:{model} has no weights {pretrained!r}{nearest(pretrained, tags)}; tags: {shown}"
+        f"open_clip:{model} has no weights {pretrained!r}{did_you_mean(pretrained, tags)}; tags: "
+        f"{shown}"
     )
 
 

@@ -6,7 +6,7 @@ import math
 from pathlib import Path
 from typing import Any
 
-from xprobe.base.errors import XprobeError, nearest, some
+from xprobe.base.errors import XprobeError, did_you_mean, first_few
 from xprobe.encoders.presets import canonical
 from xprobe.encoders.tower import Tower, View, Wish, check_layer
 from xprobe.encoders.weights import (
@@ -35,7 +35,7 @@ def load(name: str, wish: Wish) -> Tower:
     architecture = model_name.partition(".")[0]
     if not timm.is_model(architecture):
         known = timm.list_models()
-        raise XprobeError(f"timm has no model {architecture!r}{nearest(architecture, known)}")
+        raise XprobeError(f"timm has no model {architecture!r}{did_you_mean(architecture, known)}")
     tags = timm.list_pretrained(f"{architecture}.*")
     config = (
         None
@@ -44,8 +44,8 @@ def load(name: str, wish: Wish) -> Tower:
     )
     if config is None:
         raise XprobeError(
-            f"timm has no weights {model_name!r}{nearest(model_name, tags)}; there are: "
-            f"{some(tags, 9) or 'none, so give a file: timm:<model>/<file>'}"
+            f"timm has no weights {model_name!r}{did_you_mean(model_name, tags)}; there are: "
+            f"{first_few(tags, 9) or 'none, so give a file: timm:<model>/<file>'}"
         )
     full = f"{config.architecture}.{config.tag}" if config.tag else str(config.architecture)
     layer = check_layer(f"timm:{full}", wish.layer, has_projection=False)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import urllib.parse
 from pathlib import Path
 
-from xprobe.base.errors import XprobeError, nearest, some
+from xprobe.base.errors import XprobeError, did_you_mean, first_few
 from xprobe.encoders.presets import canonical
 from xprobe.encoders.tower import Tower, View, Wish, check_layer
 from xprobe.encoders.weights import (
@@ -28,12 +28,14 @@ def load(name: str, wish: Wish) -> Tower:
     model_name, _, weights_name = name.partition("/")
     known = models.list_models(module=models)
     if model_name not in known:
-        raise XprobeError(f"torchvision has no model {model_name!r}{nearest(model_name, known)}")
+        raise XprobeError(
+            f"torchvision has no model {model_name!r}{did_you_mean(model_name, known)}"
+        )
     published = {weights.name: weights for weights in models.get_model_weights(model_name)}
     if weights_name not in published:
         raise XprobeError(
             f"torchvision has no weights {weights_name!r} of {model_name}; there are: "
-            f"{some(published, 9)}"
+            f"{first_few(published, 9)}"
         )
     chosen = published[weights_name]
     torch.manual_seed(0)

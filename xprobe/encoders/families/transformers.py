@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from xprobe.base.errors import XprobeError, nearest
+from xprobe.base.errors import XprobeError, did_you_mean
 from xprobe.encoders.base import TextSide
 from xprobe.encoders.families.open_clip import Source, build
 from xprobe.encoders.presets import ENCODERS, canonical
@@ -67,7 +67,7 @@ def _wrapped_open_clip(model_name: str, checkpoint: Path | None, wish: Wish) -> 
 
     if model_name not in open_clip.list_models():
         known = open_clip.list_models()
-        raise XprobeError(f"open_clip has no model {model_name!r}{nearest(model_name, known)}")
+        raise XprobeError(f"open_clip has no model {model_name!r}{did_you_mean(model_name, known)}")
     state = None
     if checkpoint is not None:
         state = {k.removeprefix("model."): v for k, v in read_state(checkpoint).items()}
@@ -160,7 +160,8 @@ def _text_side(model: Any, name: str, folder: Path) -> TextSide:
             tokenizer = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True)
         except (OSError, ValueError, ImportError) as error:
             raise XprobeError(f"{name}: no tokenizer: {str(error).splitlines()[0]}") from error
-        longest = model.config.text_config.max_position_embeddings  # SigLIP needs padding.
+        # SigLIP was trained on texts that are padded to the full length.
+        longest = model.config.text_config.max_position_embeddings
         tokens = tokenizer(
             list(texts), padding="max_length", max_length=longest, truncation=True,
             return_tensors="pt",
@@ -185,7 +186,8 @@ def _read_view(folder: Path) -> View:
     cut = crop if config.get("do_center_crop", crop is not None) else None
     target = _height_and_width(cut if cut is not None else size)
     resize, before = "squash", 0
-    if config.get("crop_pct") and _height_and_width(size)[0] < 384:  # ConvNeXt
+    # Below 384 pixels, the processor of ConvNeXt cuts this share out of a larger image.
+    if config.get("crop_pct") and _height_and_width(size)[0] < 384:
         resize, before = "shortest-floor", int(_height_and_width(size)[0] / config["crop_pct"])
         target = _height_and_width(size)
     elif isinstance(size, int) or (isinstance(size, dict) and "shortest_edge" in size):

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from xprobe.base.errors import XprobeError, nearest
+from xprobe.base.errors import XprobeError, did_you_mean
 from xprobe.images.decode import is_image
 from xprobe.images.manifest import (
     DEFAULT_GENERATOR,
@@ -65,7 +65,7 @@ def _scan_synthetic(data: Path, classes: set[str]) -> Iterator[Row]:
         inside = [folder for folder in _folders(first) if folder.name in classes]
         if not inside and any(_images(first)):
             raise XprobeError(
-                f"{first} is no class of {data / 'real'}{nearest(first.name, classes)}, nor a "
+                f"{first} is no class of {data / 'real'}{did_you_mean(first.name, classes)}, nor a "
                 f"generator with class folders; add real images of that class, or remove it"
             )
         for folder in _folders(first):

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from xprobe.base.errors import XprobeError, nearest, some
+from xprobe.base.errors import XprobeError, did_you_mean, first_few
 from xprobe.images.manifest import (
     OPTIONAL,
     REQUIRED,
@@ -104,13 +104,13 @@ def _read_rows(file: Path, group: str) -> list[Row]:
         )
     unknown = [name for name in columns if name not in (*REQUIRED, *OPTIONAL, *WIDER)]
     if unknown:
-        hints = "".join(nearest(name, REQUIRED + OPTIONAL, 1) for name in unknown[:1])
+        hints = "".join(did_you_mean(name, REQUIRED + OPTIONAL, 1) for name in unknown[:1])
         raise XprobeError(
-            f"{file}: unknown column {some(map(repr, unknown))}{hints}; the columns are "
+            f"{file}: unknown column {first_few(map(repr, unknown))}{hints}; the columns are "
             f"{', '.join(REQUIRED)} and optionally {', '.join(OPTIONAL)}"
         )
     if missing:
-        raise XprobeError(f"{file}: the column {some(missing)} is missing")
+        raise XprobeError(f"{file}: the column {first_few(missing)} is missing")
     clean = [_clean_row(row, f"{file}, row {i}") for i, row in enumerate(rows, 1)]
     return _regroup(clean, group, file) if group else clean
 
@@ -152,7 +152,7 @@ def _clean_row(row: dict[str, Any], where: str) -> Row:
             raise XprobeError(f"{where}: {name} is empty")
     if clean["source"] not in SOURCES:
         raise XprobeError(
-            f"{where}: source {clean['source']!r}{nearest(clean['source'], SOURCES, 1)}; "
+            f"{where}: source {clean['source']!r}{did_you_mean(clean['source'], SOURCES, 1)}; "
             f"it is {' or '.join(SOURCES)}"
         )
     split = clean.get("split") or "train"

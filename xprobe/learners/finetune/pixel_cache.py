@@ -34,7 +34,7 @@ _STALE_S = 24 * 3600
 
 
 @dataclass(frozen=True, eq=False)
-class Pixels:
+class PixelCache:
     """The images of a manifest in its order, mapped from a file that holds equal contents once.
 
     Attributes:
@@ -52,7 +52,7 @@ class Pixels:
         """Let another process map the same file, instead of sending the images to it."""
         if isinstance(self.array, np.memmap):
             return _map_file, (self.array.filename, self.row)
-        return Pixels, (self.array, self.row)
+        return PixelCache, (self.array, self.row)
 
     def __getitem__(self, rows: Ints) -> NDArray[np.uint8]:
         """Return the images (len(rows), h, w, 3) at these positions; no others are read."""
@@ -66,7 +66,7 @@ def cached_pixels(
     *,
     workers: int | None = None,
     progress: Progress = no_progress,
-) -> Pixels:
+) -> PixelCache:
     """Return the preprocessed images of a manifest, decoded by the first call alone.
 
     The file in `folder` is named for the contents and all that decides their pixels. It appears
@@ -85,8 +85,8 @@ def cached_pixels(
     return _map_file(file, row)
 
 
-def _map_file(file: Path, row: Ints) -> Pixels:
-    return Pixels(np.load(file, mmap_mode="r"), row)
+def _map_file(file: Path, row: Ints) -> PixelCache:
+    return PixelCache(np.load(file, mmap_mode="r"), row)
 
 
 def size_mib(manifest: Manifest, encoder: Encoder) -> float:

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 from xprobe.base.declared import FINE_TUNES, check_least, option
-from xprobe.base.errors import XprobeError, nearest
+from xprobe.base.errors import XprobeError, did_you_mean
 from xprobe.images.augment import check_augmentation
 
 METHODS = ("lp-ft", "full", "lora")
@@ -136,7 +136,7 @@ def _option(name: str) -> str:
 def _check_one_of(option: str, value: str, known: tuple[str, ...]) -> None:
     if value not in known:
         raise XprobeError(
-            f"{option}: unknown {value!r}{nearest(value, known)}; known: {', '.join(known)}"
+            f"{option}: unknown {value!r}{did_you_mean(value, known)}; known: {', '.join(known)}"
         )
 
 

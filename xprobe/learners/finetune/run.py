@@ -148,7 +148,8 @@ class Run:
 
     def _accumulate(self, rows: Ints) -> float:
         self.model.train()
-        if self.recipe.start != "random":  # The head was fitted on features of these.
+        # The head was fitted on features that these statistics gave, so that they stay.
+        if self.recipe.start != "random":
             for norm in batch_norms(self.model):
                 norm.eval()
         self.optimiser.zero_grad(set_to_none=True)

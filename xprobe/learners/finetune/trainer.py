@@ -17,7 +17,7 @@ from tensorboardX import SummaryWriter
 
 from xprobe.base.arrays import UNREADABLE, Ints, digest_of
 from xprobe.base.atomic import put
-from xprobe.base.errors import XprobeError, some
+from xprobe.base.errors import XprobeError, first_few
 from xprobe.base.streams import stream
 from xprobe.encoders.network import Network
 from xprobe.encoders.prompts import TextFeatures
@@ -235,7 +235,7 @@ def solve(
         else:
             yield todo[i], fit
     if failed:
-        raise XprobeError(f"{len(failed)} fine-tunes diverged: {some(failed, 3)}")
+        raise XprobeError(f"{len(failed)} fine-tunes diverged: {first_few(failed, 3)}")
 
 
 @dataclass(frozen=True, eq=False)

@@ -189,7 +189,8 @@ class _State:
         self.penalty = batch.penalty[:, None, None] * penalised
         self.w = start.coefficients
         self.history = _LONG_HISTORY if is_many(batch.rows.n) else _HISTORY
-        self.steps: list[tuple[Tensor, Tensor, Tensor]] = []  # (s, y, 1/sᵀy); 0 bars a step.
+        # A step is (s, y, 1/sᵀy); one with a 0 in place of 1/sᵀy has no influence.
+        self.steps: list[tuple[Tensor, Tensor, Tensor]] = []
         self.at_zero = self._scale_at_zero(batch)
         self.stretch = torch.ones_like(self.at_zero) if start.stretch is None else start.stretch
         if start.logits is not None:
@@ -253,7 +254,7 @@ class _State:
     def refresh(self) -> None:
         """Renew the preconditioner: the diagonal of the Hessian, Σ wᵢ·pᵢ(1 − pᵢ)·xᵢ² + λ."""
         a = self.r.abs()
-        if self.hard:  # |r| is then w·p or w·(1 − p).
+        if self.hard:  # With certain labels |r| is w·p or w·(1 − p), and |r| − r²/w is w·p·(1 − p).
             share = torch.where(self.weight > 0, 1 / self.weight, 0)
             h = a.addcmul_(a * share[:, None], a, value=-1)
         else:
@@ -309,7 +310,7 @@ class _State:
         self.w, self.z, self.r = self.w + s, z, r
         before, self.g = self.g, self._gradient()
         y = self.g - before
-        # sᵀy from the slopes along the line, which are exact where g − g_before cancels.
+        # The slopes along the line give sᵀy exactly, even where y has lost its digits.
         sy = length * (slope_at_end - slope)
         rho = torch.where(sy > 0, 1 / sy, 0)
         # Intercepts do not count: their curvature is bounded below and changes the most.

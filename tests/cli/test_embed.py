@@ -1,0 +1,112 @@
+"""``xprobe embed``: its errors name the remedy, and bad images are skipped and listed."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from makers import FAST, Ran, error_of
+
+
+@pytest.mark.parametrize(
+    ("folder", "said"),
+    [
+        ("synthetic/sd/dragon", "class 'dragon' of synthetic (generator sd) has no real images"),
+        ("synthetic/dragon", "dragon is no class of"),
+        ("real/lonely", "class 'lonely' of real has no images in synthetic (generator default)"),
+        ("test/dragon", "class 'dragon' of test has no real images"),
+    ],
+)
+def test_classes_must_agree(
+    folder: str, said: str, data: Path, xprobe: Callable[..., Ran],
+    save_picture: Callable[..., Path],
+) -> None:  # fmt: skip
+    save_picture(data / folder / "0.png")
+    if folder.startswith("synthetic/sd"):
+        save_picture(data / "synthetic/sd/a/0.png")
+        save_picture(data / "synthetic/sd/b/0.png")
+    if folder.startswith("real"):  # the other classes can be embedded, and their distance measured
+        ran = xprobe("embed", "--encoder", "pixels")
+        assert "generator default has no images of class lonely" in ran.err
+        assert said in error_of(xprobe("sweep"))
+    else:
+        assert said in error_of(xprobe("embed", "--encoder", "pixels"))
+
+
+def test_errors_of_embed_name_the_remedy(
+    data: Path, xprobe: Callable[..., Ran], tmp_path: Path
+) -> None:
+    assert "did you mean hog" in error_of(xprobe("embed", "--encoder", "hgo"))
+    (tmp_path / "file").write_text("")
+    assert "a file stands where a folder is needed" in error_of(
+        xprobe("embed", "--encoder", "hog", "--out", "file")
+    )
+    assert "unknown precision" in error_of(xprobe("embed", "--encoder", "hog", "--precision", "x"))
+    xprobe("embed", "--encoder", "pixels")
+    marker = tmp_path / "features/format.json"
+    marker.write_text(marker.read_text().replace("1", "9"))
+    assert "upgrade xprobe" in error_of(xprobe("embed", "--encoder", "pixels"))
+
+
+def test_a_full_disk_keeps_what_is_done_and_says_so(
+    data: Path, xprobe: Callable[..., Ran], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = []
+
+    def fill_up(_: int) -> None:
+        calls.append(1)
+        if len(calls) > 4:  # two markers, a shard and its receipt
+            raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("os.fsync", fill_up)
+        patch.setattr("xprobe.features.lane.SHARD_ROWS", 4)
+        said = error_of(xprobe("embed", "--encoder", "hog", "--batch-size", "4"))
+    assert "the disk is full; free some space" in said
+    assert xprobe("embed", "--encoder", "hog", "--json").json["encoders"][0]["reused"] == 4
+
+
+def test_bad_images_are_skipped_counted_and_listed(data: Path, xprobe: Callable[..., Ran]) -> None:
+    (data / "real/a/zero.png").write_bytes(b"")
+    (data / "real/a/text.jpg").write_text("no image")
+    ran = xprobe("embed", "--encoder", "hog", "--encoder", "pixels", "--json")
+    assert ran.code == 0
+    assert [row["failed"] for row in ran.json["encoders"]] == [2, 2]
+    assert "2 images were skipped" in ran.err
+    with Path("features/failed.csv").open() as stream:
+        listed = list(csv.DictReader(stream))
+    assert {row["id"] for row in listed} == {"real/a/zero.png", "real/a/text.jpg"}
+    assert all(row["reason"] for row in listed)
+    for name in ("zero.png", "text.jpg"):
+        (data / "real/a" / name).unlink()
+    xprobe("embed", "--encoder", "hog")
+    assert not Path("features/failed.csv").exists()
+
+
+def test_random_weights_are_asked_for_recorded_and_told_in_red(
+    data: Path, xprobe: Callable[..., Ran]
+) -> None:
+    name = "timm:test_vit.r160_in1k"
+    assert "is not on this machine" in error_of(xprobe("embed", "--encoder", name, "--offline"))
+    first = xprobe("embed", "--encoder", name, "--random-weights", "--json").json["encoders"][0]
+    again = xprobe("embed", "--encoder", name, "--random-weights", "--json").json["encoders"][0]
+    assert (first["embedded"], again["reused"]) == (30, 30)
+    about = json.loads(next(Path("features").glob("*/encoder.json")).read_text())
+    assert about["spec"]["weights"].startswith("random:")
+    assert "RANDOM WEIGHTS" in xprobe("sweep", *FAST).err
+    xprobe("report")
+    page = Path("report/index.html").read_text()
+    assert '<span class="random">RANDOM WEIGHTS' in page
+    assert "RANDOM WEIGHTS" in Path("report/summary.md").read_text()
+
+
+def test_a_layer_that_is_not_there_is_one_line(data: Path, xprobe: Callable[..., Ran]) -> None:
+    name = "timm:test_vit.r160_in1k"
+    ran = xprobe("embed", "--encoder", name, "--random-weights", "--layer", "projected")
+    assert "use --layer pooled" in error_of(ran)
+    assert "leave the option out" in error_of(
+        xprobe("embed", "--encoder", "hog", "--layer", "pooled")
+    )

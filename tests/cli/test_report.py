@@ -1,0 +1,93 @@
+"""``xprobe report``: worth, costs and warnings on the page and in the summary."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from makers import FAST, Ran, error_of
+
+from xprobe.report.study_section import LINEAGE_IGNORED
+
+
+@pytest.fixture
+def no_figures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave the figures out of reports whose words alone are tested: drawing takes the time."""
+    monkeypatch.setattr("xprobe.report.figures.study.draw", lambda _studies: iter(()))
+
+
+def test_a_learning_curve_becomes_a_worth_in_images_and_in_money(
+    data: Path, xprobe: Callable[..., Ran], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    xprobe("embed", "--encoder", "pixels")
+    curve = (*FAST, "--real-curve", "2,3,4")
+    planned = xprobe("sweep", *curve, "--dry-run", "--json").json["studies"]
+    assert [row["train_per_class"] for row in planned] == [2, 3, 4]
+    swept = xprobe("sweep", *curve)
+    assert swept.code == 0
+    for size in (2, 3, 4):
+        assert f"pixels · logistic head, {size} real of each class · generator" in swept.out
+    ran = xprobe("report", "--cost-real", "2", "--cost-synthetic", "0.1", "--json")
+    assert ran.code == 0
+    valued = ran.json["valued"]
+    assert [row["setting"] for row in valued] == ["1:1", "1:2"] * 2
+    assert [row["synthetic_per_class"] for row in valued] == [2, 4, 3, 6]
+    for row, cost in zip(valued, ("0.40", "0.80", "0.60", "1.20"), strict=True):
+        assert row["cost"].startswith(f"{cost} for the synthetic, ")
+        assert f"added to {row['real_per_class']:.0f} real ones, are worth" in row["words"]
+    page = Path("report/index.html").read_text()
+    summary = Path("report/summary.md").read_text()
+    assert "What synthetic images are worth" in page
+    assert "What the synthetic images are worth:" in summary
+    for row in valued:
+        assert row["cost"] in page
+        assert row["cost"] in page
+        assert row["words"] in summary
+    assert "0.40 for the synthetic" in page
+    assert {Path(file).stem for file in ran.json["figures"]} >= {"sizes-pixels-default"}
+    monkeypatch.setattr(
+        "xprobe.report.figures.study.draw", lambda _studies: iter(())
+    )  # it takes the time
+    plain = xprobe("report", "--json").json
+    assert [row["cost"] for row in plain["valued"]] == [None] * 4
+    assert "for the synthetic," not in Path("report/index.html").read_text()
+
+
+@pytest.mark.usefixtures("no_figures")
+def test_costs_without_a_learning_curve_are_a_warning(
+    data: Path, xprobe: Callable[..., Ran]
+) -> None:
+    xprobe("embed", "--encoder", "pixels")
+    xprobe("sweep", *FAST)
+    ran = xprobe("report", "--cost-real", "2", "--cost-synthetic", "0.1")
+    assert ran.code == 0
+    assert "warning: costs need a learning curve: run 'xprobe sweep --real-curve" in ran.err
+    assert "What synthetic images are worth" not in Path("report/index.html").read_text()
+
+
+@pytest.mark.usefixtures("no_figures")
+def test_ignored_lineage_is_told_in_red_and_first_of_all(
+    data: Path, xprobe: Callable[..., Ran]
+) -> None:
+    xprobe("embed", "--encoder", "pixels")
+    ran = xprobe("sweep", *FAST, "--ignore-lineage")
+    assert ran.code == 0
+    assert ran.err.splitlines()[0].startswith("warning: LINEAGE WAS IGNORED, as asked: ")
+    answer = xprobe("report", "--json").json["answer"]
+    assert answer[0].startswith(f"{LINEAGE_IGNORED}. ")
+    page = Path("report/index.html").read_text()
+    assert f'<span class="random">{LINEAGE_IGNORED}</span>' in page
+    assert re.search(r"\.random \{ color: var\(--alarm\)", page)
+    assert "LINEAGE WAS IGNORED" in page
+    summary = Path("report/summary.md").read_text()
+    assert summary.startswith(f"# {LINEAGE_IGNORED}. ")
+    assert f"({LINEAGE_IGNORED})" in summary
+    xprobe("sweep", *FAST)
+    assert LINEAGE_IGNORED not in xprobe("report", "--json").json["answer"][0]
+    assert LINEAGE_IGNORED not in Path("report/index.html").read_text()
+
+
+def test_a_report_without_results_names_the_command(xprobe: Callable[..., Ran]) -> None:
+    assert "run 'xprobe sweep' first" in error_of(xprobe("report"))

@@ -1,0 +1,29 @@
+"""``xprobe scan``: the manifest that it writes, and what it warns of."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from makers import FAST, Ran
+
+
+def test_scan_writes_a_manifest_that_the_other_commands_take(
+    data: Path, xprobe: Callable[..., Ran]
+) -> None:
+    assert xprobe("scan", "-o", "manifest.csv").code == 0
+    xprobe("embed", "--encoder", "pixels")
+    again = xprobe("embed", "manifest.csv", "--encoder", "pixels", "--json").json
+    assert again["encoders"][0]["embedded"] == 0
+    assert xprobe("sweep", "manifest.csv", *FAST).code == 0
+
+
+def test_equal_content_is_a_warning(data: Path, xprobe: Callable[..., Ran]) -> None:
+    content = (data / "real/a/0.png").read_bytes()
+    (data / "synthetic/a/copy.png").write_bytes(content)
+    (data / "test/a").mkdir(parents=True)
+    (data / "test/a/copy.png").write_bytes(content)
+    ran = xprobe("scan")
+    assert ran.code == 0
+    assert "warning: 1 images are the same file as real and as synthetic" in ran.err
+    assert "warning: 1 images are the same file in training and test part" in ran.err

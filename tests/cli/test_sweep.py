@@ -1,0 +1,77 @@
+"""``xprobe sweep``: its errors name the remedy."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from makers import FAST, Ran, error_of
+
+
+def test_errors_of_a_sweep_name_the_remedy(data: Path, xprobe: Callable[..., Ran]) -> None:
+    assert "make one with 'xprobe embed'" in error_of(xprobe("sweep"))
+    xprobe("embed", "--encoder", "pixels")
+    said = error_of(xprobe("sweep"))
+    assert "1:3" not in said
+    assert "class a (10 of 16), b (10 of 16); the largest possible ratio is 1:2" in said
+    assert "--allow-fewer" in said
+    assert xprobe("sweep", *FAST, "--ratios", "4", "--allow-fewer").code == 0
+    assert "did you mean pixels" in error_of(xprobe("sweep", "--encoder", "pixel"))
+    assert "fewer real images than that of class a (5)" in error_of(
+        xprobe("sweep", "--per-class", "9")
+    )
+    assert "unknown head 'logistics' (did you mean logistic?)" in error_of(
+        xprobe("sweep", "--heads", "logistics")
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--ratios", "0"), "ratios must be positive"),
+        (("--repeats", "0"), "--repeats must be 1"),
+        (("--per-class", "1"), "--per-class must be 2"),
+        (("--folds", "1"), "--folds must be 2"),
+        (("--c-grid", "1,-1"), "every value of C"),
+        (("--seed", "-1"), "--seed must be 0"),
+        (("--holdout", "1.5"), "--holdout takes a share between 0 and 1"),
+        (("--holdout", "0.3", "--folds", "3"), "choose one of --folds, --holdout and --leave-one"),
+        (("--leave-one-group-out", "--folds", "3"), "choose one of --folds, --holdout"),
+        (("--group", "event"), "a folder has no columns; write a manifest with 'xprobe scan data"),
+    ],
+)
+def test_impossible_choices_are_one_line(
+    arguments: tuple[str, ...], said: str, data: Path, xprobe: Callable[..., Ran]
+) -> None:
+    assert said in error_of(xprobe("sweep", *arguments))
+
+
+def test_errors_of_a_learning_curve_name_the_remedy(data: Path, xprobe: Callable[..., Ran]) -> None:
+    xprobe("embed", "--encoder", "pixels")
+    for wrong in (["20"], ["2,4", "--real-fraction", "0.5,1"], ["2,x"], ["0,4"]):
+        assert xprobe("sweep", "--real-curve", *wrong).code == 2
+    said = error_of(xprobe("sweep", *FAST, "--real-curve", "2,40"))
+    assert "of class a a fold has 4 real training images; choose sizes up to that" in said
+    assert not Path("results").exists()
+    one = xprobe("report", "--cost-real", "2")
+    assert one.code == 2
+    assert "--cost-real and --cost-synthetic belong together" in " ".join(one.err.split())
+
+
+def test_sizes_too_far_apart_are_told_before_training_and_once(
+    data: Path, xprobe: Callable[..., Ran]
+) -> None:
+    xprobe("embed", "--encoder", "pixels")
+    curve = ("sweep", *FAST, "--real-curve", "2,4")
+    refused = "--real-curve 2,4 gives a learning curve, but not how many real images"
+    assert refused in xprobe(*curve, "--dry-run").err
+    swept = xprobe(*curve)
+    assert swept.code == 0
+    assert swept.err.splitlines()[0].startswith(f"warning: {refused}")
+    assert swept.err.count(refused) == 1
+    assert "Take --real-curve 2,3,4" in swept.err
+    answer = xprobe(*curve, "--json").json
+    assert answer["data_value"] == []
+    assert sum(refused in text for text in answer["warnings"]) == 1
+    assert {row["train_per_class"] for row in answer["results"]} == {2, 4}
