@@ -452,13 +452,13 @@ SMALL = replace(CONFIG, ratios=(1,), repeats=1, folds=3)
 def test_a_learning_curve_has_a_study_a_size_and_says_what_synthetic_images_are_worth(
     study: tuple[Manifest, Store, Path],
 ) -> None:
-    small, large = curve(study, 4, 2, config=replace(CONFIG, repeats=1))
-    assert [d.config.train_per_class for d in (small, large)] == [2, 4]
-    assert [d.protocol for d in (small, large)] == [
+    small, middle, large = curve(study, 4, 2, 3, config=replace(CONFIG, repeats=1))
+    assert [d.config.train_per_class for d in (small, middle, large)] == [2, 3, 4]
+    assert [d.protocol for d in (small, middle, large)] == [
         f"5-fold cross-validation, 1 repeat, {n} of each class of the real training images"
-        for n in (2, 4)
+        for n in (2, 3, 4)
     ]
-    for found, size in ((small, 2), (large, 4)):
+    for found, size in ((small, 2), (middle, 3), (large, 4)):
         own = rows(found)
         assert own[None, "real-only", None].n_train_real == 2 * size
         assert own["one", "mix", 2].n_train_synthetic == 4 * size
@@ -476,8 +476,40 @@ def test_a_learning_curve_has_a_study_a_size_and_says_what_synthetic_images_are_
         assert row.at_least == (row.high == pytest.approx(2))
         assert row.at_most == (row.low == pytest.approx(0))
     kept = study_module.newest(study_module.load_studies(study[2]))
-    assert [d.config.train_per_class for d in kept] == [2, 4]
-    assert [d.data_value for d in kept] == [small.data_value, ()]
+    assert [d.config.train_per_class for d in kept] == [2, 3, 4]
+    assert [d.data_value for d in kept] == [small.data_value, middle.data_value, ()]
+
+
+def test_sizes_too_far_apart_give_a_curve_and_no_data_value(
+    study: tuple[Manifest, Store, Path],
+) -> None:
+    documents = curve(study, 4, 2, config=SMALL)
+    assert [d.config.train_per_class for d in documents] == [2, 4]
+    for found in documents:
+        assert found.data_value == ()
+        (said,) = [text for text in found.warnings if "--real-curve" in text]
+        assert said.startswith("--real-curve 2,4 gives a learning curve, but not how many")
+        assert "Take --real-curve 2,3,4; what is trained is kept" in said
+    assert [d.data_value for d in study_module.load_studies(study[2])] == [(), ()]
+    # With the size that was lacking the warning is gone.
+    closer = curve(study, 2, 3, 4, config=SMALL)
+    assert [len(d.data_value) for d in closer] == [2, 2, 0]
+    assert not any("--real-curve" in text for d in closer for text in d.warnings)
+
+
+def test_groups_that_bring_sizes_apart_leave_no_data_value(
+    study: tuple[Manifest, Store, Path],
+) -> None:
+    """Scenes of two images stay whole, so that two images remain two, and three become four."""
+    table, store, folder = study
+    scene = [f"{i // 2}" if source == "real" else "" for i, source in enumerate(table.source)]
+    in_scenes = replace(table, group=np.array(scene))
+    documents = curve((in_scenes, store, folder), 2, 3, config=SMALL)
+    assert [d.data_value for d in documents] == [(), ()]
+    for found in documents:
+        (said,) = [text for text in found.warnings if "--real-curve" in text]
+        assert said.startswith("groups of real images stay whole, so that the sizes of")
+        assert "became 2, 4: neighbours more than 1.6 times apart" in said
 
 
 def test_all_sizes_of_a_curve_are_tested_on_the_same_images_in_the_same_folds(
@@ -514,9 +546,9 @@ def test_a_curve_that_goes_on_keeps_what_is_done_and_values_anew(
 def test_each_encoder_and_head_has_a_curve_of_its_own(
     study: tuple[Manifest, Store, Path],
 ) -> None:
-    found = curve(study, 2, 4, config=SMALL, heads=("logistic", "ridge"))
+    found = curve(study, 3, 4, config=SMALL, heads=("logistic", "ridge"))
     kinds = [(d.config.head, d.config.train_per_class) for d in found]
-    assert kinds == [("logistic", 2), ("ridge", 2), ("logistic", 4), ("ridge", 4)]
+    assert kinds == [("logistic", 3), ("ridge", 3), ("logistic", 4), ("ridge", 4)]
     assert [len(d.data_value) for d in found] == [2, 2, 0, 0]
 
 
@@ -526,7 +558,7 @@ def test_each_encoder_and_head_has_a_curve_of_its_own(
         ((2,), {}, "--real-curve takes two or more numbers of images"),
         ((4, 4), {}, "--real-curve takes two or more"),
         ((2, 4), {"real_fractions": (0.5, 1)}, "--real-curve and --real-fraction both say how"),
-        ((2, 9), {}, "--real-curve 9: of class [ab] a fold has 4 real training images"),
+        ((2, 9), {}, "--real-curve 9: of class [ab] a fold has 4 real .*, such as 2,3,4"),
     ],
 )
 def test_a_curve_that_cannot_be_is_refused(

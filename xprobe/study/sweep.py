@@ -91,7 +91,7 @@ def sweep(
             point = Point(study.design, hits(study.design, study.runs, folder), document)
             curves.setdefault((study.encoder.key, study.config.head), []).append(point)
     for points in curves.values():
-        for point in value_points(points, config.seed):
+        for point in value_points(points, config.seed, grid.value_refusal):
             documents[point.document.key] = point.document
             study_module.save_study(folder, point.document)
     if not documents:
