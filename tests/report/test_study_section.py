@@ -27,12 +27,6 @@ def test_a_metric_is_shown_by_the_words_of_its_row(monkeypatch: pytest.MonkeyPat
     assert [cell and cell.value for cell in table.rows[0][1]] == ["87.5", "1.23"]
 
 
-def test_metrics_of_which_less_is_better_are_told() -> None:
-    others = study_section.study_view(0, make_study(), []).others
-    wanted = "Log-loss; Brier score; Squared calibration error, without its bias"
-    assert others.lower == wanted
-
-
 def test_mixes_against_each_other_are_told_by_what_they_ask() -> None:
     def row(kind: str, of: str, against: str, verdict: str, **both: Any) -> MixComparison:
         names = {"generator": None, "ratio": None} | both
@@ -56,3 +50,20 @@ def test_mixes_against_each_other_are_told_by_what_they_ask() -> None:
         ("synthetic, or as many further real images", "x, 1:4", "hurts"),
         ("all generators together", "1:1", "no"),
     ]
+
+
+def test_metrics_of_which_less_is_better_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    less = {
+        name: metrics.Metric(name, name.upper(), per_image=lambda x: x.hit, larger_is_better=False)
+        for name in "abc"
+    }
+    rows = {**less, "d": metrics.METRICS["accuracy"]}
+    for names, words in (("abcd", "A; B; C"), ("abd", "A; B"), ("ad", "A")):
+        monkeypatch.setattr(metrics, "METRICS", {name: rows[name] for name in names})
+        others = study_section.study_view(0, make_study(), []).others
+        assert others.lower == words
+
+
+def test_the_words_are_those_of_log_loss_and_brier_score_too() -> None:
+    lower = study_section.study_view(0, make_study(), []).others.lower
+    assert "Log-loss" in lower and "Brier score" in lower

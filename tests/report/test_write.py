@@ -20,11 +20,14 @@ from PIL import Image
 
 from xprobe.base import documents
 from xprobe.base.errors import XprobeError
+from xprobe.learners.finetune.recipe import Recipe
+from xprobe.learners.kinds import KINDS, Kind
 from xprobe.report import study_section, words
 from xprobe.report import write as report
 from xprobe.report.figures import study as figures
 from xprobe.report.study_section import KeptOut, MetricCell
 from xprobe.results import study as study_module
+from xprobe.results.config import TrainingRecipe
 from xprobe.results.families import families
 from xprobe.results.rows import ClassResult, DataValue, Result
 from xprobe.results.study import Study
@@ -577,3 +580,29 @@ def test_the_worth_is_part_of_the_answer(tmp_path: Path) -> None:
     assert "80 real images of each class are trained on in every fold" in page
     whole = json.loads((out / "results.json").read_text(encoding="utf-8"))
     assert [f["train_per_class"] for f in whole["families"]] == [20, 20, 80, 80]
+
+
+@pytest.mark.usefixtures("no_figures")
+@pytest.mark.parametrize(
+    ("fields", "said", "unsaid"),
+    [
+        (
+            {"strength": "the shrinkage"},
+            "**Choice.** The shrinkage is chosen for",
+            "of the penalty",
+        ),
+        ({"strength": ""}, "**Choice.** none.", "is chosen for every fit"),
+        ({}, "**Choice of C.** The strength of the penalty", "**Training"),
+        ({"takes_steps": True}, "**Training.** all weights", "Training an encoder itself"),
+    ],
+)
+def test_how_it_was_made_follows_from_the_row_of_the_head(
+    fields: dict[str, Any], said: str, unsaid: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kind = Kind("toy", "A toy.", "", **fields)
+    monkeypatch.setitem(KINDS.rows, "toy", kind)  # type: ignore[arg-type]
+    recipe = documents.from_json(TrainingRecipe, documents.to_json(Recipe()))
+    _, out = written(tmp_path, changed_config(make_study(), head="toy", recipe=recipe))
+    summary = (out / "summary.md").read_text(encoding="utf-8")
+    assert "A toy." in summary and said in summary
+    assert unsaid not in summary

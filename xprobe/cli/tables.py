@@ -110,7 +110,8 @@ def of_distances(rows: Sequence[DistanceRow]) -> Table:
         [
             row.encoder, row.generator, row.class_ or "all", row.metric,
             _estimate(row.value, row.ci_low, row.ci_high), _number(row.floor),
-            _p(row.p), row.n, row.reason,
+            _p(row.p), row.n,
+            "; ".join(filter(None, [row.assumption, row.reason])) or None,
         ]
         for row in shown
     ]  # fmt: skip
@@ -207,11 +208,17 @@ def of_plan(rows: Sequence[Detectable]) -> Table:
     cells = [
         [
             row.what, f"{row.real_per_class:g}{' (at hand)' if row.at_hand else ''}",
-            row.test_images, row.groups, row.comparisons, f"±{100 * row.detectable:.1f}", row.basis,
+            row.test_images, row.groups, row.comparisons, _detectable(row), row.basis,
         ]
         for row in rows
     ]  # fmt: skip
     return table("what could be detected", columns, cells)
+
+
+def _detectable(row: Detectable) -> str:
+    if row.detectable_low is None or row.detectable_high is None:
+        return f"{100 * row.detectable:.1f}"
+    return f"{100 * row.detectable_low:.1f}–{100 * row.detectable_high:.1f}"
 
 
 def duration(seconds: float) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from xprobe.base.documents import replace, to_json
 from xprobe.design.design import repeats_words
-from xprobe.learners.kinds import kind_read
+from xprobe.learners.kinds import Kind, kind_read
 from xprobe.report.words import (
     ESTIMANDS,
     Part,
@@ -32,10 +32,9 @@ class Plan:
     Attributes:
         protocol: how they were tested.
         part: which part of the real images was trained on.
-        head: what the head is, in words.
+        kind: the kind of learner, whose words and choice are told.
         repeats, seeds: how many repeats in words, and of how many seeds.
         estimand: what differences are the mean over (`Result.estimand`).
-        steps: whether networks are trained, with a control that trains as long.
         n_train, n_test, n_groups: numbers of real images and of their groups, as text.
         who: titles of the studies.
     """
@@ -44,11 +43,10 @@ class Plan:
     config: StudyConfig
     part: Part
     leaky: bool
-    head: str
+    kind: Kind
     repeats: str
     seeds: int
     estimand: str
-    steps: bool
     n_train: str
     n_test: str
     n_groups: str
@@ -89,11 +87,10 @@ def plans(studies: Sequence[Study]) -> list[Plan]:
             config=study.config,
             part=study.part,
             leaky=study.config.ignore_lineage,
-            head=kind.words,
+            kind=kind,
             repeats=repeats_words(study.config.repeats * seeds, seeds),
             seeds=seeds,
             estimand=real.estimand,
-            steps=kind.takes_steps,
             n_train=count(real.n_train_real),
             n_test=count(real.n_test),
             n_groups=count(real.n_groups),

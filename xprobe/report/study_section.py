@@ -6,7 +6,7 @@ Nothing is measured here but what the images of a data value cost.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from xprobe.base.documents import extend
 from xprobe.learners.kinds import kind_read
@@ -35,11 +35,6 @@ from xprobe.results.rows import ClassResult, DataValue, MixComparison, Result
 from xprobe.results.study import Study
 from xprobe.verdict import metrics
 
-# The metrics of which less is better, in words; one of them has a comma in its own.
-_LOWER_IS_BETTER = "; ".join(
-    metric.words for metric in metrics.METRICS.values() if not metric.larger_is_better
-)
-
 # What the comparisons beside those with real-only ask, by `MixComparison.kind`.
 COMPARED = {
     "generators": "one generator or another",
@@ -51,6 +46,12 @@ COMPARED = {
 _BADGES = {"better": "helps", "worse": "hurts", "equivalent": "equivalent"}
 
 _MOST_CLASSES = 60  # the table of classes stops at so many rows
+
+
+def _lower_is_better() -> str:
+    """Return the metrics of which less is better, in words; one of them has a comma in its own."""
+    rows = metrics.METRICS.values()
+    return "; ".join(metric.words for metric in rows if not metric.larger_is_better)
 
 
 @dataclass(frozen=True)
@@ -166,7 +167,7 @@ class MetricTable:
 
     titles: list[str]
     rows: list[tuple[str, list[MetricCell | None]]]
-    lower: str = _LOWER_IS_BETTER
+    lower: str = field(default_factory=_lower_is_better)
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from xprobe.results.distance import LeakThreshold, Shortcut
 from xprobe.results.families import Family
 from xprobe.results.rows import ClassResult, DataValue, OfSetting, Result
 from xprobe.results.study import Study
+from xprobe.verdict.correlation import FEWEST_TESTED, Correlation
 from xprobe.verdict.family import ALPHA, HELPS, HURTS, NOT_DETECTED, NOT_SEPARABLE
 
 QUESTION = "Do AI-generated images help image recognition?"
@@ -319,14 +320,17 @@ def shortcut_sentence(row: Shortcut, name: str | None) -> str:
     return f"Real and generator {row.generator} can be told apart by {words}{how_well}."
 
 
-def gain_sentence(
-    head: str, part: Part, ratio: float, correlation: tuple[float, float, float], n: int
-) -> str:
-    """Say how distance and gain go together: rank correlation with its interval over n pairs."""
+def gain_sentence(head: str, part: Part, ratio: float, correlation: Correlation) -> str:
+    """Say how distance and gain go together."""
     title = head_title(head, *part)
-    rho, low, high = (signed(value, 2) for value in correlation)
+    encoders = correlation.encoders
+    mean = f", the mean over {encoders} encoders," if encoders > 1 else ""
+    if correlation.p is None:
+        tested = f"too few for a test, which needs {FEWEST_TESTED}"
+    else:
+        tested = f"p {p_value(correlation.p)}"
     return (
         f"{title[:1].upper()}{title[1:]}, {ratio_title(ratio)}: Spearman's rank correlation of "
-        f"MMD² and the difference in accuracy is {rho} [{low}, {high}] over {n} pairs of encoder "
-        "and generator."
+        f"MMD² and the difference in accuracy{mean} is {signed(correlation.rho, 2)} over "
+        f"{correlation.generators} generators ({tested})."
     )
