@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
+from typing import TYPE_CHECKING
 
 from xprobe.base.declared import (
     ALTERNATIVES,
@@ -23,6 +24,9 @@ from xprobe.images.augment import AUGMENTATIONS, check_augmentation
 from xprobe.learners.finetune.recipe import Recipe
 from xprobe.learners.kinds import C_GRID, C_RULES, DENSE_C_GRID, KINDS, kind_of
 from xprobe.verdict.worth import MOST_APART, are_close, closer_sizes
+
+if TYPE_CHECKING:
+    from xprobe.learners.problem import Options
 
 
 def _c_grid(text: str) -> tuple[float, ...]:
@@ -168,6 +172,18 @@ class SweepConfig:
             raise XprobeError("--with-synthetic needs --alternatives, such as classic")
         if self.margin is not None and not 0 < self.margin < 1:
             raise OptionError("--margin is a fraction between 0 and 1, such as 0.02")
+
+    @property
+    def head_options(self) -> Options:
+        """How heads are fitted: the fields that `learners.problem.Options` has by the same names.
+
+        What reaches heads in this way is part of the keys of predictions (`study.keys`).
+        """
+        from xprobe.learners.problem import Options  # It imports SciPy, which no help needs.
+
+        names = {member.name for member in fields(self)}
+        shared = [member.name for member in fields(Options) if member.name in names]
+        return Options(**{name: getattr(self, name) for name in shared})
 
     def of_head(self, name: str) -> SweepConfig:
         """Return the same for another head; fine-tunes have repeats of their own.
