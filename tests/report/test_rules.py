@@ -120,7 +120,7 @@ def test_a_table_says_of_how_many_images_synthetic_ones_were_made(tmp_path: Path
 @pytest.mark.usefixtures("no_figures")
 def test_mixes_against_each_other_reach_the_page(tmp_path: Path) -> None:
     row = MixComparison(
-        kind="generators", of="<x>", against="y", generator=None, ratio=2, metric="accuracy",
+        kind="generators", subject="<x>", against="y", generator=None, ratio=2, metric="accuracy",
         difference=0.1, low=0.05, high=0.15, p=0.0123, verdict="better",
     )  # fmt: skip
     page, _ = both(written(tmp_path, make_study(comparisons=(row,)))[1])
