@@ -27,6 +27,8 @@ def test_seeds_that_are_pooled_are_said() -> None:
     (plan,) = plans([study])
     assert (plan.repeats, plan.seeds) == ("20 repeats of 2 seeds", 2)
     assert dict(facts([study]))["Protocol"] == "5-fold cross-validation, 20 repeats of 2 seeds"
+    both = dict(facts([make_study(), study]))["Protocol"].split("; ")
+    assert both == [make_study().protocol, "5-fold cross-validation, 20 repeats of 2 seeds"]
     (plan,) = plans([make_study()])  # of version 1, which knows no seeds
     assert (plan.repeats, plan.seeds) == ("10 repeats", 1)
 

@@ -43,11 +43,32 @@ def test_the_rules_are_told(tmp_path: Path) -> None:
             "at the temperature that the inner folds of each fit chose",
             "“By less than the margin” means: a difference is certain",
             "by the noncentral t distribution",
-            "helps, by less than the margin",
         ):
             assert said in text, said
+        # The word stands in the sentence of a mix and in its row of the table.
+        assert text.count("helps, by less than the margin") >= 6
         for unsaid in ("Holm", "McNemar", "CR2", "intersection–union", "other seeds"):
             assert unsaid not in text, unsaid
+
+
+@pytest.mark.usefixtures("no_figures")
+def test_every_rule_has_a_paragraph_of_its_own(tmp_path: Path) -> None:
+    pooled = "5-fold cross-validation, 20 repeats of 2 seeds"
+    fixed = make_study("c", protocol="fixed hold-out, 5 repeats")
+    studies = make_study("a", margin=0.1), make_study("b", protocol=pooled, seeds=(0, 7)), fixed
+    _, out = written(tmp_path, *studies, changed_config(make_study("d"), head="finetune"))
+    _, summary = both(out)
+    part = summary.split("## How this was measured")[1].split("## What may not")[0]
+    # A line that ends in a tag would swallow the next one without an empty line after it.
+    terms = re.findall(r"^\*\*([A-Z][^.(]*?)(?: \([^)]*\))?\.\*\* ", part, re.M)
+    assert terms == [
+        "What is compared", *["Protocol"] * 4, "Ratios",
+        *["Head", "Choice of C", "Test images"] * 3,
+        "Head", "Training", "Control", "Test images",
+        "Verdicts", "Equivalence", "Study-wide", "Detectable", "Own values", "Classes",
+        "Probabilities",
+    ]  # fmt: skip
+    assert len(part.strip().split("\n\n")) == len(terms)
 
 
 @pytest.mark.usefixtures("no_figures")

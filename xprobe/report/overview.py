@@ -115,7 +115,9 @@ def facts(studies: Sequence[Study]) -> list[tuple[str, str]]:
         "Protocol": (Protocol.read(s.protocol).short for s in studies),
         "Estimand": (ESTIMANDS.get(row.estimand, row.estimand) for row in real),
     }
-    return [(term, ", ".join(dict.fromkeys(values))) for term, values in terms.items()]
+    # Protocols have commas of their own.
+    signs = dict.fromkeys(terms, ", ") | {"Protocol": "; "}
+    return [(term, signs[term].join(dict.fromkeys(values))) for term, values in terms.items()]
 
 
 def not_shown(studies: Sequence[Study], every: Sequence[Study]) -> list[str]:
