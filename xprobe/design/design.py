@@ -19,9 +19,10 @@ from xprobe.base.errors import XprobeError, first_few
 from xprobe.base.streams import stream
 from xprobe.design import folds, lineage
 from xprobe.design.alternatives import Made, lay_out
-from xprobe.design.blocks import Block, BlockMaker
+from xprobe.design.blocks import Block, BlockMaker, source_of
 from xprobe.design.config import SweepConfig
 from xprobe.design.folds import Fold
+from xprobe.design.setting import Setting
 from xprobe.images.manifest import Manifest
 from xprobe.learners.kinds import kind_of
 
@@ -290,9 +291,10 @@ def _ignored_lineage_warning(
     maker: BlockMaker, all_folds: Sequence[Fold], generators: Sequence[str]
 ) -> str:
     """Say how many synthetic images were trained on that show what was tested."""
+    sources = [source_of(Setting("synthetic-only", generator=name)) for name in generators]
     leaked = [
-        int((~maker.supply[name].lineage.allowed(maker.groups_of(fold.test_real))).sum())
-        for name in generators
+        int((~maker.supply[source].lineage.allowed(maker.groups_of(fold.test_real))).sum())
+        for source in sources
         for fold in all_folds
     ]
     most = max(leaked, default=0)
