@@ -44,7 +44,7 @@ import numpy as np
 from racing import race
 from sklearn.neighbors import NearestNeighbors
 
-from xprobe.distance import kernels, neighbours, resampling
+from xprobe.distance import exchange, kernels, neighbours, resampling
 from xprobe.distance import measure as distance
 from xprobe.distance.fidelity import frechet
 from xprobe.distance.metrics import DISTANCES, KernelMetric, NeighbourMetric
@@ -207,7 +207,7 @@ def resum(k: np.ndarray, sides: np.ndarray) -> list[float]:
     """Return the statistic of each column of sides by adding up its blocks of the kernel."""
     found = []
     for side in sides.T:
-        a, b = np.flatnonzero(side), np.flatnonzero(~side)
+        a, b = np.flatnonzero(side), np.flatnonzero(side == 0)
         xx, yy, xy = (k[np.ix_(*r)].sum(dtype=np.float64) for r in ((a, a), (b, b), (a, b)))
         n, m = len(a), len(b)
         found.append(xx / (n * (n - 1)) + yy / (m * (m - 1)) - 2 * xy / (n * m))
@@ -331,12 +331,14 @@ def race_permutations(n: int, d: int, rounds: int, count: int = 1000) -> dict[st
     def all_at_once() -> float:
         rngs = {name: np.random.default_rng(0) for name in ("permutations", "bootstrap")}
         again = resampling.resample(given, count, 0, rngs)
+        test = again.test
+        assert test is not None
         sums = kernels.add_up(
-            given, {"mmd": lambda tile, *_: tile}, None, again.sides, ("mmd",), again.inside
+            given, {"mmd": lambda tile, *_: tile}, weight=test.weight, weighted=("mmd",)
         )["mmd"]
-        return kernels.permutation_p(given, sums, again.sides, again.inside)
+        return test.p(given, lambda tile, *_: tile, sums)
 
-    few = resampling._permute(pairs, 4, np.random.default_rng(0))[1]
+    few = exchange.make_test(pairs, 4, np.random.default_rng(0)).weight
     taken = race({"xprobe": all_at_once, "5 re-summed": lambda: resum(k, few)}, rounds)
     per = taken["5 re-summed"] / 5
     row: dict[str, Any] = {"what": "permutations", "n": n, "count": count} | seconds(taken)

@@ -17,7 +17,9 @@ run, between 40 and 95 % of the images; the seconds before the first image and t
 shown, too. They are compared with the bf16 forward pass alone at its best batch size, and with
 decoding alone on all cores.
 
-``--quick``: the same parts with tiny networks and few images, to see that the script works.
+``--quick``: the same parts with tiny networks and few images, to see that the script works. Imports
+take longest then, so that parts share processes; where one ends its process, the parts after it
+begin another.
 ``--plant raise,hang,kill``: three more parts that do that, to see that the others stay.
 """
 
@@ -35,6 +37,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import traceback
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,7 +53,7 @@ LEAST_S = 10  # that must be left for another part to begin
 
 @dataclass(frozen=True)
 class Part:
-    """What runs in a process of its own.
+    """What runs in a process of its own, or shares one with others of its kind.
 
     Attributes:
         name: of its rows.
@@ -59,6 +62,7 @@ class Part:
         kind: check or measure; measures run alone.
         limit_s: after so many seconds it is ended.
         environment: variables that it needs.
+        shares: parts of one kind and this word share processes with ``--quick``.
     """
 
     name: str
@@ -67,30 +71,33 @@ class Part:
     kind: str = "check"
     limit_s: float = 120
     environment: tuple[tuple[str, str], ...] = ()
+    shares: str = "learners"
 
 
 FAMILIES = ("open_clip CLIP", "open_clip SigLIP", "timm ViT", "timm CNN", "torchvision",
             "transformers")  # fmt: skip
 PARTS = [
     Part("fine-tunes compiled", "gpu.finetunes:compiled", limit_s=200),
-    *(Part(f"tower {family}", "gpu.features:towers", family) for family in FAMILIES),
-    Part("batches", "gpu.features:batches"),
-    Part("memory", "gpu.features:memory"),
-    Part("killed", "gpu.features:killed"),
+    *(Part(f"tower {family}", "gpu.features:towers", family, shares="encoders")
+      for family in FAMILIES),
+    Part("batches", "gpu.features:batches", shares="encoders"),
+    Part("memory", "gpu.features:memory", shares="encoders"),
+    Part("killed", "gpu.features:killed", shares="encoders"),
     Part("heads", "gpu.heads:check"),
     Part("fine-tunes", "gpu.finetunes:check"),
     Part("fine-tunes resumed", "gpu.finetunes:resumed"),
     Part("fine-tunes side by side", "gpu.finetunes:concurrent"),
     Part("distances", "gpu.heads:distances"),
-    Part("pictures", "gpu.images:write"),
-    Part("embed ViT-L/14", "gpu.rates:embed", "ViT-L/14", "measure", 120),
+    Part("pictures", "gpu.images:write", shares="encoders"),
+    Part("embed ViT-L/14", "gpu.rates:embed", "ViT-L/14", "measure", 120, shares="encoders"),
     Part("fine-tune pace", "gpu.finetunes:pace", "", "measure", 60),
     # scikit-learn takes tensors if SciPy does.
     Part("heads pace", "gpu.heads:pace", "", "measure", 90, (("SCIPY_ARRAY_API", "1"),)),
-    Part("embed ViT-B/32", "gpu.rates:embed", "ViT-B/32", "measure", 110),
+    Part("embed ViT-B/32", "gpu.rates:embed", "ViT-B/32", "measure", 110, shares="encoders"),
     Part("sweep", "gpu.heads:sweep", "", "measure", 80),
-    Part("embed SigLIP so400m", "gpu.rates:embed", "SigLIP so400m", "measure", 130),
-]
+    Part("embed SigLIP so400m", "gpu.rates:embed", "SigLIP so400m", "measure", 130,
+         shares="encoders"),
+]  # fmt: skip
 # What parts start themselves.
 HELPERS = [
     Part("embed slowly", "gpu.features:embed_slowly"),
@@ -114,17 +121,34 @@ def plant(bench: Bench, what: str) -> None:
     subprocess.run(["sleep", "600"], check=True)
 
 
-# --- one part ------------------------------------------------------------------------------
+# --- one process ---------------------------------------------------------------------------
 
 
-def run_part(chosen: argparse.Namespace) -> None:
+def run_part(chosen: argparse.Namespace, name: str, seconds: float) -> None:
     """Run one part in this process."""
     every = [*PARTS, *HELPERS, *PLANTED.values()]
-    part = next(part for part in every if part.name == chosen.part)
-    deadline = time.time() + chosen.seconds
+    part = next(part for part in every if part.name == name)
+    deadline = time.time() + seconds
     bench = Bench(part.name, part.kind, chosen.device, chosen.quick, chosen.work, deadline)
     module, _, function = part.function.partition(":")
     getattr(importlib.import_module(module), function)(bench, part.argument)
+
+
+def run_parts(chosen: argparse.Namespace) -> None:
+    """Run parts one after the other; note each that ended, and whether it raised."""
+    for name, seconds in json.loads(chosen.parts):
+        with rows_file(chosen.work, name).with_suffix(".log").open("wb") as log:
+            for stream in (1, 2):
+                os.dup2(log.fileno(), stream)
+        has_raised = False
+        try:
+            run_part(chosen, name, seconds)
+        except Exception:
+            has_raised = True
+            traceback.print_exc()
+        sys.stdout.flush()
+        with chosen.ended.open("a") as ended:
+            ended.write(f"{int(has_raised)}\n")
 
 
 # --- all parts -----------------------------------------------------------------------------
@@ -132,17 +156,33 @@ def run_part(chosen: argparse.Namespace) -> None:
 
 @dataclass
 class Running:
-    """A part under way."""
+    """Parts under way in one process.
 
-    part: Part
+    Attributes:
+        parts: those that have not ended; the first one runs.
+        limits: the seconds after which each is ended.
+        process: what runs them.
+        file: where the process notes each part that ended.
+        start: when the first of `parts` began.
+        noted: how many have ended.
+    """
+
+    parts: list[Part]
+    limits: list[float]
     process: subprocess.Popen[bytes]
+    file: Path
     start: float
-    limit_s: float
+    noted: int = 0
 
     @property
     def is_over_time(self) -> bool:
-        """Whether it must be ended."""
-        return time.monotonic() - self.start > self.limit_s
+        """Whether the part that runs must be ended."""
+        return time.monotonic() - self.start > self.limits[0]
+
+    def next_code(self) -> int | None:
+        """Return the exit code of the part that runs, as if it were alone, once it has ended."""
+        lines = self.file.read_text().splitlines() if self.file.is_file() else []
+        return int(lines[self.noted]) if len(lines) > self.noted else None
 
 
 class Runner:
@@ -152,6 +192,7 @@ class Runner:
         self.chosen, self.work = chosen, work
         self.rows: list[dict[str, Any]] = []
         self.running: list[Running] = []
+        self.started = 0
         self.end = time.monotonic() + chosen.limit
         self.patience = 4 if chosen.quick else 1  # with slow machines: no figure is wanted of them
         self.machine = machine(chosen.device)
@@ -160,51 +201,89 @@ class Runner:
         """Run checks side by side, then each measure alone."""
         side = self.chosen.side
         for kind, at_once in (("check", side), ("measure", side if self.chosen.quick else 1)):
-            waiting = [part for part in parts if part.kind == kind]
+            waiting = self.groups([part for part in parts if part.kind == kind])
             while waiting or self.running:
                 while waiting and len(self.running) < at_once:
                     self.start(waiting.pop(0), at_once)
                 time.sleep(0.05)
-                for each in list(self.running):
-                    if each.process.poll() is not None or each.is_over_time:
-                        self.running.remove(each)
-                        self.gather(each)
+                for running in list(self.running):
+                    if rest := self.look(running):
+                        waiting.insert(0, rest)
         self.write()
 
-    def start(self, part: Part, side: int) -> None:
-        """Start a part if there is time left for it."""
+    def groups(self, parts: list[Part]) -> list[list[Part]]:
+        """Return parts of one kind by process."""
+        if not self.chosen.quick:
+            return [[part] for part in parts]
+        groups: dict[str, list[Part]] = {}
+        for part in parts:
+            groups.setdefault(part.shares, []).append(part)
+        return list(groups.values())
+
+    def start(self, parts: list[Part], side: int) -> None:
+        """Start parts in a process, those for which there is time left."""
         left = self.end - time.monotonic()
-        if left < min(LEAST_S, part.limit_s):
-            self.rows.append(self.outcome(part, NOT_RUN, "no time was left", 0))
+        for part in parts:
+            if left < min(LEAST_S, part.limit_s):
+                self.rows.append(self.outcome(part, NOT_RUN, "no time was left", 0))
+        parts = [part for part in parts if left >= min(LEAST_S, part.limit_s)]
+        if not parts:
             return
-        limit = min(part.limit_s * (self.patience if part in PARTS else 1), left)
-        command = [sys.executable, __file__, "--part", part.name, "--work", str(self.work),
-                   "--device", self.chosen.device, "--seconds", str(limit)]  # fmt: skip
+        limits = [part.limit_s * (self.patience if part in PARTS else 1) for part in parts]
+        self.started += 1
+        file = self.work / f"ended-{self.started}"
+        named = json.dumps(
+            [(part.name, min(s, left)) for part, s in zip(parts, limits, strict=True)]
+        )
+        command = [sys.executable, __file__, "--parts", named, "--ended", str(file),
+                   "--work", str(self.work), "--device", self.chosen.device]  # fmt: skip
         threads = str(max(1, CORES // side))
-        environment = {"HF_HUB_OFFLINE": "1", "PYTHONUNBUFFERED": "1"} | dict(part.environment)
+        environment = {"HF_HUB_OFFLINE": "1", "PYTHONUNBUFFERED": "1"}
+        environment |= {key: value for part in parts for key, value in part.environment}
         if side > 1:
             environment |= {"OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", threads)}
-        with self.log(part).open("wb") as log:
+        with self.log(parts[0]).open("wb") as log:
             process = subprocess.Popen(
                 command + ["--quick"] * self.chosen.quick, stdout=log, stderr=log,
                 stdin=subprocess.DEVNULL, start_new_session=True, env=os.environ | environment,
             )  # fmt: skip
-        self.running.append(Running(part, process, time.monotonic(), limit))
+        self.running.append(Running(parts, limits, process, file, time.monotonic()))
+        self.shorten(self.running[-1])
 
-    def gather(self, running: Running) -> None:
-        """Take the rows of a part that ended, or is ended now, and write all rows so far."""
-        part, process = running.part, running.process
-        code = process.poll()
-        kill_group(process)
+    def shorten(self, running: Running) -> None:
+        """Hold the part that runs to the time that is left for all."""
+        running.limits[0] = min(running.limits[0], self.end - running.start)
+
+    def look(self, running: Running) -> list[Part]:
+        """Gather what has ended in a process, and end what must; return what is to begin anew."""
+        has_exited = running.process.poll() is not None  # Asked first: what it noted is then whole.
+        while running.parts and (code := running.next_code()) is not None:
+            self.gather(running, code)
+        if running.parts and (has_exited or running.is_over_time):
+            code = running.process.poll()
+            kill_group(running.process)
+            self.gather(running, code)
+        elif running.parts:
+            return []
+        self.running.remove(running)
+        kill_group(running.process)
+        return running.parts
+
+    def gather(self, running: Running, code: int | None) -> None:
+        """Take the rows of the part that ran, and write all rows so far; the next one runs."""
+        part, limit = running.parts.pop(0), running.limits.pop(0)
         seconds = time.monotonic() - running.start
+        running.start, running.noted = time.monotonic(), running.noted + 1
+        if running.parts:
+            self.shorten(running)
         file = rows_file(self.work, part.name)
         rows = list(map(json.loads, file.read_text().splitlines())) if file.is_file() else []
         self.rows += rows
-        if code is None and running.limit_s < part.limit_s:
-            reason = f"no time was left after {running.limit_s:.0f} s"
+        if code is None and limit < part.limit_s:
+            reason = f"no time was left after {limit:.0f} s"
             self.rows.append(self.outcome(part, NOT_RUN, reason, seconds))
         elif code is None:
-            reason = f"took longer than {running.limit_s:.0f} s: {self.last_line(part)}"
+            reason = f"took longer than {limit:.0f} s: {self.last_line(part)}"
             self.rows.append(self.outcome(part, FAILED, reason, seconds))
         elif code != 0:
             how = signal.Signals(-code).name if code < 0 else f"exit {code}"
@@ -230,7 +309,8 @@ class Runner:
 
     def last_line(self, part: Part) -> str:
         """Return the last line that a part wrote, the error's of one that raised."""
-        lines = self.log(part).read_text(errors="replace").splitlines()
+        log = self.log(part)
+        lines = log.read_text(errors="replace").splitlines() if log.is_file() else []
         return one_line(next((line for line in reversed(lines) if line.strip()), "said nothing"))
 
     def document(self) -> dict[str, Any]:
@@ -327,11 +407,16 @@ def main() -> None:
     parser.add_argument("--plant", default="", help="add parts that go wrong: raise,hang,kill")
     # Of the processes that are started here.
     parser.add_argument("--part", default="", help=argparse.SUPPRESS)
+    parser.add_argument("--parts", default="", help=argparse.SUPPRESS)
+    parser.add_argument("--ended", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--work", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--seconds", type=float, default=600, help=argparse.SUPPRESS)
     chosen = parser.parse_args()
     if chosen.part:
-        run_part(chosen)
+        run_part(chosen, chosen.part, chosen.seconds)
+        return
+    if chosen.parts:
+        run_parts(chosen)
         return
     chosen.device = pick_device(chosen.device)
     chosen.side = chosen.side or max(2, min(6, CORES // 3))
@@ -344,8 +429,8 @@ def main() -> None:
     try:
         runner.run(parts)
     finally:
-        for each in runner.running:  # it was interrupted
-            kill_group(each.process)
+        for running in runner.running:  # it was interrupted
+            kill_group(running.process)
         pictures = work / "pictures"
         if pictures.is_file():
             shutil.rmtree(pictures.read_text(), ignore_errors=True)

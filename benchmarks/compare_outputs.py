@@ -47,7 +47,7 @@ STUDY = [
     "sweep --encoder hog --heads logistic,ridge,knn --ratios 1,2 --folds 3 --repeats 2 "
     "--inner-folds 3 --allow-fewer --alternatives flip,noise,mixup --with-synthetic --json",
     "sweep --encoder hog --ratios 1 --holdout 0.4 --repeats 2 --out results-holdout --json",
-    "sweep --encoder hog --ratios 1 --real-curve 6,10,14 --repeats 2 --margin 0.05 --json",
+    "sweep --encoder hog --ratios 1 --real-curve 6,9,14 --repeats 2 --margin 0.05 --json",
     "sweep --encoder timm:test_vit@32 --heads finetune --ratios 1 --folds 2 --finetune-repeats 2 "
     "--alternatives flip,cutmix --epochs 2 --batch-size 16 --allow-fewer --json",
     "sweep --encoder timm:test_vit@32 --heads finetune --ratios 1 --folds 2 --finetune-repeats 2 "

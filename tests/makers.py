@@ -9,7 +9,7 @@ from collections.abc import Callable
 from hashlib import sha256
 from html.parser import HTMLParser
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -25,7 +25,10 @@ from xprobe.features.store import Store
 from xprobe.images.manifest import Manifest
 from xprobe.results.config import StudyConfig
 from xprobe.results.rows import Result, Run, SettingResult
-from xprobe.results.study import STUDY_VERSION, Count, EncoderUsed, ImagesStudied, Study
+from xprobe.results.study import STUDY_VERSION, Count, EncoderUsed, ImagesStudied, Study, save_study
+
+if TYPE_CHECKING:
+    from xprobe.report.write import Written
 
 SavePicture = Callable[..., Path]
 
@@ -166,9 +169,36 @@ def changed(
     return structs.replace(document, **{rows: new})
 
 
+def claimed(study: Study, p: float | None = None) -> Study:
+    """Return a study whose mixes have a study-wide p, by default that of their family.
+
+    A study of version 1, of an encoder that was not trained or of a part of the real images stays
+    without, as by `study.claims`. There are no hits, so that the p stays as it is.
+    """
+    is_in_set = study.version > 1 and study.part == (1, None)
+    if not is_in_set or study.encoder.is_floor or study.encoder.has_random_weights:
+        return study
+    rows = [
+        structs.replace(row, p_study_wide=row.p_adjusted if p is None else p)
+        if row.setting == "mix" and row.metric == "accuracy" and not row.augment
+        else row
+        for row in study.results
+    ]
+    return structs.replace(study, results=tuple(rows))
+
+
 def changed_config(study: Study, **fields: Any) -> Study:
     """Return a study with another configuration."""
     return structs.replace(study, config=structs.replace(study.config, **fields))
+
+
+def written(tmp_path: Path, *studies: Study) -> tuple[Written, Path]:
+    """Write a report of studies that have claims; return what it says, and its folder."""
+    from xprobe.report.write import write_report
+
+    for number, study in enumerate(studies):
+        save_study(tmp_path / "results", claimed(structs.replace(study, key=f"{number:032d}")))
+    return write_report(tmp_path / "results", tmp_path / "out"), tmp_path / "out"
 
 
 class Page(HTMLParser):
@@ -210,16 +240,23 @@ def make_row(
     judgement: dict[str, Any] = {}
     if verdict is not None:
         p = 0.0004 if verdict in ("helps", "hurts") else 0.4
-        judgement = {"verdict": verdict, "p_adjusted": p, "detectable": 1.4 * half}
+        assert difference is not None
+        judgement = {
+            "verdict": verdict, "p_adjusted": p, "detectable": 1.4 * half, "se": half / 2,
+            "df": 599.0, "judged_low": difference - half, "judged_high": difference + half,
+            "within_margin": None if margin is None else abs(difference) + half <= margin,
+        }  # fmt: skip
     value = 0.7 + (difference or 0)
+    is_only = setting["setting"] == "synthetic-only"
+    synthetic = 80.0 * (setting["ratio"] or is_only)
     return Result(
         encoder=encoder, **setting, head="logistic", protocol=protocol, metric=metric,
         value=value, ci_low=value - 0.03, ci_high=value + 0.03, difference=difference,
         difference_low=None if difference is None else difference - half,
         difference_high=None if difference is None else difference + half,
         **judgement, n_test=600, n_groups=600,
-        n_train_real=0.0 if setting["setting"] == "synthetic-only" else 80.0,
-        n_train_synthetic=80.0 * (setting["ratio"] or 0), ratio_actual=setting["ratio"],
+        n_train_real=0.0 if is_only else 80.0, n_train_synthetic=synthetic,
+        synthetic_units=synthetic, ratio_actual=setting["ratio"],
     )  # fmt: skip
 
 

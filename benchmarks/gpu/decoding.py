@@ -9,6 +9,8 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, cast
 
@@ -30,14 +32,16 @@ def decoding(bench: Bench, encoder: Encoder, kind: str) -> tuple[float, float]:
     key = json.dumps([kind, view])
     if key not in known:
         (bench.folder / "spec.pkl").write_bytes(pickle.dumps(documents.replace(spec, codec="")))
-        known[key] = _decoding(bench, kind, 1), _decoding(bench, kind, CORES)
+        with _decoders(bench, 1 if bench.quick else CORES) as decoders:
+            known[key] = _rate(kind, decoders[:1]), _rate(kind, decoders)
         file.write_text(json.dumps(known))
     one, every = known[key]
     return one, every
 
 
-def _decoding(bench: Bench, kind: str, cores: int) -> float:
-    """Let so many processes decode at once, each on one core as those of `embed`, for a second."""
+@contextmanager
+def _decoders(bench: Bench, cores: int) -> Iterator[list[subprocess.Popen[str]]]:
+    """Start processes that decode when they are asked to, each on one core as those of `embed`."""
     script = Path(__file__).parents[1] / "bench_gpu.py"
     command = [sys.executable, str(script), "--part", "decode alone", "--work", str(bench.folder),
                "--device", "cpu", "--seconds", "60"]  # fmt: skip
@@ -53,15 +57,20 @@ def _decoding(bench: Bench, kind: str, cores: int) -> float:
         try:
             for process in processes:
                 cast(IO[str], process.stdout).readline()  # it is ready
-            for number, process in enumerate(processes):
-                requests = cast(IO[str], process.stdin)
-                requests.write(f"{kind} {number} {cores}\n")
-                requests.flush()
-            return sum(float(cast(IO[str], process.stdout).readline()) for process in processes)
+            yield processes
         finally:
             for process in processes:
                 process.kill()
                 process.wait()
+
+
+def _rate(kind: str, processes: list[subprocess.Popen[str]]) -> float:
+    """Return how many images a second processes decode that begin at once."""
+    for number, process in enumerate(processes):
+        requests = cast(IO[str], process.stdin)
+        requests.write(f"{kind} {number} {len(processes)}\n")
+        requests.flush()
+    return sum(float(cast(IO[str], process.stdout).readline()) for process in processes)
 
 
 class _Preprocessor(Encoder):
@@ -72,17 +81,18 @@ class _Preprocessor(Encoder):
 
 
 def decode_alone(bench: Bench, _argument: str) -> None:
-    """Decode for a second when asked to, and print the rate."""
+    """Decode for a second whenever asked to, and print the rate."""
     encoder = _Preprocessor()
     encoder.spec = pickle.loads((bench.folder / "spec.pkl").read_bytes())
     if encoder.spec.resampling == FAST:
         import torch  # noqa: F401  # Resizing would import it while time is taken.
     print("ready", flush=True)
-    kind, number, cores = sys.stdin.readline().split()
-    files = sorted((images.home(bench) / kind).iterdir())[:4096][int(number) :: int(cores)]
-    encoder.see(decode(files[0].read_bytes()))  # chooses a decoder
-    start, n = time.perf_counter(), 0
-    while time.perf_counter() - start < (0.3 if bench.quick else 1.5):
-        encoder.see(decode(files[n % len(files)].read_bytes()))
-        n += 1
-    print(n / (time.perf_counter() - start), flush=True)
+    for line in sys.stdin:
+        kind, number, cores = line.split()
+        files = sorted((images.home(bench) / kind).iterdir())[:4096][int(number) :: int(cores)]
+        encoder.see(decode(files[0].read_bytes()))  # chooses a decoder
+        start, n = time.perf_counter(), 0
+        while time.perf_counter() - start < (0.1 if bench.quick else 1.5):
+            encoder.see(decode(files[n % len(files)].read_bytes()))
+            n += 1
+        print(n / (time.perf_counter() - start), flush=True)

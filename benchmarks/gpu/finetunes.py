@@ -170,8 +170,8 @@ def concurrent(bench: Bench, _argument: str) -> None:
     config = SweepConfig(ratios=(1,), repeats=1, folds=2, inner_folds=2, recipe=recipe)
     scores: dict[int, dict[str, np.ndarray]] = {}
     with bench.row("embed, then two fine-tunes at a time against one") as row:
-        config, execution = EmbedConfig(random_weights=True), Execution(device=bench.device)
-        embed_all(manifest, [name], folder / "features", config, execution)
+        options, on_device = EmbedConfig(random_weights=True), Execution(device=bench.device)
+        embed_all(manifest, [name], folder / "features", options, on_device)
         for at_once in (1, 2):
             out = folder / f"results-{at_once}"
             execution = Execution(device=bench.device, concurrent=at_once)

@@ -14,6 +14,7 @@ import torch
 from racing import race
 
 from gpu.bench import Bench, NotRunError, Row, one_line
+from xprobe.learners.logistic.basis import Basis
 from xprobe.learners.logistic.head import solve_path
 from xprobe.learners.problem import Fit, Options, Pool, Problem
 from xprobe.learners.solve import solve
@@ -114,6 +115,8 @@ def pace(bench: Bench, _argument: str) -> None:
         solve_path(pool, np.arange(200), (1.0,), bench.device)  # loads libraries
         for values in (10, 45):
             with bench.row(f"path over {values} values of C, {n} rows of {d}") as row:
+                name = "axes and rotation on the device, s"
+                row.values |= race({name: partial(Basis, pool, np.ones(n), bench.device)}, 3)
                 grid = tuple(float(c) for c in bench_heads.GRIDS[values])
                 found: dict[str, Any] = {}
                 paths = {
@@ -181,7 +184,8 @@ def _scikit_learn(bench: Bench, pool: Pool, grid: tuple[float, ...]) -> dict[str
 def sweep(bench: Bench, _argument: str) -> None:
     """Time `xprobe sweep` at the study's size, start-up included."""
     size, d = (0.1, 64) if bench.quick else (1, 768)
-    extra = ["--repeats", "1"] if bench.quick else []
+    # Processes that solve heads import torch for longer than tiny heads take.
+    extra = ["--repeats", "1", "--workers", "1"] if bench.quick else []
     for device in dict.fromkeys((bench.device, "cpu")):
         with bench.row(f"default sweep, {600 * size:.0f} real, {2400 * size:.0f} synthetic") as row:
             row.values["device"] = device

@@ -49,9 +49,9 @@ def pictures(folder: Path, n: int, px: int = 256) -> list[Path]:
     return files
 
 
-def _encoded(kind: str, number: int) -> bytes:
+def _encoded(kind: str, number: int, px: int) -> bytes:
     buffer = io.BytesIO()
-    image = photograph(KINDS[kind][0], number)
+    image = photograph(px, number)
     if kind.startswith("jpg"):
         image.save(buffer, "JPEG", quality=90)
     else:
@@ -87,10 +87,12 @@ def write(bench: Bench, _argument: str) -> None:
         is_roomy = shared.is_dir() and shutil.disk_usage(shared).free > 40 * 2**30
         folder = Path(tempfile.mkdtemp(prefix="xprobe-gpu-", dir=shared if is_roomy else None))
         (bench.folder / "pictures").write_text(str(folder))
-        for kind, (_, n) in KINDS.items():
-            n, few = (32, 2) if bench.quick else (n if is_roomy else 4096, _PHOTOGRAPHS)
-            with joblib.parallel_config("loky", n_jobs=min(few, CORES)):
-                made = joblib.Parallel()(joblib.delayed(_encoded)(kind, i) for i in range(few))
+        for kind, (px, n) in KINDS.items():
+            n, few, jobs = (n if is_roomy else 4096), _PHOTOGRAPHS, CORES
+            if bench.quick:
+                n, few, jobs, px = 32, 2, 1, px // 8
+            with joblib.parallel_config("loky", n_jobs=min(few, jobs)):
+                made = joblib.Parallel()(joblib.delayed(_encoded)(kind, i, px) for i in range(few))
             (folder / kind).mkdir()
 
             def write_one(i: int, kind: str = kind, made: list[bytes] = made) -> int:

@@ -54,7 +54,8 @@ def test_json_is_one_document_a_command_with_the_promised_fields(
     first = xprobe("sweep", *FAST, "--json").json
     fields = (
         "encoder generator head protocol setting ratio metric value ci_low ci_high difference "
-        "difference_low difference_high p_adjusted p_mcnemar verdict detectable n_test n_groups "
+        "difference_low difference_high p_adjusted p_study_wide p_mcnemar verdict detectable "
+        "n_test n_groups estimand within_margin judged_low judged_high synthetic_units "
         "dropped_by_lineage real_fraction train_per_class"
     )
     assert all(set(fields.split()) <= set(row) for row in first["results"])

@@ -22,21 +22,21 @@ def test_a_learning_curve_becomes_a_worth_in_images_and_in_money(
     data: Path, xprobe: Callable[..., Ran], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     xprobe("embed", "--encoder", "pixels")
-    curve = (*FAST, "--real-curve", "2,4")
+    curve = (*FAST, "--real-curve", "2,3,4")
     planned = xprobe("sweep", *curve, "--dry-run", "--json").json["studies"]
-    assert [row["train_per_class"] for row in planned] == [2, 4]
+    assert [row["train_per_class"] for row in planned] == [2, 3, 4]
     swept = xprobe("sweep", *curve)
     assert swept.code == 0
-    for size in (2, 4):
+    for size in (2, 3, 4):
         assert f"pixels · logistic head, {size} real of each class · generator" in swept.out
     ran = xprobe("report", "--cost-real", "2", "--cost-synthetic", "0.1", "--json")
     assert ran.code == 0
     valued = ran.json["valued"]
-    assert [row["setting"] for row in valued] == ["1:1", "1:2"]
-    assert [row["synthetic_per_class"] for row in valued] == [2, 4]
-    for row, cost in zip(valued, ("0.40", "0.80"), strict=True):
+    assert [row["setting"] for row in valued] == ["1:1", "1:2"] * 2
+    assert [row["synthetic_per_class"] for row in valued] == [2, 4, 3, 6]
+    for row, cost in zip(valued, ("0.40", "0.80", "0.60", "1.20"), strict=True):
         assert row["cost"].startswith(f"{cost} for the synthetic, ")
-        assert "added to 2 real ones, are worth" in row["words"]
+        assert f"added to {row['real_per_class']:.0f} real ones, are worth" in row["words"]
     page = Path("report/index.html").read_text()
     summary = Path("report/summary.md").read_text()
     assert "What synthetic images are worth" in page
@@ -51,7 +51,7 @@ def test_a_learning_curve_becomes_a_worth_in_images_and_in_money(
         "xprobe.report.figures.study.draw", lambda _studies: iter(())
     )  # it takes the time
     plain = xprobe("report", "--json").json
-    assert [row["cost"] for row in plain["valued"]] == [None, None]
+    assert [row["cost"] for row in plain["valued"]] == [None] * 4
     assert "for the synthetic," not in Path("report/index.html").read_text()
 
 

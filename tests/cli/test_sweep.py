@@ -57,3 +57,21 @@ def test_errors_of_a_learning_curve_name_the_remedy(data: Path, xprobe: Callable
     one = xprobe("report", "--cost-real", "2")
     assert one.code == 2
     assert "--cost-real and --cost-synthetic belong together" in " ".join(one.err.split())
+
+
+def test_sizes_too_far_apart_are_told_before_training_and_once(
+    data: Path, xprobe: Callable[..., Ran]
+) -> None:
+    xprobe("embed", "--encoder", "pixels")
+    curve = ("sweep", *FAST, "--real-curve", "2,4")
+    refused = "--real-curve 2,4 gives a learning curve, but not how many real images"
+    assert refused in xprobe(*curve, "--dry-run").err
+    swept = xprobe(*curve)
+    assert swept.code == 0
+    assert swept.err.splitlines()[0].startswith(f"warning: {refused}")
+    assert swept.err.count(refused) == 1
+    assert "Take --real-curve 2,3,4" in swept.err
+    answer = xprobe(*curve, "--json").json
+    assert answer["data_value"] == []
+    assert sum(refused in text for text in answer["warnings"]) == 1
+    assert {row["train_per_class"] for row in answer["results"]} == {2, 4}

@@ -671,7 +671,9 @@ def test_more_of_each_class_than_a_fold_has_are_refused_with_their_number(
         real=10, synthetic=40, split=lambda r: "extra" if r["id"] in ("rb8", "rb9") else r["split"]
     )
     with pytest.raises(
-        XprobeError, match="--real-curve 7: of class b a fold has 6 real training images; choose"
+        XprobeError,
+        match="--real-curve 7: of class b a fold has 6 real training images; "
+        "choose sizes up to that, such as 2,3,4,6",
     ):
         make_design(lacking, replace(CONFIG, train_per_class=7))
     make_design(lacking, replace(CONFIG, train_per_class=6))

@@ -61,6 +61,9 @@ def test_every_generator_and_class_has_its_rows(study: Any) -> None:
             assert own == {"mmd", "energy"}  # the headline ones alone
     row = rows["good", None, "mmd"]
     assert (row.n_real, row.n_synthetic, row.n) == (24, 16, 12)
+    assert (row.units_real, row.units_synthetic) == (24, 16)
+    assert row.assumption == "assumes independent images"
+    assert rows["good", None, "precision"].assumption is None  # It has no p.
     assert row.ci_low <= row.value <= row.ci_high
     assert 0 < row.p <= 1
     assert row.floor is not None
@@ -113,7 +116,12 @@ def test_edits_are_compared_with_the_true_image_of_their_scene(study: Any) -> No
     parent = ["" if s == "real" else f"{label} {Path(i).stem.replace('copy', '3')}"
               for i, s, label in zip(table.id, table.source, table.label, strict=True)]  # fmt: skip
     named = replace(table, group=scene.tolist(), parent=parent)
-    row = by(run(named))["good", None, "paired"]
+    edited = by(run(named, by_class=False))
+    headline = edited["good", None, "mmd"]
+    assert (headline.units_real, headline.units_synthetic) == (24, 16)
+    assert headline.assumption is None
+    assert headline.value != by(run(by_class=False))["good", None, "mmd"].value
+    row = edited["good", None, "paired"]
     assert (row.n, row.n_real) == (16, 16)
     features = store.read(store.encoders()[0], named)[0]
     x = features.x / np.linalg.norm(features.x, axis=1, keepdims=True)
@@ -125,7 +133,7 @@ def test_edits_are_compared_with_the_true_image_of_their_scene(study: Any) -> No
     assert row.value == pytest.approx(expected, rel=1e-5)
     assert row.ci_low <= row.value <= row.ci_high
     assert row.floor > 0
-    assert "paired" not in {r.metric for r in run().distances}
+    assert "paired" not in {r.metric for r in run(by_class=False).distances}
 
 
 def test_shortcuts_are_told_as_warnings(study: Any, tmp_path: Path) -> None:

@@ -146,7 +146,7 @@ def test_a_family_is_a_file_and_a_row(
     encoder = encoders.load("toy:2", precision="bf16")
     assert features(encoder, pictures).shape == (len(pictures), 12)
     assert encoders.has_network("toy:2") and encoder.reference is not None
-    with pytest.raises(XprobeError, match="hf: or toy:<model>, or your own"):
+    with pytest.raises(XprobeError, match=r"hf:.* or toy:<model>, or your own"):
         encoders.load("toy:")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
+import joblib
 import numpy as np
 import pytest
 import torch
@@ -18,6 +19,7 @@ from xprobe.base.errors import XprobeError
 from xprobe.learners import kinds, knn
 from xprobe.learners import problem as problems
 from xprobe.learners import solve as heads
+from xprobe.learners.kinds import kind_of
 from xprobe.learners.logistic import basis, rows, solver
 from xprobe.learners.logistic import head as logistic
 from xprobe.learners.logistic.solver import Batch, Solution, Start
@@ -547,6 +549,27 @@ def test_many_rows_have_the_optimum_of_few(monkeypatch: pytest.MonkeyPatch) -> N
         assert abs(value - best) <= 1e-6 * best
 
 
+def test_the_order_of_a_gpu_has_the_same_optimum(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All values of C in one wave, from nothing, on axes that the device found."""
+    pool, several = mixed()
+    every = np.arange(len(pool.y))
+    options = Options(GRID)
+    once = logistic.solve_path(pool, every, GRID)
+    fits = [logistic.Logistic(pool, options).solve(problem) for problem in several]
+    monkeypatch.setattr(rows.InMemory, "is_on_gpu", True)
+    monkeypatch.setattr(basis.Basis, "is_on_gpu", True)
+    again = logistic.solve_path(pool, every, GRID)
+    x, ones = pool.rows().astype(np.float64), np.ones(len(every))
+    for i, c in enumerate(GRID):
+        value, best = (objective(w[i], b[i], x, pool.y, c, ones) for w, b in (again, once))
+        assert (again[0][i] != once[0][i]).any()
+        assert abs(value - best) <= 1e-6 * best
+    for problem, fit in zip(several, fits, strict=True):
+        other = logistic.Logistic(pool, options).solve(problem)
+        assert (other.c, other.fits, other.unconverged) == (fit.c, fit.fits, 0)
+        assert_allclose(other.score, fit.score, atol=1e-3)
+
+
 # What float32 does not reach
 
 
@@ -778,6 +801,28 @@ def test_balanced_votes_count_by_the_size_of_their_class() -> None:
         score[balanced] = fit.score[0]
     assert score[False][0] > score[False][1]
     assert score[True][0] == pytest.approx(score[True][1])
+
+
+def test_a_gpu_takes_large_pools_and_one_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(heads, "GPU_ROWS", 90)
+    pools = {n: Pool(*data(n, 4, 3), 3) for n in (60, 90)}
+    streamed = replace(pools[90], x=Source(pools[90].rows()))
+    logistic_kind, other = kind_of("logistic"), kind_of("ridge")
+    assert heads.place(logistic_kind, pools[90], "auto", 6) == ("cuda", 1)
+    assert heads.place(logistic_kind, pools[60], "auto", 6) == ("cpu", 6)
+    assert heads.place(logistic_kind, streamed, "auto", 6) == ("cpu", 6)
+    assert heads.place(other, pools[90], "auto", 6) == ("auto", 6)
+    assert heads.place(logistic_kind, pools[60], "cuda:1", 6) == ("cuda:1", 1)
+    assert heads.place(other, pools[90], "cuda:1", 6) == ("cuda:1", 6)
+    assert heads.place(logistic_kind, pools[60], "cpu", None) == ("cpu", joblib.cpu_count())
+
+
+def test_without_a_gpu_auto_is_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(heads, "GPU_ROWS", 1)
+    pool = Pool(*data(60, 4, 3), 3)
+    assert heads.place(kind_of("logistic"), pool, "auto", 6) == ("cpu", 6)
 
 
 def test_a_device_that_is_not_there_is_refused() -> None:

@@ -6,16 +6,17 @@ import subprocess
 import sys
 
 import pytest
-from makers import changed_config, make_study
+from makers import make_row, make_study
+from msgspec import structs
 
 from xprobe.report import words
-from xprobe.report.answer import answer
 from xprobe.report.words import Protocol
-from xprobe.results.families import families
-from xprobe.results.study import Study
+from xprobe.results.rows import Result
 
 
-@pytest.mark.parametrize("module", ["answer", "words", "study_section", "distance_section"])
+@pytest.mark.parametrize(
+    "module", ["answer", "headline", "words", "study_section", "distance_section"]
+)
 def test_words_load_no_matplotlib(module: str) -> None:
     code = (
         f"import sys, xprobe.report.{module}\n"
@@ -48,13 +49,65 @@ def test_a_protocol_is_read_once(
     assert Protocol.read(text) == Protocol(text, short or text, hold_out, folds)
 
 
-def headline(*studies: Study) -> str:
-    rows = [row for study in studies for row in study.results]
-    return answer(studies, families(rows)).headline
+def mix(difference: float = 0.05, **fields: object) -> Result:
+    """A judged mix 1:2 of 80 real images; `fields` are what it has otherwise."""
+    names = {"setting": "mix", "ratio": 2, "generator": "default"}
+    row = make_row("clip", names, "accuracy", difference, 0.02, 0.2, "5-fold cross-validation")
+    return structs.replace(row, **fields)
 
 
-def test_a_leak_goes_before_the_headline_which_then_begins_small() -> None:
-    leaky = changed_config(make_study(), ignore_lineage=True)
-    plain, said = headline(make_study()), headline(leaky)
-    assert plain.startswith("Yes: adding synthetic images raised accuracy")
-    assert said == f"{words.LINEAGE_IGNORED}. With the leak: yes: {plain.removeprefix('Yes: ')}"
+def test_a_certain_difference_may_be_less_than_the_margin() -> None:
+    assert words.verdict_words(mix()) == "helps, by less than the margin"
+    assert words.verdict_words(mix(-0.05)) == "hurts, by less than the margin"
+    assert words.verdict_words(mix(within_margin=False)) == "helps"
+    assert words.verdict_words(mix(within_margin=None)) == "helps"
+    # The word of an equivalence says it already.
+    assert words.verdict_words(mix(0.0)) == "equivalent within ±20 points"
+    only = mix(setting="synthetic-only", ratio=None, verdict="hurts")
+    assert words.verdict_words(only) == "worse than real-only, by less than the margin"
+    apart = mix(verdict="not separable from training longer")
+    assert words.verdict_words(apart) == "not separable from training longer"
+
+
+def test_the_family_p_has_the_study_wide_one_beside_it() -> None:
+    assert words.p_words(mix(p_adjusted=0.0123, p_study_wide=0.0456)) == (
+        "p 0.012 in its family, 0.046 study-wide"
+    )
+    assert words.p_words(mix(p_adjusted=0.0123)) == "p 0.012 in its family alone"
+    only = mix(setting="synthetic-only", ratio=None)
+    assert words.p_words(only) == "p < 0.001 in its family"
+
+
+def test_a_control_is_told_with_the_interval_that_is_judged() -> None:
+    assert words.control_words(mix()) == ""
+    row = mix(control_difference=-0.03, control_low=-0.05, control_high=-0.01)
+    said = "−3.0 points [−5.0, −1.0] against its control"
+    assert words.control_words(structs.replace(row, judged_low=None, judged_high=None)) == said
+    row = structs.replace(row, judged_low=-0.05, judged_high=0.07)
+    assert words.control_words(row) == f"{said}, judged by [−5.0, +7.0]"
+
+
+def test_images_are_counted_and_called_these() -> None:
+    real = make_study().real_only
+    added = "160 of these synthetic images added to 80 real ones"
+    assert words.images_words(mix(), real) == added
+    assert words.images_words(mix(synthetic_units=None), real) == added  # of version 1
+    assert words.images_words(mix(synthetic_units=40.0), real) == (
+        "160 of these synthetic images, made of 40, added to 80 real ones"
+    )
+    only = mix(setting="synthetic-only", ratio=None, n_train_real=0.0)
+    assert words.images_words(only, real) == (
+        "160 of these synthetic images in place of 80 real ones"
+    )
+    augmented = mix(n_train_synthetic=0.0, synthetic_units=0.0)
+    assert words.images_words(augmented, real) == "80 real images"
+
+
+def test_studies_that_are_not_shown_are_counted_and_the_first_ones_named() -> None:
+    assert words.others_note(["clip (seed 1)"]) == (
+        "1 other study of the folder counts in the study-wide p: clip (seed 1)."
+    )
+    assert words.others_note([f"e{i}" for i in range(8)]) == (
+        "8 other studies of the folder count in the study-wide p: e0, e1, e2, e3, e4, e5 and 2 "
+        "more."
+    )

@@ -14,17 +14,20 @@ from typing import Any
 from xml.etree import ElementTree
 
 import pytest
-from makers import Page, changed, changed_config, make_row, make_study
+from makers import Page, changed, changed_config, claimed, make_row, make_study, written
 from msgspec import structs
 from PIL import Image
 
 from xprobe.base import documents
 from xprobe.base.errors import XprobeError
+from xprobe.learners.finetune.recipe import Recipe
+from xprobe.learners.kinds import KINDS, Kind
 from xprobe.report import study_section, words
 from xprobe.report import write as report
 from xprobe.report.figures import study as figures
 from xprobe.report.study_section import KeptOut, MetricCell
 from xprobe.results import study as study_module
+from xprobe.results.config import TrainingRecipe
 from xprobe.results.families import families
 from xprobe.results.rows import ClassResult, DataValue, Result
 from xprobe.results.study import Study
@@ -39,16 +42,8 @@ NASTY = (
 )
 
 
-def written(tmp_path: Path, *studies: Study) -> tuple[report.Written, Path]:
-    for number, study in enumerate(studies):
-        study_module.save_study(tmp_path / "results", f"{number:032d}", study)
-    return report.write_report(tmp_path / "results", tmp_path / "out"), tmp_path / "out"
-
-
-@pytest.fixture
-def no_figures(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Leave the figures out of reports whose words alone are tested: drawing takes the time."""
-    monkeypatch.setattr(figures, "draw", lambda _studies: iter(()))
+def page_of(out: Path) -> Page:
+    return Page((out / "index.html").read_text(encoding="utf-8"))
 
 
 @pytest.fixture(scope="module")
@@ -64,21 +59,30 @@ def nasty(tmp_path_factory: pytest.TempPathFactory) -> tuple[report.Written, Pat
 
 def test_the_first_lines_hold_the_answer(tmp_path: Path) -> None:
     answer, out = written(tmp_path, make_study(effect=0.129, half=0.045))
-    headline = "Yes: adding synthetic images raised accuracy in all 3 comparisons."
+    headline = (
+        "Yes: adding these synthetic images to 80 real ones raised accuracy in all 3 comparisons, "
+        "all judged together."
+    )
     sentence = (
-        "clip · generator default · 1:2 — +12.9 points [+8.4, +17.4], helps; "
+        "clip · generator default · 1:2 (160 of these synthetic images added to 80 real ones) — "
+        "+12.9 points [+8.4, +17.4], helps; p < 0.001 in its family, < 0.001 study-wide; "
         "a difference of 6.3 points could have been detected."
     )
     assert answer.answer[0] == headline
     assert sentence in answer.answer
     lines = (out / "summary.md").read_text(encoding="utf-8").splitlines()
     assert lines[0] == f"# {headline}"
+    # "<" before a space is no markup.
     assert f"- {sentence}" in lines[:8]
-    texts = Page((out / "index.html").read_text(encoding="utf-8")).texts
+    texts = page_of(out).texts
     assert headline in texts[0]
     assert texts[1:3] == [words.QUESTION, headline]
     shown = " ".join(texts[3:40])
-    assert "1:2 +12.9 points [+8.4, +17.4] helps" in shown
+    wanted = (
+        "1:2 +12.9 points [+8.4, +17.4] helps p < 0.001 in its family, < 0.001 study-wide "
+        "160 of these synthetic images added to 80 real ones; "
+    )
+    assert wanted in shown
     assert "a difference of 6.3 points could have been detected" in shown
 
 
@@ -87,51 +91,33 @@ def test_synthetic_only_is_a_question_of_its_own(tmp_path: Path) -> None:
     study = changed(
         make_study(effect=0.0), "results",
         lambda row: row.setting == "synthetic-only" and row.metric == "accuracy",
-        difference=-0.2, verdict="hurts", n_train_synthetic=320.0, p_adjusted=0.0,
+        difference=-0.2, verdict="hurts", n_train_synthetic=320.0, synthetic_units=320.0,
+        p_adjusted=0.0,
     )  # fmt: skip
     answer, _ = written(tmp_path, study)
-    assert answer.answer[0].startswith("No detectable difference:")
-    assert "(320 synthetic in place of 80 real images) — −20.0 points" in answer.answer[-1]
-    assert "worse than real-only" in answer.answer[-1]
+    assert answer.answer[0].startswith("Not detected:")
+    wanted = "(320 of these synthetic images in place of 80 real ones) — −20.0 points"
+    assert wanted in answer.answer[-1]
+    assert "worse than real-only; p < 0.001 in its family;" in answer.answer[-1]
 
 
 @pytest.mark.usefixtures("no_figures")
-@pytest.mark.parametrize(
-    ("effects", "start"),
-    [
-        ((0.05, 0.0), "Yes: adding synthetic images raised accuracy in 3 of 6 comparisons; in the"),
-        ((-0.05, 0.0), "No, they hurt: adding synthetic images lowered accuracy in 3 of 6"),
-        ((0.05, -0.05), "Mixed: adding synthetic images raised accuracy in 3 and lowered it in 3"),
-        ((0.0, 0.0), "No detectable difference: adding synthetic images did not change acc"),
-    ],
-)
-def test_the_headline(tmp_path: Path, effects: tuple[float, float], start: str) -> None:
-    studies = [make_study(f"e{i}", effect=effect) for i, effect in enumerate(effects)]
-    answer, _ = written(tmp_path, *studies)
-    assert answer.answer[0].startswith(start)
-    assert answer.answer[1].startswith("There are 2 families of comparisons")
-
-
-@pytest.mark.usefixtures("no_figures")
-def test_the_headline_within_the_margin(tmp_path: Path) -> None:
+def test_a_margin_reaches_the_page(tmp_path: Path) -> None:
     answer, out = written(tmp_path, make_study(effect=0.0, half=0.01, margin=0.02, ratios=(1,)))
-    wanted = "No difference that matters: equivalent within the margin in the only comparison."
-    assert answer.answer[0] == wanted
-    assert "equivalent within ±2 points;" in answer.answer[1]
+    assert answer.answer[0].startswith("No difference that matters: adding these synthetic images")
+    assert "equivalent within ±2 points;" in answer.answer[2]
     assert "Equivalent within ±2 points" in (out / "index.html").read_text(encoding="utf-8")
 
 
 @pytest.mark.usefixtures("no_figures")
-def test_a_claim_that_does_not_hold_study_wide_is_not_a_yes(tmp_path: Path) -> None:
-    studies = [make_study("e0", effect=0.05), *(make_study(f"e{i}", effect=0) for i in range(1, 4))]
-    studies[0] = changed(
-        studies[0], "results", lambda row: row.p_adjusted is not None, p_adjusted=0.03
-    )
-    answer, _ = written(tmp_path, *studies)
-    headline, note = answer.answer[:2]
-    assert headline.startswith("Not certain: adding synthetic images raised accuracy in 3 of 12")
-    assert "study-wide p 0.120" in headline
-    assert "e0 · default 0.120" in note
+def test_families_are_told_with_the_study_wide_p_of_their_mixes(tmp_path: Path) -> None:
+    answer, out = written(tmp_path, make_study("e0"), make_study("e1", effect=0.0))
+    note = answer.answer[1]
+    assert note.startswith("There are 4 families of comparisons, each with its own error rate")
+    assert note.endswith("of the mixes: e0 · default < 0.001, e1 · default 0.400.")
+    lines = (out / "summary.md").read_text(encoding="utf-8").splitlines()
+    assert "| e0 · default | 3 | < 0.001 | < 0.001 |" in lines
+    assert "| e0 · default · in place of real | 1 | < 0.001 | – |" in lines
 
 
 def test_the_page_fetches_nothing_and_runs_nothing(nasty: tuple[report.Written, Path]) -> None:
@@ -147,7 +133,7 @@ def test_the_page_fetches_nothing_and_runs_nothing(nasty: tuple[report.Written, 
 
 
 def test_names_are_escaped(nasty: tuple[report.Written, Path]) -> None:
-    page = Page((nasty[1] / "index.html").read_text(encoding="utf-8"))
+    page = page_of(nasty[1])
     assert set(NASTY) <= set(page.texts)  # each as text, none as markup
     assert not {"i", "w"} & set(page.tags)
     markdown = (nasty[1] / "summary.md").read_text(encoding="utf-8")
@@ -155,7 +141,7 @@ def test_names_are_escaped(nasty: tuple[report.Written, Path]) -> None:
     assert not re.search(r"(?<!\\)(<[A-Za-z]|\]\(http)", markdown)
     tables = [line for line in markdown.splitlines() if line.startswith("|")]
     columns = {len(re.findall(r"(?<!\\)\|", line)) for line in tables}
-    assert columns == {4, 5, 10}  # side by side, families, settings: no cell is split
+    assert columns == {4, 5, 11}  # side by side, families, settings: no cell is split
 
 
 def test_every_figure_is_there_and_whole(nasty: tuple[report.Written, Path]) -> None:
@@ -195,7 +181,7 @@ def test_the_same_studies_give_the_same_bytes(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("no_figures")
 def test_the_tables_are_the_studies(tmp_path: Path) -> None:
-    studies = [make_study("a", generators=("g,1", "g\n2")), make_study("b")]
+    studies = [claimed(make_study("a", generators=("g,1", "g\n2"))), claimed(make_study("b"))]
     _, out = written(tmp_path, *studies)
     results = [row for study in studies for row in study.results]
     rows = documents.to_json(results)
@@ -272,7 +258,7 @@ def test_lineage_and_the_actual_ratio_are_shown(tmp_path: Path) -> None:
         ratio_actual=3.5, dropped_by_lineage=1234,
     )  # fmt: skip
     _, out = written(tmp_path, study)
-    page = " ".join(Page((out / "index.html").read_text(encoding="utf-8")).texts)
+    page = " ".join(page_of(out).texts)
     assert "actual ratio 1:3.5" in page and "1,234" in page and "Dropped by lineage" in page
     assert "actual ratio 1:2" not in page
     assert "1:4 (actual 1:3.5)" in (out / "summary.md").read_text(encoding="utf-8")
@@ -286,7 +272,9 @@ def test_many_classes_hide_the_numbers(tmp_path: Path) -> None:
     confusion = (*first.confusion[:3], without, *first.confusion[4:])
     study = structs.replace(study, settings=(structs.replace(first, confusion=confusion),))
     drawn = list(figures.draw([study]))
-    few = list(figures.draw([make_study(ratios=(1,))]))
+    two = make_study(ratios=(1,))
+    both = structs.replace(two.settings[0], confusion=((9, 1), (2, 8)))
+    few = list(figures.draw([structs.replace(two, settings=(both,))]))
     numbers = [len(re.findall(rb"<text[^>]*>\d+</text>", d[-1].svg)) for d in (drawn, few)]
     assert numbers == [6, 6 + 4]  # the colour bar's, and the four cells of two classes
 
@@ -332,20 +320,12 @@ def test_the_callers_plots_are_untouched(tmp_path: Path) -> None:
         "assert matplotlib.rcParams['image.origin'] == 'lower' \n"
         "assert 'matplotlib.pyplot' not in sys.modules\n"
     )
-    study_module.save_study(tmp_path / "results", "0" * 64, make_study(ratios=(1,)))
+    study_module.save_study(tmp_path / "results", make_study(ratios=(1,)))
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     quiet = {f.name: f.read_bytes() for f in (tmp_path / "out" / "figures").iterdir()}
     report.write_report(tmp_path / "results", tmp_path / "out")
     assert quiet == {f.name: f.read_bytes() for f in (tmp_path / "out" / "figures").iterdir()}
-
-
-@pytest.mark.usefixtures("no_figures")
-def test_floors_alone_are_not_the_last_word(tmp_path: Path) -> None:
-    answer, _ = written(tmp_path, make_study("hog", source="builtin:hog"))
-    assert answer.answer[1].startswith("Every encoder here is a floor")
-    answer, _ = written(tmp_path, make_study("hog", source="builtin:hog"), make_study("clip"))
-    assert not any(sentence.startswith("Every encoder") for sentence in answer.answer)
 
 
 # --- what is said of one study -------------------------------------------------------------
@@ -463,14 +443,35 @@ def test_what_stands_beside_the_verdict_reaches_the_page_and_is_escaped(tmp_path
         dropped_by_lineage=1234, dropped_in_inner_folds=1500.2,
     )  # fmt: skip
     _, out = written(tmp_path, study)
-    page = Page((out / "index.html").read_text(encoding="utf-8"))
+    page = page_of(out)
     text = " ".join(page.texts)
     assert "script" not in page.tags
-    assert "Beyond chance: <script>alert(1)</script> +30.0 at 1:1;" in text
+    assert "Detected: <script>alert(1)</script> +30.0 at 1:1;" in text
     assert "Which class pays? Recall against real-only" in text
     assert "Brier score" in text and "−0.100 [−0.200, 0.100]" in text
     assert "McNemar’s p, first repeat" in text and "0.012" in text
     assert "1,234 synthetic images were kept out of each of 1 fold, and 1500 out of its" in text
+
+
+@pytest.mark.usefixtures("no_figures")
+def test_a_class_without_a_change_is_not_said_to_have_none(tmp_path: Path) -> None:
+    study = structs.replace(make_study(), classes=(make_class_row("cat", 1, 0.05),))
+    page = " ".join(page_of(written(tmp_path, study)[1]).texts)
+    assert "No change of a class was detected." in page
+    assert "intervals and verdicts hold for all classes and settings of the family" in page
+
+
+@pytest.mark.usefixtures("no_figures")
+def test_probabilities_without_a_temperature_have_no_interval(tmp_path: Path) -> None:
+    study = with_metric(make_study(ratios=(1,)), "log_loss", 1.2, -0.2, -0.3, -0.1)
+    study = changed(
+        study, "results", lambda row: row.metric == "log_loss",
+        ci_low=None, ci_high=None, difference_low=None, difference_high=None,
+    )  # fmt: skip
+    _, (_, cells) = study_section.study_view(0, study, []).others.rows
+    assert cells == [MetricCell("1.200", "−0.200, no interval")]
+    page = " ".join(page_of(written(tmp_path, study)[1]).texts)
+    assert "without one they have no interval" in page
 
 
 @pytest.mark.usefixtures("no_figures")
@@ -527,7 +528,7 @@ def worth_of(row: DataValue, costs: study_section.Costs | None = None) -> study_
 def test_a_worth_in_words(row: DataValue, said: str, interval: str) -> None:
     view = worth_of(row)
     assert view.words.startswith(
-        f"40 synthetic images of each class, added to 20 real ones, {said}"
+        f"40 of these synthetic images of each class, added to 20 real ones, {said}"
     )
     assert (view.interval, view.setting, view.study) == (interval, "1:2", "clip")
     assert view.cost is None
@@ -567,15 +568,41 @@ def test_the_worth_is_part_of_the_answer(tmp_path: Path) -> None:
     )  # fmt: skip
     answer, out = written(tmp_path, small, large)
     sentence = (
-        "clip · 20 real of each class · generator default · 1:2 — 40 synthetic images of each "
-        "class, added to 20 real ones, are worth 13 further real ones [5, 31]."
+        "clip · 20 real of each class · generator default · 1:2 — 40 of these synthetic images of "
+        "each class, added to 20 real ones, are worth 13 further real ones [5, 31]."
     )
     assert answer.answer[-1] == sentence
     assert [row.value for row in answer.valued] == [13.4]
     assert f"- {sentence}" in (out / "summary.md").read_text(encoding="utf-8").splitlines()
-    page = " ".join(Page((out / "index.html").read_text(encoding="utf-8")).texts)
+    page = " ".join(page_of(out).texts)
     assert "What synthetic images are worth" in page
     assert "Worth, further real of each class" in page and "13 [5, 31]" in page
     assert "80 real images of each class are trained on in every fold" in page
     whole = json.loads((out / "results.json").read_text(encoding="utf-8"))
-    assert [f["train_per_class"] for f in whole["families"]] == [20, 80]
+    assert [f["train_per_class"] for f in whole["families"]] == [20, 20, 80, 80]
+
+
+@pytest.mark.usefixtures("no_figures")
+@pytest.mark.parametrize(
+    ("fields", "said", "unsaid"),
+    [
+        (
+            {"strength": "the shrinkage"},
+            "**Choice.** The shrinkage is chosen for",
+            "of the penalty",
+        ),
+        ({"strength": ""}, "**Choice.** none.", "is chosen for every fit"),
+        ({}, "**Choice of C.** The strength of the penalty", "**Training"),
+        ({"takes_steps": True}, "**Training.** all weights", "Training an encoder itself"),
+    ],
+)
+def test_how_it_was_made_follows_from_the_row_of_the_head(
+    fields: dict[str, Any], said: str, unsaid: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kind = Kind("toy", "A toy.", "", **fields)
+    monkeypatch.setitem(KINDS.rows, "toy", kind)  # type: ignore[arg-type]
+    recipe = documents.from_json(TrainingRecipe, documents.to_json(Recipe()))
+    _, out = written(tmp_path, changed_config(make_study(), head="toy", recipe=recipe))
+    summary = (out / "summary.md").read_text(encoding="utf-8")
+    assert "A toy." in summary and said in summary
+    assert unsaid not in summary

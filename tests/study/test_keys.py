@@ -14,10 +14,11 @@ from xprobe.base.arrays import digest_of
 from xprobe.design.config import SweepConfig
 from xprobe.design.design import Design, make_design
 from xprobe.images.manifest import Manifest
-from xprobe.learners import kinds
+from xprobe.learners import kinds, problem
 from xprobe.learners.finetune.recipe import Recipe
 from xprobe.learners.finetune.trainer import job_key
 from xprobe.learners.kinds import Kind
+from xprobe.learners.problem import Options
 from xprobe.study import keys
 from xprobe.study.keys import named_values, run_keys, study_key
 
@@ -114,13 +115,23 @@ def test_a_later_option_of_fine_tunes_leaves_only_heads_as_they_are() -> None:
     )
 
 
-def test_a_later_option_of_heads_counts_once_it_is_listed(monkeypatch: pytest.MonkeyPatch) -> None:
+@dataclass(frozen=True)
+class LaterOptions(Options):
+    """What heads take, and an option more."""
+
+    names: tuple[str, ...] = ()
+
+
+def test_a_later_option_of_heads_counts_once_heads_take_it(monkeypatch: pytest.MonkeyPatch) -> None:
     config = SweepConfig(ratios=(1,))
     design = make_design(images(), config)
     before = run_keys(design, "e", config, None)
     changed = later(config, names=("a",))
     assert run_keys(design, "e", changed, None) == before
-    monkeypatch.setattr(keys, "_OF_HEADS", ("names",))
+    assert not hasattr(changed.head_options, "names")
+    monkeypatch.setattr(keys, "Options", LaterOptions)
+    monkeypatch.setattr(problem, "Options", LaterOptions)
+    assert changed.head_options == LaterOptions(config.c_grid, names=("a",))
     assert run_keys(design, "e", later(config), None) == before
     assert run_keys(design, "e", changed, None) != before
 

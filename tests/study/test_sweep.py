@@ -33,6 +33,7 @@ from xprobe.results.families import families
 from xprobe.results.rows import Result
 from xprobe.results.study import Study
 from xprobe.study.sweep import sweep
+from xprobe.verdict import metrics
 
 ONE_WORKER = Execution(workers=1)
 
@@ -451,13 +452,13 @@ SMALL = replace(CONFIG, ratios=(1,), repeats=1, folds=3)
 def test_a_learning_curve_has_a_study_a_size_and_says_what_synthetic_images_are_worth(
     study: tuple[Manifest, Store, Path],
 ) -> None:
-    small, large = curve(study, 4, 2, config=replace(CONFIG, repeats=1))
-    assert [d.config.train_per_class for d in (small, large)] == [2, 4]
-    assert [d.protocol for d in (small, large)] == [
+    small, middle, large = curve(study, 4, 2, 3, config=replace(CONFIG, repeats=1))
+    assert [d.config.train_per_class for d in (small, middle, large)] == [2, 3, 4]
+    assert [d.protocol for d in (small, middle, large)] == [
         f"5-fold cross-validation, 1 repeat, {n} of each class of the real training images"
-        for n in (2, 4)
+        for n in (2, 3, 4)
     ]
-    for found, size in ((small, 2), (large, 4)):
+    for found, size in ((small, 2), (middle, 3), (large, 4)):
         own = rows(found)
         assert own[None, "real-only", None].n_train_real == 2 * size
         assert own["one", "mix", 2].n_train_synthetic == 4 * size
@@ -475,8 +476,40 @@ def test_a_learning_curve_has_a_study_a_size_and_says_what_synthetic_images_are_
         assert row.at_least == (row.high == pytest.approx(2))
         assert row.at_most == (row.low == pytest.approx(0))
     kept = study_module.newest(study_module.load_studies(study[2]))
-    assert [d.config.train_per_class for d in kept] == [2, 4]
-    assert [d.data_value for d in kept] == [small.data_value, ()]
+    assert [d.config.train_per_class for d in kept] == [2, 3, 4]
+    assert [d.data_value for d in kept] == [small.data_value, middle.data_value, ()]
+
+
+def test_sizes_too_far_apart_give_a_curve_and_no_data_value(
+    study: tuple[Manifest, Store, Path],
+) -> None:
+    documents = curve(study, 4, 2, config=SMALL)
+    assert [d.config.train_per_class for d in documents] == [2, 4]
+    for found in documents:
+        assert found.data_value == ()
+        (said,) = [text for text in found.warnings if "--real-curve" in text]
+        assert said.startswith("--real-curve 2,4 gives a learning curve, but not how many")
+        assert "Take --real-curve 2,3,4; what is trained is kept" in said
+    assert [d.data_value for d in study_module.load_studies(study[2])] == [(), ()]
+    # With the size that was lacking the warning is gone.
+    closer = curve(study, 2, 3, 4, config=SMALL)
+    assert [len(d.data_value) for d in closer] == [2, 2, 0]
+    assert not any("--real-curve" in text for d in closer for text in d.warnings)
+
+
+def test_groups_that_bring_sizes_apart_leave_no_data_value(
+    study: tuple[Manifest, Store, Path],
+) -> None:
+    """Scenes of two images stay whole, so that two images remain two, and three become four."""
+    table, store, folder = study
+    scene = [f"{i // 2}" if source == "real" else "" for i, source in enumerate(table.source)]
+    in_scenes = replace(table, group=np.array(scene))
+    documents = curve((in_scenes, store, folder), 2, 3, config=SMALL)
+    assert [d.data_value for d in documents] == [(), ()]
+    for found in documents:
+        (said,) = [text for text in found.warnings if "--real-curve" in text]
+        assert said.startswith("groups of real images stay whole, so that the sizes of")
+        assert "became 2, 4: neighbours more than 1.6 times apart" in said
 
 
 def test_all_sizes_of_a_curve_are_tested_on_the_same_images_in_the_same_folds(
@@ -513,9 +546,9 @@ def test_a_curve_that_goes_on_keeps_what_is_done_and_values_anew(
 def test_each_encoder_and_head_has_a_curve_of_its_own(
     study: tuple[Manifest, Store, Path],
 ) -> None:
-    found = curve(study, 2, 4, config=SMALL, heads=("logistic", "ridge"))
+    found = curve(study, 3, 4, config=SMALL, heads=("logistic", "ridge"))
     kinds = [(d.config.head, d.config.train_per_class) for d in found]
-    assert kinds == [("logistic", 2), ("ridge", 2), ("logistic", 4), ("ridge", 4)]
+    assert kinds == [("logistic", 3), ("ridge", 3), ("logistic", 4), ("ridge", 4)]
     assert [len(d.data_value) for d in found] == [2, 2, 0, 0]
 
 
@@ -525,7 +558,7 @@ def test_each_encoder_and_head_has_a_curve_of_its_own(
         ((2,), {}, "--real-curve takes two or more numbers of images"),
         ((4, 4), {}, "--real-curve takes two or more"),
         ((2, 4), {"real_fractions": (0.5, 1)}, "--real-curve and --real-fraction both say how"),
-        ((2, 9), {}, "--real-curve 9: of class [ab] a fold has 4 real training images"),
+        ((2, 9), {}, "--real-curve 9: of class [ab] a fold has 4 real .*, such as 2,3,4"),
     ],
 )
 def test_a_curve_that_cannot_be_is_refused(
@@ -595,20 +628,24 @@ def test_further_metrics_are_those_of_the_saved_predictions(
     study = embedded(data, tmp_path)
     found = run(study)
     seen = scored(study[2])
-    names = ("balanced_accuracy", "top2_accuracy", "log_loss", "brier", "squared_ece")
+    names = [name for name, row in metrics.METRICS.items() if row.fits(3) and name != "accuracy"]
     assert {r.metric for r in found.results} == {"accuracy", "macro_f1", *names}
     expected: dict[str, dict[tuple[Any, ...], float]] = {name: {} for name in names}
     for key, repeats in seen.items():
         each: dict[str, list[float]] = {name: [] for name in names}
         for y, score in repeats.values():
             p, rank = np.exp(score), np.argsort(-score, axis=1)
-            each["balanced_accuracy"].append(
-                float(np.mean([np.mean(rank[y == c, 0] == c) for c in range(3)]))
-            )
-            each["top2_accuracy"].append(float(np.mean((rank[:, :2] == y[:, None]).any(axis=1))))
-            each["log_loss"].append(float(-np.mean(score[np.arange(len(y)), y])))
-            each["brier"].append(float(np.mean(((p - np.eye(3)[y]) ** 2).sum(axis=1))))
-            each["squared_ece"].append(calibration_error(y, p))
+            means = {name: values.mean() for name, values in metrics.per_image(y, score).items()}
+            slow = {
+                "balanced_accuracy": np.mean([np.mean(rank[y == c, 0] == c) for c in range(3)]),
+                "top2_accuracy": np.mean((rank[:, :2] == y[:, None]).any(axis=1)),
+                "log_loss": -np.mean(score[np.arange(len(y)), y]),
+                "brier": np.mean(((p - np.eye(3)[y]) ** 2).sum(axis=1)),
+                "squared_ece": calibration_error(y, p),
+            }
+            assert slow.keys() <= expected.keys()
+            for name in names:  # what has no slow reference is the mean over images
+                each[name].append(float((means | slow)[name]))
         for name, values in each.items():
             expected[name][key] = float(np.mean(values))
     real = None, "real-only", None

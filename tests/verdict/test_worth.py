@@ -12,7 +12,15 @@ from hypothesis.extra.numpy import array_shapes, arrays
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.optimize import isotonic_regression
 
-from xprobe.verdict.worth import Worth, bootstrap_weights, isotonic, worth
+from xprobe.verdict.worth import (
+    MOST_APART,
+    Worth,
+    are_close,
+    bootstrap_weights,
+    closer_sizes,
+    isotonic,
+    worth,
+)
 
 SIZES = (10, 20, 40, 80)
 CURVE = (0.5, 0.6, 0.7, 0.8)
@@ -67,6 +75,70 @@ def test_isotonic_regression_is_scipys(value: np.ndarray) -> None:
 def test_a_curve_that_rises_stays_as_it_is(value: np.ndarray) -> None:
     rising = np.sort(value, axis=-1)
     assert_allclose(isotonic(rising), rising, atol=1e-12)
+
+
+# --- sizes ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("sizes", "close"),
+    [
+        ((20, 30, 45, 60, 80), True),
+        ((5, 8), True),  # just so far apart as may be
+        ((35, 56), True),
+        ((20, 33), False),
+        ((20, 80), False),
+        ((20, 40, 60, 80), False),
+        ((1, 2), False),
+        ((7,), True),
+    ],
+)
+def test_neighbouring_sizes_are_at_most_so_far_apart(sizes: tuple[int, ...], close: bool) -> None:
+    assert are_close(sizes) == close
+
+
+@pytest.mark.parametrize(
+    ("sizes", "closer"),
+    [
+        ((20, 80), [20, 32, 51, 80]),
+        ((20, 40, 60, 80), [20, 28, 40, 60, 80]),
+        ((80, 20, 45, 60, 30), [20, 30, 45, 60, 80]),
+        ((2, 4), [2, 3, 4]),
+        ((1, 3), [2, 3]),
+        ((10, 10), [10]),
+    ],
+)
+def test_sizes_between_make_neighbours_close(sizes: tuple[int, ...], closer: list[int]) -> None:
+    assert closer_sizes(sizes) == closer
+
+
+@given(st.lists(st.integers(1, 100_000), min_size=1, max_size=5))
+def test_closer_sizes_are_close_few_and_hold_the_sizes(sizes: list[int]) -> None:
+    closer = closer_sizes(sizes)
+    assert are_close(closer)
+    assert closer == sorted(set(closer))
+    assert set(closer) >= {max(2, size) for size in sizes}
+    assert closer_sizes(closer) == closer
+    # Rounding to whole images costs a step or two where sizes are small.
+    span = np.log(closer[-1] / closer[0])
+    assert len(closer) <= len(set(sizes)) + 3 + span / np.log(MOST_APART)
+
+
+def test_a_line_between_sizes_that_are_far_apart_is_below_the_curve() -> None:
+    """Accuracies 1 − 1/n of 10,000 images; synthetic images are worth 20 real ones, at 40.
+
+    The line between 20 and 80 reaches 1 − 1/40 two thirds of the way: 20·4^⅔ is 50, and not 40.
+    """
+    n = 10_000
+    close, wide = (20, 30, 45, 60, 80), (20, 80)
+    right = {size: round(n * (1 - 1 / size)) for size in (*close, 40)}
+    value = {}
+    for sizes in (close, wide):
+        hit = first(*[right[size] for size in (*sizes, 40)], n=n)
+        images = np.arange(n), np.zeros(n, dtype=int)
+        value[sizes] = worth_of(hit[:-1], hit[-1], 20, *images, sizes=sizes, draws=2).value
+    assert value[close] == pytest.approx(20, rel=0.06)
+    assert value[wide] == pytest.approx(20 * 4 ** (2 / 3) - 20, rel=0.01)
 
 
 # --- the value -----------------------------------------------------------------------------

@@ -130,5 +130,5 @@ def parse_counts(text: str) -> tuple[int, ...]:
         ValueError: a part is no positive number; the message says what the option takes.
     """
     if not all(part.isdecimal() and int(part) for part in parse_names(text)):
-        raise ValueError("takes numbers of images, as 20,40,60,80")
+        raise ValueError("takes numbers of images, as 20,30,45,60,80")
     return tuple(int(part) for part in parse_names(text))

@@ -17,6 +17,7 @@ from xprobe.cli.printing import print_json, print_table, warn
 from xprobe.encoders.presets import DEFAULT_ENCODER
 from xprobe.engine.execution import Execution
 from xprobe.features.config import EmbedConfig
+from xprobe.images.sources.registry import forms
 
 if TYPE_CHECKING:
     from xprobe.features.embed import Embedded
@@ -27,8 +28,9 @@ Images = Annotated[
     Path,
     typer.Argument(
         metavar="DATA",
-        help="Folder of images, a manifest (.csv, .jsonl, .parquet), or images without classes: a "
-        "tar archive (.tar), or a list of paths and archives (.txt).",
+        help=forms(
+            "images without classes: a tar archive (.tar), or a list of paths and archives (.txt)"
+        ),
     ),
 ]
 Offline = Annotated[bool, typer.Option("--offline", help="Never ask the network for weights.")]

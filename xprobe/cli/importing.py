@@ -10,6 +10,7 @@ import typer
 from xprobe.cli import progress
 from xprobe.cli.options import Json
 from xprobe.cli.printing import out, print_json, print_table, warn
+from xprobe.images.sources.registry import forms
 
 
 def import_features(
@@ -19,9 +20,7 @@ def import_features(
     name: Annotated[
         str, typer.Option("--encoder-name", help="What the encoder is called from now on.")
     ],
-    data: Annotated[
-        Path, typer.Option(help="Folder of images, or a manifest (.csv, .jsonl, .parquet).")
-    ] = Path("data"),
+    data: Annotated[Path, typer.Option(help=forms())] = Path("data"),
     store: Annotated[Path, typer.Option("--out", help="Feature store to add to.")] = Path(
         "features"
     ),

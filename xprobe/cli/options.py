@@ -15,13 +15,9 @@ import typer
 from xprobe.base.declared import PROTOCOL, Option, option, options
 from xprobe.base.errors import OptionError, XprobeError
 from xprobe.cli.settings import read_settings
+from xprobe.images.sources.registry import forms
 
-Data = Annotated[
-    Path,
-    typer.Argument(
-        metavar="DATA", help="Folder of images, or a manifest (.csv, .jsonl, .parquet)."
-    ),
-]
+Data = Annotated[Path, typer.Argument(metavar="DATA", help=forms())]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
 Group = Annotated[
     str,

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from xprobe.base.declared import COMPARED, option, parse_counts
+from xprobe.base.declared import COMPARED, option, parse_counts, parse_names
 from xprobe.cli.options import Data, Group, Json, filled_in, pick
 from xprobe.cli.printing import out, print_json, print_table, warn
 from xprobe.design.config import SweepConfig
+
+if TYPE_CHECKING:
+    from xprobe.design.power import Detectable
 
 PLANNED = (
     "ratios", "folds", "holdout", "leave_one_group_out", "repeats", "finetune_repeats",
@@ -19,36 +23,45 @@ PLANNED = (
 
 
 @dataclass(frozen=True)
-class Sizes:
+class Others:
     """What is planned for besides the images at hand.
 
     Attributes:
         sizes: real images of each class; none: those of `power.SIZES`.
+        encoders, heads: those that the study will have, to count its comparisons.
     """
 
     sizes: tuple[int, ...] = option(
         (), "Real images of each class to plan for, too, such as 30,100,500. Default: 30 to 1000.",
         panel=COMPARED, parse=parse_counts,
     )  # fmt: skip
+    encoders: tuple[str, ...] = option(
+        (), "Encoder that the study will have; repeat for several. With any, the comparisons are "
+        "counted that a study-wide p takes together.",
+        panel=COMPARED, flag="--encoder",
+    )  # fmt: skip
+    heads: tuple[str, ...] = option(
+        (SweepConfig.head,), "What will be trained with each of these encoders.", panel=COMPARED,
+        parse=parse_names,
+    )  # fmt: skip
 
 
-@filled_in(config=pick(SweepConfig, *PLANNED), others=Sizes)
+@filled_in(config=pick(SweepConfig, *PLANNED), others=Others)
 def plan(
     config: SweepConfig,
-    others: Sizes,
+    others: Others,
     data: Data = Path("data"),
     group: Group = "",
     results: Annotated[
         Path | None,
         typer.Option(
-            help="Results of a pilot study, whose variance is taken. Default: that of simulated "
-            "studies, which may be off by half."
+            help="Results of a pilot study, whose variance is taken. Default: that of studies "
+            "that were measured, with its range."
         ),
     ] = None,
     as_json: Json = False,
 ) -> None:
-    from xprobe.cli import tables
-    from xprobe.design.power import SIZES, Plan
+    from xprobe.design.power import SIZES, Plan, count_study_wide
     from xprobe.design.power import plan as make_plan
     from xprobe.images import read as manifests
     from xprobe.results.study import load_studies, newest
@@ -56,9 +69,23 @@ def plan(
     manifest = manifests.read(data, whole=False, group=group)
     studies = [] if results is None else newest(load_studies(results))
     rows = make_plan(manifest, config, others.sizes or SIZES, studies)
+    study_wide = None
+    if others.encoders:
+        study_wide = count_study_wide(manifest, config, others.encoders, others.heads)
     if as_json:
-        print_json(Plan(plan=tuple(rows)))
-        return
+        print_json(Plan(plan=tuple(rows), comparisons_study_wide=study_wide))
+    else:
+        _print(rows, study_wide)
+    if results is not None and all(row.basis == "typical" for row in rows):
+        warn([
+            f"{results}: no study there has mixes with a standard error; run its sweep again, only "
+            "what is missing is trained"
+        ])  # fmt: skip
+
+
+def _print(rows: Sequence[Detectable], study_wide: int | None) -> None:
+    from xprobe.cli import tables
+
     print_table(tables.of_plan(rows))
     out.print(
         "Detectable: the difference in accuracy that is found with 80 % probability, in percentage "
@@ -68,8 +95,13 @@ def plan(
         "Fine-tunes vary by their seed, too: where more images change little, more "
         "--finetune-repeats do."
     )
+    if study_wide is not None:
+        out.print(
+            f"A study-wide p takes {study_wide} comparisons together: ratios × encoders but for "
+            "floors × generators × heads."
+        )
     if any(row.basis == "typical" for row in rows):
         warn([
-            "“typical” is a guess from simulated studies: yours may be off by half; after a first "
-            "sweep, --results takes the variance from it"
+            "“typical” is the range of studies of ten classes with a learned encoder: yours may "
+            "lie outside; after a first sweep, --results takes the variance from it"
         ])  # fmt: skip

@@ -40,7 +40,7 @@ def report(
         written = write_report(results, folder, encoder or (), costs)
     if costs and not written.valued:
         warn([
-            "costs need a learning curve: run 'xprobe sweep --real-curve 20,40,60,80' first"
+            "costs need a learning curve: run 'xprobe sweep --real-curve 20,30,45,60,80' first"
         ])  # fmt: skip
     if as_json:
         print_json(written)

@@ -49,15 +49,17 @@ def sweep(
 
     manifest, store = manifests.read(data, group=group), Store(files.features)
     what = manifest, store, files.results, config, grid, execution
+    refusal = [grid.value_refusal] if grid.value_refusal else []
+    warn(refusal)  # Before hours of training it is not too late to choose other sizes.
     if dry_run:
         _show_estimate(estimate(*what, progress=progress.bar), as_json)
         return
     studies = sweep_settings(*what, option_sources=option_sources(context), progress=progress.bar)
-    show_studies(studies, as_json)
+    show_studies(studies, as_json, refusal)
 
 
-def show_studies(studies: Sequence[Study], as_json: bool) -> None:
-    """Print what studies answer together, and their warnings."""
+def show_studies(studies: Sequence[Study], as_json: bool, said: Sequence[str] = ()) -> None:
+    """Print what studies answer together, and their warnings but for those that were said."""
     from xprobe.results.answers import answer_of
 
     answer = answer_of(studies)
@@ -65,7 +67,7 @@ def show_studies(studies: Sequence[Study], as_json: bool) -> None:
         print_json(answer)
     else:
         _print_tables(studies, answer)
-    warn(answer.warnings)
+    warn([text for text in answer.warnings if text not in said])
 
 
 def _print_tables(studies: Sequence[Study], answer: SweepAnswer) -> None:

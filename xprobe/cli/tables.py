@@ -64,11 +64,15 @@ def of_family(study: Study, generator: str) -> Table:
         study.encoder.label, head, f"generator {generator}", study.protocol, "accuracy, %",
     )  # fmt: skip
     rows = _accuracies(study, generator)
-    controlled = any(row.control_difference is not None for row in rows)
-    columns = ["setting", "accuracy", "minus real-only", "p", "verdict", "detectable"]
-    if controlled:
-        columns.insert(3, "minus its control")
-    return table(" · ".join(names), columns, [_result_cells(row, controlled) for row in rows])
+    columns = ["setting", "accuracy", "minus real-only"]
+    if any(row.control_difference is not None for row in rows):
+        columns += ["minus its control", "judged by"]
+    columns.append("p")
+    if any(row.p_study_wide is not None for row in rows):
+        columns.append("study-wide p")
+    columns += ["verdict", "detectable"]
+    cells = [_result_cells(row) for row in rows]
+    return table(" · ".join(names), columns, [[by_name[c] for c in columns] for by_name in cells])
 
 
 def _accuracies(study: Study, generator: str) -> list[Result]:
@@ -82,13 +86,15 @@ def _accuracies(study: Study, generator: str) -> list[Result]:
 
 def side_by_side(studies: Sequence[Study], generator: str) -> Table:
     """Return accuracy, %, and verdict of every setting in every study of a generator."""
+    from xprobe.report.words import verdict_words
+
     names = [f"{s.encoder.label}, {head_title(s.config.head, *s.part)}" for s in studies]
     cells: dict[str, list[str | None]] = {}
     for i, study in enumerate(studies):
         for row in _accuracies(study, generator):
             title = setting_title(row.setting, row.ratio, row.augment)
-            words = [f"{100 * row.value:.1f}", *([row.verdict] if row.verdict else [])]
-            cells.setdefault(title, [None] * len(studies))[i] = " ".join(words)
+            words = f"{100 * row.value:.1f} {verdict_words(row)}".strip()
+            cells.setdefault(title, [None] * len(studies))[i] = words
     rows = [[title, *texts] for title, texts in cells.items()]
     return table(f"side by side · generator {generator} · accuracy, %", ["setting", *names], rows)
 
@@ -104,7 +110,8 @@ def of_distances(rows: Sequence[DistanceRow]) -> Table:
         [
             row.encoder, row.generator, row.class_ or "all", row.metric,
             _estimate(row.value, row.ci_low, row.ci_high), _number(row.floor),
-            None if row.p is None else _p(row.p), row.n, row.reason,
+            _p(row.p), row.n,
+            "; ".join(filter(None, [row.assumption, row.reason])) or None,
         ]
         for row in shown
     ]  # fmt: skip
@@ -137,31 +144,44 @@ def of_families(families: Sequence[Family]) -> Table:
             f.generator,
             f.setting,
             _p(f.p_smallest),
-            None if f.p_study_wide is None else _p(f.p_study_wide),
+            _p(f.p_study_wide),
         ]
         for f in families
     ]
     return table(f"{len(families)} families of comparisons", columns, cells)
 
 
-def _result_cells(row: Result, controlled: bool) -> list[Any]:
+def _result_cells(row: Result) -> dict[str, str | None]:
+    """Return the cells of a result by the name of their column."""
+    from xprobe.report.words import verdict_words
+
     mix = "mix " if row.setting == "mix" else ""
-    setting = mix + setting_title(row.setting, row.ratio, row.augment)
-    cells: list[Any] = [setting, f"{100 * row.value:.1f}"]
+    accuracy = f"{100 * row.value:.1f}"
     if row.ci_low is not None and row.ci_high is not None:
-        cells[1] += f" [{100 * row.ci_low:.1f}, {100 * row.ci_high:.1f}]"
-    cells.append(_span(row.difference, row.difference_low, row.difference_high))
-    if controlled:
-        cells.append(_span(row.control_difference, row.control_low, row.control_high))
-    if row.verdict is None or row.p_adjusted is None or row.detectable is None:
-        return [*cells, None, None, None]
-    return [*cells, _p(row.p_adjusted), row.verdict, f"±{100 * row.detectable:.1f}"]
+        accuracy += f" [{100 * row.ci_low:.1f}, {100 * row.ci_high:.1f}]"
+    is_controlled = row.control_difference is not None
+    return {
+        "setting": mix + setting_title(row.setting, row.ratio, row.augment),
+        "accuracy": accuracy,
+        "minus real-only": _span(row.difference, row.difference_low, row.difference_high),
+        "minus its control": _span(row.control_difference, row.control_low, row.control_high),
+        "judged by": _ends(row.judged_low, row.judged_high) if is_controlled else None,
+        "p": _p(row.p_adjusted),
+        "study-wide p": _p(row.p_study_wide),
+        "verdict": verdict_words(row) or None,
+        "detectable": None if row.detectable is None else f"±{100 * row.detectable:.1f}",
+    }
 
 
 def _span(value: float | None, low: float | None, high: float | None) -> str | None:
-    if value is None or low is None or high is None:
+    ends = _ends(low, high)
+    return None if value is None or ends is None else f"{100 * value:+.1f} {ends}"
+
+
+def _ends(low: float | None, high: float | None) -> str | None:
+    if low is None or high is None:
         return None
-    return f"{100 * value:+.1f} [{100 * low:+.1f}, {100 * high:+.1f}]"
+    return f"[{100 * low:+.1f}, {100 * high:+.1f}]"
 
 
 def of_worth(rows: Sequence[DataValue]) -> Table:
@@ -188,11 +208,17 @@ def of_plan(rows: Sequence[Detectable]) -> Table:
     cells = [
         [
             row.what, f"{row.real_per_class:g}{' (at hand)' if row.at_hand else ''}",
-            row.test_images, row.groups, row.comparisons, f"±{100 * row.detectable:.1f}", row.basis,
+            row.test_images, row.groups, row.comparisons, _detectable(row), row.basis,
         ]
         for row in rows
     ]  # fmt: skip
     return table("what could be detected", columns, cells)
+
+
+def _detectable(row: Detectable) -> str:
+    if row.detectable_low is None or row.detectable_high is None:
+        return f"{100 * row.detectable:.1f}"
+    return f"{100 * row.detectable_low:.1f}–{100 * row.detectable_high:.1f}"
 
 
 def duration(seconds: float) -> str:
@@ -202,8 +228,11 @@ def duration(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 100 * 60 else f"{seconds / 3600:.1f} h"
 
 
-def _p(p: float) -> str:
-    return "< 0.001" if p < 0.001 else f"{p:.3f}"
+def _p(p: float | None) -> str | None:
+    """Return a p-value as the report shows it; None without one."""
+    from xprobe.report.words import p_value
+
+    return None if p is None else p_value(p)
 
 
 def _cell(value: Any) -> str:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
+from typing import TYPE_CHECKING
 
 from xprobe.base.declared import (
     ALTERNATIVES,
@@ -22,6 +23,10 @@ from xprobe.base.errors import OptionError, XprobeError
 from xprobe.images.augment import AUGMENTATIONS, check_augmentation
 from xprobe.learners.finetune.recipe import Recipe
 from xprobe.learners.kinds import C_GRID, C_RULES, DENSE_C_GRID, KINDS, kind_of
+from xprobe.verdict.worth import MOST_APART, are_close, closer_sizes
+
+if TYPE_CHECKING:
+    from xprobe.learners.problem import Options
 
 
 def _c_grid(text: str) -> tuple[float, ...]:
@@ -168,6 +173,18 @@ class SweepConfig:
         if self.margin is not None and not 0 < self.margin < 1:
             raise OptionError("--margin is a fraction between 0 and 1, such as 0.02")
 
+    @property
+    def head_options(self) -> Options:
+        """How heads are fitted: the fields that `learners.problem.Options` has by the same names.
+
+        What reaches heads in this way is part of the keys of predictions (`study.keys`).
+        """
+        from xprobe.learners.problem import Options  # It imports SciPy, which no help needs.
+
+        names = {member.name for member in fields(self)}
+        shared = [member.name for member in fields(Options) if member.name in names]
+        return Options(**{name: getattr(self, name) for name in shared})
+
     def of_head(self, name: str) -> SweepConfig:
         """Return the same for another head; fine-tunes have repeats of their own.
 
@@ -203,7 +220,7 @@ class Grid:
     )  # fmt: skip
     real_curve: Sequence[int] = option(
         (), "Instead, numbers of real training images of each class, a study each, such as "
-        "20,40,60,80: how many real images the synthetic ones are worth.",
+        "20,30,45,60,80: how many real images the synthetic ones are worth.",
         panel=COMPARED, parse=parse_counts,
     )  # fmt: skip
     heads: Sequence[str] = option(
@@ -219,5 +236,22 @@ class Grid:
             )
         if len(set(self.real_curve)) == 1:
             raise OptionError(
-                "--real-curve takes two or more numbers of images, such as 20,40,60,80"
+                "--real-curve takes two or more numbers of images, such as 20,30,45,60,80"
             )
+
+    @property
+    def value_refusal(self) -> str:
+        """Why the learning curve gives no data value, with sizes that would; empty if it does."""
+        sizes = sorted(set(self.real_curve))
+        if are_close(sizes):
+            return ""
+        return (
+            f"--real-curve {_listed(sizes)} gives a learning curve, but not how many real images "
+            f"the synthetic ones are worth: neighbouring sizes must be at most {MOST_APART:g} "
+            f"times apart, or the worth comes out too large. Take --real-curve "
+            f"{_listed(closer_sizes(sizes))}; what is trained is kept"
+        )
+
+
+def _listed(sizes: Sequence[int]) -> str:
+    return ",".join(map(str, sizes))

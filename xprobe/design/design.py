@@ -25,6 +25,7 @@ from xprobe.design.folds import Fold
 from xprobe.design.setting import Setting
 from xprobe.images.manifest import Manifest
 from xprobe.learners.kinds import kind_of
+from xprobe.verdict.worth import closer_sizes
 
 HOLD_OUT = "fixed hold-out"
 """The words with which the protocol of a fixed hold-out begins."""
@@ -241,9 +242,11 @@ def _check_size(size: int, all_folds: Sequence[Fold], real: Manifest) -> None:
     fold_counts = [Counter(label_of[i] for i in fold.train_real) for fold in all_folds]
     least = min((n, name) for counts in fold_counts for name, n in counts.items())
     if size > least[0]:
+        fitting = closer_sizes((least[0] // 4, least[0]))
+        example = f", such as {','.join(map(str, fitting))}" if len(fitting) > 1 else ""
         raise XprobeError(
             f"--real-curve {size}: of class {least[1]} a fold has {least[0]} real training images; "
-            f"choose sizes up to that"
+            f"choose sizes up to that{example}"
         )
 
 
@@ -291,10 +294,9 @@ def _ignored_lineage_warning(
     maker: BlockMaker, all_folds: Sequence[Fold], generators: Sequence[str]
 ) -> str:
     """Say how many synthetic images were trained on that show what was tested."""
-    sources = [source_of(Setting("synthetic-only", generator=name)) for name in generators]
     leaked = [
         int((~maker.supply[source].lineage.allowed(maker.groups_of(fold.test_real))).sum())
-        for source in sources
+        for source in (source_of(Setting("synthetic-only", generator=name)) for name in generators)
         for fold in all_folds
     ]
     most = max(leaked, default=0)

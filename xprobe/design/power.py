@@ -10,16 +10,22 @@ import numpy as np
 from xprobe.base.documents import Document, Number
 from xprobe.design.config import SweepConfig
 from xprobe.design.design import HOLD_OUT, lay_out_folds, parts
+from xprobe.encoders.presets import ENCODERS, canonical
 from xprobe.images.manifest import Manifest
-from xprobe.learners.kinds import kind_read
+from xprobe.learners.kinds import kind_of, kind_read
 from xprobe.results import study as study_module
 from xprobe.verdict.family import ALPHA, detectable_times
 
 # Pairs of a number of real images of each class and a variance. A mix changes whether a test image
-# is hit, on average over ten repeats, by a difference that has this variance over test images. With
-# 6 classes of 30, 100 and 500 images, differences of 8.8, 3.7 and 1.1 points are then detectable.
-# More real images leave synthetic ones less to change.
-TYPICAL = ((30, 0.123), (100, 0.074), (500, 0.033))
+# is hit, on average over ten repeats, by a difference that has this variance over test images. It
+# was measured with four ratios, ten repeats and a learned encoder on ten classes of 30 and of 100
+# images; the differences that were detectable there lie around 5.1 and 2.0 points. From 100 to 500
+# images it falls as in simulated studies: more real images leave synthetic ones less to change.
+TYPICAL = ((30, 0.068), (100, 0.037), (500, 0.0165))
+
+# What was detectable in these studies lay within this factor of the typical difference, above it or
+# below: 4.1 to 6.4 points with 30 images of each class, 1.6 to 2.6 with 100.
+TYPICAL_SPREAD = 1.255
 
 # One repeat has this many times the variance of ten, since training sets differ, too (1.7 to 3.2 in
 # simulated studies).
@@ -83,6 +89,8 @@ class Detectable(Document, frozen=True, kw_only=True):
         at_hand: whether the study is one of the images that there are.
         test_images, groups, comparisons: as in `Study`.
         detectable: the difference in accuracy that is found with 80 % probability, a fraction.
+        detectable_low, detectable_high: where the measured studies put it that a typical variance
+            comes from; None with a pilot.
         basis: what the variance is taken from.
     """
 
@@ -93,13 +101,22 @@ class Detectable(Document, frozen=True, kw_only=True):
     groups: int
     comparisons: int
     detectable: Number
+    detectable_low: Number | None = None
+    detectable_high: Number | None = None
     basis: str
 
 
 class Plan(Document, frozen=True, kw_only=True):
-    """What ``xprobe plan`` answers."""
+    """What ``xprobe plan`` answers.
+
+    Attributes:
+        plan: a row for each kind of training and number of real images.
+        comparisons_study_wide: how many comparisons the study-wide p would count; None where no
+            encoders and heads were named.
+    """
 
     plan: tuple[Detectable, ...]
+    comparisons_study_wide: int | None = None
 
 
 def typical_variance(real_per_class: float) -> float:
@@ -205,19 +222,48 @@ def plan(
             elsewhere = sizes if pilot is None or not takes_steps else ()
             others = [_scaled(at_hand, n) for n in elsewhere if n != at_hand.real_per_class]
             for study in (at_hand, *others):
-                rows.append(
-                    Detectable(
-                        what=what if pilot is None else pilot.head,
-                        real_per_class=round(study.real_per_class, 1),
-                        at_hand=study is at_hand,
-                        test_images=study.test_images,
-                        groups=study.groups,
-                        comparisons=study.comparisons,
-                        detectable=detectable(study, pilot),
-                        basis="typical" if pilot is None else f"pilot with {pilot.encoder}",
-                    )
-                )
+                name = what if pilot is None else pilot.head
+                rows.append(_row(name, study, pilot, at_hand=study is at_hand))
     return rows
+
+
+def _row(what: str, study: Study, pilot: Pilot | None, *, at_hand: bool) -> Detectable:
+    difference = detectable(study, pilot)
+    return Detectable(
+        what=what,
+        real_per_class=round(study.real_per_class, 1),
+        at_hand=at_hand,
+        test_images=study.test_images,
+        groups=study.groups,
+        comparisons=study.comparisons,
+        detectable=difference,
+        detectable_low=difference / TYPICAL_SPREAD if pilot is None else None,
+        detectable_high=difference * TYPICAL_SPREAD if pilot is None else None,
+        basis="typical" if pilot is None else f"pilot with {pilot.encoder}",
+    )
+
+
+def count_study_wide(
+    manifest: Manifest, config: SweepConfig, encoders: Sequence[str], heads: Sequence[str]
+) -> int:
+    """Return how many comparisons the study-wide p of a sweep would count.
+
+    They are all mixes against real-only, over encoders, generators and heads. Floor encoders stay
+    outside (`study.claims.is_of_set`). Without synthetic images one generator is assumed.
+
+    Raises:
+        XprobeError: there is no head of that name.
+    """
+    learned = {name for name in encoders if not _is_floor(name)}
+    kinds = {kind_of(name).name for name in heads}
+    generators = set(manifest.generator[manifest.source == "synthetic"])
+    return len(config.ratios) * len(learned) * len(kinds) * max(1, len(generators))
+
+
+def _is_floor(encoder: str) -> bool:
+    """Return whether an encoder, by the name it has in a store, has no learned weights."""
+    preset = ENCODERS.get(canonical(encoder.partition("@")[0]))
+    return preset is not None and preset.source.startswith("builtin:")
 
 
 def _study_of(manifest: Manifest, config: SweepConfig, takes_steps: bool, repeats: int) -> Study:

@@ -4,9 +4,9 @@ All of these differences are U-statistics of one kernel matrix,
 
     mean k(x, x') + mean k(y, y') − 2 mean k(x, y),
 
-where a pair of rows of one *unit* (a row with itself, or two real images of one group) does not
-count: two images of one scene are no two draws, and counting them would lift the expectation
-above 0 where nothing differs. Kernels have a constant taken off, which cancels in the statistic,
+where a pair of rows of one *unit* (a row with itself, two real images of one scene, an image and
+its edit) does not count: they are no two draws, and counting them would move the expectation away
+from 0 where nothing differs. Kernels have a constant taken off, which cancels in the statistic,
 so that float32 spends its digits on what varies. The energy distance is that of k = −‖x − y‖
 (Székely & Rizzo 2013), MMD² that of Gretton et al. (2012).
 """
@@ -50,7 +50,7 @@ class Pairs:
         x: (N, d) float32 features less the mean of all rows, so that expanded squares lose fewer
             digits.
         length2: (N,) squared lengths of the rows before the mean was taken off.
-        unit: (N,) number of the unit of each row; every synthetic row is a unit by itself.
+        unit: (N,) number of the unit of each row; rows of both sides may share a unit.
         n_real: how many of the rows are real.
         kept: (N, N) float32 squared distances; None above `CACHED_ROWS` rows.
         block: number of rows of a tile.
@@ -84,24 +84,33 @@ class Pairs:
 
     def same(self, rows: slice, columns: slice) -> tuple[Ints, Ints]:
         """Return the positions in a tile of pairs that do not count, for they are of one unit."""
-        if columns.stop > self.n_real and rows != columns:
+        one, other = self.unit[rows], self.unit[columns]
+        if not np.isin(one, other).any():  # This is the rule, and takes less than all pairs do.
             return np.empty(0, dtype=np.intp), np.empty(0, dtype=np.intp)
-        i, j = np.nonzero(self.unit[rows, None] == self.unit[None, columns])
+        i, j = np.nonzero(one[:, None] == other)
         return i, j
 
 
 def pair_up(
     real: Floats, synthetic: Floats, unit: Ints, *, block: int = BLOCK, keep: int = CACHED_ROWS
 ) -> Pairs:
-    """Return the pairs of real rows (n, d), whose units are (n,), and synthetic rows (m, d).
+    """Return the pairs of real rows (n, d) and synthetic rows (m, d).
 
     The squared distances are computed at once and kept if there are at most `keep` rows in all.
+
+    Args:
+        real, synthetic: the rows.
+        unit: (n + m,) number of the unit of each row; (n,): synthetic rows are units by themselves.
+        block: number of rows of a tile.
+        keep: largest number of rows whose squared distances are kept.
     """
     x = np.concatenate([real, synthetic]).astype(np.float32)
     length2 = np.einsum("nd,nd->n", x, x, dtype=np.float64).astype(np.float32)
     x -= x.mean(axis=0, dtype=np.float64).astype(np.float32)
-    alone = np.arange(len(synthetic)) + (int(unit.max(initial=0)) + 1)
-    pairs = Pairs(x, length2, np.concatenate([unit, alone]), len(real), None, block)
+    if len(unit) < len(x):
+        alone = np.arange(len(synthetic)) + (int(unit.max(initial=0)) + 1)
+        unit = np.concatenate([unit, alone])
+    pairs = Pairs(x, length2, unit, len(real), None, block)
     if len(x) > keep:
         return pairs
     kept = np.empty((len(x), len(x)), dtype=np.float32)
@@ -196,12 +205,29 @@ def cubic(d: int) -> KernelOf:
 
 
 def _count_pairs(unit: Ints, weight: Floats) -> NDArray[np.float64]:
-    """Return Σ w_i w_j over pairs of different units, for each column of weights (n, c)."""
+    """Return Σ w_i w_j over pairs of rows of different units, for each column of weights (n, c)."""
     n = len(unit)
     units, code = np.unique(unit, return_inverse=True)
     if len(units) < n:
         weight = csr_matrix((np.ones(n), (code, np.arange(n)))) @ weight.astype(np.float64)
     return np.asarray(weight.sum(axis=0, dtype=np.float64) ** 2 - _dot(weight, weight))
+
+
+def _count_across(
+    unit: Ints, weight: Floats, other_unit: Ints, other_weight: Floats
+) -> NDArray[np.float64]:
+    """Return Σ w_i v_j over pairs of rows of different units, for each column of both weights."""
+    every = weight.sum(axis=0, dtype=np.float64) * other_weight.sum(axis=0, dtype=np.float64)
+    shared = np.intersect1d(unit, other_unit)
+    if not len(shared):
+        return np.asarray(every)
+    sums = []
+    for units, weights in ((unit, weight), (other_unit, other_weight)):
+        rows = np.flatnonzero(np.isin(units, shared))
+        code = np.searchsorted(shared, units[rows])
+        of_units = csr_matrix((np.ones(len(rows)), (code, rows)), (len(shared), len(units)))
+        sums.append(of_units @ weights.astype(np.float64))
+    return np.asarray(every - _dot(*sums))
 
 
 def _dot(a: Floats, b: Floats) -> NDArray[np.float64]:
@@ -227,7 +253,7 @@ class Sums:
             one order), and of two synthetic rows.
         null: (3, splits) the same for the two halves of the real rows in each split.
         drawn: (3, draws) as `value`, with rows weighted as each draw weighs them.
-        row: (N,) for each row, the sum over its pairs with the rows that `add_up` names `inside`.
+        row: (N,) for each row, the sum over its pairs with all others.
     """
 
     value: NDArray[np.float64]
@@ -242,7 +268,7 @@ class Sums:
 
 def add_up(
     pairs: Pairs, kernels: Mapping[str, KernelOf], halves: tuple[Floats, Floats] | None = None,
-    weight: Floats | None = None, weighted: Collection[str] = (), inside: Floats | None = None,
+    weight: Floats | None = None, weighted: Collection[str] = (),
 ) -> dict[str, Sums]:  # fmt: skip
     """Add up kernels over pairs of rows, all kernels in one pass over the tiles.
 
@@ -252,13 +278,11 @@ def add_up(
         halves: two arrays (n_real, splits) float32, 1 where a real row is in that half, else 0.
         weight: (N, draws) float32 weights of the rows in each draw.
         weighted: names of the kernels whose `Sums.drawn` and `Sums.row` are wanted.
-        inside: (N,) float32, 1 for the rows that `Sums.row` pairs each row with, else 0.
     """
     n, N = pairs.n_real, len(pairs.x)
     splits = halves[0].shape[1] if halves else 0
     both = np.concatenate(halves, axis=1) if halves else np.empty((n, 0), dtype=np.float32)
     weight = np.empty((N, 0), dtype=np.float32) if weight is None else weight
-    inside = np.ones(N, dtype=np.float32) if inside is None else inside
 
     def empty(whole: bool) -> Sums:
         shapes = ((3,), (3, splits), (3, weight.shape[1] * whole), (N * whole,))
@@ -287,9 +311,9 @@ def add_up(
                 sums.null[1] = twice / 2 * across
             if name in weighted:
                 sums.drawn[side] = orders * _dot(weight[rows], k @ weight[columns])
-                sums.row[rows] = k @ inside[columns]
+                sums.row[rows] = k.sum(axis=1, dtype=np.float64)
                 if twice == 2:
-                    sums.row[columns] = inside[rows] @ k
+                    sums.row[columns] = k.sum(axis=0, dtype=np.float64)
         return part
 
     totals = {name: empty(name in weighted) for name in kernels}
@@ -310,65 +334,48 @@ def value_and_null(
     Returns:
         The value, and (splits,) values of real against real.
     """
-    (xx, xy, yy), (aa, ab, bb) = sums.value, sums.null
-    n, m = pairs.n_real, len(pairs.x) - pairs.n_real
+    (xx, xy, yy), (aa, ab, bb) = sums.value[:, None], sums.null
+    n, ones = pairs.n_real, np.ones((len(pairs.x), 1))
+    unit, synthetic = pairs.unit[:n], pairs.unit[n:]
     value = _difference(
-        np.array([xx]), _count_pairs(pairs.unit[:n], np.ones((n, 1))),
-        np.array([yy]), np.array([m * (m - 1.0)]), np.array([xy]), np.array([float(n) * m]),
+        xx, _count_pairs(unit, ones[:n]), yy, _count_pairs(synthetic, ones[n:]),
+        xy, _count_across(unit, ones[:n], synthetic, ones[n:]),
     )  # fmt: skip
     one, other = halves
-    unit, pairs_across = pairs.unit[:n], one.sum(0) * other.sum(0, dtype=float)
+    pairs_across = one.sum(0) * other.sum(0, dtype=float)
     null = _difference(aa, _count_pairs(unit, one), bb, _count_pairs(unit, other), ab, pairs_across)
     return float(value[0]), null
 
 
-def permutation_p(pairs: Pairs, sums: Sums, sides: Floats, inside: Floats) -> float:
-    """Return the p-value (1 + #{permuted ≥ observed}) / (1 + P).
-
-    Args:
-        pairs: the rows of both sides.
-        sums: sums of a kernel whose weights were `sides`.
-        sides: (N, 1 + P) 1 where a row is on the first side, else 0; the first column is what was
-            observed, the others are permutations.
-        inside: (N,) 1 where a row takes part in the test, on either side, else 0.
-    """
-    aa = sums.drawn[0] + 2 * sums.drawn[1] + sums.drawn[2]
-    a_all, total = sums.row @ sides, sums.row @ inside
-    n_a = sides.sum(axis=0, dtype=np.float64)
-    statistic = _difference(
-        aa, _count_pairs(pairs.unit, sides),
-        total - 2 * a_all + aa, _count_pairs(pairs.unit, inside[:, None] - sides),
-        a_all - aa, n_a * (inside.sum(dtype=np.float64) - n_a),
-    )  # fmt: skip
-    # Two equal permutations may differ in the last digits of float32, and must count as equal.
-    slack = 1e-6 * np.nanmax(np.abs(statistic))
-    permuted = int(np.count_nonzero(statistic[1:] >= statistic[0] - slack))
-    return (1 + permuted) / len(statistic)
-
-
 def resampled(unit: Ints, n_real: int, draws: int, rng: Generator) -> Floats:
-    """Return how often each row occurs, (N, draws) float32, when units are drawn again."""
-    counts = []
-    for side in (unit[:n_real], unit[n_real:]):
-        _, code = np.unique(side, return_inverse=True)
-        units = int(code.max()) + 1
-        drawn = rng.multinomial(units, np.full(units, 1 / units), size=draws)
-        counts.append(drawn[:, code].T.astype(np.float32))
-    return np.concatenate(counts)
+    """Return how often each row occurs, (N, draws) float32, when units are drawn again.
+
+    Synthetic rows whose unit has real rows go with these; all other synthetic units are drawn by
+    themselves.
+    """
+    real = unit[:n_real]
+    weight = np.empty((len(unit), draws), dtype=np.float32)
+    for rows in (np.isin(unit, real), ~np.isin(unit, real)):
+        units, code = np.unique(unit[rows], return_inverse=True)
+        if len(units):
+            drawn = rng.multinomial(len(units), np.full(len(units), 1 / len(units)), size=draws)
+            weight[rows] = drawn[:, code].T
+    return weight
 
 
 def bootstrap(pairs: Pairs, sums: Sums, weight: Floats) -> NDArray[np.float64]:
     """Return the statistic (draws,) of bootstrap draws with these weights, from sums with them.
 
-    Two copies of one row are of one unit, so that their pair does not count; otherwise the mean
+    Two copies of one unit are of one unit, so that their pairs do not count; otherwise the mean
     over draws would lie above the statistic.
     """
     xx, xy, yy = sums.drawn
-    n, unit = pairs.n_real, pairs.unit
+    n = pairs.n_real
+    unit, synthetic = pairs.unit[:n], pairs.unit[n:]
     w, v = weight[:n], weight[n:]
     return _difference(
-        xx, _count_pairs(unit[:n], w), yy, _count_pairs(unit[n:], v),
-        xy, w.sum(0, dtype=float) * v.sum(0, dtype=float),
+        xx, _count_pairs(unit, w), yy, _count_pairs(synthetic, v),
+        xy, _count_across(unit, w, synthetic, v),
     )  # fmt: skip
 
 

@@ -35,6 +35,8 @@ from xprobe.engine import threads
 # the features.
 KERNEL_SPLITS = 200
 
+ONE_UNIT = "all synthetic rows are of one scene or prompt"
+
 
 def measure(
     real: Floats,
@@ -42,6 +44,7 @@ def measure(
     group: Ints,
     rng: Generator,
     *,
+    synthetic_group: Ints | None = None,
     metrics: Sequence[str] = METRICS,
     permutations: int = 1000,
     splits: int = 20,
@@ -55,6 +58,9 @@ def measure(
         real: (n, d) features, finite, of length 1 by convention.
         synthetic: (m, d) features of the same encoder.
         group: (n,) group of each real row; no split divides a group.
+        synthetic_group: (m,) group of each synthetic row, numbered as those of the real rows; by
+            default every synthetic row is a group by itself. Kernel metrics count no pair inside a
+            group, and their tests and intervals keep groups whole.
         rng: draws splits, permutations, bootstrap and projections; the numbers of a metric do not
             depend on which others are asked for.
         metrics: names out of `metrics.DISTANCES`.
@@ -69,18 +75,21 @@ def measure(
     Raises:
         XprobeError: features are not finite or of different widths, or an unknown metric.
     """
-    _check_arguments(real, synthetic, group, metrics)
+    _check_arguments(real, synthetic, group, synthetic_group, metrics)
     n, m = len(real), len(synthetic)
     blank = Distance("", None, None, None, None, None, n, m, 0, None)
     reason = _why_no_value(real, synthetic, group)
     if reason:
         return [replace(blank, metric=name, reason=reason) for name in metrics]
-    _, unit = np.unique(group, return_inverse=True)
+    groups = group if synthetic_group is None else np.concatenate([group, synthetic_group])
+    _, unit = np.unique(groups, return_inverse=True)
     names = ("splits", "median", "permutations", "bootstrap", "projections", "folds")
     rngs = dict(zip(names, rng.spawn(len(names)), strict=True))
     pairs = kernels.pair_up(real, synthetic, unit, block=block)
     kept = pairs.kept is not None
-    drawn = _splits(unit, m, max(splits, KERNEL_SPLITS) if kept else splits, rngs["splits"])
+    drawn = _splits(
+        pairs.unit[:n], m, max(splits, KERNEL_SPLITS) if kept else splits, rngs["splits"]
+    )
     size = len(drawn[0].one)
     x = np.concatenate([real, synthetic]).astype(np.float32)
     seeds = {name: int(rngs[name].integers(2**31)) for name in ("projections", "folds")}
@@ -88,7 +97,8 @@ def measure(
         : splits if kept else min(splits, FEW_SPLITS if size <= neighbours.EXACT_ROWS else 1)
     ]
     sides = Sides(x, n, pairs, few, size, n_neighbors, seeds)
-    blank = replace(blank, size=size)
+    units = len(np.unique(pairs.unit[:n])), len(np.unique(pairs.unit[n:]))
+    blank = replace(blank, size=size, units_real=units[0], units_synthetic=units[1])
     rows = [DISTANCES[name] for name in metrics]
     kernel_metrics = [row for row in rows if isinstance(row, KernelMetric)]
     distances = _kernel_distances(
@@ -104,10 +114,15 @@ def measure(
     return [by_metric[name] for name in metrics]
 
 
-def _check_arguments(real: Floats, synthetic: Floats, group: Ints, metrics: Sequence[str]) -> None:
+def _check_arguments(
+    real: Floats, synthetic: Floats, group: Ints, synthetic_group: Ints | None,
+    metrics: Sequence[str],
+) -> None:  # fmt: skip
     check_comparable(real, synthetic)
     if len(group) != len(real):
         raise ValueError(f"{len(real)} real rows, but groups of {len(group)}")
+    if synthetic_group is not None and len(synthetic_group) != len(synthetic):
+        raise ValueError(f"{len(synthetic)} synthetic rows, but groups of {len(synthetic_group)}")
     for name in metrics:
         if name not in DISTANCES:
             raise XprobeError(f"there is no metric {name!r}{did_you_mean(name, DISTANCES)}")
@@ -163,9 +178,7 @@ def _kernel_distances(
     headline = {m.name: chosen[m.name] for m in metrics if m.is_headline and m.name in chosen}
     resampled = resample(pairs, permutations, draws, rngs) if headline else None
     if resampled and resampled.pairs is pairs:
-        sums = kernels.add_up(
-            pairs, chosen, (one, other), resampled.weight, headline, resampled.inside
-        )
+        sums = kernels.add_up(pairs, chosen, (one, other), resampled.weight, headline)
         resampled_sums = sums
     else:
         sums = kernels.add_up(pairs, chosen, (one, other))
@@ -176,8 +189,10 @@ def _kernel_distances(
         if metric.name in sums:
             value, null = kernels.value_and_null(pairs, sums[metric.name], (one, other))
             row = replace(row, value=value, floor=_floor(metric, null))
-        if resampled and metric.name in headline:
-            row = resampled.complete(row, resampled_sums[metric.name])
+            if not np.isfinite(value):  # There is no pair of synthetic rows of different units.
+                row = replace(row, value=None, reason=ONE_UNIT)
+        if resampled and metric.name in headline and row.value is not None:
+            row = resampled.complete(row, chosen[metric.name], resampled_sums[metric.name])
         distances.append(row)
     return distances
 

@@ -1,4 +1,4 @@
-"""Permutations and bootstrap draws: the p-value and interval of a kernel metric. Pure."""
+"""What p and interval of kernel metrics come from: permutations and bootstrap draws. Pure."""
 
 from __future__ import annotations
 
@@ -6,14 +6,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.random import Generator
+from scipy import stats
 
-from xprobe.base.arrays import Bools, Floats, Ints
+from xprobe.base.arrays import Floats, Ints
 from xprobe.distance import kernels
+from xprobe.distance.exchange import FEWEST_UNITS, Exchange, make_test
 from xprobe.distance.kernels import CACHED_ROWS, Pairs
 from xprobe.distance.sides import Distance
-from xprobe.engine import threads
-
-CHOICES = 250  # A thread draws this many permutations at a time, which bounds its memory.
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,117 +21,96 @@ class Resampled:
 
     Attributes:
         pairs: the pairs of these rows.
-        share: the share of a side that these rows are, on the side where it is larger.
+        share: the share of the units of a side that have rows here, on the side where it is larger.
+        units: number of units on the side with fewer of them.
         note: what the reader must know about the choice of rows, or None.
-        sides: (N, 1 + permutations) float32, 1 where a row is on the first side, else 0; the first
-            column is what was observed, the others are permutations.
-        inside: (N,) float32, 1 where a row takes part in the permutation test, else 0.
+        test: the permutation test of both sides; None: none was asked for.
         drawn: (N, 1 + draws) float32, how often a row occurs; the first column has every row once,
             the others are bootstrap draws.
     """
 
     pairs: Pairs
     share: float
+    units: int
     note: str | None
-    sides: Floats
-    inside: Floats
+    test: Exchange | None
     drawn: Floats
 
     @property
     def weight(self) -> Floats:
-        """The weights of the rows in permutations, and beside them those in draws."""
-        return np.concatenate([self.sides, self.drawn], axis=1)
+        """The weights of the rows in draws, and before them those that the test needs."""
+        return self.drawn if self.test is None else np.hstack([self.test.weight, self.drawn])
 
     def sums(self, wanted: dict[str, kernels.KernelOf]) -> dict[str, kernels.Sums]:
         """Return the sums of kernels over the pairs, by the kernel's name, with these weights."""
-        return kernels.add_up(
-            self.pairs, wanted, weight=self.weight, weighted=wanted, inside=self.inside
-        )
+        return kernels.add_up(self.pairs, wanted, weight=self.weight, weighted=wanted)
 
-    def complete(self, row: Distance, sums: kernels.Sums) -> Distance:
+    def complete(self, row: Distance, kernel: kernels.KernelOf, sums: kernels.Sums) -> Distance:
         """Return the row of results with its p-value and interval.
 
-        If only a share of the rows was kept, the interval is narrowed by the root of that share.
+        The interval is that of bootstrap quantiles, wider by what a t quantile of the number of
+        units is above a normal one. If only a share of the units was kept, it is narrowed by the
+        root of that share. There is none for fewer than `FEWEST_UNITS` units of a side.
         """
-        row, count = replace(row, reason=self.note), self.sides.shape[1]
-        if count > 1:
+        few = f"fewer than {FEWEST_UNITS} units a side, too few for an interval"
+        notes = [self.note, few if self.units < FEWEST_UNITS else None]
+        row, count = replace(row, reason="; ".join(filter(None, notes)) or None), 0
+        if self.test is not None:
+            count = self.test.weight.shape[1]
             side_sums = replace(sums, drawn=sums.drawn[:, :count])
-            p = kernels.permutation_p(self.pairs, side_sums, self.sides, self.inside)
-            row = replace(row, p=p)
-        if self.drawn.shape[1] > 1 and row.value is not None:
+            row = replace(row, p=self.test.p(self.pairs, kernel, side_sums))
+        if self.drawn.shape[1] > 1 and self.units >= FEWEST_UNITS and row.value is not None:
             draw_sums = replace(sums, drawn=sums.drawn[:, count:])
             drawn = kernels.bootstrap(self.pairs, draw_sums, self.drawn)
-            off = np.sqrt(self.share) * np.nanquantile(drawn[1:] - drawn[0], [0.025, 0.975])
-            low, high = (row.value + float(end) for end in off)
+            wider = stats.t.ppf(0.975, self.units - 1) / stats.norm.ppf(0.975)
+            off = np.nanquantile(drawn[1:] - drawn[0], [0.025, 0.975]) * np.sqrt(self.share)
+            low, high = (row.value + float(end) for end in wider * off)
             row = replace(row, ci_low=low, ci_high=high)
         return row
 
 
 def resample(pairs: Pairs, permutations: int, draws: int, rngs: dict[str, Generator]) -> Resampled:
     """Draw permutations and bootstrap draws of rows that are few enough to keep all their pairs."""
-    test, share, note = _thinned(pairs, rngs["permutations"])
-    rows, sides = _permute(test, permutations, rngs["permutations"])
-    inside = np.zeros(len(test.x), dtype=np.float32)
-    inside[rows] = 1
-    all_sides = sides.astype(np.float32)
-    if len(rows) < len(test.x):
-        all_sides = np.zeros((len(test.x), sides.shape[1]), dtype=np.float32)
-        all_sides[rows] = sides
+    test_pairs, share, note = _thinned(pairs, rngs["permutations"])
+    unit, n = test_pairs.unit, test_pairs.n_real
+    units = min(len(np.unique(unit[:n])), len(np.unique(unit[n:])))
+    test = None
+    if permutations and units > 1:
+        test = make_test(test_pairs, permutations, rngs["permutations"])
     rng = np.random.default_rng(int(rngs["bootstrap"].integers(2**31)))
-    drawn = kernels.resampled(test.unit, test.n_real, draws, rng)
-    once = np.ones((len(test.x), 1), dtype=np.float32)
-    drawn = np.concatenate([once, drawn], axis=1)
-    return Resampled(test, share, note, all_sides, inside, drawn)
+    drawn = kernels.resampled(unit, n, draws, rng)
+    once = np.ones((len(test_pairs.x), 1), dtype=np.float32)
+    return Resampled(test_pairs, share, units, note, test, np.hstack([once, drawn]))
 
 
 def _thinned(pairs: Pairs, rng: Generator) -> tuple[Pairs, float, str | None]:
-    """Return pairs few enough to keep, the share of a side that they are, and a note or None."""
+    """Return pairs few enough to keep, the share of the units of a side, and a note or None."""
     if pairs.kept is not None:
         return pairs, 1.0, None
     n, m = pairs.n_real, len(pairs.x) - pairs.n_real
     few_real = min(n, max(CACHED_ROWS // 2, CACHED_ROWS - m))
     few_synthetic = min(m, CACHED_ROWS - few_real)
     real = kernels.shuffled(pairs.unit[:n], few_real, rng)[0][:few_real]
-    synthetic = n + rng.permutation(m)[:few_synthetic]
-    test = kernels.pair_up(pairs.x[real], pairs.x[synthetic], pairs.unit[real], block=pairs.block)
+    synthetic = n + _choose_synthetic(pairs.unit, n, real, rng)[:few_synthetic]
+    unit = pairs.unit[np.concatenate([real, synthetic])]
+    test = kernels.pair_up(pairs.x[real], pairs.x[synthetic], unit, block=pairs.block)
     note = f"p and interval from {len(real)} real and {few_synthetic} synthetic rows, drawn"
-    return test, max(len(real) / n, few_synthetic / m), note
+    kept = len(np.unique(pairs.unit[real])), len(np.unique(pairs.unit[synthetic]))
+    every = len(np.unique(pairs.unit[:n])), len(np.unique(pairs.unit[n:]))
+    return test, max(kept[0] / every[0], kept[1] / every[1]), note
 
 
-def _permute(pairs: Pairs, count: int, rng: Generator) -> tuple[Ints, Bools]:
-    """Return the rows of the permutation test, and (rows, 1 + count) which are on the first side.
+def _choose_synthetic(unit: Ints, n: int, real: Ints, rng: Generator) -> Ints:
+    """Return the synthetic rows (m,) in the order in which they are to be kept.
 
-    Units are exchanged whole. Where real units have several rows and there are more synthetic rows
-    than real ones, only as many synthetic rows as real ones take part: a side of few large units
-    would vary more than the permuted sides, to which many small units go.
+    Rows whose scene has real rows, none of which is kept, come last. Before these every unit has a
+    row before one has two, since the number of units says more than that of their rows.
     """
-    n, N = pairs.n_real, len(pairs.x)
-    rows = np.arange(N)
-    if N - n > n > len(np.unique(pairs.unit[:n])):
-        rows = np.concatenate([rows[:n], n + np.sort(rng.permutation(N - n)[:n])])
-    observed = np.arange(len(rows)) < n
-    # Where every row is a group by itself, all are shuffled at once, which is faster.
-    if len(np.unique(pairs.unit[rows])) == len(rows):
-        return rows, np.concatenate(
-            [observed[:, None], _choose_rows(len(rows), n, count, rng)], axis=1
-        )
-    sides = np.zeros((len(rows), 1 + count), dtype=bool)
-    sides[:, 0] = observed
-    for c, (first, _) in enumerate(kernels.shuffles(pairs.unit[rows], n, rng, count), 1):
-        sides[first, c] = True
-    return rows, sides
-
-
-def _choose_rows(total: int, n: int, count: int, rng: Generator) -> Bools:
-    """Return `count` random choices (total, count) of n rows, those with the least random keys."""
-
-    def choose(part: tuple[Generator, int]) -> Bools:
-        stream, size = part
-        key = stream.random((size, total), dtype=np.float32)
-        return np.asarray(key < np.partition(key, n, axis=1)[:, n : n + 1])
-
-    sizes = [min(CHOICES, count - start) for start in range(0, count, CHOICES)]
-    if not sizes:
-        return np.empty((total, 0), dtype=bool)
-    parts = zip(rng.spawn(len(sizes)), sizes, strict=True)
-    return np.concatenate(threads.in_threads(choose, parts)).T
+    order = rng.permutation(len(unit) - n)
+    synthetic = unit[n:][order]
+    by_unit = np.argsort(synthetic, kind="stable")
+    _, start, code = np.unique(synthetic[by_unit], return_index=True, return_inverse=True)
+    rank = np.empty(len(order), dtype=np.intp)
+    rank[by_unit] = np.arange(len(order)) - start[code]
+    left = np.isin(synthetic, np.setdiff1d(unit[:n], unit[real]))
+    return order[np.lexsort((rank, left))]

@@ -22,6 +22,7 @@ from xprobe.distance.measure import measure
 from xprobe.distance.metrics import METRICS, PAIRED, headline
 from xprobe.distance.neighbours import nearest_neighbours
 from xprobe.distance.sides import Distance
+from xprobe.distance.units import scenes, units
 from xprobe.features.shards import Index, StoredEncoder
 from xprobe.features.store import Store, choose_encoders
 from xprobe.images.manifest import Manifest
@@ -154,6 +155,7 @@ class _Measured:
             self.usable.source == "real"
         )
         _, self.group = np.unique(self.usable.group.astype(str), return_inverse=True)
+        self.scene = scenes(self.usable, manifest.select(manifest.source == "real"))
 
     def parts(self, by_class: bool) -> list[tuple[str, str | None]]:
         """Return pairs (generator, class) to measure; class None stands for all classes."""
@@ -168,12 +170,12 @@ class _Measured:
         real = np.flatnonzero(self.is_real & self._is_class(name))
         chosen = (self.usable.generator == generator) & self._is_class(name)
         clean, every = np.flatnonzero(chosen & ~self.copies), np.flatnonzero(chosen)
-        distances = self._measure(real, clean, metrics, permutations, generator, name)
+        distances, assumption = self._measure(real, clean, metrics, permutations, generator, name)
         with_copies: list[Distance | None] = [None] * len(distances)
         if len(every) > len(clean):
-            with_copies = [*self._measure(real, every, metrics, 0, generator, name)]
+            with_copies = [*self._measure(real, every, metrics, 0, generator, name)[0]]
         return [
-            self._distance_row(generator, name, distance, beside)
+            self._distance_row(generator, name, distance, beside, assumption)
             for distance, beside in zip(distances, with_copies, strict=True)
         ]
 
@@ -187,15 +189,24 @@ class _Measured:
         metrics: Sequence[str],
         permutations: int,
         *names: str | None,
-    ) -> list[Distance]:
+    ) -> tuple[list[Distance], str | None]:
+        """Return distances of rows, and what is assumed of the synthetic ones."""
         rng = stream(self.seed, "distance", *(name or "" for name in names))
-        return measure(
-            self.x[real], self.x[synthetic], self.group[real], rng, metrics=metrics,
-            permutations=permutations,
+        rows = np.concatenate([real, synthetic])
+        unit = units(self.usable.select(rows), self.scene[rows])
+        distances = measure(
+            self.x[real], self.x[synthetic], unit.number[: len(real)], rng,
+            synthetic_group=unit.number[len(real) :], metrics=metrics, permutations=permutations,
         )  # fmt: skip
+        return distances, unit.assumption
 
     def _distance_row(
-        self, generator: str, name: str | None, distance: Distance, beside: Distance | None
+        self,
+        generator: str,
+        name: str | None,
+        distance: Distance,
+        beside: Distance | None = None,
+        assumption: str | None = None,
     ) -> DistanceRow:
         values = asdict(distance)
         return DistanceRow(
@@ -205,6 +216,7 @@ class _Measured:
             n=values.pop("size"),
             **values,
             value_with_leaks=None if beside is None else beside.value,
+            assumption=None if distance.p is None else assumption,
         )
 
     def paired(self, generator: str) -> list[DistanceRow]:
@@ -225,7 +237,7 @@ class _Measured:
             len(distance), len(distance),
             "mean distance; the floor is that of two real images of one class",
         )  # fmt: skip
-        return [self._distance_row(generator, None, paired, None)]
+        return [self._distance_row(generator, None, paired)]
 
     def examples(self, generator: str) -> list[Example]:
         """Return, for each class, the images of `EXAMPLES`, each with its nearest real image.

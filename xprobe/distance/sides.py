@@ -24,13 +24,14 @@ class Distance:
         metric: a name of `metrics.DISTANCES`.
         value: the metric of real against synthetic; None if it cannot be computed. Kernel metrics
             are unbiased and take all rows; others are the mean over splits at `size`.
-        ci_low, ci_high: ends of the pointwise 95 % bootstrap interval, whose draws keep groups
-            whole; None of metrics without one.
+        ci_low, ci_high: ends of the pointwise 95 % bootstrap interval, whose draws keep units
+            whole; None of metrics without one, and for few units.
         floor: real-to-real floor, the 95 % quantile of real against real at `size` (the 5 % one
             where larger is nearer); None if the real rows cannot be halved.
         p: p-value of the permutation test that both sides have one distribution; None of metrics
             without one.
         n_real, n_synthetic: numbers of rows that were given.
+        units_real, units_synthetic: numbers of their units; None if nothing was measured.
         size: number of rows of either side in a comparison.
         reason: why there is no value, or what the reader must know about it; or None.
     """
@@ -45,6 +46,8 @@ class Distance:
     n_synthetic: int
     size: int
     reason: str | None
+    units_real: int | None = None
+    units_synthetic: int | None = None
 
 
 # A metric's values, one a split: those of real against synthetic, and those of real against real.
@@ -86,7 +89,7 @@ class Sides:
 
     @property
     def group(self) -> Ints:
-        """(N,) number of the group of each row; every synthetic row is a group by itself."""
+        """(N,) number of the unit of each row, which no fold of a classifier divides."""
         return self.pairs.unit
 
     def few(self) -> list[Split]:

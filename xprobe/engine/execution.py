@@ -16,7 +16,7 @@ class Execution:
         workers: processes that train heads, or threads that read and forward images; None: one a
             core.
         device: torch device of logistic heads, fine-tunes and encoders; ``auto``: a GPU if there
-            is one.
+            is one, of heads on many rows (`learners.solve.place`).
         memory_gib: features beyond this size are not held in memory, but read chunk by chunk in
             each pass of the solver.
         concurrent: fine-tunes at a time, each in a process of its own.

@@ -40,9 +40,10 @@ class Kind:
         needs_text: whether it starts from the text features of the classes.
         needs_memory: whether it needs all features in memory, and cannot read them in chunks.
         weighs_rows: whether it knows rows that count less than others, as mixed ones do.
+        uses_device: whether a head computes on the torch device; others compute on the CPU.
         takes_steps: whether it trains a network on images, step by step. Then it has controls that
             train as long, augments images as it trains, and varies by its seed.
-        strength: what is chosen on the inner folds.
+        strength: what is chosen on the inner folds, in words; empty: nothing is.
         version: part of the keys of predictions, if not 0; raised when a change of the learner
             changes its scores.
     """
@@ -53,6 +54,7 @@ class Kind:
     needs_text: bool = False
     needs_memory: bool = False
     weighs_rows: bool = False
+    uses_device: bool = False
     takes_steps: bool = False
     strength: str = "C"
     version: int = 0
@@ -85,7 +87,7 @@ KINDS = Registry(
     by_name(
         Kind(
             "logistic", _LOGISTIC.format("with an L2 penalty ") + ".",
-            "xprobe.learners.logistic.head:Logistic", weighs_rows=True,
+            "xprobe.learners.logistic.head:Logistic", weighs_rows=True, uses_device=True,
         ),
         Kind(
             "ridge",
@@ -102,12 +104,14 @@ KINDS = Registry(
         Kind(
             "text", _LOGISTIC.format("") + _FROM_TEXT + ".",
             "xprobe.learners.logistic.text:TextHead", needs_text=True, weighs_rows=True,
+            uses_device=True,
         ),
         Kind(
             "text-soft",
             _LOGISTIC.format("") + _FROM_TEXT + ", and targets of synthetic images are half the "
             "label, half the zero-shot probabilities at temperature 2.",
             "xprobe.learners.logistic.text:SoftTextHead", needs_text=True, weighs_rows=True,
+            uses_device=True,
         ),
         Kind(
             "finetune", "None apart: the whole network is trained, from pixels.",

@@ -6,32 +6,28 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from xprobe.images.augment import AUGMENTATIONS
-from xprobe.report.study_section import (
-    is_floor,
-    is_leaky,
-    random_words,
-    worth_view,
-)
+from xprobe.report.headline import headline
+from xprobe.report.overview import not_shown
+from xprobe.report.study_section import random_words, worth_view
 from xprobe.report.words import (
     ALTERNATIVES,
     badge,
-    count,
+    control_words,
     families_note,
-    floors_note,
-    headline,
+    images_words,
     in_order,
+    others_note,
+    p_words,
     percent,
     points,
     setting_title,
     span,
     study_title,
+    verdict_words,
 )
 from xprobe.results.families import Family
 from xprobe.results.rows import Result
 from xprobe.results.study import Study
-
-# The verdicts of settings that add nothing to the real images, but stand in their place.
-_INSTEAD = {"helps": "better than real-only", "hurts": "worse than real-only"}
 
 
 @dataclass(frozen=True)
@@ -42,9 +38,11 @@ class Line:
         who: titles of the study and the generator that were compared.
         floor: whether its encoder has no learned weights, by design.
         random: a warning where the encoder's weights were never trained, or nothing.
-        setting: what was trained on.
+        setting, images: what was trained on, by its title and in numbers of images.
         difference, interval: in percentage points.
         verdict: the verdict in words; `badge` is its style.
+        control: the difference to its control, and by what it is judged, or nothing.
+        p: that of its family, and that of all studies together.
         could: the smallest difference that could have been detected, in words.
     """
 
@@ -52,19 +50,27 @@ class Line:
     floor: bool
     random: str
     setting: str
+    images: str
     difference: str
     interval: str
     verdict: str
     badge: str
+    control: str
+    p: str
     could: str
 
     @property
     def sentence(self) -> str:
         """The whole comparison as one sentence."""
         return (
-            f"{self.who} · {self.setting} — {self.difference} {self.interval}, {self.verdict}; "
-            f"{self.could}."
+            f"{self.who} · {self.setting} ({self.images}) — {self.difference} {self.interval}, "
+            f"{self.verdict}; {'; '.join(self.details)}."
         )
+
+    @property
+    def details(self) -> list[str]:
+        """What is said after the verdict."""
+        return [words for words in (self.control, self.p, self.could) if words]
 
 
 @dataclass(frozen=True)
@@ -102,22 +108,24 @@ class Answer:
         return [self.headline, *self.notes, *(line.sentence for line in lines), *self.valued]
 
 
-def answer(studies: Sequence[Study], families: Sequence[Family], compared: int) -> Answer:
+def answer(
+    studies: Sequence[Study], families: Sequence[Family], every: Sequence[Study] = ()
+) -> Answer:
     """Say what was found: a headline, then a sentence for each comparison.
 
     Args:
         studies: the studies that are shown.
         families: the families of their comparisons.
-        compared: how many mixes of all studies the study-wide p holds for.
+        every: all studies of the folder, which are judged together; none: those shown.
     """
     rows = ((s, r) for s in studies for r in sorted(s.results, key=in_order))
     judged = [(s, r) for s, r in rows if r.verdict is not None]
-    mixes = [(s, r) for s, r in judged if r.setting == "mix" and not r.augment]
-    results = [r for _, r in mixes]
+    every = every or studies
+    compared = sum(row.p_study_wide is not None for study in every for row in study.results)
     return Answer(
-        headline=headline(results, compared, any(map(is_leaky, studies))),
-        notes=tuple(_reading_notes(studies, families)),
-        lines=tuple(_line(s, r) for s, r in mixes),
+        headline=headline(studies, compared),
+        notes=tuple(_reading_notes(studies, families, every)),
+        lines=tuple(_line(s, r) for s, r in judged if r.setting == "mix" and not r.augment),
         others=tuple(_line(s, r) for s, r in judged if r.setting == "synthetic-only"),
         alternatives=tuple(
             _line(s, r) for s, r in judged if r.augment or r.setting in AUGMENTATIONS
@@ -129,35 +137,31 @@ def answer(studies: Sequence[Study], families: Sequence[Family], compared: int) 
     )
 
 
-def _reading_notes(studies: Sequence[Study], families: Sequence[Family]) -> list[str]:
+def _reading_notes(
+    studies: Sequence[Study], families: Sequence[Family], every: Sequence[Study]
+) -> list[str]:
     """Return what a reader should know before the comparisons."""
-    notes = [floors_note()] if all(map(is_floor, studies)) else []
-    return [*notes, families_note(families)] if len(families) > 1 else notes
+    notes = [families_note(families)] if len(families) > 1 else []
+    if others := not_shown(studies, every):
+        notes.append(others_note(others))
+    return notes
 
 
 def _line(study: Study, row: Result) -> Line:
-    setting, verdict = setting_title(row), row.verdict or ""
-    if row.setting == "synthetic-only":
-        setting += (
-            f" ({count(row.n_train_synthetic)} synthetic in place of "
-            f"{count(study.real_only.n_train_real)} real images)"
-        )
-    if row.setting != "mix":
-        verdict = _INSTEAD.get(verdict, verdict)
     names = [f"generator {row.generator}"] if row.generator else []
     if row.augment or not names:
         names.insert(0, ALTERNATIVES)
-    could = f"a difference of {percent(row.detectable or 0)} points could have been detected"
-    if row.control_difference is not None:
-        could = f"{points(row.control_difference)} points to its control; {could}"
     return Line(
         who=" · ".join([study_title(study), *names]),
-        floor=is_floor(study),
+        floor=study.encoder.is_floor,
         random=random_words(study),
-        setting=setting,
+        setting=setting_title(row),
+        images=images_words(row, study.real_only),
         difference=f"{points(row.difference or 0)} points",
         interval=span(row.difference_low or 0, row.difference_high or 0),
-        verdict=verdict,
+        verdict=verdict_words(row),
         badge=badge(row),
-        could=could,
+        control=control_words(row),
+        p=p_words(row),
+        could=f"a difference of {percent(row.detectable or 0)} points could have been detected",
     )

@@ -9,6 +9,9 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
+from xprobe.base.streams import stream
 from xprobe.distance.checks.shortcuts import ALL, NAMES
 from xprobe.distance.metrics import DISTANCES, PAIRED, DistanceMetric, headline
 from xprobe.report.figures.drawing import Drawing
@@ -20,7 +23,6 @@ from xprobe.report.words import (
     shortcut_sentence,
     study_title,
     threshold_sentence,
-    with_minus,
 )
 from xprobe.results.distance import DistanceRow, Distances, LeakRow, Shortcut
 from xprobe.results.rows import Result
@@ -32,14 +34,6 @@ MOST_LEAKS, MOST_CLASSES = 20, 200
 
 # Words that the kinds of copies contain, the worst kind first; the last stands for all others.
 _LEAKS = ("a test", "a training", "an extra", "")
-
-
-@dataclass(frozen=True)
-class Far:
-    """A distance, and how many times its real-to-real floor it is."""
-
-    row: DistanceRow
-    times: str
 
 
 @dataclass(frozen=True)
@@ -56,12 +50,12 @@ class SideBySide:
     encoder: str
     generator: str
     class_: str | None
-    far: dict[str, Far]
+    far: dict[str, DistanceRow]
 
     @property
     def rows(self) -> list[DistanceRow]:
         """The metrics that there are, in the order of headline metrics."""
-        return [self.far[metric].row for metric in headline() if metric in self.far]
+        return [self.far[metric] for metric in headline() if metric in self.far]
 
     @property
     def n(self) -> float:
@@ -76,7 +70,8 @@ class SideBySide:
     @property
     def reasons(self) -> list[str]:
         """What to know about the values, each once."""
-        return list(dict.fromkeys(row.reason for row in self.rows if row.reason))
+        texts = [text for row in self.rows for text in (row.assumption, row.reason)]
+        return list(dict.fromkeys(filter(None, texts)))
 
 
 @dataclass(frozen=True)
@@ -129,14 +124,14 @@ class DistanceView:
     """What the section on distances shows.
 
     Attributes:
-        note: says so if the distances are not of the images that were studied; else empty.
+        notes: say so if the distances are not of the images that were studied, or are older.
         headline: the metrics that `rows` and `classes` show side by side.
         rows: these metrics of all classes together.
         drawings, maps, examples: figures.
         predictions: how distance and gain go together, a sentence each.
     """
 
-    note: str
+    notes: list[str]
     headline: list[DistanceMetric]
     rows: list[SideBySide]
     classes: list[ClassesTable]
@@ -168,7 +163,7 @@ def distance_view(
     rows = [row for row in distances if row.metric in first]
     others = [row for row in distances if row.metric not in first and row.class_ is None]
     return DistanceView(
-        note=_other_images(document, studies),
+        notes=list(filter(None, [_other_images(document, studies), _older_rules(distances)])),
         headline=[DISTANCES[name] for name in first],
         rows=_side_by_side([row for row in rows if row.class_ is None]),
         classes=_classes([row for row in rows if row.class_ is not None]),
@@ -215,12 +210,22 @@ def _other_images(document: Distances, studies: Sequence[Study]) -> str:
     )
 
 
+def _older_rules(rows: Sequence[DistanceRow]) -> str:
+    """Return a note if p-values are of an xprobe that took every synthetic image for a unit."""
+    if all(row.p is None or row.units_real is not None for row in rows):
+        return ""
+    return (
+        "Measured by an older xprobe, whose p and intervals took all synthetic images for "
+        "independent, also edits of one image and images of one prompt: run 'xprobe distance' "
+        "again."
+    )
+
+
 def _side_by_side(rows: Sequence[DistanceRow]) -> list[SideBySide]:
     """Return the headline metrics of each encoder, generator and class in one row."""
-    beside: dict[tuple[str, str, str | None], dict[str, Far]] = {}
+    beside: dict[tuple[str, str, str | None], dict[str, DistanceRow]] = {}
     for row in rows:
-        far = beside.setdefault((row.encoder, row.generator, row.class_), {})
-        far[row.metric] = Far(row, times_the_floor(row.value, row.floor))
+        beside.setdefault((row.encoder, row.generator, row.class_), {})[row.metric] = row
     return [SideBySide(*names, far) for names, far in beside.items()]
 
 
@@ -234,16 +239,8 @@ def _classes(rows: Sequence[DistanceRow]) -> list[ClassesTable]:
     return tables
 
 
-def times_the_floor(value: float | None, floor: float | None) -> str:
-    """Return how many times its floor a distance is, or a dash."""
-    if value is None or floor is None or floor <= 0:
-        return "–"
-    times = round(value / floor, 1) + 0.0  # adding 0.0 turns −0.0 into 0.0
-    return with_minus(f"{times:,.1f}")
-
-
-def _or_least(far: Far | None) -> float:
-    return float("-inf") if far is None or far.row.value is None else float(far.row.value)
+def _or_least(row: DistanceRow | None) -> float:
+    return float("-inf") if row is None or row.value is None else float(row.value)
 
 
 def _leaks(document: Distances) -> LeaksView:
@@ -287,19 +284,24 @@ def _predictions(distances: Sequence[DistanceRow], studies: Sequence[Study]) -> 
         for row in distances
         if row.metric == "mmd" and row.class_ is None and row.value is not None
     }
-    pairs: dict[tuple[str, Part, float], list[tuple[float, float]]] = {}
+    pairs: dict[tuple[str, Part, float], dict[str, dict[str, tuple[float, float]]]] = {}
     for study in studies:
         ratio = max(study.config.ratios, default=0)
         for row in study.results:
             distance = far.get((study.encoder.label, row.generator or ""))
             if distance is not None and row.difference is not None and _is_gain(row, ratio):
-                points = pairs.setdefault((study.config.head, study.part, ratio), [])
-                points.append((distance, row.difference))
+                encoders = pairs.setdefault((study.config.head, study.part, ratio), {})
+                generators = encoders.setdefault(study.encoder.label, {})
+                generators[row.generator or ""] = distance, row.difference
     sentences = []
-    for (head, part, ratio), points in pairs.items():
-        correlation = rank_correlation([x for x, _ in points], [y for _, y in points])
+    for (head, part, ratio), encoders in pairs.items():
+        # The test exchanges generators for all encoders alike, which needs the same ones for all.
+        shared = sorted(set.intersection(*map(set, encoders.values())))
+        points = np.array([[rows[name] for name in shared] for rows in encoders.values()])
+        x, y = points.reshape(len(encoders), -1, 2).transpose(2, 0, 1)
+        correlation = rank_correlation(x, y, stream(0, "distance and gain"))
         if correlation is not None:
-            sentences.append(gain_sentence(head, part, ratio, correlation, len(points)))
+            sentences.append(gain_sentence(head, part, ratio, correlation))
     return sentences
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from xprobe.base.documents import replace
-from xprobe.learners.kinds import kind_read
-from xprobe.report.study_section import is_leaky
+from xprobe.base.documents import replace, to_json
+from xprobe.design.design import repeats_words
+from xprobe.learners.kinds import Kind, kind_read
 from xprobe.report.words import (
+    ESTIMANDS,
     Part,
     Protocol,
     Warned,
@@ -21,7 +22,7 @@ from xprobe.report.words import (
 )
 from xprobe.results.config import StudyConfig
 from xprobe.results.rows import Result
-from xprobe.results.study import ImagesStudied, Study
+from xprobe.results.study import STUDY_VERSION, ImagesStudied, Study
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,9 @@ class Plan:
     Attributes:
         protocol: how they were tested.
         part: which part of the real images was trained on.
-        head: what the head is, in words.
+        kind: the kind of learner, whose words and choice are told.
+        repeats, seeds: how many repeats in words, and of how many seeds.
+        estimand: what differences are the mean over (`Result.estimand`).
         n_train, n_test, n_groups: numbers of real images and of their groups, as text.
         who: titles of the studies.
     """
@@ -40,7 +43,10 @@ class Plan:
     config: StudyConfig
     part: Part
     leaky: bool
-    head: str
+    kind: Kind
+    repeats: str
+    seeds: int
+    estimand: str
     n_train: str
     n_test: str
     n_groups: str
@@ -74,13 +80,17 @@ def plans(studies: Sequence[Study]) -> list[Plan]:
     """Return what decides how results came about, once for all studies that share it."""
     shared: list[Plan] = []
     for study in studies:
-        real = study.real_only
+        real, kind = study.real_only, kind_read(study.config.head)
+        seeds = max(1, len(study.seeds))
         plan = Plan(
             protocol=Protocol.read(study.protocol),
             config=study.config,
             part=study.part,
-            leaky=is_leaky(study),
-            head=kind_read(study.config.head).words,
+            leaky=study.config.ignore_lineage,
+            kind=kind,
+            repeats=repeats_words(study.config.repeats * seeds, seeds),
+            seeds=seeds,
+            estimand=real.estimand,
             n_train=count(real.n_train_real),
             n_test=count(real.n_test),
             n_groups=count(real.n_groups),
@@ -103,19 +113,69 @@ def facts(studies: Sequence[Study]) -> list[tuple[str, str]]:
         "Real images to train on": (count(row.n_train_real) for row in real),
         "Real images to test on": (count(row.n_test) for row in real),
         "Protocol": (Protocol.read(s.protocol).short for s in studies),
+        "Estimand": (ESTIMANDS.get(row.estimand, row.estimand) for row in real),
     }
     return [(term, ", ".join(dict.fromkeys(values))) for term, values in terms.items()]
+
+
+def not_shown(studies: Sequence[Study], every: Sequence[Study]) -> list[str]:
+    """Return the studies that are not shown but are judged with those that are: their titles.
+
+    What they differ in stands beside the title where a study of that title is shown.
+
+    Args:
+        studies: the studies that are shown.
+        every: all studies of the folder.
+    """
+    shown, keys = {study_title(study): study for study in studies}, {s.key for s in studies}
+    titles = []
+    for study in every:
+        if study.key not in keys and any(row.p_study_wide is not None for row in study.results):
+            title = study_title(study)
+            differs = _differences(study, shown[title]) if title in shown else ""
+            titles.append(f"{title} ({differs})" if differs else title)
+    return titles
+
+
+def _differences(study: Study, other: Study) -> str:
+    """Return in words what a study has unlike another one."""
+    words = ["other images"] if study.manifest.fingerprint != other.manifest.fingerprint else []
+    words += ["other weights or preprocessing"] if study.encoder.key != other.encoder.key else []
+    fields, others = to_json(study.config), to_json(other.config)
+    words += [_option(name, fields[name]) for name in fields if fields[name] != others.get(name)]
+    return "; ".join(words) or f"made {study.created}"
+
+
+def _option(name: str, value: object) -> str:
+    """Return how people read an option of a study; of a recipe its name says enough."""
+    words = name.replace("_", " ")
+    if isinstance(value, bool) or value is None:
+        return words if value else f"no {words}"
+    if isinstance(value, dict):
+        return f"another {words}"
+    values = value if isinstance(value, list) else [value]
+    return f"{words} {', '.join(f'{v:g}' if isinstance(v, float) else str(v) for v in values)}"
 
 
 def warnings_of(studies: Sequence[Study]) -> list[Warned]:
     """Return every warning once, with the titles of the studies that gave it."""
     who: dict[str, list[str]] = {}
     for study in studies:
-        for text in dict.fromkeys(study.warnings):
+        for text in dict.fromkeys((*_rules(study), *study.warnings)):
             who.setdefault(text, []).append(study_title(study))
     return [
         Warned(", ".join(titles) if len(titles) < len(studies) else "", text)
         for text, titles in who.items()
+    ]
+
+
+def _rules(study: Study) -> list[str]:
+    """Return a warning if a study was judged by the rules of an older version."""
+    if study.version >= STUDY_VERSION:
+        return []
+    return [
+        f"judged by the rules of version {study.version}; run the same sweep again, which trains "
+        "nothing anew. Until then it takes no part in study-wide claims"
     ]
 
 

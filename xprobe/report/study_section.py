@@ -6,13 +6,13 @@ Nothing is measured here but what the images of a data value cost.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from xprobe.base.documents import extend
-from xprobe.encoders.spec import RANDOM
 from xprobe.learners.kinds import kind_read
 from xprobe.report.figures.drawing import Drawing
 from xprobe.report.words import (
+    ESTIMANDS,
     FROM_RANDOM,
     LINEAGE_IGNORED,
     METRICS,
@@ -25,22 +25,33 @@ from xprobe.report.words import (
     signed,
     span,
     study_title,
+    units_words,
+    verdict_words,
     with_minus,
     worth_interval,
     worth_words,
 )
-from xprobe.results.rows import ClassResult, DataValue, Result
+from xprobe.results.rows import ClassResult, DataValue, MixComparison, Result
 from xprobe.results.study import Study
 from xprobe.verdict import metrics
 
-# The metrics of which less is better, in words, as a sentence lists them.
-_LOWER_IS_BETTER = " and ".join(
-    metric.words
-    for metric in metrics.METRICS.values()
-    if metric.per_image is not None and not metric.larger_is_better
-)
+# What the comparisons beside those with real-only ask, by `MixComparison.kind`.
+COMPARED = {
+    "generators": "one generator or another",
+    "ratios": "one ratio or another",
+    "real-more": "synthetic, or as many further real images",
+    "pooled": "all generators together",
+}
+
+_BADGES = {"better": "helps", "worse": "hurts", "equivalent": "equivalent"}
 
 _MOST_CLASSES = 60  # the table of classes stops at so many rows
+
+
+def _lower_is_better() -> str:
+    """Return the metrics of which less is better, in words; one of them has a comma in its own."""
+    rows = metrics.METRICS.values()
+    return "; ".join(metric.words for metric in rows if not metric.larger_is_better)
 
 
 @dataclass(frozen=True)
@@ -70,13 +81,22 @@ class Valued(DataValue, frozen=True, kw_only=True):
 
 @dataclass(frozen=True)
 class SettingView:
-    """A row of the table of settings; `actual` is the ratio if it is not the one asked for."""
+    """A row of the table of settings.
+
+    Attributes:
+        row, macro_f1: its accuracy and its macro-F1.
+        verdict: the verdict in words; `badge` is its style.
+        actual: the ratio, if it is not the one asked for.
+        made_of: of how many images its synthetic ones were made, if there are fewer.
+    """
 
     row: Result
     macro_f1: Result | None
     title: str
+    verdict: str
     badge: str
     actual: str | None
+    made_of: str | None
 
 
 @dataclass(frozen=True)
@@ -103,7 +123,7 @@ class ClassTable:
         titles: titles of the settings, which are the columns.
         rows: a class and its result in each setting; None where it has none.
         n: number of all classes, of which `rows` holds the first ones.
-        claims: gains and losses beyond chance, in words.
+        claims: gains and losses that were detected, in words.
     """
 
     generator: str
@@ -111,6 +131,23 @@ class ClassTable:
     rows: list[tuple[str, list[ClassResult | None]]]
     n: int
     claims: list[str]
+
+
+@dataclass(frozen=True)
+class ComparisonView:
+    """A comparison that is not one with real-only.
+
+    Attributes:
+        row: the comparison.
+        what: what kind of comparison it is, in words.
+        shared: the generator and the ratio that both have, in words.
+        badge: the style of its verdict.
+    """
+
+    row: MixComparison
+    what: str
+    shared: str
+    badge: str
 
 
 @dataclass(frozen=True)
@@ -130,7 +167,7 @@ class MetricTable:
 
     titles: list[str]
     rows: list[tuple[str, list[MetricCell | None]]]
-    lower: str = _LOWER_IS_BETTER
+    lower: str = field(default_factory=_lower_is_better)
 
 
 @dataclass(frozen=True)
@@ -152,8 +189,11 @@ class StudyView:
     Attributes:
         floor: whether the encoder has no learned weights, by design.
         leaky, random: warnings in its title, or nothing.
-        dropped, controlled, mcnemar: whether the table has these columns.
+        dropped, controlled, mcnemar, together: whether the table has these columns; the last is
+            the study-wide p.
+        estimand: what differences are the mean over, in words.
         curves, confusions: figures.
+        comparisons: mixes against something else than real-only.
         document: the study itself.
     """
 
@@ -165,10 +205,13 @@ class StudyView:
     dropped: bool
     controlled: bool
     mcnemar: bool
+    together: bool
+    estimand: str
     curves: list[Drawing]
     confusions: list[Drawing]
     recall: RecallTable
     classes: list[ClassTable]
+    comparisons: list[ComparisonView]
     others: MetricTable
     kept_out: list[KeptOut]
     document: Study
@@ -176,19 +219,9 @@ class StudyView:
 
 def random_words(study: Study) -> str:
     """Return a warning if the encoder's weights were never trained; else nothing."""
-    if not study.encoder.weights.startswith(RANDOM):
+    if not study.encoder.has_random_weights:
         return ""
     return FROM_RANDOM if kind_read(study.config.head).takes_steps else RANDOM_WEIGHTS
-
-
-def is_floor(study: Study) -> bool:
-    """Return whether the encoder has no learned weights, by design."""
-    return study.encoder.source.startswith("builtin:")
-
-
-def is_leaky(study: Study) -> bool:
-    """Return whether a study trained on what was made from test images, as asked."""
-    return study.config.ignore_lineage
 
 
 def study_view(i: int, study: Study, drawings: Sequence[Drawing]) -> StudyView:
@@ -196,17 +229,20 @@ def study_view(i: int, study: Study, drawings: Sequence[Drawing]) -> StudyView:
     figures = [drawing for drawing in drawings if drawing.study == i]
     return StudyView(
         title=study_title(study),
-        floor=is_floor(study),
-        leaky=LINEAGE_IGNORED if is_leaky(study) else "",
+        floor=study.encoder.is_floor,
+        leaky=LINEAGE_IGNORED if study.config.ignore_lineage else "",
         random=random_words(study),
         groups=_setting_groups(study),
         dropped=any(row.dropped_by_lineage for row in study.results),
         controlled=any(row.control_difference is not None for row in study.results),
         mcnemar=any(row.p_mcnemar is not None for row in study.results),
+        together=any(row.p_study_wide is not None for row in study.results),
+        estimand=ESTIMANDS.get(study.real_only.estimand, ""),
         curves=[drawing for drawing in figures if drawing.kind in METRICS],
         confusions=[drawing for drawing in figures if drawing.kind == "confusion"],
         recall=_recall(study),
         classes=_classes(study),
+        comparisons=[_comparison(row) for row in study.comparisons],
         others=_other_metrics(study),
         kept_out=_kept_out(study),
         document=study,
@@ -223,8 +259,10 @@ def _setting_groups(study: Study) -> list[SettingGroup]:
             row=row,
             macro_f1=macro_f1.get(_key(row)),
             title=setting_title(row),
+            verdict=verdict_words(row),
             badge=badge(row),
             actual=_other_ratio(row),
+            made_of=units_words(row),
         )
         groups.setdefault(row.generator, []).append(view)
     return [SettingGroup(generator, rows) for generator, rows in groups.items()]
@@ -271,10 +309,19 @@ def _classes(study: Study) -> list[ClassTable]:
     return tables
 
 
+def _comparison(row: MixComparison) -> ComparisonView:
+    shared = [row.generator] if row.generator else []
+    shared += [ratio_title(row.ratio)] if row.ratio is not None else []
+    kind = row.verdict.split(" within")[0]
+    return ComparisonView(
+        row, COMPARED.get(row.kind, row.kind), ", ".join(shared), _BADGES.get(kind, "no")
+    )
+
+
 def _other_metrics(study: Study) -> MetricTable:
-    """Return the table of the metrics beside accuracy, a row a setting."""
+    """Return the table of the metrics beside accuracy and macro-F1, a row a setting."""
     given = {row.metric for row in study.results}
-    names = [name for name in metrics.METRICS if name != "accuracy" and name in given]
+    names = [name for name in metrics.METRICS if name not in METRICS and name in given]
     cells: dict[tuple[str | None, str], dict[str, Result]] = {}
     for row in sorted(study.results, key=in_order):
         cells.setdefault((row.generator, setting_title(row)), {})[row.metric] = row
@@ -297,13 +344,13 @@ def _metric_cell(row: Result | None) -> MetricCell | None:
         return with_minus(f"{scale * value:.{digits}f}")
 
     low, high = row.difference_low, row.difference_high
-    if row.difference is None or low is None or high is None:
-        difference = ""
-    elif is_share:
-        difference = f"{points(row.difference)} {span(low, high)}"
-    else:
-        difference = f"{signed(row.difference, digits)} [{shown(low)}, {shown(high)}]"
-    return MetricCell(shown(row.value), difference)
+    if row.difference is None:
+        return MetricCell(shown(row.value), "")
+    difference = points(row.difference) if is_share else signed(row.difference, digits)
+    if low is None or high is None:
+        return MetricCell(shown(row.value), f"{difference}, no interval")
+    ends = span(low, high) if is_share else f"[{shown(low)}, {shown(high)}]"
+    return MetricCell(shown(row.value), f"{difference} {ends}")
 
 
 def _kept_out(study: Study) -> list[KeptOut]:

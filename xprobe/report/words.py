@@ -16,7 +16,8 @@ from xprobe.results.distance import LeakThreshold, Shortcut
 from xprobe.results.families import Family
 from xprobe.results.rows import ClassResult, DataValue, OfSetting, Result
 from xprobe.results.study import Study
-from xprobe.verdict.family import ALPHA
+from xprobe.verdict.correlation import FEWEST_TESTED, Correlation
+from xprobe.verdict.family import ALPHA, HELPS, HURTS, NOT_DETECTED, NOT_SEPARABLE
 
 QUESTION = "Do AI-generated images help image recognition?"
 
@@ -31,11 +32,20 @@ LINEAGE_IGNORED = "LINEAGE IGNORED: shows the size of a leak, and nothing else"
 # The family without a generator is called so: it compares augmentations of real images.
 ALTERNATIVES = "alternatives"
 
+# Settings that add nothing to the real images, but stand in their place, are better or worse.
+_INSTEAD = {HELPS: "better than real-only", HURTS: "worse than real-only"}
+
 METRICS = {"accuracy": "Accuracy", "macro_f1": "Macro-F1"}
 
+ESTIMANDS = {
+    "images": "mean over test images",
+    "groups": "mean over groups: a group never seen",
+}
+"""What a difference is the mean over, by `Result.estimand`."""
+
 BADGES = {
-    "helps": "helps", "hurts": "hurts", "equivalent": "equivalent",
-    "not separable from training longer": "no", "no detectable difference": "no", "": "",
+    HELPS: "helps", HURTS: "hurts", "equivalent": "equivalent", NOT_SEPARABLE: "apart",
+    NOT_DETECTED: "no", "": "",
 }  # fmt: skip
 """The style of a verdict, by its kind."""
 
@@ -165,7 +175,7 @@ def in_order(row: OfSetting) -> tuple[str, bool, bool, float]:
 
 
 def badge(row: Result | ClassResult) -> str:
-    """Return the style of a verdict: helps, hurts, equivalent, no; nothing without a verdict."""
+    """Return the style of a verdict: helps, hurts, equivalent, apart, no; nothing without one."""
     return BADGES[row.kind]
 
 
@@ -196,99 +206,53 @@ class Protocol:
 
 # --- sentences -----------------------------------------------------------------------------
 
-# A headline begins with these words: capitalised, or after others that come first.
-_BEGINNINGS = {
-    "yes": ("Yes", "yes"),
-    "no": ("No, they hurt", "no, they hurt"),
-    "mixed": ("Mixed", "mixed"),
-    "uncertain": ("Not certain", "not certain"),
-    "equivalent": ("No difference that matters", "no difference that matters"),
-    "nothing": ("No detectable difference", "no detectable difference"),
-}
+
+def verdict_words(row: Result) -> str:
+    """Return how people read a verdict; one that is certain may be of less than the margin."""
+    verdict = row.verdict or ""
+    words = verdict if row.setting == "mix" else _INSTEAD.get(verdict, verdict)
+    is_small = row.within_margin and row.kind in (HELPS, HURTS)
+    return f"{words}, by less than the margin" if is_small else words
 
 
-def headline(mixes: Sequence[Result], compared: int, leaky: bool) -> str:
-    """Return the answer in one or two sentences.
+def p_words(row: Result) -> str:
+    """Return the p of a comparison: the family's, and that of all studies together beside it."""
+    if row.p_study_wide is not None:
+        return f"p {p_value(row.p_adjusted)} in its family, {p_value(row.p_study_wide)} study-wide"
+    return f"p {p_value(row.p_adjusted)} in its family{' alone' if row.setting == 'mix' else ''}"
 
-    It claims what holds over all comparisons together, and not what one family alone would claim.
-    Mixes outside of that set, such as those of floors, are spoken of where there are no others.
 
-    Args:
-        mixes: the accuracy of every mix that is shown.
-        compared: how many mixes of all studies the study-wide p holds for.
-        leaky: whether a study ignored lineage, as asked.
+def control_words(row: Result) -> str:
+    """Return the difference to a control and the interval that is judged; nothing without one."""
+    if row.control_difference is None:
+        return ""
+    words = f"{points(row.control_difference)} points"
+    words += f" {span(row.control_low or 0, row.control_high or 0)} against its control"
+    if row.judged_low is None or row.judged_high is None:
+        return words
+    return f"{words}, judged by {span(row.judged_low, row.judged_high)}"
+
+
+def units_words(row: Result) -> str | None:
+    """Return of how many images the synthetic ones were made; None if they were made one by one."""
+    units = row.n_train_synthetic if row.synthetic_units is None else row.synthetic_units
+    words = count(units)
+    return None if words == count(row.n_train_synthetic) else words
+
+
+def images_words(row: Result, real_only: Result) -> str:
+    """Return what a setting was trained on, with numbers: ``these synthetic images`` and no others.
+
+    Synthetic images that were made of the same image are said to be: they say less than as many
+    that were made one by one.
     """
-    inside = [row for row in mixes if row.p_study_wide is not None]
-    spoken = inside or list(mixes)
-    n = len(spoken)
-    claims = [row for row in spoken if row.kind in ("helps", "hurts")]
-    certain = [row for row in claims if (row.p_study_wide or 0) <= ALPHA]
-    helps, hurts = (sum(row.kind == kind for row in certain) for kind in ("helps", "hurts"))
-    equal = sum(row.kind == "equivalent" for row in spoken)
-    together = ""
-    if inside:
-        together = f" (study-wide, over {compared} comparisons)" if compared > 1 else ""
-    if certain:
-        beginning, rest = _change(helps, hurts, n, together)
-    elif claims:
-        helps, hurts = (sum(row.kind == kind for row in claims) for kind in ("helps", "hurts"))
-        _, rest = _change(helps, hurts, n, " each family for itself")
-        least = min(row.p_study_wide or 0 for row in claims)
-        beginning = "uncertain"
-        rest += (
-            f" This does not hold over all {compared} comparisons together (least study-wide p "
-            f"{p_value(least)})."
-        )
-    elif n and equal == n:
-        beginning, rest = "equivalent", f"was equivalent within the margin in {_share(n, n)}."
-    else:
-        beginning, rest = "nothing", _no_change(equal, n)
-    rest = _added_to(spoken) + rest
-    alone, after_others = _BEGINNINGS[beginning]
-    if leaky:
-        return f"{LINEAGE_IGNORED}. With the leak: {after_others}: {rest}"
-    return f"{alone}: {rest}"
-
-
-def _added_to(mixes: Sequence[Result]) -> str:
-    """Return the subject of a headline: what was added to how many real images."""
-    numbers = sorted({row.n_train_real for row in mixes})
-    some_real = " to ".join(dict.fromkeys(count(n) for n in (numbers[0], numbers[-1])))
-    return f"adding these synthetic images to {some_real} real ones "
-
-
-def _change(helps: int, hurts: int, n: int, together: str) -> tuple[str, str]:
-    """Return the beginning and the rest of a headline that claims a change."""
-    if helps and hurts:
-        beginning = "mixed"
-        text = f"raised accuracy in {helps} and lowered it in {hurts} of {n} comparisons"
-    else:
-        beginning, verb = ("yes", "raised") if helps else ("no", "lowered")
-        text = f"{verb} accuracy in {_share(helps or hurts, n)}"
-    text += together
-    if others := n - helps - hurts:
-        text += f"; in the other {others if others > 1 else 'one'} no difference was detected"
-    return beginning, f"{text}."
-
-
-def _no_change(equal: int, n: int) -> str:
-    some_equal = f"; {equal} of them were equivalent within the margin" if equal else ""
-    where = "the only comparison" if n == 1 else f"any of {n} comparisons"
-    return f"was not detected to change accuracy in {where}{some_equal}."
-
-
-def _share(k: int, n: int) -> str:
-    """Return how people read k of n comparisons."""
-    if n == 1:
-        return "the only comparison"
-    if k == n == 2:
-        return "both comparisons"
-    return f"all {n} comparisons" if k == n else f"{k} of {n} comparisons"
-
-
-def floors_note() -> str:
-    """Say that no encoder of the studies has learned weights."""
-    return "Every encoder here is a floor without learned weights: ask a learned one too."
+    real, synthetic = count(real_only.n_train_real), count(row.n_train_synthetic)
+    if not row.n_train_synthetic:
+        return f"{real} real images"
+    units = units_words(row)
+    words = f"{synthetic} of these synthetic images{f', made of {units},' if units else ''}"
+    place = "in place of" if row.setting == "synthetic-only" else "added to"
+    return f"{words} {place} {real} real ones"
 
 
 def families_note(families: Sequence[Family], most: int = 6) -> str:
@@ -300,13 +264,23 @@ def families_note(families: Sequence[Family], most: int = 6) -> str:
         f"There are {len(families)} families of comparisons, each with its own error rate of 5 %."
     )
     if judged:
-        note += f" Least study-wide p of the mixes (step-down min-p): {', '.join(first)}{more}."
+        note += f" Least study-wide p of the mixes: {', '.join(first)}{more}."
     return note
+
+
+def others_note(titles: Sequence[str], most: int = 6) -> str:
+    """Say which studies that are not shown count in the study-wide p."""
+    n = len(titles)
+    many = f"{n} other studies of the folder count"
+    if n == 1:
+        many = "1 other study of the folder counts"
+    more = f" and {n - most} more" if n > most else ""
+    return f"{many} in the study-wide p: {', '.join(titles[:most])}{more}."
 
 
 def worth_words(row: DataValue) -> str:
     """Say what the synthetic images of a mix are worth."""
-    added = f"{row.synthetic_per_class:.0f} synthetic images of each class, added to "
+    added = f"{row.synthetic_per_class:.0f} of these synthetic images of each class, added to "
     added += f"{row.real_per_class:.0f} real ones,"
     end, value = row.most - row.real_per_class, round(row.value)
     if row.value >= end:
@@ -346,14 +320,17 @@ def shortcut_sentence(row: Shortcut, name: str | None) -> str:
     return f"Real and generator {row.generator} can be told apart by {words}{how_well}."
 
 
-def gain_sentence(
-    head: str, part: Part, ratio: float, correlation: tuple[float, float, float], n: int
-) -> str:
-    """Say how distance and gain go together: rank correlation with its interval over n pairs."""
+def gain_sentence(head: str, part: Part, ratio: float, correlation: Correlation) -> str:
+    """Say how distance and gain go together."""
     title = head_title(head, *part)
-    rho, low, high = (signed(value, 2) for value in correlation)
+    encoders = correlation.encoders
+    mean = f", the mean over {encoders} encoders," if encoders > 1 else ""
+    if correlation.p is None:
+        tested = f"too few for a test, which needs {FEWEST_TESTED}"
+    else:
+        tested = f"p {p_value(correlation.p)}"
     return (
         f"{title[:1].upper()}{title[1:]}, {ratio_title(ratio)}: Spearman's rank correlation of "
-        f"MMD² and the difference in accuracy is {rho} [{low}, {high}] over {n} pairs of encoder "
-        "and generator."
+        f"MMD² and the difference in accuracy{mean} is {signed(correlation.rho, 2)} over "
+        f"{correlation.generators} generators ({tested})."
     )

@@ -49,6 +49,7 @@ from xprobe.report.words import (
     points,
     span,
     title_of_family,
+    verdict_words,
 )
 from xprobe.results.distance import DistanceRow, Distances, load_distance
 from xprobe.results.families import Family, families
@@ -93,10 +94,10 @@ def write_report(
         XprobeError: there are no results, or none of a named encoder, or some are damaged.
         OSError: `out` cannot be written.
     """
+    # What is shown changes nothing about what is claimed: all studies of the folder are judged.
     every = with_claims(results_folder, load_studies(results_folder))
     studies = newest(every, encoders)
     compared = families(row for study in studies for row in study.results)
-    in_set = [row for study in every for row in study.results if row.p_study_wide is not None]
     document = load_distance(results_folder)
     distances = of_encoders(document, encoders)
     (out / "figures").mkdir(parents=True, exist_ok=True)
@@ -106,7 +107,7 @@ def write_report(
             files.append(out / "figures" / (drawing.name + suffix))
             put(files[-1], content)
         drawings.append(drawing)
-    said = answer(studies, compared, len(in_set))
+    said = answer(studies, compared, every)
     valued = worth_view(studies, costs)
     view = _studies_view(studies, compared, drawings) | {
         "answer": said, "worth": valued, "distance": None,
@@ -211,7 +212,7 @@ def _render(template: str, view: dict[str, Any]) -> bytes:
     )
     environment.filters |= {
         "percent": percent, "points": points, "span": span, "p": p_value, "count": count,
-        "estimate": estimate, "number": number, "interval": interval,
+        "estimate": estimate, "number": number, "interval": interval, "verdict": verdict_words,
     }  # fmt: skip
     return environment.get_template(template).render(view).strip().encode() + b"\n"
 
@@ -227,7 +228,8 @@ def _studies_view(
     studies: Sequence[Study], compared: Sequence[Family], drawings: Sequence[Drawing]
 ) -> dict[str, Any]:
     """Return what the templates show of all studies."""
-    plan_view = {"plans": plans(studies), "families": len(compared)}
+    judged_together = any(family.p_study_wide is not None for family in compared)
+    plan_view = {"plans": plans(studies), "judged_together": judged_together}
     measured = _render("measured.txt.j2", plan_view).decode()
     titled = [line.split(": ", 1) for line in measured.splitlines() if line.strip()]
     return {

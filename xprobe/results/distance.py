@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import ClassVar
 
 import msgspec
 
@@ -28,7 +29,15 @@ class DistanceRow(Document, frozen=True, kw_only=True):
         n_real, n_synthetic: numbers of images that were given.
         value_with_leaks: the value with copies of real images, where there are some.
         reason: why there is no value, or what to know about it.
+        units_real, units_synthetic: numbers of units, which count as one draw each: a scene with
+            all its real images and edits, a prompt, or else an image. None: nothing was measured,
+            or by an older xprobe, which took every synthetic image for a unit.
+        assumption: what p and interval take for granted of synthetic images: ``given these
+            prompts`` (too few to count as a sample), ``assumes independent images`` (neither
+            source nor prompt is known); None: nothing.
     """
+
+    OPTIONAL: ClassVar[tuple[str, ...]] = ("units_real", "units_synthetic", "assumption")
 
     encoder: str
     generator: str
@@ -44,6 +53,9 @@ class DistanceRow(Document, frozen=True, kw_only=True):
     n_synthetic: Number
     value_with_leaks: Number | None = None
     reason: str | None = None
+    units_real: int | None = None
+    units_synthetic: int | None = None
+    assumption: str | None = None
 
 
 class LeakRow(Document, frozen=True, kw_only=True):

@@ -14,7 +14,7 @@ from xprobe.design.design import Design
 from xprobe.design.setting import Setting
 from xprobe.results.rows import DataValue
 from xprobe.results.study import Study
-from xprobe.verdict.worth import worth
+from xprobe.verdict.worth import MOST_APART, are_close, worth
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,13 +44,17 @@ class Point:
         return float(np.mean([b.n_synthetic for b in blocks])) / len(self.design.study.classes)
 
 
-def value_points(points: Sequence[Point], seed: int) -> list[Point]:
+def value_points(points: Sequence[Point], seed: int, refusal: str = "") -> list[Point]:
     """Return the points, by size, with ``data_value`` in their documents: a row for each mix.
 
-    The point of the largest size has no row, as there is nothing to compare it with.
+    The point of the largest size has no row, as there is nothing to compare it with. None has if
+    the value is refused, as `refusal` says or since the sizes came out too far apart; it is then a
+    warning in their documents.
     """
     points = sorted(points, key=lambda point: point.size)
     sizes = [point.size for point in points]
+    if refusal := refusal or _refusal(sizes):
+        return [_refused(point, refusal) for point in points]
     real = np.stack([point.hits[0][Setting("real-only")] for point in points])
     valued = []
     for point in points:
@@ -58,6 +62,24 @@ def value_points(points: Sequence[Point], seed: int) -> list[Point]:
         document = documents.replace(point.document, data_value=rows)
         valued.append(replace(point, document=document))
     return valued
+
+
+def _refusal(sizes: Sequence[float]) -> str:
+    """Say why sizes as they came out give no data value; nothing if they do."""
+    if are_close(sizes):
+        return ""
+    became = ", ".join(f"{size:.0f}" for size in sizes)
+    return (
+        f"groups of real images stay whole, so that the sizes of --real-curve became {became}: "
+        f"neighbours more than {MOST_APART:g} times apart do not tell how many real images the "
+        f"synthetic ones are worth. Take larger sizes, or some between"
+    )
+
+
+def _refused(point: Point, refusal: str) -> Point:
+    warnings = (*point.document.warnings, refusal)
+    document = documents.replace(point.document, data_value=(), warnings=warnings)
+    return replace(point, document=document)
 
 
 def _worth_rows(

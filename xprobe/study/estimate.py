@@ -25,7 +25,7 @@ from xprobe.images.manifest import Manifest
 from xprobe.learners import solve as frozen
 from xprobe.learners.finetune.masks import Masks
 from xprobe.learners.kinds import kind_of
-from xprobe.learners.problem import Options, Problem
+from xprobe.learners.problem import Problem
 from xprobe.study.prepare import Study, prepare
 from xprobe.study.sweep import load_network, tasks_of
 
@@ -114,16 +114,17 @@ def _time_heads(
 ) -> tuple[int, float]:
     """Return the fits of heads, and the seconds that they take in so many processes."""
     config = study.config
-    options = Options(config.c_grid, config.c_rule, config.balanced)
+    options = config.head_options
     by_setting: dict[Setting, dict[tuple[bytes, ...], Problem]] = {}
     for block in todo.values():
         for problem in block.problems:  # Equal problems are solved once.
             by_setting.setdefault(block.setting, {})[problem.identity] = problem
-    workers = execution.workers or joblib.cpu_count()
+    kind = kind_of(config.head)
+    device, workers = frozen.place(kind, study.pool, execution.device, execution.workers)
     fits, total = 0, 0.0
     with progress(f"time heads of {study.label}", len(by_setting)) as advance, threads.one_core():
         for problems in by_setting.values():
-            head = frozen.make_head(kind_of(config.head), study.pool, options, execution.device)
+            head = frozen.make_head(kind, study.pool, options, device)
             taken = []
             for problem in list(problems.values())[:2]:
                 start = time.perf_counter()
@@ -147,7 +148,7 @@ def _time_fine_tunes(study: Study, todo: dict[str, Block], execution: Execution)
     pixels = _Noise(network.spec.input_px)
     masks = Masks(study.design.study, network)
     material = finetune.Material(network, pixels, study.pool, study.text, masks)
-    options = Options(config.c_grid, config.c_rule, config.balanced)
+    options = config.head_options
     trainer = kind_of(config.head).load()(
         material, config.recipe, options, config.seed, Path(), pick_device(execution.device)
     )

@@ -21,6 +21,7 @@ from xprobe.encoders.prompts import TextFeatures
 from xprobe.images.augment import COPY_PASTE
 from xprobe.images.polygons import outlines_digest
 from xprobe.learners.kinds import Kind, kind_of
+from xprobe.learners.problem import Options
 
 # The versions are raised when a change of the heads, or of fine-tunes, changes their scores.
 HEAD_VERSION = 2
@@ -38,10 +39,8 @@ _RECIPE = (
     "patience", "synthetic_weight", "synthetic_share", "two_stage", "augment", "deterministic",
 )  # fmt: skip
 
-# Fields of a configuration that decide what heads predict beyond those that `run_keys` lists. A new
-# one of that sort is added here; one that only decides which images are trained on is not, since
-# the images themselves are part of the key.
-_OF_HEADS: tuple[str, ...] = ()
+# The fields that heads take, and that are part of a prediction's key whatever their values are.
+_OF_HEADS = ("c_grid", "c_rule", "balanced")
 
 
 def study_key(encoder: str, fingerprint: str, config: SweepConfig) -> str:
@@ -107,7 +106,7 @@ def _decisive_values(
 ) -> list[Any]:
     """Return what decides the predictions of a learner besides the images."""
     head: list[Any] = [
-        HEAD_VERSION, config.head, list(config.c_grid), config.c_rule, config.balanced,
+        HEAD_VERSION, config.head, *(getattr(config, name) for name in _OF_HEADS),
         list(design.study.classes),
     ]  # fmt: skip
     if kind.takes_steps:
@@ -115,7 +114,10 @@ def _decisive_values(
     uses_text = kind.needs_text or (kind.takes_steps and config.recipe.start == "text")
     if uses_text and text is not None:
         head.append([hashlib.sha256(text.x.tobytes()).hexdigest(), text.logit_scale])
-    later = [f for f in fields(config) if f.name in _OF_HEADS]
+    # A field that only decides which images are trained on is none that heads take: the images
+    # themselves are part of the key.
+    taken = {f.name for f in fields(Options)} - set(_OF_HEADS)
+    later = [f for f in fields(config) if f.name in taken]
     changed = [f.name for f in later if getattr(config, f.name) != _default(f)]
     if changed:
         head.append({name: getattr(config, name) for name in changed})

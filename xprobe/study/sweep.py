@@ -26,7 +26,7 @@ from xprobe.images.manifest import Manifest
 from xprobe.images.survey import counts
 from xprobe.learners.finetune.masks import Masks
 from xprobe.learners.kinds import kind_of
-from xprobe.learners.problem import Fit, Options
+from xprobe.learners.problem import Fit
 from xprobe.learners.solve import solve
 from xprobe.results import distance as results
 from xprobe.results import predictions as predictions_module
@@ -91,7 +91,7 @@ def sweep(
             point = Point(study.design, hits(study.design, study.runs, folder), document)
             curves.setdefault((study.encoder.key, study.config.head), []).append(point)
     for points in curves.values():
-        for point in value_points(points, config.seed):
+        for point in value_points(points, config.seed, grid.value_refusal):
             documents[point.document.key] = point.document
             study_module.save_study(folder, point.document)
     if not documents:
@@ -138,11 +138,6 @@ class _Solving:
                 _save_block(self.folder, run, todo[run], fits_of_run, self.study)
                 predictions_module.forget_fine_tunes(self.folder, run)
 
-    @property
-    def _options(self) -> Options:
-        config = self.study.config
-        return Options(config.c_grid, config.c_rule, config.balanced)
-
     def _heads(self, todo: dict[str, Block]) -> Iterator[tuple[int, Fit]]:
         """Train heads on features; yield (number of a problem, counted through, its fit)."""
         study, config = self.study, self.study.config
@@ -156,7 +151,7 @@ class _Solving:
                 config.head,
                 study.pool,
                 problems,
-                self._options,
+                config.head_options,
                 self.execution.workers,
                 self.execution.device,
             ):
@@ -178,7 +173,7 @@ class _Solving:
         masks = Masks(study.design.study, network)
         material = finetune.Material(network, pixels, study.pool, study.text, masks)
         trainer = kind_of(config.head).load()(
-            material, config.recipe, self._options, config.seed, self.folder,
+            material, config.recipe, config.head_options, config.seed, self.folder,
             pick_device(self.execution.device),
         )  # fmt: skip
         steps = sum(config.recipe.steps(task.budget) for task in tasks)

@@ -55,6 +55,30 @@ def test_what_cannot_be_recorded_runs_as_it_is(error: Exception) -> None:
     assert record.recorded == [3]
 
 
+@pytest.mark.parametrize("is_hidden", [False, True])
+def test_a_shape_is_recorded_after_another_was_too_large(is_hidden: bool) -> None:
+    error: RuntimeError = torch.OutOfMemoryError("full")
+    if is_hidden:
+        error, error.__context__ = RuntimeError("capture"), error
+    record = Recorder(error)
+    replayed = Replayed(double, record)
+    for n in (8, 8, 8):
+        replayed(torch.ones(n))
+    record.error = None
+    for n in (4, 4, 4):
+        assert torch.equal(replayed(torch.ones(n)), torch.full((n,), 2.0))
+    assert record.recorded == [8, 4]
+    assert record.replayed == 2
+
+
+def test_what_cannot_be_recorded_is_not_tried_with_another_shape() -> None:
+    record = Recorder(RuntimeError("capture"))
+    replayed = Replayed(double, record)
+    for n in (8, 8, 4, 4):
+        replayed(torch.ones(n))
+    assert record.recorded == [8]
+
+
 def test_a_batch_that_does_not_fit_is_said_to_the_caller() -> None:
     def full(_: torch.Tensor) -> torch.Tensor:
         raise torch.OutOfMemoryError("full")

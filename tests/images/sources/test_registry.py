@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,7 +12,7 @@ from makers import MakeData, put_package
 import xprobe
 from xprobe.base.errors import XprobeError
 from xprobe.images.manifest import Row
-from xprobe.images.sources.registry import SOURCES_OF_IMAGES, ImageSource
+from xprobe.images.sources.registry import SOURCES_OF_IMAGES, ImageSource, forms
 
 CODE = """
 from xprobe.images.sources.registry import ImageSource
@@ -50,7 +52,7 @@ def test_a_package_brings_a_source(package: None, make_data: MakeData) -> None:
         images = xprobe.read(given)
         assert images.fingerprint == plain.fingerprint
         assert images.path.tolist() == plain.path.tolist()
-    assert SOURCES_OF_IMAGES.names() == ["folder", "table", "pairs"]
+    assert SOURCES_OF_IMAGES.names() == [*SOURCES_OF_IMAGES.rows, "pairs"]
 
 
 def test_images_of_an_outside_source_are_embedded(
@@ -102,6 +104,20 @@ def test_a_source_is_a_row(make_data: MakeData, monkeypatch: pytest.MonkeyPatch)
     images = xprobe.read(f"few:{data}", group="event")
     assert images.id.tolist() == ["real/a/0.png", "real/a/1.png", "synthetic/a/0.png"]
     assert set(images.label) == {"event"}  # the source is given the column of groups
+
+
+def test_the_help_of_commands_is_made_from_the_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert all(row.words for row in SOURCES_OF_IMAGES.rows.values())
+    row = ImageSource("few", Path.is_file, lambda path, group: ([], path), "list (.few)")
+    monkeypatch.setitem(SOURCES_OF_IMAGES.rows, "few", row)  # type: ignore[arg-type]
+    assert forms().startswith("Folder of images, a manifest (.csv, .jsonl, .parquet), ")
+    assert forms().endswith(", or a list (.few).")
+    assert forms("a link").endswith(", a list (.few), or a link.")
+
+
+def test_rows_are_known_before_anything_heavy_is_imported() -> None:
+    code = "import sys, xprobe.images.sources.registry; sys.exit('numpy' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 def test_what_nothing_recognises_is_answered_with_the_forms(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ import transformers
 from torch import nn
 
 from xprobe.base.errors import XprobeError
+from xprobe.encoders import registry
 from xprobe.encoders.families import open_clip as tower_open_clip
 from xprobe.encoders.families import timm as tower_timm
 from xprobe.encoders.families import torchvision
@@ -329,6 +330,15 @@ def test_a_network_without_parameters_cannot_be_trained(build: Build) -> None:
     layers.set_trainable(module)
     assert all(p.requires_grad for p in module.parameters())
     with pytest.raises(XprobeError, match="an encoder without gradients: "):
+        layers.set_trainable(nn.Flatten())
+
+
+def test_the_families_that_can_be_trained_are_named_from_their_rows(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    families = {name: registry.Family(name, "", has_networks=name != "c") for name in "abc"}
+    monkeypatch.setattr(layers, "FAMILIES", families)
+    with pytest.raises(XprobeError, match=r"take a network \(a: or b:\)$"):
         layers.set_trainable(nn.Flatten())
 
 

@@ -17,8 +17,10 @@ from xprobe.base.errors import XprobeError
 from xprobe.encoders.network import Network
 from xprobe.encoders.tower import Tower, View
 from xprobe.images.augment import Augmentation
+from xprobe.learners.finetune import training
 from xprobe.learners.finetune.classifier import Classifier, HeadStart
 from xprobe.learners.finetune.job import DivergedError, Job, Outcome, Setup
+from xprobe.learners.finetune.loader import Loader
 from xprobe.learners.finetune.order import draw_order
 from xprobe.learners.finetune.recipe import Recipe
 from xprobe.learners.finetune.run import Run
@@ -280,6 +282,43 @@ def test_a_loss_that_is_no_number_names_the_step_and_the_learning_rate(
     recipe = replace(RECIPE, lr=1e30, clip=0.0, epochs=10)
     with pytest.raises(DivergedError, match=r"at step \d+ of 35, learning rate \de\+"):
         run(network, pixels, tmp_path / "a.pt", recipe)
+
+
+class AsOnGpu(Run):
+    """A run on the CPU that reads images ahead, and losses late, as one on a GPU does."""
+
+    def __init__(self, setup: Setup) -> None:
+        super().__init__(setup)
+        self.loader = Loader(setup.pixels, self.device, ahead=True)
+        self.read_every = 16
+
+
+@pytest.mark.parametrize("augmentation", [None, Augmentation("classic", K)])
+def test_images_read_ahead_and_losses_read_late_change_nothing(
+    network: Network, pixels: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    augmentation: Augmentation | None,
+) -> None:  # fmt: skip
+    expected = run(network, pixels, tmp_path / "a.pt", augmentation=augmentation)
+    monkeypatch.setattr(training, "Run", AsOnGpu)
+    for checkpoint_s in (1e9, 0.0):
+        options = {"augmentation": augmentation, "checkpoint_s": checkpoint_s}
+        outcome = run(network, pixels, tmp_path / "b.pt", **options)
+        assert np.array_equal(outcome.score, expected.score)
+        for row, own in zip(outcome.curve, expected.curve, strict=True):
+            assert row | {"seconds": 0} == own | {"seconds": 0}
+        (tmp_path / "b.pt").unlink(missing_ok=True)
+
+
+def test_a_loss_that_is_read_late_tells_the_step_that_it_is_of(
+    network: Network, pixels: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = replace(RECIPE, lr=1e30, clip=0.0, epochs=10)
+    with pytest.raises(DivergedError) as at_once:
+        run(network, pixels, tmp_path / "a.pt", recipe)
+    monkeypatch.setattr(training, "Run", AsOnGpu)
+    with pytest.raises(DivergedError) as late:
+        run(network, pixels, tmp_path / "a.pt", recipe)
+    assert str(late.value) == str(at_once.value)
 
 
 def test_of_wise_ft_the_ends_are_the_start_and_the_fine_tuned(

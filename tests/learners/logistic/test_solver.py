@@ -334,6 +334,22 @@ def test_principal_axes_diagonalise_and_keep_distances(n: int, d: int) -> None:
     assert_allclose(centred @ centred.T, (x - axes.mean) @ (x - axes.mean).T, atol=1e-10)
 
 
+@pytest.mark.parametrize("keep_null", [False, True])
+def test_a_device_finds_the_same_axes_and_rotates_alike(keep_null: bool) -> None:
+    rng = np.random.default_rng(0)
+    x = np.hstack([rng.normal(size=(40, 5)), np.ones((40, 1))]).astype(np.float32)
+    weight = rng.uniform(0.5, 2, size=40)
+    expected = principal_axes(x, weight, keep_null)
+    axes = basis.principal_axes_on_device(torch.from_numpy(x), weight, keep_null)
+    assert axes.axes.shape == expected.axes.shape == (6, 6 if keep_null else 5)
+    assert_allclose(axes.mean, expected.mean, atol=1e-6)
+    assert_allclose(axes.variance, expected.variance, atol=1e-6)
+    assert_allclose(np.abs((axes.axes * expected.axes).sum(axis=0)), 1, atol=1e-6)
+    rotated = basis.rotate_on_device(expected, torch.from_numpy(x))
+    assert rotated.dtype == torch.float32
+    assert_allclose(rotated.numpy(), expected.rotate(x), atol=1e-6)
+
+
 def test_columns_without_variance_and_rows_without_weight_have_no_axes() -> None:
     rng = np.random.default_rng(0)
     x = np.hstack([rng.normal(size=(30, 3)), np.ones((30, 2))])

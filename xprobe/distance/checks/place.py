@@ -16,7 +16,7 @@ from xprobe.design import folds
 from xprobe.design.config import SweepConfig
 from xprobe.images.manifest import Manifest
 from xprobe.learners import solve as heads
-from xprobe.learners.problem import Options, Pool, Problem
+from xprobe.learners.problem import Pool, Problem
 from xprobe.verdict.metrics import interval_of_mean
 
 
@@ -76,7 +76,7 @@ def place_share(
         inner = tuple((_sorted_rows(row, a), _sorted_rows(row, b)) for a, b in fold.inner)
         problems.append(Problem(train, np.concatenate([test, before]), inner))
     pool = Pool(x, np.searchsorted(classes, label), len(classes))
-    options = Options(config.c_grid, config.c_rule, config.balanced)
+    options = config.head_options
     hit = np.full(len(manifest), np.nan)
     for number, fit in heads.solve("logistic", pool, problems, options, workers):
         rows = problems[number].test

@@ -19,7 +19,8 @@ class Replayed:
     """A function of tensors on a GPU, which is recorded at the second call with one shape.
 
     The first call with a shape runs the function itself. So do all calls where recording fails, as
-    it does for networks whose course depends on values. Calls must not overlap, and the recording
+    it does for networks whose course depends on values. Where only memory was short, the next shape
+    is recorded again: a batch that was halved needs less. Calls must not overlap, and the recording
     of one shape is kept at a time.
     """
 
@@ -28,7 +29,7 @@ class Replayed:
         self._function, self._record = function, record or on_cuda
         self._shape: tuple[int, ...] = ()
         self._replay: Function | None = None
-        self._can_record = True
+        self._can_record = self._has_room = True
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
         """Return the function's value, in memory that the next call leaves alone.
@@ -38,13 +39,24 @@ class Replayed:
         """
         if tuple(x.shape) != self._shape:
             self._shape, self._replay = tuple(x.shape), None  # This frees the recording's memory.
+            self._has_room = True
             return self._function(x)
-        if self._replay is None and self._can_record:
+        if self._replay is None and self._can_record and self._has_room:
             try:
                 self._replay = self._record(self._function, x)
-            except RuntimeError:  # Memory is short, or the function cannot be recorded.
-                self._can_record = False
+            except RuntimeError as error:
+                if _is_of_memory(error):
+                    self._has_room = False
+                else:
+                    self._can_record = False
         return self._replay(x) if self._replay else self._function(x)
+
+
+def _is_of_memory(error: RuntimeError) -> bool:
+    """Return whether memory was short; the end of a recording that broke off can hide that."""
+    import torch
+
+    return any(isinstance(e, torch.OutOfMemoryError) for e in (error, error.__context__))
 
 
 def on_cuda(function: Function, x: torch.Tensor) -> Function:

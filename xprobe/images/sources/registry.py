@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from xprobe.base.errors import XprobeError
 from xprobe.base.registry import Registry, by_name
-from xprobe.images.manifest import LAYOUT, Row
-from xprobe.images.sources.folder import read_folder
-from xprobe.images.sources.table import SUFFIXES, read_table
+
+if TYPE_CHECKING:
+    from xprobe.images.manifest import Row
+
+    Reader = Callable[[Path, str], tuple[Iterable[Row], Path]]
 
 
 @dataclass(frozen=True)
@@ -25,26 +29,62 @@ class ImageSource:
             A row maps columns of `manifest.REQUIRED` and `manifest.OPTIONAL` to text. With a
             `group`, images of one value in that column are a group (`images.read.read`); a source
             without such a column raises an XprobeError.
+        words: what DATA is in this form, for the help of commands.
     """
 
     name: str
     recognises: Callable[[Path], bool]
-    read: Callable[[Path, str], tuple[Iterable[Row], Path]]
+    read: Reader
+    words: str = ""
 
 
 def _is_table(path: Path) -> bool:
+    from xprobe.images.sources.table import SUFFIXES
+
     return path.is_file() and path.suffix.lower() in SUFFIXES
 
+
+def _reader(place: str) -> Reader:
+    """Return the reader ``module:function``, which is imported when it is first called.
+
+    The help of commands is made from the rows, and must not wait for what readers import.
+    """
+    module, _, name = place.partition(":")
+
+    def read(data: Path, group: str) -> tuple[Iterable[Row], Path]:
+        reader: Reader = getattr(importlib.import_module(module), name)
+        return reader(data, group)
+
+    return read
+
+
+_FOLDER = "xprobe.images.sources"
 
 SOURCES_OF_IMAGES: Registry[ImageSource] = Registry(
     "xprobe.sources",
     "source of images",
     ImageSource,
     by_name(
-        ImageSource("folder", Path.is_dir, read_folder),
-        ImageSource("table", _is_table, read_table),
+        ImageSource(
+            "folder", Path.is_dir, _reader(f"{_FOLDER}.folder:read_folder"), "folder of images"
+        ),
+        ImageSource(
+            "table", _is_table, _reader(f"{_FOLDER}.table:read_table"),
+            "manifest (.csv, .jsonl, .parquet)",
+        ),
     ),
-)
+)  # fmt: skip
+
+
+def forms(*others: str) -> str:
+    """Return what DATA may be, one sentence from the rows, for the help of commands.
+
+    Args:
+        others: further forms that a command takes.
+    """
+    first, *rows = (row.words for row in SOURCES_OF_IMAGES.rows.values())
+    *parts, last = (first.capitalize(), *(f"a {words}" for words in rows), *others)
+    return f"{', '.join(parts)}, or {last}."
 
 
 def read_rows(data: Path, group: str = "") -> tuple[Iterable[Row], Path]:
@@ -56,6 +96,8 @@ def read_rows(data: Path, group: str = "") -> tuple[Iterable[Row], Path]:
     Raises:
         XprobeError: no source recognises the path, or its source cannot read it.
     """
+    from xprobe.images.manifest import LAYOUT
+
     sources = SOURCES_OF_IMAGES
     if not data.exists():
         name, colon, rest = str(data).partition(":")

@@ -5,14 +5,12 @@ from __future__ import annotations
 from copy import deepcopy
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from xprobe.base.arrays import Floats
-from xprobe.encoders.base import Pixels
 from xprobe.encoders.network import Network
 
 
@@ -61,8 +59,3 @@ class Classifier(torch.nn.Module):
 def batch_norms(model: torch.nn.Module) -> list[_BatchNorm]:
     """Return every batch norm of a network."""
     return [module for module in model.modules() if isinstance(module, _BatchNorm)]
-
-
-def as_batch(pixels: Pixels) -> Tensor:
-    """Return images (n, height, width, 3) as (n, 3, height, width), contiguous."""
-    return torch.from_numpy(np.ascontiguousarray(np.moveaxis(pixels, -1, 1)))

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from xprobe.base.errors import XprobeError
+from xprobe.encoders.registry import FAMILIES
 
 # These parameters are no weights of a sum, so that nothing is gained by drawing them to zero.
 _NOT_DECAYED = re.compile(
@@ -28,9 +29,10 @@ def set_trainable(module: nn.Module) -> None:
     """
     floating = [p for p in module.parameters() if p.is_floating_point()]
     if not floating:
+        *first, last = (f"{row.name}:" for row in FAMILIES.values() if row.has_networks)
         raise XprobeError(
-            "an encoder without gradients: it has no parameters to train; take a network "
-            "(open_clip:, timm:, torchvision: or hf:)"
+            f"an encoder without gradients: it has no parameters to train; take a network "
+            f"({', '.join(first)} or {last})"
         )
     for parameter in floating:
         parameter.requires_grad_(True)

@@ -21,7 +21,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from xprobe.base.arrays import Floats, Ints
 from xprobe.base.errors import XprobeError
 from xprobe.images.augment import COPY_PASTE
-from xprobe.learners.finetune.classifier import Classifier, as_batch, batch_norms
+from xprobe.learners.finetune.classifier import Classifier, batch_norms
 from xprobe.learners.finetune.job import DivergedError, Outcome, Setup
 from xprobe.learners.finetune.layers import (
     add_low_rank,
@@ -30,9 +30,13 @@ from xprobe.learners.finetune.layers import (
     parameter_groups,
     set_trainable,
 )
+from xprobe.learners.finetune.loader import Loader, as_batch
 
 TEST_BATCH = 64
 """The number of images that are scored at once."""
+
+# A GPU must end all its work before a loss can be read, so that losses are read so many at a time.
+_UNREAD = 16
 
 
 class Run:
@@ -46,9 +50,13 @@ class Run:
 
     def __init__(self, setup: Setup) -> None:
         """Put the network on its device, ready for the first step."""
-        self.pixels, self.job, self.recipe = setup.pixels, setup.job, setup.recipe
-        self.augmentation, self.masks = setup.augmentation, setup.masks
-        recipe, self.device = setup.recipe, torch.device(setup.device)
+        self.job, self.recipe, self.device = setup.job, setup.recipe, torch.device(setup.device)
+        self.augmentation, self.masks, recipe = setup.augmentation, setup.masks, setup.recipe
+        self.loader = Loader(setup.pixels, self.device)
+        self.order, self.label, self.weight = (
+            torch.from_numpy(values).to(self.device)
+            for values in (self.job.order, self.job.label, self.job.weight.astype(np.float32))
+        )
         self.model = Classifier(setup.network, setup.start).to(self.device)
         if self.device.type == "cuda":
             self.model = self.model.to(memory_format=torch.channels_last)
@@ -67,6 +75,7 @@ class Run:
                 if any(id(p) in of_head for p in group["params"]):
                     group["lr"] = max(recipe.lr, recipe.head_lr)
         self.lr = [group["lr"] for group in groups]
+        self.trained = [p for group in groups for p in group["params"]]
         # One kernel updates all weights: a loop over them takes a tenth of a small network's step.
         self.optimiser = torch.optim.AdamW(groups, fused=self.device.type in ("cpu", "cuda"))
         self.average = (
@@ -75,9 +84,12 @@ class Run:
             else None
         )
         self.forward = torch.compile(self.model) if recipe.compile else self.model
+        self.model.eval()  # The first step makes it train, as does the first after each test.
         self.step = self.epoch_step = 0
         self.parts = recipe.accumulate
         self.loss, self.since = 0.0, time.monotonic()
+        self.unread: list[tuple[int, float, list[Tensor]]] = []  # Step, learning rate, losses.
+        self.read_every = 1 if self.device.type == "cpu" else _UNREAD
         self.best: tuple[float, int, dict[str, Tensor]] | None = None
         self.stopped = False
         self.curve: list[dict[str, Any]] = []
@@ -86,34 +98,52 @@ class Run:
         self.ends = {round((i + 1) * total / recipe.epochs) for i in range(recipe.epochs)}
 
     def go_on(self) -> None:
-        """Make the next step; at the end of an epoch look at the validation images."""
-        loss, lr = self.train(self.step)
-        self.step += 1
-        self.loss += loss
-        if self.step in self.ends:
-            self._end_epoch(lr)
-
-    def train(self, step: int) -> tuple[float, float]:
-        """Train on the images of a step; return its loss and its largest learning rate.
+        """Make the next step; at the end of an epoch look at the validation images.
 
         Raises:
-            DivergedError: the loss is infinite or no number.
+            DivergedError: the loss of this step, or on a GPU of one shortly before, is infinite or
+                no number.
         """
+        lr = self.train(self.step)
+        self.step += 1
+        is_end = self.step in self.ends
+        if is_end or len(self.unread) >= self.read_every:
+            self._read_losses()
+        if is_end:
+            self._end_epoch(lr)
+
+    def train(self, step: int) -> float:
+        """Train on the images of a step; return its largest learning rate."""
         factor = self._schedule(step)
         for group, lr in zip(self.optimiser.param_groups, self.lr, strict=True):
             group["lr"] = lr * factor
-        loss, peak = self._backward(self.job.order[step]), max(self.lr) * factor
-        if not math.isfinite(loss):
-            raise DivergedError(
-                f"the loss became {loss} at step {step + 1} of {len(self.job.order)}, "
-                f"learning rate {peak:.2g}; try a smaller --lr"
-            )
+        peak: float = max(self.lr) * factor
+        self.unread.append((step, peak, self._backward(step)))
         if self.recipe.clip:
-            torch.nn.utils.clip_grad_norm_(self._trained(), self.recipe.clip)
+            torch.nn.utils.clip_grad_norm_(self.trained, self.recipe.clip)
         self.optimiser.step()
         if self.average is not None:
             self.average.update_parameters(self.model)
-        return loss, peak
+        return peak
+
+    def _read_losses(self) -> None:
+        """Add up the losses of the steps since the last call.
+
+        Raises:
+            DivergedError: one of them is infinite or no number.
+        """
+        if not self.unread:
+            return
+        values = iter(torch.stack([part for *_, parts in self.unread for part in parts]).tolist())
+        for step, lr, parts in self.unread:
+            loss = sum((next(values) for _ in parts), 0.0)
+            if not math.isfinite(loss):
+                raise DivergedError(
+                    f"the loss became {loss} at step {step + 1} of {len(self.job.order)}, "
+                    f"learning rate {lr:.2g}; try a smaller --lr"
+                )
+            self.loss += loss
+        self.unread = []
 
     def _schedule(self, step: int) -> float:
         """Return the factor of the learning rate: linear warm-up, then a cosine to 0."""
@@ -123,15 +153,17 @@ class Run:
             return (step + 1) / warm
         return 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, total - warm)))
 
-    def _trained(self) -> list[Tensor]:
-        return [p for group in self.optimiser.param_groups for p in group["params"]]
+    def _backward(self, step: int) -> list[Tensor]:
+        """Leave the gradient of a batch's mean loss, and return its parts.
 
-    def _backward(self, rows: Ints) -> float:
-        """Leave the gradient of a batch's mean loss; halve what is done at once if memory ends."""
+        What is done at once is halved if memory ends.
+        """
         state = torch.get_rng_state()
+        rows, later = self.job.order[step], self.job.order[step + 1 : step + 2]
+        images = self.loader.read(rows, later[0] if len(later) else None)
         while True:
             try:
-                return self._accumulate(rows)
+                return self._accumulate(step, images)
             except RuntimeError as error:
                 if not _out_of_memory(error):
                     raise
@@ -146,25 +178,22 @@ class Run:
             )
             torch.set_rng_state(state)
 
-    def _accumulate(self, rows: Ints) -> float:
-        self.model.train()
-        # The head was fitted on features that these statistics gave, so that they stay.
-        if self.recipe.start != "random":
-            for norm in batch_norms(self.model):
-                norm.eval()
+    def _accumulate(self, step: int, images: Tensor) -> list[Tensor]:
+        if not self.model.training:
+            self._set_to_train()
         self.optimiser.zero_grad(set_to_none=True)
-        weight = torch.from_numpy(self.job.weight[rows]).float().to(self.device)
-        label = torch.from_numpy(self.job.label[rows]).to(self.device)
-        x = as_batch(self.pixels[rows])
-        if self.augmentation is not None:
-            x = self.augmentation.images(x)
-        x = self._moved(x)
-        target = functional.one_hot(label, self.job.k).float()
-        x = self.model.normalised(x)
+        rows, chosen = self.job.order[step], self.order[step]
+        weight = self.weight[chosen]
+        target = functional.one_hot(self.label[chosen], self.job.k).float()
+        x = self.model.normalised(self._augmented(images))
         if self.augmentation is not None:
             x, target = self.augmentation.mix(x, target, self._mask(rows))
-        total, loss = float(weight.sum()), 0.0
-        for part in torch.arange(len(rows), device=self.device).chunk(self.parts):
+        # This sum is taken on the host, since the device would have to be waited for.
+        total = float(torch.from_numpy(self.job.weight[rows]).float().sum())
+        whole: list[Any] = [slice(None)]
+        cut = torch.arange(len(rows), device=self.device).chunk(self.parts)
+        losses = []
+        for part in whole if self.parts == 1 else cut:
             with self._autocast():
                 logits = self.forward(x[part])
             image_loss = functional.cross_entropy(
@@ -173,20 +202,34 @@ class Run:
             )  # fmt: skip
             mean = (image_loss * weight[part]).sum() / total
             mean.backward()
-            loss += float(mean.detach())
-        return loss
+            losses.append(mean.detach())
+        return losses
+
+    def _set_to_train(self) -> None:
+        self.model.train()
+        # The head was fitted on features that these statistics gave, so that they stay.
+        if self.recipe.start != "random":
+            for norm in batch_norms(self.model):
+                norm.eval()
+
+    def _augmented(self, images: Tensor) -> Tensor:
+        """Return images (n, height, width, 3) of the host as (n, 3, height, width) on the device.
+
+        They are augmented before.
+        """
+        if self.augmentation is None:
+            return self.loader.on_device(images)
+        x = self.augmentation.images(as_batch(images))
+        if self.device.type != "cuda":
+            return x.to(self.device)
+        x = x.pin_memory().to(self.device, non_blocking=True)
+        return x.contiguous(memory_format=torch.channels_last)
 
     def _mask(self, rows: Ints) -> Tensor | None:
         if self.augmentation is None or self.augmentation.name != COPY_PASTE:
             return None
         assert self.masks is not None
         return torch.from_numpy(self.masks[rows]).to(self.device)
-
-    def _moved(self, x: Tensor) -> Tensor:
-        if self.device.type != "cuda":
-            return x.to(self.device)
-        x = x.pin_memory().to(self.device, non_blocking=True)
-        return x.contiguous(memory_format=torch.channels_last)
 
     def _autocast(self) -> Any:
         precision = self.recipe.precision
@@ -266,7 +309,8 @@ class Run:
             for first in range(0, max(1, len(rows) - 1), self.recipe.batch_size):
                 batch = rows[first : first + self.recipe.batch_size]
                 if len(batch) > 1 or first == 0:
-                    model.encoder(model.normalised(as_batch(self.pixels[batch]).to(self.device)))
+                    x = self.loader.on_device(self.loader.read(batch))
+                    model.encoder(model.normalised(x))
         for norm, momentum in zip(norms, before, strict=True):
             norm.momentum = momentum
 
@@ -277,18 +321,24 @@ class Run:
     def _scores(self, model: Classifier, rows: Ints) -> Floats:
         """Return log-probabilities (n, k), float32; a row does not depend on the others."""
         model.eval()
+        batches = [rows[first : first + TEST_BATCH] for first in range(0, len(rows), TEST_BATCH)]
+        # The last bits of a row depend on the batch's size, which is therefore always the same.
+        full = [np.resize(batch, TEST_BATCH) for batch in batches]
         scores = []
         with torch.inference_mode():
-            for first in range(0, len(rows), TEST_BATCH):
-                batch = rows[first : first + TEST_BATCH]
-                full = np.resize(batch, TEST_BATCH)  # The last bits depend on the batch's size.
-                x = model.normalised(as_batch(self.pixels[full]).to(self.device))
+            for batch, whole, later in zip(batches, full, [*full[1:], None], strict=True):
+                x = model.normalised(self.loader.on_device(self.loader.read(whole, later)))
                 logits = model(x)[: len(batch)].float()
-                scores.append(functional.log_softmax(logits, dim=1).cpu().numpy())
-        return np.concatenate(scores)
+                scores.append(functional.log_softmax(logits, dim=1))
+            return torch.cat(scores).cpu().numpy()
 
     def state(self) -> dict[str, Any]:
-        """Return everything that the rest of the run depends on."""
+        """Return everything that the rest of the run depends on.
+
+        Raises:
+            DivergedError: a loss that was not read yet is infinite or no number.
+        """
+        self._read_losses()
         return {
             "key": self.job.key,
             "step": self.step,

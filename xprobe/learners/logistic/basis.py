@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from xprobe.base.arrays import Floats, Ints
+from xprobe.base.arrays import Bools, Floats, Ints
 from xprobe.learners.logistic.rows import InMemory, Rows, sample, squares_by_sample
 from xprobe.learners.problem import Pool
 
@@ -68,11 +68,39 @@ def principal_axes(x: Floats, weight: Floats | Ints, keep_null: bool = False) ->
         span, inner = np.linalg.qr(centred.T)  # The axes lie in the span of the rows.
         covariance = inner @ inner.T
     variance, vectors = np.linalg.eigh(covariance)
-    null = max(variance[-1] * _NULL_VARIANCE, np.finfo(np.float64).tiny)
-    kept = (variance > null) | keep_null
+    kept = _kept(variance, keep_null)
     axes = vectors[:, kept][:, ::-1]
     axes = np.ascontiguousarray(axes if span is None else span @ axes)
     return Axes(mean, axes, variance[kept][::-1])
+
+
+def _kept(variance: Floats, keep_null: bool) -> Bools:
+    """Return which axes, by rising variance, are kept."""
+    null = max(variance[-1] * _NULL_VARIANCE, np.finfo(np.float64).tiny)
+    kept: Bools = (variance > null) | keep_null
+    return kept
+
+
+def principal_axes_on_device(x: Tensor, weight: Floats | Ints, keep_null: bool = False) -> Axes:
+    """Return the same as `principal_axes` of rows that lie on a device, computed there."""
+    share = torch.tensor(weight / weight.sum(), dtype=torch.float64, device=x.device)
+    mean = (share @ x.double()).to(x.dtype)
+    centred = (x - mean).double() * share.sqrt()[:, None]
+    variance, vectors = (part.cpu().numpy() for part in torch.linalg.eigh(centred.T @ centred))
+    kept = _kept(variance, keep_null)
+    return Axes(
+        mean.cpu().numpy(), np.ascontiguousarray(vectors[:, kept][:, ::-1]), variance[kept][::-1]
+    )
+
+
+def rotate_on_device(axes: Axes, x: Tensor) -> Tensor:
+    """Return the same as `Axes.rotate` of rows that lie on a device, computed there."""
+    mean, turn = torch.tensor(axes.mean, device=x.device), torch.from_numpy(axes.axes).to(x.device)
+    rotated = torch.ones(len(x), turn.shape[1] + 1, device=x.device)
+    for first in range(0, len(x), 8 * _CHUNK):
+        rows = slice(first, first + 8 * _CHUNK)
+        rotated[rows, :-1] = (x[rows] - mean).float() @ turn.float()
+    return rotated
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,6 +125,11 @@ class Streamed:
     def d(self) -> int:
         """Number of columns, that of the intercept included."""
         return int(self.axes.axes.shape[1]) + 1
+
+    @property
+    def is_on_gpu(self) -> bool:
+        """False: reading the rows takes longer than all else."""
+        return False
 
     def double(self) -> Streamed:
         """Return the same rows in float64."""
@@ -154,9 +187,30 @@ class Basis:
         d = pool.rows(members[:1]).shape[1]
         sampled = members[sample(len(members), max(_AXES_OF, 2 * d)).numpy()]
         is_sample = len(sampled) < len(members)
+        if pool.in_memory and self.is_on_gpu:
+            self._rotate_on_device(share, sampled, is_sample)
+            return
         self.axes = principal_axes(pool.rows(sampled), share[sampled], keep_null=is_sample)
         if pool.in_memory:
             self.rotated = torch.from_numpy(self.axes.rotate(pool.rows())).to(device)
+
+    @property
+    def is_on_gpu(self) -> bool:
+        """Whether the rows lie on a GPU."""
+        return self.like.is_cuda
+
+    def _rotate_on_device(self, share: Floats | Ints, sampled: Ints, is_sample: bool) -> None:
+        """Find the axes and rotate the pool on a GPU: on the CPU it would take longer than heads.
+
+        Axes of fewer rows than columns take little, and are found on the CPU.
+        """
+        x = torch.tensor(self.pool.rows(), device=self.like.device)
+        if len(sampled) >= x.shape[1]:
+            drawn = x[torch.from_numpy(sampled).to(x.device)]
+            self.axes = principal_axes_on_device(drawn, share[sampled], keep_null=is_sample)
+        else:
+            self.axes = principal_axes(self.pool.rows(sampled), share[sampled])
+        self.rotated = rotate_on_device(self.axes, x)
 
     def rows(self, rows: Ints) -> Rows:
         """Return rows of the pool for the solver."""
@@ -169,7 +223,7 @@ class Basis:
     def linear(self, coefficients: Tensor) -> tuple[Floats, Floats]:
         """Return coefficients (k, d) and intercepts (k,) on the pool's features, float64."""
         rotated = coefficients.double().cpu().numpy()
-        w = rotated[:, :-1] @ self.axes.axes.T.astype(np.float64)
+        w = rotated[:, :-1] @ self.axes.axes.T.astype(np.float64, copy=False)
         return w, rotated[:, -1] - w @ self.axes.mean
 
     def logits(self, coefficients: Tensor, rows: Ints) -> Floats:

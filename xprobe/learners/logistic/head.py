@@ -10,6 +10,8 @@ Four things make a grid of problems cheap without changing any optimum:
   moved from this start is interpolated to the next values by a cubic;
 * inner folds are sample weights on the rows of their problem, so that all are solved together;
 * C is ranked at `RANK_TOLERANCE`, and the reported fit alone is solved to `solver.TOLERANCE`.
+
+A GPU waits for launches, not for products: there all values of C are solved in one wave.
 """
 
 from __future__ import annotations
@@ -29,7 +31,7 @@ from xprobe.learners.logistic import solver
 from xprobe.learners.logistic.basis import Basis
 from xprobe.learners.logistic.newton import reference
 from xprobe.learners.logistic.paths import cubic, interpolate, shifted, stack, waves
-from xprobe.learners.logistic.rows import InMemory
+from xprobe.learners.logistic.rows import InMemory, count_rows
 from xprobe.learners.logistic.solver import Batch, Solution, Start
 from xprobe.learners.problem import (
     IMPOSSIBLE,
@@ -53,8 +55,8 @@ _START_TOLERANCES = 1e-4, 1e-3
 # Zero-shot probabilities have this share in soft targets, at this temperature (He et al. 2023).
 SOFT_SHARE, SOFT_TEMPERATURE = 0.5, 2.0
 
-# The working arrays of one process get this much memory; batches are split to fit.
-MEMORY_MIB = 512
+# The working arrays of one process get this much memory, or a GPU's; batches are split to fit.
+MEMORY_MIB, GPU_MEMORY_MIB = 512, 4096
 
 # From this many rows on, a quarter of them is solved first, as a start for all.
 _QUARTER_FROM = 4096
@@ -107,7 +109,7 @@ class Logistic:
         inner = problem.merged_inner()
         grid = self.options.grid(bool(inner))
         rows = np.unique(np.concatenate([problem.train, *(p for pair in inner for p in pair)]))
-        task = _Task(self, shared.basis, rows, _count_rows(rows, problem.train), present)
+        task = _Task(self, shared.basis, rows, count_rows(rows, problem.train), present)
         path, held = task.paths(
             grid, inner=inner, near=shared.path(grid, present), total=shared.task.total
         )
@@ -246,9 +248,9 @@ class _Task:
             The path (m, …) of all rows, and the logits (m, n, k) of the validation rows, fold after
             fold.
         """
-        log_c, near = np.log(grid), self._with_logits(near or self._cold_start(grid))
+        log_c, near = np.log(grid), self._with_logits(near or self.cold_start(grid))
         weighted = [(self.weight, self.total)]
-        weighted += [self._weights(_count_rows(self.rows, train)) for train, _ in inner]
+        weighted += [self._weights(count_rows(self.rows, train)) for train, _ in inner]
         lacking = [np.zeros(0, dtype=np.int64)]
         lacking += [np.setdiff1d(self.present, self.head.pool.y[train]) for train, _ in inner]
         held = [lacking[0], *(np.searchsorted(self.rows, validation) for _, validation in inner)]
@@ -268,12 +270,12 @@ class _Task:
             logits += fold_logits
         return solutions[0], np.concatenate([np.stack(fold) for fold in logits], axis=1)
 
-    def _cold_start(self, grid: Sequence[float]) -> Start:
+    def cold_start(self, grid: Sequence[float]) -> Start:
         """Return a start without a path: that of a quarter of many rows, or zeros for few rows.
 
         Classes without training images get an impossible intercept.
         """
-        if len(self.rows) >= _QUARTER_FROM:
+        if len(self.rows) >= _QUARTER_FROM and not self.x.is_on_gpu:
             order = np.lexsort((np.random.default_rng(0).random(len(self.y)), self.y))
             rank = np.arange(len(order)) - np.searchsorted(self.y[order], self.y[order])
             quarter = np.sort(order[rank % 4 == 0])  # Every class has a quarter of its rows here.
@@ -324,7 +326,7 @@ class _Task:
         stretch = curvature.new_ones(folds, m)
         logits: list[list[Floats]] = [[np.zeros(0)] * m for _ in held]
         known: list[int] = []
-        for wave in waves(m):
+        for wave in waves(m, at_once=self.x.is_on_gpu):
             for i in wave if known else ():
                 near, share = cubic(log_c[known], log_c[i])
                 interpolate(now, start, i, [known[j] for j in near], share)
@@ -354,7 +356,8 @@ class _Task:
 
     def _capacity(self, arrays: int) -> int:
         """Return how many problems fit into memory if each needs this many (k, n) arrays."""
-        return int(MEMORY_MIB * 2**20 // (4 * self.k * (len(self.rows) + self.x.d) * arrays))
+        mib = GPU_MEMORY_MIB if self.x.is_on_gpu else MEMORY_MIB
+        return int(mib * 2**20 // (4 * self.k * (len(self.rows) + self.x.d) * arrays))
 
     def _batch(self, weight: Tensor, weight_of: Tensor, penalty: list[float]) -> Batch:
         λ = weight.new_tensor(penalty)
@@ -435,16 +438,12 @@ def solve_path(
         Coefficients (m, k, d) and intercepts (m, k) on the pool's features, float64.
     """
     present = pool.present(rows)
-    share = _count_rows(np.arange(len(pool.y)), rows)
+    share = count_rows(np.arange(len(pool.y)), rows)
     head = Logistic(pool, Options(tuple(grid)), device)
     rows = np.flatnonzero(share)
     basis = Basis(pool, share, device)
     task = _Task(head, basis, rows, share[rows], present)
-    rotated = task.final(grid, task.paths(grid, _START_TOLERANCES)[0])
+    path = task.cold_start(grid) if task.x.is_on_gpu else task.paths(grid, _START_TOLERANCES)[0]
+    rotated = task.final(grid, path)
     linear = [basis.linear(coefficients) for coefficients in rotated]
     return np.stack([w for w, _ in linear]), np.stack([b for _, b in linear])
-
-
-def _count_rows(rows: Ints, train: Ints) -> Ints:
-    """Return how often each of the sorted rows occurs in `train`."""
-    return np.bincount(np.searchsorted(rows, train), minlength=len(rows))

@@ -44,8 +44,13 @@ def interpolate(
             now.logits[:, i] += s * (now.logits[:, q] - start.logits[:, q])
 
 
-def waves(m: int) -> list[list[int]]:
-    """Return the waves in which m values are solved: the ends and coarse knots, then halvings."""
+def waves(m: int, at_once: bool = False) -> list[list[int]]:
+    """Return the waves in which m values are solved: the ends and coarse knots, then halvings.
+
+    Solved `at_once`, all are one wave: more passes for some of them, but fewer for all together.
+    """
+    if at_once:
+        return [list(range(m))]
     stride = 1
     while m / (2 * stride) >= _FIRST_WAVE:
         stride *= 2

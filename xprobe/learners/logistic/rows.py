@@ -11,6 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from xprobe.base.arrays import Ints
+
 # Products with many rows are twice as fast in blocks of so many, if the other factor is narrow.
 _BLOCK = 1024
 
@@ -29,6 +31,11 @@ class Rows(Protocol):
     @property
     def d(self) -> int:
         """Number of columns."""
+        ...
+
+    @property
+    def is_on_gpu(self) -> bool:
+        """Whether a product takes less than to launch it, so that few wide ones are the fastest."""
         ...
 
     def times(self, w: Tensor) -> Tensor:
@@ -64,6 +71,11 @@ class InMemory:
         """Number of columns."""
         return self.x.shape[1]
 
+    @property
+    def is_on_gpu(self) -> bool:
+        """Whether a product takes less than to launch it."""
+        return self.x.is_cuda
+
     def times(self, w: Tensor) -> Tensor:
         """Return w xᵀ."""
         if not self._blocked:
@@ -98,7 +110,7 @@ class InMemory:
 
     @property
     def _blocked(self) -> bool:
-        return is_many(self.n) and not self.x.is_cuda
+        return is_many(self.n) and not self.is_on_gpu
 
     def _blocks(self) -> Iterator[tuple[slice, Tensor]]:
         for first in range(0, self.n, _BLOCK):
@@ -116,6 +128,11 @@ def sample(n: int, most: int | None = None) -> Tensor:
     most = MANY if most is None else most
     drawn = np.arange(n) if n <= most else np.random.default_rng(0).choice(n, most, replace=False)
     return torch.from_numpy(np.sort(drawn))
+
+
+def count_rows(rows: Ints, train: Ints) -> Ints:
+    """Return how often each of the sorted rows occurs in `train`."""
+    return np.bincount(np.searchsorted(rows, train), minlength=len(rows))
 
 
 def squares_by_sample(h: Tensor, which: Tensor, squares: Tensor) -> Tensor:

@@ -6,7 +6,9 @@ For each problem p of a batch, with sample weights w that sum to 1,
 
 is minimised by L-BFGS with a diagonal preconditioner (Nocedal & Wright 2006, ch. 7), all problems
 in step: their coefficients stand in one matrix, so that each pass is two large matrix products
-however many problems there are. A diagonal preconditioner is only any good if the columns are
+however many problems there are. What decides on the course, a few numbers a problem, is computed on
+the host: a GPU takes as long to launch an operation on few numbers as on many, and each decision
+has to wait for them in any case. A diagonal preconditioner is only any good if the columns are
 uncorrelated: rotate the rows into their principal axes first (`basis`).
 """
 
@@ -33,6 +35,7 @@ GRADIENT_TOLERANCE = 1e-5
 MOST_PASSES = 200
 
 # L-BFGS remembers so many steps; the longer memory saves passes, which cost most with many rows.
+# On a GPU they cost less than the operations on the memory.
 _HISTORY, _LONG_HISTORY = 2, 20
 
 # The preconditioner is renewed at these passes.
@@ -125,8 +128,8 @@ class Solution:
         logits: (p, k, n) logits of all rows, also those of weight 0; the offset is included.
         curvature, stretch: (p, k, d) and (p,) as in `Start`; they were taken on the way, not at
             the minimum.
-        passes: (p,) gradient evaluations after the first.
-        converged: (p,) whether both tolerances were reached.
+        passes: (p,) gradient evaluations after the first, on the CPU.
+        converged: (p,) whether both tolerances were reached, on the CPU.
     """
 
     coefficients: Tensor
@@ -156,18 +159,19 @@ def minimise(
     p = len(state.problem)
     coefficients, logits = torch.empty_like(state.w), torch.empty_like(state.z)
     curvature, stretch = torch.empty_like(state.w), torch.empty_like(state.at_zero)
-    passes = torch.zeros(p, dtype=torch.long, device=logits.device)
-    converged = torch.zeros(p, dtype=torch.bool, device=logits.device)
+    passes, converged = torch.zeros(p, dtype=torch.long), torch.zeros(p, dtype=torch.bool)
     for number in range(most_passes + 1):
         if number in _REFRESH and (number or start.curvature is None):
             state.refresh()
         reached = state.reached(tolerance, gradient_tolerance)
         done = reached if number < most_passes else torch.ones_like(reached)
         if bool(done.any()):
-            which = state.problem[done]
-            coefficients[which], logits[which] = state.w[done], state.z[done]
-            curvature[which], stretch[which] = state.h[done], state.stretch[done]
-            passes[which], converged[which] = number, reached[done]
+            passes[state.problem[done]] = number
+            converged[state.problem[done]] = reached[done]
+            ended = done.nonzero()[:, 0].to(logits.device)
+            which = state.problem[done].to(logits.device)
+            coefficients[which], logits[which] = state.w[ended], state.z[ended]
+            curvature[which], stretch[which] = state.h[ended], state.stretch[ended]
             if bool(done.all()):
                 break
             state.keep(~done)
@@ -176,19 +180,20 @@ def minimise(
 
 
 class _State:
-    """The problems still under way, and their memory of past steps."""
+    """The problems still under way, by number on the CPU, and their memory of past steps."""
 
     def __init__(self, batch: Batch, start: Start) -> None:
         p, _, d = start.coefficients.shape
         self.rows, self.hard = batch.rows, batch.hard
         self.target, self.other = batch.target, 1 - batch.target
-        self.problem = torch.arange(p, device=start.coefficients.device)
+        self.problem = torch.arange(p)
         self.weight = batch.weight[batch.weight_of]
         penalised = start.coefficients.new_ones(d)
         penalised[-1] = 0
         self.penalty = batch.penalty[:, None, None] * penalised
         self.w = start.coefficients
-        self.history = _LONG_HISTORY if is_many(batch.rows.n) else _HISTORY
+        is_long = is_many(batch.rows.n) and not batch.rows.is_on_gpu
+        self.history = _LONG_HISTORY if is_long else _HISTORY
         # A step is (s, y, 1/sᵀy); one with a 0 in place of 1/sᵀy has no influence.
         self.steps: list[tuple[Tensor, Tensor, Tensor]] = []
         self.at_zero = self._scale_at_zero(batch)
@@ -266,17 +271,20 @@ class _State:
         self.h, self.m = h, self._bounded(h + self.penalty)
 
     def reached(self, tolerance: float, gradient_tolerance: float) -> Tensor:
-        """Return which problems (p,) are done."""
-        gap = 0.5 * _dot(self.g, self.g / self.m)
-        scale = torch.minimum(self.f, self.at_zero)
-        done = (_dot(self.g, self.g).sqrt_() <= gradient_tolerance) & (gap <= tolerance * scale)
-        return done & (gap * self.stretch <= _SURE * scale) if tolerance < _SURE else done
+        """Return which problems (p,) are done, on the CPU."""
+        gap, square, f, at_zero, stretch = _on_host(
+            0.5 * _dot(self.g, self.g / self.m), _dot(self.g, self.g), self.f, self.at_zero,
+            self.stretch,
+        )  # fmt: skip
+        scale = torch.minimum(f, at_zero)
+        done = (square.sqrt() <= gradient_tolerance) & (gap <= tolerance * scale)
+        return done & (gap * stretch <= _SURE * scale) if tolerance < _SURE else done
 
     def keep(self, which: Tensor) -> None:
-        """Forget the other problems."""
-        index = which.nonzero()[:, 0]
+        """Forget the other problems; (p,) on the CPU."""
+        self.problem = self.problem[which]
+        index = which.nonzero()[:, 0].to(self.z.device)
         for name in (
-            "problem",
             "weight",
             "penalty",
             "w",
@@ -299,9 +307,11 @@ class _State:
         """Go one step on, in all problems."""
         d = self._centred(self._direction())
         slope = _dot(self.g, d)
-        up = slope >= 0  # Next to the optimum, rounding can make a step lead upwards.
+        (slope_now,) = _on_host(slope)
+        up = slope_now >= 0  # Next to the optimum, rounding can make a step lead upwards.
         if bool(up.any()):
-            d = torch.where(up[:, None, None], self._centred(-self.g / self.m), d)
+            instead = self._centred(-self.g / self.m)
+            d = torch.where(up.to(d.device)[:, None, None], instead, d)
             slope = _dot(self.g, d)
         z_d = self.logits(d)
         length, slope_at_end, z, r = self._search(d, z_d, slope)
@@ -359,12 +369,15 @@ class _State:
         linear, square = _dot(self.pull, d), _dot(self.penalty * d, d)
         length = torch.ones_like(slope)
         slope_at_end = _dot(r, z_d) + linear + square
-        bad = (slope_at_end.abs() > _SLOPE_LEFT * slope.abs()).nonzero()[:, 0]
+        first, last, linear, square = _on_host(slope, slope_at_end, linear, square)
+        bad = (last.abs() > _SLOPE_LEFT * first.abs()).nonzero()[:, 0]
         if not len(bad):
             return length, slope_at_end, z, r
-        z_0, z_d, linear, square = self.z[bad], z_d[bad], linear[bad], square[bad]
-        t, now, target = length[bad], slope_at_end[bad], _SLOPE_LEFT * slope[bad].abs()
-        low, slope_low = torch.zeros_like(t), slope[bad]
+        index = bad.to(z.device)
+        z_0, z_d, linear, square = self.z[index], z_d[index], linear[bad], square[bad]
+        now, target = last[bad], _SLOPE_LEFT * first[bad].abs()
+        t = torch.ones_like(now)
+        low, slope_low = torch.zeros_like(t), first[bad]
         high, slope_high = torch.full_like(t, torch.inf), torch.zeros_like(t)
         for _ in range(_MOST_TRIALS):
             open_ = now.abs() > target
@@ -376,14 +389,20 @@ class _State:
             high, low = torch.where(rising, t, high), torch.where(rising, low, t)
             inside = low + (high - low) * (slope_low / (slope_low - slope_high))
             t = torch.where(open_, torch.where(torch.isinf(high), 4 * t, inside), t)
-            trial = torch.addcmul(z_0, t[:, None, None], z_d)
-            r_t, loss = self._residual(trial, torch.empty_like(trial), bad)
-            now = _dot(r_t, z_d) + linear + t * square
+            trial = torch.addcmul(z_0, t.to(z.device)[:, None, None], z_d)
+            r_t, loss = self._residual(trial, torch.empty_like(trial), index)
+            now = _on_host(_dot(r_t, z_d))[0] + linear + t * square
             if not bool(((now.abs() > target) & open_).any()):
                 break
-        length[bad], slope_at_end[bad], z[bad], r[bad] = t, now, trial, r_t
-        self.loss[bad] = loss
+        length[index], slope_at_end[index] = t.to(z.device), now.to(z.device)
+        z[index], r[index], self.loss[index] = trial, r_t, loss
         return length, slope_at_end, z, r
+
+
+def _on_host(*values: Tensor) -> list[Tensor]:
+    """Return values (p,) on the CPU; they come from another device all at once."""
+    is_on_cpu = values[0].device.type == "cpu"
+    return list(values) if is_on_cpu else list(torch.stack(values).cpu())
 
 
 def _dot(a: Tensor, b: Tensor) -> Tensor:

@@ -32,6 +32,7 @@ from xprobe.report.words import (
 )
 from xprobe.results.rows import OfSetting, Result
 from xprobe.results.study import Study
+from xprobe.verdict.family import HELPS, HURTS, NOT_DETECTED, NOT_SEPARABLE
 
 _ROWS_A_PAGE = 44
 
@@ -45,10 +46,11 @@ Sized = tuple[float, Result]  # the number of real images trained on, and a row 
 
 # Each kind of verdict has a colour and a marker, which is filled or not.
 _VERDICTS = {
-    "helps": ("#0072B2", "o", True),
-    "hurts": ("#D55E00", "s", True),
+    HELPS: ("#0072B2", "o", True),
+    HURTS: ("#D55E00", "s", True),
     "equivalent": ("#009E73", "D", True),
-    "no detectable difference": ("#5f5f5f", "o", False),
+    NOT_SEPARABLE: ("#8a5a00", "X", True),
+    NOT_DETECTED: ("#5f5f5f", "o", False),
 }
 
 _BLUES = LinearSegmentedColormap.from_list(
@@ -285,6 +287,9 @@ def _difference(ax: Axes, y: float, row: Result) -> str:
         end or 0.0 for end in (row.difference, row.difference_low, row.difference_high)
     )
     ax.plot([100 * low, 100 * high], [y, y], color=colour, lw=1.5, solid_capstyle="butt")
+    if row.control_difference is not None and row.judged_low is not None:
+        judged = [100 * end for end in (row.judged_low, row.judged_high or 0.0)]
+        ax.plot(judged, [y, y], color=colour, lw=0.6, solid_capstyle="butt")
     inside = colour if filled else "white"
     ax.plot(100 * difference, y, marker=marker, ms=5.5, color=colour, mfc=inside, mew=1.3)
     text = f"{points(difference)}\u2002{span(low, high)}"

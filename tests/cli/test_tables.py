@@ -1,0 +1,67 @@
+"""Tables for a terminal say what the report says."""
+
+from __future__ import annotations
+
+from makers import changed, claimed, make_study
+from rich.table import Table
+
+from xprobe.cli.tables import of_families, of_family, side_by_side
+from xprobe.results.families import families
+
+
+def read(table: Table) -> tuple[list[str], dict[str, list[str]]]:
+    """The columns of a table, and its rows by their first cell."""
+    columns = [str(column.header) for column in table.columns]
+    rows = zip(*(map(str, column.cells) for column in table.columns), strict=True)
+    return columns, {row[0]: list(row[1:]) for row in rows}
+
+
+def test_a_mix_has_the_study_wide_p_beside_its_familys() -> None:
+    study = claimed(make_study(ratios=(2,), margin=0.2), p=0.0456)
+    columns, rows = read(of_family(study, "default"))
+    assert columns == [
+        "setting", "accuracy", "minus real-only", "p", "study-wide p", "verdict", "detectable",
+    ]  # fmt: skip
+    assert rows["mix 1:2"] == [
+        "75.0 [72.0, 78.0]", "+5.0 [+3.0, +7.0]", "< 0.001", "0.046",
+        "helps, by less than the margin", "±2.8",
+    ]  # fmt: skip
+    assert rows["real-only"] == ["70.0 [67.0, 73.0]", *["–"] * 5]
+    assert rows["synthetic-only"][2:4] == ["< 0.001", "–"]
+    columns, _ = read(of_family(make_study(source="builtin:hog"), "default"))
+    assert "study-wide p" not in columns
+
+
+def test_a_control_has_the_judged_interval_beside_it() -> None:
+    study = changed(
+        make_study(ratios=(2,)), "results", lambda row: row.setting == "mix" and row.verdict,
+        control_difference=-0.06, control_low=-0.08, control_high=-0.04, judged_low=-0.08,
+        judged_high=0.07, p_adjusted=1.0, verdict="not separable from training longer",
+    )  # fmt: skip
+    columns, rows = read(of_family(study, "default"))
+    assert columns[2:6] == ["minus real-only", "minus its control", "judged by", "p"]
+    assert rows["mix 1:2"][1:] == [
+        "+5.0 [+3.0, +7.0]", "-6.0 [-8.0, -4.0]", "[-8.0, +7.0]", "1.000",
+        "not separable from training longer", "±2.8",
+    ]  # fmt: skip
+    assert rows["synthetic-only"][2:4] == ["–", "–"]
+
+
+def test_a_value_without_an_interval_is_shown_alone() -> None:
+    study = changed(make_study(), "results", lambda _row: True, ci_low=None, ci_high=None)
+    assert read(of_family(study, "default"))[1]["real-only"][0] == "70.0"
+
+
+def test_families_say_of_what_they_are() -> None:
+    study = claimed(make_study(), p=0.0456)
+    _, rows = read(of_families(families(study.results)[:1]))
+    assert rows["clip"] == ["logistic head", "default", "mix", "< 0.001", "0.046"]
+    _, rows = read(of_families(families(study.results)[1:]))
+    assert rows["clip"] == ["logistic head", "default", "synthetic-only", "< 0.001", "–"]
+
+
+def test_side_by_side_a_small_difference_is_said_to_be_small() -> None:
+    studies = [make_study("a", margin=0.2), make_study("b")]
+    columns, rows = read(side_by_side(studies, "default"))
+    assert columns == ["setting", "a, logistic head", "b, logistic head"]
+    assert rows["1:2"] == ["75.0 helps, by less than the margin", "75.0 helps"]
