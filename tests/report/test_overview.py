@@ -1,4 +1,4 @@
-"""What the report says of all studies together, by which rules, and of those not shown."""
+"""What the report says of all studies together, and by which rules it judges."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ GOLDEN = Path(__file__).parents[1] / "golden" / "results-v1"
 def test_studies_of_older_rules_are_warned_of() -> None:
     old = structs.replace(make_study("a", warnings=("w",)), version=1)
     text = (
-        "judged by the rules of version 1; run the same sweep again, which trains nothing anew. "
-        "Until then it takes no part in study-wide claims"
+        "judged by the rules of version 1; run the same sweep again; only the pooled arm is "
+        "trained. Until then it takes no part in study-wide claims"
     )
     assert warnings_of([old]) == [Warned("", text), Warned("", "w")]
     assert warnings_of([make_study("b"), old]) == [Warned("a", text), Warned("a", "w")]
@@ -56,7 +56,7 @@ def test_the_estimand_is_a_fact() -> None:
     assert plans([grouped])[0].estimand == "groups"
 
 
-# --- how it was measured ------------------------------------------------------------------
+# --- the rules, in the report --------------------------------------------------------------
 
 
 def both(out: Path) -> tuple[str, str]:
@@ -178,7 +178,7 @@ def test_a_table_says_of_how_many_images_synthetic_ones_were_made(tmp_path: Path
 @pytest.mark.usefixtures("no_figures")
 def test_mixes_against_each_other_reach_the_page(tmp_path: Path) -> None:
     row = MixComparison(
-        kind="generators", of="<x>", against="y", generator=None, ratio=2, metric="accuracy",
+        kind="generators", subject="<x>", against="y", generator=None, ratio=2, metric="accuracy",
         difference=0.1, low=0.05, high=0.15, p=0.0123, verdict="better",
     )  # fmt: skip
     page, _ = both(written(tmp_path, make_study(comparisons=(row,)))[1])
@@ -196,10 +196,10 @@ def test_studies_of_version_1_are_shown_and_claim_nothing(tmp_path: Path) -> Non
     shutil.copytree(GOLDEN, tmp_path / "results")
     answer = report.write_report(tmp_path / "results", tmp_path / "out").answer
     assert answer[0].startswith("No study-wide claim: each family for itself, adding these synth")
-    assert "run the same sweep again, which trains nothing anew." in answer[0]
+    assert "run the same sweep again; only the pooled arm is trained." in answer[0]
     page, summary = both(tmp_path / "out")
     for text in (page, summary):
-        assert "judged by the rules of version 1; run the same sweep again, which trains" in text
+        assert "judged by the rules of version 1; run the same sweep again; only the pooled" in text
         assert "takes no part in study-wide claims" in text
     whole = json.loads((tmp_path / "out" / "results.json").read_text(encoding="utf-8"))
     assert {row["p_study_wide"] for row in whole["results"] + whole["families"]} == {None}

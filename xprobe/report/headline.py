@@ -45,8 +45,8 @@ class Outside(NamedTuple):
 
 OLDER = Outside(
     "judged by the rules of an older version",
-    "Every study here was judged by the rules of an older version: run the same sweep again, which "
-    "trains nothing anew.",
+    "Every study here was judged by the rules of an older version: run the same sweep again; "
+    "only the pooled arm is trained.",
 )
 FLOORS = Outside(
     "of floors without learned weights",

@@ -176,8 +176,8 @@ def _rules(study: Study) -> list[str]:
     if study.version >= STUDY_VERSION:
         return []
     return [
-        f"judged by the rules of version {study.version}; run the same sweep again, which trains "
-        "nothing anew. Until then it takes no part in study-wide claims"
+        f"judged by the rules of version {study.version}; run the same sweep again; only "
+        "the pooled arm is trained. Until then it takes no part in study-wide claims"
     ]
 
 
