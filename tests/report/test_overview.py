@@ -28,8 +28,8 @@ GOLDEN = Path(__file__).parents[1] / "golden" / "results-v1"
 def test_studies_of_older_rules_are_warned_of() -> None:
     old = structs.replace(make_study("a", warnings=("w",)), version=1)
     text = (
-        "judged by the rules of version 1; run the same sweep again; only the pooled arm is trained. "
-        "Until then it takes no part in study-wide claims"
+        "judged by the rules of version 1; run the same sweep again; only the pooled arm is "
+        "trained. Until then it takes no part in study-wide claims"
     )
     assert warnings_of([old]) == [Warned("", text), Warned("", "w")]
     assert warnings_of([make_study("b"), old]) == [Warned("a", text), Warned("a", "w")]
