@@ -534,7 +534,8 @@ def test_a_curve_that_goes_on_keeps_what_is_done_and_values_anew(
     before = set((study[2] / "predictions").rglob("*.npz"))
     longer = curve(study, 2, 3, 4, config=SMALL)
     new = set((study[2] / "predictions").rglob("*.npz")) - before
-    assert len(new) == 5  # of one size: real-only, and two settings of either generator
+    # Of one size: real-only, two settings of either generator, and both generators together.
+    assert len(new) == 6
     assert [len(d.data_value) for d in first] == [2, 0]
     assert [len(d.data_value) for d in longer] == [2, 2, 0]
     assert {row.most for d in longer for row in d.data_value} == {4}

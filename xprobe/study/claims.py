@@ -77,7 +77,7 @@ def with_claims(folder: Path, studies: Sequence[Study]) -> list[Study]:
     if not names:
         return list(studies)
     adjusted = joint.step_down(
-        np.concatenate(p), _correlation(adds, scenes), stream(0, "study-wide")
+        np.concatenate(p), correlation_of(adds, scenes), stream(0, "study-wide")
     )
     by_name = dict(zip(names, adjusted.tolist(), strict=True))
     return [
@@ -125,7 +125,7 @@ def _p(study: Study, hits: Hits, mixes: Sequence[int], against_real: Estimates) 
     return p
 
 
-def _correlation(adds: Sequence[Vector], scenes: Sequence[Strings]) -> Vector:
+def correlation_of(adds: Sequence[Vector], scenes: Sequence[Strings]) -> Vector:
     """Return the correlation (S, S) of all comparisons, from what each scene adds to each.
 
     Args:
