@@ -14,24 +14,18 @@ from typing import NamedTuple
 import numpy as np
 
 from calibration.rows import SHOWN, Row, share, stacked
-from calibration.worlds import (
+from calibration.studies import (
     DIFFERENCE,
     FOLDS,
     HALF,
     HIGH,
     LOW,
     P,
-    Population,
     Replication,
-    World,
     gains,
     shares_without_gain,
-    six,
-    ten,
-    two,
 )
-
-UNEQUAL = (240, 160, 120, 100, 80, 60, 40, 30, 20, 10)
+from calibration.worlds import Population, World, six, ten, two, unequal
 
 
 class Case(NamedTuple):
@@ -42,10 +36,6 @@ class Case(NamedTuple):
     is_short: bool = False
 
 
-def _unequal(title: str, **other: float) -> World:
-    return ten(1, title, counts=UNEQUAL, **other)
-
-
 CASES = (
     Case(ten(100, "same distribution, 10 × 100"), (0.054, 0.040)),
     Case(ten(30, "same distribution, 10 × 30"), (0.040, 0.036)),
@@ -53,9 +43,9 @@ CASES = (
     Case(ten(30, "four edits a real image, guarded, 10 × 30", edits=4), (0.032, 0.033)),
     Case(six(100, "clusters shrunken to a third, 6 × 100", scale=0.3), None),
     Case(two(30, "near the ceiling, 2 × 30"), (0.073, 0.034), is_short=True),
-    Case(_unequal("imbalance, 10 × 240 … 10"), (0.066, 0.068), is_short=True),
+    Case(unequal("imbalance, 10 × 240 … 10"), (0.066, 0.068), is_short=True),
     Case(ten(100, "shifted, 10 × 100", toward=0.6), (0.071, 0.075), is_short=True),
-    Case(_unequal("shifted, 10 × 240 … 10", toward=0.6), (0.074, 0.098), is_short=True),
+    Case(unequal("shifted, 10 × 240 … 10", toward=0.6), (0.074, 0.098), is_short=True),
 )
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from scipy.special import log_softmax
 
 from calibration.rows import Row, always, bounded, error_of_share, many, share, stacked
-from calibration.worlds import (
+from calibration.studies import (
     DIFFERENCE,
     DRAWS,
     FOLDS,
@@ -29,10 +29,9 @@ from calibration.worlds import (
     divisions,
     judged,
     moments,
-    six,
     study,
-    ten,
 )
+from calibration.worlds import six, ten
 from xprobe.learners.logistic.head import Logistic
 from xprobe.learners.problem import Options, Pool, Problem, unit_rows
 from xprobe.verdict import family as verdict

@@ -18,7 +18,8 @@ from sklearn.datasets import load_digits
 
 from calibration.contrasts import misses, wrong_labels
 from calibration.rows import Row, share, stacked
-from calibration.worlds import FOLDS, RATIOS, Counts, Images, P, Replication
+from calibration.studies import FOLDS, RATIOS, P, Replication
+from calibration.worlds import Counts, Images
 
 MOST, DIMS, PIXELS = 30, 24, 32
 EXTENSIONS = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"}

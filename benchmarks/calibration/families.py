@@ -14,7 +14,7 @@ from functools import lru_cache
 import numpy as np
 
 from calibration.rows import SHOWN, Row, bounded, share, stacked
-from calibration.worlds import (
+from calibration.studies import (
     DIVISIONS,
     DRAWS,
     FOLDS,
@@ -22,9 +22,11 @@ from calibration.worlds import (
     classify,
     discriminant,
     divisions,
+    equal_moments,
+    joined,
     moments,
-    ten,
 )
+from calibration.worlds import ten
 from xprobe.study.claims import correlation_of
 from xprobe.verdict import family as verdict
 from xprobe.verdict.errors import mean_differences
@@ -58,11 +60,12 @@ def _seen(of: Moments) -> Moments:
 
 
 def hits(seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return hits of real-only (e, R, N), and of mixes (e, g, s, R, N) without and with it"""
+    """Return hits of real-only (e, R, N), and those of mixes (e, g, s, R, N), null and helped."""
     rng = np.random.default_rng([seed, 61])
     mixes = GENERATORS * MIXES
-    # Draws of real-only and of the mixes, and then the further ones of the mixes.
-    images = WORLD.images(rng, 1 + mixes * (1 + FURTHER))
+    # Real-only and the mixes draw once each; then the mixes that are helped draw further.
+    draws = 1 + mixes * (1 + FURTHER)
+    images = WORLD.images(rng, draws)
     x, y, K = images.x, images.y, len(WORLD.counts)
     seen = x @ directions()
     fold = divisions(WORLD.counts, 1, REPEATS, seed % DIVISIONS)
@@ -72,42 +75,20 @@ def hits(seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         for f in range(FOLDS):
             test = fold[r] == f
             real = every - moments(x[test], y[test], K)
-            n = int(real.count[0])
-            drawn = pool[:, rng.permutation(pool.shape[1])]
-            parts = np.stack(np.split(drawn[:, : n * (1 + mixes * (1 + FURTHER))],
-                                      1 + mixes * (1 + FURTHER), axis=1))  # fmt: skip
-            added = _of_parts(parts)
-            alike = _first(added, 1 + mixes)
-            further = _summed(added, 1 + mixes, mixes)
-            better = Moments(*(getattr(alike, name)[1:] + getattr(further, name) for name in (
-                "count", "total", "square")))  # fmt: skip
-            both = Moments(*(np.concatenate([getattr(alike, name), getattr(better, name)])
-                             for name in ("count", "total", "square")))  # fmt: skip
-            heads = discriminant(_seen(real + both))
+            rows = rng.permutation(pool.shape[1])[: draws * int(real.count[0])]
+            added = equal_moments(np.stack(np.split(pool[:, rows], draws, axis=1)))
+            alike = added[: 1 + mixes]
+            helped = alike[1:] + added[1 + mixes :].mapped(_over_further)
+            heads = discriminant(_seen(real + joined(alike, helped)))
             hit[:, :, r, test] = classify(heads, seen[:, None, test]) == y[test]
     shape = (ENCODERS, GENERATORS, MIXES, REPEATS, len(y))
-    null, helped = hit[:, 1 : 1 + mixes], hit[:, 1 + mixes :]
-    return hit[:, 0], null.reshape(shape), helped.reshape(shape)
+    null, better = hit[:, 1 : 1 + mixes], hit[:, 1 + mixes :]
+    return hit[:, 0], null.reshape(shape), better.reshape(shape)
 
 
-def _of_parts(parts: np.ndarray) -> Moments:
-    """Return the moments (S, …) of parts (S, K, n, D) with n images of each class."""
-    count = np.full(parts.shape[:2], float(parts.shape[2]))
-    flat = parts.reshape(len(parts), -1, parts.shape[-1])
-    return Moments(count, parts.sum(axis=2), np.swapaxes(flat, -1, -2) @ flat)
-
-
-def _first(of: Moments, number: int) -> Moments:
-    return Moments(of.count[:number], of.total[:number], of.square[:number])
-
-
-def _summed(of: Moments, start: int, length: int) -> Moments:
-    """Return the sums over `FURTHER` runs of so many parts, from a start on."""
-
-    def total(part: np.ndarray) -> np.ndarray:
-        return np.asarray(part[start:].reshape(FURTHER, length, *part.shape[1:]).sum(axis=0))
-
-    return Moments(total(of.count), total(of.total), total(of.square))
+def _over_further(sums: np.ndarray) -> np.ndarray:
+    """Return sums (mixes, …) over the further draws of each mix (FURTHER · mixes, …)."""
+    return np.asarray(sums.reshape(FURTHER, -1, *sums.shape[1:]).sum(axis=0))
 
 
 def holm(p: np.ndarray) -> np.ndarray:

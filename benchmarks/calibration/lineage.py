@@ -11,7 +11,8 @@ import numpy as np
 
 from calibration.rows import SHOWN, Row, always, bounded, share, stacked
 from calibration.stores import pairs_manifest, swept
-from calibration.worlds import RATIOS, classify, discriminant, moments, six
+from calibration.studies import RATIOS, classify, discriminant, moments
+from calibration.worlds import six
 from xprobe.design.config import SweepConfig
 from xprobe.design.design import make_design
 
@@ -87,7 +88,7 @@ def tuning(B: int) -> Iterator[Row]:
 
 
 def through_sweep(leaky: bool, guarded: bool, seed: int) -> np.ndarray:
-    """Return difference, low, high (4, 3) of a sweep over a feature store that is made up."""
+    """Return difference, low, high (mixes, 3) of a sweep over a feature store that is made up."""
     rng = np.random.default_rng([seed, 71])
     manifest = pairs_manifest(K, 30, 4, lineage=leaky)
     images = six(30, shift=0.6, scene=2, rho=0.3).images(rng, 4)
@@ -103,7 +104,8 @@ def through_sweep(leaky: bool, guarded: bool, seed: int) -> np.ndarray:
             c, j, copy = (int(part) for part in id_[1:].split("-"))
             x[i] = images.pool[c * 120 + j * 4 + copy]
     config = SweepConfig(
-        ratios=RATIOS, repeats=2, seed=seed, ignore_lineage=leaky and not guarded,
+        ratios=(1,) if leaky else RATIOS, repeats=1 if leaky else 2, seed=seed,
+        ignore_lineage=leaky and not guarded,
         allow_fewer=True, c_grid=(0.1, 1.0, 10.0, 100.0), inner_folds=3,
     )  # fmt: skip
     with tempfile.TemporaryDirectory() as folder:

@@ -14,17 +14,18 @@ import numpy as np
 
 from calibration.rows import Row, share, stacked
 from calibration.stores import plain_manifest
-from calibration.worlds import (
+from calibration.studies import (
     DIVISIONS,
     FOLDS,
     RATIOS,
-    Moments,
     classify,
     discriminant,
     divisions,
+    equal_moments,
+    joined,
     moments,
-    ten,
 )
+from calibration.worlds import ten
 from xprobe.design.config import SweepConfig
 from xprobe.design.design import Design, make_design
 from xprobe.design.setting import Setting
@@ -66,23 +67,17 @@ def predictions(nested: bool, seed: int) -> tuple[dict[Setting, Tested], np.ndar
             real = every - moments(x[test], y[test], K)
             n = int(real.count[0])
             drawn = pool[:, :, rng.permutation(pool.shape[2])[:n]].swapaxes(0, 1)
-            flat = drawn.reshape(parts, -1, WORLD.dims)
-            square = flat.swapaxes(-1, -2) @ flat
-            added = Moments(np.full((parts, K), float(n)), drawn.sum(axis=2), square)
+            added = equal_moments(drawn)
             if nested:
-                added = _nested(added)
+                added = joined(added[:1].mapped(np.zeros_like), added[1:].mapped(_nested))
             predicted[:, r, test] = classify(discriminant(real + added), x[test])
     return {s: Tested(p) for s, p in zip(settings, predicted, strict=True)}, y
 
 
-def _nested(parts: Moments) -> Moments:
-    """Return what real-only gets, which is nothing, and the mixes: sums over ratios so far."""
-
-    def sums(part: np.ndarray) -> np.ndarray:
-        by_generator = part[1:].reshape(len(GENERATORS), len(RATIOS), *part.shape[1:])
-        return np.concatenate([0 * part[:1], by_generator.cumsum(axis=1).reshape(part[1:].shape)])
-
-    return Moments(sums(parts.count), sums(parts.total), sums(parts.square))
+def _nested(sums: np.ndarray) -> np.ndarray:
+    """Return the sums (mixes, …) of each mix with those of the smaller ratios of its generator."""
+    by_generator = sums.reshape(len(GENERATORS), len(RATIOS), *sums.shape[1:])
+    return np.asarray(by_generator.cumsum(axis=1).reshape(sums.shape))
 
 
 def claimed(nested: bool, seed: int) -> np.ndarray:

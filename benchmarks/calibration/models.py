@@ -14,7 +14,7 @@ import numpy as np
 from scipy import stats
 
 from calibration.rows import SHOWN, Row, always, error_of_share, stacked
-from calibration.worlds import DRAWS, FOLDS
+from calibration.studies import DRAWS, FOLDS
 from xprobe.verdict import family as verdict
 from xprobe.verdict.errors import mean_differences
 

@@ -14,17 +14,8 @@ import numpy as np
 from scipy import stats
 
 from calibration.rows import SHOWN, Row, bounded, share, stacked
-from calibration.worlds import (
-    DIVISIONS,
-    Population,
-    classify,
-    discriminant,
-    divisions,
-    moments,
-    study,
-    ten,
-    two,
-)
+from calibration.studies import DIVISIONS, classify, discriminant, divisions, moments, study
+from calibration.worlds import Population, ten, two, unequal
 from xprobe.verdict import metrics
 from xprobe.verdict.family import NOT_DETECTED
 from xprobe.verdict.intervals import compare_classes, share_interval
@@ -39,7 +30,7 @@ WORLDS: tuple[tuple[Population, dict[str, float | str]], ...] = (
     (two(100), {"accuracy": 0.092}),
     (ten(30), {"accuracy": "0.05–0.07"}),
     (ten(100), {"accuracy": 0.05}),
-    (ten(1, "10 × 240 … 10", counts=(240, 160, 120, 100, 80, 60, 40, 30, 20, 10)), {}),
+    (unequal(), {}),
 )
 
 
@@ -111,7 +102,7 @@ def binomial(_: int) -> Iterator[Row]:
 
 def _disagrees(seed: int) -> np.ndarray:
     """Return whether word, p and interval of some class disagree, and whether any has a word."""
-    world = ten(1, counts=(240, 160, 120, 100, 80, 60, 40, 30, 20, 10), toward=0.6)
+    world = unequal(toward=0.6)
     made = study(world, seed, repeats=REPEATS)
     compared = compare_classes(made.hit_real, made.hit, made.label, made.group).values()
     words = [c.verdict != NOT_DETECTED for c in compared]

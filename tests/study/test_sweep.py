@@ -629,14 +629,16 @@ def test_further_metrics_are_those_of_the_saved_predictions(
     study = embedded(data, tmp_path)
     found = run(study)
     seen = scored(study[2])
-    names = [name for name, row in metrics.METRICS.items() if row.fits(3) and name != "accuracy"]
-    assert {r.metric for r in found.results} == {"accuracy", "macro_f1", *names}
+    beside = {row.name: row for row in metrics.fitting(3) if row.name != "accuracy"}
+    assert {r.metric for r in found.results} == {"accuracy", *beside}
+    names = [name for name in beside if name != "macro_f1"]
     expected: dict[str, dict[tuple[Any, ...], float]] = {name: {} for name in names}
     for key, repeats in seen.items():
         each: dict[str, list[float]] = {name: [] for name in names}
         for y, score in repeats.values():
             p, rank = np.exp(score), np.argsort(-score, axis=1)
-            means = {name: values.mean() for name, values in metrics.per_image(y, score).items()}
+            images = metrics.scored(y, score)
+            means = {name: row.per_image(images).mean() for name, row in beside.items()}
             slow = {
                 "balanced_accuracy": np.mean([np.mean(rank[y == c, 0] == c) for c in range(3)]),
                 "top2_accuracy": np.mean((rank[:, :2] == y[:, None]).any(axis=1)),
