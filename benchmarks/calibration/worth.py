@@ -37,7 +37,8 @@ import numpy as np
 
 from xprobe.design import folds
 from xprobe.design.config import Grid
-from xprobe.verdict.worth import bootstrap_weights, closer_sizes, worth
+from xprobe.design.sizes import closer_sizes
+from xprobe.verdict.worth import bootstrap_weights, worth
 
 QUESTION = "Is what synthetic images are worth what they are worth?"
 N_REAL, N_SYNTHETIC, FOLDS, REPEATS, SHRINKAGE = 100, 80, 5, 5, 0.1

@@ -517,11 +517,16 @@ def test_imported_features_of_pixels_judge_as_pixels(
     swept = xprobe("sweep", *FAST, "--json").json["results"]
     of = {
         name: [
-            {k: v for k, v in r.items() if k != "encoder"} for r in swept if r["encoder"] == name
+            {k: v for k, v in r.items() if k not in ("encoder", "p_study_wide")}
+            for r in swept
+            if r["encoder"] == name
         ]
         for name in ("pixels", "pixels-2")
     }
     assert of["pixels"] == of["pixels-2"]
+    # The built-in encoder is a floor and claims nothing study-wide; nobody knows what is imported.
+    judged = {r["encoder"] for r in swept if r["p_study_wide"] is not None}
+    assert judged == {"pixels-2"}
     assert {r["setting"] for r in of["pixels"]} == {"real-only", "synthetic-only", "mix"}
 
 

@@ -156,7 +156,8 @@ def test_a_study_is_written_again_with_all_that_it_said(file: Path) -> None:
     """What later versions added stands beside it, and says nothing."""
     study = documents.read(Study, file, "", STUDY_VERSION)
     raw, again = json.loads(file.read_bytes()), documents.to_json(study)
-    assert (again.pop("key"), again.pop("hits"), again.pop("seeds")) == ("", "", [])
+    assert [again.pop(name) for name in STUDY_SINCE_2] == ["", "", [], []]
+    assert again["config"].pop("pooled") is True
     assert again | {"results": strip(again["results"], *ROWS_SINCE_2)} == raw
     assert (
         {row.p_study_wide for row in study.results} == {row.se for row in study.results} == {None}
@@ -197,6 +198,8 @@ def test_what_an_older_xprobe_did_not_know_has_its_default() -> None:
     assert (study.config.recipe, study.config.alternatives, study.prompts) == (None, (), None)
 
 
+STUDY_SINCE_2 = ("key", "hits", "seeds", "comparisons")
+
 ROWS_SINCE_2 = (
     "estimand", "se", "df", "judged_low", "judged_high", "p_study_wide",
     "within_margin", "synthetic_units",
@@ -214,6 +217,7 @@ def test_what_a_newer_xprobe_added_is_kept_everywhere() -> None:
     raw = added(json.loads(STUDIES[0].read_bytes()))
     del raw["versions"]["newer"]  # versions are no document: every name is a library
     again = documents.to_json(documents.from_json(Study, raw))
-    kept = {name: part for name, part in again.items() if name not in ("key", "hits", "seeds")}
+    kept = {name: part for name, part in again.items() if name not in STUDY_SINCE_2}
+    del kept["config"]["pooled"]
     assert kept | {"results": strip(kept["results"], *ROWS_SINCE_2)} == raw
     assert all(row["newer"] == [1, {"a": None}] for row in again["results"])

@@ -67,7 +67,7 @@ def test_every_setting_of_every_generator_has_a_row(
     study: tuple[Manifest, Store, Path],
 ) -> None:
     found = rows(run(study))
-    expected = {(None, "real-only", None)}
+    expected = {(None, "real-only", None), (None, "mix-pooled", 1), (None, "mix-pooled", 2)}
     for generator in ("one", "two"):
         expected |= {(generator, "synthetic-only", None)}
         expected |= {(generator, "mix", ratio) for ratio in (1, 2)}
@@ -145,7 +145,7 @@ def test_an_interrupted_sweep_goes_on_where_it_was(
     solved.clear()
     monkeypatch.setattr(sys.modules["xprobe.study.sweep"], "solve", counted)
     assert run(study).results == whole.results
-    assert len(solved) == (2 * 7 - 4) * 5
+    assert len(solved) == (2 * 9 - 4) * 5
 
 
 def test_more_ratios_or_repeats_leave_what_is_done_as_it_is(
@@ -157,12 +157,13 @@ def test_more_ratios_or_repeats_leave_what_is_done_as_it_is(
         return set((study[2] / "predictions").rglob("*.npz"))
 
     before = done()
-    assert len(before) == 2 * 5
+    assert len(before) == 2 * 6
     run(study, ratios=(1, 2))
     new = done() - before
-    assert len(new) == 2 * 2 * 2  # 1:2, and synthetic-only, which takes the largest ratio's images
+    # 1:2 of both generators and of all together; synthetic-only takes the largest ratio's images.
+    assert len(new) == 2 * (2 + 1 + 2)
     run(study, ratios=(1, 2), repeats=3)
-    assert len(done() - before - new) == 7
+    assert len(done() - before - new) == 9
 
 
 @pytest.mark.parametrize(
@@ -311,7 +312,7 @@ def test_a_choice_at_the_edge_of_the_grid_is_a_warning(
     study: tuple[Manifest, Store, Path],
 ) -> None:
     found = run(study, c_grid=(1e-6, 1e-5))
-    assert any("edge of its grid in 70 of 70 cases" in w for w in found.warnings)
+    assert any("edge of its grid in 90 of 90 cases" in w for w in found.warnings)
 
 
 def test_a_study_without_synthetic_images_is_refused(

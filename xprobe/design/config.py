@@ -20,10 +20,10 @@ from xprobe.base.declared import (
     parse_numbers,
 )
 from xprobe.base.errors import OptionError, XprobeError
+from xprobe.design.sizes import MOST_APART, are_close, closer_sizes
 from xprobe.images.augment import AUGMENTATIONS, check_augmentation
 from xprobe.learners.finetune.recipe import Recipe
 from xprobe.learners.kinds import C_GRID, C_RULES, DENSE_C_GRID, KINDS, kind_of
-from xprobe.verdict.worth import MOST_APART, are_close, closer_sizes
 
 if TYPE_CHECKING:
     from xprobe.learners.problem import Options

@@ -23,9 +23,9 @@ from xprobe.design.blocks import Block, BlockMaker, source_of
 from xprobe.design.config import SweepConfig
 from xprobe.design.folds import Fold
 from xprobe.design.setting import Setting
+from xprobe.design.sizes import closer_sizes
 from xprobe.images.manifest import Manifest
 from xprobe.learners.kinds import kind_of
-from xprobe.verdict.worth import closer_sizes
 
 HOLD_OUT = "fixed hold-out"
 """The words with which the protocol of a fixed hold-out begins."""

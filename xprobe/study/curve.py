@@ -12,9 +12,10 @@ from xprobe.base.arrays import Bools, Ints
 from xprobe.base.streams import stream
 from xprobe.design.design import Design
 from xprobe.design.setting import Setting
+from xprobe.design.sizes import MOST_APART, are_close
 from xprobe.results.rows import DataValue
 from xprobe.results.study import Study
-from xprobe.verdict.worth import MOST_APART, are_close, worth
+from xprobe.verdict.worth import worth
 
 
 @dataclass(frozen=True, eq=False)

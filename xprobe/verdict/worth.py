@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 from numpy.random import Generator
@@ -16,15 +15,6 @@ from numpy.typing import NDArray
 from xprobe.base.arrays import Bools, Floats, Ints
 
 DRAWS = 1000
-
-MOST_APART = 1.6
-"""How many times the smaller one of two neighbouring sizes the larger one may be.
-
-A learning curve is concave in the logarithm of the size, so that a line between two sizes lies
-below it, and synthetic images seem to be worth too much: between 20 and 80 by about half. A fitted
-curve a − b·n^−c is no way out: over 5, 10, 20, 40 and 80 the medians of its values were up to 1.5
-times the truth in simulated studies (docs/concepts/protocol.md, "Data value").
-"""
 
 
 @dataclass(frozen=True)
@@ -45,31 +35,6 @@ class Worth:
     at_most: bool
 
 
-def are_close(sizes: Sequence[float]) -> bool:
-    """Return whether neighbours of ascending sizes are close enough for a line between them."""
-    return all(_is_close(a, b) for a, b in pairwise(sizes))
-
-
-def closer_sizes(sizes: Sequence[int]) -> list[int]:
-    """Return sizes, ascending, with as many further ones between them as make neighbours close.
-
-    The smallest size becomes 2 if it is 1, which no other size is close to.
-    """
-    wanted = sorted({max(2, size) for size in sizes})
-    closer = wanted[:1]
-    for size in wanted[1:]:
-        while not _is_close(last := closer[-1], size):
-            steps = np.ceil(np.log(size / last) / np.log(MOST_APART))
-            middle = round(last * (size / last) ** (1 / steps))
-            closer.append(min(middle, int(MOST_APART * last)))
-        closer.append(size)
-    return closer
-
-
-def _is_close(a: float, b: float) -> bool:
-    return b <= MOST_APART * a
-
-
 def worth(
     sizes: Sequence[float],
     hit_real: Bools,
@@ -88,7 +53,7 @@ def worth(
 
     Args:
         sizes: (T,) numbers of real training images of each class, ascending; neighbours should be
-            close (`are_close`).
+            close (`design.sizes.are_close`).
         hit_real: (T, R, N) whether real-only of a size classified an image correctly.
         base: number of real images of each class in the mix, one of `sizes`.
         hit: (R, N) whether the mix classified an image correctly.

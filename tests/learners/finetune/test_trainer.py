@@ -127,7 +127,9 @@ def test_alternatives_are_a_family_of_their_own_with_the_steps_of_the_largest_mi
     assert about["mixup"][1].steps == about["real × 3"][1].steps
     assert (about["mixup"][0] != about["real × 3"][0]).any()
     compared = families(found.results)
-    assert [(f.generator, f.comparisons) for f in compared] == [(None, 2), ("default", 3)]
+    assert [(f.setting, f.comparisons) for f in compared] == [
+        ("alternatives", 2), ("mix", 2), ("synthetic-only", 1)
+    ]  # fmt: skip
 
 
 def test_another_ratio_or_alternative_leaves_what_is_done(study: Study) -> None:
@@ -299,8 +301,8 @@ def test_an_alternative_with_synthetic_images_has_that_alternative_as_its_contro
     assert both.generator == "default"
     assert both.n_train_synthetic == own["1:2"].n_train_synthetic
     assert both.control_difference == pytest.approx(both.value - alone.value)
-    compared = {f.generator: f.comparisons for f in families(found.results)}
-    assert compared == {None: 2, "default": 3}
+    compared = {f.setting: f.comparisons for f in families(found.results)}
+    assert compared == {"alternatives": 2, "mix": 2, "synthetic-only": 1}
     scores = saved(study[2])
     assert not np.array_equal(scores["1:2 + flip"][0], scores["1:2"][0])
     assert scores["1:2 + flip"][1].steps == scores["1:2"][1].steps
