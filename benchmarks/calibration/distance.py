@@ -9,7 +9,7 @@ correlate by ρ in every dimension. `rows_of` gives a row a figure:
   199 permutations. ``before``: by version 0 of the protocol, for which every synthetic row was a
   unit of its own, with B = 200 (measured then, not again);
 - power: the mean of one side is off. At unit size one ``before`` is the plain permutation test,
-  which is drawn and computed here by its definition on the same data;
+  which is computed here by its definition in float64, for the same permutations;
 - intervals: under a shift, the share of 95 % intervals without the mean of the values;
 - gain: distance and gain without a relation, eight generators by six encoders that agree.
 
@@ -35,6 +35,8 @@ import joblib
 import numpy as np
 from scipy.spatial.distance import cdist
 
+from xprobe.distance import kernels
+from xprobe.distance.exchange import make_test
 from xprobe.distance.measure import measure
 from xprobe.learners.problem import unit_rows
 from xprobe.verdict.correlation import rank_correlation
@@ -142,18 +144,15 @@ SHIFTED = tuple(replace(world, shift=shift) for world in _UNITS for shift in (0.
 
 
 def plain_p(world: World, seed: int) -> np.ndarray:
-    """Return p of both metrics by the definition of the test, every row exchanged by itself."""
-    real, synthetic, *_ = world.draw(seed)
+    """Return p of both metrics by the definition of the plain test, for the same permutations."""
+    real, synthetic, unit, _ = world.draw(seed)
     n, m = len(real), len(synthetic)
     x = np.concatenate([real, synthetic]).astype(np.float64)
     squared = cdist(x, x, "sqeuclidean")
     sigma2 = np.median(squared[np.triu_indices(n + m, 1)])
-    rng = np.random.default_rng([seed, 23])
-    order = [np.arange(n + m), *(rng.permutation(n + m) for _ in range(PERMUTATIONS))]
-    side = np.zeros((n + m, 1 + PERMUTATIONS))
-    for c, rows in enumerate(order):
-        side[rows[:n], c] = 1
-    values = []
+    rng = np.random.default_rng([seed, 22]).spawn(6)[2]  # `measure` draws permutations from it.
+    test = make_test(kernels.pair_up(real, synthetic, unit), PERMUTATIONS, rng)
+    side, values = test.weight.astype(np.float64), []
     for k in (np.exp(-squared / (2 * sigma2)), -np.sqrt(squared)):
         np.fill_diagonal(k, 0)
         aa, bb = ((part * (k @ part)).sum(axis=0) for part in (side, 1 - side))

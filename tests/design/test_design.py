@@ -106,10 +106,11 @@ def test_every_generator_has_its_settings_and_real_only_is_made_once(
     design = make_design(make_study(generators=("x", "y")), CONFIG)
     each = [("synthetic-only", "1:1", "1:2"), ("x", "y")]
     assert settings_of(design) == [
-        ("real-only", None), *((title, g) for g in each[1] for title in each[0])
+        ("real-only", None), *((title, g) for g in each[1] for title in each[0]),
+        ("1:1 pooled", None), ("1:2 pooled", None),
     ]  # fmt: skip
     assert design.generators == ("x", "y")
-    assert len(design.blocks) == 14
+    assert len(design.blocks) == 2 * 9
     assert design.protocol == "5-fold cross-validation, 2 repeats"
 
 
@@ -571,7 +572,29 @@ def test_a_further_ratio_changes_no_other_mix(make_study: MakeStudy) -> None:
 def test_a_further_generator_changes_no_other(make_study: MakeStudy) -> None:
     one = make_design(make_study(generators=("x",)), CONFIG)
     two = make_design(make_study(generators=("w", "x")), CONFIG)
-    assert [r for r in all_rows(two) if r[0].generator != "w"] == all_rows(one)
+    others = [r for r in all_rows(two) if r[0].generator != "w" and r[0].name != "mix-pooled"]
+    assert others == all_rows(one)
+
+
+def test_the_pooled_arm_draws_alike_from_all_generators_and_guards_lineage(
+    make_study: MakeStudy,
+) -> None:
+    design = make_design(make_study(generators=("x", "y"), lineage=True), CONFIG)
+    study = design.study
+    pooled = [block for block in design.blocks if block.setting.name == "mix-pooled"]
+    assert pooled
+    for block in pooled:
+        mix = pick(design, f"1:{block.setting.ratio:g}", block.repeat, "x")
+        for problem, same in zip(block.problems, mix.problems, strict=True):
+            assert len(problem.train) == len(same.train)
+            drawn = [i for i in problem.train if study.source[i] == "synthetic"]
+            shares = Counter((study.generator[i], study.label[i]) for i in drawn)
+            for label in study.classes:
+                assert abs(shares["x", label] - shares["y", label]) <= 1
+            tested = set(study.id[problem.test])
+            assert not tested & {study.parent[i] for i in drawn}
+    without = make_design(make_study(generators=("x", "y")), replace(CONFIG, pooled=False))
+    assert not [block for block in without.blocks if block.setting.name == "mix-pooled"]
 
 
 def test_a_further_repeat_changes_no_other(make_study: MakeStudy) -> None:

@@ -31,7 +31,7 @@ def test_mixes_against_each_other_are_told_by_what_they_ask() -> None:
     def row(kind: str, of: str, against: str, verdict: str, **both: Any) -> MixComparison:
         names = {"generator": None, "ratio": None} | both
         return MixComparison(
-            kind=kind, of=of, against=against, **names, metric="accuracy", difference=0.1,
+            kind=kind, subject=of, against=against, **names, metric="accuracy", difference=0.1,
             low=0.05, high=0.15, p=0.01, verdict=verdict,
         )  # fmt: skip
 

@@ -589,7 +589,7 @@ def test_the_worth_is_part_of_the_answer(tmp_path: Path) -> None:
         (
             {"strength": "the shrinkage"},
             "**Choice.** The shrinkage is chosen for",
-            "of the penalty",
+            "Choice of C",
         ),
         ({"strength": ""}, "**Choice.** none.", "is chosen for every fit"),
         ({}, "**Choice of C.** The strength of the penalty", "**Training"),

@@ -215,7 +215,7 @@ def test_a_seed_that_draws_other_images_is_no_repeat(tmp_path: Path) -> None:
 def test_mixes_are_compared_with_each_other_and_with_further_real_images(tmp_path: Path) -> None:
     table, store = featured(tmp_path, extra=24)
     (study,) = sweep(table, store, tmp_path / "results", CONFIG, Grid(), ALONE)
-    named = [(c.kind, c.of, c.against, c.generator, c.ratio) for c in study.comparisons]
+    named = [(c.kind, c.subject, c.against, c.generator, c.ratio) for c in study.comparisons]
     assert named == [
         ("generators", "x", "y", None, 1),
         ("generators", "x", "y", None, 2),

@@ -534,7 +534,8 @@ def test_a_curve_that_goes_on_keeps_what_is_done_and_values_anew(
     before = set((study[2] / "predictions").rglob("*.npz"))
     longer = curve(study, 2, 3, 4, config=SMALL)
     new = set((study[2] / "predictions").rglob("*.npz")) - before
-    assert len(new) == 5  # of one size: real-only, and two settings of either generator
+    # Of one size: real-only, two settings of either generator, and both generators together.
+    assert len(new) == 6
     assert [len(d.data_value) for d in first] == [2, 0]
     assert [len(d.data_value) for d in longer] == [2, 2, 0]
     assert {row.most for d in longer for row in d.data_value} == {4}
@@ -628,14 +629,16 @@ def test_further_metrics_are_those_of_the_saved_predictions(
     study = embedded(data, tmp_path)
     found = run(study)
     seen = scored(study[2])
-    names = [name for name, row in metrics.METRICS.items() if row.fits(3) and name != "accuracy"]
-    assert {r.metric for r in found.results} == {"accuracy", "macro_f1", *names}
+    beside = {row.name: row for row in metrics.fitting(3) if row.name != "accuracy"}
+    assert {r.metric for r in found.results} == {"accuracy", *beside}
+    names = [name for name in beside if name != "macro_f1"]
     expected: dict[str, dict[tuple[Any, ...], float]] = {name: {} for name in names}
     for key, repeats in seen.items():
         each: dict[str, list[float]] = {name: [] for name in names}
         for y, score in repeats.values():
             p, rank = np.exp(score), np.argsort(-score, axis=1)
-            means = {name: values.mean() for name, values in metrics.per_image(y, score).items()}
+            images = metrics.scored(y, score)
+            means = {name: row.per_image(images).mean() for name, row in beside.items()}
             slow = {
                 "balanced_accuracy": np.mean([np.mean(rank[y == c, 0] == c) for c in range(3)]),
                 "top2_accuracy": np.mean((rank[:, :2] == y[:, None]).any(axis=1)),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
@@ -48,18 +49,24 @@ class Supply:
         """Return in what random order a fold draws from the images."""
         # These names stand in the random streams of all that was drawn before: they must stay.
         name = {REAL_MORE: ""}.get(self.source, self.source.removeprefix(_GENERATOR))
-        order = stream(seed, "draw", name, repeat, fold).permutation(len(self.images))
-        return self._in_turn(order) if self.source == POOLED else order
+        return stream(seed, "draw", name, repeat, fold).permutation(len(self.images))
 
-    def _in_turn(self, order: Ints) -> Ints:
-        """Return an order in which the generators take turns, class by class."""
-        taken: Counter[tuple[str, str]] = Counter()
+    @cached_property
+    def _part(self) -> Ints:
+        """(n,) number of the generator and class of each image."""
+        names = np.char.add(self.images.generator.astype(str), "\0")
+        names = np.char.add(names, self.images.label.astype(str))
+        return np.asarray(np.unique(names, return_inverse=True)[1])
+
+    def in_turn(self, order: Ints) -> Ints:
+        """Return an order of the same images in which generators take turns, class by class."""
+        part = self._part[order]
+        by_part = np.argsort(part, kind="stable")
+        _, first = np.unique(part[by_part], return_index=True)
+        size = np.diff(np.append(first, len(order)))
         turn = np.empty(len(order), dtype=np.intp)
-        for place, i in enumerate(order):
-            part = self.images.generator[i], self.images.label[i]
-            turn[place] = taken[part]
-            taken[part] += 1
-        return order[np.argsort(turn, kind="stable")]
+        turn[by_part] = np.arange(len(order)) - np.repeat(first, size)
+        return np.asarray(order[np.argsort(turn, kind="stable")])
 
 
 @dataclass(frozen=True, eq=False)
@@ -272,6 +279,8 @@ class BlockMaker:
         """
         supply = self.supply[source_of(setting)]
         allowed = self._allowed(supply, held)
+        if setting.name == POOLED:
+            order = supply.in_turn(order[allowed[order]])
         label = self.study.label[self.rows(train)]
         drawn = lineage.draw(supply.images, allowed, order, label, ratio)
         rows = self.rows(supply.images.id[drawn.rows])

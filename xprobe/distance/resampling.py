@@ -49,8 +49,10 @@ class Resampled:
         """Return the row of results with its p-value and interval.
 
         The interval is that of bootstrap quantiles, wider by what a t quantile of the number of
-        units is above a normal one. If only a share of the units was kept, it is narrowed by the
-        root of that share. There is none for fewer than `FEWEST_UNITS` units of a side.
+        units is above a normal one, and as draws of n units have (n − 1)/n of the variance. The
+        quantiles are Weibull's, beyond which 5 % are expected: of few draws others lie further in.
+        If only a share of the units was kept, the interval is narrowed by the root of that share.
+        There is none for fewer than `FEWEST_UNITS` units of a side.
         """
         few = f"fewer than {FEWEST_UNITS} units a side, too few for an interval"
         notes = [self.note, few if self.units < FEWEST_UNITS else None]
@@ -63,7 +65,9 @@ class Resampled:
             draw_sums = replace(sums, drawn=sums.drawn[:, count:])
             drawn = kernels.bootstrap(self.pairs, draw_sums, self.drawn)
             wider = stats.t.ppf(0.975, self.units - 1) / stats.norm.ppf(0.975)
-            off = np.nanquantile(drawn[1:] - drawn[0], [0.025, 0.975]) * np.sqrt(self.share)
+            wider *= np.sqrt(self.units / (self.units - 1))
+            ends = np.nanquantile(drawn[1:] - drawn[0], [0.025, 0.975], method="weibull")
+            off = ends * np.sqrt(self.share)
             low, high = (row.value + float(end) for end in wider * off)
             row = replace(row, ci_low=low, ci_high=high)
         return row

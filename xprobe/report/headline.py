@@ -45,8 +45,8 @@ class Outside(NamedTuple):
 
 OLDER = Outside(
     "judged by the rules of an older version",
-    "Every study here was judged by the rules of an older version: run the same sweep again, which "
-    "trains nothing anew.",
+    "Every study here was judged by the rules of an older version: run the same sweep again; "
+    "only the pooled arm is trained.",
 )
 FLOORS = Outside(
     "of floors without learned weights",
@@ -112,8 +112,8 @@ def _claimed(mixes: Sequence[Result], compared: int) -> Said:
         return Said(_beginning(mixes, certain), _found(mixes, certain, together))
     least = min(row.p_study_wide or 0 for row in claims)
     where = f"all {compared} comparisons together" if compared > 1 else "the study"
-    found = f"{_found(mixes, claims)}; over {where} none of this holds"
-    return Said("Not certain", f"{_alone(mixes)} {found} (least study-wide p {p_value(least)})")
+    words = f"{_found(mixes, claims)}; over {where} none of this holds"
+    return Said("Not certain", f"{_alone(mixes)} {words} (least study-wide p {p_value(least)})")
 
 
 def _unclaimed(studies: Sequence[Study]) -> Said:

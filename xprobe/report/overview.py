@@ -115,7 +115,9 @@ def facts(studies: Sequence[Study]) -> list[tuple[str, str]]:
         "Protocol": (Protocol.read(s.protocol).short for s in studies),
         "Estimand": (ESTIMANDS.get(row.estimand, row.estimand) for row in real),
     }
-    return [(term, ", ".join(dict.fromkeys(values))) for term, values in terms.items()]
+    # Protocols have commas of their own.
+    signs = dict.fromkeys(terms, ", ") | {"Protocol": "; "}
+    return [(term, signs[term].join(dict.fromkeys(values))) for term, values in terms.items()]
 
 
 def not_shown(studies: Sequence[Study], every: Sequence[Study]) -> list[str]:
@@ -174,8 +176,8 @@ def _rules(study: Study) -> list[str]:
     if study.version >= STUDY_VERSION:
         return []
     return [
-        f"judged by the rules of version {study.version}; run the same sweep again, which trains "
-        "nothing anew. Until then it takes no part in study-wide claims"
+        f"judged by the rules of version {study.version}; run the same sweep again; only "
+        "the pooled arm is trained. Until then it takes no part in study-wide claims"
     ]
 
 

@@ -125,17 +125,18 @@ class MixComparison(Document, frozen=True, kw_only=True):
         kind: what is compared, a family each: ``generators`` (all pairs at each ratio), ``ratios``
             (all pairs, within each generator), ``real-more`` (mixes against as many further real
             images), ``pooled`` (all generators together against real-only).
-        of, against: names of the two: generators, ratios such as ``1:2``, or settings.
+        subject, against: names of the two: generators, ratios such as ``1:2``, or settings; in JSON
+            ``of`` and ``against``.
         generator, ratio: what both share; None where they differ in it, or have none.
         metric: ``accuracy``.
-        difference: that of `of` less that of `against`.
+        difference: accuracy of `subject` less that of `against`.
         low, high: its 95 % interval, which holds for the whole family.
         p: adjusted within the family (single-step max-T).
         verdict: ``better``, ``worse``, ``equivalent within ±m``, ``no detectable difference``.
     """
 
     kind: str
-    of: str
+    subject: str = msgspec.field(name="of")
     against: str
     generator: str | None
     ratio: Number | None

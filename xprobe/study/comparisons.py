@@ -20,7 +20,7 @@ _WORDS = {HELPS: "better", HURTS: "worse"}
 class _Pair(NamedTuple):
     """Two settings that are compared, and how they are named."""
 
-    of: Setting
+    subject: Setting
     against: Setting
     names: tuple[str, str]
     generator: str | None = None
@@ -39,12 +39,12 @@ def compare_mixes(rows: ResultRows, tested: Mapping[Setting, Tested]) -> Iterato
         if not pairs:
             continue
         reference = np.stack([tested[pair.against].predicted for pair in pairs])
-        family = rows.compare(reference, [tested[pair.of] for pair in pairs])
+        family = rows.compare(reference, [tested[pair.subject] for pair in pairs])
         for pair, comparison in zip(pairs, family.comparisons, strict=True):
             judgement = judge(comparison, None, rows.config.margin)
             yield MixComparison(
                 kind=kind,
-                of=pair.names[0],
+                subject=pair.names[0],
                 against=pair.names[1],
                 generator=pair.generator,
                 ratio=pair.ratio,

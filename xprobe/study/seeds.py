@@ -45,8 +45,8 @@ def pool_seeds(study: Study, folder: Path) -> Pooled:
     Seeds are pooled where the real images and the test images are the same: not where a seed also
     draws which real images are trained on, or held out.
     """
-    own = study.design
-    blocks, runs = list(own.blocks), list(study.runs)
+    first = study.design
+    blocks, runs = list(first.blocks), list(study.runs)
     seeds = [study.config.seed]
     for seed in _other_seeds(study, folder):
         config = replace(study.config, seed=seed)
@@ -54,8 +54,8 @@ def pool_seeds(study: Study, folder: Path) -> Pooled:
             design = make_design(study.usable, config, study.views)
         except XprobeError:  # That seed draws other images, of which a class has too few.
             continue
-        is_same = np.array_equal(design.study.id, own.study.id)
-        if not is_same or not np.array_equal(design.tested, own.tested):
+        is_same = np.array_equal(design.study.id, first.study.id)
+        if not is_same or not np.array_equal(design.tested, first.tested):
             continue
         keys = run_keys(design, study.encoder.key, config, study.text)
         if all(predictions_file(folder, run).is_file() for run in keys):
@@ -63,11 +63,11 @@ def pool_seeds(study: Study, folder: Path) -> Pooled:
             runs += keys
             seeds.append(seed)
     repeats = study.config.repeats
-    design = own
+    design = first
     if len(seeds) > 1:
         words = repeats_words(repeats * len(seeds), len(seeds))
-        protocol = own.protocol.replace(repeats_words(repeats), words, 1)
-        design = replace(own, blocks=tuple(blocks), protocol=protocol)
+        protocol = first.protocol.replace(repeats_words(repeats), words, 1)
+        design = replace(first, blocks=tuple(blocks), protocol=protocol)
     return Pooled(design, runs, tuple(seeds), tuple(s for s in seeds for _ in range(repeats)))
 
 
