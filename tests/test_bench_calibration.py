@@ -111,9 +111,9 @@ def test_the_script_ends_in_one_document_with_targets(tmp_path: Path) -> None:
     *lines, last = done.stdout.splitlines()
     document = json.loads(last)
     assert set(document) == {"question", "machine", "versions", "rows", "targets"}
-    assert len(document["rows"]) == len(lines) == 2 + 1 + 5 + 32
+    assert len(document["rows"]) == len(lines) == 2 + 1 + 5 + 48
     assert set(document["targets"][0]) == {"name", "asked", "measured", "met"}
-    assert len(document["targets"]) == len(document["rows"])
+    assert len(document["targets"]) == len(lines) - 16  # What is shown only is no target.
     assert table.read_text().count("\n| ") == len(lines)
 
 
