@@ -102,7 +102,7 @@ def fine_tunes(B: int) -> Iterator[Row]:
                 before = BEFORE.get((J, n))
                 yield _row("misses of one comparison, folds", world, missed,
                            before and before[i], J >= 10)  # fmt: skip
-            results = stacked(partial(four_mixes, J, 3000, sd), max(2, B // 8))
+            results = stacked(partial(four_mixes, J, 3000, sd), max(2, B // 4))
             world = f"{J} models, 3000 images, seed SD {sd}"
             before_of_four = BEFORE_OF_FOUR[i] if J == 5 else None
             yield _row("misses of a mix, mean of four, folds", world, results[:, :4],

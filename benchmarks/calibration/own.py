@@ -20,7 +20,10 @@ from xprobe.verdict import metrics
 from xprobe.verdict.family import NOT_DETECTED
 from xprobe.verdict.intervals import compare_classes, share_interval
 
-REPEATS, FRESH = 3, 3000
+REPEATS = 3
+FRESH = 20
+"""Fresh test images for each image of a study, so that the truth hardly errs."""
+
 METRICS = ("accuracy", "macro_f1", "balanced_accuracy")
 
 WORLDS: tuple[tuple[Population, dict[str, float | str]], ...] = (
@@ -48,7 +51,7 @@ def measured(world: Population, seed: int) -> np.ndarray:
     """Return value, low, high and truth of these heads, by metric: (metrics, 4)."""
     rng = np.random.default_rng([seed, 121])
     K = len(world.counts)
-    images = world.images(rng, 1, FRESH // K)
+    images = world.images(rng, 1, max(3000, FRESH * sum(world.counts)) // K)
     x, y = images.x, images.y
     fold = divisions(world.counts, 1, REPEATS, seed % DIVISIONS)
     every, share_of_class = moments(x, y, K), np.array(world.counts) / len(y)

@@ -82,9 +82,8 @@ def error_of_share(p: float, count: int) -> float:
 
 
 def share(
-    item: str, world: str, asked: str, hit: np.ndarray, *, before: float | str | None = None,
-    exact: bool = False,
-) -> Row:  # fmt: skip
+    item: str, world: str, asked: str, hit: np.ndarray, *, before: float | str | None = None
+) -> Row:
     """Return the row of a share of replications.
 
     Args:
@@ -94,7 +93,6 @@ def share(
         hit: (B,) whether it is so in a replication; or (B, n), of which each replication adds the
             mean.
         before: as in `Row`.
-        exact: whether the bound has these two errors in it.
     """
     value = np.asarray(hit, dtype=float).reshape(len(hit), -1).mean(axis=1)
     p, B = float(value.mean()), len(value)
@@ -104,7 +102,7 @@ def share(
     if asked == SHOWN:
         return Row(item, world, asked, p, error, B, None, before)
     sign, bound = asked.split()
-    slack = 0 if exact else 2 * np.sqrt(float(bound) * (1 - float(bound)) / B)
+    slack = 2 * np.sqrt(float(bound) * (1 - float(bound)) / B)
     met = p <= float(bound) + slack if sign == "≤" else p >= float(bound) - slack
     return Row(item, world, asked, p, error, B, bool(met), before)
 
