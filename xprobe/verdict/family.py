@@ -118,7 +118,7 @@ def compare(
     estimates = mean_differences(hit_real, hit, group, model=model, by_group=by_group)
     correction = single_step(
         estimates.t, estimates.df, estimates.scores, estimates.correlation, rng,
-        alphas=(ALPHA, 2 * ALPHA), draws=draws,
+        alphas=(ALPHA, 2 * ALPHA), is_scale_shared=model is None or by_group, draws=draws,
     )  # fmt: skip
     level = correction.level[ALPHA]
     difference, se, df = estimates.difference, estimates.se, estimates.df

@@ -36,7 +36,7 @@ class SingleStep:
 
 def single_step(
     t: Vector, df: Vector, scores: Floats, correlation: Vector, rng: Generator, *,
-    alphas: tuple[float, ...], draws: int = DRAWS,
+    alphas: tuple[float, ...], is_scale_shared: bool = True, draws: int = DRAWS,
 ) -> SingleStep:  # fmt: skip
     """Return p adjusted by the largest |T| of a multivariate t distribution.
 
@@ -50,16 +50,24 @@ def single_step(
         correlation: (S, S) of the differences.
         rng: draws the distribution.
         alphas: the error rates for which a level is wanted.
+        is_scale_shared: whether one chi-square scales all comparisons, as where their variances are
+            estimated from the same images; else each has its own, as where they are those of fitted
+            models.
         draws: how many draws give p and the levels.
     """
     order = _order(scores)
     normal = np.abs(_normal(correlation[np.ix_(order, order)], rng, draws))
-    u, df_in_order = rng.random(draws), df[order]
+    df_in_order = df[order]
     smallest = np.ones(draws)
-    for value in np.unique(df_in_order):
-        largest = normal[:, df_in_order == value].max(axis=1)
-        scale = np.sqrt(special.gammaincinv(value / 2, u) * 2 / value)
-        smallest = np.minimum(smallest, two_sided(largest / scale, value))
+    if is_scale_shared:
+        u = rng.random(draws)
+        for value in np.unique(df_in_order):
+            largest = normal[:, df_in_order == value].max(axis=1)
+            scale = np.sqrt(special.gammaincinv(value / 2, u) * 2 / value)
+            smallest = np.minimum(smallest, two_sided(largest / scale, value))
+    else:
+        scale = np.sqrt(rng.chisquare(df_in_order, normal.shape) / df_in_order)
+        smallest = two_sided(normal / scale, df_in_order).min(axis=1)
     smallest.sort()
     reached = np.searchsorted(smallest, two_sided(t, df), side="right")
     return SingleStep((reached + 1) / (draws + 1), {a: _level(smallest, a) for a in alphas})

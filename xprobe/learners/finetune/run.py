@@ -54,7 +54,7 @@ class Run:
         self.augmentation, self.masks, recipe = setup.augmentation, setup.masks, setup.recipe
         self.loader = Loader(setup.pixels, self.device)
         self.order, self.label, self.weight = (
-            torch.from_numpy(values).to(self.device)
+            torch.tensor(values, device=self.device)  # a copy, as frozen arrays cannot be shared
             for values in (self.job.order, self.job.label, self.job.weight.astype(np.float32))
         )
         self.model = Classifier(setup.network, setup.start).to(self.device)
