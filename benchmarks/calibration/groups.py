@@ -2,7 +2,7 @@
 
 A real image is right with some chance, and so is a mix about it, which keeps most of real-only's
 answers; in each group the mix is better or worse by an effect of that group, normal with a standard
-deviation of 0 to 10 points (at accuracy .98, of 0 to 2). Truth is the mean over replications.
+deviation of 0 to 10 points (at accuracy .98, of 0 to 3). Truth is the mean over replications.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ SIZE, LARGE = 30, 300
 KEPT = 0.7
 AT_ONCE = 100
 NUMBERS = (6, 8, 12, 20)
-EFFECTS = {0.75: (0.0, 0.05, 0.1), 0.98: (0.0, 0.01, 0.02)}
+EFFECTS = {0.75: (0.0, 0.05, 0.1), 0.98: (0.0, 0.01, 0.02, 0.03)}
 SKEWED = 0.05
 ASKED = 0.064
 

@@ -97,7 +97,7 @@ def binomial(_: int) -> Iterator[Row]:
         inside = [low <= p <= high for _, low, high in ends]
         missed = 1 - float(stats.binom.pmf(right, n, p)[inside].sum())
         item, world = "own interval of a share, misses, exactly", f"N = {n}, p = {p:.4g}"
-        yield bounded(item, world, "≤ 0.064", missed, before="0.13–0.14")
+        yield bounded(item, world, "≤ 0.05", missed, before="0.13–0.14")
     _, low, _ = share_interval(np.ones(180), np.arange(180))
     yield bounded("lower end of 180 right of 180 (exactly .980)", "N = 180", "≤ 0.98", low,
                   before=0.989)  # fmt: skip
