@@ -216,30 +216,37 @@ def test_a_full_disk_leaves_the_old_content_and_no_litter(
     assert list(tmp_path.iterdir()) == [file]
 
 
-KILLED_WRITER = """
+KILLED_WRITERS = """
 import os, signal, sys
-sys.path.insert(0, sys.argv[3])
+sys.path.insert(0, sys.argv[2])
 from makers import write_all
 from xprobe.features.store import Store
-
-calls = 0
 
 def count(function):
     def counted(*args, **kwargs):
         global calls
         calls += 1
-        if calls == int(sys.argv[2]):
+        if calls == instant:
             os.kill(os.getpid(), signal.SIGKILL)
         result = function(*args, **kwargs)
         calls += 1
-        if calls == int(sys.argv[2]):
+        if calls == instant:
             os.kill(os.getpid(), signal.SIGKILL)
         return result
     return counted
 
-for name in ("link", "replace", "fsync", "unlink", "rename", "mkdir"):
-    setattr(os, name, count(getattr(os, name)))
-write_all(Store(sys.argv[1], create=True))
+for instant in range(1, 200):
+    child = os.fork()  # Libraries are loaded once for all.
+    if child == 0:
+        calls = 0
+        for name in ("link", "replace", "fsync", "unlink", "rename", "mkdir"):
+            setattr(os, name, count(getattr(os, name)))
+        write_all(Store(f"{sys.argv[1]}/killed-{instant}", create=True))
+        os._exit(0)
+    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    print(status)
+    if status == 0:
+        break
 """
 
 
@@ -250,14 +257,14 @@ def test_killed_at_any_step_it_finishes_later_with_the_same_rows(
     (encoder,) = filled.encoders()
     wanted = manifest_of("a", "b", "bad", "c")
     expected, _ = filled.read(encoder, wanted)
-    for instant in range(1, 200):
-        folder = tmp_path / f"killed-{instant}"
-        command = [sys.executable, "-c", KILLED_WRITER, str(folder), str(instant)]
-        done = subprocess.run([*command, str(Path(__file__).parents[1])], check=False)
-        if done.returncode == 0:
-            break
-        assert done.returncode == -signal.SIGKILL
-        store = Store(folder, create=True)
+    command = [sys.executable, "-c", KILLED_WRITERS, str(tmp_path)]
+    done = subprocess.run(
+        [*command, str(Path(__file__).parents[1])], check=True, stdout=subprocess.PIPE, text=True
+    )
+    *killed, last = map(int, done.stdout.split())
+    assert (set(killed), last) == ({-signal.SIGKILL}, 0)
+    for instant in range(1, len(killed) + 1):
+        store = Store(tmp_path / f"killed-{instant}", create=True)
         write_all(store)
         (found,) = store.encoders()
         features, failed = store.read(found, wanted)
@@ -265,4 +272,4 @@ def test_killed_at_any_step_it_finishes_later_with_the_same_rows(
         assert failed == {"2-bad": "why"}
         shards = list((found.folder / "shards").glob("*.h5"))
         assert sorted(len(h5py.File(file)["x"]) for file in shards) == [1, 2]
-    assert instant > 10
+    assert len(killed) > 10
