@@ -15,7 +15,8 @@ from xprobe.base.errors import XprobeError
 from xprobe.encoders.spec import EncoderSpec
 from xprobe.results.answers import answer_of
 from xprobe.results.families import families
-from xprobe.results.rows import verdict_kind
+from xprobe.results.hits import load_hits
+from xprobe.results.rows import SettingRow, verdict_kind
 from xprobe.results.study import (
     STUDY_VERSION,
     EncoderUsed,
@@ -221,3 +222,20 @@ def test_what_a_newer_xprobe_added_is_kept_everywhere() -> None:
     del kept["config"]["pooled"]
     assert kept | {"results": strip(kept["results"], *ROWS_SINCE_2)} == raw
     assert all(row["newer"] == [1, {"a": None}] for row in again["results"])
+
+
+# --- documents of the second format ------------------------------------------------------
+
+GOLDEN_2 = GOLDEN.parent / "results-v2"
+
+
+def test_a_study_of_version_2_is_written_again_byte_by_byte_and_has_its_hits() -> None:
+    (file,) = (GOLDEN_2 / "studies").glob("*.json")
+    study = documents.read(Study, file, "", STUDY_VERSION)
+    assert study.version == 2
+    assert documents.encode(study) == file.read_bytes()
+    hits = load_hits(GOLDEN_2, study)
+    assert (hits.hit.shape[1:], set(hits.seed)) == ((2, 16), {0})
+    of_real = hits.settings.index(SettingRow(setting="real-only"))
+    assert study.real_only.value == pytest.approx(hits.hit[of_real].mean())
+    assert {c.kind for c in study.comparisons} == {"generators", "pooled"}
