@@ -74,3 +74,17 @@ def test_each_comparison_keeps_its_degrees_of_freedom() -> None:
     assert critical[0] > critical[1] + 0.5
     assert outcome.p[0] > outcome.p[1]
     assert outcome.level[0.05] == pytest.approx(0.025, abs=0.003)
+
+
+def test_comparisons_with_scales_of_their_own_are_independent() -> None:
+    """Šidák's level holds for independent t; one scale for all makes them go together."""
+    scores = np.random.default_rng(0).normal(size=(3, 40))
+    levels = {
+        shared: single_step(
+            np.zeros(3), np.full(3, 5.0), scores, np.eye(3), np.random.default_rng(0),
+            alphas=(0.05,), is_scale_shared=shared, draws=200_000,
+        ).level[0.05]
+        for shared in (True, False)
+    }  # fmt: skip
+    assert levels[False] == pytest.approx(1 - 0.95 ** (1 / 3), abs=0.0006)
+    assert levels[True] > levels[False] + 0.001
