@@ -295,6 +295,16 @@ def put_package(
     monkeypatch.delitem(sys.modules, name, raising=False)
 
 
+def random_hits(
+    settings: int, repeats: int, images: int
+) -> tuple[np.random.Generator, np.ndarray, np.ndarray]:
+    """A generator, and hits of real-only (R, N) and of settings (S, R, N), .65 to .9 of them."""
+    rng = np.random.default_rng(0)
+    real = rng.random((repeats, images)) < 0.7
+    chance = np.array([0.65, 0.7, 0.9])[:settings, None, None]
+    return rng, real, rng.random((settings, repeats, images)) < chance
+
+
 def featured(
     folder: Path, encoders: tuple[str, ...] = ("one",), *, generators: tuple[str, ...] = ("x", "y"),
     real: int = 12, extra: int = 0, effect: float = 0.0,

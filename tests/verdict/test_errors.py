@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from makers import random_hits
 from numpy.testing import assert_allclose
 from scipy import linalg, stats
 
 from xprobe.verdict.errors import cr2_df, mean_differences, means
 
 S, R, N = 3, 4, 120
-RNG = np.random.default_rng(0)
-REAL = RNG.random((R, N)) < 0.7
-HIT = RNG.random((S, R, N)) < np.array([0.65, 0.7, 0.9])[:, None, None]
+RNG, REAL, HIT = random_hits(S, R, N)
 ALONE = np.arange(N)  # Every image is its own group.
 SCENES = np.arange(N) // 4
 UNEQUAL = np.repeat(np.arange(7), [60, 20, 15, 10, 8, 5, 2])

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from makers import random_hits
 from numpy.testing import assert_allclose
 from scipy import stats
 
@@ -16,9 +17,7 @@ from xprobe.verdict.family import ALPHA, POWER, Comparison, Family, Judgement, c
 from xprobe.verdict.joint import DRAWS
 
 S, R, N = 3, 4, 120
-RNG = np.random.default_rng(0)
-REAL = RNG.random((R, N)) < 0.7
-HIT = RNG.random((S, R, N)) < np.array([0.65, 0.7, 0.9])[:, None, None]
+RNG, REAL, HIT = random_hits(S, R, N)
 ALONE = np.arange(N)  # Every image is its own group.
 SCENES = np.arange(N) // 4
 

@@ -59,8 +59,7 @@ class Hits:
     @property
     def model(self) -> Ints:
         """(R, N) number of the fitted model that tested an image."""
-        repeat = np.arange(len(self.fold))[:, None]
-        return np.asarray(repeat * (int(self.fold.max(initial=0)) + 1) + self.fold)
+        return models_of(self.fold)
 
     @property
     def scene(self) -> NDArray[np.str_]:
@@ -69,6 +68,12 @@ class Hits:
         order = np.lexsort((self.image.astype(str), code))
         first = order[np.searchsorted(code[order], np.arange(code.max(initial=-1) + 1))]
         return np.asarray(self.image.astype(str)[first][code])
+
+
+def models_of(fold: Ints) -> Ints:
+    """Return the number of the fitted model (R, N) that tested an image in its fold (R, N)."""
+    repeat = np.arange(len(fold))[:, None]
+    return np.asarray(repeat * (int(fold.max(initial=0)) + 1) + fold)
 
 
 def hits_file(folder: Path, key: str) -> Path:

@@ -153,22 +153,24 @@ def load_studies(folder: Path) -> list[Study]:
     studies = [documents.read(Study, file, REMEDY, STUDY_VERSION) for file in files]
     studies.sort(key=lambda study: study.created, reverse=True)
     # Of studies alike but for the seed, one with more seeds holds what those with fewer hold.
-    widest = sorted(studies, key=lambda study: -len(study.seeds))
-    kept: list[Study] = []
-    for study in widest:
-        held = (set(other.seeds) for other in kept if is_alike(study, other))
+    kept: list[tuple[Study, tuple[object, ...]]] = []
+    for study in sorted(studies, key=lambda study: -len(study.seeds)):
+        shared = but_for_seed(study.encoder.key, study.manifest.fingerprint, study.config)
+        held = (set(other.seeds) for other, same in kept if same == shared)
         if not study.seeds or not any(set(study.seeds) <= seeds for seeds in held):
-            kept.append(study)
-    return [study for study in studies if study in kept]
+            kept.append((study, shared))
+    return sorted((study for study, _ in kept), key=lambda study: study.created, reverse=True)
 
 
-def is_alike(a: Study, b: Study) -> bool:
-    """Return whether two studies are of the same images, encoder and options but for the seed."""
-    return (
-        a.encoder.key == b.encoder.key
-        and a.manifest.fingerprint == b.manifest.fingerprint
-        and documents.replace(a.config, seed=0) == documents.replace(b.config, seed=0)
-    )
+def but_for_seed(encoder: str, fingerprint: str, config: StudyConfig) -> tuple[object, ...]:
+    """Return what studies share that differ in nothing but their seed.
+
+    Args:
+        encoder: the encoder's key.
+        fingerprint: that of the images.
+        config: the options.
+    """
+    return encoder, fingerprint, documents.replace(config, seed=0)
 
 
 def newest(studies: Sequence[Study], encoders: Sequence[str] = ()) -> list[Study]:

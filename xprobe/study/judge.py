@@ -28,7 +28,7 @@ from xprobe.results.rows import (
 from xprobe.study.comparisons import compare_mixes
 from xprobe.study.result_rows import ResultRows
 from xprobe.study.seeds import Pooled
-from xprobe.study.tested import Tested, gather, labelled
+from xprobe.study.tested import Tested, folds_of, gather, labelled
 from xprobe.verdict import metrics
 from xprobe.verdict.intervals import compare_classes
 
@@ -97,15 +97,10 @@ def _hits(pooled: Pooled, tested: Mapping[Setting, Tested], y: Ints) -> Hits:
     """Return which test images the settings got right that are trained on something."""
     design, trained = pooled.design, {s: t for s, t in tested.items() if t.blocks}
     order, first = design.tested, next(iter(trained.values()))
-    fold = []
-    for block in first.blocks:
-        by_image = np.empty(len(order), dtype=np.intp)
-        by_image[np.searchsorted(order, block.test)] = block.fold
-        fold.append(by_image)
     return Hits(
         settings=tuple(SettingRow(**_named(setting)) for setting in trained),
         hit=np.stack([t.predicted == y for t in trained.values()]),
-        fold=np.stack(fold),
+        fold=folds_of(first, order),
         seed=np.array(pooled.seed_of_repeat),
         image=design.study.sha256[order],
         group=design.study.group[order],

@@ -16,8 +16,9 @@ from xprobe.design.config import SweepConfig
 from xprobe.design.design import HOLD_OUT, Design
 from xprobe.design.setting import Setting
 from xprobe.learners.kinds import kind_of
+from xprobe.results.hits import models_of
 from xprobe.results.rows import Result
-from xprobe.study.tested import Tested
+from xprobe.study.tested import Tested, folds_of
 from xprobe.verdict import family as verdict
 from xprobe.verdict import intervals, metrics
 
@@ -120,12 +121,13 @@ class ResultRows:
 
     def compare(self, reference: NDArray[np.intp], compared: Sequence[Tested]) -> verdict.Family:
         """Compare settings with predictions (R, N) of real-only, or (S, R, N) of their controls."""
+        takes_steps = kind_of(self.config.head).takes_steps
         return verdict.compare(
             reference == self.y,
             np.stack([t.predicted for t in compared]) == self.y,
             self.group,
             stream(self.config.seed, "max-t"),
-            model=self._models(compared[0]) if kind_of(self.config.head).takes_steps else None,
+            model=models_of(folds_of(compared[0], self.design.tested)) if takes_steps else None,
             by_group=self.config.leave_one_group_out,
         )
 
@@ -205,16 +207,6 @@ class ResultRows:
         if setting.augment:
             return Setting(setting.augment)
         return Setting("real-duplicated", setting.ratio or max(self.config.ratios))
-
-    def _models(self, tested: Tested) -> Ints:
-        """Return the number of the fitted model (R, N) that tested each image."""
-        order = self.design.tested
-        models = []
-        for repeat, block in enumerate(tested.blocks):
-            fold = np.empty(len(order), dtype=np.intp)
-            fold[np.searchsorted(order, block.test)] = block.fold
-            models.append(repeat * len(block.problems) + fold)
-        return np.stack(models)
 
     def _training_images(self, tested: Tested) -> tuple[float, float, float]:
         """Return real and synthetic training images of a fold, and units of the latter, as means.

@@ -16,7 +16,7 @@ from xprobe.design.blocks import Block
 from xprobe.design.design import Design, make_design, repeats_words
 from xprobe.results.config import StudyConfig
 from xprobe.results.predictions import predictions_file
-from xprobe.results.study import REMEDY, STUDY_VERSION
+from xprobe.results.study import REMEDY, STUDY_VERSION, but_for_seed
 from xprobe.results.study import Study as StudyDocument
 from xprobe.study.keys import run_keys
 from xprobe.study.prepare import Study
@@ -80,14 +80,11 @@ def _other_seeds(study: Study, folder: Path) -> list[int]:
     if (study.config.real_fraction, study.config.train_per_class) != (1, None):
         return []
     config = documents.from_json(StudyConfig, documents.to_json(study.config))
+    shared = but_for_seed(study.encoder.key, study.usable.fingerprint, config)
     seeds: set[int] = set()
     for file in (folder / "studies").glob("*.json"):
         other = documents.read(StudyDocument, file, REMEDY, STUDY_VERSION)
-        if (
-            other.hits
-            and other.encoder.key == study.encoder.key
-            and other.manifest.fingerprint == study.usable.fingerprint
-            and documents.replace(other.config, seed=config.seed) == config
-        ):
+        same = but_for_seed(other.encoder.key, other.manifest.fingerprint, other.config)
+        if other.hits and same == shared:
             seeds.update(other.seeds)
     return sorted(seeds - {config.seed})

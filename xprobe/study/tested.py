@@ -38,6 +38,14 @@ class Tested:
     records: tuple[PredictionRecord, ...] = ()
 
 
+def folds_of(tested: Tested, order: Ints) -> Ints:
+    """Return the fold (R, N) in which each image was tested; `order` (N,) are their rows."""
+    fold = np.empty((len(tested.blocks), len(order)), dtype=np.intp)
+    for repeat, block in enumerate(tested.blocks):
+        fold[repeat, np.searchsorted(order, block.test)] = block.fold
+    return fold
+
+
 def hits(design: Design, runs: list[str], folder: Path) -> tuple[dict[Setting, Bools], Ints, Ints]:
     """Return whether each setting was right (R, N), and label and group (N,) of the test images."""
     tested, y, group = gather(design, runs, folder)
