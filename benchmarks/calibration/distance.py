@@ -1,6 +1,6 @@
 """Do the p-values and intervals of `xprobe distance` keep their error rates?
 
-    python benchmarks/calibration/distance.py [--replications 1000] [--only null power …] [--jobs 1]
+    python benchmarks/bench_calibration.py --only distance
 
 Both sides are normal in 32 dimensions with falling variances, rows of unit length; rows of a unit
 correlate by ρ in every dimension. `rows_of` gives a row a figure:
@@ -13,19 +13,11 @@ correlate by ρ in every dimension. `rows_of` gives a row a figure:
 - intervals: under a shift, the share of 95 % intervals without the mean of the values;
 - gain: distance and gain without a relation, eight generators by six encoders that agree.
 
-A rate is met within two Monte-Carlo errors of what is asked. Ends in one JSON line.
+A rate is met within two Monte-Carlo errors of what is asked.
 """
 
 from __future__ import annotations
 
-import os
-
-os.environ.setdefault("OMP_NUM_THREADS", "1")
-
-import argparse
-import json
-import platform
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
@@ -41,7 +33,6 @@ from xprobe.distance.measure import measure
 from xprobe.learners.problem import unit_rows
 from xprobe.verdict.correlation import rank_correlation
 
-QUESTION = "Do the p-values and intervals of distances keep their error rates?"
 D, PERMUTATIONS = 32, 199
 SCALE = np.arange(1, D + 1) ** -0.25
 METRICS = ("mmd", "energy")
@@ -253,24 +244,3 @@ def rows_of(B: int, parts: tuple[str, ...] = tuple(PARTS), jobs: int = 1) -> Ite
     """
     for part in parts:
         yield from PARTS[part](B, jobs)
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=QUESTION)
-    parser.add_argument("--replications", type=int, default=1000)
-    parser.add_argument("--only", nargs="+", choices=list(PARTS), default=list(PARTS))
-    parser.add_argument("--jobs", type=int, default=1)
-    chosen = parser.parse_args()
-    start, rows = time.perf_counter(), []
-    for line in rows_of(chosen.replications, tuple(chosen.only), chosen.jobs):
-        rows.append(line)
-        before = "" if line["before"] is None else f"  before {line['before']:.3f}"
-        remark = "  NOT MET" if line["met"] is False else ""
-        figure = f"{line['value']:.3f} ± {line['mc_error']:.3f}{before}{remark}"
-        seconds = time.perf_counter() - start
-        print(f"{seconds:5.0f} s  {line['item']:<30} {line['world']:<58} {figure}", flush=True)
-    print(json.dumps({"question": QUESTION, "machine": platform.machine(), "rows": rows}))
-
-
-if __name__ == "__main__":
-    main()

@@ -1,6 +1,6 @@
 """Is what synthetic images are worth what they are worth?
 
-    python benchmarks/calibration/worth.py [--replications 200] [--jobs 1]
+    python benchmarks/bench_calibration.py --only worth
 
 Synthetic images are like real ones here, so that N of them, added to a base, are worth N real ones:
 M = N. Images are normal vectors around the means of classes, heads are linear discriminants with
@@ -15,19 +15,11 @@ lists of sizes the hits are the same. `rows_of` gives a row a figure:
 - the same for a curve a − b·n^−c fitted to such sizes where they are four or more, which could do
   without closer ones: shown only, as the reason why it is not used.
 
-A requirement is met within two Monte-Carlo errors. Ends in one JSON line.
+A requirement is met within two Monte-Carlo errors.
 """
 
 from __future__ import annotations
 
-import os
-
-os.environ.setdefault("OMP_NUM_THREADS", "1")  # processes take the cores, before NumPy is imported
-
-import argparse
-import json
-import platform
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -40,7 +32,6 @@ from xprobe.design.config import Grid
 from xprobe.design.sizes import closer_sizes
 from xprobe.verdict.worth import bootstrap_weights, worth
 
-QUESTION = "Is what synthetic images are worth what they are worth?"
 N_REAL, N_SYNTHETIC, FOLDS, REPEATS, SHRINKAGE = 100, 80, 5, 5, 0.1
 
 Row = dict[str, Any]
@@ -228,23 +219,3 @@ def rows_of(B: int, jobs: int = 1, worlds: Sequence[World] = WORLDS) -> Iterator
             if refused and len(sizes) >= 4:
                 title += ", fitted curve"
                 yield from _rows(title, world.title, found[:, i, 1], mix.added, (None, None))
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=QUESTION)
-    parser.add_argument("--replications", type=int, default=200)
-    parser.add_argument("--jobs", type=int, default=1)
-    chosen = parser.parse_args()
-    start, rows = time.perf_counter(), []
-    for row in rows_of(chosen.replications, chosen.jobs):
-        rows.append(row)
-        remark = "  NOT MET" if row["met"] is False else ""
-        asked = "" if row["asked"] is None else f"asked {row['asked']}"
-        figure = f"{row['value']:.3f} ± {row['mc_error']:.3f}  {asked}{remark}"
-        seconds = time.perf_counter() - start
-        print(f"{seconds:5.0f} s  {row['world']:<30} {row['item']:<62} {figure}", flush=True)
-    print(json.dumps({"question": QUESTION, "machine": platform.machine(), "rows": rows}))
-
-
-if __name__ == "__main__":
-    main()
