@@ -156,7 +156,7 @@ def test_the_model_component_is_that_of_the_protocol(group: np.ndarray) -> None:
         )
         base, extra = images.variance[s], max(0.0, v_model - v_cell)
         assert_allclose(estimates.variance[s], base + extra, rtol=1e-12)
-        df = (base + extra) ** 2 / (base**2 / (G - 1) + extra**2 / (J - 1))
+        df = (base + extra) ** 2 / (base**2 / (G - 1) + v_model**2 / (J - 1))
         assert_allclose(estimates.df[s], df, rtol=1e-12)
 
 

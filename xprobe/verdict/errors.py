@@ -133,7 +133,8 @@ def _with_models(estimates: Estimates, residual: Floats, group: Ints, model: Int
     all models test the same images, as on a fixed hold-out, what an image adds to all of them
     cancels in their differences, and only what remains of it in the cells is taken off.
 
-    The degrees of freedom are Satterthwaite's.
+    The degrees of freedom are Satterthwaite's (1946) of the sum V_item + V_model − V_cell, in which
+    V_model is the uncertain part: what is taken off it makes it smaller, but no better known.
     """
     _, group_code = np.unique(group, return_inverse=True)
     _, model_code = np.unique(model.ravel(), return_inverse=True)
@@ -153,7 +154,7 @@ def _with_models(estimates: Estimates, residual: Floats, group: Ints, model: Int
         by_cell = (sums**2).sum(axis=(1, 2))
     extra = np.maximum(0, by_model - by_cell)
     total = estimates.variance + extra
-    df = total**2 / (estimates.variance**2 / estimates.df + extra**2 / (J - 1))
+    df = total**2 / (estimates.variance**2 / estimates.df + by_model**2 / (J - 1))
     return replace(estimates, variance=total, df=df)
 
 
