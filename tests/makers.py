@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import torch
 from msgspec import structs
+from PIL import Image
 from torch import nn
 
 from xprobe.base import documents
@@ -345,3 +346,14 @@ def featured(
         )
         store.write_shard(store.add_encoder(name, spec), list(table.sha256), x, {})
     return table, store
+
+
+def scene(seed: int, size: tuple[int, int] = (120, 90)) -> Image.Image:
+    """A smooth random field with the spectrum of photographs, 1/f in amplitude."""
+    rng = np.random.default_rng(seed)
+    height, width = size[1], size[0]
+    radius = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.fftfreq(width)[None])
+    wave = np.fft.fft2(rng.normal(size=(3, height, width)))
+    field = np.fft.ifft2(wave / np.maximum(radius, 1 / width)).real
+    field = 128 + 45 * (field - field.mean()) / field.std()
+    return Image.fromarray(np.clip(field, 0, 255).astype(np.uint8).transpose(1, 2, 0).copy())

@@ -14,7 +14,8 @@ from xprobe.base.progress import Progress, no_progress
 from xprobe.base.streams import stream
 from xprobe.design import lineage as lineage_module
 from xprobe.design.config import SweepConfig
-from xprobe.distance.checks.leaks import Leaks, find_leaks, fingerprints
+from xprobe.distance.checks.fingerprints import fingerprints
+from xprobe.distance.checks.leaks import Leaks, find_leaks
 from xprobe.distance.checks.place import place_share
 from xprobe.distance.checks.shortcuts import all_facts, find_shortcuts
 from xprobe.distance.maps import lay_out
@@ -80,7 +81,9 @@ def measure_domain(
     Returns:
         The document (docs/reference/results.md), and the manifest without the copies.
     """
-    leaks = find_leaks(manifest, fingerprints(list(manifest.path), workers, progress))
+    is_real = np.asarray(manifest.source == "real", dtype=bool)
+    prints = fingerprints(list(manifest.path), is_real, workers, progress)
+    leaks = find_leaks(manifest, prints)
     clean = leaks.without(manifest)
     rows: list[DistanceRow] = []
     place: list[PlaceRow] = []

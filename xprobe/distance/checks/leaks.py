@@ -1,11 +1,11 @@
 """The search for synthetic images that copy real ones, and for duplicates, from pixels alone.
 
-A fingerprint is the low end of a small grey picture's spectrum. Two images are compared over ten
-cuts of the database's image (whole, or 95 % of each side at nine places), upright and mirrored: a
-cut of 5 % moves what is at the border by more than a low-pass filter forgives. Measured on 260
-photographs and 800 images of 32 x 32 pixels, calibrated on each: of exact copies, JPEG 50, half
-size, 5 % cuts and mirrored ones 98.6 to 100 % are flagged, and of as many other real images none
-but three true duplicates. Without the search over cuts it was 0 to 66 % of cut ones.
+Two images are compared by their fingerprints over ten cuts of the database's image (whole, or 95 %
+of each side at nine places), upright and mirrored: a cut of 5 % moves what is at the border by more
+than a low-pass filter forgives. Measured on 260 photographs and 800 images of 32 x 32 pixels,
+calibrated on each: of exact copies, JPEG 50, half size, 5 % cuts and mirrored ones 98.6 to 100 %
+are flagged, and of as many other real images none but three true duplicates. Without the search
+over cuts it was 0 to 66 % of cut ones.
 
 The search misses images that show more than the real one, cuts of 10 % and rotated copies. A
 synthetic image made by a slight edit of a real one counts as a copy; lineage keeps it apart in
@@ -16,21 +16,17 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from xprobe.base.arrays import Bools, Floats, Ints
-from xprobe.base.progress import Progress, no_progress
-from xprobe.images.decode import UnusableImageError, decode
+from xprobe.distance.checks.fingerprints import COSINES, KEPT, SIDE, WEIGHT, mirrored
 from xprobe.images.manifest import Manifest
 
 # This share of the real images may have a real image of another group below the threshold.
@@ -51,9 +47,8 @@ _SPLITS = {"test": TEST, "train": TRAINING, "extra": EXTRA}  # The worst kind of
 
 _EMPTY = hashlib.sha256(b"").hexdigest()
 
-# A small picture has sides of `_SIDE` pixels; a fingerprint keeps `_KEPT` frequencies of each axis,
-# and the first look of the search takes `_COARSE` of them.
-_SIDE, _KEPT, _COARSE = 32, 16, 8
+# The first look of the search takes so many frequencies of each axis.
+_COARSE = 8
 
 _CUT = 0.95  # A cut leaves this share of each side.
 
@@ -62,9 +57,6 @@ _CANDIDATES = 32
 
 # So many queries and images are compared at a time, with at most 32 MiB of similarities.
 _QUERIES, _BLOCK = 512, 8192
-
-# An image with a lower standard deviation, in grey levels, shows noise, which has no copies.
-_LEAST_CONTRAST = 1.0
 
 
 @dataclass(frozen=True)
@@ -132,58 +124,7 @@ class Leaks:
         return manifest.select(np.asarray(~gone, dtype=bool))
 
 
-# --- fingerprints --------------------------------------------------------------------
-
-
-def fingerprints(
-    paths: Sequence[str | Path], workers: int | None = None, progress: Progress = no_progress
-) -> NDArray[np.float32]:
-    """Return the fingerprint (n, 256) of each image file, of unit length.
-
-    It has the 16 x 16 lowest cosine coefficients of the grey image at 32 x 32 pixels, without the
-    mean, times the square root of the frequency, since natural images differ least where they have
-    most energy. An image of one colour, or one that cannot be used, has a row of zeros. `mirrored`
-    gives the fingerprint of the mirrored image.
-
-    Args:
-        paths: the image files.
-        workers: number of threads that decode; by default one a core.
-        progress: shows how far the work has come.
-    """
-    out = np.zeros((len(paths), _KEPT * _KEPT), dtype=np.float32)
-    with ThreadPoolExecutor(workers) as pool, progress("fingerprints", len(paths)) as advance:
-        for i, row in enumerate(pool.map(_fingerprint, paths)):
-            out[i] = row
-            advance(1)
-    return out
-
-
-def mirrored(fingerprint: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return the fingerprints (…, 256) of the same images flipped left to right."""
-    # A flip turns the sign of cosine waves with an odd number of half periods.
-    sign = np.where(np.arange(_KEPT) % 2, -1, 1).astype(np.float32)
-    return np.asarray(fingerprint * np.tile(sign, _KEPT))
-
-
-def _fingerprint(path: str | Path) -> NDArray[np.float32]:
-    try:
-        small = decode(path).convert("L").resize((_SIDE, _SIDE), Image.Resampling.LANCZOS)
-    except UnusableImageError:
-        return np.zeros(_KEPT * _KEPT, dtype=np.float32)
-    grey = np.asarray(small, dtype=np.float64)
-    if grey.std() < _LEAST_CONTRAST:
-        return np.zeros(_KEPT * _KEPT, dtype=np.float32)
-    spectrum = _WEIGHT * (_COSINES @ grey @ _COSINES.T)
-    length = float(np.linalg.norm(spectrum))
-    return (spectrum / max(length, 1e-12)).ravel().astype(np.float32)
-
-
-def _cosines() -> Floats:
-    """Return the first waves (16, 32) of the orthonormal discrete cosine transform, type II."""
-    k, x = np.arange(_KEPT)[:, None], np.arange(_SIDE)[None]
-    waves = np.cos(np.pi * k * (2 * x + 1) / (2 * _SIDE)) * np.sqrt(2 / _SIDE)
-    waves[0] /= np.sqrt(2)
-    return np.asarray(waves)
+# --- the search ----------------------------------------------------------------------
 
 
 def _cut(place: float) -> Floats:
@@ -191,26 +132,18 @@ def _cut(place: float) -> Floats:
 
     The cut leaves the first part of the axis at place 0, and the last part at place 1.
     """
-    edges = place * _SIDE * (1 - _CUT) + _CUT * np.arange(_SIDE + 1)
-    pixel = np.arange(_SIDE)
+    edges = place * SIDE * (1 - _CUT) + _CUT * np.arange(SIDE + 1)
+    pixel = np.arange(SIDE)
     overlap = np.minimum(edges[1:, None], pixel + 1) - np.maximum(edges[:-1, None], pixel)
     area = np.clip(overlap, 0, None) / _CUT
-    return np.asarray(_COSINES @ area @ _COSINES.T)
+    return np.asarray(COSINES @ area @ COSINES.T)
 
 
-_COSINES = _cosines()
+_UNWEIGHT = np.divide(1, WEIGHT, out=np.zeros_like(WEIGHT), where=WEIGHT > 0)
 
-# A coefficient counts by the square root of its frequency, and the mean of an image not at all.
-_WEIGHT = np.sqrt(np.hypot(np.arange(_KEPT)[:, None], np.arange(_KEPT)[None]))
-
-_UNWEIGHT = np.divide(1, _WEIGHT, out=np.zeros_like(_WEIGHT), where=_WEIGHT > 0)
-
-_WHOLE = np.eye(_KEPT)
+_WHOLE = np.eye(KEPT)
 
 _CUTS = [(_WHOLE, _WHOLE), *((_cut(y), _cut(x)) for y, x in product((0, 0.5, 1), repeat=2))]
-
-
-# --- the search ----------------------------------------------------------------------
 
 
 def find_nearest(
@@ -253,7 +186,7 @@ def _blocks(n: int, size: int) -> Iterator[slice]:
 
 
 def _coarse(fingerprint: NDArray[np.float32]) -> NDArray[np.float32]:
-    square = fingerprint.reshape(-1, _KEPT, _KEPT)[:, :_COARSE, :_COARSE]
+    square = fingerprint.reshape(-1, KEPT, KEPT)[:, :_COARSE, :_COARSE]
     low = square.reshape(-1, _COARSE * _COARSE)
     return np.asarray(low / np.maximum(np.linalg.norm(low, axis=1, keepdims=True), 1e-9))
 
@@ -262,9 +195,9 @@ def _lengths(database: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return the lengths (n, 10) of the ten cuts of each fingerprint, before normalisation."""
     out = np.empty((len(database), len(_CUTS)), dtype=np.float32)
     for rows in _blocks(len(database), _BLOCK):
-        plain = database[rows].reshape(-1, _KEPT, _KEPT) * _UNWEIGHT
+        plain = database[rows].reshape(-1, KEPT, KEPT) * _UNWEIGHT
         for v, (down, across) in enumerate(_CUTS):
-            out[rows, v] = np.linalg.norm(_WEIGHT * (down @ plain @ across.T), axis=(1, 2))
+            out[rows, v] = np.linalg.norm(WEIGHT * (down @ plain @ across.T), axis=(1, 2))
     return np.maximum(out, 1e-9)
 
 
@@ -299,7 +232,7 @@ def _best_cut(
     """
     best = np.full(candidates.shape[:2], -np.inf, dtype=np.float32)
     for view in (queries, mirrored(queries)):
-        weighted = view.reshape(-1, _KEPT, _KEPT) * _WEIGHT
+        weighted = view.reshape(-1, KEPT, KEPT) * WEIGHT
         turned = [_UNWEIGHT * (down.T @ weighted @ across) for down, across in _CUTS]
         cuts = np.stack(turned, axis=-1).reshape(len(view), -1, len(_CUTS)).astype(np.float32)
         best = np.maximum(best, (candidates @ cuts / lengths).max(axis=2))
@@ -326,7 +259,7 @@ def find_leaks(
         fingerprints: (n, 256) fingerprints of these images, in their order.
         threshold: a distance to use instead of the calibrated one.
     """
-    if fingerprints.shape != (len(manifest), _KEPT * _KEPT):
+    if fingerprints.shape != (len(manifest), KEPT * KEPT):
         raise ValueError(f"fingerprints of shape {fingerprints.shape} for {len(manifest)} images")
     if threshold is not None and not 0 < threshold <= 1:
         raise ValueError(f"a threshold of {threshold}; it lies above 0 and at most at 1")
