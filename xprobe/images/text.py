@@ -2,21 +2,37 @@
 
 from __future__ import annotations
 
-import json
+import codecs
 from collections.abc import Iterator
 from pathlib import Path
 
 from xprobe.base.errors import XprobeError
 
+_MARKS = {
+    codecs.BOM_UTF8: "utf-8-sig",
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+}
+
+
+def _encoding_of(start: bytes) -> str:
+    """Return the encoding of a text from its first four bytes, UTF-8 unless they say another."""
+    for mark, encoding in _MARKS.items():
+        if start.startswith(mark):
+            return encoding
+    # Every second byte of UTF-16 is zero where a text begins with ASCII, as paths and headers do.
+    zeros = tuple(not byte for byte in start[:4])
+    return {(False, True) * 2: "utf-16-le", (True, False) * 2: "utf-16-be"}.get(zeros, "utf-8")
+
 
 def read_text(file: Path) -> str:
-    """Return a file as text: UTF-8, or UTF-16 and UTF-32, with a byte order mark or without.
+    """Return a file as text: UTF-8 or UTF-16, with a byte order mark or without.
 
     Raises:
         XprobeError: the text is in another encoding.
     """
     content = file.read_bytes()
-    encoding = json.detect_encoding(content)
+    encoding = _encoding_of(content)
     try:
         return content.decode(encoding)
     except UnicodeDecodeError as error:
@@ -39,7 +55,7 @@ def lines_of(file: Path) -> Iterator[str]:
     Bytes that are no UTF-8 are kept as `os.fsdecode` keeps them, since file names may hold them.
     """
     with file.open("rb") as stream:
-        encoding = json.detect_encoding(stream.read(4))
+        encoding = _encoding_of(stream.read(4))
     errors = "surrogateescape" if encoding.startswith("utf-8") else "replace"
     with file.open(encoding=encoding, errors=errors) as lines:
         for line in lines:
