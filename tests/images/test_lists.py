@@ -61,7 +61,9 @@ def test_blank_lines_and_comments_are_left_out(folder: Path, line: str) -> None:
     assert listed(folder, line, "2.png") == [ListedPath("2.png")]
 
 
-@pytest.mark.parametrize("header", ["path", "Path,Label", "path\tlabel", '"path";"label"', "file w"])
+@pytest.mark.parametrize(
+    "header", ["path", "Path,Label", "path\tlabel", '"path";"label"', "file w"]
+)
 def test_a_header_is_left_out(folder: Path, header: str) -> None:
     assert listed(folder, header, "2.png") == [ListedPath("2.png")]
     assert listed(folder, "2.png", header)[1].path != "2.png"  # Only the first line is one.

@@ -15,9 +15,7 @@ TEXT = "path,é\nŝ\n漢,1"
 
 @pytest.mark.parametrize("encoding", ENCODINGS)
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
-def test_every_usual_encoding_and_line_end_is_read(
-    tmp_path: Path, encoding: str, end: str
-) -> None:
+def test_every_usual_encoding_and_line_end_is_read(tmp_path: Path, encoding: str, end: str) -> None:
     file = tmp_path / "a.txt"
     file.write_bytes(TEXT.replace("\n", end).encode(encoding))
     assert read_text(file) == TEXT.replace("\n", end)

@@ -30,7 +30,8 @@ Images = Annotated[
     typer.Argument(
         metavar="DATA",
         help=forms(
-            "images without classes: a tar archive (.tar), or a list of paths and archives (.txt, .lst)"
+            "images without classes: a tar archive (.tar), or a list of paths and archives (.txt, "
+            ".lst)"
         ),
     ),
 ]
@@ -104,13 +105,14 @@ def _show_embedded(
 def _check_any_was_read(done: Sequence[Embedded], data: Path, is_part: bool) -> None:
     """Raise if none of the images could be embedded; a part of them may be empty."""
     if not any(encoder.images for encoder in done) and not is_part:
-        raise XprobeError(f"{data}: names no images")
+        raise XprobeError(f"{data}: there are no images in it")
     if all(encoder.images and encoder.failed >= encoder.images for encoder in done):
         id_, reason = min(done[0].failures.items())
         path = done[0].failed_paths[id_]
+        remedy = "; paths are relative to the folder of the list or manifest"
         raise XprobeError(
-            f"{data}: none of the {done[0].images} images could be read; the first, {path}: "
-            f"{reason}; paths are relative to what names them"
+            f"{data}: none of the images could be read; the first, {path}: {reason}"
+            f"{remedy if reason.startswith('no such file') else ''}"
         )
 
 

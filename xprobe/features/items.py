@@ -60,8 +60,11 @@ def items_in(file: str | Path) -> Iterator[Item]:
         return
     for path, fault in paths_in(file):
         place = file.parent / path
-        if fault or not _is_archive(place):
-            yield Item(path, str(place), fault=fault)
+        if fault:
+            yield Item(path, path, fault=fault)
+            continue
+        if not _is_archive(place):
+            yield Item(path, str(place))
             continue
         try:
             yield from _items_of_archive(place)

@@ -19,9 +19,7 @@ ARCHIVE = ".tar"
 SUFFIXES = (".txt", ".lst")
 
 # The first line of a list is a header if its first word is one of these.
-_HEADER = re.compile(
-    r'"?(path|file|filename|image)"?(\s*[\t,;|].*|(\s+\w+)*)', re.IGNORECASE
-)
+_HEADER = re.compile(r'"?(path|file|filename|image)"?(\s*[\t,;|].*|(\s+\w+)*)', re.IGNORECASE)
 
 
 class ListedPath(NamedTuple):

@@ -251,7 +251,7 @@ def test_a_cell_that_cannot_be_is_refused_with_its_row(
 def test_binary_text_of_parquet_is_text(tmp_path: Path) -> None:
     rows, _ = read_table(table(tmp_path, rows_of(label=["é".encode()] * 3), ".parquet"))
     assert [row["label"] for row in rows] == ["é"] * 3
-    with pytest.raises(XprobeError, match="row 1: label .* no text"):
+    with pytest.raises(XprobeError, match=r"row 1: label .* no text"):
         read_table(table(tmp_path, rows_of(label=[b"\xff"] * 3), ".parquet"))
 
 

@@ -126,7 +126,7 @@ def _read_json(file: Path, text: str) -> tuple[list[str], list[Cells]]:
         values = [_parse(line, place) for place, line in numbered]
     for place, value in zip(places, values, strict=True):
         if not isinstance(value, dict):
-            raise XprobeError(f"{place}: a row is an object, {{\"path\": …}}, not {value!r:.40}")
+            raise XprobeError(f'{place}: a row is an object, {{"path": …}}, not {value!r:.40}')
     return list(dict.fromkeys(name for value in values for name in value)), values
 
 
