@@ -55,25 +55,22 @@ def items_in(file: str | Path) -> Iterator[Item]:
         XprobeError: the archive or list cannot be read.
     """
     file = Path(file)
-    if _is_archive(file):
+    if file.suffix == ARCHIVE:
         yield from _items_of_archive(file)
         return
+    folder = file.parent
     for path, fault in paths_in(file):
-        place = file.parent / path
+        place = folder / path
         if fault:
             yield Item(path, path, fault=fault)
             continue
-        if not _is_archive(place):
+        if not path.endswith(ARCHIVE):
             yield Item(path, str(place))
             continue
         try:
             yield from _items_of_archive(place)
         except (XprobeError, OSError) as error:
             yield Item(path, str(place), fault=_reason(error))
-
-
-def _is_archive(file: Path) -> bool:
-    return file.suffix == ARCHIVE
 
 
 def _items_of_archive(file: Path) -> Iterator[Item]:

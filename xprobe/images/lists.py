@@ -11,7 +11,7 @@ from typing import NamedTuple
 from xprobe.base.errors import XprobeError, XprobeWarning
 from xprobe.images.decode import is_image
 from xprobe.images.manifest import as_text
-from xprobe.images.paths import as_on_disk, why_no_path, with_slashes
+from xprobe.images.paths import as_on_disk, leads_to_file, why_no_path, with_slashes
 from xprobe.images.text import lines_of
 
 ARCHIVE = ".tar"
@@ -20,6 +20,11 @@ SUFFIXES = (".txt", ".lst")
 
 # The first line of a list is a header if its first word is one of these.
 _HEADER = re.compile(r'"?(path|file|filename|image)"?(\s*[\t,;|].*|(\s+\w+)*)', re.IGNORECASE)
+
+# Most lines are nothing but a path, of which nothing else needs to be asked.
+_PLAIN = re.compile(r"[A-Za-z0-9_./+=@()~-]+")
+
+_QUOTED = re.compile(r"""(["'])(.+?)\1(\s*[\s,;|].*)?""")
 
 
 class ListedPath(NamedTuple):
@@ -40,22 +45,27 @@ def paths_in(file: Path) -> Iterator[ListedPath]:
     """
     if not file.is_file():
         raise XprobeError(f"{file}: no such list of images")
-    told = False
+    told, folder = False, file.parent
     for number, line in enumerate(lines_of(file), 1):
-        if not line.strip() or line.startswith("# ") or (number == 1 and _HEADER.fullmatch(line)):
+        if number == 1 and _HEADER.fullmatch(line):
+            continue
+        if _PLAIN.fullmatch(line) and not line.endswith(SUFFIXES):
+            yield ListedPath(line)
+            continue
+        if not line.strip() or line.startswith("# "):
             continue
         try:
-            written = _path_in(line, file.parent)
+            written = _path_in(line, folder)
         except XprobeError as error:
             yield ListedPath(line, str(error))
             continue
         if written.startswith("#") and not _is_source(written):
             continue
-        path = as_on_disk(file.parent, written)
+        path = as_on_disk(folder, written)
         if "\\" in written and path != written and not told:
             told = True
             warnings.warn(with_slashes(file, path), XprobeWarning, stacklevel=2)
-        yield ListedPath(path, _fault_of(path, file.parent))
+        yield ListedPath(path, _fault_of(path, folder))
 
 
 def _path_in(line: str, folder: Path) -> str:
@@ -65,18 +75,20 @@ def _path_in(line: str, folder: Path) -> str:
         XprobeError: several images are named, and it is not known which is meant.
     """
     text = line.strip()
-    if line != text and (folder / line).exists():
+    if line != text and leads_to_file(folder, line):
         return line
-    if quoted := re.fullmatch(r'"([^"]+)"(\s*[\t,;|].*)?', text):
-        return quoted[1]
-    cells = [cell.strip() for cell in re.split(r"[\t,;|]", text)]
-    images = [cell for cell in cells if _is_source(cell)]
-    if len(cells) > 1 and images and not (_is_source(text) and (folder / text).exists()):
-        if len(images) > 1:
-            raise XprobeError(f"names {len(images)} images; keep one path a line")
-        return images[0]
-    if _is_source(text):
+    quoted = _QUOTED.fullmatch(text)
+    if quoted:
+        cells = [quoted[2], *re.split(r"[\s,;|\"']+", quoted[3] or "")]
+    else:
+        cells = [cell.strip() for cell in re.split(r"[\t,;|]", text)]
+    if len(cells) > 1 and _is_source(text) and leads_to_file(folder, text):
         return text
+    images = [cell for cell in cells if _is_source(cell)]
+    if len(images) > 1:
+        raise XprobeError(f"names {len(images)} images; keep one path a line")
+    if quoted or images:
+        return cells[0] if quoted else images[0]
     heads = (text[: space.start()] for space in re.finditer(r"\s", text))
     return next(filter(_is_source, heads), text)
 
@@ -90,6 +102,6 @@ def _fault_of(path: str, folder: Path) -> str:
         return fault
     if path.lower().endswith(SUFFIXES):
         return "is a list itself; name its images, or embed it as well"
-    if as_text(path) != path and not (folder / path).exists():
+    if as_text(path) != path and not leads_to_file(folder, path):
         return "no such file; save the list as UTF-8"
     return ""

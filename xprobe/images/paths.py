@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import unicodedata
 from collections.abc import Iterator
@@ -13,7 +14,7 @@ _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 def why_no_path(path: str) -> str:
     """Return why a text can be the path of no file, and the remedy; ``""`` if it can."""
     if "\0" in path:
-        return "holds a NUL character; is the text UTF-16? save it as UTF-8"
+        return "holds a NUL character; save the text as UTF-8, one image a line"
     if path.lower().startswith("file://"):
         return "is an address; leave out 'file://'"
     if _ADDRESS.match(path):
@@ -35,7 +36,9 @@ def as_on_disk(folder: Path, path: str) -> str:
     """
     if path.isascii() and "\\" not in path:
         return path
-    return next((spelling for spelling in _spellings(path) if _leads(folder, spelling)), path)
+    return next(
+        (spelling for spelling in _spellings(path) if leads_to_file(folder, spelling)), path
+    )
 
 
 def _spellings(path: str) -> Iterator[str]:
@@ -56,6 +59,7 @@ def _from_windows(path: str) -> str:
     return path
 
 
-def _leads(folder: Path, path: str) -> bool:
-    """Return whether a path leads to a file, or into an archive (``archive.tar::member``)."""
-    return (folder / path).exists() or (folder / path.partition("::")[0]).exists()
+def leads_to_file(folder: Path, path: str) -> bool:
+    """Return whether a path below a folder exists, or the archive of ``archive.tar::member``."""
+    places = (folder / path, folder / path.partition("::")[0])
+    return any(os.path.exists(place) for place in places)  # noqa: PTH110  # It never raises.

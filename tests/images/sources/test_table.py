@@ -128,6 +128,12 @@ def test_what_is_missing_is_said_beside_what_is_there(tmp_path: Path) -> None:
         read_table(tmp_path / "m.csv")
 
 
+def test_a_table_without_rows_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "m.csv").write_text("path,label,source\n,,\n")
+    with pytest.raises(XprobeError, match=r"m.csv: there are no images in it"):
+        read_table(tmp_path / "m.csv")
+
+
 # --- writing -------------------------------------------------------------------------------
 
 

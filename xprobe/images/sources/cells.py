@@ -154,8 +154,9 @@ def _read_parquet(file: Path) -> tuple[list[str], list[Cells]]:
 
     try:
         # Other readers of pyarrow take folders named column=value above the file for columns.
-        with pq.ParquetFile(file) as parquet:
+        with pq.ParquetFile(file, page_checksum_verification=True) as parquet:
             table = parquet.read()
         return table.column_names, table.to_pylist()
     except UNREADABLE as error:
-        raise XprobeError(f"{file}: cannot be read as a manifest: {error}") from error
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise XprobeError(f"{file}: cannot be read as a manifest: {reason}") from error

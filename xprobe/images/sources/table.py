@@ -32,6 +32,8 @@ from xprobe.images.sources.cells import SUFFIXES, Cells, read_cells
 
 _KNOWN = (*REQUIRED, *OPTIONAL, *WIDER)
 
+_POINTED = re.compile(r"([+-]?\d+)\.0+")
+
 
 def write_table(manifest: Manifest, file: str | Path) -> None:
     """Write a manifest at once, in the form of the file's suffix; paths are relative to it.
@@ -86,7 +88,7 @@ def _as_parquet(names: Sequence[str], rows: Sequence[Row]) -> bytes:
 
     stream = pa.BufferOutputStream()
     columns = {name: pa.array([row[name] for row in rows], pa.string()) for name in names}
-    pq.write_table(pa.table(columns), stream)
+    pq.write_table(pa.table(columns), stream, write_page_checksum=True)
     return bytes(stream.getvalue())
 
 
@@ -102,6 +104,8 @@ def read_table(file: Path, group: str = "") -> tuple[list[Row], Path]:
     """
     names, cells = read_cells(file, _KNOWN)
     _check_columns(file, names, group)
+    if not cells:
+        raise XprobeError(f"{file}: there are no images in it; add a row for each")
     rows = [_clean_row(row, f"{file}, row {i}") for i, row in enumerate(cells, 1)]
     _unify_labels(rows, file)
     _unify_numbers(rows)
@@ -231,17 +235,11 @@ def _clean_cell(name: str, value: Any, where: str) -> str:
     Raises:
         XprobeError: it is no text.
     """
-    if isinstance(value, bytes):
-        value = value.decode("utf-8", "surrogateescape")
-    if value is None or value != value:  # NaN, which pandas writes where there is no value.
-        return ""
     is_used = name in _KNOWN
-    if isinstance(value, dict | list):
-        if is_used:
-            raise XprobeError(f"{where}: {name} is {value!r:.40}, and no text")
-        value = json.dumps(value, ensure_ascii=False, default=str)
-    text = str(value)
-    if not _is_text(text):
+    text = value if isinstance(value, str) else _text_of(value)
+    if is_used and isinstance(value, dict | list):
+        raise XprobeError(f"{where}: {name} is {value!r:.40}, and no text")
+    if not text.isascii() and not _is_text(text):
         raise XprobeError(f"{where}: {name} {text!r:.40} holds characters that are no text")
     if not is_used:
         return text
@@ -254,6 +252,17 @@ def _clean_cell(name: str, value: Any, where: str) -> str:
             f"UTF-8"
         )
     return "" if is_missing(text) else text
+
+
+def _text_of(value: Any) -> str:
+    """Return what stands in JSON or Parquet in place of a text."""
+    if value is None or value != value:  # NaN, which pandas writes where there is no value.
+        return ""
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "surrogateescape")
+    if isinstance(value, dict | list):
+        return json.dumps(value, ensure_ascii=False, default=str)
+    return str(value)
 
 
 def _is_text(text: str) -> bool:
@@ -284,18 +293,21 @@ def _unify_labels(rows: Sequence[Row], file: Path) -> None:
 
 def _unify_numbers(rows: Sequence[Row]) -> None:
     """Write groups and parents that are numbers as the images are named: 3.0 for 3 is no name."""
+    columns = ("group", "parent")
+    pointed = [row for row in rows if any(_POINTED.fullmatch(row.get(c, "")) for c in columns)]
+    if not pointed:
+        return
     ids = {id_of(row) for row in rows}
     names = ids | {row.get("group", "") for row in rows}
-    for row in rows:
-        for column in ("group", "parent"):
-            name = row.get(column, "")
-            if name and name not in ids:
+    for row in pointed:
+        for column in columns:
+            if (name := row.get(column, "")) not in ids:
                 row[column] = _whole(name, names)
 
 
 def _whole(text: str, known: Collection[str]) -> str:
     """Return a whole number that is written with a point as `known` has it, else the text."""
-    whole = re.fullmatch(r"([+-]?\d+)\.0+", text)
+    whole = _POINTED.fullmatch(text)
     return whole[1] if whole and whole[1] in known else text
 
 
