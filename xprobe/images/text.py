@@ -21,8 +21,10 @@ def _encoding_of(start: bytes) -> str:
         if start.startswith(mark):
             return encoding
     # Every second byte of UTF-16 is zero where a text begins with ASCII, as paths and headers do.
-    zeros = tuple(not byte for byte in start[:4])
-    return {(False, True) * 2: "utf-16-le", (True, False) * 2: "utf-16-be"}.get(zeros, "utf-8")
+    zeros = [not byte for byte in start[:4]]
+    if zeros == [False, True] * 2:
+        return "utf-16-le"
+    return "utf-16-be" if zeros == [True, False] * 2 else "utf-8"
 
 
 def read_text(file: Path) -> str:
