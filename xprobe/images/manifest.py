@@ -120,15 +120,15 @@ LAYOUT = "real/<class>/… and synthetic/[<generator>/]<class>/…"
 EMPTY_FILE = hashlib.sha256(b"").hexdigest()
 """The digest of a file without content."""
 
+# How tables, and those who fill them in, write that a value is missing.
+_MISSING = frozenset(("", "nan", "none", "null", "na", "n/a", "<na>", "#n/a", "#na", "nat"))
+
 Row = dict[str, str]
 """A row of the image table before it is checked: column → text."""
 
-# What spreadsheets, pandas and others write into a cell without a value, in lower case.
-_MISSING = frozenset(("", "nan", "none", "null", "n/a", "na", "<na>", "nat"))
-
 
 def is_missing(text: str) -> bool:
-    """Return whether a cell holds no value: it is blank, or says so as other tools do."""
+    """Return whether a cell of a table says that there is no value."""
     return text.strip().lower() in _MISSING
 
 

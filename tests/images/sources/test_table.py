@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from makers import MakeManifest
 
 from xprobe.base import atomic
 from xprobe.base.errors import XprobeError, XprobeWarning
@@ -157,6 +158,13 @@ def test_a_write_that_is_stopped_leaves_the_file_as_it_was(
     assert list(tmp_path.glob(".tmp-*")) == []
 
 
+def test_a_class_whose_name_says_nothing_is_not_written(
+    make_manifest: MakeManifest, tmp_path: Path
+) -> None:
+    with pytest.raises(XprobeError, match="i0: label is 'none', which says that there is none"):
+        write_table(make_manifest(["none", "a"]), tmp_path / "m.csv")
+
+
 def test_a_link_goes_on_leading_to_the_table(tmp_path: Path) -> None:
     (tmp_path / "far").mkdir()
     file, link = tmp_path / "far/m.csv", tmp_path / "m.csv"
@@ -202,7 +210,7 @@ def test_letters_are_one_class_composed_or_not(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("nothing", [float("nan"), None, "", "  ", "nan", "None", "N/A", "<NA>"])
 def test_a_label_that_is_none_is_refused_with_its_row(tmp_path: Path, nothing: Any) -> None:
-    with pytest.raises(XprobeError, match=r"m.jsonl, row 2: label is empty.*; fill it in"):
+    with pytest.raises(XprobeError, match=r"m.jsonl, row 2: label is .*; fill it in"):
         read_table(table(tmp_path, rows_of(label=["a", nothing, "a"])))
 
 

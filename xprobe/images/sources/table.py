@@ -78,6 +78,9 @@ def _rows_of(manifest: Manifest, base: Path) -> tuple[list[str], list[Row]]:
             raise XprobeError(
                 f"{row['id']}: a file name that is no UTF-8 cannot stand in a manifest; rename it"
             )
+        for name in ("label", "generator"):
+            if row[name] and is_missing(row[name]):
+                raise XprobeError(_refusal_of_missing(row["id"], name, row[name]))
         rows.append(row)
     return list(columns), rows
 
@@ -204,9 +207,8 @@ def _clean_row(row: Cells, where: str) -> Row:
     clean = {name: _clean_cell(name, value, where) for name, value in row.items()}
     for name in REQUIRED:
         if not clean[name]:
-            raise XprobeError(
-                f"{where}: {name} is empty{_said(row[name])}; fill it in, or leave the row out"
-            )
+            said = row[name] if isinstance(row[name], str) else ""
+            raise XprobeError(_refusal_of_missing(where, name, said))
     if fault := why_no_path(clean["path"]):
         raise XprobeError(f"{where}: the path {clean['path']!r} {fault}")
     if clean["source"] not in SOURCES:
@@ -225,8 +227,13 @@ def _clean_row(row: Cells, where: str) -> Row:
     return clean
 
 
-def _said(value: Any) -> str:
-    return f" ({value!r} stands for no value)" if isinstance(value, str) and value.strip() else ""
+def _refusal_of_missing(where: str, name: str, text: str) -> str:
+    if not text.strip():
+        return f"{where}: {name} is empty; fill it in, or leave the row out"
+    return (
+        f"{where}: {name} is {text!r}, which says that there is none; fill it in, or choose "
+        f"another word if a {name} is truly called so"
+    )
 
 
 def _clean_cell(name: str, value: Any, where: str) -> str:
