@@ -68,7 +68,7 @@ def test_the_index_of_pandas_is_no_column(tmp_path: Path, name: str) -> None:
 
 
 def test_blank_lines_and_separators_alone_are_no_rows(tmp_path: Path) -> None:
-    file = put(tmp_path / "m.csv", "\n\npath,label,,\n1.png,a,,\n\n,,,\n2.png,b,,\n;\n"[:-2])
+    file = put(tmp_path / "m.csv", "\n\npath,label,,\n1.png,a,,\n\n,,,\n2.png,b\n")
     names, rows = read_cells(file, COLUMNS)
     assert names == ["path", "label"]
     assert [row["path"] for row in rows] == ["1.png", "2.png"]

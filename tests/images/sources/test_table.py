@@ -93,7 +93,7 @@ def test_further_columns_are_as_long_as_the_others(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "name",
     ["w", "h", "url", "kind", "idx", "uid", "lat", "date", "patch", "level", "scene", "class",
-     "crop", "extent", "grp", "parent_id", "damage", "sha256", "ünï"],
+     "crop", "part", "grp", "parent_id", "resource", "damage", "sha256", "ünï"],
 )  # fmt: skip
 def test_columns_of_others_are_kept_and_named_once(tmp_path: Path, name: str) -> None:
     file = table(tmp_path, rows_of(**{name: ["1", "2", "3"], "far": ["", "", ""]}))
@@ -105,7 +105,8 @@ def test_columns_of_others_are_kept_and_named_once(tmp_path: Path, name: str) ->
 @pytest.mark.parametrize(
     ("name", "known"),
     [("parnet", "parent"), ("prent", "parent"), ("Parent", "parent"), ("parents", "parent"),
-     ("parant ", "parent"), ("GROUP", "group"), ("gruop", "group"), ("groups", "group"),
+     ("parant ", "parent"), ("GROUP", "group"), ("gruop", "group"), ("gropus", "group"),
+     ("groups", "group"),
      ("Id", "id"), (" id", "id"), ("genarater", "generator"), ("spilt", "split"),
      ("evnet", "event"), ("poligon", "polygons"), ("Path", "path"), ("lable", "label")],
 )  # fmt: skip
@@ -227,6 +228,11 @@ def test_cells_without_a_value_are_empty(tmp_path: Path, column: str, nothing: A
     expected = manifest_of(table(tmp_path, rows_of()))
     manifest = manifest_of(table(tmp_path, rows_of(**{column: [nothing] * 3})))
     assert manifest.fingerprint == expected.fingerprint
+
+
+def test_numbers_name_images_whose_ids_have_a_point(tmp_path: Path) -> None:
+    rows, _ = read_table(table(tmp_path, rows_of(id=[1.0, 2.0, 3.0], parent=["", "", 2])))
+    assert [(row["id"], row["parent"]) for row in rows][1:] == [("2.0", ""), ("3.0", "2.0")]
 
 
 def test_numbers_with_a_point_name_the_images_that_have_none(tmp_path: Path) -> None:

@@ -71,7 +71,7 @@ def _read_csv(file: Path, text: str, columns: Sequence[str]) -> tuple[list[str],
     try:
         for cells in reader:
             if not names:
-                names = [cell.strip() for cell in cells]
+                names = _without_end([cell.strip() for cell in cells])
             elif any(map(str.strip, cells)):
                 rows.append(_row_of_csv(names, cells, f"{file}, line {reader.line_num}"))
                 if len(cells) < len(names):
@@ -100,6 +100,13 @@ def _separator(text: str, columns: Sequence[str]) -> str:
         return len(known & {name.strip().lower() for name in header})
 
     return max(SEPARATORS, key=hits)
+
+
+def _without_end(names: list[str]) -> list[str]:
+    """Return the names of columns without the separators that end some lines."""
+    while names and not names[-1]:
+        names.pop()
+    return names
 
 
 def _row_of_csv(names: Sequence[str], cells: Sequence[str], where: str) -> Cells:

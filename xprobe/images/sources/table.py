@@ -9,7 +9,7 @@ import os
 import re
 import unicodedata
 import warnings
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -147,13 +147,15 @@ def _check_columns(file: Path, names: Sequence[str], group: str) -> None:
 
 
 def _is_misspelt(name: str, known: str) -> bool:
-    """Return whether the name of a column may be meant for a known one.
+    """Return whether the name of a column may be meant for a known one, within two slips.
 
-    Short names are near to many words, so that one of five letters is missed by one slip, a longer
-    one by two.
+    Names of four letters and less are near to many words, and a required column that is misspelt
+    shows itself as missing, so that little is taken for one.
     """
     name = name.strip().lower()
-    return name == known or _slips(name, known) <= min(2, len(known) - 4)
+    slips = 1 if known in REQUIRED else 2
+    long_enough = min(len(name), len(known)) > 4
+    return name == known or (long_enough and _slips(name, known) <= slips)
 
 
 def _slips(a: str, b: str) -> int:
@@ -285,7 +287,9 @@ def _unify_labels(rows: Sequence[Row], file: Path) -> None:
     """Give labels one spelling that differ in their bytes alone: é and é, 1 and 1.0."""
     labels = {row["label"] for row in rows}
     composed = {label: unicodedata.normalize("NFC", label) for label in labels}
-    spelling = {label: _whole(text, composed.values()) for label, text in composed.items()}
+    spelling = {
+        label: _whole(text) if _whole(text) in labels else text for label, text in composed.items()
+    }
     for row in rows:
         row["label"] = spelling[row["label"]]
     several = {label for label, text in spelling.items() if text != label and text in labels}
@@ -299,23 +303,24 @@ def _unify_labels(rows: Sequence[Row], file: Path) -> None:
 
 
 def _unify_numbers(rows: Sequence[Row]) -> None:
-    """Write groups and parents that are numbers as the images are named: 3.0 for 3 is no name."""
-    columns = ("group", "parent")
-    pointed = [row for row in rows if any(_POINTED.fullmatch(row.get(c, "")) for c in columns)]
-    if not pointed:
+    """Write groups and parents that are numbers as the images are named: 3.0 and 3 are one name."""
+    columns = ("id", "group", "parent")
+    if not any(_POINTED.fullmatch(row.get(column, "")) for row in rows for column in columns):
         return
     ids = {id_of(row) for row in rows}
     names = ids | {row.get("group", "") for row in rows}
-    for row in pointed:
-        for column in columns:
+    # Of two spellings of a number the one without a point is written.
+    spelling = {_whole(name): name for name in sorted(names, key=len, reverse=True)}
+    for row in rows:
+        for column in ("group", "parent"):
             if (name := row.get(column, "")) not in ids:
-                row[column] = _whole(name, names)
+                row[column] = spelling.get(_whole(name), name)
 
 
-def _whole(text: str, known: Collection[str]) -> str:
-    """Return a whole number that is written with a point as `known` has it, else the text."""
+def _whole(text: str) -> str:
+    """Return a whole number that is written with a point without it, else the text."""
     whole = _POINTED.fullmatch(text)
-    return whole[1] if whole and whole[1] in known else text
+    return whole[1] if whole else text
 
 
 def _unify_paths(rows: Sequence[Row], file: Path) -> None:
