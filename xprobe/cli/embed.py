@@ -108,11 +108,12 @@ def _check_any_was_read(done: Sequence[Embedded], data: Path, is_part: bool) -> 
         raise XprobeError(f"{data}: there are no images in it")
     if all(encoder.images and encoder.failed >= encoder.images for encoder in done):
         id_, reason = min(done[0].failures.items())
-        path = done[0].failed_paths[id_]
-        remedy = "; paths are relative to the folder of the list or manifest"
+        path, remedy = done[0].failed_paths[id_], ""
+        if reason.startswith("no such file"):
+            path = str(Path(path).absolute())
+            remedy = "; paths are relative to the folder of the list or manifest"
         raise XprobeError(
-            f"{data}: none of the images could be read; the first, {path}: {reason}"
-            f"{remedy if reason.startswith('no such file') else ''}"
+            f"{data}: none of the images could be read; the first, {path}: {reason}{remedy}"
         )
 
 
