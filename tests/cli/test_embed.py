@@ -110,3 +110,41 @@ def test_a_layer_that_is_not_there_is_one_line(data: Path, xprobe: Callable[...,
     assert "leave the option out" in error_of(
         xprobe("embed", "--encoder", "hog", "--layer", "pooled")
     )
+
+
+def test_where_nothing_can_be_read_the_first_reason_is_the_error(
+    data: Path, xprobe: Callable[..., Ran]
+) -> None:
+    """The table, failed.csv and JSON come as ever, and the exit status is 1."""
+    Path("list.txt").write_text("gone/1.png\ngone/1.png\ngone/2.png\n")
+    embed = ("embed", "list.txt", "--encoder", "hog", "--encoder", "pixels")
+    ran = xprobe(*embed, "--json")
+    assert ran.code == 1
+    assert [(e["failed"], e["reused"]) for e in ran.json["encoders"]] == [(3, 0), (3, 0)]
+    looked_for = Path("gone/1.png").absolute()
+    assert f"none of the images could be read; the first, {looked_for}: no such file" in ran.err
+    assert Path("features/failed.csv").read_text().count("gone/2.png,gone/2.png,no such file") == 2
+    (data / "real/a/0.png").rename("found.png")
+    Path("list.txt").write_text("gone/1.png\nfound.png\n")
+    assert xprobe(*embed).code == 0
+    for content in ("", "# nothing\n"):
+        Path("list.txt").write_text(content)
+        assert "no images in it" in xprobe(*embed, "--json").err
+        assert xprobe(*embed, "--shard", "1/2").code == 0  # A part may be empty.
+
+
+def test_images_that_are_none_fail_in_every_command(data: Path, xprobe: Callable[..., Ran]) -> None:
+    for file in data.rglob("*.png"):
+        file.write_text("no image")
+    for _ in range(2):  # What the store remembers is the same error.
+        ran = xprobe("embed", "--encoder", "pixels")
+        assert ran.code == 1
+        assert "error: data: none of the images could be read; the first, /" in ran.err
+    for command in ("sweep", "distance"):
+        said = xprobe(command, "--encoder", "pixels")
+        assert said.code == 1
+        assert "error: none of the 30 images can be used with pixels; the first, real/" in said.err
+    said = xprobe("scan", "-o", "m.csv")
+    assert said.code == 1
+    assert "error: data: none of the 30 files holds a readable image; the first, real/" in said.err
+    assert not Path("m.csv").exists()

@@ -27,3 +27,15 @@ def test_equal_content_is_a_warning(data: Path, xprobe: Callable[..., Ran]) -> N
     assert ran.code == 0
     assert "warning: 1 images are the same file as real and as synthetic" in ran.err
     assert "warning: 1 images are the same file in training and test part" in ran.err
+
+
+def test_a_manifest_with_further_columns_is_written_onto_itself(
+    data: Path, xprobe: Callable[..., Ran]
+) -> None:
+    xprobe("scan", "-o", "m.csv")
+    first, *rows = Path("m.csv").read_text().replace(",", ";").splitlines()
+    lines = [f"{first};event;url", *(f"{row};storm;http://x.org/{i}" for i, row in enumerate(rows))]
+    Path("m.csv").write_text("\n".join(lines), encoding="utf-16")
+    ran = xprobe("scan", "m.csv", "-o", "m.csv")
+    assert (ran.code, ran.err.count("columns that xprobe does not use are kept: url")) == (0, 1)
+    assert Path("m.csv").read_text().replace(",", ";").splitlines() == lines

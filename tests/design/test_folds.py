@@ -424,3 +424,9 @@ def test_the_ratio_that_is_called_possible_is_possible(
     largest = float(wrong.rsplit("1:", 1)[1])
     if largest > 0:
         assert lineage_module.check_supply(synthetic, "x", train, (largest,)) is None
+
+
+def test_no_images_make_no_folds() -> None:
+    nothing = frozen_strings([])
+    with pytest.raises(XprobeError, match=r"none of the real images can be used; failed.csv"):
+        folds.count_folds(nothing, nothing, 5)

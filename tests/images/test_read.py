@@ -185,7 +185,7 @@ def test_the_fingerprint_is_of_the_content_and_not_of_the_place(make_data: Make)
 
 ODD = " ,\"'\n\r;\\/\t\x0b\x85\u2028é漢"
 WORDS = st.text(st.sampled_from(ODD) | st.characters(codec="utf-8"), max_size=8).map(str.strip)
-NAMES = WORDS.filter(bool)
+NAMES = WORDS.filter(lambda word: "\0" not in word and not manifest_module.is_missing(word))
 
 
 @st.composite
@@ -198,9 +198,9 @@ def studies(draw: st.DrawFn) -> dict[str, list[str]]:
         "id": draw(st.lists(NAMES, unique=True, **lists)),  # type: ignore[arg-type]
         "label": labels * 3,
         "source": ["real"] * (2 * len(labels)) + ["synthetic"] * len(labels),
-        "group": draw(st.lists(WORDS, **lists)),  # type: ignore[arg-type]
-        "parent": draw(st.lists(WORDS, **lists)),  # type: ignore[arg-type]
-        "generator": draw(st.lists(WORDS, **lists)),  # type: ignore[arg-type]
+        "group": draw(st.lists(NAMES | st.just(""), **lists)),
+        "parent": draw(st.lists(NAMES | st.just(""), **lists)),
+        "generator": draw(st.lists(NAMES | st.just(""), **lists)),
         "split": ["train"] * len(labels)
         + draw(st.sampled_from([["test"], ["extra"], ["train"], [""]])) * len(labels)
         + [""] * len(labels),

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from xprobe.base.declared import ENCODING, option
+from xprobe.base.errors import XprobeError
 from xprobe.cli import progress
 from xprobe.cli.options import Json, filled_in, pick
 from xprobe.cli.printing import print_json, print_table, warn
@@ -22,14 +23,15 @@ from xprobe.images.sources.registry import forms
 if TYPE_CHECKING:
     from xprobe.features.embed import Embedded
 
-STREAMED = (".tar", ".txt")  # files of these types bring images without classes
+STREAMED = (".tar", ".txt", ".TXT", ".lst")  # files of these types bring images without classes
 
 Images = Annotated[
     Path,
     typer.Argument(
         metavar="DATA",
         help=forms(
-            "images without classes: a tar archive (.tar), or a list of paths and archives (.txt)"
+            "images without classes: a tar archive (.tar), or a list of paths and archives (.txt, "
+            ".lst)"
         ),
     ),
 ]
@@ -73,6 +75,7 @@ def embed(
         progress=progress.bar,
     )  # fmt: skip
     _show_embedded(done, store, failed_file(store, config.shard), as_json)
+    _check_any_was_read(done, data, is_part=config.shard[1] > 1)
 
 
 def _show_embedded(
@@ -97,6 +100,21 @@ def _show_embedded(
     failed = {id_ for e in done for id_ in e.failures}
     if failed:
         warn([f"{len(failed)} images were skipped; {failures_file} lists them and why"])
+
+
+def _check_any_was_read(done: Sequence[Embedded], data: Path, is_part: bool) -> None:
+    """Raise if none of the images could be embedded; a part of them may be empty."""
+    if not any(encoder.images for encoder in done) and not is_part:
+        raise XprobeError(f"{data}: there are no images in it")
+    if all(encoder.images and encoder.failed >= encoder.images for encoder in done):
+        id_, reason = min(done[0].failures.items())
+        path, remedy = done[0].failed_paths[id_], ""
+        if reason.startswith("no such file"):
+            path = str(Path(path).absolute())
+            remedy = "; paths are relative to the folder of the list or manifest"
+        raise XprobeError(
+            f"{data}: none of the images could be read; the first, {path}: {reason}{remedy}"
+        )
 
 
 def go_offline(offline: bool) -> None:

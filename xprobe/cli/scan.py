@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from xprobe.base.errors import first_few
+from xprobe.base.errors import XprobeError, first_few
 from xprobe.cli.options import (
     Data,
     Json,
@@ -31,6 +31,12 @@ def scan(
     counts = survey.counts(manifest)
     formats, unusable = survey.shapes(manifest)
     warnings = survey.find_problems(manifest) + survey.codec_problems(formats)
+    if len(unusable) == len(manifest):
+        id_, reason = next(iter(unusable.items()))
+        raise XprobeError(
+            f"{data}: none of the {len(manifest)} files holds a readable image; the first, {id_}: "
+            f"{reason}"
+        )
     if unusable:
         shown = [f"{id_} ({reason})" for id_, reason in unusable.items()]
         warnings.append(f"{len(unusable)} files hold no readable image: {first_few(shown, 3)}")

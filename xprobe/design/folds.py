@@ -141,7 +141,13 @@ def thin(
 
 
 def count_folds(label: Strings, group: Strings, most: int) -> int:
-    """Return the number of folds: the smallest number of groups in a class, at most `most`."""
+    """Return the number of folds: the smallest number of groups in a class, at most `most`.
+
+    Raises:
+        XprobeError: there are no images.
+    """
+    if not len(label):
+        raise XprobeError("none of the real images can be used; failed.csv in the store says why")
     return min(most, *(len(set(group[label == name])) for name in sorted(set(label))))
 
 

@@ -154,7 +154,9 @@ class _Run:
         """Return the items of which an encoder lacks features, with what is to be seen of them."""
         known, unknown = list[tuple[Item, str]](), list[Item]()
         for item in items:
-            if all(lane.knows(item, self._views) for lane in self._lanes):
+            if item.fault:
+                self._leave_out(item, item.fault)
+            elif all(lane.knows(item, self._views) for lane in self._lanes):
                 known.append((item, item.digest))
             else:
                 unknown.append(item)

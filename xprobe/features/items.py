@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from xprobe.base.documents import Document, Number
+from xprobe.base.errors import XprobeError
 from xprobe.images import contents
 from xprobe.images.decode import is_image
+from xprobe.images.lists import ARCHIVE, paths_in
 from xprobe.images.manifest import Manifest
 
 ViewId = tuple[str, int]
@@ -25,6 +27,7 @@ class Item:
         digest: SHA-256 of its content; ``""`` if it is not known yet.
         has_views: whether its augmented views are embedded, too.
         span: offset and size in its archive, if they are known.
+        fault: why what a list names can be no image; ``""``: it may be one.
     """
 
     id: str
@@ -32,6 +35,7 @@ class Item:
     digest: str = ""
     has_views: bool = False
     span: contents.Span | None = None
+    fault: str = ""
 
 
 def items_of(manifest: Manifest, has_views: bool = False) -> Iterator[Item]:
@@ -45,25 +49,41 @@ def items_in(file: str | Path) -> Iterator[Item]:
     """Yield the images of a tar archive, or of a text file with a path in each line.
 
     Paths are relative to the text file, and may lead to archives, too. The list is read as it is
-    needed, and never stands in memory.
+    needed, and never stands in memory. What a line says wrongly is the fault of its item.
 
     Raises:
-        XprobeError: an archive cannot be read.
+        XprobeError: the archive or list cannot be read.
     """
     file = Path(file)
-    if file.suffix == ".tar":
-        for name, span in contents.members(file):
-            if is_image(name):
-                path = f"{file}::{name}"
-                yield Item(path, path, span=span)
+    if file.suffix == ARCHIVE:
+        yield from _items_of_archive(file)
         return
-    with file.open(encoding="utf-8", errors="surrogateescape") as lines:
-        for line in lines:
-            path = line.rstrip("\r\n")
-            if path.endswith(".tar"):
-                yield from items_in(file.parent / path)
-            elif path:
-                yield Item(path, str(file.parent / path))
+    folder = file.parent
+    for path, fault in paths_in(file):
+        place = folder / path
+        if fault:
+            yield Item(path, path, fault=fault)
+            continue
+        if not path.endswith(ARCHIVE):
+            yield Item(path, str(place))
+            continue
+        try:
+            yield from _items_of_archive(place)
+        except (XprobeError, OSError) as error:
+            yield Item(path, str(place), fault=_reason(error))
+
+
+def _items_of_archive(file: Path) -> Iterator[Item]:
+    for name, span in contents.members(file):
+        if is_image(name):
+            path = f"{file}::{name}"
+            yield Item(path, path, span=span)
+
+
+def _reason(error: XprobeError | OSError) -> str:
+    if isinstance(error, FileNotFoundError):
+        return "no such file"
+    return (error.strerror or str(error)) if isinstance(error, OSError) else str(error)
 
 
 class EncoderOutcome(Document, frozen=True, kw_only=True):

@@ -70,6 +70,7 @@ class Lane:
         # The reason why a content cannot be embedded, by digest.
         self._reasons = dict(self._index.failed)
         self._failures: dict[str, str] = {}
+        self._n_failed = 0
         self._path_of: dict[str, str] = {}
         self._viewed = Digests()
         self._n_views = self._embedded = 0
@@ -98,8 +99,7 @@ class Lane:
 
     def _claim(self, item: Item, digest: str, views: Sequence[ViewId]) -> list[tuple[str, str]]:
         missing = self._missing(item, digest, views)
-        is_new = any(name == digest for name, _ in missing)
-        if not is_new and digest not in self._index.rows:
+        if not missing and digest not in self._index.rows:
             self._twins.append((item, digest))
         for name, _ in missing:
             self._claimed.add(bytes.fromhex(name))
@@ -131,6 +131,8 @@ class Lane:
 
     def leave_out(self, item: Item, reason: str) -> None:
         """Note that an image is not embedded this time, whatever its content."""
+        with self._lock:
+            self._n_failed += 1
         self._failures[item.id], self._path_of[item.id] = reason, item.path
 
     def forward(self, names: list[str], pixels: Pixels) -> Rows:
@@ -217,7 +219,7 @@ class Lane:
             if digest in self._reasons:
                 self.leave_out(item, self._reasons[digest])
         images += self._n_views
-        failed = len(self._failures)
+        failed = self._n_failed  # A list may name one image several times.
         cosine = min(self._cosines, default=None)
         if cosine is not None:
             agreement = Agreement(images=len(self._cosines), least_cosine=cosine)

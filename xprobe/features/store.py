@@ -311,7 +311,7 @@ class Store:
         `index` is that of the encoder, if it was read before: reading it opens every shard.
 
         Raises:
-            XprobeError: images were never embedded.
+            XprobeError: images were never embedded, or none of them can be.
         """
         ids, stored, failed = self.locate(encoder, manifest, index)
         x = stored[np.arange(len(stored))]
@@ -341,6 +341,12 @@ class Store:
             raise XprobeError(
                 f"{len(missing)} of {len(manifest)} images are not embedded with {encoder.name} "
                 f"({first_few(missing, 3)}); run 'xprobe {remedy} {encoder.name}' first"
+            )
+        if failed and not wanted:
+            id_, reason = next(iter(failed.items()))
+            raise XprobeError(
+                f"none of the {len(manifest)} images can be used with {encoder.name}; the first, "
+                f"{id_}: {reason}"
             )
         ids = np.array([i for i, _ in wanted], dtype=object)
         return ids, index.stored_rows([d for _, d in wanted], encoder.spec.dim), failed

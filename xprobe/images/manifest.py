@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 
@@ -38,6 +39,7 @@ class Manifest:
         polygons: outlines of the objects in the image, as in `polygons.read_polygons`; ``""``: no
             outlines, which is the default of all images.
         classes: the class names, sorted; the columns of every score.
+        further: columns of a table that xprobe does not use, by name; kept for whoever does.
 
     Raises:
         XprobeError: two images have one id, or a source or split is unknown.
@@ -55,13 +57,17 @@ class Manifest:
     prompt: Strings
     polygons: Strings = field(default_factory=lambda: frozen_strings([]))
     classes: tuple[str, ...] = field(default=())
+    further: Mapping[str, Strings] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not len(self.polygons):
             object.__setattr__(self, "polygons", [""] * len(self.id))
         for name in self.columns():
             object.__setattr__(self, name, frozen_strings(getattr(self, name)))
+        further = {name: frozen_strings(values) for name, values in self.further.items()}
+        object.__setattr__(self, "further", further)
         lengths = {name: len(getattr(self, name)) for name in self.columns()}
+        lengths |= {name: len(values) for name, values in further.items()}
         if len(set(lengths.values())) > 1:
             raise ValueError(f"columns of different length: {lengths}")
         if not self.classes:
@@ -81,8 +87,8 @@ class Manifest:
 
     @classmethod
     def columns(cls) -> tuple[str, ...]:
-        """Return the names of the per-image columns, in order."""
-        return tuple(f.name for f in fields(cls) if f.name != "classes")
+        """Return the names of the per-image columns that xprobe uses, in order."""
+        return tuple(f.name for f in fields(cls) if f.name not in ("classes", "further"))
 
     def __len__(self) -> int:
         return len(self.id)
@@ -90,7 +96,8 @@ class Manifest:
     def select(self, rows: Bools | Ints) -> Manifest:
         """Return the images that a mask (n,) or positions choose, with the same classes."""
         columns = {name: getattr(self, name)[rows] for name in self.columns()}
-        return Manifest(**columns, classes=self.classes)
+        further = {name: values[rows] for name, values in self.further.items()}
+        return Manifest(**columns, classes=self.classes, further=further)
 
     @property
     def fingerprint(self) -> str:
@@ -113,8 +120,16 @@ LAYOUT = "real/<class>/… and synthetic/[<generator>/]<class>/…"
 EMPTY_FILE = hashlib.sha256(b"").hexdigest()
 """The digest of a file without content."""
 
+# How tables, and those who fill them in, write that a value is missing.
+_MISSING = frozenset(("", "nan", "none", "null", "na", "n/a", "<na>", "#n/a", "#na", "nat"))
+
 Row = dict[str, str]
 """A row of the image table before it is checked: column → text."""
+
+
+def is_missing(text: str) -> bool:
+    """Return whether a cell of a table says that there is no value."""
+    return text.strip().lower() in _MISSING
 
 
 def as_text(name: str) -> str:

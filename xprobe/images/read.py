@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -14,6 +14,8 @@ from xprobe.images.manifest import (
     DEFAULT_GENERATOR,
     EMPTY_FILE,
     LAYOUT,
+    OPTIONAL,
+    REQUIRED,
     WIDER,
     Manifest,
     Row,
@@ -30,7 +32,7 @@ def read(data: str | Path, *, whole: bool = True, hashed: bool = True, group: st
     A folder holds ``real/<class>/…`` and ``synthetic/[<generator>/]<class>/…``, optionally
     ``test/<class>/…`` (the fixed hold-out) and ``extra/<class>/…``, nested as deep as wished; a
     first folder below ``synthetic`` is a class exactly if it is a class of real. The columns of a
-    file are `REQUIRED` and `OPTIONAL`, its paths relative to its own folder.
+    file are `REQUIRED` and `OPTIONAL`, others are kept; its paths are relative to its own folder.
 
     Images with equal content share a group (real) or count as made from each other (synthetic),
     so that no copy of a test image is ever trained on.
@@ -60,7 +62,9 @@ def read(data: str | Path, *, whole: bool = True, hashed: bool = True, group: st
 
 
 def _manifest_of_rows(rows: Iterable[Row], base: Path, hashed: bool) -> Manifest:
+    rows = list(rows)
     columns: dict[str, list[str]] = {name: [] for name in Manifest.columns()}
+    further = _further_columns(rows)
     root = base.resolve()
     for row in rows:
         synthetic = row["source"] == "synthetic"
@@ -85,7 +89,18 @@ def _manifest_of_rows(rows: Iterable[Row], base: Path, hashed: bool) -> Manifest
     order = sorted(range(len(columns["id"])), key=columns["id"].__getitem__)
     for name in columns:
         columns[name] = [columns[name][i] for i in order]
-    return Manifest(**columns)  # type: ignore[arg-type]  # Manifest checks and freezes.
+    further = {name: [values[i] for i in order] for name, values in further.items()}
+    return Manifest(**columns, further=further)  # type: ignore[arg-type]  # Manifest freezes them.
+
+
+def _further_columns(rows: Sequence[Row]) -> dict[str, list[str]]:
+    """Return the columns of a table that are no column of an image table, by name."""
+    names = dict.fromkeys(name for row in rows for name in row)
+    return {
+        name: [row.get(name, "") for row in rows]
+        for name in names
+        if name not in (*REQUIRED, *OPTIONAL)
+    }
 
 
 def _content_digest(path: str) -> str:

@@ -39,7 +39,7 @@ class ImageSource:
 
 
 def _is_table(path: Path) -> bool:
-    from xprobe.images.sources.table import SUFFIXES
+    from xprobe.images.sources.cells import SUFFIXES
 
     return path.is_file() and path.suffix.lower() in SUFFIXES
 
@@ -70,7 +70,7 @@ SOURCES_OF_IMAGES: Registry[ImageSource] = Registry(
         ),
         ImageSource(
             "table", _is_table, _reader(f"{_FOLDER}.table:read_table"),
-            "manifest (.csv, .jsonl, .parquet)",
+            "manifest (.csv, .tsv, .jsonl, .json, .parquet)",
         ),
     ),
 )  # fmt: skip
@@ -110,7 +110,7 @@ def read_rows(data: Path, group: str = "") -> tuple[Iterable[Row], Path]:
     for source in _in_order():
         if source.recognises(data):
             return source.read(data, group)
-    raise XprobeError(f"{data}: a manifest is a .csv, .jsonl or .parquet file")
+    raise XprobeError(f"{data}: a manifest is a .csv, .tsv, .jsonl, .json or .parquet file")
 
 
 def _in_order() -> Iterator[ImageSource]:

@@ -1,15 +1,20 @@
-"""The image table as a CSV, JSONL or Parquet file."""
+"""The image table as a CSV, TSV, JSON or Parquet file."""
 
 from __future__ import annotations
 
 import csv
+import io
 import json
 import os
-from collections.abc import Iterable
+import re
+import unicodedata
+import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from xprobe.base.errors import XprobeError, did_you_mean, first_few
+from xprobe.base import atomic
+from xprobe.base.errors import XprobeError, XprobeWarning, did_you_mean, first_few
 from xprobe.images.manifest import (
     OPTIONAL,
     REQUIRED,
@@ -20,19 +25,50 @@ from xprobe.images.manifest import (
     Row,
     as_text,
     id_of,
+    is_missing,
 )
+from xprobe.images.paths import as_on_disk, why_no_path, with_slashes
+from xprobe.images.sources.cells import SUFFIXES, Cells, read_cells
 
-SUFFIXES = (".csv", ".jsonl", ".ndjson", ".parquet")
+_KNOWN = (*REQUIRED, *OPTIONAL, *WIDER)
+
+_POINTED = re.compile(r"([+-]?\d+)\.0+")
 
 
 def write_table(manifest: Manifest, file: str | Path) -> None:
-    """Write a manifest as CSV, JSONL or Parquet by the file's suffix; paths are relative to it."""
+    """Write a manifest at once, in the form of the file's suffix; paths are relative to it.
+
+    Raises:
+        XprobeError: the suffix is unknown, or a name of a file is no text.
+    """
     file = Path(file)
-    base = file.parent.resolve()
+    suffix = file.suffix.lower()
+    if suffix not in SUFFIXES:
+        raise XprobeError(f"{file}: name a manifest {', '.join(SUFFIXES)}")
+    names, rows = _rows_of(manifest, file.parent.resolve())
+    file.parent.mkdir(parents=True, exist_ok=True)
+    if suffix in (".csv", ".tsv"):
+        text = io.StringIO(newline="")
+        writer = csv.DictWriter(text, names, delimiter="," if suffix == ".csv" else "\t")
+        writer.writeheader()
+        writer.writerows(rows)
+        content = text.getvalue().encode()
+    elif suffix == ".parquet":
+        content = _as_parquet(names, rows)
+    else:
+        lines = [json.dumps(row, ensure_ascii=False) for row in rows]
+        whole = f"[{','.join(lines)}]\n" if suffix == ".json" else "".join(f"{x}\n" for x in lines)
+        content = whole.encode()
+    atomic.put(Path(os.path.realpath(file)), content)  # A link goes on leading to the table.
+
+
+def _rows_of(manifest: Manifest, base: Path) -> tuple[list[str], list[Row]]:
+    """Return the names of the columns of a manifest in a file, and its rows."""
     names = ("id", *REQUIRED, "group", "parent", "generator", "split", "prompt", "polygons")
+    columns = {name: getattr(manifest, name) for name in names} | dict(manifest.further)
     rows = []
     for i in range(len(manifest)):
-        row = {name: getattr(manifest, name)[i] for name in names}
+        row = {name: values[i] for name, values in columns.items()}
         row["path"] = _path_relative_to(Path(row["path"]), base)
         if row["polygons"].endswith(".json"):
             row["polygons"] = _path_relative_to(Path(row["polygons"]), base)
@@ -42,77 +78,101 @@ def write_table(manifest: Manifest, file: str | Path) -> None:
             raise XprobeError(
                 f"{row['id']}: a file name that is no UTF-8 cannot stand in a manifest; rename it"
             )
+        for name in ("label", "generator"):
+            if row[name] and is_missing(row[name]):
+                raise XprobeError(_refusal_of_missing(row["id"], name, row[name]))
         rows.append(row)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    if file.suffix.lower() == ".csv":
-        with file.open("w", newline="", encoding="utf-8") as stream:
-            writer = csv.DictWriter(stream, names)
-            writer.writeheader()
-            writer.writerows(rows)
-    elif file.suffix.lower() in (".jsonl", ".ndjson"):
-        lines = (json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-        file.write_text("".join(lines), encoding="utf-8")
-    elif file.suffix.lower() == ".parquet":
-        import pyarrow as pa
-        import pyarrow.parquet as pq
+    return list(columns), rows
 
-        pq.write_table(pa.table({name: [row[name] for row in rows] for name in names}), file)
-    else:
-        raise XprobeError(f"{file}: name a manifest .csv, .jsonl or .parquet")
+
+def _as_parquet(names: Sequence[str], rows: Sequence[Row]) -> bytes:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    stream = pa.BufferOutputStream()
+    columns = {name: pa.array([row[name] for row in rows], pa.string()) for name in names}
+    pq.write_table(pa.table(columns), stream, write_page_checksum=True)
+    return bytes(stream.getvalue())
 
 
 def read_table(file: Path, group: str = "") -> tuple[list[Row], Path]:
     """Return the rows of a manifest file, and its folder, which their paths are relative to.
 
-    With `group` images of one value in that column are a group.
+    Columns that xprobe does not use are kept as they are, and named in a warning. With `group`
+    images of one value in that column are a group.
 
     Raises:
-        XprobeError: the file cannot be read, columns are missing or unknown, or cells do not fit.
+        XprobeError: the file cannot be read, columns are missing or nearly have the name of
+            another, or cells do not fit.
     """
-    return _read_rows(file, group), file.parent
+    names, cells = read_cells(file, _KNOWN)
+    _check_columns(file, names, group)
+    if not cells:
+        raise XprobeError(f"{file}: there are no images in it; add a row for each")
+    rows = [_clean_row(row, f"{file}, row {i}") for i, row in enumerate(cells, 1)]
+    _unify_labels(rows, file)
+    _unify_numbers(rows)
+    _unify_paths(rows, file)
+    return _regroup(rows, group, file) if group else rows, file.parent
 
 
-def _read_rows(file: Path, group: str) -> list[Row]:
-    suffix = file.suffix.lower()
-    try:
-        if suffix == ".csv":
-            with file.open(newline="", encoding="utf-8-sig") as stream:
-                reader = csv.DictReader(stream, strict=True)
-                columns: Iterable[str] = reader.fieldnames or ()
-                rows: list[dict[str, Any]] = list(reader)
-        elif suffix in (".jsonl", ".ndjson"):
-            # A line of text may hold U+2028, at which splitlines would divide it.
-            lines = file.read_text(encoding="utf-8-sig").split("\n")
-            rows = [json.loads(line) for line in lines if line.strip()]
-            columns = dict.fromkeys(name for row in rows for name in row)
-        elif suffix == ".parquet":
-            import pyarrow.parquet as pq
-
-            table = pq.read_table(file)
-            columns, rows = table.column_names, table.to_pylist()
-        else:
-            raise XprobeError(f"{file}: a manifest is a .csv, .jsonl or .parquet file")
-    except (csv.Error, ValueError, AttributeError, TypeError) as error:
-        raise XprobeError(f"{file}: cannot be read as a manifest: {error}") from error
-    columns = [str(name) for name in columns]
-    if len(set(columns)) < len(columns) or any(None in row for row in rows):
-        raise XprobeError(f"{file}: a column is there twice, or a row has more cells than columns")
-    missing = [name for name in REQUIRED if name not in columns]
-    if group and group not in columns:
+def _check_columns(file: Path, names: Sequence[str], group: str) -> None:
+    further = [name for name in names if name not in _KNOWN]
+    for name in further:
+        if not _is_text(name):
+            raise XprobeError(f"{file}: the name of the column {name!r} is no text; rename it")
+        for known in _KNOWN:
+            if _is_misspelt(name, known):
+                raise XprobeError(
+                    f"{file}: unknown column {name!r} (did you mean {known}?); rename it, since a "
+                    f"misspelt column would not be used"
+                )
+    missing = [name for name in REQUIRED if name not in names]
+    if missing:
+        raise XprobeError(
+            f"{file}: the column {first_few(missing)} is missing; the columns are "
+            f"{', '.join(REQUIRED)} and optionally {', '.join((*OPTIONAL, *WIDER))}; there are "
+            f"{first_few(names, 10) or 'none'}"
+        )
+    if group and group not in names:
         raise XprobeError(
             f"{file}: --group {group}: no such column; add it, with a name for every real image"
         )
-    unknown = [name for name in columns if name not in (*REQUIRED, *OPTIONAL, *WIDER)]
-    if unknown:
-        hints = "".join(did_you_mean(name, REQUIRED + OPTIONAL, 1) for name in unknown[:1])
-        raise XprobeError(
-            f"{file}: unknown column {first_few(map(repr, unknown))}{hints}; the columns are "
-            f"{', '.join(REQUIRED)} and optionally {', '.join(OPTIONAL)}"
+    if further:
+        warnings.warn(
+            f"{file}: columns that xprobe does not use are kept: {first_few(further, 20)}",
+            XprobeWarning,
+            stacklevel=3,
         )
-    if missing:
-        raise XprobeError(f"{file}: the column {first_few(missing)} is missing")
-    clean = [_clean_row(row, f"{file}, row {i}") for i, row in enumerate(rows, 1)]
-    return _regroup(clean, group, file) if group else clean
+
+
+def _is_misspelt(name: str, known: str) -> bool:
+    """Return whether the name of a column may be meant for a known one, within two slips.
+
+    Names of four letters and less are near to many words, and a required column that is misspelt
+    shows itself as missing, so that little is taken for one.
+    """
+    name = name.strip().lower()
+    slips = 1 if known in REQUIRED else 2
+    long_enough = min(len(name), len(known)) > 4
+    return name == known or (long_enough and _slips(name, known) <= slips)
+
+
+def _slips(a: str, b: str) -> int:
+    """Return how many letters are missing, too many, wrong or swapped with their neighbours.
+
+    This is the restricted edit distance of Damerau and Levenshtein.
+    """
+    rows = [list(range(len(b) + 1))]
+    for i in range(1, len(a) + 1):
+        row = [i]
+        for j in range(1, len(b) + 1):
+            cost = rows[-1][j - 1] + (a[i - 1] != b[j - 1])
+            if i > 1 and j > 1 and a[i - 2 : i] == b[j - 1] + b[j - 2]:
+                cost = min(cost, rows[-2][j - 2] + 1)
+            row.append(min(cost, rows[-1][j] + 1, row[-1] + 1))
+        rows.append(row)
+    return rows[-1][-1]
 
 
 def _regroup(rows: list[Row], column: str, file: Path) -> list[Row]:
@@ -145,11 +205,14 @@ def _regroup(rows: list[Row], column: str, file: Path) -> list[Row]:
     return regrouped
 
 
-def _clean_row(row: dict[str, Any], where: str) -> Row:
-    clean = {name: str(value).strip() for name, value in row.items() if value is not None and name}
+def _clean_row(row: Cells, where: str) -> Row:
+    clean = {name: _clean_cell(name, value, where) for name, value in row.items()}
     for name in REQUIRED:
-        if not clean.get(name):
-            raise XprobeError(f"{where}: {name} is empty")
+        if not clean[name]:
+            said = row[name] if isinstance(row[name], str) else ""
+            raise XprobeError(_refusal_of_missing(where, name, said))
+    if fault := why_no_path(clean["path"]):
+        raise XprobeError(f"{where}: the path {clean['path']!r} {fault}")
     if clean["source"] not in SOURCES:
         raise XprobeError(
             f"{where}: source {clean['source']!r}{did_you_mean(clean['source'], SOURCES, 1)}; "
@@ -164,6 +227,114 @@ def _clean_row(row: dict[str, Any], where: str) -> Row:
             f"leave the split of synthetic images empty"
         )
     return clean
+
+
+def _refusal_of_missing(where: str, name: str, text: str) -> str:
+    if not text.strip():
+        return f"{where}: {name} is empty; fill it in, or leave the row out"
+    return (
+        f"{where}: {name} is {text!r}, which says that there is none; fill it in, or choose "
+        f"another word if a {name} is truly called so"
+    )
+
+
+def _clean_cell(name: str, value: Any, where: str) -> str:
+    """Return a cell as text, empty if it holds no value.
+
+    Raises:
+        XprobeError: it is no text.
+    """
+    is_used = name in _KNOWN
+    text = value if isinstance(value, str) else _text_of(value)
+    if is_used and isinstance(value, dict | list):
+        raise XprobeError(f"{where}: {name} is {value!r:.40}, and no text")
+    if not text.isascii() and not _is_text(text):
+        raise XprobeError(f"{where}: {name} {text!r:.40} holds characters that are no text")
+    if not is_used:
+        return text
+    text = text.strip()
+    if name == "prompt":
+        return text
+    if "\0" in text:
+        raise XprobeError(
+            f"{where}: {name} {text!r:.40} holds a NUL character; is the text UTF-16? save it as "
+            f"UTF-8"
+        )
+    return "" if is_missing(text) else text
+
+
+def _text_of(value: Any) -> str:
+    """Return what stands in JSON or Parquet in place of a text."""
+    if value is None or value != value:  # NaN, which pandas writes where there is no value.
+        return ""
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "surrogateescape")
+    if isinstance(value, dict | list):
+        return json.dumps(value, ensure_ascii=False, default=str)
+    return str(value)
+
+
+def _is_text(text: str) -> bool:
+    """Return whether a text can be written as UTF-8, unlike halves of characters of UTF-16."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _unify_labels(rows: Sequence[Row], file: Path) -> None:
+    """Give labels one spelling that differ in their bytes alone: é and é, 1 and 1.0."""
+    labels = {row["label"] for row in rows}
+    composed = {label: unicodedata.normalize("NFC", label) for label in labels}
+    spelling = {
+        label: _whole(text) if _whole(text) in labels else text for label, text in composed.items()
+    }
+    for row in rows:
+        row["label"] = spelling[row["label"]]
+    several = {label for label, text in spelling.items() if text != label and text in labels}
+    if several:
+        warnings.warn(
+            f"{file}: labels that are spelt in two ways, such as 1 and 1.0, are one class: "
+            f"{first_few(sorted({spelling[label] for label in several}))}",
+            XprobeWarning,
+            stacklevel=3,
+        )
+
+
+def _unify_numbers(rows: Sequence[Row]) -> None:
+    """Write groups and parents that are numbers as the images are named: 3.0 and 3 are one name."""
+    columns = ("id", "group", "parent")
+    if not any(_POINTED.fullmatch(row.get(column, "")) for row in rows for column in columns):
+        return
+    ids = {id_of(row) for row in rows}
+    names = ids | {row.get("group", "") for row in rows}
+    # Of two spellings of a number the one without a point is written.
+    spelling = {_whole(name): name for name in sorted(names, key=len, reverse=True)}
+    for row in rows:
+        for column in ("group", "parent"):
+            if (name := row.get(column, "")) not in ids:
+                row[column] = spelling.get(_whole(name), name)
+
+
+def _whole(text: str) -> str:
+    """Return a whole number that is written with a point without it, else the text."""
+    whole = _POINTED.fullmatch(text)
+    return whole[1] if whole else text
+
+
+def _unify_paths(rows: Sequence[Row], file: Path) -> None:
+    """Write paths as the disk spells them."""
+    slashed = ""
+    for row in rows:
+        for column in ("path", "polygons"):
+            path = row.get(column, "")
+            if column == "path" or path.endswith(".json"):
+                row[column] = as_on_disk(file.parent, path)
+                if "\\" in path and row[column] != path:
+                    slashed = slashed or row[column]
+    if slashed:
+        warnings.warn(with_slashes(file, slashed), XprobeWarning, stacklevel=3)
 
 
 def _path_relative_to(path: Path, base: Path) -> str:
