@@ -29,8 +29,8 @@ class Manifest:
         source: ``real`` or ``synthetic``.
         group: the scene that the image shows; images of one group are never split between
             training and test. ``""`` on a synthetic image: not known.
-        parent: id or group of the real image that a synthetic image was made from; ``""``: not
-            known.
+        parent: id or group of the real image that a synthetic image was made from, or the name of
+            a source that is not in the table; ``""``: not known.
         generator: what made a synthetic image; ``""`` on a real image.
         split: ``train``, ``test`` (fixed hold-out), ``extra`` (real images for controls only) or
             ``pre`` (scenes before the event, for the place check only).
@@ -113,8 +113,18 @@ LAYOUT = "real/<class>/… and synthetic/[<generator>/]<class>/…"
 EMPTY_FILE = hashlib.sha256(b"").hexdigest()
 """The digest of a file without content."""
 
+# How tables, and those who fill them in, write that a value is missing.
+_MISSING = frozenset(
+    ("", "nan", "none", "null", "na", "n/a", "<na>", "#n/a", "#na", "nat", "nil", "-", "--", "?")
+)
+
 Row = dict[str, str]
 """A row of the image table before it is checked: column → text."""
+
+
+def is_missing(text: str) -> bool:
+    """Return whether a cell of a table says that there is no value."""
+    return text.strip().lower() in _MISSING
 
 
 def as_text(name: str) -> str:

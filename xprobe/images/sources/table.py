@@ -20,6 +20,7 @@ from xprobe.images.manifest import (
     Row,
     as_text,
     id_of,
+    is_missing,
 )
 
 SUFFIXES = (".csv", ".jsonl", ".ndjson", ".parquet")
@@ -42,6 +43,8 @@ def write_table(manifest: Manifest, file: str | Path) -> None:
             raise XprobeError(
                 f"{row['id']}: a file name that is no UTF-8 cannot stand in a manifest; rename it"
             )
+        if is_missing(row["label"]):
+            raise XprobeError(_refusal_of_missing(str(file), "label", row["label"]))
         rows.append(row)
     file.parent.mkdir(parents=True, exist_ok=True)
     if file.suffix.lower() == ".csv":
@@ -118,7 +121,8 @@ def _read_rows(file: Path, group: str) -> list[Row]:
 def _regroup(rows: list[Row], column: str, file: Path) -> list[Row]:
     """Return rows whose group is their value in another column; no scene may have two values.
 
-    A synthetic image that names a scene, as group or parent, gets the value of that scene.
+    The scene of a real image stays known, since synthetic images may name it. One that names it as
+    its group gets the value of that scene.
     """
     wider: dict[str, str] = {}
     for i, row in enumerate(rows, 1):
@@ -134,22 +138,24 @@ def _regroup(rows: list[Row], column: str, file: Path) -> list[Row]:
             )
     regrouped = []
     for i, row in enumerate(rows, 1):
-        scene, parent = row.get("group", ""), row.get("parent", "")
+        scene = row.get("group", "")
         group = row.get(column) or wider.get(scene, scene)
         if wider.get(scene, group) != group:
             raise XprobeError(
                 f"{file}, row {i}: {column} is {group}, but that of its group {scene} is "
                 f"{wider[scene]}"
             )
-        regrouped.append({**row, "group": group, "parent": wider.get(parent, parent)})
+        scene = scene or id_of(row) if row["source"] == "real" else ""
+        regrouped.append({**row, "group": group, "scene": scene})
     return regrouped
 
 
 def _clean_row(row: dict[str, Any], where: str) -> Row:
-    clean = {name: str(value).strip() for name, value in row.items() if value is not None and name}
+    texts = {name: str(value).strip() for name, value in row.items() if value is not None and name}
+    clean = {name: text for name, text in texts.items() if not is_missing(text)}
     for name in REQUIRED:
-        if not clean.get(name):
-            raise XprobeError(f"{where}: {name} is empty")
+        if name not in clean:
+            raise XprobeError(_refusal_of_missing(where, name, texts.get(name, "")))
     if clean["source"] not in SOURCES:
         raise XprobeError(
             f"{where}: source {clean['source']!r}{did_you_mean(clean['source'], SOURCES, 1)}; "
@@ -164,6 +170,15 @@ def _clean_row(row: dict[str, Any], where: str) -> Row:
             f"leave the split of synthetic images empty"
         )
     return clean
+
+
+def _refusal_of_missing(where: str, name: str, text: str) -> str:
+    if not text:
+        return f"{where}: {name} is empty"
+    return (
+        f"{where}: {name} is {text!r}, which says that there is none; fill it in, or call a class "
+        f"that is meant by another word, such as 'other'"
+    )
 
 
 def _path_relative_to(path: Path, base: Path) -> str:
