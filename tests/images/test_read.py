@@ -198,8 +198,9 @@ def studies(draw: st.DrawFn) -> dict[str, list[str]]:
         "id": draw(st.lists(NAMES, unique=True, **lists)),  # type: ignore[arg-type]
         "label": labels * 3,
         "source": ["real"] * (2 * len(labels)) + ["synthetic"] * len(labels),
-        "group": draw(st.lists(WORDS, **lists)),  # type: ignore[arg-type]
-        "parent": draw(st.lists(WORDS, **lists)),  # type: ignore[arg-type]
+        "group": [w and f"in {w}" for w in draw(st.lists(WORDS, **lists))],  # type: ignore[arg-type]
+        # No name of an image is in a parent, which would stand for it.
+        "parent": [w and f"of {w}" for w in draw(st.lists(WORDS, **lists))],  # type: ignore[arg-type]
         "generator": draw(st.lists(WORDS, **lists)),  # type: ignore[arg-type]
         "split": ["train"] * len(labels)
         + draw(st.sampled_from([["test"], ["extra"], ["train"], [""]])) * len(labels)

@@ -35,6 +35,7 @@ class Measured:
         1000, "Permutations of the tests of the headline metrics.", panel=PROTOCOL, least=99
     )
     seed: int = same(SweepConfig, "seed")
+    require_lineage: bool = same(SweepConfig, "require_lineage")
     workers: int | None = same(Execution, "workers")
 
     def __post_init__(self) -> None:
@@ -53,6 +54,7 @@ def distance(
     as_json: Json = False,
 ) -> None:
     from xprobe.cli import tables
+    from xprobe.design import lineage
     from xprobe.distance.metrics import METRICS
     from xprobe.distance.run import measure_domain
     from xprobe.features.store import Store
@@ -63,6 +65,8 @@ def distance(
 
     manifest = manifests.read(data, whole=False)
     chosen = vars(measured) | {"metrics": measured.metrics or METRICS}
+    if chosen.pop("require_lineage"):
+        lineage.require(*lineage.sides(manifest))
     document, clean = measure_domain(
         manifest, Store(files.features), **chosen, progress=progress.bar
     )

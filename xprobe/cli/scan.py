@@ -23,6 +23,7 @@ def scan(
     as_json: Json = False,
 ) -> None:
     from xprobe.cli import outputs, tables
+    from xprobe.design import lineage
     from xprobe.images import read as manifests
     from xprobe.images import survey
     from xprobe.images.sources import table
@@ -31,6 +32,7 @@ def scan(
     counts = survey.counts(manifest)
     formats, unusable = survey.shapes(manifest)
     warnings = survey.find_problems(manifest) + survey.codec_problems(formats)
+    warnings += lineage.outside_warnings(*lineage.sides(manifest))
     if unusable:
         shown = [f"{id_} ({reason})" for id_, reason in unusable.items()]
         warnings.append(f"{len(unusable)} files hold no readable image: {first_few(shown, 3)}")

@@ -115,7 +115,7 @@ EMPTY_FILE = hashlib.sha256(b"").hexdigest()
 
 # How tables, and those who fill them in, write that a value is missing.
 _MISSING = frozenset(
-    ("", "nan", "none", "null", "na", "n/a", "<na>", "#n/a", "#na", "nat", "nil", "-", "--", "?")
+    ("", "nan", "none", "null", "na", "n/a", "<na>", "#n/a", "#na", "nat")
 )
 
 Row = dict[str, str]

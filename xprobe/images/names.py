@@ -5,14 +5,17 @@ from __future__ import annotations
 import unicodedata
 from bisect import bisect_left
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
-from functools import cached_property
+from itertools import chain
+from typing import NamedTuple
 from urllib.parse import unquote
 
 from xprobe.images.decode import SUFFIXES
 
 Targets = dict[str, str]
 """What a name fits: group → the id of the one image of it that fits, or, of several, the group."""
+
+Entry = tuple[str, str, str]
+"""A name, the group that it belongs to, and its target: the id of an image, or a group."""
 
 # A name may have the suffix of another file of the image, or that of a number with decimals.
 _OTHER_SUFFIXES = SUFFIXES | {
@@ -22,8 +25,8 @@ _OTHER_SUFFIXES = SUFFIXES | {
 # Spaces and quotation marks around a part of a name are none of it, nor are invisible characters.
 _AROUND = " \t\r\n\v\f\"'\u00a0\u200b\u200e\u200f\ufeff"
 
-_ROOT = "\0"
-"""The part of a key that stands for the end of a whole name."""
+# The part of a key that stands for the end of a whole name, and one that comes after all others.
+_ROOT, _LAST = "\0", "\U0010ffff"
 
 
 def parts_of(name: str) -> list[str]:
@@ -49,19 +52,27 @@ def without_suffix(file: str) -> str:
     return stem if stem and dot + suffix.lower() in _OTHER_SUFFIXES else file
 
 
-def _key(parts: list[str]) -> str:
-    """Return the loosest form of a name, last part first, each part followed by a slash."""
-    loose = [unicodedata.normalize("NFKC", unquote(p)).casefold().replace("/", "_") for p in parts]
-    loose[-1] = without_suffix(loose[-1])
-    return "/".join([*reversed(loose), _ROOT, ""])
+def _key_of(parts: list[str]) -> list[str]:
+    """Return the loosest form of a name: its parts from the last on, then `_ROOT`."""
+    if not parts:
+        return [_ROOT]
+    key = [part.casefold() if part.isascii() and "%" not in part else _plain(part) for part in parts]
+    key[-1] = without_suffix(key[-1])
+    key.reverse()
+    key.append(_ROOT)
+    return key
+
+
+def _plain(part: str) -> str:
+    """Return a part of a name without differences of case, width and quoting."""
+    return unicodedata.normalize("NFKC", unquote(part)).casefold().replace("/", "_")
 
 
 # How the parts of two names may agree, the most trustworthy form first; the last agrees always.
 _FORMS: tuple[Callable[[str], str], ...] = (str, str.casefold, without_suffix, lambda _: "")
 
 
-@dataclass(frozen=True)
-class Fit:
+class Fit(NamedTuple):
     """What a name fits best.
 
     Attributes:
@@ -70,103 +81,109 @@ class Fit:
         targets: what fits so far; empty: nothing does.
     """
 
-    depth: int = 0
-    is_whole: bool = False
-    targets: Targets = field(default_factory=dict)
+    depth: int
+    is_whole: bool
+    targets: Targets
 
 
-@dataclass(frozen=True, eq=False)
+class _Rows(NamedTuple):
+    """The names of one file name, by their keys, and what they stand for."""
+
+    keys: list[list[str]]
+    entries: list[Entry]
+
+
 class Names:
-    """Names of images and groups, ordered by their last parts, so that a look-up is a bisection.
+    """Names of images and groups by the file in them, then by its folders.
 
-    Attributes:
-        entries: (name, group, target) of every name; the target is the id of an image or a group.
+    Args:
+        entries: all names.
     """
 
-    entries: Iterable[tuple[str, str, str]]
-    _tables: dict[tuple[int, int, int, int], dict[str, Targets]] = field(default_factory=dict)
+    def __init__(self, entries: Iterable[Entry]) -> None:
+        self._by_file: dict[str, list[Entry]] = {}
+        for entry in entries:
+            if parts := parts_of(entry[0]):
+                self._by_file.setdefault(_key_of(parts[-1:])[0], []).append(entry)
+        self._sorted: dict[str, _Rows] = {}
+        self._folders: dict[int, set[str]] = {}
+        self._tables: dict[tuple[str, int, int, int, int], dict[str, Targets]] = {}
 
-    @cached_property
-    def _rows(self) -> list[tuple[str, str, str, str]]:
-        """(key, parts with slashes, group, target) of every name, by key."""
-        rows = []
-        for name, group, target in self.entries:
-            if parts := parts_of(name):
-                rows.append((_key(parts), "/".join(parts), group, target))
-        rows.sort()
-        return rows
-
-    @cached_property
-    def _keys(self) -> list[str]:
-        return [row[0] for row in self._rows]
-
-    @cached_property
-    def _numbered_folders(self) -> set[str]:
-        """Folders of images, if file names alone do not tell the images apart; else none."""
-        folders, group_of, is_told_apart = set(), dict[str, str](), True
-        for key, _, group, _ in self._rows:
-            file, folder, *_ = key.split("/")
-            folders.add(folder)
-            is_told_apart &= group_of.setdefault(file, group) == group
-        return set() if is_told_apart else folders - {_ROOT}
+    def _numbered_folders(self, depth: int) -> set[str]:
+        """Return the folders above so many parts, if these do not tell the images apart."""
+        if depth not in self._folders:
+            group_of: dict[tuple[str, ...], str] = {}
+            folders, is_told_apart = set(), True
+            for name, group, _ in chain.from_iterable(self._by_file.values()):
+                key = _key_of(parts_of(name))
+                is_told_apart &= group_of.setdefault(tuple(key[:depth]), group) == group
+                folders.update(key[depth : depth + 1])
+            self._folders[depth] = set() if is_told_apart else folders
+        return self._folders[depth]
 
     def fit(self, name: str) -> Fit:
         """Return what has the longest end in common with a name.
 
         Of names with the same end in common, one that is used up by it goes before others, then
         one that is spelled alike goes before one of another case, and that before one of another
-        suffix. A file name alone fits nothing where the name's folder is one of the images' and
-        the same file names are in several folders: it is then an image that is not in the table.
+        suffix. Nothing fits where the first folder that differs is one of other images, and the
+        folders hold files of the same names: such a name is of an image that is not in the table.
         """
         parts = parts_of(name)
-        if not parts:
-            return Fit()
-        key = _key(parts)
-        i = bisect_left(self._keys, key)
-        depth = max((_common(key, near) for near in self._keys[max(i - 1, 0) : i + 1]), default=0)
+        key = _key_of(parts)
+        rows = self._rows(key[0])
+        i = bisect_left(rows.keys, key)
+        depth = max((_common(key, near) for near in rows.keys[max(i - 1, 0) : i + 1]), default=0)
         if not depth:
-            return Fit()
-        end = "/".join(key.split("/")[:depth]) + "/"
-        covered = self._beginning(f"{end}{_ROOT}/")
-        if depth == 1 and len(parts) > 1 and not covered:
-            if key.split("/")[1] in self._numbered_folders:
-                return Fit()
-        rows = covered or self._beginning(end)
-        tail = "/".join(parts[-depth:])
-        targets = next(
-            targets
-            for form in range(len(_FORMS))
-            if (targets := self._table(rows, depth, form).get(_FORMS[form](tail)))
-        )
+            return Fit(0, False, {})
+        covered = _beginning(rows.keys, [*key[:depth], _ROOT])
+        if not covered and depth < len(parts) and key[depth] in self._numbered_folders(depth):
+            return Fit(0, False, {})
+        alike = covered or _beginning(rows.keys, key[:depth])
+        targets = self._narrowed(key[0], alike, depth, parts)
         return Fit(depth, bool(covered) or depth >= len(parts), targets)
 
-    def _beginning(self, prefix: str) -> range:
-        """Return the rows whose keys begin with a prefix."""
-        last = bisect_left(self._keys, prefix + "\U0010ffff")
-        return range(bisect_left(self._keys, prefix), last)
+    def _rows(self, file: str) -> _Rows:
+        if file not in self._sorted:
+            pairs = [(_key_of(parts_of(entry[0])), entry) for entry in self._by_file.get(file, ())]
+            pairs.sort()
+            self._sorted[file] = _Rows([key for key, _ in pairs], [entry for _, entry in pairs])
+        return self._sorted[file]
 
-    def _table(self, rows: range, depth: int, form: int) -> dict[str, Targets]:
+    def _narrowed(self, file: str, alike: range, depth: int, parts: list[str]) -> Targets:
+        """Return what is spelled most alike of rows that have parts in common with a name."""
+        if len(alike) == 1:
+            _, group, target = self._rows(file).entries[alike.start]
+            return {group: target}
+        end = "/".join(parts[-depth:])
+        forms = range(len(_FORMS))
+        return next(t for f in forms if (t := self._table(file, alike, depth, f).get(_FORMS[f](end))))
+
+    def _table(self, file: str, alike: range, depth: int, form: int) -> dict[str, Targets]:
         """Return what some rows stand for, by a form of their ends; it is made once."""
-        place = rows.start, rows.stop, depth, form
+        place = file, alike.start, alike.stop, depth, form
         if place not in self._tables:
             table: dict[str, Targets] = {}
-            for _, name, group, target in (self._rows[i] for i in rows):
-                targets = table.setdefault(_FORMS[form](_end(name, depth)), {})
+            for name, group, target in self._rows(file).entries[alike.start : alike.stop]:
+                end = "/".join(parts_of(name)[-depth:])
+                targets = table.setdefault(_FORMS[form](end), {})
                 if targets.setdefault(group, target) != target:
                     targets[group] = group
             self._tables[place] = table
         return self._tables[place]
 
 
-def _common(key: str, other: str) -> int:
+def _beginning(keys: list[list[str]], prefix: list[str]) -> range:
+    """Return the rows whose keys begin with a prefix."""
+    first = bisect_left(keys, prefix)
+    return range(first, bisect_left(keys, [*prefix, _LAST], first))
+
+
+def _common(key: list[str], other: list[str]) -> int:
     """Return how many parts two keys have in common, from their beginning on."""
     depth = 0
-    for part, twin in zip(key.split("/")[:-1], other.split("/")[:-1], strict=False):
+    for part, twin in zip(key, other, strict=False):
         if part != twin:
             break
         depth += 1
     return depth
-
-
-def _end(name: str, depth: int) -> str:
-    return "/".join(name.split("/")[-depth:])

@@ -272,11 +272,11 @@ def _follow(columns: Columns, next_row: dict[int, int], place: str) -> None:
         while row in next_row:
             row = next_row[row]
             if row in chain:
-                circle = [columns["id"][i] for i in chain]
+                rows = [*chain]
+                circle = [columns["id"][i] for i in (*rows[rows.index(row) :], row)]
                 raise XprobeError(
-                    f"{place}: images are made from each other in a circle, "
-                    f"{first_few(circle[circle.index(columns['id'][row]) :])}: let a parent be the "
-                    f"real image that the synthetic one was made from, or empty"
+                    f"{place}: parents go round in a circle, {' ← '.join(circle)}: each must be the "
+                    f"image that another was made from, or empty"
                 )
             chain[row] = None
         source, *others = reversed(chain)
@@ -292,11 +292,11 @@ def _follow(columns: Columns, next_row: dict[int, int], place: str) -> None:
 def _refuse_ambiguous(fits: dict[str, Targets], column: str, place: str) -> None:
     if not fits:
         return
-    shown = [
+    shown = (
         f"{name} ({first_few(targets.values(), _EXAMPLES)})"
-        for name, targets in sorted(fits.items())[:_EXAMPLES]
-    ]
+        for name, targets in sorted(fits.items())
+    )
     raise XprobeError(
-        f"{place}: {len(fits)} {column} fit several images, such as {', '.join(shown)}: give the "
-        f"id of the image that is meant, or leave {column} empty that mean none of them"
+        f"{place}: {column} that fit several images, {first_few(shown, _EXAMPLES)}: give the id of "
+        f"the image that is meant, or leave {column} empty that mean none of them"
     )

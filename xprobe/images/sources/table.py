@@ -43,8 +43,9 @@ def write_table(manifest: Manifest, file: str | Path) -> None:
             raise XprobeError(
                 f"{row['id']}: a file name that is no UTF-8 cannot stand in a manifest; rename it"
             )
-        if is_missing(row["label"]):
-            raise XprobeError(_refusal_of_missing(str(file), "label", row["label"]))
+        for name in ("label", "generator"):
+            if row[name] and is_missing(row[name]):
+                raise XprobeError(_refusal_of_missing(row["id"], name, row[name]))
         rows.append(row)
     file.parent.mkdir(parents=True, exist_ok=True)
     if file.suffix.lower() == ".csv":
@@ -176,8 +177,8 @@ def _refusal_of_missing(where: str, name: str, text: str) -> str:
     if not text:
         return f"{where}: {name} is empty"
     return (
-        f"{where}: {name} is {text!r}, which says that there is none; fill it in, or call a class "
-        f"that is meant by another word, such as 'other'"
+        f"{where}: {name} is {text!r}, which says that there is none; fill it in, or choose another "
+        f"word if a {name} is truly called so"
     )
 
 
