@@ -5,6 +5,7 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Callable
 from time import process_time
+from urllib.parse import quote
 
 import pytest
 
@@ -46,7 +47,7 @@ SPELLINGS: list[tuple[str, Callable[[str], str]]] = [
     ("no-break space", lambda id_: f"\u00a0{id_}\ufeff"),
     ("quoted", lambda id_: f'"{id_}"'),
     ("address", lambda id_: f"file:///data/{id_}"),
-    ("quoted address", lambda id_: "https://x.org/" + id_.replace(" ", "%20").replace("é", "%C3%A9")),
+    ("quoted address", lambda id_: "https://x.org/" + quote(id_)),
     ("member of an archive", lambda id_: f"images.tar::{id_}"),
     ("full width", lambda id_: id_.replace("0", "\uff10")),
 ]
@@ -60,7 +61,8 @@ def test_a_name_means_the_one_image_that_fits(way: str, spell: Callable[[str], s
 
 
 @pytest.mark.parametrize(
-    "name", ["", "/", "..", "wind_08.png", "flood.v1.png", "wind", "real/wind", "wind_007.v2", "nan"]
+    "name",
+    ["", "/", "..", "wind_08.png", "flood.v1.png", "wind", "real/wind", "wind_007.v2", "nan"],
 )
 def test_what_is_called_otherwise_is_not_meant(name: str) -> None:
     assert names(*REAL).fit(name).targets == {}

@@ -439,7 +439,7 @@ def test_a_cell_that_says_nothing_is_no_group_parent_generator_or_split(
 @pytest.mark.parametrize("none", ["NaN", "null", *map(json.dumps, NONE)])
 def test_a_cell_that_says_nothing_is_no_label(tmp_path: Path, none: str) -> None:
     line = f'{{"path": "1.png", "label": {none}, "source": "real", "id": "x"}}'
-    with pytest.raises(XprobeError, match="row 4: label is (empty|'.*', which says that there is)"):
+    with pytest.raises(XprobeError, match=r"row 4: label is (empty|'.*', which says)"):
         read(lines_of(tmp_path, line))
 
 
@@ -463,7 +463,7 @@ def test_a_class_folder_may_be_called_none_but_a_manifest_cannot_say_so(
 ) -> None:
     manifest = read(make_data(("none", "some")))
     assert manifest.classes == ("none", "some")
-    with pytest.raises(XprobeError, match="real/none/0.png: label is 'none', which says that"):
+    with pytest.raises(XprobeError, match=r"real/none/0\.png: label is 'none', which says that"):
         write_table(manifest, tmp_path / "m.csv")
     generator = read(make_data(generators=("null",), name="other"))
     with pytest.raises(XprobeError, match="generator is 'null'"):

@@ -64,9 +64,10 @@ def distance(
     from xprobe.results.distance import save_distance
 
     manifest = manifests.read(data, whole=False)
-    chosen = vars(measured) | {"metrics": measured.metrics or METRICS}
-    if chosen.pop("require_lineage"):
+    if measured.require_lineage:
         lineage.require(*lineage.sides(manifest))
+    chosen = vars(measured) | {"metrics": measured.metrics or METRICS}
+    del chosen["require_lineage"]
     document, clean = measure_domain(
         manifest, Store(files.features), **chosen, progress=progress.bar
     )

@@ -86,10 +86,11 @@ def unknown_warnings(synthetic: Manifest, real: Manifest) -> list[str]:
     is_unknown = ~trace(synthetic, real).known
     if not is_unknown.any():
         return []
+    generators = first_few(sorted(set(synthetic.generator[is_unknown])))
     return [
         f"the lineage of {is_unknown.sum()} of {len(synthetic)} synthetic images is not known "
-        f"(generator {first_few(sorted(set(synthetic.generator[is_unknown])))}): that some were made "
-        f"from test images cannot be excluded; name their sources in the manifest's parent column"
+        f"(generator {generators}): that some were made from test images cannot be excluded; name "
+        f"their sources in the manifest's parent column"
     ]
 
 

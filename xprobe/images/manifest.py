@@ -114,9 +114,7 @@ EMPTY_FILE = hashlib.sha256(b"").hexdigest()
 """The digest of a file without content."""
 
 # How tables, and those who fill them in, write that a value is missing.
-_MISSING = frozenset(
-    ("", "nan", "none", "null", "na", "n/a", "<na>", "#n/a", "#na", "nat")
-)
+_MISSING = frozenset(("", "nan", "none", "null", "na", "n/a", "<na>", "#n/a", "#na", "nat"))
 
 Row = dict[str, str]
 """A row of the image table before it is checked: column → text."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 from bisect import bisect_left
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Iterator
 from itertools import chain
 from typing import NamedTuple
 from urllib.parse import unquote
@@ -56,20 +56,35 @@ def _key_of(parts: list[str]) -> list[str]:
     """Return the loosest form of a name: its parts from the last on, then `_ROOT`."""
     if not parts:
         return [_ROOT]
-    key = [part.casefold() if part.isascii() and "%" not in part else _plain(part) for part in parts]
-    key[-1] = without_suffix(key[-1])
-    key.reverse()
-    key.append(_ROOT)
-    return key
+    loose = [_loosest(part) for part in parts]
+    loose[-1] = without_suffix(loose[-1])
+    return [*reversed(loose), _ROOT]
 
 
-def _plain(part: str) -> str:
+def _loosest(part: str) -> str:
     """Return a part of a name without differences of case, width and quoting."""
-    return unicodedata.normalize("NFKC", unquote(part)).casefold().replace("/", "_")
+    if part.isascii() and "%" not in part:
+        return part.casefold()
+    return unicodedata.normalize("NFKC", unquote(part)).casefold()
 
 
-# How the parts of two names may agree, the most trustworthy form first; the last agrees always.
-_FORMS: tuple[Callable[[str], str], ...] = (str, str.casefold, without_suffix, lambda _: "")
+_Form = tuple[int, str]
+
+
+def _forms(end: str) -> Iterator[_Form]:
+    """Yield the forms in which the ends of two names may agree, the most trustworthy first."""
+    return enumerate((end, end.casefold(), without_suffix(end), ""))
+
+
+def _table_of(entries: list[Entry], depth: int) -> dict[_Form, Targets]:
+    """Return what names stand for, by all forms of their last parts."""
+    table: dict[_Form, Targets] = {}
+    for name, group, target in entries:
+        for form in _forms("/".join(parts_of(name)[-depth:])):
+            targets = table.setdefault(form, {})
+            if targets.setdefault(group, target) != target:
+                targets[group] = group
+    return table
 
 
 class Fit(NamedTuple):
@@ -107,7 +122,7 @@ class Names:
                 self._by_file.setdefault(_key_of(parts[-1:])[0], []).append(entry)
         self._sorted: dict[str, _Rows] = {}
         self._folders: dict[int, set[str]] = {}
-        self._tables: dict[tuple[str, int, int, int, int], dict[str, Targets]] = {}
+        self._tables: dict[tuple[str, int, int, int], dict[_Form, Targets]] = {}
 
     def _numbered_folders(self, depth: int) -> set[str]:
         """Return the folders above so many parts, if these do not tell the images apart."""
@@ -155,22 +170,12 @@ class Names:
         if len(alike) == 1:
             _, group, target = self._rows(file).entries[alike.start]
             return {group: target}
-        end = "/".join(parts[-depth:])
-        forms = range(len(_FORMS))
-        return next(t for f in forms if (t := self._table(file, alike, depth, f).get(_FORMS[f](end))))
-
-    def _table(self, file: str, alike: range, depth: int, form: int) -> dict[str, Targets]:
-        """Return what some rows stand for, by a form of their ends; it is made once."""
-        place = file, alike.start, alike.stop, depth, form
+        place = file, alike.start, alike.stop, depth
         if place not in self._tables:
-            table: dict[str, Targets] = {}
-            for name, group, target in self._rows(file).entries[alike.start : alike.stop]:
-                end = "/".join(parts_of(name)[-depth:])
-                targets = table.setdefault(_FORMS[form](end), {})
-                if targets.setdefault(group, target) != target:
-                    targets[group] = group
-            self._tables[place] = table
-        return self._tables[place]
+            entries = self._rows(file).entries[alike.start : alike.stop]
+            self._tables[place] = _table_of(entries, depth)
+        table, end = self._tables[place], "/".join(parts[-depth:])
+        return next(table[form] for form in _forms(end) if form in table)
 
 
 def _beginning(keys: list[list[str]], prefix: list[str]) -> range:

@@ -6,7 +6,7 @@ All functions work on the columns of an image table before it is a `Manifest`, a
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 
 from xprobe.base.errors import XprobeError, first_few
@@ -54,11 +54,14 @@ class Sources:
     paths: list[str]
     scenes: list[str]
     groups: Groups
-    _meanings: dict[str, Targets | int] = field(default_factory=dict)
 
     def rows(self, source: str) -> Iterator[int]:
         """Yield the rows of real, or of synthetic images."""
         return (i for i, name in enumerate(self.columns["source"]) if name == source)
+
+    def given(self, column: str) -> set[str]:
+        """Return the parents, or the groups, that synthetic images have."""
+        return {self.columns[column][i] for i in self.rows("synthetic")} - {""}
 
     def group_of(self, target: str) -> str:
         """Return the group of a real image, or a group itself."""
@@ -69,11 +72,6 @@ class Sources:
 
         An exact name goes before others; of these the one that has more of its end in common.
         """
-        if name not in self._meanings:
-            self._meanings[name] = self._meaning(name)
-        return self._meanings[name]
-
-    def _meaning(self, name: str) -> Targets | int:
         if targets := self._exact(name):
             return targets
         if name in self._row_of_synthetic:
@@ -219,18 +217,17 @@ def _join_parents(sources: Sources, place: str) -> bool:
 
     That is a crop, or a turned copy, beside the image itself.
     """
-    ambiguous: dict[str, Targets] = {}
     pairs = []
+    means = {}
     for i in sources.rows("real"):
         if name := sources.columns["parent"][i]:
             targets = sources.meaning(name)
             group = sources.group_of(sources.columns["id"][i])
             if isinstance(targets, int) or group in targets:
                 continue
-            if len(targets) > 1:
-                ambiguous[name] = targets
+            means[name] = targets
             pairs += [(group, other) for other in targets]
-    _refuse_ambiguous(ambiguous, "parents", place)
+    _refuse_ambiguous(means, "parents", place)
     for pair in pairs:
         sources.groups.join(*pair)
     return bool(pairs)
@@ -239,28 +236,20 @@ def _join_parents(sources: Sources, place: str) -> bool:
 def _name_sources(sources: Sources, place: str) -> None:
     """Let parents and groups of synthetic images name real images and groups of the table."""
     columns = sources.columns
-    ambiguous: dict[str, dict[str, Targets]] = {"groups": {}, "parents": {}}
+    groups = {name: sources.groups_named(name) for name in sources.given("group")}
+    parents = {name: sources.meaning(name) for name in sources.given("parent")}
+    real = {name: means for name, means in parents.items() if isinstance(means, dict)}
+    _refuse_ambiguous(groups, "groups", place)
+    _refuse_ambiguous(real, "parents", place)
     next_row: dict[int, int] = {}
     for i in sources.rows("synthetic"):
-        if name := columns["group"][i]:
-            targets = sources.groups_named(name)
-            if len(targets) > 1:
-                ambiguous["groups"][name] = targets
-            columns["group"][i] = next(iter(targets), name)
-    names: dict[int, str] = {}
-    for i in sources.rows("synthetic"):
-        if name := columns["parent"][i]:
-            meaning = sources.meaning(name)
-            if isinstance(meaning, int):
-                next_row[i] = meaning
-                continue
-            if len(meaning) > 1:
-                ambiguous["parents"][name] = meaning
-            names[i] = next(iter(meaning.values()), name)
-    for column, fits in ambiguous.items():
-        _refuse_ambiguous(fits, column, place)
-    for i, name in names.items():  # Parents were needed as they are given until now.
-        columns["parent"][i] = name
+        group, parent = columns["group"][i], columns["parent"][i]
+        columns["group"][i] = next(iter(groups.get(group, ())), group)
+        means = parents.get(parent, {})
+        if isinstance(means, int):
+            next_row[i] = means
+        else:
+            columns["parent"][i] = next(iter(means.values()), parent)
     _follow(columns, next_row, place)
 
 
@@ -273,10 +262,10 @@ def _follow(columns: Columns, next_row: dict[int, int], place: str) -> None:
             row = next_row[row]
             if row in chain:
                 rows = [*chain]
-                circle = [columns["id"][i] for i in (*rows[rows.index(row) :], row)]
+                circle = " ← ".join(columns["id"][i] for i in (*rows[rows.index(row) :], row))
                 raise XprobeError(
-                    f"{place}: parents go round in a circle, {' ← '.join(circle)}: each must be the "
-                    f"image that another was made from, or empty"
+                    f"{place}: parents go round in a circle, {circle}: each must be the image that "
+                    f"another was made from, or empty"
                 )
             chain[row] = None
         source, *others = reversed(chain)
@@ -290,12 +279,13 @@ def _follow(columns: Columns, next_row: dict[int, int], place: str) -> None:
 
 
 def _refuse_ambiguous(fits: dict[str, Targets], column: str, place: str) -> None:
-    if not fits:
-        return
-    shown = (
+    shown = [
         f"{name} ({first_few(targets.values(), _EXAMPLES)})"
         for name, targets in sorted(fits.items())
-    )
+        if len(targets) > 1
+    ]
+    if not shown:
+        return
     raise XprobeError(
         f"{place}: {column} that fit several images, {first_few(shown, _EXAMPLES)}: give the id of "
         f"the image that is meant, or leave {column} empty that mean none of them"

@@ -177,8 +177,8 @@ def _refusal_of_missing(where: str, name: str, text: str) -> str:
     if not text:
         return f"{where}: {name} is empty"
     return (
-        f"{where}: {name} is {text!r}, which says that there is none; fill it in, or choose another "
-        f"word if a {name} is truly called so"
+        f"{where}: {name} is {text!r}, which says that there is none; fill it in, or choose "
+        f"another word if a {name} is truly called so"
     )
 
 
