@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 import pytest
 
-from xprobe.images.names import Names, parts_of, without_suffix
+from xprobe.images.names import Names, parts_of, spelling_of, without_suffix
 
 REAL = [
     "real/wind/wind_007.png",
@@ -57,7 +57,7 @@ SPELLINGS: list[tuple[str, Callable[[str], str]]] = [
 def test_a_name_means_the_one_image_that_fits(way: str, spell: Callable[[str], str]) -> None:
     study = names(*REAL)
     for id_ in REAL:
-        assert study.fit(spell(id_)).targets == {id_: id_}, spell(id_)
+        assert study.fit(spelling_of(spell(id_))).targets == {id_: id_}, spell(id_)
 
 
 @pytest.mark.parametrize(
@@ -65,7 +65,7 @@ def test_a_name_means_the_one_image_that_fits(way: str, spell: Callable[[str], s
     ["", "/", "..", "wind_08.png", "flood.v1.png", "wind", "real/wind", "wind_007.v2", "nan"],
 )
 def test_what_is_called_otherwise_is_not_meant(name: str) -> None:
-    assert names(*REAL).fit(name).targets == {}
+    assert names(*REAL).fit(spelling_of(name)).targets == {}
 
 
 @pytest.mark.parametrize(
@@ -93,27 +93,27 @@ def test_the_closest_spelling_counts_and_what_fits_alike_is_ambiguous(
         "real/a/1.png", "real/b/1.png", "real/a/2.png", "real/b/2.jpg", "3.png", "real/b/3.png",
         "real/a/4.png", "real/A/4.PNG",
     )  # fmt: skip
-    assert sorted(study.fit(name).targets) == sorted(meant)
+    assert sorted(study.fit(spelling_of(name)).targets) == sorted(meant)
 
 
 def test_images_of_one_group_are_no_ambiguity() -> None:
     twins = Names([("pre/7.png", "scene", "pre/7.png"), ("post/7.png", "scene", "post/7.png")])
-    assert twins.fit("7.png").targets == {"scene": "scene"}
-    assert twins.fit("x/post/7.jpg").targets == {"scene": "post/7.png"}
+    assert twins.fit(spelling_of("7.png")).targets == {"scene": "scene"}
+    assert twins.fit(spelling_of("x/post/7.jpg")).targets == {"scene": "post/7.png"}
 
 
 def test_an_image_that_a_folder_lacks_is_no_image_of_another_folder() -> None:
     """Where folders number their files from 0 on, the file name alone is no name."""
     numbered = names("real/a/0.png", "real/a/1.png", "real/b/0.png", "real/b/2.png")
-    assert numbered.fit("real/b/1.png").targets == {}
-    assert numbered.fit("/data/b/1.png").targets == {}
-    assert numbered.fit("elsewhere/1.png").targets == {"real/a/1.png": "real/a/1.png"}
+    assert numbered.fit(spelling_of("real/b/1.png")).targets == {}
+    assert numbered.fit(spelling_of("/data/b/1.png")).targets == {}
+    assert numbered.fit(spelling_of("elsewhere/1.png")).targets == {"real/a/1.png": "real/a/1.png"}
     # Where each file name is there once, an image may have moved from one folder to another.
     unlike = names("real/a/0.png", "real/a/1.png", "real/b/2.png")
-    assert unlike.fit("real/b/1.png").targets == {"real/a/1.png": "real/a/1.png"}
+    assert unlike.fit(spelling_of("real/b/1.png")).targets == {"real/a/1.png": "real/a/1.png"}
     cities = names("x/pre/0.png", "y/pre/0.png", "y/pre/1.png")
-    assert cities.fit("x/pre/1.png").targets == {}
-    assert cities.fit("test/y/pre/1.png").targets == {"y/pre/1.png": "y/pre/1.png"}
+    assert cities.fit(spelling_of("x/pre/1.png")).targets == {}
+    assert cities.fit(spelling_of("test/y/pre/1.png")).targets == {"y/pre/1.png": "y/pre/1.png"}
 
 
 def test_parts_are_without_what_says_nothing() -> None:
@@ -133,6 +133,6 @@ def test_many_images_of_one_file_name_take_no_longer_than_others() -> None:
     study = names(*(f"real/{i}/image.png" for i in range(n)))
     start = process_time()
     for i in range(n):
-        assert len(study.fit(f"/data/{i}/image.jpg").targets) == 1
-        assert len(study.fit(f"{n + i}/image.jpg").targets) == n
+        assert len(study.fit(spelling_of(f"/data/{i}/image.jpg")).targets) == 1
+        assert len(study.fit(spelling_of(f"{n + i}/image.jpg")).targets) == n
     assert process_time() - start < 10

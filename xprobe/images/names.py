@@ -52,20 +52,34 @@ def without_suffix(file: str) -> str:
     return stem if stem and dot + suffix.lower() in _OTHER_SUFFIXES else file
 
 
+class Spelling(NamedTuple):
+    """A name as it is spelled.
+
+    Attributes:
+        parts: its parts, as from `parts_of`.
+        key: their loosest form, from the last on, then `_ROOT`.
+    """
+
+    parts: list[str]
+    key: list[str]
+
+
+def spelling_of(name: str) -> Spelling:
+    """Return how a name is spelled."""
+    parts = parts_of(name)
+    return Spelling(parts, _key_of(parts))
+
+
 def _key_of(parts: list[str]) -> list[str]:
-    """Return the loosest form of a name: its parts from the last on, then `_ROOT`."""
     if not parts:
         return [_ROOT]
-    loose = [_loosest(part) for part in parts]
+    text = "/".join(parts)
+    if text.isascii() and "%" not in text:
+        loose = text.casefold().split("/")
+    else:
+        loose = [unicodedata.normalize("NFKC", unquote(part)).casefold() for part in parts]
     loose[-1] = without_suffix(loose[-1])
     return [*reversed(loose), _ROOT]
-
-
-def _loosest(part: str) -> str:
-    """Return a part of a name without differences of case, width and quoting."""
-    if part.isascii() and "%" not in part:
-        return part.casefold()
-    return unicodedata.normalize("NFKC", unquote(part)).casefold()
 
 
 _Form = tuple[int, str]
@@ -136,7 +150,7 @@ class Names:
             self._folders[depth] = set() if is_told_apart else folders
         return self._folders[depth]
 
-    def fit(self, name: str) -> Fit:
+    def fit(self, name: Spelling) -> Fit:
         """Return what has the longest end in common with a name.
 
         Of names with the same end in common, one that is used up by it goes before others, then
@@ -144,13 +158,12 @@ class Names:
         suffix. Nothing fits where the first folder that differs is one of other images, and the
         folders hold files of the same names: such a name is of an image that is not in the table.
         """
-        parts = parts_of(name)
-        key = _key_of(parts)
+        parts, key = name
+        if key[0] not in self._by_file:
+            return Fit(0, False, {})
         rows = self._rows(key[0])
         i = bisect_left(rows.keys, key)
-        depth = max((_common(key, near) for near in rows.keys[max(i - 1, 0) : i + 1]), default=0)
-        if not depth:
-            return Fit(0, False, {})
+        depth = max(_common(key, near) for near in rows.keys[max(i - 1, 0) : i + 1])
         covered = _beginning(rows.keys, [*key[:depth], _ROOT])
         if not covered and depth < len(parts) and key[depth] in self._numbered_folders(depth):
             return Fit(0, False, {})
@@ -160,7 +173,7 @@ class Names:
 
     def _rows(self, file: str) -> _Rows:
         if file not in self._sorted:
-            pairs = [(_key_of(parts_of(entry[0])), entry) for entry in self._by_file.get(file, ())]
+            pairs = [(_key_of(parts_of(entry[0])), entry) for entry in self._by_file[file]]
             pairs.sort()
             self._sorted[file] = _Rows([key for key, _ in pairs], [entry for _, entry in pairs])
         return self._sorted[file]

@@ -11,7 +11,7 @@ from functools import cached_property
 
 from xprobe.base.errors import XprobeError, first_few
 from xprobe.images.manifest import EMPTY_FILE
-from xprobe.images.names import Names, Targets, parts_of
+from xprobe.images.names import Names, Targets, parts_of, spelling_of
 
 Columns = dict[str, list[str]]
 
@@ -76,7 +76,8 @@ class Sources:
             return targets
         if name in self._row_of_synthetic:
             return self._row_of_synthetic[name]
-        real, synthetic = self._names_of_real.fit(name), self._names_of_synthetic.fit(name)
+        spelling = spelling_of(name)
+        real, synthetic = self._names_of_real.fit(spelling), self._names_of_synthetic.fit(spelling)
         # The whole name of a synthetic image must be in the parent, or the whole parent in it:
         # edits often have the file name of their source.
         if synthetic.is_whole and synthetic.depth > real.depth:
@@ -101,7 +102,11 @@ class Sources:
         if name in self._given_groups:
             return {self.groups.name(name): name}
         targets = self._exact(name)
-        return targets if targets or name.isdecimal() else self._names_of_real.fit(name).targets
+        return (
+            targets
+            if targets or name.isdecimal()
+            else self._names_of_real.fit(spelling_of(name)).targets
+        )
 
     def _exact(self, name: str) -> Targets:
         if name in self._group_of_scene:
