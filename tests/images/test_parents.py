@@ -155,6 +155,8 @@ def test_an_edit_of_the_same_file_name_is_not_the_source() -> None:
     assert {images[row["id"]] for row in edits} == {("real/1.png", "")}
     outside = [synthetic(f"{g}/a/1.png", "/data/real/a/1.png") for g in "xyz"]
     assert tied(real("real/a/2.png"), *outside)["x/a/1.png"] == ("/data/real/a/1.png", "")
+    edits = [synthetic("made/a/1.png", "real/a/2.png"), synthetic("s", "/data/real/a/1.png")]
+    assert tied(real("real/a/2.png"), *edits)["s"] == ("/data/real/a/1.png", "")
 
 
 def test_a_parent_of_which_more_fits_a_synthetic_image_is_synthetic() -> None:

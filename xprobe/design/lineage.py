@@ -54,7 +54,7 @@ def trace(synthetic: Manifest, real: Manifest) -> Lineage:
     is_outside = np.where(
         has_parent, ~known[:, :2].any(axis=1), (group.astype(str) != "") & ~known[:, 2]
     )
-    return Lineage(source, known.any(axis=1), is_outside, number)
+    return Lineage(source, np.asarray(known.any(axis=1)), is_outside, number)
 
 
 def sides(images: Manifest) -> tuple[Manifest, Manifest]:
