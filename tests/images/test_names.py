@@ -128,11 +128,11 @@ def test_only_the_suffixes_of_images_are_suffixes() -> None:
 
 
 def test_many_images_of_one_file_name_take_no_longer_than_others() -> None:
-    """The time is that of a look-up, not of a look at each image: 10,000² would take minutes."""
-    n = 10_000
+    """The time is that of a look-up, not of a look at each image: 2,000² would take half a minute."""
+    n = 2_000
     study = names(*(f"real/{i}/image.png" for i in range(n)))
     start = process_time()
     for i in range(n):
         assert len(study.fit(spelling_of(f"/data/{i}/image.jpg")).targets) == 1
         assert len(study.fit(spelling_of(f"{n + i}/image.jpg")).targets) == n
-    assert process_time() - start < 10
+    assert process_time() - start < 5
