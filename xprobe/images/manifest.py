@@ -117,7 +117,10 @@ EMPTY_FILE = hashlib.sha256(b"").hexdigest()
 _MISSING = frozenset(("", "nan", "none", "null", "na", "n/a", "<na>", "#n/a", "#na", "nat"))
 
 Row = dict[str, str]
-"""A row of the image table before it is checked: column → text."""
+"""A row of the image table before it is checked: column → text.
+
+Where the group of a real image is a wider one than its scene, ``scene`` names that.
+"""
 
 
 def is_missing(text: str) -> bool:

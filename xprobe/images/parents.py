@@ -82,15 +82,15 @@ class Sources:
         # edits often have the file name of their source.
         if synthetic.is_whole and synthetic.depth > real.depth:
             rows = [self._row_of_synthetic[id_] for id_ in synthetic.targets]
-            rows = [row for row in rows if not self._is_parent_of(row, name)]
+            rows = [row for row in rows if not self._has_parent(row, name)]
             if len(rows) == 1:
                 return rows[0]
             if rows:
                 return {self.columns["id"][row]: self.columns["id"][row] for row in rows}
         return real.targets
 
-    def _is_parent_of(self, row: int, name: str) -> bool:
-        """Return whether an image has this parent: none with the same parent is its source."""
+    def _has_parent(self, row: int, name: str) -> bool:
+        """Return whether an image has this parent, too: it is no source of others that have it."""
         parts, others = parts_of(name), parts_of(self.columns["parent"][row])
         return [p.casefold() for p in parts] == [p.casefold() for p in others]
 
