@@ -128,7 +128,7 @@ def test_only_the_suffixes_of_images_are_suffixes() -> None:
 
 
 def test_many_images_of_one_file_name_take_no_longer_than_others() -> None:
-    """The time is that of a look-up, not of a look at each image: 2,000² would take half a minute."""
+    """The time is that of a look-up: looks at 2,000² images would take half a minute."""
     n = 2_000
     study = names(*(f"real/{i}/image.png" for i in range(n)))
     start = process_time()
