@@ -39,3 +39,17 @@ def test_a_manifest_with_further_columns_is_written_onto_itself(
     ran = xprobe("scan", "m.csv", "-o", "m.csv")
     assert (ran.code, ran.err.count("columns that xprobe does not use are kept: url")) == (0, 1)
     assert Path("m.csv").read_text().replace(",", ";").splitlines() == lines
+
+
+def test_parents_that_name_nothing_are_counted(
+    misspelt: str, data: Path, xprobe: Callable[..., Ran]
+) -> None:
+    said = "10 of 20 parents of synthetic images (10 different) name no real image of the study"
+    assert f"warning: {said}, such as lost/0, lost/1 and 8 more:" in xprobe("scan", misspelt).err
+    assert said in " ".join(xprobe("scan", misspelt, "--json").json["warnings"])
+    assert "parents" not in xprobe("scan").err
+    # What is written has the images that are meant, and the others as they are.
+    xprobe("scan", misspelt, "-o", "again.csv")
+    text = Path("again.csv").read_text()
+    assert text.count(",data/real/a/a-0.png,default") == 2
+    assert ",lost/0,default" in text

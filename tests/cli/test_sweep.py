@@ -75,3 +75,25 @@ def test_sizes_too_far_apart_are_told_before_training_and_once(
     assert answer["data_value"] == []
     assert sum(refused in text for text in answer["warnings"]) == 1
     assert {row["train_per_class"] for row in answer["results"]} == {2, 4}
+
+
+def test_lineage_that_names_nothing_is_told_and_refused_if_it_is_required(
+    misspelt: str, xprobe: Callable[..., Ran]
+) -> None:
+    xprobe("embed", misspelt, "--encoder", "pixels")
+    ran = xprobe("sweep", misspelt, *FAST, "--json")
+    assert ran.code == 0
+    for said in (
+        "10 of 20 parents of synthetic images (10 different) name no real image of the study",
+        "the lineage of 10 of 20 synthetic images is not known (generator default)",
+    ):
+        assert said in ran.err
+        assert said in " ".join(ran.json["warnings"])
+    mix = next(row for row in ran.json["results"] if row["setting"] == "mix")
+    assert mix["dropped_by_lineage"] == 10  # those of class a, whose parents are file names
+    refused = error_of(xprobe("sweep", misspelt, *FAST, "--require-lineage"))
+    assert "10 of 20 synthetic images name no real image" in refused
+    assert "data/synthetic/b/0.png (lost/0)" in refused
+    both = xprobe("sweep", misspelt, "--require-lineage", "--ignore-lineage")
+    assert both.code == 2
+    assert "choose one of --ignore-lineage and --require-lineage" in both.err

@@ -299,6 +299,63 @@ def test_unknown_lineage_is_said(make_study: MakeStudy) -> None:
     assert warned(forgotten)
 
 
+def misspelt(row: dict[str, str]) -> str:
+    """Return the parent of an image; those of rb0 and rb1 are misspelt."""
+    return row.get("parent", "").replace("rb0", "lost").replace("rb1", "astray")
+
+
+def test_a_parent_that_names_nothing_is_counted_and_is_no_known_lineage(
+    make_study: MakeStudy,
+) -> None:
+    warnings = make_design(make_study(lineage=True, parent=misspelt), CONFIG).warnings
+    assert (
+        "6 of 40 parents of synthetic images (2 different) name no real image of the study, such "
+        "as astray, lost: their source is outside the study, or misspelt; --require-lineage "
+        "refuses them"
+    ) in warnings
+    assert any("lineage of 6 of 40 synthetic images is not known (generator def" in w
+               for w in warnings)  # fmt: skip
+
+
+def test_a_group_that_names_nothing_is_no_known_lineage(make_study: MakeStudy) -> None:
+    manifest = make_study(
+        parent=lambda r: "", group=lambda r: r["id"] if r["source"] == "real" else "scene"
+    )
+    warnings = " ".join(make_design(manifest, CONFIG).warnings)
+    assert "40 of 40 groups of synthetic images (1 different) name no real image" in warnings
+    assert "the lineage of 40 of 40 synthetic images is not known" in warnings
+
+
+def test_required_lineage_refuses_what_is_missing_or_misspelt(make_study: MakeStudy) -> None:
+    required = replace(CONFIG, require_lineage=True)
+    known = make_study(lineage=True)
+    assert all_rows(make_design(known, required)) == all_rows(make_design(known, CONFIG))
+    with pytest.raises(XprobeError, match=r"40 of 40 .*: sdefaulta0 \(no parent\), "):
+        make_design(make_study(), required)
+    with pytest.raises(XprobeError, match=r"6 of 40 .*: sdefaultb0 \(lost\), .* and 3 more"):
+        make_design(make_study(lineage=True, parent=misspelt), required)
+    with pytest.raises(XprobeError, match="choose one of --ignore-lineage and --require-lineage"):
+        replace(required, ignore_lineage=True)
+
+
+def test_an_edit_of_an_image_without_features_is_kept_out_with_its_scene(
+    make_study: MakeStudy,
+) -> None:
+    """Another image of the scene may be tested."""
+    manifest = make_study(
+        lineage=True, group=lambda r: scene_of(r["id"]) if r["source"] == "real" else ""
+    )
+    usable = manifest.select(~np.isin(manifest.id.astype(str), ["ra0", "rb0"]))
+    design = make_design(usable, CONFIG, sources=manifest.select(manifest.source == "real"))
+    assert not any("lineage" in warning for warning in design.warnings)
+    parent = dict(zip(design.study.id, design.study.parent, strict=True))
+    for block in design.blocks:
+        for problem in block.problems:
+            tested = {scene_of(id_) for id_ in design.study.id[problem.test]}
+            trained = {parent[id_] for id_ in design.study.id[problem.train]} - {""}
+            assert not tested & {scene_of(id_) for id_ in trained}
+
+
 # --- hold-out ----------------------------------------------------------------------------
 
 

@@ -324,7 +324,9 @@ def test_an_image_is_kept_out_if_its_parent_or_group_is_held_out(make_manifest: 
     lineage = lineage_module.trace(synthetic, real)
     assert (~lineage.allowed(frozen_strings(["g"]))).tolist() == list(held)
     assert lineage.allowed(frozen_strings([])).all()
-    assert lineage.known.tolist() == [bool(p or g) for p, g, _ in table]
+    real_names = {*real.id, *real.group}
+    assert lineage.known.tolist() == [bool({p, g} & real_names) for p, g, _ in table]
+    assert lineage.is_outside.tolist() == [(p or g) == "unheard of" for p, g, _ in table]
 
 
 def test_a_parent_named_like_an_image_and_like_a_group_is_kept_out_with_either(

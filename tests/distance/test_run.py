@@ -115,8 +115,16 @@ def test_edits_are_compared_with_the_true_image_of_their_scene(study: Any) -> No
     )
     parent = ["" if s == "real" else f"{label} {Path(i).stem.replace('copy', '3')}"
               for i, s, label in zip(table.id, table.source, table.label, strict=True)]  # fmt: skip
+    misspelt = table.generator == "thief"
+    parent = [f"{p}!" if m else p for p, m in zip(parent, misspelt, strict=True)]
     named = replace(table, group=scene.tolist(), parent=parent)
-    edited = by(run(named, by_class=False))
+    document = run(named, by_class=False)
+    edited = by(document)
+    assert edited["thief", None, "mmd"].assumption == "assumes independent images"
+    assert document.warnings[0].startswith(
+        "18 of 34 parents of synthetic images (16 different) name no real image of the study, such "
+        "as a 0!, a 1! and 14 more: "
+    )
     headline = edited["good", None, "mmd"]
     assert (headline.units_real, headline.units_synthetic) == (24, 16)
     assert headline.assumption is None

@@ -184,8 +184,12 @@ def test_the_fingerprint_is_of_the_content_and_not_of_the_place(make_data: Make)
 # --- manifest files ----------------------------------------------------------------------
 
 ODD = " ,\"'\n\r;\\/\t\x0b\x85\u2028é漢"
-WORDS = st.text(st.sampled_from(ODD) | st.characters(codec="utf-8"), max_size=8).map(str.strip)
-NAMES = WORDS.filter(lambda word: "\0" not in word and not manifest_module.is_missing(word))
+WORDS = (
+    st.text(st.sampled_from(ODD) | st.characters(codec="utf-8"), max_size=8)
+    .map(str.strip)
+    .map(lambda word: "" if manifest_module.is_missing(word) else word)
+)
+NAMES = WORDS.filter(bool)
 
 
 @st.composite
@@ -198,9 +202,10 @@ def studies(draw: st.DrawFn) -> dict[str, list[str]]:
         "id": draw(st.lists(NAMES, unique=True, **lists)),  # type: ignore[arg-type]
         "label": labels * 3,
         "source": ["real"] * (2 * len(labels)) + ["synthetic"] * len(labels),
-        "group": draw(st.lists(NAMES | st.just(""), **lists)),
-        "parent": draw(st.lists(NAMES | st.just(""), **lists)),
-        "generator": draw(st.lists(NAMES | st.just(""), **lists)),
+        "group": [w and f"in {w}" for w in draw(st.lists(WORDS, **lists))],  # type: ignore[arg-type]
+        # No name of an image is in a parent, which would stand for it.
+        "parent": [w and f"of {w}" for w in draw(st.lists(WORDS, **lists))],  # type: ignore[arg-type]
+        "generator": draw(st.lists(WORDS, **lists)),  # type: ignore[arg-type]
         "split": ["train"] * len(labels)
         + draw(st.sampled_from([["test"], ["extra"], ["train"], [""]])) * len(labels)
         + [""] * len(labels),
@@ -405,6 +410,98 @@ def test_a_table_none_of_whose_files_exists_is_refused_and_one_missing_file_is_n
         read(file)
 
 
+# --- cells that say that there is nothing ----------------------------------------------------
+
+NONE = ["", "  ", "nan", "NaN", "None", "none", "null", "NULL", "NA", "n/a", "N/A", "<NA>", "#N/A"]
+
+
+def lines_of(folder: Path, *lines: str) -> Path:
+    """Write a .jsonl file as it is, with what no JSON has but Python writes, such as NaN."""
+    file = table(folder, [row("1.png"), row("2.png"), row("3.png", source="synthetic")])
+    file.write_text("\n".join((*file.read_text().splitlines(), *lines)))
+    return file
+
+
+@pytest.mark.parametrize("none", ["NaN", "null", *map(json.dumps, NONE)])
+def test_a_cell_that_says_nothing_is_no_group_parent_generator_or_split(
+    tmp_path: Path, none: str
+) -> None:
+    columns = ("id", "group", "parent", "generator", "split", "prompt", "polygons")
+    more = "".join(f', "{name}": {none}' for name in columns)
+    files = [put(tmp_path / f"{i}.png", str(i).encode()).name for i in range(4, 7)]
+    lines = [f'{{"path": "{f}", "label": "a", "source": "real"{more}}}' for f in files[:2]]
+    lines += [f'{{"path": "{files[2]}", "label": "a", "source": "synthetic"{more}}}']
+    manifest = read(lines_of(tmp_path, *lines))
+    real, synthetic = manifest.id != "6.png", manifest.id == "6.png"
+    real &= manifest.source == "real"
+    assert manifest.group[real].tolist() == manifest.id[real].tolist()
+    for column, empty in (("group", ""), ("parent", ""), ("generator", "default"),
+                          ("split", "train"), ("prompt", ""), ("polygons", "")):  # fmt: skip
+        assert getattr(manifest, column)[synthetic].tolist() == [empty], column
+
+
+@pytest.mark.parametrize("none", ["NaN", "null", *map(json.dumps, NONE)])
+def test_a_cell_that_says_nothing_is_no_label(tmp_path: Path, none: str) -> None:
+    line = f'{{"path": "1.png", "label": {none}, "source": "real", "id": "x"}}'
+    with pytest.raises(XprobeError, match=r"row 4: label is (empty|'.*', which says)"):
+        read(lines_of(tmp_path, line))
+
+
+def test_missing_values_of_parquet_are_no_values(tmp_path: Path) -> None:
+    pa, pq = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    for i in range(3):
+        put(tmp_path / f"{i}.png")
+    columns = {
+        "path": ["0.png", "1.png", "2.png"], "label": ["a"] * 3,
+        "source": ["real", "real", "synthetic"], "group": [float("nan"), None, 7.0],
+        "parent": pa.array([None, None, "0.png"]),
+    }  # fmt: skip
+    pq.write_table(pa.table(columns), tmp_path / "m.parquet")
+    manifest = read(tmp_path / "m.parquet")
+    assert manifest.group.tolist() == ["0.png", "1.png", "7.0"]
+    assert manifest.parent.tolist() == ["", "", "0.png"]
+
+
+def test_a_class_folder_may_be_called_none_but_a_manifest_cannot_say_so(
+    tmp_path: Path, make_data: Make
+) -> None:
+    manifest = read(make_data(("none", "some")))
+    assert manifest.classes == ("none", "some")
+    with pytest.raises(XprobeError, match=r"real/none/0\.png: label is 'none', which says that"):
+        write_table(manifest, tmp_path / "m.csv")
+    generator = read(make_data(generators=("null",), name="other"))
+    with pytest.raises(XprobeError, match="generator is 'null'"):
+        write_table(generator, tmp_path / "m.csv")
+    assert not (tmp_path / "m.csv").exists()
+
+
+# --- sources of synthetic images ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".jsonl"])
+def test_parents_are_the_real_images_that_are_meant(tmp_path: Path, suffix: str) -> None:
+    """Their paths in the table, on this disk and on another, and in scenes of several images."""
+    absolute = str(tmp_path / "real" / "1.png")
+    edits = {"x": "real/1.png", "y": absolute, "z": "E:\\set\\REAL\\1.jpg", "u": "s", "t": "2"}
+    rows = [row("real/1.png", id="r1", group="s"), row("real/2.png", id="r2", group="s")]
+    rows += [row(f"{i}.png", source="synthetic", id=i, parent=p) for i, p in edits.items()]
+    manifest = read(table(tmp_path, rows, suffix))
+    parents = {i: cell(manifest, i, "parent") for i in edits}
+    assert parents == {"x": "r1", "y": "r1", "z": "r1", "u": "s", "t": "r2"}
+    right = [{**r, "parent": parents.get(r["id"], "")} for r in rows]
+    assert read(table(tmp_path, right, suffix)).fingerprint == manifest.fingerprint
+
+
+def test_a_parent_that_fits_several_images_is_refused_unless_no_file_is_read(
+    tmp_path: Path,
+) -> None:
+    rows = [row("a/1.png"), row("b/1.png"), row("s.png", source="synthetic", parent="1.png")]
+    file = table(tmp_path, rows)
+    with pytest.raises(XprobeError, match=r"manifest.jsonl: .* 1.png \(a/1.png, b/1.png\)"):
+        read(file)
+    assert cell(read(file, hashed=False), "s.png", "parent") == "1.png"
+
+
 # --- another column as the group -----------------------------------------------------------
 
 EVENTS = [
@@ -441,6 +538,11 @@ def test_images_of_an_event_are_one_group(tmp_path: Path, suffix: str) -> None:
         ({"event": "storm"}, True),
         ({"event": "storm", "group": "s1", "parent": "r4"}, True),
         ({"parent": "r1", "group": "s2"}, True),
+        ({"parent": "S1"}, True),  # A scene, an image and an event may be spelled otherwise.
+        ({"parent": "/elsewhere/1.JPG"}, True),
+        ({"parent": "Storm"}, True),
+        ({"group": " s1.png"}, True),
+        ({"parent": "S2", "group": "R3"}, False),
         ({"parent": "s2"}, False),
         ({"parent": "r4", "group": "r4"}, False),
         ({"group": "s2", "event": "flood"}, False),

@@ -101,6 +101,12 @@ def test_a_later_option_counts_where_it_is_not_its_default() -> None:
     assert study_key("encoder", "images", replace(config, margin=0.05)) != key
 
 
+def test_required_lineage_refuses_a_study_and_changes_none() -> None:
+    config = SweepConfig()
+    required = study_key("encoder", "images", replace(config, require_lineage=True))
+    assert required == study_key("encoder", "images", config)
+
+
 def test_a_later_option_of_fine_tunes_leaves_only_heads_as_they_are() -> None:
     table = images()
     before, after = SweepConfig(ratios=(1,)).of_head("finetune"), LaterRecipe(sharpness=1.0)

@@ -35,6 +35,7 @@ class Measured:
         1000, "Permutations of the tests of the headline metrics.", panel=PROTOCOL, least=99
     )
     seed: int = same(SweepConfig, "seed")
+    require_lineage: bool = same(SweepConfig, "require_lineage")
     workers: int | None = same(Execution, "workers")
 
     def __post_init__(self) -> None:
@@ -53,6 +54,7 @@ def distance(
     as_json: Json = False,
 ) -> None:
     from xprobe.cli import tables
+    from xprobe.design import lineage
     from xprobe.distance.metrics import METRICS
     from xprobe.distance.run import measure_domain
     from xprobe.features.store import Store
@@ -62,7 +64,10 @@ def distance(
     from xprobe.results.distance import save_distance
 
     manifest = manifests.read(data, whole=False)
+    if measured.require_lineage:
+        lineage.require(*lineage.sides(manifest))
     chosen = vars(measured) | {"metrics": measured.metrics or METRICS}
+    del chosen["require_lineage"]
     document, clean = measure_domain(
         manifest, Store(files.features), **chosen, progress=progress.bar
     )

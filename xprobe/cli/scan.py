@@ -23,6 +23,7 @@ def scan(
     as_json: Json = False,
 ) -> None:
     from xprobe.cli import outputs, tables
+    from xprobe.design import lineage
     from xprobe.images import read as manifests
     from xprobe.images import survey
     from xprobe.images.sources import table
@@ -37,6 +38,7 @@ def scan(
             f"{data}: none of the {len(manifest)} files holds a readable image; the first, {id_}: "
             f"{reason}"
         )
+    warnings += lineage.outside_warnings(*lineage.sides(manifest))
     if unusable:
         shown = [f"{id_} ({reason})" for id_, reason in unusable.items()]
         warnings.append(f"{len(unusable)} files hold no readable image: {first_few(shown, 3)}")

@@ -50,6 +50,7 @@ class SweepConfig:
         leave_one_group_out: whether each group is a fold of its own.
         ignore_lineage: train on synthetic images that were made from test images, too; only to
             show the size of the leak.
+        require_lineage: refuse synthetic images whose source is no real image of the study.
         repeats: how often folds and synthetic subsets are drawn anew.
         inner_folds: largest number of folds for the choice of C.
         c_grid: the values of C to choose from, ascending.
@@ -100,6 +101,10 @@ class SweepConfig:
     ignore_lineage: bool = option(
         False, "Train on synthetic images that were made from test images, too: only to show the "
         "size of the leak.",
+        panel=PROTOCOL,
+    )  # fmt: skip
+    require_lineage: bool = option(
+        False, "Refuse synthetic images whose parent or group names no real image of the study.",
         panel=PROTOCOL,
     )  # fmt: skip
     repeats: int = option(
@@ -160,6 +165,8 @@ class SweepConfig:
         ways = (self.folds is not None, self.holdout is not None, self.leave_one_group_out)
         if sum(ways) > 1:
             raise XprobeError("choose one of --folds, --holdout and --leave-one-group-out")
+        if self.ignore_lineage and self.require_lineage:
+            raise OptionError("choose one of --ignore-lineage and --require-lineage")
         if not self.c_grid or any(not math.isfinite(c) or c <= 0 for c in self.c_grid):
             raise XprobeError("every value of C must be a positive number")
         object.__setattr__(self, "c_grid", tuple(sorted(set(self.c_grid))))

@@ -60,7 +60,10 @@ class Design:
 
 
 def make_design(
-    manifest: Manifest, config: SweepConfig, views: Mapping[str, int] = MappingProxyType({})
+    manifest: Manifest,
+    config: SweepConfig,
+    views: Mapping[str, int] = MappingProxyType({}),
+    sources: Manifest | None = None,
 ) -> Design:
     """Lay out a sweep.
 
@@ -68,10 +71,12 @@ def make_design(
         manifest: the images.
         config: what is trained; its alternatives are those of its head.
         views: of each augmentation that heads train on, how many views of each image there are.
+        sources: all real images that parents may name, those without features, too; None: those
+            of the manifest.
 
     Raises:
         XprobeError: no synthetic images; too few images or groups of a class, or too few
-            synthetic ones for a ratio.
+            synthetic ones for a ratio; or their lineage is required, and not known.
     """
     real, test, warnings = parts(manifest, config)
     every = real
@@ -87,6 +92,10 @@ def make_design(
             "no synthetic images to compare with; put them into "
             "synthetic/[<generator>/]<class>/… and embed them"
         )
+    if sources is None:
+        sources = manifest.select(manifest.source == "real")
+    if config.require_lineage:
+        lineage.require(synthetic, sources)
     generators = tuple(sorted(set(synthetic.generator)))
     warnings += _supply_warnings(synthetic, generators, real, all_folds, config)
     takes_steps = kind_of(config.head).takes_steps
@@ -104,14 +113,15 @@ def make_design(
         | (manifest.source == "synthetic")
         | np.isin(manifest.id.astype(str), np.array(extra, dtype=str))
     )
-    maker = BlockMaker(study, extra, manifest.select(manifest.source == "real"), config)
+    maker = BlockMaker(study, extra, sources, config)
     if config.alternatives and not takes_steps:
         maker.alternatives = lay_out(
             maker.rows(real.id), config.alternatives, views, maker.most, len(study),
             stream(config.seed, "alternatives"),
         )  # fmt: skip
     blocks = [b for r in range(config.repeats) for b in maker.blocks(all_folds, r, generators)]
-    warnings += _lineage_warnings(synthetic, generators)
+    warnings += lineage.outside_warnings(synthetic, sources)
+    warnings += lineage.unknown_warnings(synthetic, sources)
     if config.ignore_lineage:
         warnings.insert(0, _ignored_lineage_warning(maker, all_folds, generators))
     alternatives = tuple(maker.alternatives.values())
@@ -273,21 +283,6 @@ def _supply_warnings(
         if wrong:
             warnings.append(f"{wrong}; went on with fewer, as asked")
     return warnings
-
-
-def _lineage_warnings(synthetic: Manifest, generators: tuple[str, ...]) -> list[str]:
-    unknown = [
-        name
-        for name in generators
-        if ((synthetic.parent == "") & (synthetic.group == ""))[synthetic.generator == name].any()
-    ]
-    if not unknown:
-        return []
-    return [
-        f"the lineage of synthetic images is not known (generator {first_few(unknown)}): that some "
-        f"were made from test images cannot be excluded; name their sources in the manifest's "
-        f"parent column"
-    ]
 
 
 def _ignored_lineage_warning(

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xprobe.base.arrays import Bools, Ints, Strings
-from xprobe.base.errors import first_few
+from xprobe.base.errors import XprobeError, first_few
 from xprobe.images.manifest import Manifest
 
 
@@ -19,18 +19,22 @@ class Lineage:
     Attributes:
         source: (n, 3) numbers of real groups: the group of the image that the parent names, the
             group that the parent names, and the group of the image itself; -1 where there is none.
-        known: (n,) whether the manifest names a parent or a group of the image.
+        known: (n,) whether any of them is known.
+        is_outside: (n,) whether the parent of the image, or its group if it has none, names no real
+            image and no group of real images.
+        group_number: number of each real group.
     """
 
     source: NDArray[np.intp]
     known: Bools
-    _group_number: dict[str, int]
+    is_outside: Bools
+    group_number: dict[str, int]
 
     def allowed(self, held_groups: Strings) -> Bools:
         """Return (n,) whether an image may be trained on while these groups are held out."""
         # A source of -1 reads the last entry, which stays False: no known source, no exclusion.
-        is_held = np.zeros(len(self._group_number) + 1, dtype=bool)
-        is_held[[self._group_number[g] for g in set(held_groups)]] = True
+        is_held = np.zeros(len(self.group_number) + 1, dtype=bool)
+        is_held[[self.group_number[g] for g in set(held_groups)]] = True
         return np.asarray(~is_held[self.source].any(axis=1))
 
 
@@ -45,8 +49,69 @@ def trace(synthetic: Manifest, real: Manifest) -> Lineage:
     lookups = ((number_of_id, parent), (number, parent), (number, group))
     numbers = [[table.get(name, -1) for name in column] for table, column in lookups]
     source = np.array(numbers, dtype=np.intp).T.reshape(-1, 3)
-    known = (synthetic.parent != "") | (synthetic.group != "")
-    return Lineage(source, np.asarray(known, dtype=bool), number)
+    known = source >= 0
+    has_parent = parent.astype(str) != ""
+    is_outside = np.where(
+        has_parent, ~known[:, :2].any(axis=1), (group.astype(str) != "") & ~known[:, 2]
+    )
+    return Lineage(source, np.asarray(known.any(axis=1)), is_outside, number)
+
+
+def sides(images: Manifest) -> tuple[Manifest, Manifest]:
+    """Return the synthetic and the real images of a table, as the functions below take them."""
+    is_real = images.source == "real"
+    return images.select(~is_real), images.select(is_real)
+
+
+def outside_warnings(synthetic: Manifest, real: Manifest) -> list[str]:
+    """Return a warning of the sources of synthetic images that are no real images of the table."""
+    is_outside = trace(synthetic, real).is_outside
+    has_parent = synthetic.parent.astype(str) != ""
+    warnings = []
+    for word, names in (("parents", synthetic.parent), ("groups", synthetic.group)):
+        counted = has_parent if word == "parents" else ~has_parent & (names.astype(str) != "")
+        outside = names[is_outside & counted]
+        if len(outside):
+            different = sorted(set(outside))
+            warnings.append(
+                f"{len(outside)} of {counted.sum()} {word} of synthetic images ({len(different)} "
+                f"different) name no real image of the study, such as {first_few(different, 2)}: "
+                f"their source is outside the study, or misspelt; --require-lineage refuses them"
+            )
+    return warnings
+
+
+def unknown_warnings(synthetic: Manifest, real: Manifest) -> list[str]:
+    """Return a warning of the generators of which some image has no known source."""
+    is_unknown = ~trace(synthetic, real).known
+    if not is_unknown.any():
+        return []
+    generators = first_few(sorted(set(synthetic.generator[is_unknown])))
+    return [
+        f"the lineage of {is_unknown.sum()} of {len(synthetic)} synthetic images is not known "
+        f"(generator {generators}): that some were made from test images cannot be excluded; name "
+        f"their sources in the manifest's parent column"
+    ]
+
+
+def require(synthetic: Manifest, real: Manifest) -> None:
+    """Refuse synthetic images whose source is not known to be a real image of the table.
+
+    Raises:
+        XprobeError: there are such images.
+    """
+    lineage = trace(synthetic, real)
+    lacking = np.flatnonzero(~lineage.known | lineage.is_outside)
+    if len(lacking):
+        shown = [
+            f"{synthetic.id[i]} ({synthetic.parent[i] or synthetic.group[i] or 'no parent'})"
+            for i in lacking
+        ]
+        raise XprobeError(
+            f"--require-lineage: {len(lacking)} of {len(synthetic)} synthetic images name no real "
+            f"image of the study as their source: {first_few(shown, 3)}; correct the column parent "
+            f"of the manifest, or leave these images out"
+        )
 
 
 @dataclass(frozen=True, eq=False)

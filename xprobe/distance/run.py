@@ -119,7 +119,11 @@ def measure_domain(
         place=tuple(place),
         examples=tuple(examples),
         maps=tuple(maps),
-        warnings=(*_image_warnings(manifest, leaks, shortcuts), *_place_warnings(place)),
+        warnings=(
+            *lineage_module.outside_warnings(*lineage_module.sides(manifest)),
+            *_image_warnings(manifest, leaks, shortcuts),
+            *_place_warnings(place),
+        ),
     )
     return document, clean
 
@@ -158,7 +162,11 @@ class _Measured:
             self.usable.source == "real"
         )
         _, self.group = np.unique(self.usable.group.astype(str), return_inverse=True)
-        self.scene = scenes(self.usable, manifest.select(manifest.source == "real"))
+        self.sources = manifest.select(manifest.source == "real")
+        self.scene = scenes(self.usable, self.sources)
+        self.is_outside = lineage_module.trace(self.usable, self.sources).is_outside & (
+            self.usable.source == "synthetic"
+        )
 
     def parts(self, by_class: bool) -> list[tuple[str, str | None]]:
         """Return pairs (generator, class) to measure; class None stands for all classes."""
@@ -196,7 +204,7 @@ class _Measured:
         """Return distances of rows, and what is assumed of the synthetic ones."""
         rng = stream(self.seed, "distance", *(name or "" for name in names))
         rows = np.concatenate([real, synthetic])
-        unit = units(self.usable.select(rows), self.scene[rows])
+        unit = units(self.usable.select(rows), self.scene[rows], self.is_outside[rows])
         distances = measure(
             self.x[real], self.x[synthetic], unit.number[: len(real)], rng,
             synthetic_group=unit.number[len(real) :], metrics=metrics, permutations=permutations,
@@ -308,8 +316,8 @@ class _Measured:
         real = usable.select(usable.source == "real")
         row_of = np.flatnonzero(usable.source == "real")
         edits = np.flatnonzero((usable.generator == generator) & ~self.copies)
-        lineage = lineage_module.trace(usable.select(edits), real)
-        number = {name: i for i, name in enumerate(sorted(set(real.group)))}
+        lineage = lineage_module.trace(usable.select(edits), self.sources)
+        number = lineage.group_number
         truth: dict[tuple[int, str], int] = {}
         for i, (group, label) in enumerate(zip(real.group, real.label, strict=True)):
             if real.split[i] != "pre":

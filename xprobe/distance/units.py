@@ -8,7 +8,7 @@ import numpy as np
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
-from xprobe.base.arrays import Ints
+from xprobe.base.arrays import Bools, Ints
 from xprobe.images.manifest import Manifest
 
 # Prompts are units from this many prompts in each class on. Fewer are no sample of prompts, so that
@@ -26,8 +26,8 @@ class Units:
 
     Attributes:
         number: (n,) number of the unit of each image.
-        assumption: what has to be taken for granted about synthetic images without a known source,
-            `GIVEN_PROMPTS` or `INDEPENDENT`; None: nothing.
+        assumption: what has to be taken for granted about synthetic images without a known source
+            among the real ones, `GIVEN_PROMPTS` or `INDEPENDENT`; None: nothing.
     """
 
     number: Ints
@@ -66,11 +66,17 @@ def scenes(images: Manifest, real: Manifest) -> Ints:
     return np.where(number < 0, -1, joined[number])
 
 
-def units(images: Manifest, scene: Ints) -> Units:
+def units(images: Manifest, scene: Ints, is_outside: Bools) -> Units:
     """Return the units of images (n,) whose scenes are known (-1: not).
 
     A synthetic image without a scene is of the unit of its prompt if each class has
-    `FEWEST_PROMPTS` prompts or more; else it is a unit by itself.
+    `FEWEST_PROMPTS` prompts or more; else it is a unit by itself. Images of one source that is
+    outside the table, or misspelt, are a unit, which is taken to be independent of the real ones.
+
+    Args:
+        images: the images.
+        scene: (n,) numbers of their scenes, as from `scenes`.
+        is_outside: (n,) whether the source that is named is no real image of the table.
     """
     number = scene.astype(np.intp)
     unknown = np.flatnonzero(number < 0)
@@ -83,6 +89,6 @@ def units(images: Manifest, scene: Ints) -> Units:
     if are_units:
         _, code = np.unique(images.prompt[prompted].astype(str), return_inverse=True)
         number[prompted] = start + len(unknown) + code
-    if len(prompted) < len(unknown):
+    if len(prompted) < len(unknown) or is_outside.any():
         return Units(number, INDEPENDENT)
     return Units(number, GIVEN_PROMPTS if len(prompted) and not are_units else None)

@@ -30,8 +30,8 @@ class Manifest:
         source: ``real`` or ``synthetic``.
         group: the scene that the image shows; images of one group are never split between
             training and test. ``""`` on a synthetic image: not known.
-        parent: id or group of the real image that a synthetic image was made from; ``""``: not
-            known.
+        parent: id or group of the real image that a synthetic image was made from, or the name of
+            a source that is not in the table; ``""``: not known.
         generator: what made a synthetic image; ``""`` on a real image.
         split: ``train``, ``test`` (fixed hold-out), ``extra`` (real images for controls only) or
             ``pre`` (scenes before the event, for the place check only).
@@ -112,6 +112,9 @@ OPTIONAL = ("id", "group", "parent", "generator", "split", "prompt", "polygons")
 
 # Columns whose groups are wider than scenes; `read` takes one in place of the scenes, if asked to.
 WIDER = ("event",)
+
+SCENE = "\0scene"
+"""Key in a row of the scene of a real image whose group is a wider one; no file has the column."""
 
 DEFAULT_GENERATOR = "default"
 

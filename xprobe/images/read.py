@@ -1,4 +1,4 @@
-"""DATA → the image table: reads rows, hashes contents, ties copies, and checks classes."""
+"""DATA → the image table: reads rows, hashes contents, ties images, and checks classes."""
 
 from __future__ import annotations
 
@@ -12,15 +12,16 @@ from xprobe.base.errors import XprobeError, did_you_mean, first_few
 from xprobe.images import contents
 from xprobe.images.manifest import (
     DEFAULT_GENERATOR,
-    EMPTY_FILE,
     LAYOUT,
     OPTIONAL,
     REQUIRED,
+    SCENE,
     WIDER,
     Manifest,
     Row,
     id_of,
 )
+from xprobe.images.parents import tie
 from xprobe.images.sources.registry import read_rows
 
 
@@ -35,10 +36,11 @@ def read(data: str | Path, *, whole: bool = True, hashed: bool = True, group: st
     file are `REQUIRED` and `OPTIONAL`, others are kept; its paths are relative to its own folder.
 
     Images with equal content share a group (real) or count as made from each other (synthetic),
-    so that no copy of a test image is ever trained on.
+    so that no copy of a test image is ever trained on. Parents are the ids or groups of real
+    images, however the data spell them (`parents.tie`); others name a source outside the table.
 
     With `whole` every generator must have images of every class, as a sweep needs. Without
-    `hashed` no file is read: digests are empty, and equal contents share no group. With `group`
+    `hashed` no file is read: digests are empty, and no image is tied to another. With `group`
     images of one value in that column of a file are a group, such as all images of an event,
     instead of the scenes of the column group.
 
@@ -49,7 +51,7 @@ def read(data: str | Path, *, whole: bool = True, hashed: bool = True, group: st
     if group not in ("", *WIDER):
         raise XprobeError(f"--group {group}: it takes the column {' or '.join(WIDER)}")
     rows, base = read_rows(data, group)
-    manifest = _manifest_of_rows(rows, base, hashed)
+    manifest = _manifest_of_rows(rows, base, hashed, str(data))
     if not len(manifest):
         raise XprobeError(f"{data}: no images found; put them into {data}/{LAYOUT}")
     if hashed and not any(manifest.sha256):
@@ -61,9 +63,11 @@ def read(data: str | Path, *, whole: bool = True, hashed: bool = True, group: st
     return manifest
 
 
-def _manifest_of_rows(rows: Iterable[Row], base: Path, hashed: bool) -> Manifest:
+def _manifest_of_rows(rows: Iterable[Row], base: Path, hashed: bool, place: str) -> Manifest:
     rows = list(rows)
     columns: dict[str, list[str]] = {name: [] for name in Manifest.columns()}
+    paths: list[str] = []  # as the data spell them
+    scenes: list[str] = []
     further = _further_columns(rows)
     root = base.resolve()
     for row in rows:
@@ -71,6 +75,8 @@ def _manifest_of_rows(rows: Iterable[Row], base: Path, hashed: bool) -> Manifest
         id_ = id_of(row)
         columns["id"].append(id_)
         columns["path"].append(os.path.join(root, row["path"]))  # noqa: PTH118  # A Path is slow.
+        paths.append(row["path"])
+        scenes.append(row.get(SCENE, ""))
         columns["label"].append(row["label"])
         columns["source"].append(row["source"])
         columns["group"].append(row.get("group") or ("" if synthetic else id_))
@@ -85,7 +91,7 @@ def _manifest_of_rows(rows: Iterable[Row], base: Path, hashed: bool) -> Manifest
     if hashed:
         with ThreadPoolExecutor() as pool:
             columns["sha256"] = list(pool.map(_content_digest, columns["path"]))
-    _tie_copies(columns)
+        tie(columns, paths, scenes, place)
     order = sorted(range(len(columns["id"])), key=columns["id"].__getitem__)
     for name in columns:
         columns[name] = [columns[name][i] for i in order]
@@ -99,7 +105,7 @@ def _further_columns(rows: Sequence[Row]) -> dict[str, list[str]]:
     return {
         name: [row.get(name, "") for row in rows]
         for name in names
-        if name not in (*REQUIRED, *OPTIONAL)
+        if name not in (*REQUIRED, *OPTIONAL, SCENE)
     }
 
 
@@ -108,30 +114,6 @@ def _content_digest(path: str) -> str:
         return hashlib.sha256(contents.read(path)).hexdigest()
     except OSError:
         return ""
-
-
-def _tie_copies(columns: dict[str, list[str]]) -> None:
-    """Give real images of equal content one group, and synthetic copies of them that group."""
-    parent: dict[str, str] = {}
-
-    def root(group: str) -> str:
-        while (above := parent.get(group, group)) != group:
-            group = above
-        return group
-
-    first: dict[str, str] = {}
-    real = [i for i, source in enumerate(columns["source"]) if source == "real"]
-    for i in real:
-        digest = columns["sha256"][i]
-        if digest and digest != EMPTY_FILE:
-            a, b = root(first.setdefault(digest, columns["group"][i])), root(columns["group"][i])
-            parent[max(a, b)] = min(a, b)
-    for i, source in enumerate(columns["source"]):
-        group = columns["group"][i]
-        if source == "synthetic":  # A copy of a real image belongs to that image's group.
-            group = first.get(columns["sha256"][i], group)
-            columns["parent"][i] = root(columns["parent"][i])
-        columns["group"][i] = root(group)
 
 
 def _check_classes(manifest: Manifest, data: Path, whole: bool) -> None:

@@ -51,7 +51,8 @@ def study_key(encoder: str, fingerprint: str, config: SweepConfig) -> str:
         fingerprint: the fingerprint of the images that have features.
         config: what was trained, and how it is judged; its margin stands last in the digest.
     """
-    values = named_values(config, _CONFIG, apart=("recipe", "margin"))
+    # Whether lineage is required decides no result, only whether there is one.
+    values = named_values(config, _CONFIG, apart=("recipe", "margin", "require_lineage"))
     values["recipe"] = named_values(config.recipe, _RECIPE)
     return digest_of([encoder, fingerprint, values, config.margin])
 

@@ -38,6 +38,7 @@ class Study:
         encoder: the encoder whose features are trained on.
         label: how the encoder is shown.
         usable: the images that have features.
+        sources: all real images, which synthetic ones may be made from.
         views: how many views of every real training image the store has, by augmentation.
         config: what is trained.
         design: the problems.
@@ -50,6 +51,7 @@ class Study:
     encoder: StoredEncoder
     label: str
     usable: Manifest
+    sources: Manifest
     views: dict[str, int]
     config: SweepConfig
     design: Design
@@ -103,6 +105,7 @@ def prepare(
         _check_outlines(manifest, config)
     labels = store.labels()
     designs: dict[Any, Design] = {}
+    sources = manifest.select(manifest.source == "real")
     for encoder, index in chosen:
         ids, stored, failed = store.locate(encoder, manifest, index)
         usable = manifest.select(~np.isin(manifest.id.astype(str), list(failed)))
@@ -114,7 +117,7 @@ def prepare(
             possible, without = _possible(config_asked, views)
             decisive = usable.fingerprint, _design_config(possible), tuple(views.items())
             if decisive not in designs:
-                designs[decisive] = make_design(usable, possible, views)
+                designs[decisive] = make_design(usable, possible, views, sources)
             planned.append((possible, designs[decisive], without))
         # The designs have the same images; they differ in their blocks and in their alternatives,
         # so that the pool of the one with the most alternatives serves all of them.
@@ -125,7 +128,9 @@ def prepare(
             runs = run_keys(design, encoder.key, possible, text)
             before = _random_weights_note(encoder, label, possible)
             said = before, [*notes, *without]
-            yield Study(encoder, label, usable, views, possible, design, pool, text, runs, said)
+            yield Study(
+                encoder, label, usable, sources, views, possible, design, pool, text, runs, said
+            )
 
 
 def _design_config(config: SweepConfig) -> SweepConfig:

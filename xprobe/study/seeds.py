@@ -51,7 +51,7 @@ def pool_seeds(study: Study, folder: Path) -> Pooled:
     for seed in _other_seeds(study, folder):
         config = replace(study.config, seed=seed)
         try:
-            design = make_design(study.usable, config, study.views)
+            design = make_design(study.usable, config, study.views, study.sources)
         except XprobeError:  # That seed draws other images, of which a class has too few.
             continue
         is_same = np.array_equal(design.study.id, first.study.id)

@@ -243,7 +243,7 @@ def _groups(manifest: Manifest) -> NDArray[Any]:
     group_by_id = dict(zip(manifest.id, manifest.group, strict=True))
     names = []
     for i in range(len(manifest)):
-        parent = manifest.parent[i]
+        parent = manifest.parent[i] if manifest.source[i] == "synthetic" else ""
         name = group_by_id.get(parent, parent) or manifest.group[i]
         names.append(f"group {name}" if name else f"image {manifest.id[i]}")
     return frozen_strings(names)

@@ -18,6 +18,7 @@ from xprobe.base.errors import XprobeError, XprobeWarning, did_you_mean, first_f
 from xprobe.images.manifest import (
     OPTIONAL,
     REQUIRED,
+    SCENE,
     SOURCES,
     SPLITS,
     WIDER,
@@ -178,7 +179,8 @@ def _slips(a: str, b: str) -> int:
 def _regroup(rows: list[Row], column: str, file: Path) -> list[Row]:
     """Return rows whose group is their value in another column; no scene may have two values.
 
-    A synthetic image that names a scene, as group or parent, gets the value of that scene.
+    The scene of a real image stays known, since synthetic images may name it. One that names it as
+    its group gets the value of that scene.
     """
     wider: dict[str, str] = {}
     for i, row in enumerate(rows, 1):
@@ -194,14 +196,15 @@ def _regroup(rows: list[Row], column: str, file: Path) -> list[Row]:
             )
     regrouped = []
     for i, row in enumerate(rows, 1):
-        scene, parent = row.get("group", ""), row.get("parent", "")
+        scene = row.get("group", "")
         group = row.get(column) or wider.get(scene, scene)
         if wider.get(scene, group) != group:
             raise XprobeError(
                 f"{file}, row {i}: {column} is {group}, but that of its group {scene} is "
                 f"{wider[scene]}"
             )
-        regrouped.append({**row, "group": group, "parent": wider.get(parent, parent)})
+        scene = scene or id_of(row) if row["source"] == "real" else ""
+        regrouped.append({**row, "group": group, SCENE: scene})
     return regrouped
 
 
