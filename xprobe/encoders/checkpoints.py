@@ -75,17 +75,16 @@ def _is_safetensors(file: Path) -> bool:
         return stream.read(9)[8:] == b"{"
 
 
-def _read_safetensors(file: Path) -> dict[str, Any]:
+def _read_safetensors(file: Path) -> Any:
     from safetensors.torch import load_file
 
     try:
-        state: dict[str, Any] = load_file(file)
+        return load_file(file)
     except Exception as error:  # safetensors raises errors of its own, and KeyError for new dtypes.
         raise XprobeError(
             f"{file}: not readable as weights: it is cut off, damaged, or no safetensors file; "
             f"copy it again"
         ) from error
-    return state
 
 
 def _read_pickle(file: Path) -> Any:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from xprobe.base.errors import XprobeError, first_few, first_line
-from xprobe.encoders.libraries import quiet_hub
+from xprobe.encoders.states import State
 
 OPEN_CLIP_FILES = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
 
@@ -23,7 +23,7 @@ SCALARS = ("logit_scale", "logit_bias")
 """Weights of networks with a text side that belong to neither side."""
 
 
-def load_strictly(model: Any, state: dict[str, Any], checkpoint: Path) -> None:
+def load_strictly(model: Any, state: State, checkpoint: Path) -> None:
     """Load a state dict whose every key and shape must be the model's.
 
     Raises:
@@ -96,8 +96,9 @@ def hub_file(
     from huggingface_hub import hf_hub_download
     from huggingface_hub.constants import ENDPOINT, HF_HUB_CACHE
     from huggingface_hub.errors import EntryNotFoundError
+    from huggingface_hub.utils import disable_progress_bars
 
-    quiet_hub()
+    disable_progress_bars()
     if (cached := cached_file(repository, names)) is not None:
         return cached
     instead = f"name a local one, --encoder {file_form}PATH; " if file_form else ""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 from collections.abc import Sequence
@@ -15,7 +14,8 @@ from xprobe.base.errors import XprobeError, did_you_mean, first_few, first_line
 from xprobe.encoders.agreement import check_view
 from xprobe.encoders.base import TextSide
 from xprobe.encoders.checkpoints import read_checkpoint
-from xprobe.encoders.libraries import import_transformers
+from xprobe.encoders.families.folders import Fields, read_fields
+from xprobe.encoders.families.libraries import import_transformers
 from xprobe.encoders.presets import canonical
 from xprobe.encoders.states import check_tensors, pick_state
 from xprobe.encoders.tower import Tower, View, Wish, check_layer, first_feature
@@ -65,7 +65,7 @@ class Source:
 
     model: str
     checkpoint: Path | None
-    preprocess: dict[str, Any]
+    preprocess: Fields
     label: str = "open_clip"
 
     @property
@@ -255,17 +255,13 @@ def _source_of_name(name: str) -> Source:
     )
 
 
-def _read_config(file: Path) -> dict[str, Any]:
-    """Return a folder's configuration; both parts that decide features must be objects."""
-    try:
-        config = json.loads(file.read_text(encoding="utf-8"))
-        parts = config["model_cfg"], config.get("preprocess_cfg", {})
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise XprobeError(f"{file}: not readable as open_clip's configuration") from error
-    if not all(isinstance(part, dict) for part in parts):
-        raise XprobeError(f"{file}: model_cfg and preprocess_cfg hold fields, which they lack")
-    fields: dict[str, Any] = config
-    return fields
+def _read_config(file: Path) -> Fields:
+    """Return a folder's configuration, both parts of which must hold fields."""
+    config = read_fields(file)
+    for part in ("model_cfg", "preprocess_cfg"):
+        if not isinstance(config.get(part, {}), dict) or "model_cfg" not in config:
+            raise XprobeError(f"{file}: {part} holds no fields, as open_clip writes them")
+    return config
 
 
 def _source_of_folder(folder: Path) -> Source:
@@ -311,11 +307,11 @@ def _source_of_tag(model: str, tag: str) -> Source:
 _PREPROCESSING = ("mean", "std", "interpolation", "resize_mode")
 
 
-def _only_preprocessing(config: dict[str, Any]) -> dict[str, Any]:
+def _only_preprocessing(config: Fields) -> Fields:
     return {k: config[k] for k in _PREPROCESSING if config.get(k)}
 
 
-def _preprocess_of(model: str) -> dict[str, Any]:
+def _preprocess_of(model: str) -> Fields:
     """Return the preprocessing of an architecture, if all of its published weights agree on it.
 
     A file of weights does not state its preprocessing, and open_clip itself falls back to that of

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import warnings
 from pathlib import Path
@@ -10,7 +9,8 @@ from typing import Any
 
 from xprobe.base.errors import XprobeError, XprobeWarning, first_line
 from xprobe.encoders.agreement import check_view
-from xprobe.encoders.libraries import import_transformers
+from xprobe.encoders.families.folders import Fields, read_fields
+from xprobe.encoders.families.libraries import import_transformers
 from xprobe.encoders.tower import View
 
 PROCESSOR, PREPROCESSOR = "processor_config.json", "preprocessor_config.json"
@@ -68,14 +68,14 @@ def read_view(folder: Path) -> View:
     return view
 
 
-def stated_preprocessing(folder: Path) -> tuple[Path, dict[str, Any]]:
+def stated_preprocessing(folder: Path) -> tuple[Path, Fields]:
     """Return the file that counts for images, as transformers chooses it, and its fields.
 
     Raises:
         XprobeError: neither file is there, or one is not readable.
     """
-    nested = _read_json(folder / PROCESSOR).get("image_processor")
-    plain = _read_json(folder / PREPROCESSOR)
+    nested = _fields_if_any(folder / PROCESSOR).get("image_processor")
+    plain = _fields_if_any(folder / PREPROCESSOR)
     if isinstance(nested, dict):
         if plain and any(plain.get(k, v) != v for k, v in nested.items()):
             warnings.warn(
@@ -93,17 +93,8 @@ def stated_preprocessing(folder: Path) -> tuple[Path, dict[str, Any]]:
     return folder / PREPROCESSOR, plain
 
 
-def _read_json(file: Path) -> dict[str, Any]:
-    """Return the fields of a JSON file, none if there is no such file."""
-    if not file.is_file():
-        return {}
-    try:
-        fields = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise XprobeError(f"{file}: not readable as JSON: {first_line(error)}") from error
-    if not isinstance(fields, dict):
-        raise XprobeError(f"{file}: it holds a {type(fields).__name__} instead of fields")
-    return fields
+def _fields_if_any(file: Path) -> Fields:
+    return read_fields(file) if file.is_file() else {}
 
 
 def _view(processor: Any, file: Path) -> View:

@@ -11,8 +11,9 @@ from xprobe.base.arrays import digest_of
 from xprobe.base.errors import XprobeError, did_you_mean, first_few, first_line
 from xprobe.encoders.agreement import check_view
 from xprobe.encoders.checkpoints import locate_weights, read_checkpoint
+from xprobe.encoders.families.folders import Fields
 from xprobe.encoders.presets import canonical
-from xprobe.encoders.states import COUNTER, check_tensors, pick_state
+from xprobe.encoders.states import COUNTER, State, check_tensors, pick_state
 from xprobe.encoders.tower import Tower, View, Wish, check_layer
 from xprobe.encoders.weights import TIMM_FILES, hub_file, refuse_misfit
 
@@ -56,7 +57,7 @@ def load(name: str, wish: Wish) -> Tower:
     full = f"{config.architecture}.{config.tag}" if config.tag else str(config.architecture)
     checkpoint = None if wish.random else _checkpoint_file(full, file, config)
     # A network that takes one size alone, such as a ViT, is built for the size that is asked for.
-    sized: dict[str, Any] = {"img_size": px} if px and config.fixed_input_size else {}
+    sized: Fields = {"img_size": px} if px and config.fixed_input_size else {}
     return _tower(_Source(full, full, sized, {}), checkpoint, wish, px)
 
 
@@ -73,10 +74,10 @@ class _Source:
 
     name: str
     label: str
-    options: dict[str, Any]
-    overlay: dict[str, Any]
+    options: Fields
+    overlay: Fields
 
-    def build(self, state: dict[str, Any] | None = None) -> Any:
+    def build(self, state: State | None = None) -> Any:
         """Build the network, with the weights of a state dict if there is one."""
         import timm
 
@@ -219,7 +220,7 @@ def _load_model(source: _Source, checkpoint: Path) -> Any:
     return model
 
 
-def _reshaped(state: dict[str, Any], weights: dict[str, Any]) -> list[str]:
+def _reshaped(state: State, weights: State) -> list[str]:
     """Return the names of the weights that have another shape than the network's."""
     return [k for k, v in weights.items() if k in state and v.shape != state[k].shape]
 

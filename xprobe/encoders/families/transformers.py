@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
@@ -11,12 +10,13 @@ from typing import Any
 from xprobe.base.errors import XprobeError, did_you_mean, first_few, first_line
 from xprobe.encoders.base import TextSide
 from xprobe.encoders.checkpoints import INDEX, locate_weights, read_checkpoint, shards_of
+from xprobe.encoders.families.folders import Fields, read_fields
+from xprobe.encoders.families.libraries import import_transformers
 from xprobe.encoders.families.open_clip import Source, build
 from xprobe.encoders.families.processors import PREPROCESSOR, PROCESSOR, read_view
 from xprobe.encoders.families.timm import load_folder
-from xprobe.encoders.libraries import import_transformers
 from xprobe.encoders.presets import ENCODERS, canonical
-from xprobe.encoders.states import check_tensors, pick_state
+from xprobe.encoders.states import State, check_tensors, pick_state
 from xprobe.encoders.tower import Tower, View, Wish, check_layer
 from xprobe.encoders.weights import TIMM_FILES, hub_file, refuse_misfit
 
@@ -40,7 +40,7 @@ def load(name: str, wish: Wish) -> Tower:
             not supported, weights that are nowhere or do not fit.
     """
     folder, checkpoint = _locate_files(name, with_weights=not wish.random)
-    config = _read_config(folder)
+    config = read_fields(folder / "config.json")
     if "model_type" not in config and "model_name" in config:
         return _wrapped_open_clip(config["model_name"], checkpoint, wish)
     if "model_type" not in config and "architecture" in config:
@@ -73,33 +73,17 @@ def _locate_files(name: str, with_weights: bool) -> tuple[Path, Path | None]:
         if checkpoint.name.endswith(INDEX):
             for shard in shards_of(checkpoint):
                 hub_file(name, [shard], label, "hf:")
-    if "model_type" in _read_config(config.parent):
+    if "model_type" in read_fields(config):
         stated = hub_file(name, [PROCESSOR, PREPROCESSOR], label, "hf:")
         if stated.name == PROCESSOR and "image_processor" not in stated.read_text(encoding="utf-8"):
             hub_file(name, [PREPROCESSOR], label, "hf:")
     return config.parent, checkpoint
 
 
-def _read_config(folder: Path) -> dict[str, Any]:
-    file = folder / "config.json"
-    try:
-        config = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise XprobeError(f"{file}: not readable: {first_line(error)}") from error
-    if not isinstance(config, dict):
-        raise XprobeError(f"{file}: it holds a {type(config).__name__} instead of fields")
-    return config
-
-
 def _refuse_adapter(folder: Path) -> None:
     if not (folder / _ADAPTER).is_file():
         return
-    base = "its base"
-    try:
-        fields = json.loads((folder / _ADAPTER).read_text(encoding="utf-8"))
-        base = str(fields["base_model_name_or_path"] or base)
-    except (OSError, ValueError, KeyError, TypeError):
-        pass  # The advice is the same without the name.
+    base = read_fields(folder / _ADAPTER).get("base_model_name_or_path") or "its base"
     raise XprobeError(
         f"{folder}: an adapter ({_ADAPTER}) of {base}, not a network; merge it with peft: "
         f"PeftModel.from_pretrained(base, FOLDER).merge_and_unload().save_pretrained(NEW), copy "
@@ -107,7 +91,7 @@ def _refuse_adapter(folder: Path) -> None:
     )
 
 
-def _refuse_unusable(folder: Path, config: dict[str, Any]) -> None:
+def _refuse_unusable(folder: Path, config: Fields) -> None:
     """Refuse a folder whose network needs code that it brings along, or is quantised."""
     from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
 
@@ -219,7 +203,7 @@ def _names_of(kind: Any, config: Any) -> Collection[str]:
     return names
 
 
-def _read_weights(kind: Any, config: Any, checkpoint: Path) -> dict[str, Any]:
+def _read_weights(kind: Any, config: Any, checkpoint: Path) -> State:
     """Return the weights of a checkpoint under the names that transformers knows or converts."""
     state = pick_state(read_checkpoint(checkpoint), _names_of(kind, config), checkpoint)
     check_tensors(state, {}, checkpoint)

@@ -18,10 +18,3 @@ def import_transformers() -> Any:
     transformers.logging.disable_progress_bar()
     dynamic_module_utils.TIME_OUT_REMOTE_CODE = 0
     return transformers
-
-
-def quiet_hub() -> None:
-    """Let downloads draw no bars of their own."""
-    from huggingface_hub.utils import disable_progress_bars
-
-    disable_progress_bars()
