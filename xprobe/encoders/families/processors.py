@@ -141,8 +141,9 @@ def _geometry(processor: Any, file: Path) -> tuple[tuple[int, int], str, int]:
         return target, "shortest-floor", edge
     if whole is None or (target not in (None, whole) and whole[0] != whole[1]):
         raise XprobeError(
-            f"{file}: size {size} with crop_size {cut or None} is not supported; embed with "
-            f"transformers and run 'xprobe import-features FILE'"
+            f"{file}: {type(processor).__name__.removesuffix('Pil')} with size {size} and "
+            f"crop_size {cut or None} is not supported; embed with transformers and run 'xprobe "
+            f"import-features FILE'"
         )
     return target or whole, "squash", whole[0] if target not in (None, whole) else 0
 
