@@ -176,7 +176,7 @@ def test_the_preprocessing_of_a_folder_counts(
     ("fields", "said"),
     [
         ({"crop_mode": "border"}, "crop_mode 'border'"),
-        ({"input_size": [3, 160, 128], "fixed_input_size": False}, "input_size"),
+        ({"input_size": [3, 160, 128], "fixed_input_size": False}, "input_size|pos_embed"),
         ({"interpolation": "random"}, "interpolation 'random'"),
     ],
 )

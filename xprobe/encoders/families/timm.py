@@ -96,7 +96,7 @@ def load_folder(folder: Path, wish: Wish, checkpoint: Path | None) -> Tower:
             weights that do not fit.
     """
     import timm
-    from timm.models import load_model_config_from_path
+    from timm.models._hub import load_model_config_from_path
 
     file = folder / "config.json"
     try:
@@ -252,6 +252,9 @@ def _view_of_model(model: Any, label: str, px: int | None) -> View:
         std=tuple(map(float, data["std"])),
         resize_px=side if side != height else 0,
     )
-    transform = timm.data.create_transform(**data, is_training=False)
-    check_view(view, lambda image: transform(image).numpy(), f"timm:{label}", [stated])
+
+    def see(image: Any) -> Any:
+        return timm.data.create_transform(**data, is_training=False)(image).numpy()
+
+    check_view(view, see, f"timm:{label}", [stated])
     return view
