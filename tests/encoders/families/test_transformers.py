@@ -113,6 +113,27 @@ def test_a_network_gives_the_features_of_its_image_tower(
     assert load(f"hf:{tmp_path}").spec == encoder.spec
 
 
+def test_a_network_that_sees_blue_first_is_given_it(
+    tmp_path: Path, pictures: list[Image.Image], features: Callable[..., np.ndarray]
+) -> None:
+    config = transformers.MobileViTConfig(
+        hidden_sizes=[16, 20, 24], neck_hidden_sizes=[8, 8, 12, 12, 16, 16, 32],
+        num_attention_heads=2, image_size=64,
+    )  # fmt: skip
+    torch.manual_seed(0)
+    model = transformers.MobileViTModel(config).eval()
+    model.save_pretrained(tmp_path)
+    seen = {"feature_extractor_type": "MobileViTFeatureExtractor", "size": 72, "crop_size": 64}
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps(seen))
+    with torch.inference_mode():
+        expected = pooled(model, given(tmp_path, pictures)).numpy()
+    encoder = load(f"hf:{tmp_path}")
+    assert (encoder.spec.channels, encoder.spec.mean) == ("bgr", (0.0,) * 3)
+    np.testing.assert_allclose(
+        features(encoder, pictures), expected, atol=1e-5 * np.abs(expected).max()
+    )
+
+
 @pytest.mark.parametrize("is_safe", [True, False])
 def test_shards_are_the_same_encoder(is_safe: bool, tmp_path: Path) -> None:
     model = transformers.CLIPModel(CLIP)
@@ -275,3 +296,23 @@ def test_no_progress_is_drawn(tmp_path: Path, capfd: pytest.CaptureFixture[str])
     capfd.readouterr()
     load(f"hf:{folder}")
     assert capfd.readouterr() == ("", "")
+
+
+def test_a_projection_of_another_kind_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    vision = {k: v for k, v in VISION.items() if k != "num_labels"}
+    config = transformers.ChineseCLIPConfig(
+        text_config={**TEXT, "num_attention_heads": 2}, vision_config=vision, projection_dim=24
+    )
+    torch.manual_seed(0)
+    folder = put(tmp_path, transformers.ChineseCLIPModel(config))
+    assert load(f"hf:{folder}").spec.dim == 24
+
+    def twice(self: Any, pixel_values: torch.Tensor) -> torch.Tensor:
+        return 2 * self.visual_projection(self.vision_model(pixel_values=pixel_values)[1])
+
+    monkeypatch.setattr(transformers.ChineseCLIPModel, "get_image_features", twice)
+    with pytest.raises(XprobeError, match="use --layer pooled"):
+        load(f"hf:{folder}")
+    assert load(f"hf:{folder}", layer="pooled").spec.dim == 32

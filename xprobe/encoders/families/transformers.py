@@ -252,9 +252,29 @@ def _image_tower(model: Any, wish: Wish, view: View) -> tuple[Any, str, set[str]
             return feature
 
     tower = Image()
+    if dual and layer == "projected":
+        _check_projection(model, tower.eval(), view)
     parts = {id(v) for v in tower.state_dict(keep_vars=True).values()}
     needed = {k for k, v in model.state_dict(keep_vars=True).items() if id(v) in parts}
     return tower, layer, needed
+
+
+def _check_projection(model: Any, tower: Any, view: View) -> None:
+    """Refuse a network whose image feature is made in another way than by its known projection."""
+    import torch
+
+    if model.config.model_type in ("clip", "siglip"):
+        return  # Most networks are of these two, and a forward pass may take seconds.
+    noise = torch.randn(1, 3, *view.input_px, generator=torch.Generator().manual_seed(0))
+    model.eval()
+    with torch.inference_mode():
+        output = model.get_image_features(pixel_values=noise)
+        expected, feature = getattr(output, "pooler_output", output), tower(noise)
+    if feature.shape != expected.shape or not torch.allclose(feature, expected, rtol=1e-3):
+        raise XprobeError(
+            f"hf:{model.config.model_type}: its projection is of a kind that is not known; use "
+            f"--layer pooled"
+        )
 
 
 def _unmasked(vision: Any) -> Callable[[Any], dict[str, Any]]:
