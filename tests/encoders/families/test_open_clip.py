@@ -152,6 +152,18 @@ def test_preprocessing_that_a_view_cannot_say_is_refused_by_name(
     assert "\n" not in str(error.value)
 
 
+def test_shards_of_a_folder_are_read_as_one(model: Any, tmp_path: Path) -> None:
+    whole = load(f"open_clip:local-dir:{put_folder(tmp_path, model)}").spec
+    (tmp_path / "open_clip_model.safetensors").unlink()
+    state, names = model.state_dict(), {}
+    for side in ("visual", "text"):
+        part = {k: v for k, v in state.items() if k.startswith("visual.") == (side == "visual")}
+        save_file(part, tmp_path / f"m-{side}.safetensors")
+        names |= dict.fromkeys(part, f"m-{side}.safetensors")
+    (tmp_path / "m.safetensors.index.json").write_text(json.dumps({"weight_map": names}))
+    assert load(f"open_clip:local-dir:{tmp_path}").spec == whole
+
+
 @pytest.mark.parametrize("text", ["[]", "{", '{"preprocess_cfg": {}}', '{"model_cfg": 3}'])
 def test_a_damaged_configuration_is_named(text: str, model: Any, tmp_path: Path) -> None:
     (put_folder(tmp_path, model) / "open_clip_config.json").write_text(text)

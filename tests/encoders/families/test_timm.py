@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import timm
 import torch
+import transformers
 from PIL import Image
 from safetensors.torch import save_file
 
@@ -172,6 +173,18 @@ def test_the_preprocessing_of_a_folder_counts(
     assert load(f"hf:{tmp_path}").spec == encoder.spec
 
 
+def test_a_folder_that_transformers_wrote_of_a_timm_model_is_loaded(
+    model: Any, tmp_path: Path, pictures: list[Image.Image], features: Callable[..., np.ndarray]
+) -> None:
+    put_folder(tmp_path, model, num_classes=0)
+    wrapped = transformers.TimmWrapperModel.from_pretrained(tmp_path)
+    wrapped.save_pretrained(tmp_path / "saved")
+    assert json.loads((tmp_path / "saved/config.json").read_text())["model_type"] == "timm_wrapper"
+    encoder = load(f"hf:{tmp_path / 'saved'}")
+    expected = upstream(wrapped.timm_model.eval(), pictures)
+    np.testing.assert_allclose(features(encoder, pictures), expected, rtol=1e-4, atol=1e-5)
+
+
 @pytest.mark.parametrize(
     ("fields", "said"),
     [
@@ -192,7 +205,10 @@ def test_a_folder_without_configuration_or_weights_is_answered(tmp_path: Path, m
         load(f"timm:local-dir:{tmp_path}")
     put_folder(tmp_path, model)
     (tmp_path / "config.json").write_text("[]")
-    with pytest.raises(XprobeError, match=r"config.json: .*timm"):
+    with pytest.raises(XprobeError, match=r"config\.json: .*list"):
+        load(f"timm:local-dir:{tmp_path}")
+    (tmp_path / "config.json").write_text('{"pretrained_cfg": 3}')
+    with pytest.raises(XprobeError, match=r"config\.json: .*timm"):
         load(f"timm:local-dir:{tmp_path}")
     (tmp_path / "config.json").write_text('{"architecture": "test_vti", "pretrained_cfg": {}}')
     with pytest.raises(XprobeError, match="did you mean test_vit"):

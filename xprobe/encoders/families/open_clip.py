@@ -13,7 +13,7 @@ from xprobe.base.arrays import digest_of
 from xprobe.base.errors import XprobeError, did_you_mean, first_few, first_line
 from xprobe.encoders.agreement import check_view
 from xprobe.encoders.base import TextSide
-from xprobe.encoders.checkpoints import read_checkpoint
+from xprobe.encoders.checkpoints import INDEX, read_checkpoint, shards_of
 from xprobe.encoders.families.folders import Fields, read_fields
 from xprobe.encoders.families.libraries import import_transformers
 from xprobe.encoders.presets import canonical
@@ -276,6 +276,9 @@ def _source_of_folder(folder: Path) -> Source:
     checkpoint = factory._find_checkpoint_in_dir(folder)
     if checkpoint is None:
         raise XprobeError(f"open_clip:local-dir:{folder}: no weights in it")
+    for index in sorted(folder.glob(f"*{INDEX}")):
+        if Path(checkpoint).name in shards_of(index):
+            return Source(f"local-dir:{folder}", index, {})
     return Source(f"local-dir:{folder}", Path(checkpoint), {})
 
 

@@ -11,7 +11,7 @@ from xprobe.base.arrays import digest_of
 from xprobe.base.errors import XprobeError, did_you_mean, first_few, first_line
 from xprobe.encoders.agreement import check_view
 from xprobe.encoders.checkpoints import locate_weights, read_checkpoint
-from xprobe.encoders.families.folders import Fields
+from xprobe.encoders.families.folders import Fields, read_fields
 from xprobe.encoders.presets import canonical
 from xprobe.encoders.states import COUNTER, State, check_tensors, pick_state
 from xprobe.encoders.tower import Tower, View, Wish, check_layer
@@ -96,13 +96,14 @@ def load_folder(folder: Path, wish: Wish, checkpoint: Path | None) -> Tower:
             weights that do not fit.
     """
     import timm
-    from timm.models._hub import load_model_config_from_path
+    from timm.models import _hub
 
     file = folder / "config.json"
-    try:
-        fields, architecture, options = load_model_config_from_path(folder)
-        fields = {k: v for k, v in fields.items() if k not in ("file", "source")}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    config = read_fields(file)
+    try:  # transformers writes a field without a value, which timm does not expect.
+        stated = {k: v for k, v in config.items() if v is not None}
+        fields, architecture, options = _hub._parse_model_cfg(stated, extra_fields={})
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise XprobeError(f"{file}: not readable as timm's configuration") from error
     if not timm.is_model(architecture):
         raise XprobeError(

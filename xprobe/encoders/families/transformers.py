@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +43,7 @@ def load(name: str, wish: Wish) -> Tower:
     config = read_fields(folder / "config.json")
     if "model_type" not in config and "model_name" in config:
         return _wrapped_open_clip(config["model_name"], checkpoint, wish)
-    if "model_type" not in config and "architecture" in config:
+    if config.get("model_type") in (None, "timm_wrapper") and "architecture" in config:
         return load_folder(folder, wish, checkpoint)
     _refuse_unusable(folder, config)
     view = read_view(folder)
@@ -145,14 +145,16 @@ def _load_tower(folder: Path, checkpoint: Path | None, view: View, wish: Wish, n
                 None, config=config, state_dict=state, output_loading_info=True,
                 dtype=torch.float32,
             )  # fmt: skip
-    except (OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError) as error:
+    except XprobeError:
+        raise
+    except Exception as error:  # A wrong configuration meets a dozen types of errors.
         raise XprobeError(f"{folder}: {first_line(error)}") from error
     missing = set(info.get("missing_keys", ()))
     if _takes_class_token(config.model_type) and any(k.startswith("pooler.") for k in missing):
         model.pooler = None  # No feature depends on it, so its random weights must not be digested.
     tower, layer, needed = _image_tower(model, wish, view)
     if checkpoint is not None:
-        heads = _names_of(named, config) if named is not None and info["unexpected_keys"] else ()
+        heads = _weights_of(named, config) if named is not None else {}
         refuse_misfit(
             {
                 "missing": sorted(missing & needed),
@@ -160,7 +162,6 @@ def _load_tower(folder: Path, checkpoint: Path | None, view: View, wish: Wish, n
                     k for k in sorted(info["unexpected_keys"])
                     if not k.startswith(_HEADS) and k not in heads
                 ],
-                "of another shape": [str(k) for k in info["mismatched_keys"]],
             },
             checkpoint,
         )  # fmt: skip
@@ -194,19 +195,22 @@ def _class_of_config(config: Any) -> tuple[Any, Any]:
     return (named if lacks_text or projects else general), named
 
 
-def _names_of(kind: Any, config: Any) -> Collection[str]:
-    """Return the names of the weights of a class of networks, without making them."""
+def _weights_of(kind: Any, config: Any) -> State:
+    """Return the weights of a class of networks, without values."""
     import torch
 
     with torch.device("meta"):
-        names: Collection[str] = kind(config).state_dict().keys()
-    return names
+        weights: State = kind(config).state_dict()
+    return weights
 
 
 def _read_weights(kind: Any, config: Any, checkpoint: Path) -> State:
     """Return the weights of a checkpoint under the names that transformers knows or converts."""
-    state = pick_state(read_checkpoint(checkpoint), _names_of(kind, config), checkpoint)
-    check_tensors(state, {}, checkpoint)
+    weights = _weights_of(kind, config)
+    state = pick_state(read_checkpoint(checkpoint), weights, checkpoint)
+    check_tensors(state, weights, checkpoint)
+    reshaped = [k for k, v in state.items() if k in weights and weights[k].shape != v.shape]
+    refuse_misfit({"of another shape": reshaped}, checkpoint)
     return state
 
 
