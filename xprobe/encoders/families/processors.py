@@ -167,11 +167,12 @@ def _normalisation(processor: Any, file: Path) -> tuple[tuple[float, ...], tuple
     factor = 255 * float(processor.rescale_factor) if rescales else 255.0
     factor = 1.0 if math.isclose(factor, 1) else factor
     offset = 1.0 if rescales and getattr(processor, "rescale_offset", False) else 0.0
-    mean, std = (0.0,) * 3, (1.0,) * 3
+    mean: tuple[float, ...] = (0.0,) * 3
+    std: tuple[float, ...] = (1.0,) * 3
+    divisor: tuple[float, ...] = (1.0,) * 3
     if getattr(processor, "do_normalize", False):
         mean = _three(processor, "image_mean", file)
         std = _three(processor, "image_std", file)
-    divisor = (1.0,) * 3
     if getattr(processor, "include_top", False):  # EfficientNet divides by the std once more.
         divisor = _three(processor, "image_std", file)
     if 0 in (factor, *std, *divisor):
