@@ -106,6 +106,9 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "words": (CLIP | {"image_std": ["a", "b", "c"]}, "image_std"),
     "no number": (CLIP | {"image_std": [0, 1, 1]}, "image_std is 0"),
     "no filter": (CLIP | {"resample": 9}, "resample"),
+    "a filter by name": (CLIP | {"resample": "bicubic"}, "bicubic|resample"),
+    "no factor": (CLIP | {"rescale_factor": "x"}, "."),
+    "no size": (CLIP | {"size": "large"}, "."),
     "nobody's": ({"image_processor_type": "MyImageProcessor"}, "no image processor"),
     "code": (
         {"image_processor_type": "MyImageProcessor",

@@ -53,7 +53,10 @@ def read_view(folder: Path) -> View:
         if "auto_map" in stated:
             reason = "it brings code of its own (auto_map), which is not run"
         raise XprobeError(f"{file}: no image processor of transformers fits: {reason}") from error
-    view = _view(processor, file)
+    try:
+        view = _view(processor, file)
+    except (TypeError, ValueError) as error:
+        raise XprobeError(f"{file}: a field has no usable value: {first_line(error)}") from error
     name = str(stated.get("image_processor_type") or type(processor).__name__)
     odd = [k for k, v in stated.items() if k not in _KNOWN and not k.startswith("_") and v]
 
