@@ -181,7 +181,10 @@ def test_a_folder_that_transformers_wrote_of_a_timm_model_is_loaded(
     wrapped.save_pretrained(tmp_path / "saved")
     assert json.loads((tmp_path / "saved/config.json").read_text())["model_type"] == "timm_wrapper"
     encoder = load(f"hf:{tmp_path / 'saved'}")
-    expected = upstream(wrapped.timm_model.eval(), pictures)
+    processor = transformers.AutoImageProcessor.from_pretrained(tmp_path / "saved")
+    with torch.inference_mode():
+        pixels = processor(pictures, return_tensors="pt").pixel_values
+        expected = wrapped.eval()(pixel_values=pixels).pooler_output.numpy()
     np.testing.assert_allclose(features(encoder, pictures), expected, rtol=1e-4, atol=1e-5)
 
 
