@@ -75,6 +75,18 @@ MODELS: dict[str, tuple[Callable[[], Any], Callable[[Any, torch.Tensor], Any]]] 
         ),
         lambda m, x: pooled(m.dinov2, x),
     ),
+    "BeitForImageClassification": (
+        lambda: transformers.BeitForImageClassification(
+            transformers.BeitConfig(**VISION, num_labels=6)
+        ),
+        lambda m, x: class_token(m.beit, x),
+    ),
+    "Data2VecVisionForImageClassification": (
+        lambda: transformers.Data2VecVisionForImageClassification(
+            transformers.Data2VecVisionConfig(**VISION, num_labels=6)
+        ),
+        lambda m, x: class_token(m.data2vec_vision, x),
+    ),
     "ViTForImageClassification": (
         lambda: transformers.ViTForImageClassification(
             transformers.ViTConfig(**VISION, num_labels=6)

@@ -154,7 +154,9 @@ def _load_tower(folder: Path, checkpoint: Path | None, view: View, wish: Wish, n
         model.pooler = None  # No feature depends on it, so its random weights must not be digested.
     tower, layer, needed = _image_tower(model, wish, view)
     if checkpoint is not None:
-        heads = _weights_of(named, config) if named is not None else {}
+        # What the class that was saved has beside the one that is loaded is its head.
+        saved = _weights_of(named, config) if named is not None else {}
+        heads = {k.removeprefix(f"{kind.base_model_prefix}.") for k in saved} | saved.keys()
         refuse_misfit(
             {
                 "missing": sorted(missing & needed),
@@ -271,9 +273,12 @@ def _check_projection(model: Any, tower: Any, view: View) -> None:
         return  # Most networks are of these two, and a forward pass may take seconds.
     noise = torch.randn(1, 3, *view.input_px, generator=torch.Generator().manual_seed(0))
     model.eval()
-    with torch.inference_mode():
-        output = model.get_image_features(pixel_values=noise)
-        expected, feature = getattr(output, "pooler_output", output), tower(noise)
+    try:
+        with torch.inference_mode():
+            output = model.get_image_features(pixel_values=noise)
+            expected, feature = getattr(output, "pooler_output", output), tower(noise)
+    except Exception as error:  # Every network refuses what it cannot take in its own way.
+        raise XprobeError(f"hf:{model.config.model_type}: {first_line(error)}") from error
     if feature.shape != expected.shape or not torch.allclose(feature, expected, rtol=1e-3):
         raise XprobeError(
             f"hf:{model.config.model_type}: its projection is of a kind that is not known; use "
