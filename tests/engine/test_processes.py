@@ -13,6 +13,7 @@ from typing import Any
 import joblib
 import numpy as np
 import pytest
+from makers import put_traps
 
 from xprobe.base.errors import XprobeError
 from xprobe.engine.base import Advance, Engine, OneByOne, Work
@@ -110,6 +111,18 @@ def test_processes_find_what_can_be_imported_by_now(
     monkeypatch.syspath_prepend(str(tmp_path))
     work = importlib.import_module("came_later").begin
     assert dict(Processes(2, 1).run(work, [5, 6])) == {0: 5, 1: 6}
+
+
+def test_files_of_the_working_folder_are_not_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put_traps(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("PYTHONSAFEPATH", raising=False)
+    found = dict(Processes(2, 3).run(sums(np.ones(2)), ["process", 1]))  # new processes
+    assert found[1] == 3.0
+    assert found[0][1] == "3"
+    assert not (tmp_path / "ran").exists()
 
 
 def test_joblib_works_beside_it() -> None:

@@ -19,6 +19,12 @@ class XprobeWarning(UserWarning):
     """The user should know this; the command line prints it on stderr and goes on."""
 
 
+def first_line(error: BaseException, most: int = 200) -> str:
+    """Return the first line of an error of another library, cut after `most` characters."""
+    lines = str(error).strip().splitlines()
+    return lines[0][:most] if lines else type(error).__name__
+
+
 def did_you_mean(word: str, known: Iterable[str], most: int = 3) -> str:
     """Return ``" (did you mean a or b?)"`` for the known words nearest to `word`, else ``""``."""
     close = difflib.get_close_matches(word, list(known), n=most, cutoff=0.5)

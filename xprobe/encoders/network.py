@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from xprobe.base.arrays import Floats
-from xprobe.base.errors import XprobeError
+from xprobe.base.errors import XprobeError, first_line
 from xprobe.encoders.fast.cuda_graphs import Replayed
 from xprobe.encoders.fast.last_token import shorten, simplify
 from xprobe.encoders.fast.onednn import pack
@@ -52,8 +52,15 @@ class Network(Encoder):
         module = tower.module.eval().requires_grad_(False)
         weights = (RANDOM if tower.random else "") + digest_weights(module)
         noise = torch.randn(1, 3, *view.input_px, generator=torch.Generator().manual_seed(0))
-        with torch.inference_mode():
-            features = module(noise)
+        try:
+            with torch.inference_mode():
+                features = module(noise)
+        except (RuntimeError, ValueError, TypeError, AttributeError, AssertionError) as error:
+            # Every library refuses an image of a size that it cannot take in its own way.
+            raise XprobeError(
+                f"{tower.source}: the network cannot embed what its preprocessing gives, images of "
+                f"{view.input_px[0]} x {view.input_px[1]} pixels: {first_line(error)}"
+            ) from error
         if features.ndim != 2:
             shape = tuple(features.shape[1:])
             raise XprobeError(f"{tower.source}: features of shape {shape}, not one vector")
@@ -84,6 +91,7 @@ class Network(Encoder):
             preprocessing=PREPROCESSING,
             activation=tower.activation,
             resize_px=view.resize_px,
+            channels=view.channels,
         )
 
     @property

@@ -11,7 +11,7 @@ from xprobe.encoders.presets import PRECISIONS
 RANDOM = "random:"
 """The beginning of the field `weights` if the weights were never trained."""
 
-RESIZE_MODES = ("shortest", "shortest-floor", "longest", "squash")
+RESIZE_MODES = ("shortest", "shortest-floor", "longest", "squash", "crop")
 
 
 class EncoderSpec(Document, frozen=True):
@@ -29,10 +29,13 @@ class EncoderSpec(Document, frozen=True):
         precision: precision of the forward pass.
         preprocessing: version of the code that turns a file into pixels and features.
         activation: activation, if the network exists with several under one name; ``""`` otherwise.
-        resize_px: with ``shortest``, the shorter side before the cut, pixels; 0: that of the input.
+        resize_px: with ``shortest``, the shorter side before the cut, with ``squash`` both sides,
+            pixels; 0: those of the input.
         codec: codec by which images are encoded anew before they are resized; ``""``: none.
         resampling: ``fast``: a resizer that is off by up to two levels in a few values; ``""``:
             Pillow's resizer.
+        channels: ``bgr`` if the network is given blue first, its mean and std still red first;
+            ``""``: red first.
 
     A field that is added later has a default, and is part of the key only if its value is another
     one, so that the keys of stored features stay.
@@ -53,6 +56,7 @@ class EncoderSpec(Document, frozen=True):
     resize_px: int = 0
     codec: str = ""
     resampling: str = ""
+    channels: str = ""
 
     @property
     def has_random_weights(self) -> bool:

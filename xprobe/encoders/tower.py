@@ -30,7 +30,10 @@ class Wish:
 
 @dataclass(frozen=True)
 class View:
-    """How a tower sees an image; the fields are those of `EncoderSpec`."""
+    """How a tower sees an image; the fields are those of `EncoderSpec`.
+
+    A module whose `channels` are ``bgr`` is given red first all the same, and turns them round.
+    """
 
     input_px: tuple[int, int]
     resize: str
@@ -38,6 +41,7 @@ class View:
     mean: tuple[float, ...]
     std: tuple[float, ...]
     resize_px: int = 0
+    channels: str = ""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Files of weights: located or fetched, read safely, loaded strictly, digested."""
+"""Files of weights: located or fetched, loaded strictly, digested."""
 
 from __future__ import annotations
 
@@ -11,43 +11,26 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from xprobe.base.errors import XprobeError, first_few
+from xprobe.base.errors import XprobeError, first_few, first_line
+from xprobe.encoders.states import State
 
 OPEN_CLIP_FILES = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
 
 # Repositories of timm and of transformers name their files alike.
 TIMM_FILES = ("model.safetensors", "pytorch_model.bin")
 
-
-def read_state(checkpoint: Path) -> dict[str, Any]:
-    """Return the state dict of a .safetensors file or of one saved by ``torch.save``.
-
-    Nothing in the file is executed.
-
-    Raises:
-        XprobeError: the file holds no state dict.
-    """
-    from open_clip.factory import load_state_dict
-
-    try:
-        state: dict[str, Any] = load_state_dict(str(checkpoint), weights_only=True)
-    except Exception as error:  # Every reader raises errors of its own.
-        line = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise XprobeError(
-            f"{checkpoint}: not readable as weights ({line}); use a .safetensors file or a state "
-            f"dict saved by torch.save"
-        ) from error
-    return state
+SCALARS = ("logit_scale", "logit_bias")
+"""Weights of networks with a text side that belong to neither side."""
 
 
-def load_strictly(model: Any, state: dict[str, Any], checkpoint: Path) -> None:
+def load_strictly(model: Any, state: State, checkpoint: Path) -> None:
     """Load a state dict whose every key and shape must be the model's.
 
     Raises:
         XprobeError: keys are missing, unexpected or of another shape; the message names them.
     """
     wanted = model.state_dict()
-    for scalar in ("logit_scale", "logit_bias"):
+    for scalar in SCALARS:
         if scalar in state and scalar in wanted and state[scalar].numel() == wanted[scalar].numel():
             state[scalar] = state[scalar].reshape(wanted[scalar].shape)
     faults = {
@@ -113,7 +96,9 @@ def hub_file(
     from huggingface_hub import hf_hub_download
     from huggingface_hub.constants import ENDPOINT, HF_HUB_CACHE
     from huggingface_hub.errors import EntryNotFoundError
+    from huggingface_hub.utils import disable_progress_bars
 
+    disable_progress_bars()
     if (cached := cached_file(repository, names)) is not None:
         return cached
     instead = f"name a local one, --encoder {file_form}PATH; " if file_form else ""
@@ -132,8 +117,7 @@ def hub_file(
         except EntryNotFoundError:
             continue
         except Exception as error:  # The hub raises a dozen types of errors.
-            line = str(error).strip().splitlines()[0]
-            raise XprobeError(f"{missing} [the download failed: {line}]") from error
+            raise XprobeError(f"{missing} [the download failed: {first_line(error)}]") from error
     raise XprobeError(f"{encoder}: {repository} has no {' or '.join(names)}; it holds no weights")
 
 

@@ -106,6 +106,9 @@ class _Pool:
             if self.executor is not None:
                 self.executor.shutdown()
             self.workers, self.threads = fewest, threads
+            # Python looks for modules in the working folder first, where a file of the user's may
+            # have the name of one. This is for the workers and for the tracker that loky starts.
+            os.environ["PYTHONSAFEPATH"] = "1"
             self.executor = ProcessPoolExecutor(
                 fewest, timeout=_IDLE_S, initializer=_begin, initargs=(os.getpid(),),
                 env=dict.fromkeys(_THREADS, str(threads)) if threads else {},

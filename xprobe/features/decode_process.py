@@ -236,9 +236,10 @@ class DecodeProcess:
         return DecoderDiedError(f"the decoder ended over it ({self._end(process)})")
 
     def _begin(self) -> subprocess.Popen[bytes]:
-        # Each process has one core, which torch's resizing and the choice of decoders must know.
+        # Each process has one core, which torch's resizing and the choice of decoders must know. It
+        # looks for no module in the working folder, where a file of the user's may be named as one.
         settings = {"PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "OMP_NUM_THREADS": "1",
-               "LOKY_MAX_CPU_COUNT": "1"}  # fmt: skip
+               "LOKY_MAX_CPU_COUNT": "1", "PYTHONSAFEPATH": "1"}  # fmt: skip
         process = self._process = subprocess.Popen(
             [sys.executable, "-c", "from xprobe.features.decode_process import serve; serve()"],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=os.environ | settings,

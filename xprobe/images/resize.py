@@ -17,6 +17,8 @@ PREPROCESSING = f"1/pillow-{PIL.__version__.split('.')[0]}"
 
 INTERPOLATIONS = {
     "nearest": Image.Resampling.NEAREST,
+    "box": Image.Resampling.BOX,
+    "hamming": Image.Resampling.HAMMING,
     "bilinear": Image.Resampling.BILINEAR,
     "bicubic": Image.Resampling.BICUBIC,
     "lanczos": Image.Resampling.LANCZOS,
@@ -73,14 +75,15 @@ def resize(
 
     The mode `shortest` scales the shorter side to `scale_px` (0: to the target) and cuts the centre
     (CLIP, timm), `shortest-floor` does so with half pixels rounded down (transformers), `squash`
-    ignores the aspect ratio (SigLIP), `longest` scales the longer side and pads with black. The
-    geometry equals that of these libraries to the pixel.
+    ignores the aspect ratio (SigLIP) and cuts the centre if it scales to more than the target,
+    `longest` scales the longer side and pads with black, `crop` scales nothing and cuts the centre,
+    with black around a smaller image. The geometry equals that of these libraries to the pixel.
 
     With `fast`, torch does bilinear and bicubic scaling. It is some seven times as fast as Pillow,
     and differs from it by up to two levels in less than one value of a hundred.
     """
     height, width = size
-    if mode == "squash":
+    if mode == "squash" and not scale_px:
         return _scale_image(image, (width, height), interpolation, fast)
     w, h = image.size
     if mode == "longest":
@@ -91,7 +94,9 @@ def resize(
         canvas = Image.new("RGB", (width, height))
         canvas.paste(scaled, (left, top))
         return canvas
-    if height == width:
+    if mode in ("squash", "crop"):
+        scale_to = image.size if mode == "crop" else (scale_px, scale_px)
+    elif height == width or scale_px:
         # The longer side is truncated, as torchvision does it.
         side = scale_px or height
         scale_to = (side, int(side * h / w)) if w <= h else (int(side * w / h), side)
@@ -99,7 +104,7 @@ def resize(
         factor = min(h / height, w / width)
         scale_to = (round(w / factor), round(h / factor))
     # A very long strip would not fit into memory once scaled, so its centre alone is scaled.
-    if scale_to[0] * scale_to[1] > MAX_PIXELS:
+    if mode != "crop" and scale_to[0] * scale_to[1] > MAX_PIXELS:
         part_w, part_h = width * w / scale_to[0], height * h / scale_to[1]
         x, y = (w - part_w) / 2, (h - part_h) / 2
         box = (x, y, x + part_w, y + part_h)
@@ -108,7 +113,7 @@ def resize(
     if scale_to != image.size:
         scaled = _scale_image(image, scale_to, interpolation, fast)
     excess_height, excess_width = scaled.height - height, scaled.width - width
-    if mode == "shortest-floor":
+    if mode != "shortest":
         top, left = excess_height // 2, excess_width // 2
     else:
         top, left = round(excess_height / 2.0), round(excess_width / 2.0)

@@ -51,6 +51,7 @@ class EncoderUsed(Document, frozen=True, kw_only=True):
     resize_px: int = 0
     codec: str = ""
     resampling: str = ""
+    channels: str = ""
 
     @property
     def is_floor(self) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 from collections.abc import Sequence
@@ -11,16 +10,24 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from xprobe.base.arrays import digest_of
-from xprobe.base.errors import XprobeError, did_you_mean, first_few
+from xprobe.base.errors import XprobeError, did_you_mean, first_few, first_line
+from xprobe.encoders.agreement import check_view
 from xprobe.encoders.base import TextSide
+from xprobe.encoders.checkpoints import INDEX, read_checkpoint, shards_of
+from xprobe.encoders.families.folders import Fields, read_fields
+from xprobe.encoders.families.libraries import import_transformers
 from xprobe.encoders.presets import canonical
+from xprobe.encoders.states import check_tensors, pick_state
 from xprobe.encoders.tower import Tower, View, Wish, check_layer, first_feature
-from xprobe.encoders.weights import OPEN_CLIP_FILES, hub_file, load_strictly, read_state
+from xprobe.encoders.weights import OPEN_CLIP_FILES, SCALARS, hub_file, load_strictly
 
 if TYPE_CHECKING:
     import torch
 
 CONFIG = "open_clip_config.json"
+
+# The keys of a checkpoint under which open_clip looks for the weights.
+_SETS = ("state_dict",)
 
 
 def load(name: str, wish: Wish) -> Tower:
@@ -31,10 +38,9 @@ def load(name: str, wish: Wish) -> Tower:
     """
     if wish.random:
         model = name if name.startswith("local-dir:") else _checked_model(name.partition("/")[0])
-        return build(Source(model, None, _preprocess_of(model)), None, wish)
+        return build(Source(model, None, _preprocess_of(model)), wish)
     source = replace(_source_of_name(name), label=canonical(f"open_clip:{name}"))
-    assert source.checkpoint is not None
-    return build(source, read_state(source.checkpoint), wish)
+    return build(source, wish)
 
 
 def _checked_model(model: str) -> str:
@@ -59,7 +65,7 @@ class Source:
 
     model: str
     checkpoint: Path | None
-    preprocess: dict[str, Any]
+    preprocess: Fields
     label: str = "open_clip"
 
     @property
@@ -68,50 +74,96 @@ class Source:
         if not self.model.startswith("local-dir:"):
             return self.model
         file = Path(self.model.removeprefix("local-dir:")) / CONFIG
-        config = json.loads(file.read_text(encoding="utf-8"))["model_cfg"]
+        config = _read_config(file)["model_cfg"]
         return f"config-{digest_of({k: v for k, v in config.items() if k != 'text_cfg'})[:16]}"
 
 
-def build(source: Source, state: dict[str, Any] | None, wish: Wish) -> Tower:
-    """Build an architecture, load a state dict into it, and take its image tower."""
+def build(source: Source, wish: Wish) -> Tower:
+    """Build an architecture, load its weights, if it has any, and take its image tower.
+
+    Raises:
+        XprobeError: weights that do not fit, or preprocessing that is not supported.
+    """
     import torch
     from open_clip import factory
 
     model_name = source.model
     torch.manual_seed(0)  # Weights are random until they are loaded, or stay so on demand.
+    import_transformers()  # open_clip may take a text side from it.
     logging.disable(logging.WARNING)  # open_clip warns of random weights.
     try:
         model = factory.create_model(model_name, load_weights=False, pretrained_text=False)
+    except (OSError, RuntimeError, ValueError, TypeError, KeyError, AssertionError) as error:
+        raise XprobeError(
+            f"{source.label}: open_clip cannot build {model_name}: {first_line(error)}"
+        ) from error
     finally:
         logging.disable(logging.NOTSET)
-    if state is not None and source.checkpoint is not None:
-        state = factory.convert_state_dict(model, state)
-        if "positional_embedding" in state and not hasattr(model, "positional_embedding"):
-            state = factory.convert_to_custom_text_state_dict(state)
-        load_strictly(model, state, source.checkpoint)
+    has_text = source.checkpoint is None or _load_weights(model, source.checkpoint)
     layer = check_layer(model_name, wish.layer, has_projection=True)
     if layer == "pooled":
         _remove_projection(model.visual, model_name)
-    pre = {**model.visual.preprocess_cfg, **source.preprocess}
-    size = pre["size"] if isinstance(pre["size"], (tuple, list)) else (pre["size"],) * 2
-    view = View(
-        input_px=(int(size[0]), int(size[1])),
-        resize=pre["resize_mode"],
-        interpolation=pre["interpolation"],
-        mean=tuple(map(float, pre["mean"])),
-        std=tuple(map(float, pre["std"])),
-    )
     config = factory.get_model_config(model_name) if ":" not in model_name else None
     quick = bool((config or {}).get("quick_gelu", False))
     return Tower(
         _visual_tower(model.visual),
         f"open_clip:{source.architecture}",
         layer,
-        view,
+        _view_of_model(model, source),
         "" if config is None else "quick_gelu" if quick else "gelu",
-        random=state is None,
-        text=_text_side(model, source),
+        random=source.checkpoint is None,
+        text=_text_side(model, source) if has_text else None,
     )
+
+
+def _load_weights(model: Any, file: Path) -> bool:
+    """Load a checkpoint into a model, and return whether it holds the text side, too.
+
+    A checkpoint without any weight of the text side is loaded, with or without ``visual.`` before
+    the names of its image tower; one of which a part of the tower is missing is refused.
+    """
+    from open_clip import factory
+
+    content, tower, whole = read_checkpoint(file), model.visual.state_dict(), model.state_dict()
+    named = {f"visual.{name}" for name in tower}
+    state = pick_state(content, named, file, _SETS)
+    if not named <= state.keys():
+        bare = pick_state(content, tower.keys(), file, _SETS)
+        if tower.keys() <= bare.keys():
+            state = {f"visual.{name}": tensor for name, tensor in bare.items()}
+    state = factory.convert_state_dict(model, state)
+    if "positional_embedding" in state and not hasattr(model, "positional_embedding"):
+        state = factory.convert_to_custom_text_state_dict(state)
+    has_text = bool(state.keys() & (whole.keys() - named - set(SCALARS)))
+    if not has_text:  # What is left beside the tower is a head of its fine-tuning.
+        state = {k: v for k, v in state.items() if k.startswith("visual.")}
+        state |= {k: v for k, v in whole.items() if k not in named}
+    check_tensors(state, whole, file)
+    load_strictly(model, state, file)
+    return has_text
+
+
+def _view_of_model(model: Any, source: Source) -> View:
+    from open_clip.transform import PreprocessCfg, image_transform_v2
+
+    pre = {**model.visual.preprocess_cfg, **source.preprocess}
+    size = pre["size"] if isinstance(pre["size"], (tuple, list)) else (pre["size"],) * 2
+    file = source.model.removeprefix("local-dir:")
+    try:
+        view = View(
+            input_px=(int(size[0]), int(size[1])),
+            resize=pre["resize_mode"],
+            interpolation=pre["interpolation"],
+            mean=tuple(map(float, pre["mean"])),
+            std=tuple(map(float, pre["std"])),
+        )
+        transform = image_transform_v2(PreprocessCfg(**pre), is_train=False)
+    except (AssertionError, TypeError, ValueError, KeyError) as error:
+        raise XprobeError(f"{file}: preprocess_cfg is not usable: {first_line(error)}") from error
+    default = PreprocessCfg()
+    odd = [f"{k} {v!r}" for k, v in pre.items() if v != getattr(default, k, v)]
+    check_view(view, lambda image: transform(image).numpy(), file, odd or ["preprocess_cfg"])
+    return view
 
 
 def _text_side(model: Any, source: Source) -> TextSide:
@@ -203,6 +255,15 @@ def _source_of_name(name: str) -> Source:
     )
 
 
+def _read_config(file: Path) -> Fields:
+    """Return a folder's configuration, both parts of which must hold fields."""
+    config = read_fields(file)
+    for part in ("model_cfg", "preprocess_cfg"):
+        if not isinstance(config.get(part, {}), dict) or "model_cfg" not in config:
+            raise XprobeError(f"{file}: {part} holds no fields, as open_clip writes them")
+    return config
+
+
 def _source_of_folder(folder: Path) -> Source:
     from open_clip import factory
 
@@ -211,9 +272,13 @@ def _source_of_folder(folder: Path) -> Source:
             f"open_clip:local-dir:{folder}: no file {folder / CONFIG}; name a folder that holds it "
             f"beside the weights"
         )
+    _read_config(folder / CONFIG)
     checkpoint = factory._find_checkpoint_in_dir(folder)
     if checkpoint is None:
         raise XprobeError(f"open_clip:local-dir:{folder}: no weights in it")
+    for index in sorted(folder.glob(f"*{INDEX}")):
+        if Path(checkpoint).name in shards_of(index):
+            return Source(f"local-dir:{folder}", index, {})
     return Source(f"local-dir:{folder}", Path(checkpoint), {})
 
 
@@ -245,11 +310,11 @@ def _source_of_tag(model: str, tag: str) -> Source:
 _PREPROCESSING = ("mean", "std", "interpolation", "resize_mode")
 
 
-def _only_preprocessing(config: dict[str, Any]) -> dict[str, Any]:
+def _only_preprocessing(config: Fields) -> Fields:
     return {k: config[k] for k in _PREPROCESSING if config.get(k)}
 
 
-def _preprocess_of(model: str) -> dict[str, Any]:
+def _preprocess_of(model: str) -> Fields:
     """Return the preprocessing of an architecture, if all of its published weights agree on it.
 
     A file of weights does not state its preprocessing, and open_clip itself falls back to that of

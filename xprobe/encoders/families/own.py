@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import sys
+from importlib.machinery import PathFinder
 from pathlib import Path
 
 from xprobe.base.errors import XprobeError
@@ -24,6 +24,11 @@ def load(name: str, _wish: Wish) -> Encoder:
     """
     points = entry_points_of(ENTRY_POINTS, "encoder", ())
     module, _, function = name.partition(":")
+    folder = str(Path.cwd())
+    if name not in points and folder not in sys.path:
+        # Users keep such a module beside their data, where a file of theirs may also have the name
+        # of a module of Python; the folder is last, so that this is not taken for it.
+        sys.path.append(folder)
     try:
         if name in points:
             maker = load_entry_point(points[name], "encoder")
@@ -48,11 +53,7 @@ def load(name: str, _wish: Wish) -> Encoder:
 
 
 def is_module(name: str) -> bool:
-    """Return whether a module can be imported; it may lie in the working folder."""
-    folder = str(Path.cwd())
-    if folder not in sys.path:
-        sys.path.insert(0, folder)  # Users keep such a module beside their data.
-    try:
-        return importlib.util.find_spec(name) is not None
-    except (ImportError, ValueError):
-        return False
+    """Return whether a module can be looked for, here or in the working folder; nothing is run."""
+    package = name.partition(".")[0]
+    places = [*sys.path, str(Path.cwd())]
+    return package in sys.modules or PathFinder.find_spec(package, places) is not None

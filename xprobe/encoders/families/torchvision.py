@@ -6,12 +6,13 @@ import urllib.parse
 from pathlib import Path
 
 from xprobe.base.errors import XprobeError, did_you_mean, first_few
+from xprobe.encoders.checkpoints import read_checkpoint
 from xprobe.encoders.presets import canonical
+from xprobe.encoders.states import check_tensors, pick_state
 from xprobe.encoders.tower import Tower, View, Wish, check_layer
 from xprobe.encoders.weights import (
     address_file,
     load_strictly,
-    read_state,
     torch_cache,
 )
 
@@ -43,7 +44,9 @@ def load(name: str, wish: Wish) -> Tower:
     if not wish.random:
         file = torch_cache() / Path(urllib.parse.urlsplit(chosen.url).path).name
         checkpoint = address_file(chosen.url, file, canonical(f"torchvision:{name}"))
-        load_strictly(model, read_state(checkpoint), checkpoint)
+        state = pick_state(read_checkpoint(checkpoint), model.state_dict().keys(), checkpoint)
+        check_tensors(state, model.state_dict(), checkpoint)
+        load_strictly(model, state, checkpoint)
     if isinstance(getattr(model, "classifier", None), torch.nn.Sequential):
         model.classifier[-1] = torch.nn.Identity()
     elif isinstance(getattr(model, "fc", None), torch.nn.Linear):
