@@ -17,6 +17,7 @@ from xprobe.cli.printing import print_json, print_table, warn
 from xprobe.encoders.presets import DEFAULT_ENCODER
 from xprobe.engine.execution import Execution
 from xprobe.features.config import EmbedConfig
+from xprobe.images.config import DEFAULT_DATA, DataConfig
 from xprobe.images.sources.registry import forms
 
 if TYPE_CHECKING:
@@ -25,12 +26,13 @@ if TYPE_CHECKING:
 STREAMED = (".tar", ".txt")  # files of these types bring images without classes
 
 Images = Annotated[
-    Path,
+    Path | None,
     typer.Argument(
         metavar="DATA",
         help=forms(
             "images without classes: a tar archive (.tar), or a list of paths and archives (.txt)"
         ),
+        show_default=str(DEFAULT_DATA),
     ),
 ]
 Offline = Annotated[bool, typer.Option("--offline", help="Never ask the network for weights.")]
@@ -47,12 +49,18 @@ class Encoders:
     )  # fmt: skip
 
 
-@filled_in(encoders=Encoders, config=EmbedConfig, execution=pick(Execution, "workers", "device"))
+@filled_in(
+    encoders=Encoders,
+    config=EmbedConfig,
+    execution=pick(Execution, "workers", "device"),
+    chosen=DataConfig,
+)
 def embed(
     encoders: Encoders,
     config: EmbedConfig,
     execution: Execution,
-    data: Images = Path("data"),
+    chosen: DataConfig,
+    data: Images = None,
     store: Annotated[Path, typer.Option("--out", help="Feature store to add to.")] = Path(
         "features"
     ),
@@ -64,9 +72,9 @@ def embed(
     from xprobe.images import read as manifests
     from xprobe.images import survey
 
-    images: Any = data
-    if data.suffix not in STREAMED or data.is_dir():
-        images = manifests.read(data, whole=False, hashed=False)
+    images: Any = chosen.data_named(data)
+    if images is None or images.suffix not in STREAMED or images.is_dir():
+        images = manifests.read(data, whole=False, hashed=False, config=chosen)
         warn(survey.find_problems(images))
     done = embed_all(
         images, names=encoders.names, folder=store, config=config, execution=execution,

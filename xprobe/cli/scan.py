@@ -8,15 +8,15 @@ from typing import Annotated
 import typer
 
 from xprobe.base.errors import first_few
-from xprobe.cli.options import (
-    Data,
-    Json,
-)
+from xprobe.cli.options import Data, Json, filled_in
 from xprobe.cli.printing import out, print_json, print_table, warn
+from xprobe.images.config import DataConfig
 
 
+@filled_in(images=DataConfig)
 def scan(
-    data: Data = Path("data"),
+    images: DataConfig,
+    data: Data = None,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Write the table to this file.")
     ] = None,
@@ -27,7 +27,7 @@ def scan(
     from xprobe.images import survey
     from xprobe.images.sources import table
 
-    manifest = manifests.read(data, whole=False)
+    manifest = manifests.read(data, whole=False, config=images)
     counts = survey.counts(manifest)
     formats, unusable = survey.shapes(manifest)
     warnings = survey.find_problems(manifest) + survey.codec_problems(formats)
