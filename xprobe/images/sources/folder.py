@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from xprobe.base.errors import XprobeError, XprobeWarning
 from xprobe.images.manifest import Row, as_text
-from xprobe.images.sources.layout import Layout
-from xprobe.images.sources.pictures import holds_pictures, pictures_of, scenes
+from xprobe.images.sources.layout import ClassFolder, Layout
+from xprobe.images.sources.pictures import Picture, holds_pictures, pictures_of, scenes
 from xprobe.images.sources.splits import Split, names_inside, split_of
 from xprobe.images.sources.strangers import no_real_folder, unread_folders
 from xprobe.images.sources.tree import Folder
@@ -29,12 +29,7 @@ def read_folder(data: Path, group: str = "") -> tuple[Iterator[Row], Path]:
             f"{data}: --group {group}: a folder has no columns; write a manifest with 'xprobe scan "
             f"{data} -o manifest.csv', add the column {group} to it, and name it as DATA"
         )
-    layout = layout_of(Folder(str(data), place=str(data.resolve())))
-    if not layout.labels:
-        raise XprobeError(
-            f"{data / 'real'}: no class folders; put images into {data / 'real'}/<class>/…"
-        )
-    return rows_of(layout), data
+    return rows_of(layout_of(Folder(str(data), place=str(data.resolve())))), data
 
 
 def layout_of(data: Folder) -> Layout:
@@ -55,6 +50,8 @@ def layout_of(data: Folder) -> Layout:
         return {name for other in others for name in names_inside(other)}
 
     layout.add_real(real, known)
+    if not layout.labels:
+        raise XprobeError(f"{real.path}: no class folders; put images into {real.path}/<class>/…")
     read = [folder for folder in (real, synthetic) if folder is not None]
     for folder in beside:
         if _add_beside(folder, layout):
@@ -113,16 +110,23 @@ def rows_of(layout: Layout) -> Iterator[Row]:
         pictures = pictures_of(part.folder, layout.left_out)
         listed.append((part, pictures, [f"{folder.id}/{name}" for folder, name in pictures]))
     scene_of = scenes((part.folder.id, ids) for part, _, ids in listed if part.source == "real")
-    layout.add_forms()
-    layout.add_scenes(scene_of)
+    layout.finish(scene_of)
     for text in (*layout.notes, *layout.left_out.lines):
         warnings.warn(text, XprobeWarning, stacklevel=3)
     return (
-        {
-            "id": as_text(id_), "path": f"{folder.place}/{name}", "label": part.label,
+        row
+        for part, pictures, ids in listed
+        for row in _rows_of_class(part, pictures, ids, scene_of)
+    )
+
+
+def _rows_of_class(
+    part: ClassFolder, pictures: list[Picture], ids: list[str], scene_of: Mapping[str, str]
+) -> Iterator[Row]:
+    label = part.label  # Millions of rows share it.
+    for (folder, name), id_ in zip(pictures, ids, strict=True):
+        yield {
+            "id": as_text(id_), "path": f"{folder.place}/{name}", "label": label,
             "source": part.source, "generator": part.generator, "split": part.split,
             "group": as_text(scene_of.get(id_, "")),
-        }
-        for part, pictures, ids in listed
-        for (folder, name), id_ in zip(pictures, ids, strict=True)
-    )  # fmt: skip
+        }  # fmt: skip

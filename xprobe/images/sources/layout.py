@@ -20,7 +20,7 @@ from xprobe.images.sources.pictures import (
     kind_of_folder,
     masks_beside,
 )
-from xprobe.images.sources.splits import Split, names_inside, splits_in
+from xprobe.images.sources.splits import Split, names_inside, splits_below, splits_in
 from xprobe.images.sources.tree import Folder
 
 
@@ -29,6 +29,7 @@ class ClassFolder:
     """The folder of a class, and what its pictures are; the columns of their rows."""
 
     folder: Folder
+    name: str
     source: str
     split: str
     generator: str = ""
@@ -36,7 +37,7 @@ class ClassFolder:
     @property
     def label(self) -> str:
         """The class, in one form of Unicode."""
-        return name_of(self.folder)
+        return composed(as_text(self.name))
 
 
 def name_of(folder: Folder) -> str:
@@ -60,6 +61,7 @@ class Layout:
         self.labels: set[str] = set()
         self.splits: list[Split] = []
         self.notes: list[str] = []
+        self._read: dict[str, list[Split]] = {"real": [], "synthetic": []}
         self.left_out = LeftOut()
 
     def add_real(self, folder: Folder, known: Callable[[], set[str]] = set) -> None:
@@ -82,8 +84,8 @@ class Layout:
                 f"{folder.path} holds the splits {_paths(splits)}, and none to train on; name one "
                 f"of them {folder.path}/train, or move them out of {folder.path}"
             )
-        self.notes.append(f"read {_paths(splits)} as splits of real images")
-        for split in sorted(splits, key=lambda split: split.name != "train"):
+        self._read["real"] += splits
+        for split in splits:
             self.add_split(split)
 
     def add_split(self, split: Split) -> None:
@@ -137,30 +139,35 @@ class Layout:
         if not splits:
             self._add_classes(inner, "synthetic", split, generator)
 
-    def add_forms(self) -> None:
-        """Note which classes are written in several forms of Unicode."""
+    def finish(self, scene_of: Mapping[str, str]) -> None:
+        """Note what is known at the end: splits, forms of Unicode, and pictures that are twins.
+
+        Args:
+            scene_of: the scene of each twin.
+        """
+        for source, splits in self._read.items():
+            if splits:
+                words = "splits" if len(splits) > 1 else "a split"
+                self.notes.append(f"read {_paths(splits)} as {words} of {source} images")
         forms: dict[str, set[str]] = {}
         for part in self.classes:
-            forms.setdefault(part.label, set()).add(part.folder.name)
+            forms.setdefault(part.label, set()).add(part.name)
         if several := [label for label, names in forms.items() if len(names) > 1]:
             self.notes.append(
                 f"class {first_few(several)}: its folders are written in two forms of Unicode, and "
                 f"read as one class"
             )
-
-    def add_scenes(self, scene_of: Mapping[str, str]) -> None:
-        """Note how many pictures are twins, by the scene of each."""
         if n := len(set(scene_of.values())):
             self.notes.append(
-                f"{n} scenes are there before and after (names with pre and post): the images of "
-                f"each are one group, and never split between training and test"
+                f"scenes that are there before and after, by their names: {n}; the images of each "
+                f"are one group, never split between training and test"
             )
 
     def _add_generators(self, folder: Folder, split: str) -> None:
         self._add_loose(folder)
         for first in folder.folders:
             if name_of(first) in self.labels:
-                self.classes.append(ClassFolder(first, "synthetic", split, DEFAULT_GENERATOR))
+                self.classes += self._classes_of(first, "synthetic", split, DEFAULT_GENERATOR)
             elif kind_of_folder(first):
                 self._leave_out_masks(first)
             elif holds_pictures(first):
@@ -173,8 +180,7 @@ class Layout:
                 n = sum(_count(inner) for inner, _ in split.folder.walk())
                 self.left_out.add(SYNTHETIC_TESTS, split.folder.path, n=n)
         used = [split for split in splits if split.name in ("train", "val")]
-        if used:
-            self.notes.append(f"read {_paths(used)} as splits of synthetic images")
+        self._read["synthetic"] += used
         return used
 
     def _add_classes(
@@ -185,15 +191,39 @@ class Layout:
         masks = masks_beside(folder.folders)
         for inner in masks:
             self._leave_out_masks(inner)
-        classes = [
-            ClassFolder(inner, source, split, generator)
-            for inner in folder.folders
-            if inner not in masks
-        ]
+        classes = []
+        for inner in folder.folders:
+            if inner not in masks:
+                classes += self._classes_of(inner, source, split, generator)
         self.classes += classes
         if source == "real" and split in ("train", "val"):
             self.labels |= {part.label for part in classes}
         return classes
+
+    def _classes_of(
+        self, folder: Folder, source: str, split: str, generator: str
+    ) -> list[ClassFolder]:
+        """Return a class folder, or those of the splits that lie in it.
+
+        Raises:
+            XprobeError: a folder in it is called as a split is, and what lies beside it is none.
+        """
+        splits = splits_below(folder)
+        if splits and split != "train":
+            raise XprobeError(
+                f"{splits[0].folder.path} is called as a split is, and lies in the split {split}; "
+                f"rename it"
+            )
+        if not splits:
+            return [ClassFolder(folder, folder.name, source, split, generator)]
+        if source == "synthetic":
+            splits = self._to_train_on(splits)
+        else:
+            self.splits += splits
+            self._read["real"] += splits
+        return [
+            ClassFolder(part.folder, folder.name, source, part.name, generator) for part in splits
+        ]
 
     def _add_loose(self, folder: Folder) -> None:
         """Count what lies beside class folders: pictures of no class, and hidden files."""
@@ -237,8 +267,9 @@ class Layout:
     def _refuse(self, folder: Folder) -> None:
         """Raise for a folder of synthetic images that is neither a class nor a generator."""
         label, labels = name_of(folder), self.labels
-        alike = [name for name in labels if spelling(name) == spelling(label)]
-        if alike:
+        if label in labels:
+            raise XprobeError(f"{folder.path} holds no class folders; name the one that holds it")
+        if alike := [name for name in labels if spelling(name) == spelling(label)]:
             raise XprobeError(
                 f"{folder.path} and the class {alike[0]} of real differ only in how they are "
                 f"written; give both one name"
@@ -249,9 +280,14 @@ class Layout:
         )
 
 
+_MOST_PATHS = 6  # as many as a line names
+
+
 def _paths(splits: list[Split]) -> str:
-    *paths, last = (split.folder.path for split in splits)
-    return f"{', '.join(paths)} and {last}" if paths else last
+    paths = [split.folder.path for split in splits]
+    if not 2 <= len(paths) <= _MOST_PATHS:
+        return first_few(paths, _MOST_PATHS)
+    return f"{', '.join(paths[:-1])} and {paths[-1]}"
 
 
 def _count(folder: Folder) -> int:

@@ -13,7 +13,7 @@ class Kind:
     """A kind of file or folder that is left out.
 
     Attributes:
-        words: what it is called, with an s if there are several.
+        words: what several of it are called.
         remedy: how to have it read all the same.
     """
 
@@ -29,10 +29,12 @@ HIDDEN = Kind("hidden or system files and folders", "rename pictures among them 
 FORMATS = Kind("images in formats that are not read", "convert them to PNG or JPEG")
 ARCHIVES = Kind("archives", "unpack them if they hold images")
 VIDEOS = Kind("videos", "save their frames as images if they are to count")
-OTHERS = Kind("files without the suffix of an image", "give images among them one, such as .png")
+OTHERS = Kind(
+    "files that are no images by their name", "rename images among them, such as to 1.png"
+)
 LOOSE = Kind("images that lie in no class folder", "move them into the folder of their class")
 SYNTHETIC_TESTS = Kind(
-    "synthetic images of a split that is no training", "tests are on real images alone"
+    "synthetic images of splits that are not trained with", "tests are on real images alone"
 )
 
 _KIND_OF = dict.fromkeys(
@@ -71,7 +73,7 @@ class LeftOut:
     def lines(self) -> list[str]:
         """What was left out, a line a kind: how many, of which sort, an example, the remedy."""
         return [
-            f"left out {sum(counts.values())} {kind.words}{_sorts(counts)}, such as "
+            f"left out {kind.words}: {sum(counts.values())}{_sorts(counts)}, such as "
             f"{self._example[kind]}; {kind.remedy}"
             for kind, counts in self._counts.items()
         ]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 
 from xprobe.base.errors import XprobeError, first_few
 from xprobe.images.sources.pictures import (
     holds_pictures,
+    holds_pictures_itself,
     is_plain,
     kind_of_folder,
 )
@@ -21,6 +22,8 @@ SPLIT_OF = {
     "hold_out": "test", "hold": "test",
     "extra": "extra",
 }  # fmt: skip
+
+_ORDER = ("train", "val", "test", "extra")
 
 
 @dataclass(frozen=True)
@@ -84,7 +87,33 @@ def splits_in(
         _check_that_none_is_a_split(named, others, known())
         return []
     _check_that_all_are_splits(named)
-    return [Split(split_of(inner), inner) for inner in named]
+    return in_order(named)
+
+
+def splits_below(folder: Folder) -> list[Split]:
+    """Return the splits that a class folder holds, such as flooding/train and flooding/test.
+
+    Raises:
+        XprobeError: pictures lie beside them.
+    """
+    named = [inner for inner in folder.folders if split_of(inner) and holds_pictures(inner)]
+    others = [
+        inner.path
+        for inner in folder.folders
+        if inner not in named and kind_of_folder(inner) is None and holds_pictures(inner)
+    ]
+    if named and (others or holds_pictures_itself(folder)):
+        raise XprobeError(
+            f"{named[0].path} is called as a split is, but lies beside other pictures of its class "
+            f"({first_few(others or [folder.path], 1)}); rename it, or move the others into a split"
+        )
+    return in_order(named)
+
+
+def in_order(folders: Iterable[Folder]) -> list[Split]:
+    """Return folders of splits as these, training first."""
+    splits = [Split(split_of(folder), folder) for folder in folders]
+    return sorted(splits, key=lambda split: _ORDER.index(split.name))
 
 
 def _check_that_none_is_a_split(named: list[Folder], others: list[Folder], known: set[str]) -> None:
@@ -99,9 +128,9 @@ def _check_that_none_is_a_split(named: list[Folder], others: list[Folder], known
         if doubtful:
             beside = first_few((other.name for other in others), 3)
             raise XprobeError(
-                f"{folder.path} holds {first_few(sorted(doubtful), 3)} as a split would, but lies "
-                f"beside {beside}, which no split is called; move {beside} elsewhere, or into "
-                f"such a split, or rename {folder.name} if it is a class or a generator"
+                f"{folder.path} may be a split, since it holds {first_few(sorted(doubtful), 3)}, "
+                f"or a class or generator, since it lies beside {beside}; if it is a split, move "
+                f"away what is none, else rename it"
             )
 
 

@@ -8,7 +8,7 @@ from xprobe.base.errors import XprobeError, first_few
 from xprobe.images.decode import is_image
 from xprobe.images.manifest import LAYOUT
 from xprobe.images.sources.pictures import is_plain, kind_of_folder
-from xprobe.images.sources.splits import names_inside, split_of
+from xprobe.images.sources.splits import Split, in_order, names_inside, split_of
 from xprobe.images.sources.tree import Folder
 
 _LEVELS = 3  # A folder that nothing reads is looked into no deeper.
@@ -21,7 +21,7 @@ def unread_folders(data: Folder, read: Collection[Folder], labels: Collection[st
         return []
     alike = [folder for folder in unread if _inside(folder) & set(labels)]
     paths = first_few(folder.path for folder in unread)
-    remedy = "real, synthetic, test, val and extra are read there"
+    remedy = "folders read beside real are synthetic, test, val and extra, of the classes of real"
     if alike:
         folder = alike[0]
         remedy = (
@@ -60,29 +60,30 @@ def _seen(data: Folder) -> str:
             f"folders; sort the images into {data.path}/real/<class>/…, or write a manifest with "
             f"their classes; "
         )
-    splits = [folder for folder in folders if split_of(folder)]
+    splits = in_order(folder for folder in folders if split_of(folder))
     if splits and len(splits) == len(folders):
         return _seen_splits(splits)
     if folders:
         return (
             f"there are folders {first_few(folder.name for folder in folders)}; if these are the "
-            f"classes of real images, add --synthetic NAME=DIR to --real {data.path}; "
+            f"classes of real images, name them and the synthetic ones, --real {data.path} "
+            f"--synthetic NAME=DIR; "
         )
     return ""
 
 
-def _seen_splits(splits: Sequence[Folder]) -> str:
+def _seen_splits(splits: Sequence[Split]) -> str:
     """Return what to do with folders of splits, as ImageFolder reads them."""
-    options = []
-    for folder in splits:
-        option = {"train": "--real", "val": "--test"}.get(split_of(folder), f"--{split_of(folder)}")
-        options.append(f"{option} {folder.path}")
-    classes = sorted({name for folder in splits for name in names_inside(folder)})
-    of = f" of the classes {first_few(classes)}" if classes else ""
+    options = [
+        f"{'--real' if split.name in ('train', 'val') else f'--{split.name}'} {split.folder.path}"
+        for split in splits
+    ]
+    classes = sorted({name for split in splits for name in names_inside(split.folder)})
+    words = f" of the classes {first_few(classes)}" if classes else ""
     return (
-        f"there are splits {first_few(folder.name for folder in splits)}{of}; no study can be made "
-        f"of real images alone: name them and the synthetic ones, {' '.join(options)} --synthetic "
-        f"NAME=DIR; "
+        f"there are splits {first_few(split.folder.name for split in splits)}{words}; no study can "
+        f"be made of real images alone, so name the synthetic ones, too: {' '.join(options)} "
+        f"--synthetic NAME=DIR; "
     )
 
 

@@ -78,7 +78,7 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
 
 
 class Folder:
-    """A folder of images.
+    """A folder of images, of the `name` that its path ends in.
 
     Args:
         path: its path as the user gave it, which messages name.
@@ -91,15 +91,11 @@ class Folder:
         self, path: str, id: str = "", place: str = "", lister: Lister = list_folder
     ) -> None:
         self.path, self.id, self.place, self._lister = path, id, place or path, lister
+        self.name = os.path.basename(path)  # noqa: PTH119
 
     @cached_property
     def _listing(self) -> Listing:
         return self._lister(self.path)
-
-    @property
-    def name(self) -> str:
-        """The last part of its path."""
-        return os.path.basename(self.path)  # noqa: PTH119
 
     @property
     def identity(self) -> Hashable:
