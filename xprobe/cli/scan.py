@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Annotated
+from warnings import catch_warnings
 
 import typer
 
@@ -27,7 +28,10 @@ def scan(
     from xprobe.images import survey
     from xprobe.images.sources import table
 
-    manifest = manifests.read(data, whole=False, config=images)
+    with catch_warnings(record=True) as caught:
+        manifest = manifests.read(data, whole=False, config=images)
+    said = [str(warning.message) for warning in caught]
+    warn(said)
     counts = survey.counts(manifest)
     formats, unusable = survey.shapes(manifest)
     warnings = survey.find_problems(manifest) + survey.codec_problems(formats)
@@ -40,7 +44,7 @@ def scan(
         print_json(
             outputs.Scan(
                 images=len(manifest), counts=tuple(counts), formats=tuple(formats),
-                warnings=tuple(warnings),
+                warnings=(*said, *warnings),
             )
         )  # fmt: skip
         return
