@@ -160,7 +160,8 @@ class Layout:
         if n := len(set(scene_of.values())):
             self.notes.append(
                 f"scenes that are there before and after, by their names: {n}; the images of each "
-                f"are one group, never split between training and test"
+                f"are one group, never split between training and test; an image from before an "
+                f"event shows none of it, and may be of another class"
             )
 
     def _add_generators(self, folder: Folder, split: str) -> None:

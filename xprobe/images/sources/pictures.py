@@ -24,16 +24,20 @@ _PLAIN_FOLDERS = frozenset(
     ("image", "images", "img", "imgs", "jpegimages", "picture", "pictures", "photo", "photos")
 )
 
-_MASK = "masks?|targets?|seg|segmentation|labels?|labelmap|gt|groundtruth"
-_THUMBNAIL = "thumbs?|thumbnail"
-# A name such as tile_mask.png or mask_tile.png: what it is of, and what it is.
+# A name such as tile_mask.png or mask_tile.png: what it is, and what it is of.
+_WORDS_ASIDE = (
+    "mask", "masks", "target", "targets", "seg", "segmentation", "label", "labels", "labelmap",
+    "gt", "groundtruth", "thumb", "thumbs", "thumbnail",
+)  # fmt: skip
 _ASIDE = re.compile(
-    rf"(?:(?P<of>.+)[_.-](?P<is>{_MASK}|{_THUMBNAIL})|(?P<it>{_MASK}|{_THUMBNAIL})[_.-](?P<from>.+))",
+    rf"(?P<of>.+)[_.-](?P<is>{'|'.join(_WORDS_ASIDE)})"
+    rf"|(?P<it>{'|'.join(_WORDS_ASIDE)})[_.-](?P<from>.+)",
     re.IGNORECASE,
 )
 
 # The moment of a picture, as a word in its name or in that of a folder below its class.
-_MOMENT = re.compile(r"(?<![^/_. -])(?:pre|post|before|after)(?![^/_. -])", re.IGNORECASE)
+_MOMENTS = ("pre", "post", "before", "after")
+_MOMENT = re.compile(rf"(?<![^/_. -])(?:{'|'.join(_MOMENTS)})(?![^/_. -])", re.IGNORECASE)
 _PAIRS = (frozenset(("pre", "post")), frozenset(("before", "after")))
 
 # xBD names every scene by its event and eight digits, the same in all folders.
@@ -103,7 +107,7 @@ def pictures_of(folder: Folder, left_out: LeftOut) -> list[Picture]:
 
 def _without_named_aside(pictures: list[Picture], left_out: LeftOut) -> list[Picture]:
     """Return pictures without those named as masks or thumbnails of other ones."""
-    if not any(_ASIDE.fullmatch(stem_of(name)) for _, name in pictures):
+    if not _mentions(_WORDS_ASIDE, (name for _, name in pictures)):
         return pictures
     stems = {stem_of(name) for _, name in pictures}
     kept = []
@@ -116,6 +120,12 @@ def _without_named_aside(pictures: list[Picture], left_out: LeftOut) -> list[Pic
         else:
             kept.append((folder, name))
     return kept
+
+
+def _mentions(words: Iterable[str], names: Iterable[str]) -> bool:
+    """Return whether a word is part of any name: millions of names are searched as one text."""
+    text = "\n".join(names).lower()
+    return any(word in text for word in words)
 
 
 def masks_beside(classes: Sequence[Folder]) -> list[Folder]:
@@ -167,7 +177,7 @@ def scenes(classes: Iterable[tuple[str, Sequence[str]]]) -> dict[str, str]:
     """
     pictures: dict[tuple[object, str], list[tuple[str, str]]] = {}
     for number, (folder, ids) in enumerate(classes):
-        for id_ in ids:
+        for id_ in ids if _mentions(_MOMENTS, ids) else ():
             if match := _MOMENT.search(id_, len(folder) + 1):
                 stem = stem_of(id_[len(folder) + 1 :])
                 xbd = _XBD_SCENE.fullmatch(stem)
