@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterable
+import warnings
+from collections.abc import Collection, Sequence
 
 from xprobe.base.arrays import Bools
-from xprobe.base.errors import XprobeError, did_you_mean, first_few
+from xprobe.base.errors import XprobeError, XprobeWarning, did_you_mean, first_few
 from xprobe.images.manifest import Manifest
 
 
@@ -23,32 +24,39 @@ def spelling(label: str) -> str:
     return " ".join(unicodedata.normalize("NFKC", label).casefold().split())
 
 
-def check_spellings(labels: Iterable[str], data: object) -> None:
-    """Raise if two classes differ in case, in spaces or in forms of Unicode alone."""
+def check_spellings(parts: Sequence[Collection[str]], data: object) -> None:
+    """Raise if two classes differ in case, in spaces or in forms of Unicode alone.
+
+    Where every part has both, such as the letters A and a, that is only warned of.
+
+    Args:
+        parts: the classes of the real images, of each generator, and so on.
+        data: where they are from, for the message.
+    """
     first: dict[str, str] = {}
-    for label in sorted(labels):
+    for label in sorted({label for labels in parts for label in labels}):
         other = first.setdefault(spelling(label), label)
-        if other != label:
-            shown = ascii if composed(other) == composed(label) else repr
-            raise XprobeError(
-                f"{data}: the classes {shown(other)} and {shown(label)} differ only in how they "
-                f"are written; give both one name"
-            )
+        if other == label:
+            continue
+        shown = ascii if composed(other) == composed(label) else repr
+        said = (
+            f"{data}: the classes {shown(other)} and {shown(label)} differ only in how they are "
+            f"written; give both one name"
+        )
+        if not all(other in labels and label in labels for labels in parts):
+            raise XprobeError(said)
+        warnings.warn(f"{said} if they are one class", XprobeWarning, stacklevel=2)
 
 
 def check_classes(manifest: Manifest, data: object, whole: bool) -> None:
     """Raise if a class has no real images or, with `whole`, if a generator has none of a class."""
-    check_spellings(set(manifest.label), data)
     real = _real_classes(manifest)
+    parts = _classes_of_parts(manifest)
+    check_spellings([real, *parts.values()], data)
     if not real:
         raise XprobeError(f"{data}: no real images to train on; put them into real/<class>/…")
-    parts = {
-        f"synthetic (generator {name})": manifest.generator == name for name in generators(manifest)
-    }
-    parts["test"] = manifest.split == "test"
-    parts["extra"] = manifest.split == "extra"
-    for part, mask in parts.items():
-        if unknown := sorted(set(manifest.label[mask]) - real):
+    for part, labels in parts.items():
+        if unknown := sorted(labels - real):
             raise XprobeError(
                 f"{data}: class {first_few(map(repr, unknown))} of {part} has no real images to "
                 f"train on{did_you_mean(unknown[0], real, 1)}; add them to real, or remove the "
@@ -56,6 +64,15 @@ def check_classes(manifest: Manifest, data: object, whole: bool) -> None:
             )
     if whole and (missing := missing_classes(manifest)):
         raise XprobeError(f"{data}: {_incomplete(missing, generators(manifest))}")
+
+
+def _classes_of_parts(manifest: Manifest) -> dict[str, set[str]]:
+    """Return the classes of all that stands beside the real images to train on."""
+    parts = {
+        f"synthetic (generator {name})": manifest.generator == name for name in generators(manifest)
+    }
+    parts |= {split: manifest.split == split for split in ("test", "extra")}
+    return {part: set(manifest.label[mask]) for part, mask in parts.items() if mask.any()}
 
 
 def generators(manifest: Manifest) -> list[str]:

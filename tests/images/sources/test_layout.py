@@ -202,6 +202,15 @@ def test_a_folder_of_images_holds_what_belongs_in_its_place(folder: str) -> None
     assert "left out label masks: 1, such as data/real/labels" in said
 
 
+@pytest.mark.parametrize(
+    "folders", [("images", "labels"), ("train-org-img", "train-label-img"), ("img", "binary_masks")]
+)
+def test_splits_without_class_folders_are_refused(folders: tuple[str, ...]) -> None:
+    split = dict.fromkeys(folders, FILES)
+    with pytest.raises(XprobeError, match=r"data/real/test is called .* but holds images and no"):
+        read({"real": {"train": split, "test": split}})
+
+
 def test_a_set_without_class_folders_is_refused() -> None:
     with pytest.raises(XprobeError, match=r"data/real/images holds images and no class folders: "):
         read({"real": XBD})
@@ -223,11 +232,39 @@ def test_masks_beside_generators_are_no_generator() -> None:
     assert "left out label masks: 4, such as data/synthetic/masks" in said
 
 
-def test_a_class_may_be_called_mask() -> None:
-    tree = {"mask": ["m0.png", "m1.png"], "no_mask": FILES}
-    counts, said = read({"real": tree, "synthetic": tree})
-    assert {label for *_, label in counts} == set(tree)
+@pytest.mark.parametrize(
+    "real",
+    [
+        {"mask": ["m0.png", "m1.png"], "none": FILES},
+        {"mask": FILES, "no_mask": FILES},
+        {"mask": FILES, "none": FILES},
+    ],
+)
+def test_a_class_may_be_called_mask(real: dict[str, Any]) -> None:
+    counts, said = read({"real": real, "synthetic": dict.fromkeys(real, FILES)})
+    assert {label for *_, label in counts} == set(real)
     assert not said
+
+
+@pytest.mark.parametrize("name", ["EuroSAT_RGB", "my set"])
+def test_one_folder_around_the_classes_is_passed_through(name: str) -> None:
+    counts, said = read({"real": {name: CLASSES}, "synthetic": {"g": {"out": CLASSES}, **CLASSES}})
+    assert counts == expected(train="ab", g="ab", default="ab")
+    assert said == (
+        f"read data/real/{name} in place of data/real | read data/synthetic/g/out in place of "
+        f"data/synthetic/g"
+    )
+    assert {label for *_, label in read({"real": {name: CLASSES}})[0]} == {name}
+
+
+def test_archives_beside_classes_are_counted() -> None:
+    _, said = read({"real": {**CLASSES, "c.zip": None, "README.md": None}})
+    assert said.startswith("left out archives: 1 (1 .zip), such as data/real/c.zip; unpack")
+
+
+def test_a_folder_of_a_whole_study_is_no_folder_of_real_images() -> None:
+    with pytest.raises(XprobeError, match="data/real holds folders real and synthetic itself"):
+        read({"real": {"real": CLASSES, "synthetic": CLASSES}})
 
 
 # --- names of classes ---------------------------------------------------------------------

@@ -32,6 +32,7 @@ BOTH = {"real": CLASSES, "synthetic": CLASSES}
             "data/hold holds images beside their labels, as published sets do, and no class",
         ),
         ({"images": FILES, "masks": FILES}, "data holds images beside their labels"),
+        ({"real.zip": None}, "unpack data/real.zip, if the images are in it"),
         ({}, "data: no folder data/real; a study needs data/real/<class>"),
     ],
 )

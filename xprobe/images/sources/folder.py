@@ -47,7 +47,7 @@ def layout_of(data: Folder) -> Layout:
 
     def known() -> set[str]:
         others = [*beside, *(() if synthetic is None else (synthetic, *synthetic.folders))]
-        return {name for other in others for name in names_inside(other)}
+        return {inner.name for other in others for inner in other.folders}
 
     layout.add_real(real, known)
     if not layout.labels:

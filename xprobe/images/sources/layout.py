@@ -12,7 +12,15 @@ from xprobe.base.errors import XprobeError, did_you_mean, first_few
 from xprobe.images.classes import composed, spelling
 from xprobe.images.decode import is_image
 from xprobe.images.manifest import DEFAULT_GENERATOR, as_text
-from xprobe.images.sources.leftovers import HIDDEN, LOOSE, MASKS, SYNTHETIC_TESTS, LeftOut
+from xprobe.images.sources.leftovers import (
+    HIDDEN,
+    LOOSE,
+    MASKS,
+    OTHERS,
+    SYNTHETIC_TESTS,
+    LeftOut,
+    kind_of_file,
+)
 from xprobe.images.sources.pictures import (
     holds_pictures,
     holds_pictures_itself,
@@ -20,7 +28,7 @@ from xprobe.images.sources.pictures import (
     kind_of_folder,
     masks_beside,
 )
-from xprobe.images.sources.splits import Split, names_inside, splits_below, splits_in
+from xprobe.images.sources.splits import Split, names_inside, split_of, splits_below, splits_in
 from xprobe.images.sources.tree import Folder
 
 
@@ -74,10 +82,14 @@ class Layout:
         Raises:
             XprobeError: it cannot be told what its folders are, or the splits have unlike classes.
         """
-        folder = self._unwrapped(folder)
+        if {"real", "synthetic"} <= {inner.name.lower() for inner in folder.folders}:
+            raise XprobeError(
+                f"{folder.path} holds folders real and synthetic itself; name it as DATA"
+            )
+        folder = self._unwrapped(folder, known)
         splits = splits_in(folder, known=known)
         if not splits:
-            self._add_classes(folder, "real", "train")
+            self._add_classes(folder, "real", "train", known=known)
             return
         if all(split.name != "train" for split in splits):
             raise XprobeError(
@@ -130,7 +142,7 @@ class Layout:
         Raises:
             XprobeError: there are no class folders in it.
         """
-        inner = self._unwrapped(folder)
+        inner = self._unwrapped(folder, lambda: self.labels)
         splits = splits_in(inner, self.labels, lambda: self.labels)
         if not splits and not any(name_of(below) in self.labels for below in inner.folders):
             self._refuse(folder)
@@ -185,11 +197,17 @@ class Layout:
         return used
 
     def _add_classes(
-        self, folder: Folder, source: str, split: str, generator: str = ""
+        self,
+        folder: Folder,
+        source: str,
+        split: str,
+        generator: str = "",
+        known: Callable[[], set[str]] = set,
     ) -> list[ClassFolder]:
-        folder = self._unwrapped(folder)
+        names = self.labels | known()
+        folder = self._unwrapped(folder, lambda: names)
         self._add_loose(folder)
-        masks = masks_beside(folder.folders)
+        masks = masks_beside(folder.folders, names)
         for inner in masks:
             self._leave_out_masks(inner)
         classes = []
@@ -231,6 +249,8 @@ class Layout:
         for name in folder.files:
             if is_image(name):
                 self.left_out.add(LOOSE, f"{folder.path}/{name}")
+            elif kind_of_file(name) is not OTHERS:  # such as the archive of a class
+                self.left_out.add_file(f"{folder.path}/{name}")
         for name in folder.hidden:
             self.left_out.add(HIDDEN, f"{folder.path}/{name}")
 
@@ -239,31 +259,23 @@ class Layout:
         if n:
             self.left_out.add(kind_of_folder(folder) or MASKS, folder.path, n=n)
 
-    def _unwrapped(self, folder: Folder) -> Folder:
-        """Return the folder images/ in a folder, where what belongs here lies in it.
+    def _unwrapped(self, folder: Folder, known: Callable[[], set[str]] = set) -> Folder:
+        """Return the folder in a folder, such as images/, where what belongs here lies in it.
+
+        Args:
+            folder: the folder.
+            known: function that returns names of classes, by which another folder is recognised.
 
         Raises:
-            XprobeError: pictures lie in it, and no class folders.
+            XprobeError: pictures lie in a folder images, and no class folders.
         """
-        plain = [inner for inner in folder.folders if is_plain(inner)]
-        others = [
-            inner
-            for inner in folder.folders
-            if not is_plain(inner) and kind_of_folder(inner) is None and holds_pictures(inner)
-        ]
-        if len(plain) != 1 or others or not holds_pictures(plain[0]):
-            return folder
-        if holds_pictures_itself(plain[0]) or not names_inside(plain[0]):
-            raise XprobeError(
-                f"{plain[0].path} holds images and no class folders: the classes of such a set "
-                f"stand in its labels; sort the images into {folder.path}/<class>/…, or write a "
-                f"manifest with their classes"
-            )
-        for inner in folder.folders:
-            if kind_of_folder(inner):
-                self._leave_out_masks(inner)
-        self.notes.append(f"read {plain[0].path} in place of {folder.path}")
-        return plain[0]
+        while (inner := _wrapped_in(folder, known)) is not None:
+            for beside in folder.folders:
+                if kind_of_folder(beside):
+                    self._leave_out_masks(beside)
+            self.notes.append(f"read {inner.path} in place of {folder.path}")
+            folder = inner
+        return folder
 
     def _refuse(self, folder: Folder) -> None:
         """Raise for a folder of synthetic images that is neither a class nor a generator."""
@@ -279,6 +291,27 @@ class Layout:
             f"{folder.path} is no class of real{did_you_mean(label, labels)}, nor a "
             f"generator with class folders; add real images of that class, or remove it"
         )
+
+
+def _wrapped_in(folder: Folder, known: Callable[[], set[str]]) -> Folder | None:
+    """Return the one folder in a folder if it holds what belongs in its place, else None."""
+    holders = [
+        inner for inner in folder.folders if kind_of_folder(inner) is None and holds_pictures(inner)
+    ]
+    if len(holders) != 1 or split_of(holders[0]):
+        return None
+    (inner,) = holders
+    names = names_inside(inner)
+    if not is_plain(inner):
+        is_wrapper = not holds_pictures_itself(inner) and inner.name not in known()
+        return inner if is_wrapper and names & known() else None
+    if holds_pictures_itself(inner) or not names:
+        raise XprobeError(
+            f"{inner.path} holds images and no class folders: the classes of such a set stand in "
+            f"its labels; sort the images into {folder.path}/<class>/…, or write a manifest with "
+            f"their classes"
+        )
+    return inner
 
 
 _MOST_PATHS = 6  # as many as a line names

@@ -50,6 +50,12 @@ _KIND_OF |= dict.fromkeys(
 )
 
 
+def kind_of_file(name: str) -> Kind:
+    """Return the kind of a file of a name that has no suffix of an image."""
+    stem, _, suffix = name.rpartition(".")
+    return _KIND_OF.get(suffix.lower(), OTHERS) if stem else OTHERS
+
+
 class LeftOut:
     """Counts what is left out, by kind."""
 
@@ -66,8 +72,7 @@ class LeftOut:
         """Count a file that has no suffix of an image."""
         name = path.replace("\\", "/").rpartition("/")[2]
         stem, _, suffix = name.rpartition(".")
-        kind = _KIND_OF.get(suffix.lower(), OTHERS) if stem else OTHERS
-        self.add(kind, path, f".{suffix.lower()}" if stem else "without suffix")
+        self.add(kind_of_file(name), path, f".{suffix.lower()}" if stem else "without suffix")
 
     @property
     def lines(self) -> list[str]:

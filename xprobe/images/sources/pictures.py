@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from xprobe.images.decode import is_image
 from xprobe.images.sources.leftovers import HIDDEN, MASKS, THUMBNAILS, Kind, LeftOut
@@ -12,17 +12,17 @@ from xprobe.images.sources.tree import Folder
 Picture = tuple[Folder, str]
 """A picture: the folder that it lies in, and its name there."""
 
-# Names of folders are compared in lower case, without what separates words.
-_MASK_FOLDERS = frozenset(
-    ("mask", "masks", "label", "labels", "labelmask", "labelmasks", "annotation", "annotations",
-     "ann", "anns", "annot", "annots", "target", "targets", "gt", "gts", "groundtruth", "seg",
-     "segs", "segmentation", "segmentations", "segmentationclass", "segmentationobject",
-     "segmap", "segmaps")
-)  # fmt: skip
-_THUMBNAIL_FOLDERS = frozenset(("thumb", "thumbs", "thumbnail", "thumbnails"))
-_PLAIN_FOLDERS = frozenset(
-    ("image", "images", "img", "imgs", "jpegimages", "picture", "pictures", "photo", "photos")
+# Names of folders are compared in lower case, without what separates words: Ground-Truth,
+# train_label_img and SegmentationClass are folders of masks, train-org-img is one of images.
+_SPLIT = "(?:train|val|test)?"
+_IMAGES = "(?:jpeg)?(?:image|img|picture|photo)s?"
+_MASK_FOLDER = re.compile(
+    rf"{_SPLIT}(?:binary|semantic|instance)?"
+    rf"(?:(?:label)?mask|label|ann|annot|annotation|target|gt|groundtruth|seg|segmap|segmentation)"
+    rf"s?(?:class|object|png|{_IMAGES})?"
 )
+_THUMBNAIL_FOLDER = re.compile(rf"thumb(?:nail)?s?|(?:thumb|preview){_IMAGES}")
+_PLAIN_FOLDER = re.compile(rf"{_SPLIT}(?:org|orig|original)?{_IMAGES}")
 
 # A name such as tile_mask.png or mask_tile.png: what it is, and what it is of.
 _WORDS_ASIDE = (
@@ -46,15 +46,15 @@ _XBD_SCENE = re.compile(r"(?:.*/)?(.+_\d{8})_(?:pre|post)_disaster", re.IGNORECA
 
 def is_plain(folder: Folder) -> bool:
     """Return whether a folder is called images, and the like, which no class is."""
-    return _plain(folder.name) in _PLAIN_FOLDERS
+    return _PLAIN_FOLDER.fullmatch(_plain(folder.name)) is not None
 
 
 def kind_of_folder(folder: Folder) -> Kind | None:
     """Return what a folder of this name holds if it is no class: masks, or thumbnails."""
     name = _plain(folder.name)
-    if name in _MASK_FOLDERS:
+    if _MASK_FOLDER.fullmatch(name):
         return MASKS
-    return THUMBNAILS if name in _THUMBNAIL_FOLDERS else None
+    return THUMBNAILS if _THUMBNAIL_FOLDER.fullmatch(name) else None
 
 
 def _plain(name: str) -> str:
@@ -128,11 +128,16 @@ def _mentions(words: Iterable[str], names: Iterable[str]) -> bool:
     return any(word in text for word in words)
 
 
-def masks_beside(classes: Sequence[Folder]) -> list[Folder]:
+def masks_beside(classes: Sequence[Folder], known: Collection[str]) -> list[Folder]:
     """Return the folders that hold masks of the pictures of the others, and are no class.
 
     A folder called masks is a class all the same unless it holds folders or files of the names
-    that the others hold.
+    that the others hold; files of equal names say nothing where the name is that of a class
+    elsewhere, or part of that of another class, as mask and no_mask are.
+
+    Args:
+        classes: folders that may be those of classes.
+        known: names of folders elsewhere that may be those of classes.
     """
     others = [folder for folder in classes if kind_of_folder(folder) is None]
     named = [folder for folder in classes if kind_of_folder(folder) is not None]
@@ -145,7 +150,11 @@ def masks_beside(classes: Sequence[Folder]) -> list[Folder]:
         for folder in named
         if not holds_pictures(folder)
         or names & {inner.name for inner in folder.folders}
-        or _mostly_named_after(_file_names(folder), stems)
+        or (
+            folder.name not in known
+            and not any(_plain(folder.name).rstrip("s") in _plain(name) for name in names)
+            and _mostly_named_after(_file_names(folder), stems)
+        )
     ]
 
 

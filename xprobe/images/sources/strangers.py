@@ -7,6 +7,7 @@ from collections.abc import Collection, Sequence
 from xprobe.base.errors import XprobeError, first_few
 from xprobe.images.decode import is_image
 from xprobe.images.manifest import LAYOUT
+from xprobe.images.sources.leftovers import ARCHIVES, kind_of_file
 from xprobe.images.sources.pictures import is_plain, kind_of_folder
 from xprobe.images.sources.splits import Split, in_order, names_inside, split_of
 from xprobe.images.sources.tree import Folder
@@ -40,6 +41,9 @@ def no_real_folder(data: Folder) -> XprobeError:
 
 def _seen(data: Folder) -> str:
     """Return what is there in place of a folder real, and the way on; empty if there is nothing."""
+    archives = [name for name in data.files if kind_of_file(name) is ARCHIVES]
+    if archives:
+        return f"unpack {data.path}/{archives[0]}, if the images are in it; "
     folders = [folder for folder in data.folders if _is_of_images(folder)]
     deeper = [inner for folder in folders for inner in folder.folders if _is_called(inner, "real")]
     if len(deeper) == 1 and not split_of(folders[0]):
