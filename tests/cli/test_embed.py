@@ -30,7 +30,7 @@ def test_classes_must_agree(
         save_picture(data / "synthetic/sd/b/0.png")
     if folder.startswith("real"):  # the other classes can be embedded, and their distance measured
         ran = xprobe("embed", "--encoder", "pixels")
-        assert "generator default has no images of class lonely" in ran.err
+        assert "generators that lack a class: default (lonely); a sweep needs" in ran.err
         assert said in error_of(xprobe("sweep"))
     else:
         assert said in error_of(xprobe("embed", "--encoder", "pixels"))

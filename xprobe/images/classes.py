@@ -101,7 +101,7 @@ def _is_trained_on(manifest: Manifest) -> Bools:
 
 def lacking(missing: dict[str, list[str]]) -> str:
     """Return in words which generators have no images of which classes."""
-    return first_few(f"{name} ({first_few(names, 3)})" for name, names in missing.items())
+    return first_few((f"{name} ({first_few(names, 3)})" for name, names in missing.items()), 20)
 
 
 def _incomplete(missing: dict[str, list[str]], names: list[str]) -> str:

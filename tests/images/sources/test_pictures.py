@@ -59,13 +59,13 @@ def test_thumbnails_are_left_out(tree: Any) -> None:
 
 def test_whatever_is_no_image_by_its_name_is_counted_by_kind_and_suffix() -> None:
     pictures, said = read(
-        ["1.png", "2.heic", "3.HEIC", "4.avif", "5", "6.txt", "7.zip", "8.mp4", "._1.png",
+        ["1.png", "2.heic", "3.HEIC", "4.jxl", "5", "6.txt", "7.zip", "8.mp4", "._1.png",
          "Thumbs.db"]
     )  # fmt: skip
     assert pictures == ["1.png"]
     assert [line.removeprefix("left out ").partition("; ")[0] for line in said] == [
         "hidden or system files and folders: 2, such as a/._1.png",
-        "images in formats that are not read: 3 (2 .heic, 1 .avif), such as a/2.heic",
+        "images in formats that are not read: 3 (2 .heic, 1 .jxl), such as a/2.heic",
         "files that are no images by their name: 2 (1 without suffix, 1 .txt), such as a/5",
         "archives: 1 (1 .zip), such as a/7.zip",
         "videos: 1 (1 .mp4), such as a/8.mp4",
