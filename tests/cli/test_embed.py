@@ -110,3 +110,9 @@ def test_a_layer_that_is_not_there_is_one_line(data: Path, xprobe: Callable[...,
     assert "leave the option out" in error_of(
         xprobe("embed", "--encoder", "hog", "--layer", "pooled")
     )
+
+
+def test_images_without_classes_have_no_generators(data: Path, xprobe: Callable[..., Ran]) -> None:
+    Path("list.txt").write_text("data/real/a/0.png\n")
+    said = error_of(xprobe("embed", "list.txt", "--generator", "x", "--encoder", "pixels"))
+    assert said.startswith("error: list.txt: images without classes have neither splits nor")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from xprobe.base.declared import ENCODING, option
+from xprobe.base.errors import XprobeError
 from xprobe.cli import progress
 from xprobe.cli.options import Json, filled_in, pick
 from xprobe.cli.printing import print_json, print_table, warn
@@ -76,6 +77,11 @@ def embed(
     if images is None or images.suffix not in STREAMED or images.is_dir():
         images = manifests.read(data, whole=False, hashed=False, config=chosen)
         warn(survey.find_problems(images))
+    elif chosen != DataConfig():
+        raise XprobeError(
+            f"{images}: images without classes have neither splits nor generators; leave --val, "
+            f"--generator and --skip-incomplete out"
+        )
     done = embed_all(
         images, names=encoders.names, folder=store, config=config, execution=execution,
         progress=progress.bar,

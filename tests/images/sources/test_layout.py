@@ -93,6 +93,16 @@ def test_of_synthetic_images_only_training_splits_are_read(
     assert "as splits of synthetic images" in said or "as a split of synthetic images" in said
 
 
+def test_what_lies_beside_splits_is_counted() -> None:
+    real = {"train": CLASSES, "test": CLASSES, "labels": ["0.json"], "9.png": None, ".x": None}
+    _, said = read({"real": real})
+    assert [text.partition(",")[0] for text in said.split(" | ")[1:]] == [
+        "left out images that lie in no class folder: 1",
+        "left out hidden or system files and folders: 1",
+        "left out label masks: 1",
+    ]
+
+
 def test_splits_may_lie_below_the_classes() -> None:
     splits = {"train": FILES, "test": FILES}
     counts, said = read({"real": {"a": splits, "b": splits}} | SYNTHETIC)

@@ -87,7 +87,7 @@ class Layout:
                 f"{folder.path} holds folders real and synthetic itself; name it as DATA"
             )
         folder = self._unwrapped(folder, known)
-        splits = splits_in(folder, known=known)
+        splits = self._splits_in(folder, known)
         if not splits:
             self._add_classes(folder, "real", "train", known=known)
             return
@@ -130,7 +130,7 @@ class Layout:
             XprobeError: it cannot be told what a folder is.
         """
         folder = self._unwrapped(folder)
-        splits = splits_in(folder, self.labels, lambda: self.labels)
+        splits = self._splits_in(folder, lambda: self.labels)
         for split in self._to_train_on(splits):
             self._add_generators(self._unwrapped(split.folder), split.name)
         if not splits:
@@ -143,7 +143,7 @@ class Layout:
             XprobeError: there are no class folders in it.
         """
         inner = self._unwrapped(folder, lambda: self.labels)
-        splits = splits_in(inner, self.labels, lambda: self.labels)
+        splits = self._splits_in(inner, lambda: self.labels)
         if not splits and not any(name_of(below) in self.labels for below in inner.folders):
             self._refuse(folder)
         for part in self._to_train_on(splits):
@@ -185,6 +185,16 @@ class Layout:
                 self._leave_out_masks(first)
             elif holds_pictures(first):
                 self.add_generator(first, name_of(first), split)
+
+    def _splits_in(self, folder: Folder, known: Callable[[], set[str]]) -> list[Split]:
+        """Return the splits in a folder, none if there are none; count what lies beside them."""
+        splits = splits_in(folder, self.labels, known)
+        if splits:
+            self._add_loose(folder)
+            for inner in folder.folders:
+                if kind_of_folder(inner):
+                    self._leave_out_masks(inner)
+        return splits
 
     def _to_train_on(self, splits: list[Split]) -> list[Split]:
         """Return the splits that synthetic images may belong to; tests are on real ones alone."""

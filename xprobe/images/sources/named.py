@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from xprobe.base.errors import XprobeError, XprobeWarning
+from xprobe.images.classes import composed
 from xprobe.images.config import DataConfig
 from xprobe.images.manifest import Row
 from xprobe.images.sources.folder import rows_of
@@ -44,7 +45,9 @@ def read_named(config: DataConfig, group: str = "") -> Iterator[Row]:
         rows += _from_manifests("real", places, group, split=split)
         for folder in _folders(split, places, group):
             layout.add_split(Split(split, folder))
-    layout.labels |= {row["label"] for row in rows if (row.get("split") or "train") == "train"}
+    layout.labels |= {
+        composed(row["label"]) for row in rows if (row.get("split") or "train") == "train"
+    }
     for generator, places in _by_generator(config.synthetic).items():
         rows += _from_manifests("synthetic", places, group, generator=generator)
         prefix = f"synthetic/{generator}" if generator else "synthetic"
