@@ -24,6 +24,7 @@ from xprobe.design.config import SweepConfig
 from xprobe.encoders.spec import EncoderSpec
 from xprobe.features.store import Store
 from xprobe.images.manifest import Manifest
+from xprobe.images.sources.tree import Folder, Listing
 from xprobe.results.config import StudyConfig
 from xprobe.results.rows import Result, Run, SettingResult
 from xprobe.results.study import STUDY_VERSION, Count, EncoderUsed, ImagesStudied, Study, save_study
@@ -38,6 +39,23 @@ MakeData = Callable[..., Path]
 
 
 MakeManifest = Callable[..., Manifest]
+
+
+def described(tree: dict[str, Any], path: str = "data") -> Folder:
+    """Return a folder that no disk holds: names → folders as dictionaries, or lists of files."""
+
+    def list_described(place: str) -> Listing:
+        node: Any = tree
+        for name in Path(place).relative_to(path).parts:
+            node = node[name]
+        if isinstance(node, list):
+            return Listing((), tuple(node), place)
+        folders = [name for name in node if node[name] is not None]
+        return Listing(
+            tuple(sorted(folders)), tuple(sorted(set(node) - set(folders))), identity=place
+        )
+
+    return Folder(path, lister=list_described)
 
 
 class Ran:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from xprobe.features.config import EmbedConfig
     from xprobe.features.embed import embed_all as embed
     from xprobe.features.store import Store
+    from xprobe.images.config import DataConfig
     from xprobe.images.read import read
     from xprobe.learners.estimators import LogisticHead, LogisticHeadCV, RidgeHeadCV
     from xprobe.learners.finetune.recipe import Recipe
@@ -27,14 +28,15 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
-    "EmbedConfig", "Encoder", "Execution", "Grid", "LogisticHead", "LogisticHeadCV", "Recipe",
-    "RidgeHeadCV", "Store", "SweepConfig", "XprobeError", "embed", "load_encoder", "measure",
-    "plain_spec", "plan", "read", "sweep", "write_report",
+    "DataConfig", "EmbedConfig", "Encoder", "Execution", "Grid", "LogisticHead", "LogisticHeadCV",
+    "Recipe", "RidgeHeadCV", "Store", "SweepConfig", "XprobeError", "embed", "load_encoder",
+    "measure", "plain_spec", "plan", "read", "sweep", "write_report",
 ]  # fmt: skip
 
 # The module and attribute that each public name is loaded from.
 _PLACES = {
     "read": "xprobe.images.read:read",
+    "DataConfig": "xprobe.images.config:DataConfig",
     "embed": "xprobe.features.embed:embed_all",
     "EmbedConfig": "xprobe.features.config:EmbedConfig",
     "Store": "xprobe.features.store:Store",

@@ -30,7 +30,7 @@ def test_classes_must_agree(
         save_picture(data / "synthetic/sd/b/0.png")
     if folder.startswith("real"):  # the other classes can be embedded, and their distance measured
         ran = xprobe("embed", "--encoder", "pixels")
-        assert "generator default has no images of class lonely" in ran.err
+        assert "generators that lack a class: default (lonely); a sweep needs" in ran.err
         assert said in error_of(xprobe("sweep"))
     else:
         assert said in error_of(xprobe("embed", "--encoder", "pixels"))
@@ -148,3 +148,9 @@ def test_images_that_are_none_fail_in_every_command(data: Path, xprobe: Callable
     assert said.code == 1
     assert "error: data: none of the 30 files holds a readable image; the first, real/" in said.err
     assert not Path("m.csv").exists()
+
+
+def test_images_without_classes_have_no_generators(data: Path, xprobe: Callable[..., Ran]) -> None:
+    Path("list.txt").write_text("data/real/a/0.png\n")
+    said = error_of(xprobe("embed", "list.txt", "--generator", "x", "--encoder", "pixels"))
+    assert said.startswith("error: list.txt: images without classes have neither splits nor")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from makers import FAST, Ran
+from makers import FAST, Ran, error_of
 
 
 def test_scan_writes_a_manifest_that_the_other_commands_take(
@@ -53,3 +53,36 @@ def test_parents_that_name_nothing_are_counted(
     text = Path("again.csv").read_text()
     assert text.count(",data/real/a/a-0.png,default") == 2
     assert ",lost/0,default" in text
+
+
+def test_what_was_said_of_the_folders_is_part_of_the_answer(
+    data: Path, xprobe: Callable[..., Ran]
+) -> None:
+    (data / "real/a/notes.txt").write_text("")
+    ran = xprobe("scan", "--json")
+    said = "left out files that are no images by their name: 1 (1 .txt), such as data/real/a/notes"
+    assert ran.err.startswith(f"warning: {said}")
+    assert ran.json["warnings"][0].startswith(said)
+    assert xprobe("scan").err.count("left out") == 1
+
+
+def test_folders_may_stand_in_place_of_data_in_every_command(
+    data: Path, xprobe: Callable[..., Ran]
+) -> None:
+    data.rename("elsewhere")
+    named = ("--real", "elsewhere/real", "--synthetic", "g=elsewhere/synthetic")
+    assert {row["generator"] for row in xprobe("scan", *named, "--json").json["counts"]} == {
+        None, "g",
+    }  # fmt: skip
+    assert xprobe("embed", *named, "--encoder", "pixels").code == 0
+    assert xprobe("plan", *named).code == 0
+    assert xprobe("sweep", *named, *FAST).code == 0
+    assert xprobe("distance", *named, "--permutations", "99", "--metrics", "mmd").code == 0
+    Path("xprobe.toml").write_text(
+        '[sweep]\nreal = ["elsewhere/real"]\nsynthetic = ["g=elsewhere/synthetic"]\n'
+    )
+    assert xprobe("sweep", *FAST).code == 0
+    for command in ("scan", "embed", "sweep", "distance", "plan"):
+        both = error_of(xprobe(command, "elsewhere", "--real", "elsewhere/real"))
+        assert "both say where the images are; leave DATA out" in both
+    assert "--val is train or test" in " ".join(xprobe("scan", "--val", "x").err.split())

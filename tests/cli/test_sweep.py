@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from makers import FAST, Ran, error_of
+from makers import FAST, MakeData, Ran, error_of
 
 
 def test_errors_of_a_sweep_name_the_remedy(data: Path, xprobe: Callable[..., Ran]) -> None:
@@ -97,3 +97,21 @@ def test_lineage_that_names_nothing_is_told_and_refused_if_it_is_required(
     both = xprobe("sweep", misspelt, "--require-lineage", "--ignore-lineage")
     assert both.code == 2
     assert "choose one of --ignore-lineage and --require-lineage" in both.err
+
+
+def test_fewer_generators_are_judged_alike_and_nothing_is_trained_again(
+    make_data: MakeData, xprobe: Callable[..., Ran]
+) -> None:
+    make_data(real=5, synthetic=10, generators=("x", "y"))
+    xprobe("embed", "--encoder", "pixels")
+    both = xprobe("sweep", *FAST, "--json").json["results"]
+    trained = set(Path("results/predictions").rglob("*"))
+    one = xprobe("sweep", *FAST, "--generator", "x", "--json").json["results"]
+    assert set(Path("results/predictions").rglob("*")) == trained
+    columns = ("setting", "ratio", "metric", "value", "difference", "difference_low", "verdict")
+    rows = [[row[name] for name in columns] for row in both if row["generator"] == "x"]
+    assert [[row[name] for name in columns] for row in one if row["generator"] == "x"] == rows
+    assert {row["generator"] for row in one} == {None, "x"}
+    assert "no such generator (did you mean x?); known: x, y" in error_of(
+        xprobe("sweep", *FAST, "--generator", "xx")
+    )

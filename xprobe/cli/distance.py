@@ -15,6 +15,7 @@ from xprobe.cli.options import Data, Files, Json, filled_in
 from xprobe.cli.printing import out, print_json, print_table, warn
 from xprobe.design.config import Grid, SweepConfig
 from xprobe.engine.execution import Execution
+from xprobe.images.config import DataConfig
 
 
 @dataclass(frozen=True)
@@ -42,11 +43,12 @@ class Measured:
         check_least(self, OptionError)
 
 
-@filled_in(measured=Measured, files=Files)
+@filled_in(measured=Measured, files=Files, images=DataConfig)
 def distance(
     measured: Measured,
     files: Files,
-    data: Data = Path("data"),
+    images: DataConfig,
+    data: Data = None,
     drop_leaks: Annotated[
         Path | None,
         typer.Option(help="Write a manifest without synthetic copies of real images to this file."),
@@ -63,7 +65,7 @@ def distance(
     from xprobe.images.sources import table
     from xprobe.results.distance import save_distance
 
-    manifest = manifests.read(data, whole=False)
+    manifest = manifests.read(data, whole=False, config=images)
     if measured.require_lineage:
         lineage.require(*lineage.sides(manifest))
     chosen = vars(measured) | {"metrics": measured.metrics or METRICS}

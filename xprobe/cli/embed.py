@@ -18,6 +18,7 @@ from xprobe.cli.printing import print_json, print_table, warn
 from xprobe.encoders.presets import DEFAULT_ENCODER
 from xprobe.engine.execution import Execution
 from xprobe.features.config import EmbedConfig
+from xprobe.images.config import DEFAULT_DATA, DataConfig
 from xprobe.images.sources.registry import forms
 
 if TYPE_CHECKING:
@@ -26,13 +27,14 @@ if TYPE_CHECKING:
 STREAMED = (".tar", ".txt", ".TXT", ".lst")  # files of these types bring images without classes
 
 Images = Annotated[
-    Path,
+    Path | None,
     typer.Argument(
         metavar="DATA",
         help=forms(
             "images without classes: a tar archive (.tar), or a list of paths and archives (.txt, "
             ".lst)"
         ),
+        show_default=str(DEFAULT_DATA),
     ),
 ]
 Offline = Annotated[bool, typer.Option("--offline", help="Never ask the network for weights.")]
@@ -49,12 +51,18 @@ class Encoders:
     )  # fmt: skip
 
 
-@filled_in(encoders=Encoders, config=EmbedConfig, execution=pick(Execution, "workers", "device"))
+@filled_in(
+    encoders=Encoders,
+    config=EmbedConfig,
+    execution=pick(Execution, "workers", "device"),
+    chosen=DataConfig,
+)
 def embed(
     encoders: Encoders,
     config: EmbedConfig,
     execution: Execution,
-    data: Images = Path("data"),
+    chosen: DataConfig,
+    data: Images = None,
     store: Annotated[Path, typer.Option("--out", help="Feature store to add to.")] = Path(
         "features"
     ),
@@ -66,16 +74,21 @@ def embed(
     from xprobe.images import read as manifests
     from xprobe.images import survey
 
-    images: Any = data
-    if data.suffix not in STREAMED or data.is_dir():
-        images = manifests.read(data, whole=False, hashed=False)
+    images: Any = chosen.data_named(data)
+    if images is None or images.suffix not in STREAMED or images.is_dir():
+        images = manifests.read(data, whole=False, hashed=False, config=chosen)
         warn(survey.find_problems(images))
+    elif chosen != DataConfig():
+        raise XprobeError(
+            f"{images}: images without classes have neither splits nor generators; leave --val, "
+            f"--generator and --skip-incomplete out"
+        )
     done = embed_all(
         images, names=encoders.names, folder=store, config=config, execution=execution,
         progress=progress.bar,
     )  # fmt: skip
     _show_embedded(done, store, failed_file(store, config.shard), as_json)
-    _check_any_was_read(done, data, is_part=config.shard[1] > 1)
+    _check_any_was_read(done, chosen.words(data), is_part=config.shard[1] > 1)
 
 
 def _show_embedded(
@@ -102,10 +115,10 @@ def _show_embedded(
         warn([f"{len(failed)} images were skipped; {failures_file} lists them and why"])
 
 
-def _check_any_was_read(done: Sequence[Embedded], data: Path, is_part: bool) -> None:
+def _check_any_was_read(done: Sequence[Embedded], place: str, is_part: bool) -> None:
     """Raise if none of the images could be embedded; a part of them may be empty."""
     if not any(encoder.images for encoder in done) and not is_part:
-        raise XprobeError(f"{data}: there are no images in it")
+        raise XprobeError(f"{place}: there are no images in it")
     if all(encoder.images and encoder.failed >= encoder.images for encoder in done):
         id_, reason = min(done[0].failures.items())
         path, remedy = done[0].failed_paths[id_], ""
@@ -113,7 +126,7 @@ def _check_any_was_read(done: Sequence[Embedded], data: Path, is_part: bool) -> 
             path = str(Path(path).absolute())
             remedy = "; paths are relative to the folder of the list or manifest"
         raise XprobeError(
-            f"{data}: none of the images could be read; the first, {path}: {reason}{remedy}"
+            f"{place}: none of the images could be read; the first, {path}: {reason}{remedy}"
         )
 
 

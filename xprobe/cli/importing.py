@@ -8,19 +8,22 @@ from typing import Annotated
 import typer
 
 from xprobe.cli import progress
-from xprobe.cli.options import Json
+from xprobe.cli.options import Json, filled_in
 from xprobe.cli.printing import out, print_json, print_table, warn
+from xprobe.images.config import DEFAULT_DATA, DataConfig
 from xprobe.images.sources.registry import forms
 
 
+@filled_in(images=DataConfig)
 def import_features(
+    images: DataConfig,
     file: Annotated[
         Path, typer.Argument(help="Embeddings: .npz, .h5, .hdf5, .parquet or .csv.", metavar="FILE")
     ],
     name: Annotated[
         str, typer.Option("--encoder-name", help="What the encoder is called from now on.")
     ],
-    data: Annotated[Path, typer.Option(help=forms())] = Path("data"),
+    data: Annotated[Path | None, typer.Option(help=forms(), show_default=str(DEFAULT_DATA))] = None,
     store: Annotated[Path, typer.Option("--out", help="Feature store to add to.")] = Path(
         "features"
     ),
@@ -39,9 +42,10 @@ def import_features(
     from xprobe.features.store import Store
     from xprobe.images import read as manifests
 
-    base = data if data.is_dir() else data.parent
+    place = images.data_named(data) or Path()
+    base = place if place.is_dir() else place.parent
     done = imports.import_features(
-        manifests.read(data), file, name, Store(store, create=True), base=base,
+        manifests.read(data, config=images), file, name, Store(store, create=True), base=base,
         allow_missing=allow_missing, progress=progress.bar,
     )  # fmt: skip
     row = from_value(EncoderOutcome, done)

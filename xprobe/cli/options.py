@@ -15,9 +15,13 @@ import typer
 from xprobe.base.declared import PROTOCOL, Option, option, options
 from xprobe.base.errors import OptionError, XprobeError
 from xprobe.cli.settings import read_settings
+from xprobe.images.config import DEFAULT_DATA
 from xprobe.images.sources.registry import forms
 
-Data = Annotated[Path, typer.Argument(metavar="DATA", help=forms())]
+Data = Annotated[
+    Path | None,
+    typer.Argument(metavar="DATA", help=forms(), show_default=str(DEFAULT_DATA)),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
 Group = Annotated[
     str,

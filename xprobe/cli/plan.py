@@ -13,6 +13,7 @@ from xprobe.base.declared import COMPARED, option, parse_counts, parse_names
 from xprobe.cli.options import Data, Group, Json, filled_in, pick
 from xprobe.cli.printing import out, print_json, print_table, warn
 from xprobe.design.config import SweepConfig
+from xprobe.images.config import DataConfig
 
 if TYPE_CHECKING:
     from xprobe.design.power import Detectable
@@ -46,11 +47,12 @@ class Others:
     )  # fmt: skip
 
 
-@filled_in(config=pick(SweepConfig, *PLANNED), others=Others)
+@filled_in(config=pick(SweepConfig, *PLANNED), others=Others, images=DataConfig)
 def plan(
     config: SweepConfig,
     others: Others,
-    data: Data = Path("data"),
+    images: DataConfig,
+    data: Data = None,
     group: Group = "",
     results: Annotated[
         Path | None,
@@ -66,7 +68,7 @@ def plan(
     from xprobe.images import read as manifests
     from xprobe.results.study import load_studies, newest
 
-    manifest = manifests.read(data, whole=False, group=group)
+    manifest = manifests.read(data, whole=False, group=group, config=images)
     studies = [] if results is None else newest(load_studies(results))
     rows = make_plan(manifest, config, others.sizes or SIZES, studies)
     study_wide = None

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Annotated
+from warnings import catch_warnings
 
 import typer
 
 from xprobe.base.errors import XprobeError, first_few
-from xprobe.cli.options import (
-    Data,
-    Json,
-)
+from xprobe.cli.options import Data, Json, filled_in
 from xprobe.cli.printing import out, print_json, print_table, warn
+from xprobe.images.config import DataConfig
 
 
+@filled_in(images=DataConfig)
 def scan(
-    data: Data = Path("data"),
+    images: DataConfig,
+    data: Data = None,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Write the table to this file.")
     ] = None,
@@ -28,15 +29,18 @@ def scan(
     from xprobe.images import survey
     from xprobe.images.sources import table
 
-    manifest = manifests.read(data, whole=False)
+    with catch_warnings(record=True) as caught:
+        manifest = manifests.read(data, whole=False, config=images)
+    said = [str(warning.message) for warning in caught]
+    warn(said)
     counts = survey.counts(manifest)
     formats, unusable = survey.shapes(manifest)
     warnings = survey.find_problems(manifest) + survey.codec_problems(formats)
     if len(unusable) == len(manifest):
         id_, reason = next(iter(unusable.items()))
         raise XprobeError(
-            f"{data}: none of the {len(manifest)} files holds a readable image; the first, {id_}: "
-            f"{reason}"
+            f"{images.words(data)}: none of the {len(manifest)} files holds a readable image; the "
+            f"first, {id_}: {reason}"
         )
     warnings += lineage.outside_warnings(*lineage.sides(manifest))
     if unusable:
@@ -48,7 +52,7 @@ def scan(
         print_json(
             outputs.Scan(
                 images=len(manifest), counts=tuple(counts), formats=tuple(formats),
-                warnings=tuple(warnings),
+                warnings=(*said, *warnings),
             )
         )  # fmt: skip
         return

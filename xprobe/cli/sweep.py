@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -14,6 +13,7 @@ from xprobe.cli.options import Data, Files, Group, Json, filled_in, option_sourc
 from xprobe.cli.printing import out, print_json, print_table, warn
 from xprobe.design.config import Grid, SweepConfig
 from xprobe.engine.execution import Execution
+from xprobe.images.config import DataConfig
 
 if TYPE_CHECKING:
     from xprobe.results.answers import SweepAnswer
@@ -30,14 +30,15 @@ DryRun = Annotated[
 ]
 
 
-@filled_in(grid=Grid, config=SweepConfig, execution=Execution, files=Files)
+@filled_in(grid=Grid, config=SweepConfig, execution=Execution, files=Files, images=DataConfig)
 def sweep(
     context: typer.Context,
     config: SweepConfig,
     grid: Grid,
     execution: Execution,
     files: Files,
-    data: Data = Path("data"),
+    images: DataConfig,
+    data: Data = None,
     group: Group = "",
     dry_run: DryRun = False,
     as_json: Json = False,
@@ -47,7 +48,8 @@ def sweep(
     from xprobe.study.estimate import estimate
     from xprobe.study.sweep import sweep as sweep_settings
 
-    manifest, store = manifests.read(data, group=group), Store(files.features)
+    manifest = manifests.read(data, group=group, config=images)
+    store = Store(files.features)
     what = manifest, store, files.results, config, grid, execution
     refusal = [grid.value_refusal] if grid.value_refusal else []
     warn(refusal)  # Before hours of training it is not too late to choose other sizes.

@@ -8,8 +8,10 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from xprobe.base.errors import XprobeError, did_you_mean, first_few
+from xprobe.base.errors import XprobeError
 from xprobe.images import contents
+from xprobe.images.classes import check_classes
+from xprobe.images.config import DataConfig
 from xprobe.images.manifest import (
     DEFAULT_GENERATOR,
     LAYOUT,
@@ -22,10 +24,19 @@ from xprobe.images.manifest import (
     id_of,
 )
 from xprobe.images.parents import tie
+from xprobe.images.selection import choose_generators, settle_validation
+from xprobe.images.sources.named import read_named
 from xprobe.images.sources.registry import read_rows
 
 
-def read(data: str | Path, *, whole: bool = True, hashed: bool = True, group: str = "") -> Manifest:
+def read(
+    data: str | Path | None = None,
+    *,
+    whole: bool = True,
+    hashed: bool = True,
+    group: str = "",
+    config: DataConfig = DataConfig(),
+) -> Manifest:
     """Return the manifest of a folder or of a CSV, JSONL or Parquet file, contents hashed.
 
     `sources.registry` lists all sources that can be read; ``<source>:<path>`` chooses one by name.
@@ -34,6 +45,8 @@ def read(data: str | Path, *, whole: bool = True, hashed: bool = True, group: st
     ``test/<class>/…`` (the fixed hold-out) and ``extra/<class>/…``, nested as deep as wished; a
     first folder below ``synthetic`` is a class exactly if it is a class of real. The columns of a
     file are `REQUIRED` and `OPTIONAL`, others are kept; its paths are relative to its own folder.
+    `sources.layout` says which other layouts of folders are understood. With `config` folders may
+    stand in place of DATA, and fewer generators take part.
 
     Images with equal content share a group (real) or count as made from each other (synthetic),
     so that no copy of a test image is ever trained on. Parents are the ids or groups of real
@@ -47,19 +60,22 @@ def read(data: str | Path, *, whole: bool = True, hashed: bool = True, group: st
     Raises:
         XprobeError: the data cannot be read as a whole, or lack images that a study needs.
     """
-    data = Path(data)
+    place = config.data_named(data)
     if group not in ("", *WIDER):
         raise XprobeError(f"--group {group}: it takes the column {' or '.join(WIDER)}")
-    rows, base = read_rows(data, group)
-    manifest = _manifest_of_rows(rows, base, hashed, str(data))
+    rows, base = (read_named(config, group), Path()) if place is None else read_rows(place, group)
+    where = config.words(data)
+    rows = settle_validation(rows, config.val)
+    manifest = _manifest_of_rows(rows, base, hashed, where)
     if not len(manifest):
-        raise XprobeError(f"{data}: no images found; put them into {data}/{LAYOUT}")
+        raise XprobeError(f"{where}: no images found; put them into {where}/{LAYOUT}")
     if hashed and not any(manifest.sha256):
         raise XprobeError(
-            f"{data}: none of the {len(manifest)} files can be read, the first is "
+            f"{where}: none of the {len(manifest)} files can be read, the first is "
             f"{manifest.path[0]}; paths are relative to the folder of the manifest"
         )
-    _check_classes(manifest, data, whole)
+    manifest = choose_generators(manifest, config, where)
+    check_classes(manifest, where, whole)
     return manifest
 
 
@@ -114,30 +130,3 @@ def _content_digest(path: str) -> str:
         return hashlib.sha256(contents.read(path)).hexdigest()
     except OSError:
         return ""
-
-
-def _check_classes(manifest: Manifest, data: Path, whole: bool) -> None:
-    """Raise if a class has no real images or, with `whole`, if a generator has none of a class."""
-    train = (manifest.source == "real") & (manifest.split == "train")
-    real = set(manifest.label[train])
-    if not real:
-        raise XprobeError(f"{data}: no real images to train on; put them into real/<class>/…")
-    parts = {
-        f"synthetic (generator {name})": manifest.generator == name
-        for name in sorted(set(manifest.generator) - {""})
-    }
-    parts["test"] = manifest.split == "test"
-    parts["extra"] = manifest.split == "extra"
-    for part, mask in parts.items():
-        labels = set(manifest.label[mask])
-        if unknown := sorted(labels - real):
-            raise XprobeError(
-                f"{data}: class {first_few(map(repr, unknown))} of {part} has no real images to "
-                f"train on{did_you_mean(unknown[0], real, 1)}; add them to real, or remove the "
-                f"class"
-            )
-        if whole and part.startswith("synthetic") and (missing := sorted(real - labels)):
-            raise XprobeError(
-                f"{data}: class {first_few(map(repr, missing))} of real has no images in {part}; "
-                f"add them, or remove the class from real"
-            )

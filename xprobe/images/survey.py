@@ -11,6 +11,7 @@ import numpy as np
 
 from xprobe.base.documents import Document
 from xprobe.base.errors import first_few
+from xprobe.images.classes import lacking, missing_classes
 from xprobe.images.decode import UnusableImageError, probe
 from xprobe.images.manifest import EMPTY_FILE, SOURCES, Manifest
 
@@ -108,11 +109,11 @@ def find_problems(manifest: Manifest) -> list[str]:
     missing = sorted(set(manifest.classes) - set(manifest.label[test]))
     if test.any() and missing:
         problems.append(f"the hold-out has no image of class {first_few(missing)}")
-    for name in sorted(set(manifest.generator) - {""}):
-        if lacking := sorted(
-            set(manifest.classes) - set(manifest.label[manifest.generator == name])
-        ):
-            problems.append(f"generator {name} has no images of class {first_few(lacking)}")
+    if incomplete := missing_classes(manifest):
+        problems.append(
+            f"generators that lack a class: {lacking(incomplete)}; a sweep needs some images of "
+            f"it, or --skip-incomplete to leave them out"
+        )
     few = [
         c for c in manifest.classes if len(set(manifest.group[train & (manifest.label == c)])) < 2
     ]

@@ -1,106 +1,132 @@
-"""The image table of a folder of classes."""
+"""The image table of a folder: class folders below real, synthetic, test and extra."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
+import warnings
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from xprobe.base.errors import XprobeError, did_you_mean
-from xprobe.images.decode import is_image
-from xprobe.images.manifest import (
-    DEFAULT_GENERATOR,
-    LAYOUT,
-    Row,
-    as_text,
-)
+from xprobe.base.errors import XprobeError, XprobeWarning
+from xprobe.images.manifest import Row, as_text
+from xprobe.images.sources.layout import ClassFolder, Layout
+from xprobe.images.sources.pictures import Picture, holds_pictures, pictures_of, scenes
+from xprobe.images.sources.splits import Split, names_inside, split_of
+from xprobe.images.sources.strangers import no_real_folder, unread_folders
+from xprobe.images.sources.tree import Folder
 
 
 def read_folder(data: Path, group: str = "") -> tuple[Iterator[Row], Path]:
     """Return the rows of a folder of classes, and the folder that their paths are relative to.
 
+    What was read otherwise than it is called, and what was left out, is warned of.
+
     Raises:
         XprobeError: a `group` is asked for, and a folder has no columns; or the folder has another
-            layout, which is only seen while the rows are taken.
+            layout, or one in it cannot be listed.
     """
     if group:
         raise XprobeError(
             f"{data}: --group {group}: a folder has no columns; write a manifest with 'xprobe scan "
             f"{data} -o manifest.csv', add the column {group} to it, and name it as DATA"
         )
-    return _scan_folder(data), data
+    return rows_of(layout_of(Folder(str(data), place=str(data.resolve())))), data
 
 
-def _scan_folder(data: Path) -> Iterator[Row]:
-    real = data / "real"
-    if not real.is_dir():
-        raise XprobeError(f"{data}: no folder {real}; a study needs {data}/{LAYOUT}")
-    parts = {"train": real, "test": data / "test", "extra": data / "extra"}
-    inside = {folder.name for folder in _folders(real)}
-    # The splits may also lie below real: real/train/<class> and real/test/<class>.
-    if "train" in inside and inside <= set(parts):
-        for split in inside:
-            if split != "train" and parts[split].is_dir():
-                raise XprobeError(f"both {real / split} and {parts[split]} exist; keep one")
-            parts[split] = real / split
-    classes: list[str] = []
-    for split, root in parts.items():
-        for folder in _folders(root) if root.is_dir() else ():
-            if split == "train":
-                classes.append(folder.name)
-            for file in _images(folder):
-                yield _image_row(data, file, folder.name, "real", split=split)
-    if not classes:
-        raise XprobeError(f"{real}: no class folders; put images into {real}/<class>/…")
-    yield from _scan_synthetic(data, set(classes))
+def layout_of(data: Folder) -> Layout:
+    """Return how DATA is laid out.
+
+    Raises:
+        XprobeError: there is no folder real, or it cannot be told what a folder is.
+    """
+    layout = Layout()
+    real = _folder_called("real", data, layout)
+    if real is None:
+        raise no_real_folder(data)
+    synthetic = _folder_called("synthetic", data, layout)
+    beside = [inner for inner in data.folders if split_of(inner) and holds_pictures(inner)]
+
+    def known() -> set[str]:
+        others = [*beside, *(() if synthetic is None else (synthetic, *synthetic.folders))]
+        return {inner.name for other in others for inner in other.folders}
+
+    layout.add_real(real, known)
+    if not layout.labels:
+        raise XprobeError(f"{real.path}: no class folders; put images into {real.path}/<class>/…")
+    read = [folder for folder in (real, synthetic) if folder is not None]
+    for folder in beside:
+        if _add_beside(folder, layout):
+            read.append(folder)
+    if synthetic is not None:
+        layout.add_synthetic(synthetic)
+    layout.notes += unread_folders(data, read, layout.labels)
+    return layout
 
 
-def _scan_synthetic(data: Path, classes: set[str]) -> Iterator[Row]:
-    root = data / "synthetic"
-    for first in _folders(root) if root.is_dir() else ():
-        if first.name in classes:
-            for file in _images(first):
-                yield _image_row(data, file, first.name, "synthetic", generator=DEFAULT_GENERATOR)
-            continue
-        inside = [folder for folder in _folders(first) if folder.name in classes]
-        if not inside and any(_images(first)):
-            raise XprobeError(
-                f"{first} is no class of {data / 'real'}{did_you_mean(first.name, classes)}, nor a "
-                f"generator with class folders; add real images of that class, or remove it"
-            )
-        for folder in _folders(first):
-            for file in _images(folder):
-                yield _image_row(data, file, folder.name, "synthetic", generator=first.name)
+def _folder_called(name: str, data: Folder, layout: Layout) -> Folder | None:
+    """Return the folder of DATA of a name in any case, or None.
+
+    Raises:
+        XprobeError: there are several.
+    """
+    folders = [folder for folder in data.folders if folder.name.lower() == name]
+    if len(folders) > 1:
+        raise XprobeError(f"both {folders[0].path} and {folders[1].path} exist; keep one")
+    for folder in folders:
+        if folder.name != name:
+            layout.notes.append(f"read {folder.path} as the folder {name}")
+        return folder
+    return None
 
 
-def _image_row(
-    data: Path, file: str, label: str, source: str, generator: str = "", split: str = "train"
-) -> Row:
-    path = file[len(str(data)) :].replace(os.sep, "/").lstrip("/") if str(data) != "." else file
-    return {
-        "id": as_text(path), "path": path, "label": as_text(label), "source": source,
-        "generator": as_text(generator), "split": split,
-    }  # fmt: skip
+def _add_beside(folder: Folder, layout: Layout) -> bool:
+    """Take in a split that lies beside real, and return whether it is one.
 
-
-def _folders(root: Path) -> list[Path]:
-    return sorted(p for p in root.iterdir() if p.is_dir() and not p.name.startswith("."))
-
-
-def _images(root: Path) -> list[str]:
-    """Return the image files below a folder, sorted; links are followed, circles are not."""
-    files: list[str] = []  # A Path for every file would take most of the time of a scan.
-    seen: set[str] = set()
-    for folder, below, names in os.walk(root, followlinks=True):
-        real = os.path.realpath(folder)
-        if real in seen:
-            below.clear()
-            continue
-        seen.add(real)
-        below[:] = [name for name in below if not name.startswith(".")]
-        files.extend(
-            f"{folder}{os.sep}{name}"
-            for name in names
-            if not name.startswith(".") and is_image(name)
+    Raises:
+        XprobeError: real holds the same split.
+    """
+    split = Split(split_of(folder), folder)
+    is_documented = folder.name in ("test", "extra")
+    if not is_documented and not names_inside(folder) & layout.labels:
+        return False
+    for other in layout.splits:
+        if other.name == split.name:
+            raise XprobeError(f"both {other.folder.path} and {folder.path} exist; keep one")
+    if split.name == "train":
+        raise XprobeError(
+            f"{folder.path} holds classes of {folder.path[: -len(folder.name)]}real; move its "
+            f"images there, or, where these are all to train on, name them with --real in place of "
+            f"DATA"
         )
-    return sorted(files)
+    if not is_documented:
+        layout.notes.append(f"read {folder.path} as the split {split.name} of real images")
+    layout.add_split(split)
+    return True
+
+
+def rows_of(layout: Layout) -> Iterator[Row]:
+    """Return a row for each picture of a layout, and warn of what the user should know."""
+    listed = []
+    for part in layout.classes:
+        pictures = pictures_of(part.folder, layout.left_out)
+        listed.append((part, pictures, [f"{folder.id}/{name}" for folder, name in pictures]))
+    scene_of = scenes((part.folder.id, ids) for part, _, ids in listed if part.source == "real")
+    layout.finish(scene_of)
+    for text in (*layout.notes, *layout.left_out.lines):
+        warnings.warn(text, XprobeWarning, stacklevel=3)
+    return (
+        row
+        for part, pictures, ids in listed
+        for row in _rows_of_class(part, pictures, ids, scene_of)
+    )
+
+
+def _rows_of_class(
+    part: ClassFolder, pictures: list[Picture], ids: list[str], scene_of: Mapping[str, str]
+) -> Iterator[Row]:
+    label = part.label  # Millions of rows share it.
+    for (folder, name), id_ in zip(pictures, ids, strict=True):
+        yield {
+            "id": as_text(id_), "path": f"{folder.place}/{name}", "label": label,
+            "source": part.source, "generator": part.generator, "split": part.split,
+            "group": as_text(scene_of.get(id_, "")),
+        }  # fmt: skip

@@ -1,0 +1,86 @@
+"""Which images of a table take part."""
+
+from __future__ import annotations
+
+import shutil
+
+import pytest
+from makers import MakeData, MakeManifest
+
+from xprobe.base.errors import OptionError, XprobeError, XprobeWarning
+from xprobe.images.config import DataConfig
+from xprobe.images.read import read
+from xprobe.images.selection import choose_generators, settle_validation
+
+ROWS = [
+    {"source": "real", "split": "train"},
+    {"source": "real", "split": "val"},
+    {"source": "real", "split": "val"},
+    {"source": "synthetic", "split": "val"},
+]
+
+
+def test_validation_images_are_trained_with_unless_they_are_to_test() -> None:
+    with pytest.warns(XprobeWarning, match=r"val is trained with \(2 real and 1 synthetic images"):
+        assert [row["split"] for row in settle_validation(ROWS, "train")] == ["train"] * 4
+    with pytest.warns(XprobeWarning, match=r"val is tested on, as asked \(2 real images; 1 synth"):
+        assert [row["split"] for row in settle_validation(ROWS, "test")] == [
+            "train",
+            "test",
+            "test",
+        ]
+    assert list(settle_validation(ROWS[:1], "test")) == ROWS[:1]
+
+
+@pytest.mark.parametrize("val", ["train", "test"])
+def test_a_folder_of_validation_images_is_what_it_is_asked_to_be(
+    make_data: MakeData, val: str
+) -> None:
+    data = make_data(test=2)
+    (data / "test").rename(data / "val")
+    with pytest.warns(XprobeWarning) as said:
+        manifest = read(data, config=DataConfig(val=val))
+    assert {s for i, s in zip(manifest.id, manifest.split, strict=True) if "val" in i} == {val}
+    assert len(said) == 2
+    with pytest.raises(OptionError, match="--val is train or test, not 'both'"):
+        DataConfig(val="both")
+
+
+def test_chosen_generators_leave_the_images_of_the_others_out(make_data: MakeData) -> None:
+    data = make_data(generators=("x", "y", "z"))
+    every = read(data)
+    chosen = read(data, config=DataConfig(generators=("z", "x", "z")))
+    assert chosen.id.tolist() == [i for i in every.id if "synthetic/y" not in i]
+    shutil.rmtree(data / "synthetic/y")
+    assert chosen.fingerprint == read(data).fingerprint
+    with pytest.raises(XprobeError, match=r"--generator xx: no such .*mean x\?\); known: x, z"):
+        read(data, config=DataConfig(generators=("z", "xx")))
+
+
+def test_a_generator_that_lacks_a_class_is_left_out_if_asked(make_data: MakeData) -> None:
+    data = make_data(("a", "b", "c"), generators=("x", "y", "z"))
+    shutil.rmtree(data / "synthetic/x/a")
+    with pytest.raises(
+        XprobeError,
+        match=r"class 'a' of real has no images in synthetic \(generator x\); add them, or leave "
+        r"them out with --skip-incomplete, or choose others with --generator$",
+    ):
+        read(data)
+    shutil.rmtree(data / "synthetic/z/c")
+    with pytest.raises(XprobeError, match=r"2 of 3 generators have no .*: x \(a\), z \(c\); add"):
+        read(data)
+    said = r"left out 2 generators that lack a class: x \(a\), z \(c\)"
+    with pytest.warns(XprobeWarning, match=said):
+        manifest = read(data, config=DataConfig(skip_incomplete=True))
+    assert set(manifest.generator) == {"", "y"}
+    assert read(data, config=DataConfig(generators=("y",))).fingerprint == manifest.fingerprint
+
+
+def test_at_least_one_generator_must_be_complete(make_manifest: MakeManifest) -> None:
+    manifest = make_manifest(["a", "b", "a"], source=["real", "real", "synthetic"])
+    with pytest.raises(XprobeError, match=r"data: every generator lacks a class: default \(b\)"):
+        choose_generators(manifest, DataConfig(skip_incomplete=True), "data")
+    real = manifest.select(manifest.source == "real")
+    assert choose_generators(real, DataConfig(skip_incomplete=True), "data") is real
+    with pytest.raises(XprobeError, match="--generator x: no such generator; known: none"):
+        choose_generators(real, DataConfig(generators=("x",)), "data")
