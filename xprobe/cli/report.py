@@ -45,6 +45,4 @@ def report(
     if as_json:
         print_json(written)
         return
-    for line in written.answer:
-        out.print(line)
-    out.print(f"\nreport: {written.report}")
+    out.print(*written.answer, "", f"report: {written.report}")

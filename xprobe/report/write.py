@@ -20,6 +20,7 @@ from markupsafe import Markup
 from xprobe.base import documents
 from xprobe.base.atomic import put
 from xprobe.base.documents import Document
+from xprobe.base.visible import visible
 from xprobe.report.answer import answer
 from xprobe.report.distance_section import distance_view, distance_warnings, of_encoders
 from xprobe.report.figures import distance as distance_figures
@@ -208,7 +209,7 @@ def _render(template: str, view: dict[str, Any]) -> bytes:
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
-        finalize=_markdown if template.endswith(".md.j2") else None,
+        finalize=_markdown if template.endswith(".md.j2") else _visible,
     )
     environment.filters |= {
         "percent": percent, "points": points, "span": span, "p": p_value, "count": count,
@@ -217,10 +218,15 @@ def _render(template: str, view: dict[str, Any]) -> bytes:
     return environment.get_template(template).render(view).strip().encode() + b"\n"
 
 
+def _visible(value: Any) -> Any:
+    """Write out what nobody would see of a text; what a template calls safe stays."""
+    return visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+
+
 def _markdown(value: Any) -> Any:
     """Escape a value for Markdown, in a table cell too; what a template calls safe stays."""
     if isinstance(value, str) and not isinstance(value, Markup):
-        return _MARKUP.sub(lambda match: "\\" + match[0], " ".join(value.splitlines()))
+        return _MARKUP.sub(lambda match: "\\" + match[0], visible(value))
     return value
 
 
