@@ -6,6 +6,7 @@ import io
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,7 +43,12 @@ class PredictionRecord(Document, frozen=True, kw_only=True):
             left before they converged.
         steps: optimiser steps of each fold.
         notes: what to know about single folds.
+        training_accuracy, moved: of fine-tunes, for each fold the share of the training images that
+            was recognised in the end, and how far the encoder's weights moved, ‖Δw‖ / ‖w‖; empty
+            of heads, and of what an older xprobe trained.
     """
+
+    OPTIONAL: ClassVar[tuple[str, ...]] = ("training_accuracy", "moved")
 
     encoder: str
     name: str
@@ -59,6 +65,8 @@ class PredictionRecord(Document, frozen=True, kw_only=True):
     unconverged: int = 0
     steps: tuple[int, ...] = ()
     notes: tuple[str, ...] = ()
+    training_accuracy: tuple[Number | None, ...] = ()
+    moved: tuple[Number | None, ...] = ()
 
 
 class FineTuneRecord(Document, frozen=True, kw_only=True):
@@ -67,6 +75,8 @@ class FineTuneRecord(Document, frozen=True, kw_only=True):
     c: Number | None
     steps: int
     notes: tuple[str, ...] = ()
+    training_accuracy: Number | None = None
+    moved: Number | None = None
 
 
 @dataclass(frozen=True, eq=False)

@@ -229,6 +229,7 @@ def _save_block(
     study: Study,
 ) -> None:
     """Save the predictions of a block, all folds together."""
+    tuned = fits if kind_of(study.config.head).takes_steps else []
     images, test = study.design.study, block.test
     score = np.concatenate([f.score for f in fits])
     predictions = Predictions(run, images.id[test], study.pool.y[test], score, block.fold)
@@ -245,6 +246,8 @@ def _save_block(
         unconverged=sum(f.unconverged for f in fits),
         steps=tuple(f.steps for f in fits),
         notes=tuple(note for f in fits for note in f.notes),
+        training_accuracy=tuple(f.training_accuracy for f in tuned),
+        moved=tuple(f.moved for f in tuned),
     )
     predictions_module.save_predictions(folder, predictions, record)
 
