@@ -59,6 +59,10 @@ COMMANDS = (
         "xprobe report --cost-real 2 --cost-synthetic 0.1", "xprobe.cli.report:report",
     ),
     CommandRow(
+        "studies", "List the studies of results, name them, and take them out.",
+        "xprobe studies --results results", "xprobe.cli.studies:studies_app",
+    ),
+    CommandRow(
         "demo", "Run a true study of handwritten digits, offline, in under three minutes.",
         "xprobe demo --out xprobe-demo", "xprobe.cli.demo:demo",
     ),

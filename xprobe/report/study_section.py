@@ -19,6 +19,7 @@ from xprobe.report.words import (
     RANDOM_WEIGHTS,
     badge,
     count,
+    family_title,
     in_order,
     number,
     percent,
@@ -216,6 +217,7 @@ class StudyView:
         comparisons: mixes against something else than real-only.
         trained: how fine-tunes trained; empty of heads.
         document: the study itself.
+        encoder_and_head: what was trained, which the title of a named study does not say.
     """
 
     title: str
@@ -237,6 +239,7 @@ class StudyView:
     kept_out: list[KeptOut]
     trained: list[TrainedView]
     document: Study
+    encoder_and_head: str
 
 
 def random_words(study: Study) -> str:
@@ -269,6 +272,7 @@ def study_view(i: int, study: Study, drawings: Sequence[Drawing]) -> StudyView:
         kept_out=_kept_out(study),
         trained=_trained(study),
         document=study,
+        encoder_and_head=family_title(study.encoder.label, study.config.head, study.part),
     )
 
 

@@ -82,8 +82,7 @@ def sweep(
         _Solving(study, store, folder, execution, progress).solve_missing()
         pooled = pool_seeds(study, folder)
         judged = judge(pooled, folder, study.config, study.label, study.zero_shot)
-        measured = _measured_warnings(folder, study.usable)
-        document = _study_document(study, pooled, judged, measured, option_sources)
+        document = _study_document(study, folder, pooled, judged, option_sources)
         document = replace(document, hits=save_hits(folder, document.key, judged.hits))
         documents[document.key] = document
         study_module.save_study(folder, document)
@@ -253,16 +252,16 @@ def _save_block(
 
 
 def _study_document(
-    study: Study, pooled: Pooled, judged: Judged, measured: Sequence[str],
-    option_sources: Mapping[str, str],
-) -> study_module.Study:  # fmt: skip
-    """Return the document of a study; `measured` are warnings of `xprobe distance`."""
+    study: Study, folder: Path, pooled: Pooled, judged: Judged, option_sources: Mapping[str, str]
+) -> study_module.Study:
+    """Return the document of a study, as the folder of its results keeps it."""
     encoder, usable = study.encoder, study.usable
+    key = study_key(encoder.key, usable.fingerprint, study.config)[:32]
     before, after = study.notes
     names = {"label": study.label, "name": encoder.name, "key": encoder.key}
     return study_module.Study(
         version=study_module.STUDY_VERSION,
-        key=study_key(encoder.key, usable.fingerprint, study.config)[:32],
+        key=key,
         seeds=pooled.seeds,
         **provenance.call(),
         encoder=from_json(study_module.EncoderUsed, names | to_json(encoder.spec)),
@@ -280,7 +279,9 @@ def _study_document(
         classes=judged.classes,
         settings=judged.settings,
         runs=judged.runs,
-        warnings=(*before, *judged.warnings, *after, *measured),
+        warnings=(*before, *judged.warnings, *after, *_measured_warnings(folder, usable)),
         prompts=None if study.text is None else study.text.prompts,
         option_sources=dict(option_sources),
+        name=study_module.given_name(folder, key),
+        predictions=tuple(dict.fromkeys(pooled.runs)),
     )
