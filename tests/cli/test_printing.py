@@ -69,12 +69,12 @@ def test_lines_tables_and_json_can_be_read_in_every_encoding(
         assert line.startswith("-0.4 [-1.2, +0.3] · 2 × 3 ")
 
 
-def test_a_closed_stdout_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_closed_stdout_is_no_error() -> None:
     code = "import os, sys; os.close(1); os.execv(sys.executable, ['python', *sys.argv[1:]])"
     for arguments in (["encoders"], ["encoders", "--json"]):
         done = subprocess.run(
-            [sys.executable, "-c", code, "-m", "xprobe", *arguments], capture_output=True, text=True,
-            check=False,
+            [sys.executable, "-c", code, "-m", "xprobe", *arguments],
+            capture_output=True, text=True, check=False,
         )  # fmt: skip
         assert (done.returncode, done.stderr) == (0, "")
 

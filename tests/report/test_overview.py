@@ -240,7 +240,7 @@ def test_what_is_shown_changes_nothing_about_what_is_claimed(tmp_path: Path) -> 
     assert 0.0005 < p[0][0] < 0.03
     assert p[0][1] is None  # macro-F1 is not judged
     assert "judged together with all 4 of the folder" in answer[0]
-    assert answer[2].startswith("3 other studies of the folder count in the study-wide p: ")
+    assert answer[2].startswith("3 other studies of these results are not shown; all count in ")
     p_words = f"{words.p_value(p[0][0])} study-wide"
     assert all(p_words in text for text in both(one))
     with (one / "results.csv").open(encoding="utf-8", newline="") as stream:

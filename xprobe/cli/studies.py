@@ -30,9 +30,7 @@ DEFAULT = Path("results")
 
 
 @studies_app.callback()
-def studies(
-    context: typer.Context, results: ResultFolders = None, as_json: Json = False
-) -> None:
+def studies(context: typer.Context, results: ResultFolders = None, as_json: Json = False) -> None:
     if context.invoked_subcommand is not None:
         if results:
             raise typer.BadParameter(f"--results stands after {context.invoked_subcommand}")

@@ -145,7 +145,9 @@ def answer(
         notes=(families_note(families),) if len(families) > 1 else (),
         left_out=LeftOutNote(
             left_out_note(len(others), counting), tuple(other.words for other in others)
-        ) if others else None,
+        )
+        if others
+        else None,
         lines=tuple(_line(s, r) for s, r in judged if r.setting == "mix" and not r.augment),
         others=tuple(_line(s, r) for s, r in judged if r.setting == "synthetic-only"),
         alternatives=tuple(

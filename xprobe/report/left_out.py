@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from xprobe.base.documents import to_json
 from xprobe.report.words import study_title
-from xprobe.results.study import Study, holder_of, names_of_kind
+from xprobe.results.study import Study, holder_of, names_of_kind, without_held
 
 ID_LENGTH = 8
 """So many digits of a study's id are shown; they tell the studies of a folder apart."""
@@ -42,9 +42,9 @@ def left_out(shown: Sequence[Study], every: Sequence[Study]) -> list[LeftOut]:
         shown: the studies that are shown.
         every: all studies, also those whose repeats another one has pooled.
     """
-    keys = {study.key for study in shown}
+    keys, kept = {study.key for study in shown}, without_held(every)
     return [
-        LeftOut(study, _why(study, shown, every), _counts(study))
+        LeftOut(study, _why(study, shown, kept), _counts(study))
         for study in every
         if study.key not in keys
     ]
@@ -54,9 +54,10 @@ def _counts(study: Study) -> bool:
     return any(row.p_study_wide is not None for row in study.results)
 
 
-def _why(study: Study, shown: Sequence[Study], every: Sequence[Study]) -> str:
-    holder = holder_of(study, (other for other in every if len(other.seeds) > len(study.seeds)))
-    if holder is not None:
+def _why(study: Study, shown: Sequence[Study], kept: Sequence[Study]) -> str:
+    """Say why a study is not shown; `kept` are the studies whose repeats no other one holds."""
+    holder = holder_of(study, kept)
+    if holder is not None and holder.key != study.key:
         return f"its repeats are part of the study of seeds {', '.join(map(str, holder.seeds))}"
     names = set(names_of_kind(study))
     newer = next((other for other in shown if names.intersection(names_of_kind(other))), None)

@@ -95,12 +95,11 @@ def _deletable(
     """Return which predictions of studies may be deleted, and why the others may not."""
     if not is_asked:
         return set(), "--predictions deletes those that no other study uses"
-    if unknown := [study.key[:8] for study in studies if not study.predictions]:
-        return set(), f"{first_few(unknown)} does not say which are its own: an older xprobe made it"
-    if unknown := [study.key[:8] for study in others if not study.predictions]:
+    older = [study.key[:8] for study in (*studies, *others) if not study.predictions]
+    if older:
         return set(), (
-            f"which of them {first_few(unknown)} uses is not known, since an older xprobe made it; "
-            f"run its sweep again first, which trains nothing anew"
+            f"which of them {first_few(older)} uses is not known, since an older xprobe made it; "
+            f"its sweep, run again, trains nothing anew and says so"
         )
     shared = {run for study in others for run in study.predictions}
     return there - shared, "other studies use them" if there & shared else ""

@@ -33,7 +33,6 @@ from xprobe.study.tested import Tested, folds_of, gather, labelled
 from xprobe.verdict import metrics
 from xprobe.verdict.intervals import compare_classes
 
-
 FEWEST_STEPS = 50
 """A fine-tune of fewer optimiser steps is warned of."""
 

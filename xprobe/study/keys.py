@@ -137,7 +137,7 @@ def _tokens(design: Design) -> Any:
             share = rows.share[i].hex()
             number = str(i % rows.per_image)
             words += [(rows.name, number, share, str(c), *pair) for c in range(rows.copies)]
-    digests = [hashlib.sha256("\0".join(row).encode(errors="surrogatepass")).digest()[:16] for row in words]
+    digests = [hashlib.sha256("\0".join(row).encode()).digest()[:16] for row in words]
     return np.array(digests, dtype="V16")
 
 
