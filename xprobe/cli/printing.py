@@ -114,13 +114,9 @@ def print_json(document: Document) -> None:
     """Print a document on one line, in ASCII where the stream cannot hold any text."""
     from xprobe.base import documents
 
-    is_ascii = not _is_utf(sys.stdout.encoding)
+    is_ascii = not codecs.lookup(sys.stdout.encoding).name.startswith("utf")
     text = json.dumps(documents.to_json(document), ensure_ascii=is_ascii, allow_nan=False)
     out.write(f"{visible_json(text)}\n")
-
-
-def _is_utf(encoding: str) -> bool:
-    return codecs.lookup(encoding).name.startswith("utf")
 
 
 def print_table(table: Table) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TypedDict
@@ -218,25 +218,32 @@ def _choice_warnings(tested: dict[Setting, Tested], config: SweepConfig) -> list
     return [*warnings, *_training_warnings(records)]
 
 
-def _training_warnings(records: Sequence[tuple[Setting, PredictionRecord]]) -> Iterator[str]:
-    """Yield warnings if fine-tunes trained so little that they are hardly any."""
-    steps = [(setting, n) for setting, record in records for n in record.steps if n]
-    if few := [(setting, n) for setting, n in steps if n < FEWEST_STEPS]:
-        least, most = min(n for _, n in few), max(n for _, n in few)
-        yield (
-            f"{len(few)} of {len(steps)} fine-tunes took fewer than {FEWEST_STEPS} steps "
-            f"({least if least == most else f'{least} to {most}'}; settings {_titles(few)}): they "
-            f"say little of what training the network does; more --epochs or a smaller "
-            f"--batch-size make more steps"
-        )
+def few_steps(steps: Sequence[tuple[Setting, int]]) -> list[str]:
+    """Return a warning if fine-tunes, each of a setting, take so few steps that they say little."""
+    few = [(setting, n) for setting, n in steps if n < FEWEST_STEPS]
+    if not few:
+        return []
+    least, most = min(n for _, n in few), max(n for _, n in few)
+    return [
+        f"{len(few)} of {len(steps)} fine-tunes take fewer than {FEWEST_STEPS} steps "
+        f"({least if least == most else f'{least} to {most}'}; settings {_titles(few)}): they say "
+        f"little of what training the network does; more --epochs or a smaller --batch-size make "
+        f"more steps"
+    ]
+
+
+def _training_warnings(records: Sequence[tuple[Setting, PredictionRecord]]) -> list[str]:
+    """Return warnings if fine-tunes trained so little that they are hardly any."""
+    warnings = few_steps([(setting, n) for setting, record in records for n in record.steps if n])
     moved = [(setting, by) for setting, record in records for by in record.moved if by is not None]
     if hardly := [(setting, by) for setting, by in moved if by < LEAST_MOVED]:
-        yield (
+        warnings.append(
             f"{len(hardly)} of {len(moved)} fine-tunes moved the encoder's weights by less than "
             f"{100 * LEAST_MOVED:g} % of their size (settings {_titles(hardly)}): they say nearly "
             f"what a head on the frozen features says; a larger --lr or more --epochs move them "
             f"further"
         )
+    return warnings
 
 
 def _titles(cases: Sequence[tuple[Setting, float]]) -> str:

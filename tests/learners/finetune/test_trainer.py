@@ -233,7 +233,7 @@ def test_a_study_says_how_far_its_fine_tunes_trained(study: Study) -> None:
         assert row.moved == record.moved[row.fold]
         assert 0 <= row.training_accuracy <= 1
         assert row.moved > 0
-    few = "12 of 12 fine-tunes took fewer than 50 steps (3 to 9; settings 1:1, 1:2, real × 2, real"
+    few = "12 of 12 fine-tunes take fewer than 50 steps (3 to 9; settings 1:1, 1:2, real × 2, real"
     assert any(text.startswith(few) for text in found.warnings)
     assert not any("moved the encoder's weights" in text for text in found.warnings)
     still = run(study, recipe=replace(RECIPE, lr=1e-9))
@@ -349,7 +349,8 @@ def test_an_alternative_with_synthetic_images_has_that_alternative_as_its_contro
 
 def test_a_dry_run_counts_the_steps_and_writes_nothing(study: Study) -> None:
     table, store, folder = study
-    (row,) = estimate.estimate(table, store, folder, CONFIG, FINE_TUNES, ALONE)
+    with pytest.warns(XprobeWarning, match="fewer than 50 steps"):
+        (row,) = estimate.estimate(table, store, folder, CONFIG, FINE_TUNES, ALONE)
     assert not folder.exists()
     assert row.tested == row.fits == 12
     assert row.done == 0
@@ -364,8 +365,11 @@ def test_a_dry_run_counts_the_steps_and_writes_nothing(study: Study) -> None:
 def test_a_dry_run_of_epochs_of_one_step_is_an_estimate(study: Study) -> None:
     table, store, folder = study
     config = replace(CONFIG, recipe=replace(RECIPE, epochs=10, batch_size=64))
-    (row,) = estimate.estimate(table, store, folder, config, FINE_TUNES, ALONE)
+    with pytest.warns(XprobeWarning) as said:
+        (row,) = estimate.estimate(table, store, folder, config, FINE_TUNES, ALONE)
     assert row.steps == 2 * (1 + 2 * 2 + 2 * 3 + 3)
+    few = "tiny: 12 of 12 fine-tunes take fewer than 50 steps (1 to 3; settings 1:1, 1:2, real × 2,"
+    assert [str(warning.message)[: len(few)] for warning in said] == [few]
 
 
 def test_copy_paste_needs_outlines_and_depends_on_them(study: Study, tmp_path: Path) -> None:
