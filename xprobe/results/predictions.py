@@ -72,6 +72,8 @@ class PredictionRecord(Document, frozen=True, kw_only=True):
 class FineTuneRecord(Document, frozen=True, kw_only=True):
     """What is kept beside the scores of one finished fine-tune: fields of a `PredictionRecord`."""
 
+    OPTIONAL: ClassVar[tuple[str, ...]] = ("training_accuracy", "moved")
+
     c: Number | None
     steps: int
     notes: tuple[str, ...] = ()
