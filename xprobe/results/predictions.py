@@ -148,11 +148,29 @@ def load_predictions(folder: Path, run: str) -> tuple[Predictions, PredictionRec
             record = unpacked(PredictionRecord, data["about"])
             columns = {name: data[name] for name in ("id", "label", "score", "fold")}
         columns["id"] = columns["id"].astype(object)
-        return Predictions(run, **columns), record
+        predictions = Predictions(run, **columns)
+        _check_record(predictions, record)
+        return predictions, record
     except FileNotFoundError:
         return None
     except UNREADABLE as error:
         raise XprobeError(f"{file}: damaged ({error}); {REMEDY}") from error
+
+
+def _check_record(predictions: Predictions, record: PredictionRecord) -> None:
+    """Raise a ValueError unless predictions and their record are of the same classes and folds."""
+    n, k, folds = len(predictions.id), len(record.classes), len(record.c)
+    if predictions.score.shape != (n, k):
+        raise ValueError(f"scores of another shape than {n} images × {k} classes")
+    for name, values, end in (
+        ("labels", predictions.label, k), ("folds", predictions.fold, folds),
+    ):  # fmt: skip
+        if values.size and not 0 <= values.min() <= values.max() < end:
+            raise ValueError(f"{name} beyond the {end} of its record")
+    by_fold = (record.at_edge, record.temperature, record.steps, record.training_accuracy,
+               record.moved)  # fmt: skip
+    if any(len(values) not in (0, folds) for values in by_fold):
+        raise ValueError(f"a record of other than {folds} folds")
 
 
 def packed(record: Document) -> NDArray[np.str_]:
