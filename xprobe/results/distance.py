@@ -216,11 +216,11 @@ def load_distances(results: Results) -> Distances | None:
         XprobeError: one is damaged, or of a newer format.
     """
     by_folder = {folder: load_distance(folder) for folder in folders_of(results)}
-    there = [(folder, one) for folder, one in by_folder.items() if one is not None]
-    there.sort(key=lambda pair: pair[1].created, reverse=True)
-    if not there:
+    measured = [(folder, one) for folder, one in by_folder.items() if one is not None]
+    if not measured:
         return None
-    (_, joined), *others = there
+    measured.sort(key=lambda pair: pair[1].created, reverse=True)
+    (_, joined), *others = measured
     for folder, other in others:
         joined = _joined(joined, other, folder)
     return joined

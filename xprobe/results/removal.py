@@ -73,8 +73,8 @@ def remove_studies(folder: Path, ids: Sequence[str], *, with_predictions: bool) 
     keys = {study.key for study in studies}
     others = [study for study in every if study.key not in keys]
     used = [run for study in studies for run in study.predictions]
-    there = {run for run in used if predictions_file(folder, run).is_file()}
-    deleted, why = _deletable(there, studies, others, with_predictions)
+    stored = {run for run in used if predictions_file(folder, run).is_file()}
+    deleted, why = _deletable(stored, studies, others, with_predictions)
     files = [path(folder, study.key) for study in studies for path in (study_file, hits_file)]
     gone = [file for file in files if file.is_file()]
     for file in gone:
@@ -85,12 +85,12 @@ def remove_studies(folder: Path, ids: Sequence[str], *, with_predictions: bool) 
             curve.unlink()
     return Removed(
         studies=tuple(study.key for study in studies), files=tuple(map(str, gone)),
-        predictions=len(deleted), predictions_kept=len(there) - len(deleted), why_kept=why,
+        predictions=len(deleted), predictions_kept=len(stored) - len(deleted), why_kept=why,
     )  # fmt: skip
 
 
 def _deletable(
-    there: set[str], studies: Sequence[Study], others: Sequence[Study], is_asked: bool
+    stored: set[str], studies: Sequence[Study], others: Sequence[Study], is_asked: bool
 ) -> tuple[set[str], str]:
     """Return which predictions of studies may be deleted, and why the others may not."""
     if not is_asked:
@@ -102,4 +102,4 @@ def _deletable(
             f"its sweep, run again, trains nothing anew and says so"
         )
     shared = {run for study in others for run in study.predictions}
-    return there - shared, "other studies use them" if there & shared else ""
+    return stored - shared, "other studies use them" if kept & shared else ""
