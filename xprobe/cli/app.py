@@ -108,13 +108,13 @@ def main() -> None:
 
 
 def _show_warning(
-    message: Warning | str, category: type[Warning], file: str, line: int, *_: Any
+    message: Warning | str, category: type[Warning], filename: str, lineno: int, *_: Any, **__: Any
 ) -> None:
     """Print a warning, one of this package in its own words alone."""
     if isinstance(message, XprobeWarning):
         err.print(f"warning: {message}")
     else:
-        err.print(*warnings.formatwarning(message, category, file, line).splitlines())
+        err.print(*warnings.formatwarning(message, category, filename, lineno).splitlines())
 
 
 def _show_traceback(kind: type[BaseException], error: BaseException, trace: Any) -> None:

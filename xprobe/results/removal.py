@@ -102,4 +102,4 @@ def _deletable(
             f"its sweep, run again, trains nothing anew and says so"
         )
     shared = {run for study in others for run in study.predictions}
-    return stored - shared, "other studies use them" if kept & shared else ""
+    return stored - shared, "other studies use them" if stored & shared else ""
