@@ -188,6 +188,25 @@ def test_mixes_against_each_other_reach_the_page(tmp_path: Path) -> None:
     assert "Mixes against each other" not in page
 
 
+@pytest.mark.usefixtures("no_figures")
+def test_how_far_fine_tunes_trained_reaches_the_report(tmp_path: Path) -> None:
+    study = changed_config(make_study(ratios=(1,)), head="finetune")
+    page, summary = both(written(tmp_path / "before", study)[1])
+    assert "How the fine-tunes trained" not in page + summary  # an older xprobe said nothing of it
+    trained = changed(
+        study, "runs", lambda _run: True, steps=3, training_accuracy=0.975, moved=0.00041
+    )
+    again = structs.replace(
+        trained.runs[1], fold=1, steps=1200, training_accuracy=None, moved=0.021
+    )
+    page, summary = both(
+        written(tmp_path / "after", structs.replace(trained, runs=(*trained.runs, again)))[1]
+    )
+    assert "How the fine-tunes trained, from the least to the most" in page
+    assert "real-only 3 97.5 0.0410 default · 1:1 3–1,200 97.5 0.0410–2.10 default · syn" in page
+    assert "| default · 1:1 | 3–1,200 | 97.5 | 0.0410–2.10 |" in summary
+
+
 # --- studies that are judged together -----------------------------------------------------
 
 
