@@ -15,6 +15,8 @@ from xprobe.base.errors import XprobeError
 from xprobe.report import write as report
 from xprobe.report.figures import distance as distance_figures
 from xprobe.report.figures import study as figures
+from xprobe.results.distance import load_distance
+from xprobe.results.study import load_studies
 
 GOLDEN = Path(__file__).parent / "golden" / "results-v1"
 FINE_TUNES = "studies/89685fd158877fec384e376b7519df17.json"
@@ -74,8 +76,8 @@ def test_a_node_that_is_something_else_is_one_line_or_harmless(tmp_path: Path, n
     for number, (path, damaged) in enumerate(mutations(raw)):
         (results / name).write_text(json.dumps(damaged))
         try:
-            report.load_studies(results)
-            report.load_distance(results)
+            load_studies(results)
+            load_distance(results)
         except XprobeError as error:
             refused += 1
             command = "distance" if name == "distance.json" else "sweep"
@@ -123,4 +125,5 @@ def test_fields_of_a_newer_xprobe_reach_the_reports_results(tmp_path: Path) -> N
     assert (whole["studies"][0]["newer"], whole["studies"][0]["config"]["newer"]) == ({"a": [1]}, 2)
     assert whole["results"][0]["newer"] == 2
     assert (whole["distance"]["newer"], whole["distance"]["distances"][0]["newer"]) == (3, 3)
-    assert ",newer\n" in (tmp_path / "out" / "runs.csv").read_text()
+    header = (tmp_path / "out" / "runs.csv").read_text().splitlines()[0]
+    assert "newer" in header.split(",")

@@ -11,7 +11,7 @@ from xprobe.cli import outputs
 from xprobe.design import power
 from xprobe.features import records
 from xprobe.report import write
-from xprobe.results import answers, distance, study
+from xprobe.results import answers, distance, removal, study
 from xprobe.study import estimate
 
 # By the name of the file: what each command prints with --json, then files that commands leave.
@@ -26,6 +26,8 @@ DOCUMENTS: dict[str, type[Document]] = {
     "sweep-dry-run": estimate.DryRun,
     "distance": distance.Distances,
     "report": write.Written,
+    "studies": outputs.Studies,
+    "studies-remove": removal.Removed,
     "demo": answers.DemoAnswer,
     "store-info": outputs.StoreInfo,
     "store-verify": outputs.StoreVerify,

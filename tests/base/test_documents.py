@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -47,6 +48,17 @@ def test_a_document_is_the_json_of_its_fields_and_back(tmp_path: Path) -> None:
     documents.write(tmp_path / "new" / "table.json", TABLE)
     assert json.loads((tmp_path / "new" / "table.json").read_text()) == JSON
     assert documents.read(Table, tmp_path / "new" / "table.json", "", 1) == TABLE
+
+
+def test_any_text_is_kept_and_none_of_it_is_obeyed_by_a_terminal(tmp_path: Path) -> None:
+    """Also the name of a file that is no UTF-8, of which Python makes halves of characters."""
+    texts = ("caf\udce9.png", "\x1b[31m\x9b", "\u202egnp", "日本", "\U000e0041")
+    table = Table(version=1, rows=tuple(Row(class_=text) for text in texts))
+    documents.write(tmp_path / "table.json", table)
+    assert documents.read(Table, tmp_path / "table.json", "", 1) == table
+    text = (tmp_path / "table.json").read_text(encoding="utf-8")
+    assert "日本" in text
+    assert not re.search("[\x1b\x9b\u202e]", text)
 
 
 def test_fields_of_a_newer_xprobe_are_kept_however_deep() -> None:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from makers import changed, changed_config, claimed, make_study
 from msgspec import structs
 
 from xprobe.report.answer import Answer, answer
+from xprobe.report.left_out import LeftOut, left_out
 from xprobe.results.families import families
 from xprobe.results.study import Study
 
 
-def answer_to(*studies: Study, every: tuple[Study, ...] = ()) -> Answer:
+def answer_to(*studies: Study, others: Sequence[LeftOut] = ()) -> Answer:
     rows = [row for study in studies for row in study.results]
-    return answer(studies, families(rows), every)
+    return answer(studies, families(rows), others)
 
 
 def test_a_mix_has_both_p_and_its_images() -> None:
@@ -57,7 +60,7 @@ def test_every_sentence_of_a_comparison_names_its_images() -> None:
     assert all("80 real ones" in line.sentence for line in lines)
 
 
-def test_studies_that_count_without_being_shown_are_listed() -> None:
+def test_studies_that_are_not_shown_are_listed() -> None:
     shown = claimed(make_study(created="2026"))
     seed = structs.replace(changed_config(shown, seed=1), key="1")
     wider = structs.replace(changed_config(shown, ratios=(0.5, 8), pooled=False), key="2")
@@ -67,10 +70,17 @@ def test_studies_that_count_without_being_shown_are_listed() -> None:
     dino = claimed(make_study("dino"))
     floor = make_study("hog", source="builtin:hog")
     half = structs.replace(changed_config(make_study(), real_fraction=0.5), key="5")
-    said = answer_to(shown, every=(shown, seed, wider, other, again, dino, floor, half))
-    assert said.notes[-1] == (
-        "5 other studies of the folder count in the study-wide p: clip (seed 1), "
-        "clip (ratios 0.5, 8; no pooled), clip (other images), clip (made 2025), dino."
+    every = (shown, seed, wider, other, again, dino, floor, half)
+    said = answer_to(shown, others=left_out([shown], every))
+    assert said.left_out is not None
+    assert said.left_out.sentence() == (
+        "7 other studies of these results are not shown; 5 of them count in the study-wide p: "
+        f"clip (older; seed 1; id 1), clip (older; ratios 0.5, 8; no pooled; id 2), "
+        f"clip (older; other images; id 3), clip (older; id 4), "
+        f"dino (not asked for; id {dino.key[:8]}), hog (not asked for; id {floor.key[:8]}) and 1 "
+        "more ('xprobe studies' lists them)."
     )
+    assert said.left_out.sentence() in said.sentences
+    assert said.left_out.studies[-1] == "clip · 50 % of real (not asked for; id 5)"
     assert "judged together with all 18 of the folder" in said.headline
-    assert not any("other stud" in note for note in answer_to(shown, every=(shown, floor)).notes)
+    assert answer_to(shown).left_out is None

@@ -188,6 +188,25 @@ def test_mixes_against_each_other_reach_the_page(tmp_path: Path) -> None:
     assert "Mixes against each other" not in page
 
 
+@pytest.mark.usefixtures("no_figures")
+def test_how_far_fine_tunes_trained_reaches_the_report(tmp_path: Path) -> None:
+    study = changed_config(make_study(ratios=(1,)), head="finetune")
+    page, summary = both(written(tmp_path / "before", study)[1])
+    assert "How the fine-tunes trained" not in page + summary  # an older xprobe said nothing of it
+    trained = changed(
+        study, "runs", lambda _run: True, steps=3, training_accuracy=0.975, moved=0.00041
+    )
+    again = structs.replace(
+        trained.runs[1], fold=1, steps=1200, training_accuracy=None, moved=0.021
+    )
+    page, summary = both(
+        written(tmp_path / "after", structs.replace(trained, runs=(*trained.runs, again)))[1]
+    )
+    assert "How the fine-tunes trained, from the least to the most" in page
+    assert "real-only 3 97.5 0.0410 default · 1:1 3–1,200 97.5 0.0410–2.10 default · syn" in page
+    assert "| default · 1:1 | 3–1,200 | 97.5 | 0.0410–2.10 |" in summary
+
+
 # --- studies that are judged together -----------------------------------------------------
 
 
@@ -240,7 +259,7 @@ def test_what_is_shown_changes_nothing_about_what_is_claimed(tmp_path: Path) -> 
     assert 0.0005 < p[0][0] < 0.03
     assert p[0][1] is None  # macro-F1 is not judged
     assert "judged together with all 4 of the folder" in answer[0]
-    assert answer[2].startswith("3 other studies of the folder count in the study-wide p: ")
+    assert answer[2].startswith("3 other studies of these results are not shown; all count in ")
     p_words = f"{words.p_value(p[0][0])} study-wide"
     assert all(p_words in text for text in both(one))
     with (one / "results.csv").open(encoding="utf-8", newline="") as stream:

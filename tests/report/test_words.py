@@ -103,11 +103,10 @@ def test_images_are_counted_and_called_these() -> None:
     assert words.images_words(augmented, real) == "80 real images"
 
 
-def test_studies_that_are_not_shown_are_counted_and_the_first_ones_named() -> None:
-    assert words.others_note(["clip (seed 1)"]) == (
-        "1 other study of the folder counts in the study-wide p: clip (seed 1)."
-    )
-    assert words.others_note([f"e{i}" for i in range(8)]) == (
-        "8 other studies of the folder count in the study-wide p: e0, e1, e2, e3, e4, e5 and 2 "
-        "more."
-    )
+def test_studies_that_are_not_shown_are_counted() -> None:
+    assert words.left_out_note(1, 0) == "1 other study of these results is not shown"
+    assert words.left_out_note(1, 1).endswith(" is not shown, but counts in the study-wide p")
+    assert words.left_out_note(3, 0) == "3 other studies of these results are not shown"
+    assert words.left_out_note(3, 1).endswith("shown; 1 of them counts in the study-wide p")
+    assert words.left_out_note(3, 2).endswith("shown; 2 of them count in the study-wide p")
+    assert words.left_out_note(3, 3).endswith("shown; all count in the study-wide p")

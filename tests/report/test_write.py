@@ -20,6 +20,7 @@ from PIL import Image
 
 from xprobe.base import documents
 from xprobe.base.errors import XprobeError
+from xprobe.base.visible import visible
 from xprobe.learners.finetune.recipe import Recipe
 from xprobe.learners.kinds import KINDS, Kind
 from xprobe.report import study_section, words
@@ -40,6 +41,11 @@ NASTY = (
     "日本語",
     "é" * 90,
 )
+
+
+# The columns that tell the rows of studies from each other, and the last ones of every study.
+OF_STUDY = ["study", "name", "seed", "per_class", "folds", "created", "command"]
+MADE = ("2026-01-01T00:00:00+00:00", "xprobe sweep")
 
 
 def page_of(out: Path) -> Page:
@@ -187,15 +193,27 @@ def test_the_tables_are_the_studies(tmp_path: Path) -> None:
     rows = documents.to_json(results)
     with (out / "results.csv").open(encoding="utf-8", newline="") as stream:
         read = list(csv.DictReader(stream))
-    assert list(read[0]) == list(Result.__struct_fields__[1:])
-    assert [{k: "" if v is None else str(v) for k, v in row.items()} for row in rows] == read
+    assert list(read[0]) == [*Result.__struct_fields__[1:], *OF_STUDY]
+    shown = [
+        {k: "" if v is None else visible(str(v)) for k, v in row.items()}
+        | {"protocol": "5-fold cross-validation; 10 repeats"}
+        for row in rows
+    ]  # fmt: skip
+    assert [{k: v for k, v in row.items() if k not in OF_STUDY} for row in read] == shown
+    assert {(row["encoder"], row["study"]) for row in read} == {("a", "0" * 32), ("b", f"{1:032}")}
+    assert {tuple(row[name] for name in OF_STUDY[1:]) for row in read} == {
+        ("", "0", "", "1", *MADE)
+    }
     with (out / "runs.csv").open(encoding="utf-8", newline="") as stream:
         runs = list(csv.DictReader(stream))
     wanted = [run.accuracy for study in studies for run in study.runs]
     assert [float(run["accuracy"]) for run in runs] == wanted
     assert [r["encoder"] for r in runs] == ["a"] * 9 + ["b"] * 5
+    assert list(runs[0])[-len(OF_STUDY) :] == OF_STUDY
     whole = json.loads((out / "results.json").read_text(encoding="utf-8"))
-    assert whole["results"] == rows
+    assert [row | {"study": ""} for row in whole["results"]] == [
+        row | dict(zip(OF_STUDY, ("", "", "0", None, 1, *MADE), strict=True)) for row in rows
+    ]
     assert whole["families"] == documents.to_json(families(results))
     assert [s["encoder"]["label"] for s in whole["studies"]] == ["a", "b"]
     kept = {"config", "protocol", "encoder", "manifest", "warnings", "versions"}

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from msgspec import structs
 
 from xprobe.base.errors import XprobeError
 from xprobe.results.predictions import (
@@ -57,6 +58,9 @@ def test_whatever_is_no_such_file_is_one_line_with_its_remedy(tmp_path: Path) ->
     changes = [
         {"about": np.array("{}")}, {"about": np.array("[" * 10**5)}, {"about": np.array(3)},
         {"score": arrays["score"][:1]}, {"score": np.full((2, 2), np.nan)}, {"label": None},
+        {"score": np.zeros((2, 3))}, {"score": np.zeros(2)}, {"label": np.array([0, 2])},
+        {"fold": np.array([-1, 0])}, {"about": packed(structs.replace(RECORD, c=(1.0,)))},
+        {"about": packed(structs.replace(RECORD, steps=(3,)))},
     ]  # fmt: skip
     for change in changes:
         kept = {k: v for k, v in (arrays | change).items() if v is not None}

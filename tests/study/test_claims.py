@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -78,6 +79,25 @@ def test_what_is_shown_changes_nothing(swept: tuple[Path, list[Study]]) -> None:
     }
     backwards = with_claims(folder, load_studies(folder)[::-1])
     assert claims(backwards) == claims(studies)
+
+
+def test_several_folders_claim_what_one_folder_does(
+    swept: tuple[Path, list[Study]], tmp_path: Path
+) -> None:
+    folder, studies = swept
+    folders = [tmp_path / name for name in ("one", "two", "both")]
+    for into, parts in zip(folders, (studies[:1], studies[1:], studies), strict=True):
+        (into / "studies").mkdir(parents=True)
+        for study in parts:
+            for file in (folder / "studies").glob(f"{study.key}.*"):
+                shutil.copy(file, into / "studies")
+    every = with_claims(folders[:2], load_studies(folders[:2]))
+    assert claims(every) == claims(studies)
+    # A file that is damaged in one folder is taken from the other.
+    hits_file(folders[0], studies[0].key).write_bytes(b"")
+    assert claims(with_claims(folders, load_studies(folders))) == claims(studies)
+    with pytest.raises(XprobeError, match="damaged, or of another study"):
+        with_claims(folders[:2], load_studies(folders[:2]))
 
 
 def test_a_second_try_counts(swept: tuple[Path, list[Study]], tmp_path: Path) -> None:

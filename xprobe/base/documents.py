@@ -21,6 +21,7 @@ import msgspec
 
 from xprobe.base.atomic import put
 from xprobe.base.errors import XprobeError
+from xprobe.base.visible import visible_json
 
 # The name of `Document.unknown` in msgspec, which no JSON object of xprobe uses for a field.
 UNKNOWN = "*"
@@ -96,11 +97,13 @@ def from_value(kind: type[AnyDocument], value: Any) -> AnyDocument:
 def encode(value: Any) -> bytes:
     """Return documents as JSON text with one entry a line.
 
+    Any text can be kept, also the path of a file whose name is no UTF-8.
+
     Raises:
         ValueError: a number is not finite.
     """
     text = json.dumps(to_json(value), indent=1, ensure_ascii=False, allow_nan=False)
-    return f"{text}\n".encode()
+    return f"{visible_json(text)}\n".encode()
 
 
 def write(file: Path, document: Document) -> None:
@@ -218,14 +221,8 @@ def _check_writable(raw: Any, place: str) -> None:
     """Raise a ValueError if a value is not JSON, though Python's parser accepts it."""
     if isinstance(raw, float) and not math.isfinite(raw):
         raise ValueError(f"{json.dumps(raw)} is no number - at `{place}`")
-    if isinstance(raw, str) and not raw.isascii():
-        try:
-            raw.encode()
-        except UnicodeEncodeError as error:
-            raise ValueError(f"half a character - at `{place}`") from error
-    elif isinstance(raw, dict):
+    if isinstance(raw, dict):
         for name, part in raw.items():
-            _check_writable(name, place)
             _check_writable(part, f"{place}.{name}")
     elif isinstance(raw, list):
         for i, part in enumerate(raw):

@@ -5,9 +5,8 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import traceback
 import warnings
-from collections.abc import Callable
-from functools import partial
 from typing import Annotated, Any
 
 import typer
@@ -15,7 +14,7 @@ import typer
 from xprobe import __version__
 from xprobe.base.errors import XprobeError, XprobeWarning, explain_os_error
 from xprobe.cli.commands import CommandRow, lazy_group
-from xprobe.cli.printing import err, out
+from xprobe.cli.printing import err, out, prepare_streams
 
 COMMANDS = (
     CommandRow(
@@ -60,6 +59,10 @@ COMMANDS = (
         "xprobe report --cost-real 2 --cost-synthetic 0.1", "xprobe.cli.report:report",
     ),
     CommandRow(
+        "studies", "List the studies of results, name them, and take them out.",
+        "xprobe studies --results results", "xprobe.cli.studies:studies_app",
+    ),
+    CommandRow(
         "demo", "Run a true study of handwritten digits, offline, in under three minutes.",
         "xprobe demo --out xprobe-demo", "xprobe.cli.demo:demo",
     ),
@@ -81,19 +84,18 @@ app = typer.Typer(
 
 def main() -> None:
     """Run the command line; every error that the user can mend is one line and exit status 1."""
+    prepare_streams()
+    sys.excepthook = _show_traceback
     signal.signal(signal.SIGTERM, _interrupt)
     # Worker processes that are ended early leave semaphores that their tracker clears, and reports.
     os.environ.setdefault("PYTHONWARNINGS", "ignore:resource_tracker")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("always", XprobeWarning)
-            warnings.showwarning = partial(_show_warning, warnings.showwarning)
+            warnings.showwarning = _show_warning
             app()
     except XprobeError as error:
         _fail(str(error))
-    except BrokenPipeError:
-        sys.stderr.close()
-        sys.exit(141)
     except OSError as error:
         explained = explain_os_error(error)
         if explained is None:
@@ -105,12 +107,19 @@ def main() -> None:
         raise
 
 
-def _show_warning(others: Callable[..., None], message: Warning | str, *rest: Any) -> None:
-    """Print a warning of this package; `others` shows those of libraries."""
+def _show_warning(
+    message: Warning | str, category: type[Warning], filename: str, lineno: int, *_: Any, **__: Any
+) -> None:
+    """Print a warning, one of this package in its own words alone."""
     if isinstance(message, XprobeWarning):
         err.print(f"warning: {message}")
     else:
-        others(message, *rest)
+        err.print(*warnings.formatwarning(message, category, filename, lineno).splitlines())
+
+
+def _show_traceback(kind: type[BaseException], error: BaseException, trace: Any) -> None:
+    """Print an error that nobody expected; its message may hold what a terminal would obey."""
+    err.print(*"".join(traceback.format_exception(kind, error, trace)).splitlines())
 
 
 def _interrupt(_signal: int, _frame: object) -> None:

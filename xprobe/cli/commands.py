@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import typer
 from typer.main import get_command
 
+from xprobe.base.visible import visible
 from xprobe.cli.help import Command, Group
+
+UsageError: Any = typer.BadParameter.__base__
 
 
 @dataclass(frozen=True)
@@ -80,7 +84,12 @@ def lazy_group(rows: Sequence[CommandRow]) -> type[Group]:
             self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any
         ) -> Any:
             self.command_first = bool(args) and not args[0].startswith("-")
-            return super().make_context(info_name, args, parent, **extra)
+            with _visible_refusals():
+                return super().make_context(info_name, args, parent, **extra)
+
+        def invoke(self, ctx: Any) -> Any:
+            with _visible_refusals():
+                return super().invoke(ctx)
 
         def get_params(self, ctx: Any) -> Any:
             # Where a command comes first, no option of the group is given. To check their defaults
@@ -91,6 +100,16 @@ def lazy_group(rows: Sequence[CommandRow]) -> type[Group]:
             return ((row.name, row.help) for row in rows)
 
     return Lazy
+
+
+@contextmanager
+def _visible_refusals() -> Iterator[None]:
+    """Write out what a terminal would obey in messages of wrong usage, which Typer prints."""
+    try:
+        yield
+    except UsageError as error:
+        error.message = visible(error.message)
+        raise
 
 
 def add(

@@ -24,7 +24,7 @@ def demo(
     from xprobe.results.answers import DemoAnswer, answer_of
 
     if not as_json:
-        out.print(demonstration.ABOUT.strip() + "\n")
+        out.print(*demonstration.ABOUT.strip().splitlines(), "")
     studies = demonstration.run(folder, progress.bar)
     with progress.busy("drawing figures"):
         written = write_report(folder / "results", folder / "report")
@@ -35,6 +35,5 @@ def demo(
         )
         return
     show_studies(studies, as_json=False)
-    for line in written.answer:
-        out.print(line)
-    out.print(f"\n{demonstration.CUT.strip()}\n\nreport: {written.report}")
+    cut = demonstration.CUT.strip().splitlines()
+    out.print(*written.answer, "", *cut, "", f"report: {written.report}")

@@ -31,6 +31,14 @@ Group = Annotated[
         rich_help_panel=PROTOCOL,
     ),
 ]
+ResultFolders = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--results",
+        help="Folder of predictions, studies and distances; repeat for several, which are taken "
+        "together. Default: results.",
+    ),
+]
 Settings = Annotated[
     Path | None,
     typer.Option(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from xprobe.base.documents import Document
+from xprobe.base.documents import Document, Number
 from xprobe.features.items import EmbeddedEncoder, EncoderOutcome
 from xprobe.features.upkeep import Collected, Held, Verified
 from xprobe.images.survey import Count, Shape
@@ -48,6 +48,54 @@ class ImportFeatures(Document, frozen=True, kw_only=True):
     encoders: tuple[EncoderOutcome, ...]
     unmatched_rows: int
     missing_images: int
+
+
+class ListedStudy(Document, frozen=True, kw_only=True):
+    """What a study is of.
+
+    Attributes:
+        id: its id, for which its files are named.
+        name: short name that somebody gave it; empty: none.
+        encoder, head: what was trained.
+        seeds: seeds whose repeats it holds.
+        per_class: real images of each class that were studied; None: all.
+        real_fraction, train_per_class: part of the real images that was trained on.
+        protocol: how it was tested, in words.
+        n_train_real, n_test: numbers of real images, on average over folds.
+        ratios, generators: what was mixed in.
+        images: fingerprint of the image table.
+        created, command: when and by which command it was made.
+        version: the rules by which it was judged.
+        shown: whether a report of these results shows it; `why` says why not.
+        files: its files, those of predictions left out.
+    """
+
+    id: str
+    name: str
+    encoder: str
+    head: str
+    seeds: tuple[int, ...]
+    per_class: int | None
+    real_fraction: Number
+    train_per_class: int | None
+    protocol: str
+    n_train_real: Number
+    n_test: int
+    ratios: tuple[Number, ...]
+    generators: tuple[str, ...]
+    images: str
+    created: str
+    command: str
+    version: int
+    shown: bool
+    why: str
+    files: tuple[str, ...]
+
+
+class Studies(Document, frozen=True, kw_only=True):
+    """Output of ``xprobe studies --json``."""
+
+    studies: tuple[ListedStudy, ...]
 
 
 class OutOfUse(Document, frozen=True, kw_only=True):

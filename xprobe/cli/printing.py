@@ -1,11 +1,20 @@
-"""What commands print: results on stdout, warnings on stderr."""
+"""What commands print: results on stdout, warnings on stderr.
+
+Every line goes through `Lines.print`, which writes out what a terminal would obey
+(`base.visible`), so that no name of a file and no message of a library reaches it raw.
+"""
 
 from __future__ import annotations
 
+import codecs
+import io
 import json
+import os
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
+
+from xprobe.base.visible import visible, visible_json
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -15,38 +24,112 @@ if TYPE_CHECKING:
 
 PIPE_WIDTH = 160  # columns of a table in a file or a pipe, which has no width to fit into
 
+CLOSED_PIPE = 141  # the exit status of a command whose reader has gone, as shells count it
+
+# Signs of our own that an encoding may lack → how they are written there. None has a letter or a
+# digit, which would read as part of the word or number beside it.
+_SPELLED = {
+    "\N{MINUS SIGN}": "-", "\N{EN DASH}": "-", "\N{EM DASH}": "-", "\N{HORIZONTAL ELLIPSIS}": "...",
+    "\N{BOX DRAWINGS LIGHT HORIZONTAL}": "-", "\N{MULTIPLICATION SIGN}": "*",
+    "\N{MIDDLE DOT}": "|", "\N{PLUS-MINUS SIGN}": "+/- ", "\N{LESS-THAN OR EQUAL TO}": "<=",
+    "\N{GREATER-THAN OR EQUAL TO}": ">=", "\N{RIGHTWARDS ARROW}": "->",
+    "\N{LEFT DOUBLE QUOTATION MARK}": '"', "\N{RIGHT DOUBLE QUOTATION MARK}": '"',
+    "\N{LEFT SINGLE QUOTATION MARK}": "'", "\N{RIGHT SINGLE QUOTATION MARK}": "'",
+    "\N{NO-BREAK SPACE}": " ",
+}  # fmt: skip
+
+_SPELLING = "xprobe.spelling"
+
 
 class Lines:
-    """A standard stream that lines are printed to as they are."""
+    """A standard stream that lines are printed to."""
 
     def __init__(self, name: str) -> None:
         self.name = name
 
-    def print(self, text: str) -> None:
-        """Print a line, or several."""
-        getattr(sys, self.name).write(f"{text}\n")
+    def print(self, *lines: str) -> None:
+        """Print each text as a line of its own, whatever it holds."""
+        self.write("".join(f"{visible(line)}\n" for line in lines))
+
+    def write(self, text: str) -> None:
+        """Write text as it is.
+
+        Raises:
+            OSError: it cannot be written. If nobody reads any more, the command ends quietly.
+        """
+        stream = getattr(sys, self.name)
+        try:
+            stream.write(text)
+            stream.flush()
+        except OSError as error:
+            _write_nowhere(stream)  # What is left to be written would fail again when Python ends.
+            if isinstance(error, BrokenPipeError):
+                sys.exit(CLOSED_PIPE)
+            raise
 
 
 out, err = Lines("stdout"), Lines("stderr")
 
 
+def prepare_streams() -> None:
+    """Let the standard streams take any text, whatever their encoding is and if they are closed."""
+    codecs.register_error(_SPELLING, _spell)
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            _open_nowhere(number)
+            mode = "r" if name == "stdin" else "w"
+            setattr(sys, name, os.fdopen(number, mode, encoding="utf-8", closefd=False))
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors=_SPELLING)
+
+
+def _open_nowhere(number: int) -> None:
+    """Open the null device as a file descriptor that is closed; a file would get its number."""
+    try:
+        os.fstat(number)
+    except OSError:
+        null = os.open(os.devnull, os.O_RDWR)
+        if null != number:
+            os.dup2(null, number)
+            os.close(null)
+
+
+def _write_nowhere(stream: io.TextIOWrapper) -> None:
+    """Let a stream that cannot be written lead to the null device."""
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, stream.fileno())
+    os.close(null)
+
+
+def _spell(error: UnicodeError) -> tuple[str | bytes, int]:
+    """Write characters that an encoding lacks in others: by `_SPELLED`, or as escapes."""
+    assert isinstance(error, UnicodeEncodeError)
+    lacking = error.object[error.start : error.end]
+    signs = (_SPELLED.get(c) or c.encode("ascii", "backslashreplace").decode() for c in lacking)
+    return "".join(signs), error.end
+
+
 def print_json(document: Document) -> None:
-    """Print a document on one line."""
+    """Print a document on one line, in ASCII where the stream cannot hold any text."""
     from xprobe.base import documents
 
-    text = json.dumps(documents.to_json(document), ensure_ascii=False, allow_nan=False)
-    sys.stdout.write(f"{text}\n")
+    is_ascii = not codecs.lookup(sys.stdout.encoding).name.startswith("utf")
+    text = json.dumps(documents.to_json(document), ensure_ascii=is_ascii, allow_nan=False)
+    out.write(f"{visible_json(text)}\n")
 
 
 def print_table(table: Table) -> None:
-    """Print a table."""
+    """Print a table, whose cells are visible text (`cli.tables.table`)."""
     from rich.console import Console
 
     width = None if sys.stdout.isatty() else PIPE_WIDTH
-    Console(highlight=False, markup=False, width=width).print(table)
+    console = Console(highlight=False, markup=False, emoji=False, width=width)
+    with console.capture() as drawn:
+        console.print(table)
+    out.write(drawn.get())
 
 
 def warn(warnings: Sequence[str]) -> None:
     """Print what the user should know."""
-    for warning in warnings:
-        err.print(f"warning: {warning}")
+    err.print(*(f"warning: {warning}" for warning in warnings))

@@ -7,8 +7,11 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from xprobe.base.visible import visible
+
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.text import Text
 
 
 @cache
@@ -16,13 +19,20 @@ def _console() -> Console:
     """Return the console on stderr that shows progress."""
     from rich.console import Console
 
-    return Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
+    return Console(stderr=True, highlight=False, markup=False, emoji=False, soft_wrap=True)
 
 
 def busy(what: str) -> AbstractContextManager[object]:
     """Show that something goes on, if stderr is a terminal."""
     console = _console()
-    return console.status(f"{what} …") if console.is_terminal else nullcontext()
+    return console.status(_text(f"{what} …")) if console.is_terminal else nullcontext()
+
+
+def _text(words: str) -> Text:
+    """Return words as they are: as text, a bracket in a name would be taken for markup."""
+    from rich.text import Text
+
+    return Text(visible(words))
 
 
 @contextmanager
@@ -49,7 +59,8 @@ def bar(title: str, total: int | None) -> Iterator[Callable[[int], None]]:
             self.text_format = f"{task.speed:.1f}/s" if task.speed else "–/s"
             return super().render(task)
 
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), Rate(""))
+    description = TextColumn("{task.description}", markup=False)
+    columns = (description, BarColumn(), MofNCompleteColumn(), Rate(""))
     with Progress(*columns, TimeRemainingColumn(), console=console, transient=True) as shown:
-        task = shown.add_task(title, total=total)
+        task = shown.add_task(visible(title), total=total)
         yield lambda n: shown.advance(task, n)

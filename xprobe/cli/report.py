@@ -8,14 +8,12 @@ from typing import Annotated
 import typer
 
 from xprobe.cli import progress
-from xprobe.cli.options import Json
+from xprobe.cli.options import Json, ResultFolders
 from xprobe.cli.printing import out, print_json, warn
 
 
 def report(
-    results: Annotated[Path, typer.Option(help="Folder of predictions, studies and distances.")] = (
-        Path("results")
-    ),
+    results: ResultFolders = None,
     folder: Annotated[Path, typer.Option("--out", help="Folder to write to.")] = Path("report"),
     encoder: Annotated[
         list[str] | None, typer.Option(help="Name in the results; repeat. Default: all.")
@@ -37,7 +35,7 @@ def report(
     if cost_real is not None and cost_synthetic is not None:
         costs = Costs(cost_real, cost_synthetic)
     with progress.busy("drawing figures"):
-        written = write_report(results, folder, encoder or (), costs)
+        written = write_report(results or Path("results"), folder, encoder or (), costs)
     if costs and not written.valued:
         warn([
             "costs need a learning curve: run 'xprobe sweep --real-curve 20,30,45,60,80' first"
@@ -45,6 +43,4 @@ def report(
     if as_json:
         print_json(written)
         return
-    for line in written.answer:
-        out.print(line)
-    out.print(f"\nreport: {written.report}")
+    out.print(*written.answer, "", f"report: {written.report}")

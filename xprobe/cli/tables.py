@@ -9,6 +9,7 @@ from rich import box
 from rich.table import Table
 
 from xprobe.base.documents import Document, to_json
+from xprobe.base.visible import visible
 from xprobe.design.setting import head_title, setting_title
 
 if TYPE_CHECKING:
@@ -23,15 +24,19 @@ if TYPE_CHECKING:
 
 Row = Mapping[str, Any]
 
+# Called ASCII, since rich would draw another box where the encoding of stdout is no UTF-8; printing
+# finds a sign for the rule itself.
+RULED = box.Box(str(box.SIMPLE_HEAD), ascii=True)
+
 
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> Table:
-    """Return a table; numbers stand right, None is a dash."""
+    """Return a table of visible text; numbers stand right, None is a dash."""
     grid = Table(
-        title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False
+        title=visible(title), title_justify="left", title_style="bold", box=RULED, pad_edge=False
     )
     for i, column in enumerate(columns):
         numbers = all(isinstance(row[i], (int, float)) for row in rows)
-        grid.add_column(column, justify="right" if numbers else "left", overflow="fold")
+        grid.add_column(visible(column), justify="right" if numbers else "left", overflow="fold")
     for row in rows:
         grid.add_row(*(_cell(value) for value in row))
     return grid
@@ -240,4 +245,4 @@ def _cell(value: Any) -> str:
         return "–"
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return str(value)
+    return visible(str(value))

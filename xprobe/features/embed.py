@@ -23,6 +23,7 @@ import joblib
 from xprobe.base.atomic import put
 from xprobe.base.errors import XprobeError
 from xprobe.base.progress import Progress, no_progress
+from xprobe.base.visible import visible
 from xprobe.encoders.load import Encoder, canonical, check_name, load
 from xprobe.encoders.prompts import embed_classes
 from xprobe.encoders.prompts import read as read_prompts
@@ -355,7 +356,7 @@ def failed_file(store: Path, shard: tuple[int, int]) -> Path:
 
 def _list_failures(file: Path, done: Sequence[Embedded]) -> None:
     failed = [
-        (summary.name, id_, summary.failed_paths[id_], reason)
+        tuple(map(visible, (summary.name, id_, summary.failed_paths[id_], reason)))
         for summary in done
         for id_, reason in sorted(summary.failures.items())
     ]
@@ -366,4 +367,4 @@ def _list_failures(file: Path, done: Sequence[Embedded]) -> None:
     writer = csv.writer(table, lineterminator="\n")
     writer.writerow(["encoder", "id", "path", "reason"])
     writer.writerows(failed)
-    put(file, table.getvalue().encode(errors="backslashreplace"))
+    put(file, table.getvalue().encode())

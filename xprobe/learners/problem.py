@@ -67,6 +67,8 @@ class Fit:
         finished: how many of these fits the reference solver had to finish.
         unconverged: how many of those it left short of the optimum.
         steps: how many optimiser steps a fine-tune made.
+        training_accuracy: share of its training images that a fine-tune recognised in the end.
+        moved: how far a fine-tune moved the encoder's weights, ‖Δw‖ / ‖w‖.
         notes: what the reader of the results must know of a fine-tune.
         temperature: what the logits are to be divided by for calibrated probabilities, fitted on
             the inner validation images at the chosen C; None without inner folds.
@@ -81,6 +83,8 @@ class Fit:
     temperature: float | None = None
     steps: int = 0
     notes: tuple[str, ...] = ()
+    training_accuracy: float | None = None
+    moved: float | None = None
 
 
 class Head(Protocol):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from xprobe.images.augment import AUGMENTATIONS
 from xprobe.report.headline import headline
-from xprobe.report.overview import not_shown
+from xprobe.report.left_out import LeftOut
 from xprobe.report.study_section import random_words, worth_view
 from xprobe.report.words import (
     ALTERNATIVES,
@@ -16,7 +16,7 @@ from xprobe.report.words import (
     families_note,
     images_words,
     in_order,
-    others_note,
+    left_out_note,
     p_words,
     percent,
     points,
@@ -74,12 +74,27 @@ class Line:
 
 
 @dataclass(frozen=True)
+class LeftOutNote:
+    """The studies that are not shown: how many there are, and each in words."""
+
+    note: str
+    studies: tuple[str, ...]
+
+    def sentence(self, most: int = 6) -> str:
+        """The note with the first ones."""
+        n = len(self.studies)
+        more = f" and {n - most} more ('xprobe studies' lists them)" if n > most else ""
+        return f"{self.note}: {', '.join(self.studies[:most])}{more}."
+
+
+@dataclass(frozen=True)
 class Answer:
     """What the studies answer, in words.
 
     Attributes:
         headline: the answer.
         notes: what a reader should know before the comparisons.
+        left_out: the studies that are not shown, in words.
         lines: the comparisons of every mix.
         others: those of synthetic images in place of real ones.
         alternatives: those of augmented real images.
@@ -88,6 +103,7 @@ class Answer:
 
     headline: str
     notes: tuple[str, ...]
+    left_out: LeftOutNote | None
     lines: tuple[Line, ...]
     others: tuple[Line, ...]
     alternatives: tuple[Line, ...]
@@ -105,26 +121,33 @@ class Answer:
     def sentences(self) -> list[str]:
         """Every sentence of the answer, in the order of reading."""
         lines = (*self.lines, *self.others, *self.alternatives)
-        return [self.headline, *self.notes, *(line.sentence for line in lines), *self.valued]
+        notes = [*self.notes, *([self.left_out.sentence()] if self.left_out else [])]
+        return [self.headline, *notes, *(line.sentence for line in lines), *self.valued]
 
 
 def answer(
-    studies: Sequence[Study], families: Sequence[Family], every: Sequence[Study] = ()
+    studies: Sequence[Study], families: Sequence[Family], others: Sequence[LeftOut] = ()
 ) -> Answer:
     """Say what was found: a headline, then a sentence for each comparison.
 
     Args:
         studies: the studies that are shown.
         families: the families of their comparisons.
-        every: all studies of the folder, which are judged together; none: those shown.
+        others: the studies that are not shown, of which some are judged with those that are.
     """
     rows = ((s, r) for s in studies for r in sorted(s.results, key=in_order))
     judged = [(s, r) for s, r in rows if r.verdict is not None]
-    every = every or studies
+    every = [*studies, *(other.study for other in others)]
     compared = sum(row.p_study_wide is not None for study in every for row in study.results)
+    counting = sum(other.counts for other in others)
     return Answer(
         headline=headline(studies, compared),
-        notes=tuple(_reading_notes(studies, families, every)),
+        notes=(families_note(families),) if len(families) > 1 else (),
+        left_out=LeftOutNote(
+            left_out_note(len(others), counting), tuple(other.words for other in others)
+        )
+        if others
+        else None,
         lines=tuple(_line(s, r) for s, r in judged if r.setting == "mix" and not r.augment),
         others=tuple(_line(s, r) for s, r in judged if r.setting == "synthetic-only"),
         alternatives=tuple(
@@ -135,16 +158,6 @@ def answer(
             for row in worth_view(studies, None)
         ),
     )
-
-
-def _reading_notes(
-    studies: Sequence[Study], families: Sequence[Family], every: Sequence[Study]
-) -> list[str]:
-    """Return what a reader should know before the comparisons."""
-    notes = [families_note(families)] if len(families) > 1 else []
-    if others := not_shown(studies, every):
-        notes.append(others_note(others))
-    return notes
 
 
 def _line(study: Study, row: Result) -> Line:

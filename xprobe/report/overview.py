@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from xprobe.base.documents import replace, to_json
+from xprobe.base.documents import replace
 from xprobe.design.design import repeats_words
 from xprobe.learners.kinds import Kind, kind_read
 from xprobe.report.words import (
@@ -118,45 +118,6 @@ def facts(studies: Sequence[Study]) -> list[tuple[str, str]]:
     # Protocols have commas of their own.
     signs = dict.fromkeys(terms, ", ") | {"Protocol": "; "}
     return [(term, signs[term].join(dict.fromkeys(values))) for term, values in terms.items()]
-
-
-def not_shown(studies: Sequence[Study], every: Sequence[Study]) -> list[str]:
-    """Return the studies that are not shown but are judged with those that are: their titles.
-
-    What they differ in stands beside the title where a study of that title is shown.
-
-    Args:
-        studies: the studies that are shown.
-        every: all studies of the folder.
-    """
-    shown, keys = {study_title(study): study for study in studies}, {s.key for s in studies}
-    titles = []
-    for study in every:
-        if study.key not in keys and any(row.p_study_wide is not None for row in study.results):
-            title = study_title(study)
-            differs = _differences(study, shown[title]) if title in shown else ""
-            titles.append(f"{title} ({differs})" if differs else title)
-    return titles
-
-
-def _differences(study: Study, other: Study) -> str:
-    """Return in words what a study has unlike another one."""
-    words = ["other images"] if study.manifest.fingerprint != other.manifest.fingerprint else []
-    words += ["other weights or preprocessing"] if study.encoder.key != other.encoder.key else []
-    fields, others = to_json(study.config), to_json(other.config)
-    words += [_option(name, fields[name]) for name in fields if fields[name] != others.get(name)]
-    return "; ".join(words) or f"made {study.created}"
-
-
-def _option(name: str, value: object) -> str:
-    """Return how people read an option of a study; of a recipe its name says enough."""
-    words = name.replace("_", " ")
-    if isinstance(value, bool) or value is None:
-        return words if value else f"no {words}"
-    if isinstance(value, dict):
-        return f"another {words}"
-    values = value if isinstance(value, list) else [value]
-    return f"{words} {', '.join(f'{v:g}' if isinstance(v, float) else str(v) for v in values)}"
 
 
 def warnings_of(studies: Sequence[Study]) -> list[Warned]:

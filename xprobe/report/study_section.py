@@ -5,7 +5,7 @@ Nothing is measured here but what the images of a data value cost.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from xprobe.base.documents import extend
@@ -18,7 +18,11 @@ from xprobe.report.words import (
     METRICS,
     RANDOM_WEIGHTS,
     badge,
+    count,
+    family_title,
     in_order,
+    number,
+    percent,
     points,
     ratio_title,
     setting_title,
@@ -31,7 +35,7 @@ from xprobe.report.words import (
     worth_interval,
     worth_words,
 )
-from xprobe.results.rows import ClassResult, DataValue, MixComparison, Result
+from xprobe.results.rows import ClassResult, DataValue, MixComparison, Result, Run
 from xprobe.results.study import Study
 from xprobe.verdict import metrics
 
@@ -183,6 +187,23 @@ class KeptOut:
 
 
 @dataclass(frozen=True)
+class TrainedView:
+    """How the fine-tunes of a setting trained, as ranges over folds and repeats.
+
+    Attributes:
+        title: title of the setting, with its generator.
+        steps: optimiser steps.
+        accuracy: accuracy on the training images in the end, percent.
+        moved: how far the encoder's weights moved, percent of their norm.
+    """
+
+    title: str
+    steps: str
+    accuracy: str
+    moved: str
+
+
+@dataclass(frozen=True)
 class StudyView:
     """What the section of a study shows.
 
@@ -194,7 +215,9 @@ class StudyView:
         estimand: what differences are the mean over, in words.
         curves, confusions: figures.
         comparisons: mixes against something else than real-only.
+        trained: how fine-tunes trained; empty of heads.
         document: the study itself.
+        encoder_and_head: what was trained, which the title of a named study does not say.
     """
 
     title: str
@@ -214,7 +237,9 @@ class StudyView:
     comparisons: list[ComparisonView]
     others: MetricTable
     kept_out: list[KeptOut]
+    trained: list[TrainedView]
     document: Study
+    encoder_and_head: str
 
 
 def random_words(study: Study) -> str:
@@ -245,7 +270,9 @@ def study_view(i: int, study: Study, drawings: Sequence[Drawing]) -> StudyView:
         comparisons=[_comparison(row) for row in study.comparisons],
         others=_other_metrics(study),
         kept_out=_kept_out(study),
+        trained=_trained(study),
         document=study,
+        encoder_and_head=family_title(study.encoder.label, study.config.head, study.part),
     )
 
 
@@ -366,6 +393,30 @@ def _kept_out(study: Study) -> list[KeptOut]:
                 KeptOut(generator, min(dropped), max(dropped), min(inner), max(inner), len(first))
             )
     return counts
+
+
+def _trained(study: Study) -> list[TrainedView]:
+    """Return how the fine-tunes of each setting trained."""
+    by_title: dict[str, list[Run]] = {}
+    for run in sorted((run for run in study.runs if run.steps), key=in_order):
+        title = " · ".join(filter(None, [run.generator, setting_title(run)]))
+        by_title.setdefault(title, []).append(run)
+    return [
+        TrainedView(
+            title,
+            _range([run.steps for run in runs], count),
+            _range([run.training_accuracy for run in runs], percent),
+            _range([run.moved for run in runs], lambda moved: number(100 * moved)),
+        )
+        for title, runs in by_title.items()
+    ]
+
+
+def _range(values: Sequence[float | None], words: Callable[[float], str]) -> str:
+    """Return the smallest and the largest of some values in words; a dash if none is known."""
+    known = [value for value in values if value is not None]
+    ends = (words(min(known)), words(max(known))) if known else ()
+    return "–".join(dict.fromkeys(ends)) or "–"
 
 
 def worth_view(studies: Sequence[Study], costs: Costs | None) -> list[Valued]:

@@ -141,8 +141,8 @@ def worth_interval(row: DataValue) -> str:
 
 
 def study_title(study: Study) -> str:
-    """Return how people read a study: its encoder, and its head unless that is the default."""
-    return family_title(study.encoder.label, study.config.head, study.part)
+    """Return how people read a study: its name, or its encoder, and its head unless the default."""
+    return study.name or family_title(study.encoder.label, study.config.head, study.part)
 
 
 def family_title(encoder: str, head: str, part: Part, *more: str) -> str:
@@ -268,14 +268,16 @@ def families_note(families: Sequence[Family], most: int = 6) -> str:
     return note
 
 
-def others_note(titles: Sequence[str], most: int = 6) -> str:
-    """Say which studies that are not shown count in the study-wide p."""
-    n = len(titles)
-    many = f"{n} other studies of the folder count"
+def left_out_note(n: int, counting: int) -> str:
+    """Say that so many studies are not shown, of which some count in the study-wide p."""
     if n == 1:
-        many = "1 other study of the folder counts"
-    more = f" and {n - most} more" if n > most else ""
-    return f"{many} in the study-wide p: {', '.join(titles[:most])}{more}."
+        count_too = ", but counts in the study-wide p" if counting else ""
+        return f"1 other study of these results is not shown{count_too}"
+    count_too = ""
+    if counting:
+        many = "all" if counting == n else f"{counting} of them"
+        count_too = f"; {many} count{'s' if counting == 1 else ''} in the study-wide p"
+    return f"{n} other studies of these results are not shown{count_too}"
 
 
 def worth_words(row: DataValue) -> str:

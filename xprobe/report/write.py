@@ -6,8 +6,6 @@ but for the rank correlation of the two.
 
 from __future__ import annotations
 
-import csv
-import io
 import itertools
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -20,12 +18,14 @@ from markupsafe import Markup
 from xprobe.base import documents
 from xprobe.base.atomic import put
 from xprobe.base.documents import Document
+from xprobe.base.visible import visible
 from xprobe.report.answer import answer
 from xprobe.report.distance_section import distance_view, distance_warnings, of_encoders
 from xprobe.report.figures import distance as distance_figures
 from xprobe.report.figures import study as figures
 from xprobe.report.figures import style
 from xprobe.report.figures.drawing import Drawing
+from xprobe.report.left_out import left_out
 from xprobe.report.overview import (
     count_tables,
     differing_options,
@@ -34,6 +34,7 @@ from xprobe.report.overview import (
     side_by_side,
     warnings_of,
 )
+from xprobe.report.spreadsheets import distances_csv, result_rows, results_csv, runs_csv
 from xprobe.report.study_section import Costs, Valued, study_view, worth_view
 from xprobe.report.words import (
     FLOOR,
@@ -48,17 +49,31 @@ from xprobe.report.words import (
     percent,
     points,
     span,
+    study_title,
     title_of_family,
     verdict_words,
 )
-from xprobe.results.distance import DistanceRow, Distances, load_distance
+from xprobe.results.distance import DistanceRow, Distances, load_distances
 from xprobe.results.families import Family, families
-from xprobe.results.rows import Result
-from xprobe.results.study import Study, load_studies, newest
+from xprobe.results.study import Results, Study, newest, read_studies, without_held
 from xprobe.study.claims import with_claims
 
 # Markdown takes these for markup, but not the brackets of an interval or the "<" of "< 0.001".
 _MARKUP = re.compile(r"[\\`*_|~>]|\](?=\()|<(?=[A-Za-z/!?])|&(?=[#A-Za-z])")
+
+
+class NotShown(Document, frozen=True, kw_only=True):
+    """A study that a report does not show.
+
+    Attributes:
+        study: its id.
+        title: how people read it.
+        why: why it is not shown.
+    """
+
+    study: str
+    title: str
+    why: str
 
 
 class Written(Document, frozen=True, kw_only=True):
@@ -67,6 +82,7 @@ class Written(Document, frozen=True, kw_only=True):
     Attributes:
         report, summary: paths of its page and of its summary in Markdown.
         answer: sentences, the headline first.
+        not_shown: the studies that are not shown.
         valued: what synthetic images are worth.
         figures: paths of the figures' files.
     """
@@ -74,17 +90,19 @@ class Written(Document, frozen=True, kw_only=True):
     report: str
     summary: str
     answer: tuple[str, ...]
+    not_shown: tuple[NotShown, ...]
     valued: tuple[Valued, ...]
     figures: tuple[str, ...]
 
 
 def write_report(
-    results_folder: Path, out: Path, encoders: Sequence[str] = (), costs: Costs | None = None
+    results: Results, out: Path, encoders: Sequence[str] = (), costs: Costs | None = None
 ) -> Written:
-    """Write the report of the studies in a results folder.
+    """Write the report of the studies in a results folder, or in several taken together.
 
     Args:
-        results_folder: what `xprobe sweep` wrote; the newest study of each encoder and head counts.
+        results: what `xprobe sweep` wrote; the newest study of each encoder and head is shown, and
+            the others are listed.
         out: where index.html, summary.md, results.csv, runs.csv, results.json and figures/ go, and
             distances.csv where `xprobe distance` has left its answer.
         encoders: names to report on; none: all.
@@ -94,11 +112,14 @@ def write_report(
         XprobeError: there are no results, or none of a named encoder, or some are damaged.
         OSError: `out` cannot be written.
     """
-    # What is shown changes nothing about what is claimed: all studies of the folder are judged.
-    every = with_claims(results_folder, load_studies(results_folder))
-    studies = newest(every, encoders)
+    # What is shown changes nothing about what is claimed: all studies of the results are judged.
+    every = read_studies(results)
+    claimed = with_claims(results, without_held(every))
+    studies = newest(claimed, encoders)
+    by_key = {study.key: study for study in claimed}
+    others = left_out(studies, [by_key.get(study.key, study) for study in every])
     compared = families(row for study in studies for row in study.results)
-    document = load_distance(results_folder)
+    document = load_distances(results)
     distances = of_encoders(document, encoders)
     (out / "figures").mkdir(parents=True, exist_ok=True)
     drawings, files = [], []
@@ -107,7 +128,7 @@ def write_report(
             files.append(out / "figures" / (drawing.name + suffix))
             put(files[-1], content)
         drawings.append(drawing)
-    said = answer(studies, compared, every)
+    said = answer(studies, compared, others)
     valued = worth_view(studies, costs)
     view = _studies_view(studies, compared, drawings) | {
         "answer": said, "worth": valued, "distance": None,
@@ -123,6 +144,9 @@ def write_report(
         report=str(out / "index.html"),
         summary=str(out / "summary.md"),
         answer=tuple(said.sentences),
+        not_shown=tuple(
+            NotShown(study=o.study.key, title=study_title(o.study), why=o.why) for o in others
+        ),
         valued=tuple(valued),
         figures=tuple(str(file) for file in files),
     )
@@ -152,27 +176,25 @@ def _write_tables(
     document: Distances | None,
     distances: Sequence[DistanceRow],
 ) -> None:
-    rows = [row for study in studies for row in study.results]
-    put(out / "results.csv", _csv(documents.field_names(Result), map(documents.to_json, rows)))
-    put(out / "runs.csv", _runs_csv(studies))
+    put(out / "results.csv", results_csv(studies))
+    put(out / "runs.csv", runs_csv(studies))
     whole: dict[str, Any] = {
-        "results": rows,
+        "results": [row for study in studies for row in result_rows(study)],
         "families": compared,
         "studies": [_about(s) for s in studies],
     }
     if document is None:
         (out / "distances.csv").unlink(missing_ok=True)  # a former report has left it
     else:
-        columns = documents.field_names(DistanceRow)
-        put(out / "distances.csv", _csv(columns, map(documents.to_json, distances)))
+        put(out / "distances.csv", distances_csv(document, distances))
         whole["distance"] = document
     put(out / "results.json", documents.encode(whole))
 
 
 def _about(study: Study) -> Mapping[str, object]:
     """Return a study as JSON without its results and runs, which have tables of their own."""
-    raw = documents.to_json(study)
-    return {name: part for name, part in raw.items() if name not in ("results", "runs")}
+    apart = ("results", "runs", "predictions")
+    return {name: part for name, part in documents.to_json(study).items() if name not in apart}
 
 
 def _remove_former(folder: Path, current: Sequence[Path]) -> None:
@@ -184,23 +206,6 @@ def _remove_former(folder: Path, current: Sequence[Path]) -> None:
                     file.unlink()
 
 
-def _csv(columns: Sequence[str], rows: Iterable[Mapping[str, object]]) -> bytes:
-    text = io.StringIO(newline="")
-    writer = csv.DictWriter(text, columns, extrasaction="ignore", lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue().encode()
-
-
-def _runs_csv(studies: Sequence[Study]) -> bytes:
-    rows = [
-        {"encoder": study.encoder.label, "head": study.config.head, **documents.to_json(run)}
-        for study in studies
-        for run in study.runs
-    ]
-    return _csv(list(dict.fromkeys(name for row in rows for name in row)), rows)
-
-
 def _render(template: str, view: dict[str, Any]) -> bytes:
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("xprobe.report"),
@@ -208,7 +213,7 @@ def _render(template: str, view: dict[str, Any]) -> bytes:
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
-        finalize=_markdown if template.endswith(".md.j2") else None,
+        finalize=_markdown if template.endswith(".md.j2") else _visible,
     )
     environment.filters |= {
         "percent": percent, "points": points, "span": span, "p": p_value, "count": count,
@@ -217,10 +222,15 @@ def _render(template: str, view: dict[str, Any]) -> bytes:
     return environment.get_template(template).render(view).strip().encode() + b"\n"
 
 
+def _visible(value: Any) -> Any:
+    """Write out what nobody would see of a text; what a template calls safe stays."""
+    return visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+
+
 def _markdown(value: Any) -> Any:
     """Escape a value for Markdown, in a table cell too; what a template calls safe stays."""
     if isinstance(value, str) and not isinstance(value, Markup):
-        return _MARKUP.sub(lambda match: "\\" + match[0], " ".join(value.splitlines()))
+        return _MARKUP.sub(lambda match: "\\" + match[0], visible(value))
     return value
 
 

@@ -9,6 +9,8 @@ import msgspec
 
 from xprobe.base import documents
 from xprobe.base.documents import Document, Number
+from xprobe.base.errors import first_few
+from xprobe.results.study import Results, folders_of
 
 DISTANCE_VERSION = 1
 
@@ -202,3 +204,53 @@ def load_distance(folder: Path) -> Distances | None:
         return documents.read(Distances, distance_file(folder), REMEDY, DISTANCE_VERSION)
     except FileNotFoundError:
         return None
+
+
+def load_distances(results: Results) -> Distances | None:
+    """Return what `save_distance` put into folders of results, joined, or None if there is nothing.
+
+    What several folders say of an encoder and generator is taken from the newest one, and a warning
+    says so.
+
+    Raises:
+        XprobeError: one is damaged, or of a newer format.
+    """
+    by_folder = {folder: load_distance(folder) for folder in folders_of(results)}
+    measured = [(folder, one) for folder, one in by_folder.items() if one is not None]
+    if not measured:
+        return None
+    measured.sort(key=lambda pair: pair[1].created, reverse=True)
+    (_, joined), *others = measured
+    for folder, other in others:
+        joined = _joined(joined, other, folder)
+    return joined
+
+
+def _joined(newer: Distances, older: Distances, folder: Path) -> Distances:
+    """Return distances with what an older document in a folder says beyond them."""
+    measured = {(row.encoder, row.generator) for row in newer.distances}
+    again = {(row.encoder, row.generator) for row in older.distances} & measured
+    said = [f"{e} · {g}" for e, g in sorted(again)]
+    warnings = [*newer.warnings, *older.warnings]
+    if said:
+        file = distance_file(folder)
+        warnings.append(f"{file}: left out for newer distances of {first_few(said)}")
+    files = {row.generator for row in newer.shortcuts}
+    copies = {row.path for row in newer.leaks}
+    pictured = {(row.encoder, row.generator) for row in newer.examples}
+    mapped, placed = {m.encoder for m in newer.maps}, {row.encoder for row in newer.place}
+    return documents.replace(
+        newer,
+        command="; ".join(dict.fromkeys((newer.command, older.command))),
+        holds_for=tuple(dict.fromkeys((*newer.holds_for, older.fingerprint, *older.holds_for))),
+        distances=newer.distances
+        + tuple(r for r in older.distances if (r.encoder, r.generator) not in measured),
+        leaks=newer.leaks + tuple(row for row in older.leaks if row.path not in copies),
+        leak_threshold=newer.leak_threshold or older.leak_threshold,
+        shortcuts=newer.shortcuts + tuple(r for r in older.shortcuts if r.generator not in files),
+        place=newer.place + tuple(row for row in older.place if row.encoder not in placed),
+        examples=newer.examples
+        + tuple(r for r in older.examples if (r.encoder, r.generator) not in pictured),
+        maps=newer.maps + tuple(m for m in older.maps if m.encoder not in mapped),
+        warnings=tuple(dict.fromkeys(warnings)),
+    )

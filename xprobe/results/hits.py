@@ -19,7 +19,7 @@ from xprobe.base.arrays import UNREADABLE, Bools, Ints, Strings, frozen_array, f
 from xprobe.base.atomic import put
 from xprobe.base.errors import XprobeError
 from xprobe.results.rows import SettingRow
-from xprobe.results.study import REMEDY, Study
+from xprobe.results.study import REMEDY, Results, Study, folders_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,27 +97,32 @@ def save_hits(folder: Path, key: str, hits: Hits) -> str:
     file = hits_file(folder, key)
     file.parent.mkdir(parents=True, exist_ok=True)
     put(file, buffer.getvalue())
-    return hashlib.sha256(buffer.getvalue()).hexdigest()
+    return _digest(buffer.getvalue())
 
 
-def load_hits(folder: Path, study: Study) -> Hits:
-    """Return the hits of a study.
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def load_hits(results: Results, study: Study) -> Hits:
+    """Return the hits of a study from the one of the folders of results that has them.
 
     Raises:
         XprobeError: they are missing, damaged, or of another study.
     """
-    file = hits_file(folder, study.key)
-    try:
-        content = file.read_bytes()
-    except FileNotFoundError as error:
+    files = [hits_file(folder, study.key) for folder in folders_of(results)]
+    contents = {file: file.read_bytes() for file in files if file.is_file()}
+    if not contents:
         raise XprobeError(
-            f"{file}: missing, and {study.encoder.label} cannot be judged with other studies "
+            f"{files[0]}: missing, and {study.encoder.label} cannot be judged with other studies "
             f"without it; run the same 'xprobe sweep' again, which trains nothing anew"
-        ) from error
-    if hashlib.sha256(content).hexdigest() != study.hits:
+        )
+    same = [file for file in contents if _digest(contents[file]) == study.hits]
+    file = [*same, *contents][0]
+    if not same:
         raise XprobeError(f"{file}: damaged, or of another study; {REMEDY}")
     try:
-        with np.load(io.BytesIO(content), allow_pickle=False) as data:
+        with np.load(io.BytesIO(contents[file]), allow_pickle=False) as data:
             columns = {name: data[name] for name in data.files}
         settings = tuple(
             documents.from_json(SettingRow, row) for row in json.loads(str(columns.pop("settings")))

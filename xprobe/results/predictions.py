@@ -6,6 +6,7 @@ import io
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,7 +43,12 @@ class PredictionRecord(Document, frozen=True, kw_only=True):
             left before they converged.
         steps: optimiser steps of each fold.
         notes: what to know about single folds.
+        training_accuracy, moved: of fine-tunes, for each fold the share of the training images that
+            was recognised in the end, and how far the encoder's weights moved, ‖Δw‖ / ‖w‖; empty
+            of heads, and of what an older xprobe trained.
     """
+
+    OPTIONAL: ClassVar[tuple[str, ...]] = ("training_accuracy", "moved")
 
     encoder: str
     name: str
@@ -59,14 +65,20 @@ class PredictionRecord(Document, frozen=True, kw_only=True):
     unconverged: int = 0
     steps: tuple[int, ...] = ()
     notes: tuple[str, ...] = ()
+    training_accuracy: tuple[Number | None, ...] = ()
+    moved: tuple[Number | None, ...] = ()
 
 
 class FineTuneRecord(Document, frozen=True, kw_only=True):
     """What is kept beside the scores of one finished fine-tune: fields of a `PredictionRecord`."""
 
+    OPTIONAL: ClassVar[tuple[str, ...]] = ("training_accuracy", "moved")
+
     c: Number | None
     steps: int
     notes: tuple[str, ...] = ()
+    training_accuracy: Number | None = None
+    moved: Number | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,11 +148,29 @@ def load_predictions(folder: Path, run: str) -> tuple[Predictions, PredictionRec
             record = unpacked(PredictionRecord, data["about"])
             columns = {name: data[name] for name in ("id", "label", "score", "fold")}
         columns["id"] = columns["id"].astype(object)
-        return Predictions(run, **columns), record
+        predictions = Predictions(run, **columns)
+        _check_record(predictions, record)
+        return predictions, record
     except FileNotFoundError:
         return None
     except UNREADABLE as error:
         raise XprobeError(f"{file}: damaged ({error}); {REMEDY}") from error
+
+
+def _check_record(predictions: Predictions, record: PredictionRecord) -> None:
+    """Raise a ValueError unless predictions and their record are of the same classes and folds."""
+    n, k, folds = len(predictions.id), len(record.classes), len(record.c)
+    if predictions.score.shape != (n, k):
+        raise ValueError(f"scores of another shape than {n} images × {k} classes")
+    for name, values, end in (
+        ("labels", predictions.label, k), ("folds", predictions.fold, folds),
+    ):  # fmt: skip
+        if values.size and not 0 <= values.min() <= values.max() < end:
+            raise ValueError(f"{name} beyond the {end} of its record")
+    by_fold = (record.at_edge, record.temperature, record.steps, record.training_accuracy,
+               record.moved)  # fmt: skip
+    if any(len(values) not in (0, folds) for values in by_fold):
+        raise ValueError(f"a record of other than {folds} folds")
 
 
 def packed(record: Document) -> NDArray[np.str_]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import platform
+import shlex
 import subprocess
 import sys
 from datetime import UTC, datetime
@@ -35,7 +36,7 @@ def call() -> Call:
     """Return the time, in UTC, and the command line of this process."""
     return {
         "created": datetime.now(UTC).isoformat(timespec="microseconds"),
-        "command": " ".join(["xprobe", *sys.argv[1:]]),
+        "command": shlex.join(["xprobe", *sys.argv[1:]]),
     }
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import msgspec
 
@@ -200,7 +200,13 @@ class Run(SettingRow, frozen=True, kw_only=True):
         dropped_by_lineage: synthetic images that lineage kept out of the fold.
         dropped_in_inner_folds: those that it kept out of an inner fold, on average.
         c: chosen value of C, or number of neighbours; None where nothing was chosen.
+        steps: optimiser steps of a fine-tune; None of heads.
+        training_accuracy, moved: of a fine-tune the share of the training images that was
+            recognised in the end, and how far the encoder's weights moved, ‖Δw‖ / ‖w‖; None of
+            heads, and of what an older xprobe trained.
     """
+
+    OPTIONAL: ClassVar[tuple[str, ...]] = ("steps", "training_accuracy", "moved")
 
     repeat: int
     fold: int
@@ -212,6 +218,9 @@ class Run(SettingRow, frozen=True, kw_only=True):
     c: Number | None = None
     accuracy: Number
     macro_f1: Number | None = None
+    steps: int | None = None
+    training_accuracy: Number | None = None
+    moved: Number | None = None
 
 
 class DataValue(Document, frozen=True, kw_only=True):

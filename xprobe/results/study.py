@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, TypeAlias
 
 import msgspec
 
@@ -27,6 +27,9 @@ STUDY_VERSION = 2
 """Version 2 keeps which images each setting got right, and judges over all studies by it."""
 
 REMEDY = "delete it and run 'xprobe sweep' again"
+
+Results: TypeAlias = Path | Sequence[Path]
+"""A folder of results, or several that are taken together."""
 
 
 class EncoderUsed(Document, frozen=True, kw_only=True):
@@ -85,9 +88,11 @@ class Study(Document, frozen=True, kw_only=True):
         prompts: the prompts of the zero-shot row.
         data_value: what mixes are worth, in a study on a learning curve; None in others.
         option_sources: where an option came from, by its name, unless at its default.
+        name: short name that somebody gave it; empty: none.
+        predictions: keys of the predictions that it is judged by; empty if an older xprobe made it.
     """
 
-    OPTIONAL: ClassVar[tuple[str, ...]] = ("data_value", "option_sources")
+    OPTIONAL: ClassVar[tuple[str, ...]] = ("data_value", "option_sources", "name", "predictions")
 
     version: int
     key: str = ""
@@ -112,6 +117,8 @@ class Study(Document, frozen=True, kw_only=True):
     prompts: str | None = None
     data_value: tuple[DataValue, ...] | None = None
     option_sources: dict[str, str] = msgspec.field(default_factory=dict)
+    name: str = ""
+    predictions: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not any(_is_reference(row) for row in self.results):
@@ -135,32 +142,87 @@ def _is_reference(row: Result) -> bool:
     return row.setting == "real-only" and row.metric == "accuracy"
 
 
+def study_file(folder: Path, key: str) -> Path:
+    """Return where the document of a study lies."""
+    return folder / "studies" / f"{key}.json"
+
+
 def save_study(folder: Path, study: Study) -> None:
     """Write the document of a study; readers find it whole or not at all."""
-    documents.write(folder / "studies" / f"{study.key}.json", study)
+    documents.write(study_file(folder, study.key), study)
 
 
-def load_studies(folder: Path) -> list[Study]:
-    """Return all studies of a folder, the newest first.
+def given_name(folder: Path, key: str) -> str:
+    """Return the name that somebody gave a study of this key; nothing if there is none."""
+    try:
+        return _read(study_file(folder, key)).name
+    except FileNotFoundError:
+        return ""
+
+
+def folders_of(results: Results) -> list[Path]:
+    """Return the folders of results, each once."""
+    return list(dict.fromkeys([results] if isinstance(results, Path) else results))
+
+
+def read_studies(results: Results) -> list[Study]:
+    """Return all studies of results, the newest first.
+
+    Of a study that lies in several folders, the one with the most seeds is taken, or the newest.
+
+    Raises:
+        XprobeError: a folder has none, or one is damaged or of a newer format.
+    """
+    studies: list[Study] = []
+    for folder in folders_of(results):
+        files = sorted((folder / "studies").glob("*.json"))
+        if not files:
+            raise XprobeError(f"{folder}: no results; run 'xprobe sweep' first, or name --results")
+        studies += map(_read, files)
+    studies.sort(key=lambda study: (len(study.seeds), study.created), reverse=True)
+    by_key = {study.key: study for study in reversed(studies)}
+    return sorted(by_key.values(), key=lambda study: study.created, reverse=True)
+
+
+def _read(file: Path) -> Study:
+    """Return a study; one of version 1, which has no key, is known by the name of its file."""
+    study = documents.read(Study, file, REMEDY, STUDY_VERSION)
+    return study if study.key else documents.replace(study, key=file.stem)
+
+
+def load_studies(results: Results) -> list[Study]:
+    """Return the studies of results, the newest first.
 
     A study whose repeats another one has pooled with those of further seeds is left out.
 
     Raises:
-        XprobeError: there is none, or one is damaged or of a newer format.
+        XprobeError: a folder has none, or one is damaged or of a newer format.
     """
-    files = sorted((folder / "studies").glob("*.json"))
-    if not files:
-        raise XprobeError(f"{folder}: no results; run 'xprobe sweep' first, or name --results")
-    studies = [documents.read(Study, file, REMEDY, STUDY_VERSION) for file in files]
-    studies.sort(key=lambda study: study.created, reverse=True)
+    return without_held(read_studies(results))
+
+
+def without_held(studies: Sequence[Study]) -> list[Study]:
+    """Return those of all studies whose repeats no other one holds, the newest first."""
     # Of studies alike but for the seed, one with more seeds holds what those with fewer hold.
-    kept: list[tuple[Study, tuple[object, ...]]] = []
+    kept: list[Study] = []
     for study in sorted(studies, key=lambda study: -len(study.seeds)):
-        shared = but_for_seed(study.encoder.key, study.manifest.fingerprint, study.config)
-        held = (set(other.seeds) for other, same in kept if same == shared)
-        if not study.seeds or not any(set(study.seeds) <= seeds for seeds in held):
-            kept.append((study, shared))
-    return sorted((study for study, _ in kept), key=lambda study: study.created, reverse=True)
+        if holder_of(study, kept) is None:
+            kept.append(study)
+    return sorted(kept, key=lambda study: study.created, reverse=True)
+
+
+def holder_of(study: Study, others: Iterable[Study]) -> Study | None:
+    """Return the one of other studies that has pooled the repeats of a study, or None."""
+    if not study.seeds:
+        return None
+    shared = _shared(study)
+    return next(
+        (o for o in others if set(study.seeds) <= set(o.seeds) and _shared(o) == shared), None
+    )
+
+
+def _shared(study: Study) -> tuple[object, ...]:
+    return but_for_seed(study.encoder.key, study.manifest.fingerprint, study.config)
 
 
 def but_for_seed(encoder: str, fingerprint: str, config: StudyConfig) -> tuple[object, ...]:
@@ -187,13 +249,10 @@ def newest(studies: Sequence[Study], encoders: Sequence[str] = ()) -> list[Study
     chosen: dict[tuple[str, str, Number, int], Study] = {}
     known: set[tuple[str, str, Number, int]] = set()
     for study in studies:
-        # An encoder's label changes when another of its name joins it; its key does not.
-        fraction, train_per_class = study.part
-        kind = study.config.head, fraction, train_per_class or 0
-        names = {(study.encoder.label, *kind), (study.encoder.key, *kind)}
-        if not names & known:
-            chosen[(study.encoder.label, *kind)] = study
-            known |= names
+        names = names_of_kind(study)
+        if not known.intersection(names):
+            chosen[names[0]] = study
+            known.update(names)
     labels = {label for label, *_ in chosen}
     if unknown := [name for name in encoders if name not in labels]:
         raise XprobeError(
@@ -202,3 +261,14 @@ def newest(studies: Sequence[Study], encoders: Sequence[str] = ()) -> list[Study
         )
     wanted = set(encoders) or labels
     return [study for (label, *_), study in sorted(chosen.items()) if label in wanted]
+
+
+def names_of_kind(study: Study) -> list[tuple[str, str, Number, int]]:
+    """Return by what studies are told apart of which the newest counts: encoder, head and part.
+
+    An encoder's label changes when another of its name joins it; its key does not. Studies of a
+    kind have the first name, by the label, or the second one, by the key, in common.
+    """
+    fraction, train_per_class = study.part
+    kind = study.config.head, fraction, train_per_class or 0
+    return [(study.encoder.label, *kind), (study.encoder.key, *kind)]

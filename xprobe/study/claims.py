@@ -8,7 +8,6 @@ of the folder, but for floors, random weights, and parts of the real images (lea
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -19,7 +18,7 @@ from xprobe.base.streams import stream
 from xprobe.learners.kinds import kind_read
 from xprobe.results.hits import Hits, load_hits
 from xprobe.results.rows import Result, SettingRow, family_kind
-from xprobe.results.study import Study
+from xprobe.results.study import Results, Study
 from xprobe.verdict import joint
 from xprobe.verdict.errors import Estimates, Vector, mean_differences
 
@@ -41,15 +40,15 @@ def is_of_set(study: Study) -> bool:
     )
 
 
-def with_claims(folder: Path, studies: Sequence[Study]) -> list[Study]:
+def with_claims(results: Results, studies: Sequence[Study]) -> list[Study]:
     """Return studies with the study-wide p of their mixes, which is None outside of the set.
 
     It is adjusted step by step (min-p) by the joint distribution of all comparisons: those on the
     same test images go together as their per-image differences do, others are independent.
 
     Args:
-        folder: folder of the results.
-        studies: all studies of that folder.
+        results: the folder of the results, or several.
+        studies: all studies there.
 
     Raises:
         XprobeError: the hits of a study are missing or damaged.
@@ -60,7 +59,7 @@ def with_claims(folder: Path, studies: Sequence[Study]) -> list[Study]:
     scenes: list[Strings] = []
     # The order of studies decides what is drawn for which; their keys do not depend on time.
     for study in sorted(filter(is_of_set, studies), key=lambda study: study.key):
-        hits = load_hits(folder, study)
+        hits = load_hits(results, study)
         mixes = [
             i for i, row in enumerate(hits.settings)
             if family_kind(row.setting, row.augment) == "mix"

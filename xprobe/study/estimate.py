@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import warnings
 from pathlib import Path
 
 import joblib
@@ -10,6 +11,7 @@ import numpy as np
 
 from xprobe.base.arrays import Ints
 from xprobe.base.documents import Document, Number
+from xprobe.base.errors import XprobeWarning
 from xprobe.base.progress import Progress, no_progress
 from xprobe.design.blocks import Block
 from xprobe.design.config import Grid, SweepConfig
@@ -26,6 +28,7 @@ from xprobe.learners import solve as frozen
 from xprobe.learners.finetune.masks import Masks
 from xprobe.learners.kinds import kind_of
 from xprobe.learners.problem import Problem
+from xprobe.study.judge import few_steps
 from xprobe.study.prepare import Study, prepare
 from xprobe.study.sweep import load_network, tasks_of
 
@@ -92,7 +95,11 @@ def estimate(
         done = sum(len(block.problems) for run, block in keyed if run not in todo)
         fits, steps, seconds = sum(len(block.problems) for block in todo.values()), 0, 0.0
         if todo and kind_of(study.config.head).takes_steps:
-            steps = sum(study.config.recipe.steps(t.budget) for t in tasks_of(todo, study.config))
+            recipe, blocks = study.config.recipe, todo.values()
+            of_tasks = [(b.setting, recipe.steps(budget)) for b in blocks for budget in b.budget]
+            steps = sum(n for _, n in of_tasks)
+            for text in few_steps(of_tasks):
+                warnings.warn(f"{study.label}: {text}", XprobeWarning, stacklevel=2)
             with progress(f"time fine-tunes of {study.label}", 1) as advance:
                 seconds = _time_fine_tunes(study, todo, execution)
                 advance(1)

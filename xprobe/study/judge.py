@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TypedDict
@@ -16,6 +16,7 @@ from xprobe.design.design import Design
 from xprobe.design.setting import Setting
 from xprobe.learners.kinds import Kind, kind_of
 from xprobe.results.hits import Hits
+from xprobe.results.predictions import PredictionRecord
 from xprobe.results.rows import (
     ClassResult,
     MixComparison,
@@ -31,6 +32,12 @@ from xprobe.study.seeds import Pooled
 from xprobe.study.tested import Tested, folds_of, gather, labelled
 from xprobe.verdict import metrics
 from xprobe.verdict.intervals import compare_classes
+
+FEWEST_STEPS = 50
+"""A fine-tune of fewer optimiser steps is warned of."""
+
+LEAST_MOVED = 0.001
+"""A fine-tune that moves the encoder's weights less, relative to their norm, is warned of."""
 
 
 @dataclass(frozen=True)
@@ -176,9 +183,17 @@ def _run_rows(setting: Setting, tested: Tested, y: Ints, design: Design) -> list
                     c=record.c[fold],
                     accuracy=metrics.accuracy(y[rows_of_fold], predicted[rows_of_fold]),
                     macro_f1=float(metrics.macro_f1(counts)),
+                    steps=record.steps[fold] or None if record.steps else None,
+                    training_accuracy=_of_fold(record.training_accuracy, fold),
+                    moved=_of_fold(record.moved, fold),
                 )
             )
     return rows
+
+
+def _of_fold(values: Sequence[float | None], fold: int) -> float | None:
+    """Return the value of a fold; None where there are none."""
+    return values[fold] if values else None
 
 
 def _choice_warnings(tested: dict[Setting, Tested], config: SweepConfig) -> list[str]:
@@ -192,14 +207,47 @@ def _choice_warnings(tested: dict[Setting, Tested], config: SweepConfig) -> list
         if is_edge and c is not None
     ]
     if edges:
-        titles = ", ".join(sorted({setting.title for setting, _ in edges}))
+        titles = _titles(edges)
         choices = sum(len(record.c) for _, record in records)
         warnings.append(_edge_warning(config, [c for _, c in edges], choices, titles))
     unconverged = sum(record.unconverged for _, record in records)
     if unconverged:
         warnings.append(f"{unconverged} logistic regressions did not converge")
     notes = Counter(note for _, record in records for note in record.notes)
-    return [*warnings, *(f"{note} ({n} fine-tunes)" for note, n in notes.items())]
+    warnings += [f"{note} ({n} fine-tunes)" for note, n in notes.items()]
+    return [*warnings, *_training_warnings(records)]
+
+
+def few_steps(steps: Sequence[tuple[Setting, int]]) -> list[str]:
+    """Return a warning if fine-tunes, each of a setting, take so few steps that they say little."""
+    few = [(setting, n) for setting, n in steps if n < FEWEST_STEPS]
+    if not few:
+        return []
+    least, most = min(n for _, n in few), max(n for _, n in few)
+    return [
+        f"{len(few)} of {len(steps)} fine-tunes take fewer than {FEWEST_STEPS} steps "
+        f"({least if least == most else f'{least} to {most}'}; settings {_titles(few)}): they say "
+        f"little of what training the network does; more --epochs or a smaller --batch-size make "
+        f"more steps"
+    ]
+
+
+def _training_warnings(records: Sequence[tuple[Setting, PredictionRecord]]) -> list[str]:
+    """Return warnings if fine-tunes trained so little that they are hardly any."""
+    warnings = few_steps([(setting, n) for setting, record in records for n in record.steps if n])
+    moved = [(setting, by) for setting, record in records for by in record.moved if by is not None]
+    if hardly := [(setting, by) for setting, by in moved if by < LEAST_MOVED]:
+        warnings.append(
+            f"{len(hardly)} of {len(moved)} fine-tunes moved the encoder's weights by less than "
+            f"{100 * LEAST_MOVED:g} % of their size (settings {_titles(hardly)}): they say nearly "
+            f"what a head on the frozen features says; a larger --lr or more --epochs move them "
+            f"further"
+        )
+    return warnings
+
+
+def _titles(cases: Sequence[tuple[Setting, float]]) -> str:
+    return ", ".join(sorted({setting.title for setting, _ in cases}))
 
 
 def _edge_warning(config: SweepConfig, edges: list[float], choices: int, titles: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from xprobe.base.arrays import Ints
-from xprobe.base.errors import XprobeError, first_few
+from xprobe.base.errors import XprobeError, XprobeWarning, first_few
 from xprobe.design.blocks import Block
 from xprobe.design.config import Grid, SweepConfig
 from xprobe.design.design import Design, make_design
@@ -100,20 +101,25 @@ def prepare(
         for name in dict.fromkeys(grid.heads or (config.head,))
     ]
     chosen = choose_encoders(store, manifest, grid.encoders)
+    without_network: set[str] = set()
     if tuned := [c.head for c in configs if kind_of(c.head).takes_steps]:
-        _check_networks([encoder for encoder, _ in chosen], tuned[0])
+        without_network = _without_network([encoder for encoder, _ in chosen], tuned[0])
         _check_outlines(manifest, config)
     labels = store.labels()
     designs: dict[Any, Design] = {}
     sources = manifest.select(manifest.source == "real")
     for encoder, index in chosen:
+        is_frozen = encoder.key in without_network
+        asked = [c for c in configs if not (is_frozen and kind_of(c.head).takes_steps)]
+        if not asked:
+            continue
         ids, stored, failed = store.locate(encoder, manifest, index)
         usable = manifest.select(~np.isin(manifest.id.astype(str), list(failed)))
         views = _count_views(usable, index, config)
         label = labels[encoder.key]
         notes = _image_notes(usable, failed)
         planned = []
-        for config_asked in configs:
+        for config_asked in asked:
             possible, without = _possible(config_asked, views)
             decisive = usable.fingerprint, _design_config(possible), tuple(views.items())
             if decisive not in designs:
@@ -200,13 +206,24 @@ def _image_notes(usable: Manifest, failed: dict[str, str]) -> list[str]:
     return notes
 
 
-def _check_networks(chosen: list[StoredEncoder], head: str) -> None:
-    without = [encoder.name for encoder in chosen if not has_network(encoder.name)]
-    if without:
+def _without_network(chosen: list[StoredEncoder], head: str) -> set[str]:
+    """Return the keys of the encoders that cannot be fine-tuned, after a warning that names them.
+
+    Raises:
+        XprobeError: none of the encoders can be.
+    """
+    without = [encoder for encoder in chosen if not has_network(encoder.name)]
+    names = first_few(encoder.name for encoder in without)
+    have = "have" if len(without) > 1 else "has"
+    if len(without) == len(chosen):
         raise XprobeError(
-            f"{first_few(without)} has no network to train; name one of open_clip, timm, "
-            f"torchvision or hf with --encoder, or leave {head} out of --heads"
+            f"{names} {have} no network to train; name one of open_clip, timm, torchvision or hf "
+            f"with --encoder, or leave {head} out of --heads"
         )
+    if without:
+        text = f"{names} {have} no network to train, and {have} no part in {head}"
+        warnings.warn(text, XprobeWarning, stacklevel=3)
+    return {encoder.key for encoder in without}
 
 
 def _check_outlines(manifest: Manifest, config: SweepConfig) -> None:

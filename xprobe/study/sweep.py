@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -82,8 +82,7 @@ def sweep(
         _Solving(study, store, folder, execution, progress).solve_missing()
         pooled = pool_seeds(study, folder)
         judged = judge(pooled, folder, study.config, study.label, study.zero_shot)
-        measured = _measured_warnings(folder, study.usable)
-        document = _study_document(study, pooled, judged, measured, option_sources)
+        document = _study_document(study, folder, pooled, judged, option_sources)
         document = replace(document, hits=save_hits(folder, document.key, judged.hits))
         documents[document.key] = document
         study_module.save_study(folder, document)
@@ -229,6 +228,7 @@ def _save_block(
     study: Study,
 ) -> None:
     """Save the predictions of a block, all folds together."""
+    tuned = fits if kind_of(study.config.head).takes_steps else []
     images, test = study.design.study, block.test
     score = np.concatenate([f.score for f in fits])
     predictions = Predictions(run, images.id[test], study.pool.y[test], score, block.fold)
@@ -245,21 +245,23 @@ def _save_block(
         unconverged=sum(f.unconverged for f in fits),
         steps=tuple(f.steps for f in fits),
         notes=tuple(note for f in fits for note in f.notes),
+        training_accuracy=tuple(f.training_accuracy for f in tuned),
+        moved=tuple(f.moved for f in tuned),
     )
     predictions_module.save_predictions(folder, predictions, record)
 
 
 def _study_document(
-    study: Study, pooled: Pooled, judged: Judged, measured: Sequence[str],
-    option_sources: Mapping[str, str],
-) -> study_module.Study:  # fmt: skip
-    """Return the document of a study; `measured` are warnings of `xprobe distance`."""
+    study: Study, folder: Path, pooled: Pooled, judged: Judged, option_sources: Mapping[str, str]
+) -> study_module.Study:
+    """Return the document of a study, as the folder of its results keeps it."""
     encoder, usable = study.encoder, study.usable
+    key = study_key(encoder.key, usable.fingerprint, study.config)[:32]
     before, after = study.notes
     names = {"label": study.label, "name": encoder.name, "key": encoder.key}
     return study_module.Study(
         version=study_module.STUDY_VERSION,
-        key=study_key(encoder.key, usable.fingerprint, study.config)[:32],
+        key=key,
         seeds=pooled.seeds,
         **provenance.call(),
         encoder=from_json(study_module.EncoderUsed, names | to_json(encoder.spec)),
@@ -277,7 +279,9 @@ def _study_document(
         classes=judged.classes,
         settings=judged.settings,
         runs=judged.runs,
-        warnings=(*before, *judged.warnings, *after, *measured),
+        warnings=(*before, *judged.warnings, *after, *_measured_warnings(folder, usable)),
         prompts=None if study.text is None else study.text.prompts,
         option_sources=dict(option_sources),
+        name=study_module.given_name(folder, key),
+        predictions=tuple(dict.fromkeys(pooled.runs)),
     )

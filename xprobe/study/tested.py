@@ -14,7 +14,13 @@ from xprobe.base.errors import XprobeError
 from xprobe.design.blocks import Block
 from xprobe.design.design import Design
 from xprobe.design.setting import Setting
-from xprobe.results.predictions import PredictionRecord, Predictions, load_predictions
+from xprobe.results.predictions import (
+    REMEDY,
+    PredictionRecord,
+    Predictions,
+    load_predictions,
+    predictions_file,
+)
 from xprobe.verdict import metrics
 
 
@@ -81,6 +87,8 @@ def _tested(folder: Path, repeats: list[tuple[str, Block]], ids: Strings, y: Int
             raise XprobeError(f"{folder}: predictions vanished; run 'xprobe sweep' again")
         predictions, record = loaded
         row = {id_: i for i, id_ in enumerate(predictions.id)}
+        if not row.keys() >= set(ids):
+            raise XprobeError(f"{predictions_file(folder, run)}: of other images; {REMEDY}")
         rows = np.array([row[id_] for id_ in ids], dtype=np.intp)
         score, temperature = predictions.score[rows], _temperature(predictions, record)
         images = metrics.scored(y, score)

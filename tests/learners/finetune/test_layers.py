@@ -428,6 +428,16 @@ def test_low_rank_needs_attention(name: str, build: Build) -> None:
 # --- between two networks ------------------------------------------------------------------
 
 
+def test_the_change_of_a_network_is_relative_to_its_weights() -> None:
+    before, after = (nn.Sequential(nn.Linear(3, 4), nn.Linear(4, 2, bias=False)) for _ in "ab")
+    after.load_state_dict({name: 1.5 * w for name, w in before.state_dict().items()})
+    assert layers.relative_change(before, after) == pytest.approx(0.5)
+    assert layers.relative_change(before, before) == 0
+    for p in before.parameters():
+        nn.init.zeros_(p)
+    assert layers.relative_change(before, after) == 0  # There is nothing to be relative to.
+
+
 def test_interpolation_ends_at_the_two_networks_and_halves_between() -> None:
     rng = torch.Generator().manual_seed(0)
     before, after = (

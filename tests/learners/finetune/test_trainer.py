@@ -14,7 +14,7 @@ import pytest
 import torch
 from makers import Net
 
-from xprobe.base.errors import XprobeError
+from xprobe.base.errors import XprobeError, XprobeWarning
 from xprobe.design.config import Grid, SweepConfig
 from xprobe.design.setting import setting_title
 from xprobe.encoders.network import Network
@@ -204,6 +204,45 @@ def test_one_that_diverges_is_named_and_the_others_go_on(
     assert len(rows(run(study))) == 6
 
 
+def test_of_encoders_without_a_network_only_the_heads_are_trained(study: Study) -> None:
+    table, store, folder = study
+    extract.embed_all(table, ["pixels"], store.folder)
+    grid = Grid(heads=("logistic", "finetune"))
+    with pytest.warns(XprobeWarning) as said:
+        found = sweep.sweep(table, store, folder, CONFIG, grid, ALONE)
+    assert [(s.encoder.label, s.config.head) for s in found] == [
+        ("pixels", "logistic"), ("tiny", "logistic"), ("tiny", "finetune"),
+    ]  # fmt: skip
+    text = "pixels has no network to train, and has no part in finetune"
+    assert [str(warning.message) for warning in said] == [text]
+    with pytest.warns(XprobeWarning, match="pixels has no network"):
+        (only,) = sweep.sweep(table, store, folder, CONFIG, FINE_TUNES, ALONE)
+    assert only.encoder.label == "tiny"
+    grid = Grid(encoders=("pixels",), heads=("logistic", "finetune"))
+    with pytest.raises(XprobeError, match="pixels has no network to train; name one of"):
+        sweep.sweep(table, store, folder, CONFIG, grid, ALONE)
+
+
+def test_a_study_says_how_far_its_fine_tunes_trained(study: Study) -> None:
+    found = run(study)
+    by_title = saved(study[2])
+    for row in found.runs:
+        _, record = by_title[setting_title(row.setting, row.ratio, row.augment)]
+        assert row.steps == record.steps[row.fold]
+        assert row.training_accuracy == record.training_accuracy[row.fold]
+        assert row.moved == record.moved[row.fold]
+        assert 0 <= row.training_accuracy <= 1
+        assert row.moved > 0
+    few = "12 of 12 fine-tunes take fewer than 50 steps (3 to 9; settings 1:1, 1:2, real × 2, real"
+    assert any(text.startswith(few) for text in found.warnings)
+    assert not any("moved the encoder's weights" in text for text in found.warnings)
+    still = run(study, recipe=replace(RECIPE, lr=1e-9))
+    assert any(
+        text.startswith("12 of 12 fine-tunes moved the encoder's weights by less than 0.1 % of")
+        for text in still.warnings
+    )
+
+
 def test_encoders_without_a_network_are_refused_before_any_work(
     study: Study, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -262,7 +301,7 @@ def test_every_fine_tune_has_its_curve(study: Study) -> None:
     curves = sorted((study[2] / "fine-tunes").glob("*.csv"))
     assert len(curves) == 6 * 2
     header, *lines = curves[0].read_text().splitlines()
-    assert header == "step,lr,loss,validation_accuracy,seconds,gpu_mib"
+    assert header == "step,lr,loss,training_accuracy,validation_accuracy,seconds,gpu_mib"
     assert len(lines) == RECIPE.epochs
 
 
@@ -310,7 +349,8 @@ def test_an_alternative_with_synthetic_images_has_that_alternative_as_its_contro
 
 def test_a_dry_run_counts_the_steps_and_writes_nothing(study: Study) -> None:
     table, store, folder = study
-    (row,) = estimate.estimate(table, store, folder, CONFIG, FINE_TUNES, ALONE)
+    with pytest.warns(XprobeWarning, match="fewer than 50 steps"):
+        (row,) = estimate.estimate(table, store, folder, CONFIG, FINE_TUNES, ALONE)
     assert not folder.exists()
     assert row.tested == row.fits == 12
     assert row.done == 0
@@ -320,6 +360,16 @@ def test_a_dry_run_counts_the_steps_and_writes_nothing(study: Study) -> None:
     assert row.steps == made
     (row,) = estimate.estimate(table, store, folder, CONFIG, FINE_TUNES, ALONE)
     assert (row.done, row.fits, row.steps, row.seconds) == (12, 0, 0, 0)
+
+
+def test_a_dry_run_of_epochs_of_one_step_is_an_estimate(study: Study) -> None:
+    table, store, folder = study
+    config = replace(CONFIG, recipe=replace(RECIPE, epochs=10, batch_size=64))
+    with pytest.warns(XprobeWarning) as said:
+        (row,) = estimate.estimate(table, store, folder, config, FINE_TUNES, ALONE)
+    assert row.steps == 2 * (1 + 2 * 2 + 2 * 3 + 3)
+    few = "tiny: 12 of 12 fine-tunes take fewer than 50 steps (1 to 3; settings 1:1, 1:2, real × 2,"
+    assert [str(warning.message)[: len(few)] for warning in said] == [few]
 
 
 def test_copy_paste_needs_outlines_and_depends_on_them(study: Study, tmp_path: Path) -> None:

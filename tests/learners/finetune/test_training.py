@@ -159,6 +159,46 @@ def test_it_learns(network: Network, pixels: np.ndarray, tmp_path: Path) -> None
     assert found.curve[-1]["loss"] < found.curve[0]["loss"]
     assert found.steps == len(job(recipe).order)
     assert len(found.curve) == recipe.epochs
+    assert found.training_accuracy == found.curve[-1]["training_accuracy"] > 0.9
+    assert found.moved is not None and found.moved > 0.01
+
+
+def test_training_accuracy_is_that_of_the_epoch_as_it_was_trained_on(
+    network: Network, pixels: np.ndarray, tmp_path: Path
+) -> None:
+    """Without learning, dropout and augmentation it is the accuracy of the start."""
+    network.module.eval()
+    recipe = replace(RECIPE, lr=1e-12, epochs=1, batch_size=7)
+    for module in network.module.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = 0.0
+    outcome = run(network, pixels, tmp_path / "a.pt", recipe)
+    train = job(recipe).order.ravel()
+    start = Classifier(network, head()).eval()
+    x = start.normalised(torch.from_numpy(np.moveaxis(pixels[train], -1, 1).copy()))
+    with torch.inference_mode():
+        hit = start(x).argmax(dim=1).numpy() == job().label[train]
+    assert outcome.training_accuracy == pytest.approx(hit.mean())
+    assert outcome.moved == pytest.approx(0, abs=1e-6)
+    watched = job(recipe, validation=4)
+    best = run(network, pixels, tmp_path / "b.pt", replace(recipe, patience=1), job=watched)
+    assert best.training_accuracy == pytest.approx(hit.mean())
+
+
+def test_a_checkpoint_of_an_older_xprobe_can_be_gone_on_from(
+    network: Network, pixels: np.ndarray, tmp_path: Path
+) -> None:
+    whole = run(network, pixels, tmp_path / "a.pt")
+    with pytest.raises(Killed):
+        run(network, pixels, tmp_path / "b.pt", advance=kill_after(6), checkpoint_s=0.0)
+    state = torch.load(tmp_path / "b.pt", weights_only=True)
+    for row in (state, *state["curve"]):
+        for name in ("hits", "seen", "training_accuracy"):
+            row.pop(name, None)
+    torch.save(state, tmp_path / "b.pt")
+    again = run(network, pixels, tmp_path / "b.pt")
+    np.testing.assert_array_equal(again.score, whole.score)
+    assert again.training_accuracy == whole.training_accuracy
 
 
 def test_what_it_starts_from_is_left_as_it_was(

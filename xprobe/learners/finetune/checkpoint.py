@@ -39,7 +39,7 @@ def load_checkpoint(path: Path, key: str, device: str) -> dict[str, Any] | None:
     if not path.is_file():
         return None
     try:
-        state: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
+        state: dict[str, Any] = dict(torch.load(path, map_location=device, weights_only=True))
     except Exception as error:  # Pickle and zip raise anything on damaged input.
         raise XprobeError(f"{path}: damaged; delete it and run 'xprobe sweep' again") from error
     if state.get("key") != key:

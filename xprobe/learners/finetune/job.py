@@ -65,15 +65,22 @@ class Outcome:
     Attributes:
         score: (n, k) log-probabilities of the test images.
         steps: how many optimiser steps were made.
-        curve: one row an epoch: step, learning rate, mean loss, validation accuracy (None without
-            validation images), seconds, and the most memory that a GPU held, MiB.
+        curve: one row an epoch: step, learning rate, mean loss, training accuracy, validation
+            accuracy (None without validation images), seconds, and the most memory that a GPU
+            held, MiB.
         notes: notes for the reader of the results.
+        training_accuracy: share of the training images that were recognised in the epoch whose
+            weights are tested, as they were trained on: augmented, and before their step. None if
+            a checkpoint of an older xprobe left it open.
+        moved: how far the encoder's weights are from where they started, ‖Δw‖ / ‖w‖.
     """
 
     score: Floats
     steps: int
     curve: list[dict[str, Any]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    training_accuracy: float | None = None
+    moved: float | None = None
 
 
 @dataclass(frozen=True, eq=False)

@@ -249,3 +249,16 @@ def interpolate(
         name: (1 - share) * before[name] + share * new if new.is_floating_point() else new
         for name, new in after.items()
     }
+
+
+def relative_change(before: nn.Module, after: nn.Module) -> float:
+    """Return ‖after − before‖ / ‖before‖ over the floating-point parameters of an architecture."""
+    start = dict(before.named_parameters())
+    changes, sizes = [], []
+    for name, new in after.named_parameters():
+        if new.is_floating_point():
+            old = start[name].detach().to(new.device).float()
+            changes.append(torch.linalg.vector_norm(new.detach().float() - old))
+            sizes.append(torch.linalg.vector_norm(old))
+    change, size = (float(torch.stack(norms).norm()) for norms in (changes, sizes))
+    return change / size if size else 0.0

@@ -28,6 +28,7 @@ from xprobe.learners.finetune.layers import (
     interpolate,
     merge_low_rank,
     parameter_groups,
+    relative_change,
     set_trainable,
 )
 from xprobe.learners.finetune.loader import Loader, as_batch
@@ -37,6 +38,9 @@ TEST_BATCH = 64
 
 # A GPU must end all its work before a loss can be read, so that losses are read so many at a time.
 _UNREAD = 16
+
+# What a part of a batch leaves behind: its share of the mean loss, its logits and its targets.
+Part = tuple[Tensor, Tensor, Tensor]
 
 
 class Run:
@@ -52,6 +56,7 @@ class Run:
         """Put the network on its device, ready for the first step."""
         self.job, self.recipe, self.device = setup.job, setup.recipe, torch.device(setup.device)
         self.augmentation, self.masks, recipe = setup.augmentation, setup.masks, setup.recipe
+        self.network = setup.network
         self.loader = Loader(setup.pixels, self.device)
         self.order, self.label, self.weight = (
             torch.tensor(values, device=self.device)  # a copy, as frozen arrays cannot be shared
@@ -88,7 +93,8 @@ class Run:
         self.step = self.epoch_step = 0
         self.parts = recipe.accumulate
         self.loss, self.since = 0.0, time.monotonic()
-        self.unread: list[tuple[int, float, list[Tensor]]] = []  # Step, learning rate, losses.
+        self.hits = self.seen = 0  # Training images of the epoch: recognised, and all.
+        self.unread: list[tuple[int, float, list[Part]]] = []  # Step, learning rate, parts.
         self.read_every = 1 if self.device.type == "cpu" else _UNREAD
         self.best: tuple[float, int, dict[str, Tensor]] | None = None
         self.stopped = False
@@ -127,14 +133,18 @@ class Run:
         return peak
 
     def _read_losses(self) -> None:
-        """Add up the losses of the steps since the last call.
+        """Add up the losses of the steps since the last call, and the images recognised in them.
 
         Raises:
-            DivergedError: one of them is infinite or no number.
+            DivergedError: a loss is infinite or no number.
         """
         if not self.unread:
             return
-        values = iter(torch.stack([part for *_, parts in self.unread for part in parts]).tolist())
+        losses, logits, targets = zip(*(p for *_, parts in self.unread for p in parts), strict=True)
+        hit = torch.cat(logits).argmax(dim=1) == torch.cat(targets).argmax(dim=1)
+        *read, hits = torch.stack([*losses, hit.sum()]).tolist()
+        values = iter(read)
+        self.hits, self.seen = self.hits + int(hits), self.seen + len(hit)
         for step, lr, parts in self.unread:
             loss = sum((next(values) for _ in parts), 0.0)
             if not math.isfinite(loss):
@@ -153,7 +163,7 @@ class Run:
             return (step + 1) / warm
         return 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, total - warm)))
 
-    def _backward(self, step: int) -> list[Tensor]:
+    def _backward(self, step: int) -> list[Part]:
         """Leave the gradient of a batch's mean loss, and return its parts.
 
         What is done at once is halved if memory ends.
@@ -178,7 +188,7 @@ class Run:
             )
             torch.set_rng_state(state)
 
-    def _accumulate(self, step: int, images: Tensor) -> list[Tensor]:
+    def _accumulate(self, step: int, images: Tensor) -> list[Part]:
         if not self.model.training:
             self._set_to_train()
         self.optimiser.zero_grad(set_to_none=True)
@@ -192,7 +202,7 @@ class Run:
         total = float(torch.from_numpy(self.job.weight[rows]).float().sum())
         whole: list[Any] = [slice(None)]
         cut = torch.arange(len(rows), device=self.device).chunk(self.parts)
-        losses = []
+        parts = []
         for part in whole if self.parts == 1 else cut:
             with self._autocast():
                 logits = self.forward(x[part])
@@ -202,8 +212,8 @@ class Run:
             )  # fmt: skip
             mean = (image_loss * weight[part]).sum() / total
             mean.backward()
-            losses.append(mean.detach())
-        return losses
+            parts.append((mean.detach(), logits.detach(), target[part]))
+        return parts
 
     def _set_to_train(self) -> None:
         self.model.train()
@@ -251,12 +261,14 @@ class Run:
                 "step": self.step,
                 "lr": lr,
                 "loss": self.loss / n_steps,
+                "training_accuracy": self.hits / self.seen,
                 "validation_accuracy": accuracy,
                 "seconds": round(time.monotonic() - self.since, 3),
                 "gpu_mib": self._gpu_mib(),
             }
         )
         self.loss, self.epoch_step = 0.0, self.step
+        self.hits = self.seen = 0
 
     def _gpu_mib(self) -> int | None:
         if self.device.type != "cuda":
@@ -278,16 +290,20 @@ class Run:
 
     def finish(self) -> Outcome:
         """Score the test images with the weights that were chosen."""
-        model = self._tested()
+        model, last = self._tested(), self.curve[-1]
         if self.best is not None:
             model.load_state_dict(self.best[2])
+            last = self.curve[self.best[1]]
         if self.recipe.method == "lora":
             merge_low_rank(model.encoder)
         if self.start:
             model.load_state_dict(interpolate(self.start, model.state_dict(), self.recipe.wise_ft))
         self._settle_norms(model)
         score = self._scores(model, self.job.test)
-        return Outcome(score, self.step, self.curve, self.notes)
+        return Outcome(
+            score, self.step, self.curve, self.notes, last.get("training_accuracy"),
+            relative_change(self.network.module, model.encoder),
+        )  # fmt: skip
 
     def _settle_norms(self, model: Classifier) -> None:
         """Give batch norms that were trained the statistics of all training images.
@@ -351,6 +367,8 @@ class Run:
             "notes": self.notes,
             "parts": self.parts,
             "loss": self.loss,
+            "hits": self.hits,
+            "seen": self.seen,
             "epoch_step": self.epoch_step,
             "seconds": time.monotonic() - self.since,
             "rng": torch.get_rng_state(),
@@ -365,6 +383,8 @@ class Run:
             self.average.load_state_dict(state["average"])
         for name in ("step", "best", "stopped", "curve", "notes", "parts", "loss", "epoch_step"):
             setattr(self, name, state[name])
+        # A checkpoint of an older xprobe knows of no images that were recognised.
+        self.hits, self.seen = state.get("hits", 0), state.get("seen", 0)
         self.since = time.monotonic() - state["seconds"]
         torch.set_rng_state(state["rng"].cpu())
         if state["cuda_rng"] is not None:

@@ -266,7 +266,7 @@ class _Events:
         step = row["step"]
         if self.writer is None:
             self.writer = SummaryWriter(str(self.folder), purge_step=step)
-        for name in ("loss", "lr", "validation_accuracy"):
+        for name in ("loss", "lr", "training_accuracy", "validation_accuracy"):
             if row[name] is not None:
                 self.writer.add_scalar(name, row[name], step)
 
@@ -317,12 +317,16 @@ def _write_outcome(place: Path, outcome: Outcome, c: float | None, present: Ints
     """Keep the outcome of a fine-tune, and its curve as CSV."""
     table = io.StringIO()
     if outcome.curve:
-        writer = csv.DictWriter(table, list(outcome.curve[0]))
+        # A checkpoint of an older xprobe may have begun the curve with fewer columns.
+        writer = csv.DictWriter(table, list(outcome.curve[-1]))
         writer.writeheader()
         writer.writerows(outcome.curve)
     place.parent.mkdir(parents=True, exist_ok=True)
     put(place.with_suffix(".csv"), table.getvalue().encode())
-    record = FineTuneRecord(c=c, steps=outcome.steps, notes=tuple(outcome.notes))
+    record = FineTuneRecord(
+        c=c, steps=outcome.steps, notes=tuple(outcome.notes),
+        training_accuracy=outcome.training_accuracy, moved=outcome.moved,
+    )  # fmt: skip
     archive = io.BytesIO()
     score = as_scores(outcome.score, present)
     np.savez(archive, score=score, about=packed(record))
@@ -340,4 +344,7 @@ def _read_outcome(file: Path) -> Fit:
             record, score = unpacked(FineTuneRecord, saved["about"]), saved["score"]
     except UNREADABLE as error:
         raise XprobeError(f"{file}: damaged ({error}); {predictions.REMEDY}") from error
-    return Fit(score, record.c, at_edge=False, fits=1, steps=record.steps, notes=record.notes)
+    return Fit(
+        score, record.c, at_edge=False, fits=1, steps=record.steps, notes=record.notes,
+        training_accuracy=record.training_accuracy, moved=record.moved,
+    )  # fmt: skip

@@ -1,0 +1,86 @@
+"""Which studies a report shows of all that there are, and why it does not show the others."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from xprobe.base.documents import to_json
+from xprobe.report.words import study_title
+from xprobe.results.study import Study, holder_of, names_of_kind, without_held
+
+ID_LENGTH = 8
+"""So many digits of a study's id are shown; they tell the studies of a folder apart."""
+
+NOT_ASKED = "not asked for"
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """A study that is not shown.
+
+    Attributes:
+        study: the study.
+        why: why it is not shown, in words.
+        counts: whether it counts in the study-wide p of those that are.
+    """
+
+    study: Study
+    why: str
+    counts: bool
+
+    @property
+    def words(self) -> str:
+        """The study by its title, and why it is not shown."""
+        return f"{study_title(self.study)} ({self.why}; id {self.study.key[:ID_LENGTH]})"
+
+
+def left_out(shown: Sequence[Study], every: Sequence[Study]) -> list[LeftOut]:
+    """Return the studies that are not shown, in the order of `every`.
+
+    Args:
+        shown: the studies that are shown.
+        every: all studies, also those whose repeats another one has pooled.
+    """
+    keys, kept = {study.key for study in shown}, without_held(every)
+    return [
+        LeftOut(study, _why(study, shown, kept), _counts(study))
+        for study in every
+        if study.key not in keys
+    ]
+
+
+def _counts(study: Study) -> bool:
+    return any(row.p_study_wide is not None for row in study.results)
+
+
+def _why(study: Study, shown: Sequence[Study], kept: Sequence[Study]) -> str:
+    """Say why a study is not shown; `kept` are the studies whose repeats no other one holds."""
+    holder = holder_of(study, kept)
+    if holder is not None and holder.key != study.key:
+        return f"its repeats are part of the study of seeds {', '.join(map(str, holder.seeds))}"
+    names = set(names_of_kind(study))
+    newer = next((other for other in shown if names.intersection(names_of_kind(other))), None)
+    return NOT_ASKED if newer is None else "; ".join(["older", *_differences(study, newer)])
+
+
+def _differences(study: Study, other: Study) -> list[str]:
+    """Return in words what a study has unlike another one."""
+    words = ["other images"] if study.manifest.fingerprint != other.manifest.fingerprint else []
+    words += ["other weights or preprocessing"] if study.encoder.key != other.encoder.key else []
+    fields, others = to_json(study.config), to_json(other.config)
+    words += [_option(name, fields[name]) for name in fields if fields[name] != others.get(name)]
+    if study.version != other.version:
+        words.append(f"judged by the rules of version {study.version}")
+    return words
+
+
+def _option(name: str, value: object) -> str:
+    """Return how people read an option of a study; of a recipe its name says enough."""
+    words = name.replace("_", " ")
+    if isinstance(value, bool) or value is None:
+        return words if value else f"no {words}"
+    if isinstance(value, dict):
+        return f"another {words}"
+    values = value if isinstance(value, list) else [value]
+    return f"{words} {', '.join(f'{v:g}' if isinstance(v, float) else str(v) for v in values)}"
