@@ -235,11 +235,11 @@ def test_decoding_in_threads_leaves_the_warning_filters_alone(
     before, open_image = list(warnings.filters), Image.open
     first_in, second_in, first_out = (threading.Event() for _ in range(3))
 
-    def slow_open(path: io.BytesIO, *args: Any) -> Image.Image:
+    def slow_open(path: io.BytesIO, **options: Any) -> Image.Image:
         is_first = path.getvalue() == one
         (first_in if is_first else second_in).set()
         assert (second_in if is_first else first_out).wait(10)
-        return open_image(path, *args)
+        return open_image(path, **options)
 
     one, two = stored(RGB, "BMP"), stored(GRAY, "BMP")
     monkeypatch.setattr(Image, "open", slow_open)

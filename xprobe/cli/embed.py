@@ -60,7 +60,7 @@ def embed(
     as_json: Json = False,
 ) -> None:
     go_offline(offline)
-    from xprobe.features.embed import embed_all, failed_file
+    from xprobe.features.embed import UnreadError, embed_all, failed_file
     from xprobe.images import read as manifests
     from xprobe.images import survey
 
@@ -68,11 +68,16 @@ def embed(
     if data.suffix not in STREAMED or data.is_dir():
         images = manifests.read(data, whole=False, hashed=False)
         warn(survey.find_problems(images))
-    done = embed_all(
-        images, names=encoders.names, folder=store, config=config, execution=execution,
-        progress=progress.bar,
-    )  # fmt: skip
-    _show_embedded(done, store, failed_file(store, config.shard), as_json)
+    failures_file = failed_file(store, config.shard)
+    try:
+        done = embed_all(
+            images, names=encoders.names, folder=store, config=config, execution=execution,
+            progress=progress.bar,
+        )  # fmt: skip
+    except UnreadError as error:
+        _show_embedded(error.done, store, failures_file, as_json)
+        raise
+    _show_embedded(done, store, failures_file, as_json)
 
 
 def _show_embedded(

@@ -23,14 +23,16 @@ def scan(
     as_json: Json = False,
 ) -> None:
     from xprobe.cli import outputs, tables
+    from xprobe.images import ranges, survey
     from xprobe.images import read as manifests
-    from xprobe.images import survey
+    from xprobe.images.samples import AS_IT_IS
     from xprobe.images.sources import table
 
     manifest = manifests.read(data, whole=False)
     counts = survey.counts(manifest)
     formats, unusable = survey.shapes(manifest)
     warnings = survey.find_problems(manifest) + survey.codec_problems(formats)
+    warnings += ranges.problems(manifest, AS_IT_IS)
     if unusable:
         shown = [f"{id_} ({reason})" for id_, reason in unusable.items()]
         warnings.append(f"{len(unusable)} files hold no readable image: {first_few(shown, 3)}")

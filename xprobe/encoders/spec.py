@@ -7,6 +7,7 @@ import msgspec
 from xprobe.base.arrays import digest_of
 from xprobe.base.documents import Document, Number, to_json
 from xprobe.encoders.presets import PRECISIONS
+from xprobe.images.samples import Reading
 
 RANDOM = "random:"
 """The beginning of the field `weights` if the weights were never trained."""
@@ -33,6 +34,9 @@ class EncoderSpec(Document, frozen=True):
         codec: codec by which images are encoded anew before they are resized; ``""``: none.
         resampling: ``fast``: a resizer that is off by up to two levels in a few values; ``""``:
             Pillow's resizer.
+        bands: the bands of an image that are its picture (`images.samples.Reading`); ``()``: all.
+        stretch: the range of samples of more than 8 bits that becomes 0 to 255; ``()``: the full
+            range of their type.
 
     A field that is added later has a default, and is part of the key only if its value is another
     one, so that the keys of stored features stay.
@@ -53,6 +57,13 @@ class EncoderSpec(Document, frozen=True):
     resize_px: int = 0
     codec: str = ""
     resampling: str = ""
+    bands: tuple[int, ...] = ()
+    stretch: tuple[Number, ...] = ()
+
+    @property
+    def reading(self) -> Reading:
+        """Which samples of a file are decoded, for `images.decode.decode`."""
+        return Reading(self.bands, self.stretch)
 
     @property
     def has_random_weights(self) -> bool:
@@ -67,5 +78,6 @@ class EncoderSpec(Document, frozen=True):
     @property
     def key(self) -> str:
         """SHA-256 hex digest of all fields, those at their default left out."""
-        defaults = {field.name: field.default for field in msgspec.structs.fields(self)}
-        return digest_of({k: v for k, v in to_json(self).items() if v != defaults.get(k)})
+        fields = msgspec.structs.fields(self)
+        default_of = {f.name: [] if f.default == () else f.default for f in fields}
+        return digest_of({k: v for k, v in to_json(self).items() if v != default_of.get(k)})

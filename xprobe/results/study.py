@@ -51,6 +51,8 @@ class EncoderUsed(Document, frozen=True, kw_only=True):
     resize_px: int = 0
     codec: str = ""
     resampling: str = ""
+    bands: tuple[int, ...] = ()
+    stretch: tuple[Number, ...] = ()
 
     @property
     def is_floor(self) -> bool:

@@ -19,7 +19,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,7 @@ from PIL import Image
 
 from xprobe.base.arrays import Bools, Floats, Ints
 from xprobe.base.progress import Progress, no_progress
-from xprobe.images.decode import UnusableImageError, decode
+from xprobe.images.decode import AS_IT_IS, Reading, UnusableImageError, decode
 from xprobe.images.manifest import Manifest
 
 # This share of the real images may have a real image of another group below the threshold.
@@ -136,7 +136,10 @@ class Leaks:
 
 
 def fingerprints(
-    paths: Sequence[str | Path], workers: int | None = None, progress: Progress = no_progress
+    paths: Sequence[str | Path],
+    workers: int | None = None,
+    progress: Progress = no_progress,
+    reading: Reading = AS_IT_IS,
 ) -> NDArray[np.float32]:
     """Return the fingerprint (n, 256) of each image file, of unit length.
 
@@ -149,10 +152,11 @@ def fingerprints(
         paths: the image files.
         workers: number of threads that decode; by default one a core.
         progress: shows how far the work has come.
+        reading: which samples of the files are decoded.
     """
     out = np.zeros((len(paths), _KEPT * _KEPT), dtype=np.float32)
     with ThreadPoolExecutor(workers) as pool, progress("fingerprints", len(paths)) as advance:
-        for i, row in enumerate(pool.map(_fingerprint, paths)):
+        for i, row in enumerate(pool.map(partial(_fingerprint, reading=reading), paths)):
             out[i] = row
             advance(1)
     return out
@@ -165,10 +169,10 @@ def mirrored(fingerprint: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.asarray(fingerprint * np.tile(sign, _KEPT))
 
 
-def _fingerprint(path: str | Path) -> NDArray[np.float32]:
+def _fingerprint(path: str | Path, reading: Reading) -> NDArray[np.float32]:
     try:
-        small = decode(path).convert("L").resize((_SIDE, _SIDE), Image.Resampling.LANCZOS)
-    except UnusableImageError:
+        small = decode(path, reading).convert("L").resize((_SIDE, _SIDE), Image.Resampling.LANCZOS)
+    except (UnusableImageError, MemoryError):
         return np.zeros(_KEPT * _KEPT, dtype=np.float32)
     grey = np.asarray(small, dtype=np.float64)
     if grey.std() < _LEAST_CONTRAST:
