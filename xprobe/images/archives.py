@@ -127,6 +127,8 @@ def _next(file: str, tar: tarfile.TarFile, size: int) -> tarfile.TarInfo | None:
     except OSError:
         raise
     except Exception as error:  # As above.
+        if offset >= size:  # The last member is whole, but not what follows it.
+            return None
         raise _damage(file, offset, size) from error
     tar.members.clear()  # type: ignore[attr-defined]  # tarfile would keep all.
     if member is not None:
@@ -154,6 +156,11 @@ def _next_start(file: str, stream: _Headers, end: int, size: int) -> int | None:
                 raise _damage(file, end, size)
             return start
         offset += len(block)
+    if size % _BLOCK:
+        raise ArchiveError(
+            f"{file}: {size:,} bytes, which is no multiple of {_BLOCK} as in a whole tar, so that "
+            f"members may be missing or damaged; fetch or pack the archive again"
+        )
     return None
 
 
