@@ -14,7 +14,7 @@ from xprobe.base.regular import check_regular, opener
 
 
 def read(path: Path) -> bytes:
-    with open(path, "rb", opener=opener) as stream:  # noqa: PTH123  # A Path takes no opener.
+    with open(path, "rb", opener=opener) as stream:  # A Path takes no opener.
         return stream.read()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import io
+import os
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from xprobe.base.errors import XprobeError
+from xprobe.base.errors import XprobeError, XprobeWarning
 from xprobe.images import contents
 
 
@@ -44,6 +45,54 @@ def test_an_archive_that_changed_is_looked_through_again(archive: Path) -> None:
         member.size = 3
         tar.addfile(member, io.BytesIO(b"new"))
     assert contents.read(f"{archive}::new.png") == b"new"
+
+
+def test_a_member_that_the_archive_is_too_short_for_is_not_read(archive: Path) -> None:
+    size = archive.stat().st_size
+    for span in ((0, 10**15), (size - 5, 6), (size + 5, 1)):
+        with pytest.raises(OSError, match=r"ends before|allowed"):
+            contents.read(f"{archive}::a/1.png", span)
+
+
+def test_members_before_damage_are_read_and_others_name_it(archive: Path) -> None:
+    places = dict(contents.members(archive))
+    archive.write_bytes(archive.read_bytes()[: places["a/2.png"][0] - 300])
+    assert contents.read(f"{archive}::a/1.png") == b"content of a/1.png"
+    with pytest.raises(FileNotFoundError, match=r"no such member; .* damaged or cut at byte"):
+        contents.read(f"{archive}::a/2.png")
+
+
+def test_the_last_member_of_a_name_counts_as_when_unpacked(archive: Path) -> None:
+    with tarfile.open(archive, "a") as tar:
+        member = tarfile.TarInfo("a/1.png")
+        member.size = 3
+        tar.addfile(member, io.BytesIO(b"new"))
+    with pytest.warns(XprobeWarning, match=r"1 members have the name of an earlier one.*a/1\.png"):
+        assert contents.read(f"{archive}::a/1.png") == b"new"
+
+
+def test_only_regular_files_of_a_bounded_size_are_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for path in (str(tmp_path / "pipe"), f"{tmp_path}/pipe.tar::a.png", "/dev/zero"):
+        if path.endswith("a.png"):
+            os.mkfifo(tmp_path / "pipe.tar")
+        with pytest.raises(OSError, match="not a regular file") as info:
+            contents.read(path)
+        assert contents.reason_of(info.value).startswith("not a regular file, but a")
+    (tmp_path / "large").write_bytes(b"12345")
+    monkeypatch.setattr(contents, "MOST_BYTES", 4)
+    with pytest.raises(OSError, match="5 bytes, more than 4 allowed"):
+        contents.read(str(tmp_path / "large"))
+
+
+def test_the_system_says_why_without_a_capital(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError) as info:
+        contents.read(str(tmp_path / "none"))
+    assert contents.reason_of(info.value) == "no such file"
+    assert contents.reason_of(OSError(errno.EIO, "Input/output error")) == "input/output error"
+    assert contents.reason_of(OSError("In words")) == "in words"
 
 
 def test_a_compressed_archive_is_refused(tmp_path: Path) -> None:

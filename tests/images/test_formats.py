@@ -24,7 +24,9 @@ def stored(kind: str, **options: Any) -> bytes:
     return buffer.getvalue()
 
 
-def tiff(bits: int, bands: int, photometric: int, sample_format: int = 1, order: str = "<") -> bytes:
+def tiff(
+    bits: int, bands: int, photometric: int, sample_format: int = 1, order: str = "<"
+) -> bytes:
     """Return an uncompressed TIFF of 2 x 2 pixels with any layout."""
     data = bytes(4 * bands * bits // 8)
     kinds = {256: 2, 257: 2, 258: bits, 259: 1, 262: photometric, 273: 8, 277: bands, 278: 2,

@@ -62,7 +62,7 @@ def test_a_colour_that_is_declared_transparent_is_a_colour_among_bands() -> None
 
 @pytest.mark.parametrize(("kind", "passing"), [("PNG", False), ("TIFF", True)])
 def test_a_band_that_is_not_there_is_said(kind: str, passing: bool) -> None:
-    with pytest.raises(UnusableImageError, match="3 bands .* asks for number 4") as info:
+    with pytest.raises(UnusableImageError, match=r"3 bands .* asks for number 4") as info:
         decode(stored(RGBA[..., :3].copy(), kind), Reading((4, 3, 2)))
     assert info.value.passing is passing
     with pytest.raises(UnusableImageError, match="asks for number 4"):

@@ -23,7 +23,6 @@ from itertools import chain
 from typing import IO, Any, NamedTuple, cast
 
 import numpy as np
-from PIL.Image import Image
 
 from xprobe.base.arrays import Floats
 from xprobe.base.errors import XprobeError
@@ -125,7 +124,7 @@ class Eyes:
                 content = Failure(CHANGED)
         if isinstance(content, Failure):
             return [content] * len(request.views)
-        images: dict[Reading, Image] = {}
+        images: dict[Reading, Any] = {}
         outcomes = list[list[Pixels] | Failure]()
         for number, names in request.views:
             encoder = self._encoders[number]
