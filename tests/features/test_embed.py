@@ -29,7 +29,7 @@ from xprobe.features.store import Store
 from xprobe.images import read as manifest
 from xprobe.images import survey
 from xprobe.images.augment import augmented
-from xprobe.images.decode import decode
+from xprobe.images.decode import Reading, decode
 from xprobe.images.manifest import Manifest
 from xprobe.images.resize import reencode
 
@@ -191,9 +191,9 @@ def test_several_encoders_decode_every_image_once(
     run(data, tmp_path / "apart", "pixels")
     decoded: list[bytes] = []
 
-    def counting(content: bytes) -> Image.Image:
+    def counting(content: bytes, reading: Reading) -> Image.Image:
         decoded.append(content)
-        return decode(content)
+        return decode(content, reading)
 
     monkeypatch.setattr(decode_process, "decode", counting)
     table = manifest.read(data, hashed=False)

@@ -65,6 +65,6 @@ def test_a_damaged_archive_stops_no_list(tmp_path: Path, picture: bytes) -> None
     assert found == ["a0.png", "a1.png", "a2.png", "b0.png", "c0.png", "c1.png", "c2.png"]
     assert len(unread) == 2
     assert "b.tar: damaged or cut at byte" in unread[0]
-    assert unread[1] == f"{tmp_path / 'none.tar'}: no such file"
+    assert unread[1] == f"{tmp_path / 'none.tar'}: no such file or directory"
     with pytest.raises(XprobeError, match=r"b\.tar: damaged"):
         list(items_in(tmp_path / "list.txt"))

@@ -17,8 +17,8 @@ _KINDS = {
     stat.S_IFSOCK: "a socket",
 }
 
-# Without it, opening a pipe waits for somebody who writes; a regular file does not mind.
-_NO_WAITING = getattr(os, "O_NONBLOCK", 0)
+# Without waiting for somebody who writes into a pipe; a regular file does not mind.
+_FLAGS = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
 
 
 class IrregularFileError(OSError, XprobeError):
@@ -28,24 +28,32 @@ class IrregularFileError(OSError, XprobeError):
         return f"{self.filename}: {self.strerror}"
 
 
-def opener(path: str, flags: int) -> int:
-    """Open a regular file; this is the argument `opener` of `open`.
+def open_regular(path: str) -> tuple[int, int]:
+    """Open a regular file to read; return its descriptor and its size in bytes.
 
     Raises:
         OSError: there is no such file, or it is no regular one, which is refused without waiting.
     """
     try:
-        descriptor = os.open(path, flags | _NO_WAITING)
+        descriptor = os.open(path, os.O_RDONLY | _FLAGS)
     except OSError as error:
         if error.errno == errno.ENXIO:  # A socket has a name, but cannot be opened by it.
             raise _irregular(path, stat.S_IFSOCK) from error
         raise
-    try:
-        _check_mode(path, os.fstat(descriptor).st_mode)
-    except OSError:
+    status = os.fstat(descriptor)
+    if not stat.S_ISREG(status.st_mode):
         os.close(descriptor)
-        raise
-    return descriptor
+        _check_mode(path, status.st_mode)
+    return descriptor, status.st_size
+
+
+def opener(path: str, _flags: int) -> int:
+    """Open a regular file to read; this is the argument `opener` of `open`.
+
+    Raises:
+        OSError: as in `open_regular`.
+    """
+    return open_regular(path)[0]
 
 
 def check_regular(path: str | Path) -> None:

@@ -14,7 +14,7 @@ from typing import BinaryIO
 from zlib import crc32
 
 from xprobe.base.errors import XprobeWarning, first_few
-from xprobe.base.regular import opener
+from xprobe.base.regular import open_regular, opener
 from xprobe.images.archives import ArchiveError, Span, members
 
 _MEMBER_SEPARATOR = ".tar::"
@@ -72,24 +72,30 @@ def stream_of(path: str) -> BinaryIO:
 
 def reason_of(error: OSError) -> str:
     """Return in a few words, without a capital, why the system cannot read a file."""
-    if isinstance(error, FileNotFoundError) and error.strerror == os.strerror(errno.ENOENT):
-        return "no such file"
     text = error.strerror or str(error)
     return text[:1].lower() + text[1:]
 
 
-def _read_span(stream: BinaryIO, file: str, span: Span | None) -> bytes:
-    """Return the content of an open file, or of a member that the file must be long enough for."""
-    whole = os.fstat(stream.fileno()).st_size
-    offset, size = span or (0, whole)
-    if size > MOST_BYTES:
-        raise OSError(errno.EFBIG, f"{size:,} bytes, more than {MOST_BYTES:,} allowed", file)
-    if span is None:
-        return stream.read()
-    if offset + size > whole:
-        raise OSError(errno.EINVAL, "the archive ends before this member does", file)
-    stream.seek(offset)
-    return stream.read(size)
+def _read_span(file: str, span: Span | None) -> bytes:
+    """Return the content of a file, or of a member that the file must be long enough for.
+
+    A file object would cost as much again as reading a small image does.
+    """
+    descriptor, whole = open_regular(file)
+    try:
+        offset, size = span or (0, whole)
+        if size > MOST_BYTES:
+            raise OSError(errno.EFBIG, f"{size:,} bytes, more than {MOST_BYTES:,} allowed", file)
+        if offset + size > whole:
+            raise OSError(errno.EINVAL, "the archive ends before this member does", file)
+        if offset:
+            os.lseek(descriptor, offset, os.SEEK_SET)
+        content = os.read(descriptor, size)
+        while len(content) < size and (more := os.read(descriptor, size - len(content))):
+            content += more  # A call may return less than the whole.
+        return content
+    finally:
+        os.close(descriptor)
 
 
 @lru_cache(maxsize=64)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from xprobe.base.errors import XprobeError
 from xprobe.images import contents
-from xprobe.images.decode import CONVERT, MAX_PIXELS, UnusableImageError
+from xprobe.images.decode import CONVERT
 from xprobe.images.formats import opened
 from xprobe.images.manifest import SOURCES, Manifest
 from xprobe.images.samples import Reading, bits_of, full_scale, is_deep
@@ -39,6 +39,12 @@ _NEARLY_ALL = (1, 99)
 # Files with these suffixes have no more than 8 bits, and are not opened.
 _OF_8_BITS = (".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".bmp", ".dib", ".gif")
 
+# What a high byte of 255 stands for, and what one of 1 does.
+_FULL_SCALE, _OF_HIGH_BYTE = 65535.0, 257.0
+
+# A larger image is not looked at, since several are in memory at once.
+_MOST_PIXELS = 2**25
+
 # Formats in which bands of sensors come, and transparency hardly ever.
 _OF_SENSORS = ("TIFF", "JPEG2000")
 
@@ -49,7 +55,7 @@ class Look:
 
     Attributes:
         bits: bits of a sample in the file.
-        is_whole: whether Pillow gives all bits of a sample.
+        is_whole: whether Pillow gives all bits of a sample, and not the high byte alone.
         scale: what becomes 255 by default: 1, 255 or 65535.
         samples: some of its samples (n,); empty if they have 8 bits.
         transparent: share of its pixels that are not opaque; None: no band says so.
@@ -163,17 +169,18 @@ def _look(path: str) -> Look | None:
             bits, is_whole = bits_of(image), is_deep(image)
             is_of_sensor = image.format in _OF_SENSORS
             has_alpha = image.mode in ("RGBA", "RGBa", "LA", "La") and is_of_sensor
-            if image.width * image.height > MAX_PIXELS:
+            if image.width * image.height > _MOST_PIXELS:
                 return None
             transparent, samples, scale = None, np.empty(0), 255.0
             if bits > 8 or has_alpha:
                 image.load()
             if bits > 8:
                 pixels = np.asarray(image)
-                scale = full_scale(pixels) if is_whole else 255.0
-                samples = pixels.reshape(-1)[:: max(1, pixels.size // _SAMPLES)]
+                scale = full_scale(pixels) if is_whole else _FULL_SCALE
+                samples = pixels.reshape(-1)[:: max(1, pixels.size // _SAMPLES)].astype(np.float64)
+                samples *= 1 if is_whole else _OF_HIGH_BYTE
             if has_alpha:
                 transparent = float((np.asarray(image.getchannel("A")) < 255).mean())
             return Look(bits, is_whole, scale, samples, transparent, is_of_sensor)
-    except (UnusableImageError, Exception):
+    except Exception:  # As in `decode`.
         return None
