@@ -50,8 +50,7 @@ def read(path: str, span: Span | None = None, wait: Callable[[float], None] = ti
         try:
             if separator and span is None:
                 span = _locate_member(file, member)
-            with open(file, "rb", opener=opener) as stream:  # A Path is slow.
-                return _read_span(stream, file, span)
+            return _read_span(file, span)
         except OSError as error:
             if error.errno not in _PASSING_ERRORS or pause is None:
                 raise
