@@ -11,6 +11,7 @@ from posixpath import basename, splitext
 
 from xprobe.base.documents import Document, Number
 from xprobe.base.errors import XprobeWarning, first_few
+from xprobe.base.regular import check_regular
 from xprobe.images import contents
 from xprobe.images.archives import ArchiveError, members
 from xprobe.images.formats import HEAD_BYTES, is_image, is_leftover, is_picture
@@ -68,6 +69,7 @@ def items_in(file: str | Path, unread: list[str] | None = None) -> Iterator[Item
                 raise
             unread.append(_line_about(file, error))
         return
+    check_regular(file)
     with file.open(encoding="utf-8", errors="surrogateescape") as lines:
         for line in lines:
             path = line.rstrip("\r\n")

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from xprobe.base.errors import XprobeError, did_you_mean, first_few
+from xprobe.base.regular import check_regular
 from xprobe.images.manifest import (
     OPTIONAL,
     REQUIRED,
@@ -74,6 +75,7 @@ def read_table(file: Path, group: str = "") -> tuple[list[Row], Path]:
 
 def _read_rows(file: Path, group: str) -> list[Row]:
     suffix = file.suffix.lower()
+    check_regular(file)
     try:
         if suffix == ".csv":
             with file.open(newline="", encoding="utf-8-sig") as stream:
