@@ -86,6 +86,8 @@ def test_what_is_not_asked_for_changes_no_key() -> None:
         Reading((1, 2, 3), (0, 2047)),
     )}  # fmt: skip
     assert len(keys) == 5
+    floats = encoders.load("hog", reading=Reading(stretch=(0.0, 2047.0))).spec
+    assert floats.key in keys
     assert spec.reading == Reading()
     assert isinstance(spec, EncoderSpec)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import msgspec
 
 from xprobe.base.arrays import digest_of
@@ -42,6 +44,8 @@ class EncoderSpec(Document, frozen=True):
     one, so that the keys of stored features stay.
     """
 
+    OPTIONAL: ClassVar[tuple[str, ...]] = ("bands", "stretch")
+
     source: str
     weights: str
     layer: str
@@ -78,6 +82,5 @@ class EncoderSpec(Document, frozen=True):
     @property
     def key(self) -> str:
         """SHA-256 hex digest of all fields, those at their default left out."""
-        fields = msgspec.structs.fields(self)
-        default_of = {f.name: [] if f.default == () else f.default for f in fields}
-        return digest_of({k: v for k, v in to_json(self).items() if v != default_of.get(k)})
+        defaults = {field.name: field.default for field in msgspec.structs.fields(self)}
+        return digest_of({k: v for k, v in to_json(self).items() if v != defaults.get(k)})

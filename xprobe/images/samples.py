@@ -39,6 +39,11 @@ class Reading:
     bands: tuple[int, ...] = ()
     stretch: tuple[float, ...] = ()
 
+    def __post_init__(self) -> None:
+        # 2047 and 2047.0 must be one range in the key of a spec, too.
+        limits = (int(limit) if limit == int(limit) else float(limit) for limit in self.stretch)
+        object.__setattr__(self, "stretch", tuple(limits))
+
 
 AS_IT_IS = Reading()
 """All bands, in the full range of their samples."""

@@ -11,7 +11,7 @@ import msgspec
 from xprobe.base import documents
 from xprobe.base.documents import Document, Number
 from xprobe.base.errors import XprobeError, did_you_mean, first_few
-from xprobe.encoders.spec import RANDOM
+from xprobe.encoders.spec import RANDOM, EncoderSpec
 from xprobe.images.survey import Count
 from xprobe.results.config import StudyConfig
 from xprobe.results.rows import (
@@ -31,6 +31,8 @@ REMEDY = "delete it and run 'xprobe sweep' again"
 
 class EncoderUsed(Document, frozen=True, kw_only=True):
     """The encoder of a study: how it is called, its key, and the fields of its ``EncoderSpec``."""
+
+    OPTIONAL: ClassVar[tuple[str, ...]] = EncoderSpec.OPTIONAL
 
     # The fields of the spec are repeated: a type that inherits them would write them first of all.
     label: str
