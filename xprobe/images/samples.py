@@ -53,8 +53,8 @@ def bits_of(image: Image.Image) -> int:
     """Return how many bits a sample of an opened image has in its file: 8 (or fewer), 16 or 32."""
     if image.mode in ("I", "F"):
         return 32
-    raw_modes = [tile[3] if isinstance(tile[3], str) else tile[3][:1] for tile in image.tile]
-    return 16 if image.mode.startswith("I;") or any(";16" in str(raw) for raw in raw_modes) else 8
+    raw_modes = [str(tile[3]) for tile in getattr(image, "tile", ())]  # As in ``RGB;16B``.
+    return 16 if image.mode.startswith("I;") or any(";16" in mode for mode in raw_modes) else 8
 
 
 def to_rgb(image: Image.Image, reading: Reading) -> Image.Image:
