@@ -46,6 +46,17 @@ from xprobe.images import contents
 from xprobe.images.augment import VIEWS, check_views
 from xprobe.images.manifest import Manifest
 
+# With a process beside it, a thread takes at most so many images at once.
+CHUNK = 32
+
+
+def chunk_size(images: int, threads: int) -> int:
+    """Return how many images a thread takes, after all threads together took `images`.
+
+    They are few beside what each thread has had, so that in the end none works long for itself.
+    """
+    return min(CHUNK, 1 + images // (16 * threads))
+
 
 class UnreadError(XprobeError):
     """Archives could not be read to their end; all images that were read are embedded.
@@ -57,18 +68,6 @@ class UnreadError(XprobeError):
     def __init__(self, message: str, done: list[Embedded]) -> None:
         super().__init__(message)
         self.done = done
-
-
-# With a process beside it, a thread takes at most so many images at once.
-CHUNK = 32
-
-
-def chunk_size(images: int, threads: int) -> int:
-    """Return how many images a thread takes, after all threads together took `images`.
-
-    They are few beside what each thread has had, so that in the end none works long for itself.
-    """
-    return min(CHUNK, 1 + images // (16 * threads))
 
 
 class _Run:
