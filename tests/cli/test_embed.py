@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import csv
 import json
+import os
+import tarfile
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 from makers import FAST, Ran, error_of
+from PIL import Image
 
 
 @pytest.mark.parametrize(
@@ -154,3 +158,68 @@ def test_images_without_classes_have_no_generators(data: Path, xprobe: Callable[
     Path("list.txt").write_text("data/real/a/0.png\n")
     said = error_of(xprobe("embed", "list.txt", "--generator", "x", "--encoder", "pixels"))
     assert said.startswith("error: list.txt: images without classes have neither splits nor")
+
+
+def pack(file: Path, names: list[str], data: Path) -> None:
+    with tarfile.open(file, "w") as tar:
+        for name in names:
+            tar.add(data / name, name)
+
+
+def test_a_cut_archive_keeps_its_first_images_and_ends_with_an_error(
+    data: Path, xprobe: Callable[..., Ran], tmp_path: Path
+) -> None:
+    images = [f"real/a/{i}.png" for i in range(3)]
+    pack(tmp_path / "a.tar", images, data)
+    with tarfile.open(tmp_path / "a.tar") as tar:
+        last = tar.getmembers()[-1].offset
+    with (tmp_path / "a.tar").open("r+b") as stream:
+        stream.truncate(last + 700)
+    pack(tmp_path / "b.tar", [f"real/b/{i}.png" for i in range(3)], data)
+    (tmp_path / "list.txt").write_text("a.tar\nb.tar\n")
+    ran = xprobe("embed", "list.txt", "--encoder", "pixels", "--json")
+    assert ran.code == 1
+    assert ran.json["encoders"][0]["embedded"] == 5
+    (line,) = ran.err.splitlines()
+    assert line.startswith(f"error: a.tar: damaged or cut at byte {last:,}; 700 bytes from there")
+    assert xprobe("embed", "b.tar", "--encoder", "pixels").code == 0
+
+
+@pytest.mark.parametrize("name", ["x.txt", "x.tar", "x.csv", "data/real/a/x.png"])
+def test_a_pipe_is_waited_for_nowhere(
+    name: str, data: Path, xprobe: Callable[..., Ran], tmp_path: Path
+) -> None:
+    os.mkfifo(tmp_path / name)
+    ran = xprobe("embed", "data" if name.startswith("data") else name, "--encoder", "pixels")
+    if name.startswith("data"):
+        assert ran.code == 0 and "1 images were skipped" in ran.err
+        assert "a named pipe" in Path("features/failed.csv").read_text()
+    else:
+        (line,) = [line for line in ran.err.splitlines() if line.startswith("error: ")]
+        assert ran.code == 1 and name in line
+
+
+def test_what_samples_stand_for_is_warned_about_or_chosen(
+    data: Path, xprobe: Callable[..., Ran]
+) -> None:
+    for file in sorted((data / "real").rglob("*.png")):
+        picture = Image.open(file)
+        Image.merge("RGBA", (*picture.split(), picture.getchannel("R"))).save(
+            file.with_suffix(".tif")
+        )
+        file.unlink()
+    for file in sorted((data / "synthetic").rglob("*.png")):
+        grey = np.asarray(Image.open(file).convert("L")).astype(np.uint16) * 8
+        Image.fromarray(grey).save(file)
+    for command in (("scan",), ("embed", "--encoder", "pixels")):
+        said = xprobe(*command).err
+        assert "warning: real images have a band that their files call transparency" in said
+        assert "warning: synthetic images of 16 bits use" in said
+    ran = xprobe(
+        "embed", "--encoder", "pixels", "--bands", "1,2,3", "--stretch", "0:2040", "--json"
+    )
+    assert (ran.code, ran.err) == (0, "")
+    specs = [json.loads(file.read_text()) for file in Path("features").glob("*/encoder.json")]
+    chosen = next(about["spec"] for about in specs if "bands" in about["spec"])
+    assert (chosen["bands"], chosen["stretch"]) == ([1, 2, 3], [0, 2040])
+    assert xprobe("embed", "--bands", "1,2").code == xprobe("embed", "--stretch", "9").code == 2

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import pkgutil
 import shutil
 import sys
 import tarfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -29,7 +31,7 @@ from xprobe.features.store import Store
 from xprobe.images import read as manifest
 from xprobe.images import survey
 from xprobe.images.augment import augmented
-from xprobe.images.decode import decode
+from xprobe.images.decode import Reading, UnusableImageError, decode
 from xprobe.images.manifest import Manifest
 from xprobe.images.resize import reencode
 
@@ -191,9 +193,9 @@ def test_several_encoders_decode_every_image_once(
     run(data, tmp_path / "apart", "pixels")
     decoded: list[bytes] = []
 
-    def counting(content: bytes) -> Image.Image:
+    def counting(content: bytes, reading: Reading) -> Image.Image:
         decoded.append(content)
-        return decode(content)
+        return decode(content, reading)
 
     monkeypatch.setattr(decode_process, "decode", counting)
     table = manifest.read(data, hashed=False)
@@ -207,6 +209,54 @@ def test_several_encoders_decode_every_image_once(
     (data / "real/a/0.png").unlink()
     extract.embed_all(manifest.read(data), ["hog"], tmp_path / "one")
     assert extract.embed_all(table, ["hog", "pixels"], tmp_path / "one")[1].embedded == 13
+
+
+@pytest.mark.parametrize(
+    ("place", "function"),
+    [
+        ("xprobe.features.decode_process.contents", "read"),
+        ("xprobe.features.decode_process", "decode"),
+        ("xprobe.encoders.families.builtin.Hog", "see"),
+    ],
+)
+def test_what_memory_did_not_suffice_for_is_left_out_this_time(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str, function: str
+) -> None:
+    calls = []
+
+    def fail_once(*arguments: Any) -> Any:
+        calls.append(1)
+        if len(calls) == 5:
+            raise MemoryError
+        return whole(*arguments)
+
+    whole = pkgutil.resolve_name(f"{place}.{function}")
+    table = manifest.read(data, hashed=False)
+    hog, store = encoders.load("hog"), Store(tmp_path / "f", create=True)
+    with monkeypatch.context() as patch:
+        patch.setattr(f"{place}.{function}", fail_once)
+        done = extract.embed(table, hog, "hog", store, workers=1)
+    assert list(done.failures.values()) == ["not enough memory for it"]
+    assert done.embedded == 13
+    assert extract.embed(table, hog, "hog", store).embedded == 1
+
+
+def test_a_failure_that_may_pass_is_not_remembered(data: Path, tmp_path: Path) -> None:
+    def refuse(passing: bool) -> Callable[..., Image.Image]:
+        def call(content: bytes, reading: Reading) -> Image.Image:
+            if content == damaged:
+                raise UnusableImageError("why", passing=passing)
+            return decode(content, reading)
+
+        return call
+
+    damaged = (data / "real/a/1.png").read_bytes()
+    for passing, again in ((True, 1), (False, 0)):
+        folder = tmp_path / f"{passing}"
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(decode_process, "decode", refuse(passing))
+            assert run(data, folder).failures == {"real/a/1.png": "why"}
+        assert run(data, folder).embedded == again
 
 
 def test_digests_need_not_be_known_beforehand(data: Path, tmp_path: Path) -> None:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import errno
 import io
+import os
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from xprobe.base.errors import XprobeError
+from xprobe.base.errors import XprobeError, XprobeWarning
+from xprobe.base.regular import open_regular
 from xprobe.images import contents
 
 
@@ -46,6 +47,51 @@ def test_an_archive_that_changed_is_looked_through_again(archive: Path) -> None:
     assert contents.read(f"{archive}::new.png") == b"new"
 
 
+def test_a_member_that_the_archive_is_too_short_for_is_not_read(archive: Path) -> None:
+    size = archive.stat().st_size
+    for span in ((0, 10**15), (size - 5, 6), (size + 5, 1)):
+        with pytest.raises(OSError, match=r"ends before|allowed"):
+            contents.read(f"{archive}::a/1.png", span)
+
+
+def test_members_before_damage_are_read_and_others_name_it(archive: Path) -> None:
+    places = dict(contents.members(archive))
+    archive.write_bytes(archive.read_bytes()[: places["a/2.png"][0] - 300])
+    assert contents.read(f"{archive}::a/1.png") == b"content of a/1.png"
+    with pytest.raises(FileNotFoundError, match=r"no such member; .* damaged or cut at byte"):
+        contents.read(f"{archive}::a/2.png")
+
+
+def test_the_last_member_of_a_name_counts_as_when_unpacked(archive: Path) -> None:
+    with tarfile.open(archive, "a") as tar:
+        member = tarfile.TarInfo("a/1.png")
+        member.size = 3
+        tar.addfile(member, io.BytesIO(b"new"))
+    with pytest.warns(XprobeWarning, match=r"1 members have the name of an earlier one.*a/1\.png"):
+        assert contents.read(f"{archive}::a/1.png") == b"new"
+
+
+def test_only_regular_files_of_a_bounded_size_are_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for path in (str(tmp_path / "pipe"), f"{tmp_path}/pipe.tar::a.png", "/dev/zero"):
+        if path.endswith("a.png"):
+            os.mkfifo(tmp_path / "pipe.tar")
+        with pytest.raises(OSError, match="not a regular file") as info:
+            contents.read(path)
+        assert contents.reason_of(info.value).startswith("not a regular file, but a")
+    (tmp_path / "large").write_bytes(b"12345")
+    monkeypatch.setattr(contents, "MOST_BYTES", 4)
+    with pytest.raises(OSError, match="5 bytes, more than 4 allowed"):
+        contents.read(str(tmp_path / "large"))
+
+
+def test_the_system_says_why_without_a_capital() -> None:
+    assert contents.reason_of(OSError(errno.EIO, "Input/output error")) == "input/output error"
+    assert contents.reason_of(OSError("In words")) == "in words"
+
+
 def test_a_compressed_archive_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "shard.tar"
     with tarfile.open(file, "w:gz") as tar:
@@ -55,16 +101,16 @@ def test_a_compressed_archive_is_refused(tmp_path: Path) -> None:
 
 
 class Failing:
-    """A replacement of `open` that fails a few times."""
+    """A replacement of `open_regular` that fails a few times."""
 
     def __init__(self, times: int, number: int) -> None:
         self.left, self.number = times, number
 
-    def __call__(self, *args: Any, **options: Any) -> Any:
+    def __call__(self, path: str) -> tuple[int, int]:
         if self.left:
             self.left -= 1
             raise OSError(self.number, "away")
-        return open(*args, **options)  # noqa: PTH123
+        return open_regular(path)
 
 
 @pytest.fixture
@@ -77,10 +123,10 @@ def test_a_file_system_that_is_away_for_a_moment_is_waited_for(
 ) -> None:
     file = tmp_path / "a"
     file.write_bytes(b"here")
-    monkeypatch.setattr(contents, "open", Failing(3, errno.ESTALE), raising=False)
+    monkeypatch.setattr(contents, "open_regular", Failing(3, errno.ESTALE))
     assert contents.read(str(file), wait=waits.append) == b"here"
     assert waits == list(contents.PATIENCE_S)
-    monkeypatch.setattr(contents, "open", Failing(4, errno.EIO), raising=False)
+    monkeypatch.setattr(contents, "open_regular", Failing(4, errno.EIO))
     with pytest.raises(OSError, match="away"):
         contents.read(str(file), wait=waits.append)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import struct
 import threading
 import warnings
@@ -16,12 +17,13 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 from open_clip.transform import image_transform
-from PIL import Image
+from PIL import Image, TiffImagePlugin, UnidentifiedImageError
 
 from xprobe.base.errors import XprobeError
 from xprobe.images import decode as images
+from xprobe.images import formats
 from xprobe.images import resize as resize_module
-from xprobe.images.decode import UnusableImageError, decode, probe
+from xprobe.images.decode import Reading, UnusableImageError, decode, probe
 from xprobe.images.resize import resize
 
 RNG = np.random.default_rng(0)
@@ -235,11 +237,11 @@ def test_decoding_in_threads_leaves_the_warning_filters_alone(
     before, open_image = list(warnings.filters), Image.open
     first_in, second_in, first_out = (threading.Event() for _ in range(3))
 
-    def slow_open(path: io.BytesIO, *args: Any) -> Image.Image:
+    def slow_open(path: io.BytesIO, **options: Any) -> Image.Image:
         is_first = path.getvalue() == one
         (first_in if is_first else second_in).set()
         assert (second_in if is_first else first_out).wait(10)
-        return open_image(path, *args)
+        return open_image(path, **options)
 
     one, two = stored(RGB, "BMP"), stored(GRAY, "BMP")
     monkeypatch.setattr(Image, "open", slow_open)
@@ -341,6 +343,109 @@ def test_damaged_files_are_decoded_or_unusable_and_nothing_else(
         assert decode(bytes(content)).mode == "RGB"
     except UnusableImageError as error:
         assert str(error)
+
+
+# --- what of a failure is the content's own -------------------------------------------------
+
+
+def tiff_of_13_bands() -> bytes:
+    """Return a TIFF of 13 bands of 16 bits as GDAL writes it, which Pillow does not read."""
+    buffer = io.BytesIO()
+    tags = TiffImagePlugin.ImageFileDirectory_v2()
+    for tag, value in ((256, 2), (257, 2), (258, (16,) * 13), (259, 1), (262, 1), (273, 8),
+                       (277, 13), (278, 2), (279, 104)):  # fmt: skip
+        tags[tag] = value
+    buffer.write(b"II*\0" + struct.pack("<I", 8))
+    tags.save(buffer)
+    return buffer.getvalue()
+
+
+def lie(error: BaseException) -> Any:
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    return fail
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"text", "not an image"),
+        (stored(RGB, "PNG")[:200], "truncated"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0", "PostScript, which is not read; convert it to PNG or JPEG"),
+        (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "HEIC, which is not read"),
+        (png_with_header(20_000, 20_000), "pixels"),
+    ],
+)
+def test_what_the_content_decides_is_final(content: bytes, reason: str) -> None:
+    with pytest.raises(UnusableImageError, match=reason) as info:
+        decode(content)
+    assert not info.value.passing
+
+
+@pytest.mark.parametrize(
+    "error", [MemoryError(), OSError("out of memory error when reading image file")]
+)
+def test_a_lack_of_memory_passes(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Image, "open", lie(error))
+    with pytest.raises(UnusableImageError, match="not enough memory") as info:
+        decode(stored(RGB, "TIFF"))
+    assert info.value.passing
+
+
+def test_a_missing_decoder_passes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Image, "open", lie(OSError("decoder libtiff not available")))
+    with pytest.raises(UnusableImageError, match="libtiff not available") as info:
+        decode(stored(RGB, "TIFF"))
+    assert info.value.passing
+    monkeypatch.setattr(Image, "open", lie(UnidentifiedImageError()))
+    monkeypatch.setattr(formats.features, "check", lambda name: False)
+    with pytest.raises(UnusableImageError, match="WEBP, for which the installed Pillow") as info:
+        decode(stored(RGB, "WEBP"))
+    assert info.value.passing
+
+
+def test_a_layout_that_pillow_lacks_is_named_and_passes() -> None:
+    with pytest.raises(UnusableImageError, match=r"a TIFF of 13 bands of 16 bits, .* convert") as e:
+        decode(tiff_of_13_bands())
+    assert e.value.passing
+    with pytest.raises(UnusableImageError, match="not an image"):
+        decode(tiff_of_13_bands()[:40])
+
+
+def test_high_bytes_cannot_be_stretched() -> None:
+    deep = b"".join(
+        [b"\x89PNG\r\n\x1a\n"]
+        + [
+            struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
+            for name, body in (
+                (b"IHDR", struct.pack(">IIBBBBB", 1, 1, 16, 2, 0, 0, 0)),
+                (b"IDAT", zlib.compress(b"\0" + bytes(6))),
+                (b"IEND", b""),
+            )
+        ]
+    )
+    assert decode(deep).size == (1, 1)
+    with pytest.raises(UnusableImageError, match=r"3 bands of 16 bits, .* convert") as info:
+        decode(deep, Reading(stretch=(0, 2047)))
+    assert info.value.passing
+
+
+@pytest.mark.parametrize("look", [decode, probe])
+def test_what_the_file_system_decides_passes(tmp_path: Path, look: Any) -> None:
+    os.mkfifo(tmp_path / "pipe.png")
+    with pytest.raises(UnusableImageError, match="not a regular file, but a named pipe") as info:
+        look(tmp_path / "pipe.png")
+    assert info.value.passing
+    with pytest.raises(UnusableImageError, match="is a directory") as info:
+        look(tmp_path)
+    assert info.value.passing
+
+
+def test_probe_names_the_layout_of_a_tiff(tmp_path: Path) -> None:
+    (tmp_path / "x.tif").write_bytes(tiff_of_13_bands())
+    with pytest.raises(UnusableImageError, match="13 bands of 16 bits"):
+        probe(tmp_path / "x.tif")
 
 
 def test_probe_reads_the_header_alone(tmp_path: Path) -> None:

@@ -119,6 +119,81 @@ def test_an_odd_file_is_left_to_pillow(name: str) -> None:
     )
 
 
+# --- one decision, however many cores there are -----------------------------------------------
+
+
+def small_png(*more: bytes, packed: bytes = zlib.compress(bytes(13 * 4))) -> bytes:
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", 4, 4, 8, 2, 0, 0, 0))
+    body = b"".join(more) + chunk(b"IDAT", packed) + chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + header + body
+
+
+def unsealed(name: bytes, data: bytes) -> bytes:
+    return chunk(name, data)[:-4] + bytes(4)
+
+
+PACKED = zlib.compress(bytes(13 * 4))
+
+DOUBTFUL = {
+    "adler": small_png(packed=PACKED[:-4] + bytes(4)),
+    "no adler": small_png(packed=PACKED[:-4]),
+    "cut": small_png(packed=PACKED[:-6]),
+    "checksum": small_png(unsealed(b"gAMA", b"\0\0\xb1\x8f")),
+    "checksum of an unknown chunk": small_png(unsealed(b"abCd", b"1")),
+    "checksum behind the pixels": small_png()[:-12]
+    + unsealed(b"tEXt", b"a\0b")
+    + small_png()[-12:],
+    "length": small_png(chunk(b"cHRM", bytes(31))),
+    "empty": small_png(chunk(b"sRGB", b"")),
+    "two headers": small_png(chunk(b"IHDR", struct.pack(">IIBBBBB", 2, 2, 8, 2, 0, 0, 0))),
+    "packed text": small_png(chunk(b"zTXt", b"a\0\0no zlib")),
+    "profile of another method": small_png(chunk(b"iCCP", b"a\0\1" + PACKED)),
+    "profile without an end": small_png(chunk(b"iCCP", b"a")),
+    "large profile": small_png(chunk(b"iCCP", b"a\0\0" + zlib.compress(bytes(2**21)))),
+}
+
+
+def decision(content: bytes) -> bytes | None:
+    """Return the pixels of an image, or None if it is refused."""
+    try:
+        return decode(content).tobytes()
+    except UnusableImageError:
+        return None
+
+
+@pytest.mark.parametrize("name", DOUBTFUL)
+def test_the_number_of_cores_decides_of_no_image(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    on_few_cores = decision(DOUBTFUL[name])
+    monkeypatch.setattr(decoders, "_PNG_PAYS", False)
+    assert decision(DOUBTFUL[name]) == on_few_cores
+    assert on_few_cores is not None or name not in ("adler", "no adler")
+
+
+def test_a_changed_byte_is_judged_alike_on_any_number_of_cores(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rng = np.random.default_rng(0)
+    plain = small_png(
+        chunk(b"gAMA", b"\0\0\xb1\x8f"), chunk(b"tEXt", b"Comment\0text"),
+        packed=zlib.compress(rng.bytes(13 * 4)),
+    )  # fmt: skip
+    changed = []
+    for place in range(8, len(plain)):
+        content = bytearray(plain)
+        content[place] ^= 1 << int(rng.integers(8))
+        changed.append(bytes(content))
+    few = [decision(content) for content in changed]
+    monkeypatch.setattr(decoders, "_PNG_PAYS", False)
+    assert [decision(content) for content in changed] == few
+
+
+def test_a_large_png_is_left_to_pillow(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(decoders, "_MOST_PNG_PIXELS", 61 * 45 - 1)
+    assert fast(PLAIN["png"]) is None
+
+
 def test_every_filter_of_png_is_undone() -> None:
     """The rows of the file have each of the five filters, written by hand."""
     rng = np.random.default_rng(3)

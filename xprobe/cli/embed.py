@@ -70,7 +70,7 @@ def embed(
     as_json: Json = False,
 ) -> None:
     go_offline(offline)
-    from xprobe.features.embed import embed_all, failed_file
+    from xprobe.features.embed import UnreadError, embed_all, failed_file
     from xprobe.images import read as manifests
     from xprobe.images import survey
 
@@ -83,11 +83,16 @@ def embed(
             f"{images}: images without classes have neither splits nor generators; leave --val, "
             f"--generator and --skip-incomplete out"
         )
-    done = embed_all(
-        images, names=encoders.names, folder=store, config=config, execution=execution,
-        progress=progress.bar,
-    )  # fmt: skip
-    _show_embedded(done, store, failed_file(store, config.shard), as_json)
+    failures_file = failed_file(store, config.shard)
+    try:
+        done = embed_all(
+            images, names=encoders.names, folder=store, config=config, execution=execution,
+            progress=progress.bar,
+        )  # fmt: skip
+    except UnreadError as error:
+        _show_embedded(error.done, store, failures_file, as_json)
+        raise
+    _show_embedded(done, store, failures_file, as_json)
     _check_any_was_read(done, chosen.words(data), is_part=config.shard[1] > 1)
 
 

@@ -25,8 +25,9 @@ def scan(
 ) -> None:
     from xprobe.cli import outputs, tables
     from xprobe.design import lineage
+    from xprobe.images import ranges, survey
     from xprobe.images import read as manifests
-    from xprobe.images import survey
+    from xprobe.images.samples import AS_IT_IS
     from xprobe.images.sources import table
 
     with catch_warnings(record=True) as caught:
@@ -43,6 +44,7 @@ def scan(
             f"first, {id_}: {reason}"
         )
     warnings += lineage.outside_warnings(*lineage.sides(manifest))
+    warnings += ranges.problems(manifest, AS_IT_IS)
     if unusable:
         shown = [f"{id_} ({reason})" for id_, reason in unusable.items()]
         warnings.append(f"{len(unusable)} files hold no readable image: {first_few(shown, 3)}")

@@ -24,9 +24,11 @@ from xprobe.distance.metrics import METRICS, PAIRED, headline
 from xprobe.distance.neighbours import nearest_neighbours
 from xprobe.distance.sides import Distance
 from xprobe.distance.units import scenes, units
+from xprobe.encoders.spec import EncoderSpec
 from xprobe.features.shards import Index, StoredEncoder
 from xprobe.features.store import Store, choose_encoders
 from xprobe.images.manifest import Manifest
+from xprobe.images.samples import AS_IT_IS, Reading
 from xprobe.learners.problem import unit_rows
 from xprobe.results import provenance
 from xprobe.results.distance import (
@@ -81,9 +83,11 @@ def measure_domain(
     Returns:
         The document (docs/reference/results.md), and the manifest without the copies.
     """
+    chosen = choose_encoders(store, manifest, encoders)
+    reading = _reading_of([encoder.spec for encoder, _ in chosen])
     is_real = np.asarray(manifest.source == "real", dtype=bool)
-    prints = fingerprints(list(manifest.path), is_real, workers, progress)
-    leaks = find_leaks(manifest, prints)
+    paths = list(manifest.path)
+    leaks = find_leaks(manifest, fingerprints(paths, is_real, workers, progress, reading))
     clean = leaks.without(manifest)
     rows: list[DistanceRow] = []
     place: list[PlaceRow] = []
@@ -91,7 +95,7 @@ def measure_domain(
     maps: list[FeatureMap] = []
     usable = [manifest, clean]
     labels = store.labels()
-    for encoder, index in choose_encoders(store, manifest, encoders):
+    for encoder, index in chosen:
         measured = _Measured(store, encoder, index, labels[encoder.key], manifest, clean, seed)
         parts = measured.parts(by_class)
         with progress(f"distances {measured.label}", len(parts)) as advance:
@@ -105,7 +109,7 @@ def measure_domain(
         place += measured.place(workers)
         maps += measured.maps()
         usable.append(measured.usable)
-    facts = all_facts(list(manifest.path), workers, progress)
+    facts = all_facts(paths, workers, progress, reading)
     shortcuts = find_shortcuts(manifest, facts, stream(seed, "shortcuts"))
     document = Distances(
         version=DISTANCE_VERSION,
@@ -126,6 +130,12 @@ def measure_domain(
         ),
     )
     return document, clean
+
+
+def _reading_of(specs: Sequence[EncoderSpec]) -> Reading:
+    """Return how all encoders read samples; if they differ, samples are read as they are."""
+    readings = {spec.reading for spec in specs}
+    return readings.pop() if len(readings) == 1 else AS_IT_IS
 
 
 def _leak_rows(manifest: Manifest, leaks: Leaks) -> list[LeakRow]:

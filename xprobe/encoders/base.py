@@ -15,6 +15,7 @@ from xprobe.base.arrays import Floats
 from xprobe.base.errors import XprobeError
 from xprobe.encoders.spec import EncoderSpec
 from xprobe.images.resize import PREPROCESSING, reencode, resize
+from xprobe.images.samples import AS_IT_IS, Reading
 
 if TYPE_CHECKING:
     import torch
@@ -58,7 +59,9 @@ class Encoder(ABC):
         """
         raise XprobeError(f"{self.spec.source} has no text side; leave out --prompts")
 
-    def see_through(self, codec: str, resampling: str, exact: Encoder | None) -> None:
+    def see_through(
+        self, codec: str, resampling: str, exact: Encoder | None, reading: Reading = AS_IT_IS
+    ) -> None:
         """See images through a codec and a resizer, which makes it another encoder.
 
         Args:
@@ -66,10 +69,14 @@ class Encoder(ABC):
                 ``""``: none.
             resampling: ``fast``, or ``""`` for Pillow's resizer.
             exact: the same encoder without a short cut, which becomes the `reference`; or None.
+            reading: which samples of a file are decoded.
         """
-        self.spec = structs.replace(self.spec, codec=codec, resampling=resampling)
+        self.spec = structs.replace(
+            self.spec, codec=codec, resampling=resampling, bands=reading.bands,
+            stretch=reading.stretch,
+        )  # fmt: skip
         if exact is not None:
-            exact.see_through(codec, exact.spec.resampling, None)
+            exact.see_through(codec, exact.spec.resampling, None, reading)
             self.reference = exact
 
     def prepare_thread(self) -> None:  # noqa: B027  # Most encoders need no set-up.

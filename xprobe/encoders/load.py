@@ -21,6 +21,7 @@ from xprobe.encoders.tower import Tower, Wish
 from xprobe.encoders.weights import cached_file, hub_file, torch_cache
 from xprobe.engine.device import pick_device
 from xprobe.images.resize import check_codec
+from xprobe.images.samples import AS_IT_IS, Reading
 
 __all__ = ["DEFAULT_ENCODER", "ENCODERS", "canonical", "check_name", "is_local", "load"]
 
@@ -34,6 +35,7 @@ def load(
     codec: str = "",
     resampling: str = "",
     *,
+    reading: Reading = AS_IT_IS,
     trainable: bool = False,
 ) -> Encoder:
     """Return the encoder of a name, its weights loaded and checked.
@@ -47,6 +49,7 @@ def load(
         codec: codec by which every image is encoded anew first (`images.resize.reencode`); ``""``:
             none.
         resampling: ``fast``, or ``""`` for Pillow's, which publishers of encoders use.
+        reading: which samples of a file are decoded.
         trainable: leave the network as it can be trained, which makes it slower on a CPU.
 
     Raises:
@@ -71,11 +74,10 @@ def load(
         if precision != PRECISIONS[0] or resampling:
             exact = Network(replace(loaded, module=deepcopy(loaded.module)), device, PRECISIONS[0])
         encoder: Encoder = Network(loaded, device, precision, trainable=trainable)
-        encoder.see_through(codec, resampling, exact)
+        encoder.see_through(codec, resampling, exact, reading)
         return encoder
-    loaded.see_through(
-        codec, resampling, cast(Encoder, family.load(rest, wish)) if resampling else None
-    )
+    exact_own = cast(Encoder, family.load(rest, wish)) if resampling else None
+    loaded.see_through(codec, resampling, exact_own, reading)
     return loaded
 
 

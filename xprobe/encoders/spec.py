@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import msgspec
 
 from xprobe.base.arrays import digest_of
 from xprobe.base.documents import Document, Number, to_json
 from xprobe.encoders.presets import PRECISIONS
+from xprobe.images.samples import Reading
 
 RANDOM = "random:"
 """The beginning of the field `weights` if the weights were never trained."""
@@ -36,10 +39,15 @@ class EncoderSpec(Document, frozen=True):
             Pillow's resizer.
         channels: ``bgr`` if the network is given blue first, its mean and std still red first;
             ``""``: red first.
+        bands: the bands of an image that are its picture (`images.samples.Reading`); ``()``: all.
+        stretch: the range of samples of more than 8 bits that becomes 0 to 255; ``()``: the full
+            range of their type.
 
     A field that is added later has a default, and is part of the key only if its value is another
     one, so that the keys of stored features stay.
     """
+
+    OPTIONAL: ClassVar[tuple[str, ...]] = ("bands", "stretch")
 
     source: str
     weights: str
@@ -57,6 +65,13 @@ class EncoderSpec(Document, frozen=True):
     codec: str = ""
     resampling: str = ""
     channels: str = ""
+    bands: tuple[int, ...] = ()
+    stretch: tuple[Number, ...] = ()
+
+    @property
+    def reading(self) -> Reading:
+        """Which samples of a file are decoded, for `images.decode.decode`."""
+        return Reading(self.bands, self.stretch)
 
     @property
     def has_random_weights(self) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from xprobe.base.declared import (
@@ -41,12 +42,53 @@ def _parse_resampling(text: str) -> str:
     return "" if text == "exact" else text
 
 
+def _parse_bands(text: str) -> tuple[int, ...]:
+    """Return the numbers of one or three bands."""
+    numbers = parse_names(text)
+    if len(numbers) not in (1, 3) or not all(n.isdecimal() and int(n) for n in numbers):
+        raise ValueError("is the number of one band, or of three, such as 1,2,3")
+    return tuple(int(number) for number in numbers)
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """The range of samples that becomes black to white.
+
+    Attributes:
+        low, high: the samples at its ends; low < high.
+        is_percentile: whether these are percentiles of the samples of real training images.
+    """
+
+    low: float
+    high: float
+    is_percentile: bool = False
+
+
+_PERCENTILE = "percentile:"
+
+
+def _parse_stretch(text: str) -> Stretch:
+    """Return the range of ``LOW:HIGH`` or ``percentile:LOW,HIGH``."""
+    is_percentile = text.startswith(_PERCENTILE)
+    parts = text.removeprefix(_PERCENTILE).split("," if is_percentile else ":")
+    try:
+        low, high = (float(part) for part in parts)
+    except ValueError:
+        low = high = math.nan
+    is_possible = low < high and math.isfinite(high - low)
+    if not is_possible or (is_percentile and not 0 <= low < high <= 100):
+        raise ValueError("is LOW:HIGH, such as 0:2047, or percentile:LOW,HIGH, as percentile:2,98")
+    return Stretch(low, high, is_percentile)
+
+
 @dataclass(frozen=True)
 class EmbedConfig:
     """How images are embedded; the defaults are those of `xprobe embed`.
 
     Attributes:
         precision, layer, random_weights, codec, resampling: as in `encoders.load`.
+        bands: numbers of the bands that are the picture; ``()``: all, the fourth as transparency.
+        stretch: the range that samples of more than 8 bits are scaled by; None: that of their type.
         prompts: name of prompts (`prompts.read`) by which the classes are embedded as text, too,
             for zero-shot recognition; None: they are not.
         augment: augmentations; each real training image also has views under every one of them,
@@ -85,6 +127,16 @@ class EmbedConfig:
         "", "exact, to the pixel as the publishers' code resizes, or fast, off by a level or two "
         "in places; another encoder.",
         panel=ENCODING, flag="--resize", parse=_parse_resampling, shown="exact", metavar="NAME",
+    )  # fmt: skip
+    bands: tuple[int, ...] = option(
+        (), "Bands of an image that are its red, green and blue, or its grey, such as 1,2,3: no "
+        "band is transparency then; another encoder.",
+        panel=ENCODING, parse=_parse_bands, shown="", metavar="LIST",
+    )  # fmt: skip
+    stretch: Stretch | None = option(
+        None, "Range of samples that becomes black to white in images of more than 8 bits: "
+        "LOW:HIGH, or percentile:2,98 as measured over real training images; another encoder.",
+        panel=ENCODING, parse=_parse_stretch, shown="", metavar="LOW:HIGH",
     )  # fmt: skip
     augment: tuple[str, ...] = option(
         (), "Augmentations to embed views of the real training images with, for the alternatives "

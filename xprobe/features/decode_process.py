@@ -30,7 +30,7 @@ from xprobe.encoders.base import Encoder, Pixels
 from xprobe.encoders.spec import EncoderSpec
 from xprobe.images import contents
 from xprobe.images.augment import augmented
-from xprobe.images.decode import UnusableImageError, decode
+from xprobe.images.decode import NO_MEMORY, Reading, UnusableImageError, decode
 
 # Up to this many threads decode themselves; with more, each has a process that decodes for it.
 MOST_THREADS = 3
@@ -124,15 +124,20 @@ class Eyes:
                 content = Failure(CHANGED)
         if isinstance(content, Failure):
             return [content] * len(request.views)
-        image = None
+        images: dict[Reading, Any] = {}
         outcomes = list[list[Pixels] | Failure]()
         for number, names in request.views:
+            encoder = self._encoders[number]
+            reading = encoder.spec.reading
             try:
-                image = image or decode(content)
-                pixels = self._encoders[number].see(image)
+                if reading not in images:
+                    images[reading] = decode(content, reading)
+                pixels = encoder.see(images[reading])
                 outcomes.append([_view(pixels, *name) for name in names])
             except UnusableImageError as error:
-                outcomes.append(Failure(str(error), lasts=True))
+                outcomes.append(Failure(str(error), lasts=not error.passing))
+            except MemoryError:
+                outcomes.append(Failure(NO_MEMORY))
         return outcomes
 
 
@@ -140,7 +145,9 @@ def _read(place: Place) -> bytes | Failure:
     try:
         return contents.read(*place)
     except OSError as error:
-        return Failure((error.strerror or str(error)).lower())
+        return Failure(contents.reason_of(error))
+    except MemoryError:
+        return Failure(NO_MEMORY)
 
 
 def _view(pixels: Pixels, name: str, augmentation: str) -> Pixels:

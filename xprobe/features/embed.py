@@ -41,6 +41,7 @@ from xprobe.features.decode_process import (
 )
 from xprobe.features.items import Item, ViewId, items_in, items_of
 from xprobe.features.lane import Batch, Embedded, Lane, Rows
+from xprobe.features.reading import reading_of
 from xprobe.features.store import Store
 from xprobe.images import contents
 from xprobe.images.augment import VIEWS, check_views
@@ -56,6 +57,18 @@ def chunk_size(images: int, threads: int) -> int:
     They are few beside what each thread has had, so that in the end none works long for itself.
     """
     return min(CHUNK, 1 + images // (16 * threads))
+
+
+class UnreadError(XprobeError):
+    """Archives could not be read to their end; all images that were read are embedded.
+
+    Attributes:
+        done: what `embed_all` returns otherwise.
+    """
+
+    def __init__(self, message: str, done: list[Embedded]) -> None:
+        super().__init__(message)
+        self.done = done
 
 
 class _Run:
@@ -308,6 +321,7 @@ def embed_all(
 
     Raises:
         XprobeError: an unknown encoder, missing weights, a newer store: before any work.
+        UnreadError: archives that cannot be read to their end: after all the work.
     """
     names = list(dict.fromkeys(canonical(name) for name in names))
     for name in names:
@@ -319,11 +333,12 @@ def embed_all(
             f"{images}: images without classes have neither prompts nor views; name a folder or a "
             f"manifest with classes"
         )
+    reading = reading_of(images, config.bands, config.stretch)
     store = Store(folder, create=True)
     encoders = {
         name: load(
             name, execution.device, config.precision, config.layer, config.random_weights,
-            config.codec, config.resampling,
+            config.codec, config.resampling, reading=reading,
         )
         for name in names
     }  # fmt: skip
@@ -332,10 +347,11 @@ def embed_all(
             text = embed_classes(encoder.embed_text, images.classes, chosen)
             store.put_text(store.add_encoder(name, encoder.spec), text)
     items: Iterable[Item]
+    unread: list[str] = []
     if isinstance(images, Manifest):
         items, total = items_of(images, bool(config.augment)), len(images)
     else:
-        items, total = items_in(images), None
+        items, total = items_in(images, unread), None
     number, shards = config.shard
     if shards > 1:
         items, total = (i for i in items if contents.is_of_shard(i.id, number, shards)), None
@@ -345,6 +361,8 @@ def embed_all(
         progress=progress,
     )  # fmt: skip
     _list_failures(failed_file(folder, config.shard), done)
+    if unread:
+        raise UnreadError("; ".join(unread), done)
     return done
 
 

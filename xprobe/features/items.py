@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import warnings
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from posixpath import basename, splitext
 
 from xprobe.base.documents import Document, Number
-from xprobe.base.errors import XprobeError
+from xprobe.base.errors import XprobeWarning, first_few
 from xprobe.images import contents
-from xprobe.images.decode import is_image
+from xprobe.images.archives import ArchiveError, members
+from xprobe.images.formats import HEAD_BYTES, is_image, is_leftover, is_picture
 from xprobe.images.lists import ARCHIVE, paths_in
 from xprobe.images.manifest import Manifest
 
@@ -45,45 +49,77 @@ def items_of(manifest: Manifest, has_views: bool = False) -> Iterator[Item]:
         yield Item(id_, path, digest, has_views and (source, split) == ("real", "train"))
 
 
-def items_in(file: str | Path) -> Iterator[Item]:
+def items_in(file: str | Path, unread: list[str] | None = None) -> Iterator[Item]:
     """Yield the images of a tar archive, or of a text file with a path in each line.
 
     Paths are relative to the text file, and may lead to archives, too. The list is read as it is
     needed, and never stands in memory. What a line says wrongly is the fault of its item.
+
+    Args:
+        unread: takes a line about each archive that cannot be read to its end, and the images after
+            it are yielded, too; without it, such an archive is an error.
 
     Raises:
         XprobeError: the archive or list cannot be read.
     """
     file = Path(file)
     if file.suffix == ARCHIVE:
-        yield from _items_of_archive(file)
+        try:
+            yield from _items_of_archive(file)
+        except (ArchiveError, OSError) as error:
+            if unread is None:
+                raise
+            unread.append(_line_about(file, error))
         return
-    folder = file.parent
     for path, fault in paths_in(file):
-        place = folder / path
         if fault:
             yield Item(path, path, fault=fault)
-            continue
-        if not path.endswith(ARCHIVE):
-            yield Item(path, str(place))
-            continue
-        try:
-            yield from _items_of_archive(place)
-        except (XprobeError, OSError) as error:
-            yield Item(path, str(place), fault=_reason(error))
+        elif path.endswith(ARCHIVE):
+            yield from items_in(file.parent / path, unread)
+        else:
+            yield Item(path, str(file.parent / path))
+
+
+# Members of archives that belong to images, as those of WebDataset do, are no images themselves.
+_BESIDE_IMAGES = frozenset(
+    (".json", ".jsonl", ".txt", ".cls", ".csv", ".tsv", ".xml", ".yaml", ".yml", ".md", ".id",
+     ".index", ".caption", ".npy", ".npz", ".pt", ".pth", ".pkl", ".pyd")
+)  # fmt: skip
 
 
 def _items_of_archive(file: Path) -> Iterator[Item]:
-    for name, span in contents.members(file):
+    """Yield the images of an archive; what looks like no image, and should, is counted.
+
+    Raises:
+        ArchiveError, OSError: as in `archives.members`.
+    """
+    left_out: Counter[str] = Counter()
+    for name, span in members(file):
+        if is_leftover(name):
+            continue
+        path = f"{file}::{name}"
+        suffix = splitext(name)[1].lower()
         if is_image(name):
-            path = f"{file}::{name}"
             yield Item(path, path, span=span)
+        elif suffix in _BESIDE_IMAGES or basename(name).startswith("."):
+            continue
+        elif is_picture(name, contents.read(path, (span[0], min(span[1], HEAD_BYTES)))):
+            yield Item(path, path, span=span)
+        else:
+            left_out[suffix or "without suffix"] += 1
+    if left_out:
+        kinds = first_few([f"{n} {kind}" for kind, n in left_out.most_common()])
+        warnings.warn(
+            f"{file}: members that are no images of a format that is read are left out: {kinds}",
+            XprobeWarning,
+            stacklevel=2,
+        )
 
 
-def _reason(error: XprobeError | OSError) -> str:
-    if isinstance(error, FileNotFoundError):
-        return "no such file"
-    return (error.strerror or str(error)) if isinstance(error, OSError) else str(error)
+def _line_about(file: Path, error: Exception) -> str:
+    if isinstance(error, OSError):
+        return f"{file}: {contents.reason_of(error)}"
+    return str(error)
 
 
 class EncoderOutcome(Document, frozen=True, kw_only=True):

@@ -173,11 +173,12 @@ class Lane:
             if (reference := self.encoder.reference) is None:
                 return
             try:
-                image = decode(contents.read(item.path, item.span))
+                content = contents.read(item.path, item.span)
+                image = decode(content, self.encoder.spec.reading)
                 (x,) = self.encoder.forward(self.encoder.see(image)[None])
                 (y,) = reference.forward(reference.see(image)[None])
-            except (OSError, UnusableImageError):  # The file is no longer what was embedded.
-                return
+            except (OSError, MemoryError, UnusableImageError):
+                return  # The file is no longer what was embedded, or too large to decode it again.
             except OutOfMemoryError:  # Both do not fit, and the features matter more.
                 self.encoder.reference = None
                 return

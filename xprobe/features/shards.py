@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from xprobe.base.arrays import Bools, Columns, Floats, Ints
 from xprobe.base.errors import XprobeError
+from xprobe.base.regular import check_regular
 from xprobe.encoders.spec import EncoderSpec
 from xprobe.features.records import FORMAT, VERSION
 
@@ -173,6 +174,7 @@ def open_shard(shard: Path, receipt: Path) -> Iterator[h5py.File]:
             the file that the user may delete.
     """
     try:
+        check_regular(shard)
         with h5py.File(shard, "r", locking=False) as h5:  # Shards never change.
             yield h5
     except (OSError, KeyError) as error:

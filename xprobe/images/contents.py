@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import errno
-import tarfile
+import io
+import os
 import time
-from collections.abc import Callable, Iterator
+import warnings
+from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
+from typing import BinaryIO
 from zlib import crc32
 
-from xprobe.base.errors import XprobeError
+from xprobe.base.errors import XprobeWarning, first_few
+from xprobe.base.regular import open_regular, opener
+from xprobe.images.archives import ArchiveError, Span, members
 
 _MEMBER_SEPARATOR = ".tar::"
 
@@ -23,8 +28,8 @@ _PASSING_ERRORS = frozenset(
 # A reader waits so many seconds before the second, third and last attempt.
 PATIENCE_S = (0.1, 0.5, 2.0)
 
-Span = tuple[int, int]
-"""Offset and size of a member in its archive, in bytes."""
+# No image needs more; a larger file would fill the memory before a decoder refuses it.
+MOST_BYTES = 2**31
 
 
 def read(path: str, span: Span | None = None, wait: Callable[[float], None] = time.sleep) -> bytes:
@@ -45,11 +50,7 @@ def read(path: str, span: Span | None = None, wait: Callable[[float], None] = ti
         try:
             if separator and span is None:
                 span = _locate_member(file, member)
-            with open(file, "rb") as stream:  # noqa: PTH123  # A Path costs as much as opening.
-                if span is None:
-                    return stream.read()
-                stream.seek(span[0])
-                return stream.read(span[1])
+            return _read_span(file, span)
         except OSError as error:
             if error.errno not in _PASSING_ERRORS or pause is None:
                 raise
@@ -57,37 +58,79 @@ def read(path: str, span: Span | None = None, wait: Callable[[float], None] = ti
     raise AssertionError("the last attempt returns or raises")
 
 
-def members(archive: str | Path) -> Iterator[tuple[str, Span]]:
-    """Yield the name and the span of each file in an uncompressed tar, in constant memory.
+def stream_of(path: str) -> BinaryIO:
+    """Open a file, or the content of a member of an archive, to read its beginning.
 
     Raises:
-        XprobeError: the archive is compressed or no tar.
+        OSError: as in `read`.
     """
+    if is_member(path):
+        return io.BytesIO(read(path))
+    return open(path, "rb", opener=opener)  # A Path takes no opener.
+
+
+def reason_of(error: OSError) -> str:
+    """Return in a few words, without a capital, why the system cannot read a file."""
+    text = error.strerror or str(error)
+    return text[:1].lower() + text[1:]
+
+
+def _read_span(file: str, span: Span | None) -> bytes:
+    """Return the content of a file, or of a member that the file must be long enough for.
+
+    A file object would cost as much again as reading a small image does.
+    """
+    descriptor, whole = open_regular(file)
     try:
-        with tarfile.open(archive, "r:") as tar:
-            while (member := tar.next()) is not None:
-                tar.members.clear()  # type: ignore[attr-defined]  # tarfile would keep all.
-                if member.isfile():
-                    yield member.name, (member.offset_data, member.size)
-    except tarfile.TarError as error:
-        raise XprobeError(
-            f"{archive}: no tar archive that can be read ({error}); compressed ones must be "
-            f"unpacked to .tar first"
-        ) from error
+        offset, size = span or (0, whole)
+        if size > MOST_BYTES:
+            raise OSError(errno.EFBIG, f"{size:,} bytes, more than {MOST_BYTES:,} allowed", file)
+        if offset + size > whole:
+            raise OSError(errno.EINVAL, "the archive ends before this member does", file)
+        if offset:
+            os.lseek(descriptor, offset, os.SEEK_SET)
+        content = os.read(descriptor, size)
+        while len(content) < size and (more := os.read(descriptor, size - len(content))):
+            content += more  # A call may return less than the whole.
+        return content
+    finally:
+        os.close(descriptor)
 
 
 @lru_cache(maxsize=64)
-def _spans_of_members(archive: str, _mtime_ns: int, _size: int) -> dict[str, Span]:
-    """Return the spans in an archive by name; a new time or size renews what is cached."""
-    return dict(members(archive))
+def _spans_of_members(archive: str, _mtime_ns: int, _size: int) -> tuple[dict[str, Span], str]:
+    """Return the spans in an archive by name, and why it was not read to its end; ``""``: it was.
+
+    A new time or size renews what is cached. Of members that share a name the last one counts, as
+    it does when they are unpacked.
+    """
+    spans: dict[str, Span] = {}
+    doubled = []
+    try:
+        for name, span in members(archive):
+            if name in spans:
+                doubled.append(name)
+            spans[name] = span
+    except ArchiveError as error:
+        return spans, str(error)
+    if doubled:
+        warnings.warn(
+            f"{archive}: {len(doubled)} members have the name of an earlier one, which they "
+            f"replace: {first_few(doubled, 3)}",
+            XprobeWarning,
+            stacklevel=2,
+        )
+    return spans, ""
 
 
 def _locate_member(archive: str, member: str) -> Span:
     status = Path(archive).stat()
+    spans, damage = _spans_of_members(archive, status.st_mtime_ns, status.st_size)
     try:
-        return _spans_of_members(archive, status.st_mtime_ns, status.st_size)[member]
+        return spans[member]
     except KeyError:
-        raise FileNotFoundError(errno.ENOENT, "no such member", f"{archive}::{member}") from None
+        reason = f"no such member; {damage}" if damage else "no such member"
+        raise FileNotFoundError(errno.ENOENT, reason, f"{archive}::{member}") from None
 
 
 def is_of_shard(name: str, shard: int, shards: int) -> bool:

@@ -2,37 +2,31 @@
 
 from __future__ import annotations
 
-import io
-import threading
-import warnings
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import PIL
 from PIL import ExifTags, Image
 
 from xprobe.images import contents, decoders
-
-# The suffix of a file's name is compared with these in lower case.
-SUFFIXES = frozenset(
-    (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".tif", ".tiff", ".bmp", ".dib", ".gif")
+from xprobe.images.formats import (
+    FORMATS,
+    HEAD_BYTES,
+    is_image,
+    is_picture,
+    kind_of,
+    lacks_decoder,
+    opened,
+    tiff_layout,
 )
+from xprobe.images.samples import AS_IT_IS, Reading, UnusableImageError, bits_of, is_deep, to_rgb
+
+__all__ = [
+    "AS_IT_IS", "HEAD_BYTES", "MAX_PIXELS", "Reading", "UnusableImageError", "decode",
+    "decode_by_pillow", "is_image", "is_picture", "probe",
+]  # fmt: skip
 
 # Pillow itself refuses larger images; one of this size takes half a GB as RGB.
 MAX_PIXELS = 178_956_970
-
-_WHITE = (255, 255, 255, 255)
-
-
-class UnusableImageError(Exception):
-    """The file holds no image that can be used; the message says why."""
-
-
-def is_image(name: str) -> bool:
-    """Return whether the name of a file has the suffix of an image."""
-    stem, _, suffix = name.rpartition(".")  # Making a Path would take ten times as long.
-    return bool(stem) and f".{suffix.lower()}" in SUFFIXES
 
 
 def probe(path: str | Path) -> tuple[str, int, int]:
@@ -41,15 +35,20 @@ def probe(path: str | Path) -> tuple[str, int, int]:
     Raises:
         UnusableImageError: the header cannot be read.
     """
+    content = b""
     try:
-        member = contents.is_member(str(path))
-        with QUIET, Image.open(io.BytesIO(contents.read(str(path))) if member else path) as image:
-            return image.format or "?", image.width, image.height
-    except Exception as error:  # Pillow's plugins raise errors of any type on damaged input.
-        raise UnusableImageError(_reason(error)) from error
+        with contents.stream_of(str(path)) as stream:
+            content = stream.read(HEAD_BYTES)
+            stream.seek(0)
+            with opened(stream) as image:
+                return image.format or "?", image.width, image.height
+    except Exception as error:
+        if kind_of(content) == "TIFF":
+            content = _read(path)
+        raise _unusable(error, content) from error
 
 
-def decode(file: str | Path | bytes) -> Image.Image:
+def decode(file: str | Path | bytes, reading: Reading = AS_IT_IS) -> Image.Image:
     """Return the first frame of a file, or of its content, as 8-bit RGB, upright.
 
     Where `decoders` has a decoder that is faster than Pillow and gives the same pixels, it is used
@@ -57,67 +56,68 @@ def decode(file: str | Path | bytes) -> Image.Image:
 
     EXIF orientation is applied; 16-bit and floating-point samples are scaled to 8 bits; CMYK and
     palettes are converted; transparent pixels are laid on white, because the colour stored behind
-    them is not part of the picture.
+    them is not part of the picture. `reading` may choose other bands and another range.
 
     Raises:
         UnusableImageError: the file cannot be read, is no image, is truncated or damaged, or has
             more than `MAX_PIXELS` pixels.
     """
-    try:
-        content = file if isinstance(file, bytes) else contents.read(str(file))
-    except OSError as error:
-        raise UnusableImageError(_reason(error)) from error
+    content = file if isinstance(file, bytes) else _read(file)
+    if reading.bands not in ((), (1, 2, 3)):
+        return decode_by_pillow(content, reading)
     pixels = decoders.decode(content, MAX_PIXELS)
-    return decode_by_pillow(content) if pixels is None else Image.fromarray(pixels)
+    if pixels is not None:
+        return Image.fromarray(pixels)
+    try:
+        return decode_by_pillow(content, reading)
+    except UnusableImageError:
+        # A fast decoder may read what Pillow refuses. It must not depend on the number of cores,
+        # which decides whether one is asked first, whether an image is used.
+        pixels = decoders.decode(content, MAX_PIXELS, pays=True)
+        if pixels is None:
+            raise
+        return Image.fromarray(pixels)
 
 
-def decode_by_pillow(content: bytes) -> Image.Image:
+def decode_by_pillow(content: bytes, reading: Reading = AS_IT_IS) -> Image.Image:
     """Return the image as `decode` defines it: the reference that every faster way must equal.
 
     Raises:
         UnusableImageError: the content cannot be used, as in `decode`.
     """
     try:
-        with QUIET, Image.open(io.BytesIO(content)) as image:
+        with opened(content) as image:
             if image.width * image.height > MAX_PIXELS:
                 raise UnusableImageError(
                     f"{image.width} x {image.height} pixels, more than {MAX_PIXELS:,} allowed"
                 )
+            if reading.stretch and bits_of(image) > 8 and not is_deep(image):
+                raise UnusableImageError(
+                    f"{len(image.getbands())} bands of 16 bits, of which Pillow keeps the high "
+                    f"bytes alone, so that --stretch comes too late; {CONVERT}",
+                    passing=True,
+                )
             image.load()
             upright = _upright_transposition(image)
-            rgb = _to_rgb(image)
+            rgb = to_rgb(image, reading)
             return rgb if upright is None else rgb.transpose(upright)
-    except Exception as error:
-        raise UnusableImageError(_reason(error)) from error
+    except Exception as error:  # Pillow's plugins raise errors of any type on damaged input.
+        raise _unusable(error, content) from error
 
 
-class _Quiet:
-    """A context that silences Pillow's warnings while any thread is inside it.
-
-    They warn of odd metadata, which change no pixel. `warnings.catch_warnings` alone is not made
-    for threads: the last thread to leave may restore filters that another thread has set.
-    """
-
-    def __init__(self) -> None:
-        self._lock, self._inside = threading.Lock(), 0
-        self._saved = warnings.catch_warnings()
-
-    def __enter__(self) -> None:
-        with self._lock:
-            if self._inside == 0:
-                self._saved = warnings.catch_warnings()
-                self._saved.__enter__()
-                warnings.filterwarnings("ignore", module=r"PIL\.")
-            self._inside += 1
-
-    def __exit__(self, *_: object) -> None:
-        with self._lock:
-            self._inside -= 1
-            if self._inside == 0:
-                self._saved.__exit__(None, None, None)
+CONVERT = (
+    "convert all images in the same way first, such as with 'gdal_translate -ot Byte -scale LOW "
+    "HIGH 0 255 -b 1 -b 2 -b 3 IN OUT'"
+)
+"""What to do with samples that Pillow cannot give."""
 
 
-QUIET = _Quiet()
+def _read(path: str | Path) -> bytes:
+    try:
+        return contents.read(str(path))
+    except (OSError, MemoryError) as error:
+        raise _unusable(error) from error
+
 
 # For every EXIF orientation but 1 (upright), the transposition that puts the image upright.
 _TRANSPOSITION_OF = {
@@ -142,45 +142,45 @@ def _upright_transposition(image: Image.Image) -> Image.Transpose | None:
         return None
 
 
-def _reason(error: BaseException) -> str:
-    """Return in words why an image cannot be used."""
+# --- why an image cannot be used -----------------------------------------------------------
+
+NO_MEMORY = "not enough memory for it"
+"""Why an image failed for which the memory did not suffice."""
+
+
+def _unusable(error: Exception, content: bytes = b"") -> UnusableImageError:
+    """Return the error that says in words why an image cannot be used, and whether it may pass."""
+    if isinstance(error, UnusableImageError):
+        return error
+    if isinstance(error, MemoryError) or "out of memory" in str(error):
+        return UnusableImageError(NO_MEMORY, passing=True)
     if isinstance(error, PIL.UnidentifiedImageError):
-        return "not an image, or in a format that Pillow cannot read"
-    if isinstance(error, FileNotFoundError):
-        return "no such file"
+        return _unidentified(content)
     if isinstance(error, OSError) and error.strerror:
-        return error.strerror.lower()
-    return f"{error}" or type(error).__name__
+        return UnusableImageError(contents.reason_of(error), passing=True)
+    # Pillow says so of a decoder that it was built without.
+    return UnusableImageError(
+        f"{error}" or type(error).__name__, passing="not available" in str(error)
+    )
 
 
-def _to_rgb(image: Image.Image) -> Image.Image:
-    """Return an image of any mode as 8-bit RGB, its transparent pixels laid on white."""
-    if image.mode == "RGB" and "transparency" not in image.info:
-        return image
-    if image.mode in ("F", "I") or image.mode.startswith("I;"):
-        samples = np.asarray(image)
-        gray = _to_8_bit(samples)
-        gray[samples == image.info.get("transparency")] = 255
-        return Image.fromarray(gray).convert("RGB")
-    if image.has_transparency_data:
-        layer = image.convert("RGBA")
-        paper = Image.new("RGBA", layer.size, _WHITE)
-        return Image.alpha_composite(paper, layer).convert("RGB")
-    return image.convert("RGB")
-
-
-def _to_8_bit(samples: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """Scale samples by the narrowest full range that holds them: 1 (floats), 255 or 65535."""
-    if not np.isfinite(samples).all():
-        raise UnusableImageError("samples that are not finite")
-    low, high = float(samples.min()), float(samples.max())
-    is_float = samples.dtype.kind == "f"
-    if low < 0 or high > 65535:
-        raise UnusableImageError(f"samples from {low:g} to {high:g} lie outside 0 to 65535")
-    if is_float and high <= 1:
-        full_scale = 1.0
-    elif (is_float or samples.dtype.itemsize > 2) and high <= 255:
-        full_scale = 255.0
-    else:
-        full_scale = 65535.0
-    return np.rint(samples.astype(np.float64) * (255.0 / full_scale)).astype(np.uint8)
+def _unidentified(content: bytes) -> UnusableImageError:
+    """Return why Pillow takes a content for no image."""
+    kind = kind_of(content[:HEAD_BYTES])
+    if lacks_decoder(kind):
+        return UnusableImageError(
+            f"{kind}, for which the installed Pillow has no decoder; run 'pip install -U Pillow'",
+            passing=True,
+        )
+    if kind == "TIFF":
+        try:
+            # Another version may read it.
+            return UnusableImageError(
+                f"a TIFF of {tiff_layout(content)}, which Pillow cannot read; {CONVERT}",
+                passing=True,
+            )
+        except Exception:  # Its header is damaged.
+            pass
+    elif kind and kind not in FORMATS:
+        return UnusableImageError(f"{kind}, which is not read; convert it to PNG or JPEG")
+    return UnusableImageError("not an image, or in a format that Pillow cannot read")

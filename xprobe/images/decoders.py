@@ -1,17 +1,20 @@
 """Decoders that are faster than Pillow and give the same pixels.
 
 They are given plain files alone: upright 8-bit RGB PNG, and upright 8-bit JPEG in grey or YCbCr.
-Pillow decodes all other files, and those that a fast decoder refuses, so that Pillow alone says
-whether an image can be used. A decoder is used only if it reproduces a few images on this machine.
+Pillow decodes all other files, and those that a fast decoder refuses. A plain file can be used if
+either can read it, on all machines alike. A decoder is used only if it reproduces a few images on
+this machine.
 """
 
 from __future__ import annotations
 
 import io
 import struct
+import zlib
 from collections.abc import Callable
 from functools import cache
 from typing import Any
+from zlib import crc32
 
 import joblib
 import numpy as np
@@ -24,10 +27,19 @@ _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 _JPEG_SIGNATURE = b"\xff\xd8\xff"
 
-# A PNG with transparency, EXIF metadata, animation or a palette is left to Pillow.
-_ODD_CHUNKS = frozenset((b"tRNS", b"eXIf", b"acTL", b"PLTE"))
+# The chunks that a plain PNG may have beside its pixels → their lengths; None: any. Pillow refuses
+# a chunk with another length or a wrong checksum, which kornia-rs passes over. With other chunks,
+# such as transparency, EXIF metadata, animation or a palette, a PNG is left to Pillow.
+_LENGTHS: dict[bytes, int | None] = {
+    b"gAMA": 4, b"cHRM": 32, b"sRGB": 1, b"pHYs": 9, b"tIME": 7, b"bKGD": 6, b"sBIT": 3,
+    b"iCCP": None, b"tEXt": None, b"caBX": None,
+}  # fmt: skip
 
-_TEXT_CHUNKS = frozenset((b"tEXt", b"zTXt", b"iTXt"))
+# Longer texts and profiles are left to Pillow, which has limits for what they unpack to.
+_LONGEST_CHUNK, _LONGEST_PROFILE = 2**18, 2**19
+
+# kornia-rs ends the process where it gets no memory for an image; a larger one is left to Pillow.
+_MOST_PNG_PIXELS = 2**24
 
 # kornia-rs decodes a PNG in a third of Pillow's time, but holds Python's lock meanwhile. With more
 # than three cores, on which Pillow decodes several images at once, kornia-rs is slower.
@@ -40,11 +52,14 @@ _FRAMES, _SCAN = frozenset((0xC0, 0xC1, 0xC2)), 0xDA
 _OTHER_FRAMES = frozenset((0xC3, *range(0xC5, 0xC8), *range(0xC9, 0xCC), *range(0xCD, 0xD0)))
 
 
-def decode(content: bytes, most: int) -> ImageArray | None:
-    """Return the pixels (h, w, 3) of a plain file with at most `most` pixels, else None."""
+def decode(content: bytes, most: int, *, pays: bool | None = None) -> ImageArray | None:
+    """Return the pixels (h, w, 3) of a plain file with at most `most` pixels, else None.
+
+    `pays` says whether a PNG is tried; by default it is on few cores.
+    """
     if content.startswith(_JPEG_SIGNATURE):
         kind, is_plain = "jpeg", _is_plain_jpeg
-    elif content.startswith(_PNG_SIGNATURE) and _PNG_PAYS:
+    elif content.startswith(_PNG_SIGNATURE) and (_PNG_PAYS if pays is None else pays):
         kind, is_plain = "png", _is_plain_png
     else:
         return None
@@ -88,7 +103,8 @@ def _equals_pillow(kind: str) -> bool:
     for option in options:
         buffer = io.BytesIO()
         image.save(buffer, kind.upper(), **option)
-        expected = np.asarray(Image.open(buffer).convert("RGB"))
+        with Image.open(buffer, formats=(kind.upper(),)) as stored:
+            expected = np.asarray(stored.convert("RGB"))
         pixels = _decode_as(kind, buffer.getvalue())
         if pixels is None or not np.array_equal(pixels, expected):
             return False
@@ -103,25 +119,47 @@ def _is_plain_png(content: bytes, most: int) -> bool:
     if len(content) < 33 or content[12:16] != b"IHDR":
         return False
     width, height, *layout = struct.unpack(">IIBBBBB", content[16:29])
-    if layout != [8, 2, 0, 0, 0] or not 0 < width * height <= most:
+    if layout != [8, 2, 0, 0, 0] or not 0 < width * height <= min(most, _MOST_PNG_PIXELS):
         return False
-    offset = 33
-    while offset + 8 <= len(content):
+    offset = 8
+    while offset + 12 <= len(content):
         (length,) = struct.unpack_from(">I", content, offset)
-        chunk = content[offset + 4 : offset + 8]
-        if chunk == b"IEND":
+        name, end = content[offset + 4 : offset + 8], offset + 12 + length
+        if name == b"IEND":
             return True
-        # Pillow reads the orientation from metadata in text chunks, too.
-        body = content[offset + 8 : offset + 8 + length]
-        if chunk in _ODD_CHUNKS or (chunk in _TEXT_CHUNKS and _may_state_orientation(body)):
+        is_header = name == b"IHDR" and offset == 8 and length == 13
+        if name != b"IDAT" and not (is_header or _is_plain_chunk(name, content[offset + 4 : end])):
             return False
-        offset += 12 + length
+        offset = end
     return False
 
 
-def _may_state_orientation(text: bytes) -> bool:
-    """Return whether a PNG's text chunk holds metadata, which may state an orientation."""
-    return text.startswith((b"Raw profile type", b"XML:com.adobe.xmp"))
+def _is_plain_chunk(name: bytes, chunk: bytes) -> bool:
+    """Return whether a chunk of a PNG, from its name to its checksum, leaves the image as it is."""
+    body, check = chunk[4:-4], chunk[-4:]
+    if name not in _LENGTHS or len(body) > _LONGEST_CHUNK or crc32(chunk[:-4]) != _number(check):
+        return False
+    if name == b"tEXt":
+        # Pillow reads the orientation from metadata in text chunks, too.
+        return not body.startswith((b"Raw profile type", b"XML:com.adobe.xmp"))
+    if name == b"iCCP":
+        return _is_plain_profile(body)
+    return _LENGTHS[name] in (None, len(body))
+
+
+def _is_plain_profile(body: bytes) -> bool:
+    """Return whether a colour profile, which changes no pixel, is one that Pillow passes over."""
+    _, _, packed = body.partition(b"\0")
+    try:
+        unpacker = zlib.decompressobj()
+        unpacker.decompress(packed[1:], _LONGEST_PROFILE)
+    except zlib.error:
+        return packed[:1] == b"\0"
+    return packed[:1] == b"\0" and not unpacker.unconsumed_tail
+
+
+def _number(check: bytes) -> int:
+    return int.from_bytes(check, "big")
 
 
 def _is_plain_jpeg(content: bytes, most: int) -> bool:

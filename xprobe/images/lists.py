@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from xprobe.base.errors import XprobeError, XprobeWarning
-from xprobe.images.decode import is_image
+from xprobe.images.formats import is_image
 from xprobe.images.manifest import as_text
 from xprobe.images.paths import as_on_disk, leads_to_file, why_no_path, with_slashes
 from xprobe.images.text import lines_of

@@ -11,6 +11,7 @@ from shapely.geometry import MultiPolygon, Polygon
 
 from xprobe.base.arrays import digest_of
 from xprobe.base.errors import XprobeError
+from xprobe.base.regular import check_regular
 from xprobe.images.manifest import Manifest
 
 
@@ -29,6 +30,7 @@ def read_polygons(text: str) -> list[Polygon]:
     texts = [text]
     if text.endswith(".json"):
         try:
+            check_regular(text)
             label = json.loads(Path(text).read_text(encoding="utf-8"))
             texts = [building["wkt"] for building in label["features"]["xy"]]
         except OSError as error:

@@ -44,7 +44,7 @@ def reencode(image: Image.Image, codec: str) -> Image.Image:
     """Return an RGB image compressed by a codec and decoded again: JPEG with halved chroma."""
     buffer = io.BytesIO()
     image.save(buffer, "JPEG", quality=check_codec(codec), subsampling="4:2:0")
-    return Image.open(buffer).convert("RGB")
+    return Image.open(buffer, formats=("JPEG",)).convert("RGB")
 
 
 def _scale_image(

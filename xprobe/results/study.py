@@ -11,7 +11,7 @@ import msgspec
 from xprobe.base import documents
 from xprobe.base.documents import Document, Number
 from xprobe.base.errors import XprobeError, did_you_mean, first_few
-from xprobe.encoders.spec import RANDOM
+from xprobe.encoders.spec import RANDOM, EncoderSpec
 from xprobe.images.survey import Count
 from xprobe.results.config import StudyConfig
 from xprobe.results.rows import (
@@ -35,6 +35,8 @@ Results: TypeAlias = Path | Sequence[Path]
 class EncoderUsed(Document, frozen=True, kw_only=True):
     """The encoder of a study: how it is called, its key, and the fields of its ``EncoderSpec``."""
 
+    OPTIONAL: ClassVar[tuple[str, ...]] = EncoderSpec.OPTIONAL
+
     # The fields of the spec are repeated: a type that inherits them would write them first of all.
     label: str
     name: str
@@ -55,6 +57,8 @@ class EncoderUsed(Document, frozen=True, kw_only=True):
     codec: str = ""
     resampling: str = ""
     channels: str = ""
+    bands: tuple[int, ...] = ()
+    stretch: tuple[Number, ...] = ()
 
     @property
     def is_floor(self) -> bool:

@@ -177,7 +177,7 @@ def _time_decoding(study: Study, network: Network, workers: int | None) -> float
     paths = images.path[:_DECODED].tolist()
     start = time.perf_counter()
     for path in paths:
-        network.see(decode(path))
+        network.see(decode(path, network.spec.reading))
     image_s = (time.perf_counter() - start) / len(paths)
     return image_s * len(set(images.sha256)) / (workers or joblib.cpu_count())
 

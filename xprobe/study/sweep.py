@@ -209,7 +209,7 @@ def load_network(encoder: StoredEncoder, device: str) -> Network:
     spec = encoder.spec
     network = load(
         encoder.name, device, "fp32", spec.layer, spec.has_random_weights, spec.codec,
-        trainable=True,
+        reading=spec.reading, trainable=True,
     )  # fmt: skip
     if network.spec != msgspec.structs.replace(spec, precision="fp32"):
         raise XprobeError(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from itertools import product
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from scipy import ndimage
 
 from xprobe.base.arrays import Bools, Floats
 from xprobe.base.progress import Progress, no_progress
-from xprobe.images.decode import UnusableImageError, decode
+from xprobe.images.decode import AS_IT_IS, Reading, UnusableImageError, decode
 
 # A picture has sides of `SIDE` pixels; a fingerprint keeps `KEPT` frequencies of each axis.
 SIDE, KEPT = 32, 16
@@ -52,6 +53,7 @@ def fingerprints(
     is_real: Bools,
     workers: int | None = None,
     progress: Progress = no_progress,
+    reading: Reading = AS_IT_IS,
 ) -> NDArray[np.float32]:
     """Return the fingerprint (n, 256) of each image file, of unit length.
 
@@ -64,10 +66,11 @@ def fingerprints(
         is_real: (n,) which of them are real: what many of these share is masked in all images.
         workers: number of threads that decode; by default one a core.
         progress: shows how far the work has come.
+        reading: which samples of the files are decoded.
     """
     pictures = np.zeros((len(paths), SIDE, SIDE), dtype=np.uint8)
     with ThreadPoolExecutor(workers) as pool, progress("fingerprints", len(paths)) as advance:
-        for i, picture in enumerate(pool.map(_small_picture, paths)):
+        for i, picture in enumerate(pool.map(partial(_small_picture, reading=reading), paths)):
             pictures[i] = picture
             advance(1)
     is_common = common_parts(pictures, is_real)
@@ -106,10 +109,10 @@ def common_parts(pictures: Pictures, is_real: Bools) -> Bools:
     return np.asarray(ndimage.binary_dilation(mask, np.ones((1, side, side), dtype=bool)))
 
 
-def _small_picture(path: str | Path) -> Pictures:
+def _small_picture(path: str | Path, reading: Reading) -> Pictures:
     try:
-        small = decode(path).convert("L").resize((SIDE, SIDE), Image.Resampling.LANCZOS)
-    except UnusableImageError:
+        small = decode(path, reading).convert("L").resize((SIDE, SIDE), Image.Resampling.LANCZOS)
+    except (UnusableImageError, MemoryError):
         return np.zeros((SIDE, SIDE), dtype=np.uint8)
     return np.asarray(small)
 

@@ -7,7 +7,6 @@ content; a gain or a loss is then partly due to the files.
 from __future__ import annotations
 
 import hashlib
-import io
 import math
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -24,7 +23,8 @@ from xprobe.base.arrays import Bools, Floats, Ints, Strings, frozen_strings
 from xprobe.base.progress import Progress, no_progress
 from xprobe.design.folds import MOST_FOLDS, count_folds, divide
 from xprobe.images import contents
-from xprobe.images.decode import QUIET, UnusableImageError, decode
+from xprobe.images.decode import AS_IT_IS, Reading, UnusableImageError, decode
+from xprobe.images.formats import opened
 from xprobe.images.manifest import Manifest
 from xprobe.results.distance import Shortcut
 
@@ -74,7 +74,7 @@ _LUMINANCE = np.array([
 # --- what a file says ----------------------------------------------------------------
 
 
-def file_facts(path: str | Path) -> Facts:
+def file_facts(path: str | Path, reading: Reading = AS_IT_IS) -> Facts:
     """Return the properties of an image file, a value for each of `NAMES`.
 
     ``width`` and ``height`` are pixels of the upright image, ``aspect`` their ratio.
@@ -90,16 +90,19 @@ def file_facts(path: str | Path) -> Facts:
     try:
         content = contents.read(str(path))
     except OSError as error:
-        raise UnusableImageError((error.strerror or str(error)).lower()) from error
-    image = decode(content)
-    with QUIET, Image.open(io.BytesIO(content)) as header:
-        tables, quality, sampling = _jpeg_facts(header)
-        facts: Facts = {
-            "format": header.format or "?",
-            "mode": header.mode,
-            "has_exif": "exif" in header.info,
-            "has_alpha": bool(header.has_transparency_data),
-        }
+        raise UnusableImageError(contents.reason_of(error), passing=True) from error
+    image = decode(content, reading)
+    try:
+        with opened(content) as header:
+            tables, quality, sampling = _jpeg_facts(header)
+            facts: Facts = {
+                "format": header.format or "?",
+                "mode": header.mode,
+                "has_exif": "exif" in header.info,
+                "has_alpha": bool(header.has_transparency_data),
+            }
+    except Exception as error:  # A fast decoder has read what Pillow does not open.
+        raise UnusableImageError(f"{error}") from error
     grey = np.asarray(image.convert("L"), dtype=np.float64)
     facts |= {
         "width": image.width,
@@ -116,14 +119,17 @@ def file_facts(path: str | Path) -> Facts:
 
 
 def all_facts(
-    paths: Sequence[str | Path], workers: int | None = None, progress: Progress = no_progress
+    paths: Sequence[str | Path],
+    workers: int | None = None,
+    progress: Progress = no_progress,
+    reading: Reading = AS_IT_IS,
 ) -> list[Facts | None]:
     """Return the `file_facts` of each file, and None for a file that cannot be used."""
 
     def look(path: str | Path) -> Facts | None:
         try:
-            return file_facts(path)
-        except UnusableImageError:
+            return file_facts(path, reading)
+        except (UnusableImageError, MemoryError):
             return None
 
     every = []

@@ -15,6 +15,7 @@ from typing import Any
 
 from xprobe.base import atomic
 from xprobe.base.errors import XprobeError, XprobeWarning, did_you_mean, first_few
+from xprobe.base.regular import check_regular
 from xprobe.images.manifest import (
     OPTIONAL,
     REQUIRED,
@@ -106,6 +107,7 @@ def read_table(file: Path, group: str = "") -> tuple[list[Row], Path]:
         XprobeError: the file cannot be read, columns are missing or nearly have the name of
             another, or cells do not fit.
     """
+    check_regular(file)
     names, cells = read_cells(file, _KNOWN)
     _check_columns(file, names, group)
     if not cells:

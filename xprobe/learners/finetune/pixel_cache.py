@@ -110,6 +110,7 @@ def _key(digests: list[str], encoder: Encoder) -> str:
     spec = encoder.spec
     view: list[Any] = [spec.input_px, spec.resize, spec.interpolation, spec.resize_px]
     view += [spec.preprocessing, *([spec.codec] if spec.codec else [])]
+    view += [[spec.bands, spec.stretch]] if spec.bands or spec.stretch else []
     # An encoder with a `preprocess` of its own shares its pixels with no other encoder.
     has_own_preprocess = type(encoder).preprocess is not Encoder.preprocess
     return digest_of([view, spec.source if has_own_preprocess else "", digests])
@@ -178,9 +179,9 @@ def _preprocess_one(id_: str, path: str, digest: str, encoder: Encoder) -> NDArr
         content = contents.read(path)
         if hashlib.sha256(content).hexdigest() != digest:
             raise UnusableImageError("its content is not what the image table says")
-        pixels = encoder.see(decode(content))
+        pixels = encoder.see(decode(content, encoder.spec.reading))
     except OSError as error:
-        raise _unusable(id_, (error.strerror or str(error)).lower()) from error
+        raise _unusable(id_, contents.reason_of(error)) from error
     except UnusableImageError as error:
         raise _unusable(id_, str(error)) from error
     shape = (*encoder.spec.input_px, 3)

@@ -1,0 +1,186 @@
+"""How much of their range the samples of many images use, and what their fourth band is.
+
+A dark image is no fault, so that all this is judged over many images, never by the brightest sample
+of one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xprobe.base.errors import XprobeError
+from xprobe.images import contents
+from xprobe.images.decode import CONVERT
+from xprobe.images.formats import opened
+from xprobe.images.manifest import SOURCES, Manifest
+from xprobe.images.samples import Reading, bits_of, full_scale, is_deep
+
+# So many images of a source are looked at, evenly over its ids.
+SAMPLED = 32
+
+# A percentile is measured over so many images.
+_MEASURED = 200
+
+# So many samples of each image are looked at, evenly over its pixels.
+_SAMPLES = 4096
+
+# Nearly all samples lie in less than this share of the range: it is probably not theirs.
+LEAST_SHARE = 1 / 8
+
+# Percentiles between which nearly all samples lie, whatever single bright pixels there are.
+_NEARLY_ALL = (1, 99)
+
+# Files with these suffixes have no more than 8 bits, and are not opened.
+_OF_8_BITS = (".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".bmp", ".dib", ".gif")
+
+# What a high byte of 255 stands for, and what one of 1 does.
+_FULL_SCALE, _OF_HIGH_BYTE = 65535.0, 257.0
+
+# A larger image is not looked at, since several are in memory at once.
+_MOST_PIXELS = 2**25
+
+# Formats in which bands of sensors come, and transparency hardly ever.
+_OF_SENSORS = ("TIFF", "JPEG2000")
+
+
+@dataclass(frozen=True)
+class Look:
+    """What an image says of its samples.
+
+    Attributes:
+        bits: bits of a sample in the file.
+        is_whole: whether Pillow gives all bits of a sample, and not the high byte alone.
+        scale: what becomes 255 by default: 1, 255 or 65535.
+        samples: some of its samples (n,); empty if they have 8 bits.
+        transparent: share of its pixels that are not opaque; None: no band says so.
+        is_of_sensor: whether its format is one of sensors.
+    """
+
+    bits: int
+    is_whole: bool
+    scale: float
+    samples: NDArray[Any]
+    transparent: float | None
+    is_of_sensor: bool
+
+
+def problems(manifest: Manifest, reading: Reading) -> list[str]:
+    """Return warnings about the samples of real and of synthetic images, read as `reading` says."""
+    warnings = []
+    for source in SOURCES:
+        paths = manifest.path[manifest.source == source].tolist()
+        warnings += problems_of(paths, reading, f"{source} images")
+    return warnings
+
+
+def problems_of(paths: Sequence[str], reading: Reading, name: str = "images") -> list[str]:
+    """Return the same about any images, which the warnings call `name`."""
+    looks = list(_looks(paths, SAMPLED))
+    return [*_range_problems(looks, reading, name), *_band_problems(looks, reading, name)]
+
+
+def _range_problems(looks: Sequence[Look], reading: Reading, name: str) -> Iterator[str]:
+    deep = [] if reading.stretch else [look for look in looks if look.bits > 8]
+    for is_whole in (True, False):
+        alike = [look for look in deep if look.is_whole is is_whole]
+        if not alike:
+            continue
+        remedy = (
+            "choose the range for all images with --stretch LOW:HIGH or --stretch percentile:2,98"
+            if is_whole
+            else f"Pillow keeps the high byte of 16 bits alone, so {CONVERT}"
+        )
+        scales = sorted({look.scale for look in alike})
+        if len(scales) > 1:
+            yield (
+                f"{name} of more than 8 bits are scaled by the range that holds their samples, "
+                f"which is 0 to {' in some and 0 to '.join(f'{s:g}' for s in scales)} in others, "
+                f"of {len(alike)} looked at; {remedy}"
+            )
+        shares = np.concatenate([look.samples / look.scale for look in alike])
+        low, high = np.percentile(shares, _NEARLY_ALL)
+        if high - low < LEAST_SHARE:
+            yield (
+                f"{name} of {alike[0].bits} bits use {100 * (high - low):.1f} % of the range of "
+                f"their samples ({low * scales[-1]:,.5g} to {high * scales[-1]:,.5g} of "
+                f"{scales[-1]:,g}, in {len(alike)} looked at), so that {255 * (high - low):.0f} of "
+                f"255 grey levels are left of them; {remedy}"
+            )
+
+
+def _band_problems(looks: Sequence[Look], reading: Reading, name: str) -> Iterator[str]:
+    shares = [look.transparent for look in looks if look.is_of_sensor]
+    shown = [share for share in shares if share is not None]
+    if not reading.bands and sum(share > 0 for share in shown) > len(shown) / 2:
+        yield (
+            f"{name} have a band that their files call transparency, and that is not opaque in "
+            f"{sum(share > 0 for share in shown)} of {len(shown)} looked at: "
+            f"{100 * float(np.mean(shown)):.0f} % of their pixels are mixed with white; if it is "
+            f"another band, such as near infrared, take the picture alone with --bands 1,2,3"
+        )
+
+
+def percentiles(manifest: Manifest, low: float, high: float) -> tuple[float, float]:
+    """Return two percentiles of the samples of real training images of more than 8 bits.
+
+    Raises:
+        XprobeError: there are no such images, or their samples are all equal.
+    """
+    rows = (manifest.source == "real") & (manifest.split == "train")
+    looks = _looks(manifest.path[rows].tolist(), _MEASURED)
+    samples = [look.samples for look in looks if look.bits > 8 and look.is_whole]
+    if not samples:
+        raise XprobeError(
+            "--stretch percentile: no real training image has more than 8 bits in a band that "
+            "Pillow gives whole; leave --stretch out"
+        )
+    first, last = (
+        float(f"{value:.4g}") for value in np.percentile(np.concatenate(samples), (low, high))
+    )
+    if first >= last:
+        raise XprobeError(
+            f"--stretch percentile: both percentiles are {first:g}; name a range with --stretch "
+            f"LOW:HIGH"
+        )
+    return first, last
+
+
+def _looks(paths: Sequence[str], most: int) -> Iterator[Look]:
+    """Yield looks at some images of those that may have more than 8 bits or four bands."""
+    candidates = [path for path in paths if not path.lower().endswith(_OF_8_BITS)]
+    step = max(1, len(candidates) / most)
+    chosen = [candidates[int(i * step)] for i in range(min(most, len(candidates)))]
+    with ThreadPoolExecutor() as pool:
+        for look in pool.map(_look, chosen):
+            if look is not None:
+                yield look
+
+
+def _look(path: str) -> Look | None:
+    """Return a look at an image, or None at what cannot be used, which is listed elsewhere."""
+    try:
+        with contents.stream_of(path) as stream, opened(stream) as image:
+            bits, is_whole = bits_of(image), is_deep(image)
+            is_of_sensor = image.format in _OF_SENSORS
+            has_alpha = image.mode in ("RGBA", "RGBa", "LA", "La") and is_of_sensor
+            if image.width * image.height > _MOST_PIXELS:
+                return None
+            transparent, samples, scale = None, np.empty(0), 255.0
+            if bits > 8 or has_alpha:
+                image.load()
+            if bits > 8:
+                pixels = np.asarray(image)
+                scale = full_scale(pixels) if is_whole else _FULL_SCALE
+                samples = pixels.reshape(-1)[:: max(1, pixels.size // _SAMPLES)].astype(np.float64)
+                samples *= 1 if is_whole else _OF_HIGH_BYTE
+            if has_alpha:
+                transparent = float((np.asarray(image.getchannel("A")) < 255).mean())
+            return Look(bits, is_whole, scale, samples, transparent, is_of_sensor)
+    except Exception:  # As in `decode`.
+        return None
