@@ -19,7 +19,7 @@ from pathlib import Path
 from xprobe.base.atomic import create_if_absent, put
 from xprobe.base.errors import XprobeError, XprobeWarning
 
-# The holder renews its lock every `BEAT_S`; a lock that was not renewed for `STALE_S` is taken over.
+# A lock is renewed every `BEAT_S`; others take over one that was not renewed for `STALE_S`.
 BEAT_S, STALE_S = 3.0, 30.0
 
 

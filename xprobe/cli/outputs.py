@@ -68,11 +68,13 @@ class StoreInfo(Document, frozen=True, kw_only=True):
     Attributes:
         store: folder of the features.
         newer: encoders that only a newer xprobe can use.
+        damaged: a line for each encoder whose record is damaged or cannot be read.
     """
 
     store: str
     encoders: tuple[Held, ...]
     newer: tuple[OutOfUse, ...] = ()
+    damaged: tuple[str, ...] = ()
 
 
 class StoreVerify(Document, frozen=True, kw_only=True):
