@@ -45,9 +45,9 @@ def test_the_second_waits_until_the_first_has_ended_and_says_for_whom(file: Path
         if len(waited) == 3:
             first.__exit__()
 
-    with pytest.warns(XprobeWarning, match=r"gc.lock: waiting for process \d+ on "):
-        with Lock(file, wait) as second:
-            second.check()
+    told = pytest.warns(XprobeWarning, match=r"gc.lock: waiting for process \d+ on ")
+    with told, Lock(file, wait) as second:
+        second.check()
     assert len(waited) == 3
 
 
@@ -101,7 +101,7 @@ def test_of_two_who_take_over_the_last_one_has_it(file: Path) -> None:
 def test_who_lost_the_lock_is_told_and_leaves_it_to_the_other(file: Path) -> None:
     with Lock(file, never) as held:
         file.write_bytes(b"other")
-        with pytest.raises(XprobeError, match="another process took over.*run the command again"):
+        with pytest.raises(XprobeError, match=r"another process took over.*run the command again"):
             held.check()
     assert file.read_bytes() == b"other"
 

@@ -132,7 +132,9 @@ class Eyes:
                 pixels = self._encoders[number].see(image)
                 outcomes.append([_view(pixels, *name) for name in names])
             except UnusableImageError as error:
-                outcomes.append(Failure(str(error), lasts=True))
+                outcomes.append(Failure(str(error), lasts=not error.passing))
+            except MemoryError:
+                outcomes.append(Failure("not enough memory"))
         return outcomes
 
 

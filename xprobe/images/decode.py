@@ -26,7 +26,15 @@ _WHITE = (255, 255, 255, 255)
 
 
 class UnusableImageError(Exception):
-    """The file holds no image that can be used; the message says why."""
+    """The file holds no image that can be used; the message says why.
+
+    Attributes:
+        passing: whether another time the same content may be usable.
+    """
+
+    def __init__(self, message: str, *, passing: bool = False) -> None:
+        super().__init__(message)
+        self.passing = passing
 
 
 def is_image(name: str) -> bool:
