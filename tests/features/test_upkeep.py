@@ -21,8 +21,9 @@ from safetensors.numpy import load_file
 from xprobe.base import documents
 from xprobe.base.atomic import create_if_absent, put
 from xprobe.base.errors import XprobeError, XprobeWarning
-from xprobe.features import shards, upkeep
 from xprobe.features import store as features_store
+from xprobe.features import upkeep
+from xprobe.features.hdf5 import write_datasets
 from xprobe.features.records import Agreement
 from xprobe.features.shards import StoredEncoder
 from xprobe.features.store import Store
@@ -371,7 +372,7 @@ def test_an_export_to_hdf5_needs_no_lock(filled: tuple[Store, StoredEncoder]) ->
     file = filled[0].folder / "x.h5"
     with file.open("wb") as stream:
         fcntl.flock(stream, fcntl.LOCK_EX)
-        shards.write_datasets(file, {"x": row(0)}, {})
+        write_datasets(file, {"x": row(0)}, {})
     with h5py.File(file) as h5:
         assert h5["x"][:].tolist() == row(0).tolist()
 

@@ -42,9 +42,7 @@ def info(folder: Folder = DEFAULT, as_json: Json = False) -> None:
         )
         damaged = tuple(str(one) for one in unusable if not one.is_newer)
         print_json(
-            outputs.StoreInfo(
-                store=str(folder), encoders=tuple(rows), newer=newer, damaged=damaged
-            )
+            outputs.StoreInfo(store=str(folder), encoders=tuple(rows), newer=newer, damaged=damaged)
         )
         return
     columns = ("name", "dim", "rows", "failed", "shards", "mib", "cosine_to_reference")

@@ -14,9 +14,10 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from xprobe.base.arrays import Bools, Columns, Floats, Ints
+from xprobe.base.arrays import Bools, Floats, Ints
 from xprobe.base.errors import XprobeError, cannot_read
 from xprobe.encoders.spec import EncoderSpec
+from xprobe.features.hdf5 import is_plain
 from xprobe.features.inside import check_regular
 from xprobe.features.records import FORMAT, VERSION
 
@@ -182,14 +183,6 @@ class Shard:
             f"again, which adds only what was in it"
         )
         return ShardError(message, reason, is_gone)
-
-
-def is_plain(h5: h5py.File, name: str) -> bool:
-    """Return whether a file has a data set of this name whose values lie in this file."""
-    if not isinstance(h5.get(name, getlink=True), h5py.HardLink):
-        return False
-    data = h5[name]
-    return isinstance(data, h5py.Dataset) and not data.is_virtual and not data.external
 
 
 Layout: TypeAlias = tuple[tuple[Shard, ...], Ints, Ints]
@@ -393,23 +386,3 @@ def shard_bytes(encoder: StoredEncoder, digests: Sequence[str], x: Floats) -> by
         h5.create_dataset("sha256", data=raw, track_times=False)
         h5.create_dataset("x", data=x, track_times=False)
     return buffer.getvalue()
-
-
-def read_datasets(file: Path, names: Sequence[str]) -> Columns:
-    """Return those of the named data sets that the root of any HDF5 file has, read whole.
-
-    Raises:
-        OSError, RuntimeError, TypeError: the file is no HDF5, is damaged, or holds a type that
-            NumPy does not know.
-    """
-    with h5py.File(file, "r", locking=False) as h5:
-        return {name: h5[name][()] for name in names if isinstance(h5.get(name), h5py.Dataset)}
-
-
-def write_datasets(file: Path, columns: Columns, about: Mapping[str, str]) -> None:
-    """Write arrays into one plain HDF5 file; arrays of objects as UTF-8 text."""
-    with h5py.File(file, "w", locking=False) as h5:  # Some network file systems have no locks.
-        h5.attrs.update(about)
-        for name, values in columns.items():
-            kind = h5py.string_dtype() if values.dtype == object else values.dtype
-            h5.create_dataset(name, data=values, dtype=kind)

@@ -20,9 +20,10 @@ from xprobe.base.documents import Document, Number
 from xprobe.base.errors import UnreadableError, XprobeError
 from xprobe.base.lock import Lock
 from xprobe.base.progress import Progress, no_progress
+from xprobe.features.hdf5 import write_datasets
 from xprobe.features.inside import check_regular, listed
 from xprobe.features.records import SHARD_NAME, Receipt, decoders
-from xprobe.features.shards import Index, Shard, ShardError, StoredEncoder, write_datasets
+from xprobe.features.shards import Index, Shard, ShardError, StoredEncoder
 from xprobe.features.store import Store
 from xprobe.images.manifest import Manifest
 
