@@ -138,7 +138,8 @@ def test_a_header_that_asks_for_all_memory_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("value", "rounded"),
     [
-        (2**24, False), (2**24 + 1, True), (2**53 + 1, True), (2**53 + 2, True), (-(2**24) - 1, True),
+        (2**24, False), (2**24 + 1, True), (2**53 + 1, True), (2**53 + 2, True),
+        (-(2**24) - 1, True),
     ],
 )  # fmt: skip
 def test_whole_numbers_that_lose_digits_are_counted(

@@ -23,6 +23,7 @@ from xprobe.distance.metrics import METRICS, PAIRED, headline
 from xprobe.distance.neighbours import nearest_neighbours
 from xprobe.distance.sides import Distance
 from xprobe.distance.units import scenes, units
+from xprobe.features.remarks import remarks_on
 from xprobe.features.shards import Index, StoredEncoder
 from xprobe.features.store import Store, choose_encoders
 from xprobe.images.manifest import Manifest
@@ -86,6 +87,7 @@ def measure_domain(
     place: list[PlaceRow] = []
     examples: list[Example] = []
     maps: list[FeatureMap] = []
+    said: list[str] = []
     usable = [manifest, clean]
     labels = store.labels()
     for encoder, index in choose_encoders(store, manifest, encoders):
@@ -102,6 +104,7 @@ def measure_domain(
         place += measured.place(workers)
         maps += measured.maps()
         usable.append(measured.usable)
+        said += measured.warnings
     facts = all_facts(list(manifest.path), workers, progress)
     shortcuts = find_shortcuts(manifest, facts, stream(seed, "shortcuts"))
     document = Distances(
@@ -116,7 +119,7 @@ def measure_domain(
         place=tuple(place),
         examples=tuple(examples),
         maps=tuple(maps),
-        warnings=(*_image_warnings(manifest, leaks, shortcuts), *_place_warnings(place)),
+        warnings=(*_image_warnings(manifest, leaks, shortcuts), *_place_warnings(place), *said),
     )
     return document, clean
 
@@ -147,6 +150,7 @@ class _Measured:
         seed: int,
     ) -> None:
         features, failed = store.read(encoder, manifest, index)
+        self.warnings = remarks_on([features.x], label)
         self.label, self.seed = label, seed
         self.usable = manifest.select(~np.isin(manifest.id.astype(str), list(failed)))
         self.x = unit_rows(features.x)
