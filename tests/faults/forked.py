@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import os
 import resource
 import signal
@@ -99,21 +100,28 @@ def run(arguments: list[str], folder: Path, prepare: Callable[[], None] = lambda
     return Child(arguments, folder, folder / ".log", prepare).wait()
 
 
-def load() -> None:
-    """Load what commands need, once, before children are forked; no thread may be started."""
-    import xprobe.cli.distance
-    import xprobe.cli.embed
-    import xprobe.cli.report
-    import xprobe.cli.scan
-    import xprobe.cli.store
-    import xprobe.cli.sweep
-    import xprobe.distance.run
-    import xprobe.encoders.families.builtin
-    import xprobe.features.embed
-    import xprobe.features.upkeep
-    import xprobe.learners.logistic.head
-    import xprobe.report.write
-    import xprobe.study.sweep  # noqa: F401
+def load(folder: Path, *commands: list[str]) -> None:
+    """Load what commands load when they run in a folder, so that children have it from the start.
+
+    The parent itself runs none of them: a thread that one of them starts would not be in a child.
+    """
+    names = folder / ".modules"
+
+    def tell() -> None:
+        leave = os._exit
+
+        def write_and_leave(code: int) -> None:
+            names.write_text("\n".join(sys.modules))
+            leave(code)
+
+        os._exit = write_and_leave  # type: ignore[assignment]
+
+    for command in commands:
+        ended = run(command, folder, tell)
+        assert ended.code == 0, ended
+        for name in names.read_text().splitlines():
+            with contextlib.suppress(Exception):
+                importlib.import_module(name)
 
 
 def make_data(folder: Path, real: int = 8, synthetic: int = 16, size_px: int = 16) -> None:

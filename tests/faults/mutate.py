@@ -285,10 +285,16 @@ class Stores:
         self.folder = folder
         folder.mkdir()
         make_data(folder / "data", 6, 8)
+        embed = ["embed", "--encoder", "pixels", "--workers", "1", "--out", "warm"]
+        load(folder, embed, ["scan", "data"], ["store", "gc", "warm"])
+        load(folder, ["store", "export", "x.npz", "--encoder", "pixels", "--store", "warm"])
+        shutil.rmtree(folder / "warm")
         for part in ("1/2", "2/2"):
             arguments = ["embed", "--encoder", "pixels", "--workers", "1", "--shard", part]
             assert run(arguments, folder).code == 0
         self.rows = self.exported(folder)
+        load(folder, [*self.SWEEP], [*self.DISTANCE])
+        shutil.rmtree(folder / "results")
         self.results = json.loads(run([*self.SWEEP], folder).out)["results"]
         shutil.rmtree(folder / "results")
         self.distances = json.loads(run([*self.DISTANCE], folder).out)["distances"]
@@ -501,7 +507,6 @@ def main() -> None:
     parser.add_argument("--only", type=int, help="only the case of this number")
     parser.add_argument("--keep", type=Path, help="keep the files of the cases in this folder")
     chosen = parser.parse_args()
-    load()
     counts: dict[str, Counter[str]] = {}
     with tempfile.TemporaryDirectory() as name:
         stores = Stores(Path(name) / "whole")

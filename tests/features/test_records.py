@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import errno
 import io
 import json
 import os
@@ -57,8 +58,9 @@ def errors_of(folder: Path) -> list[str]:
             errors.append(str(error))
 
     def verify(store: Store, encoder: StoredEncoder) -> None:
-        damaged = upkeep.verify(store, encoder).damaged
-        errors.extend(f"{file}: {reason}; delete it" for file, reason in damaged)
+        verified = upkeep.verify(store, encoder)
+        errors.extend(f"{file}: {reason}; delete it" for file, reason in verified.damaged)
+        errors.extend(reason for _, reason in verified.unreadable)
 
     with suppress(XprobeError):
         errors.extend(str(e) for e in Store(folder).unusable_encoders() if not e.is_newer)
@@ -156,6 +158,37 @@ def test_damaged_text_features_are_one_line_with_the_file_and_a_remedy(store: St
             assert str(error).endswith("delete it and run 'xprobe embed --prompts' again")
 
 
+@pytest.mark.parametrize("code", [errno.EACCES, errno.EIO])
+@pytest.mark.parametrize("name", ["format.json", "receipts/*.json", "agreement.json", "text/*.npz"])
+def test_a_file_that_cannot_be_read_now_is_nothing_to_delete(
+    store: Store, monkeypatch: pytest.MonkeyPatch, name: str, code: int
+) -> None:
+    (file,) = store.folder.glob(f"**/{name}")
+    read_bytes = Path.read_bytes
+
+    def read(self: Path) -> bytes:
+        if self == file:
+            raise OSError(code, os.strerror(code), str(self))
+        return read_bytes(self)
+
+    monkeypatch.setattr(Path, "read_bytes", read)
+    errors = errors_of(store.folder)
+    assert errors
+    for error in errors:
+        assert f"{file}: cannot be read now ({os.strerror(code).lower()})" in error
+        assert "delete" not in error
+
+
+@pytest.mark.parametrize("name", ["receipts/*.json", "agreement.json", "text/*.npz"])
+def test_a_link_in_the_place_of_a_file_is_not_followed(store: Store, name: str) -> None:
+    (file,) = store.folder.glob(f"**/{name}")
+    elsewhere = store.folder.with_name("elsewhere")
+    file.rename(elsewhere)
+    file.symlink_to(elsewhere)
+    errors = errors_of(store.folder)
+    assert errors and all("no file, but a link" in error for error in errors)
+
+
 def packed(**arrays: Any) -> bytes:
     buffer = io.BytesIO()
     np.savez(buffer, **arrays)
@@ -169,6 +202,10 @@ def packed(**arrays: Any) -> bytes:
         ("rows", -1, r"\$\.rows"),
         ("shard", "../../elsewhere.h5", r"\$\.shard"),
         ("shard", f"../{'0' * 13}-{'0' * 16}.h5", r"\$\.shard"),
+        ("shard", f"{'0' * 16}-{'0' * 16}.h5\n", r"\$\.shard"),
+        ("shard", [1], r"\$\.shard"),
+        ("shard", "a\0b", r"\$\.shard"),
+        ("rows", float("inf"), "Infinity"),
         ("shard", None, "2 rows in the shard None"),
         ("sha256", "0", r"\$\.sha256"),
         ("failed", [{"sha256": "a"}], r"\$\.failed\[0\]"),

@@ -25,6 +25,22 @@ def check_regular(file: Path) -> None:
         )
 
 
+def read_bytes(file: Path) -> bytes:
+    """Return the content of a regular file.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        XprobeError: it cannot be read now, or is no regular file.
+    """
+    try:
+        check_regular(file)
+        return file.read_bytes()
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise cannot_read(file, error) from error
+
+
 def read_record(
     kind: type[AnyDocument], file: Path, remedy: str, newest: int | None = None
 ) -> AnyDocument:

@@ -27,7 +27,7 @@ from xprobe.encoders.load import canonical
 from xprobe.encoders.prompts import TextFeatures
 from xprobe.encoders.spec import EncoderSpec
 from xprobe.features.catalogue import UnusableEncoder, encoders_called, read_catalogue
-from xprobe.features.inside import listed, read_record
+from xprobe.features.inside import listed, read_bytes, read_record
 from xprobe.features.records import (
     FORMAT,
     VERSION,
@@ -374,19 +374,20 @@ class Store:
         """Return the text features of exactly these classes, or None if there are none.
 
         Raises:
-            XprobeError: the file of text features is damaged.
+            XprobeError: the file of text features is damaged, or cannot be read now.
         """
         file = self._text_file(encoder, classes)
         try:
-            # NumPy itself would leave a damaged file open.
-            with file.open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:
+            content = read_bytes(file)
+        except FileNotFoundError:
+            return None
+        try:
+            with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
                 record = documents.parse(TextRecord, str(arrays["about"]))
                 text = TextFeatures(record.classes, arrays["x"], record.logit_scale, record.prompts)
             if text.classes != tuple(classes) or text.x.ndim != 2:
                 raise ValueError("features of other classes")
-        except FileNotFoundError:
-            return None
-        except UNREADABLE as error:
+        except (*UNREADABLE, MemoryError) as error:
             reason = (str(error).splitlines() or [type(error).__name__])[0]
             raise XprobeError(
                 f"{file}: damaged ({reason}); delete it and run 'xprobe embed --prompts' again"

@@ -21,7 +21,7 @@ from xprobe.base.errors import UnreadableError, XprobeError
 from xprobe.base.lock import Lock
 from xprobe.base.progress import Progress, no_progress
 from xprobe.features.hdf5 import write_datasets
-from xprobe.features.inside import check_regular, listed
+from xprobe.features.inside import listed, read_bytes
 from xprobe.features.records import SHARD_NAME, Receipt, decoders
 from xprobe.features.shards import Index, Shard, ShardError, StoredEncoder
 from xprobe.features.store import Store
@@ -199,10 +199,10 @@ def merge(source: Store, into: Store, progress: Progress = no_progress) -> list[
                     shards, rows = shards + (receipt.shard is not None), rows + receipt.rows
         texts = listed(encoder.folder / "text", ".npz")
         for file in (*texts, *listed(encoder.folder, "agreement.json")):
-            check_regular(file)
+            content = read_bytes(file)
             to = target.folder / file.relative_to(encoder.folder)
             to.parent.mkdir(exist_ok=True)
-            create_if_absent(to, file.read_bytes())
+            create_if_absent(to, content)
         done.append(Merged(name=encoder.name, key=encoder.key, shards=shards, rows=rows))
     return done
 
