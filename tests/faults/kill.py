@@ -123,7 +123,7 @@ def killed(folder: Path, rng: np.random.Generator, whole: Whole, lasts_s: dict[s
     ran = child.wait()
     if ran.code >= 0:  # It was faster.
         lasts_s[name] = time.monotonic() - began
-        is_early = "are not embedded" in ran.err or "no studies" in ran.err
+        is_early = "are not embedded" in ran.err or "no results" in ran.err
         check(ran.code == 0 or is_early, f"{name}: exit {ran.code}: {ran.err.strip()[-300:]}")
     else:
         lasts_s[name] = 1.1 * lasts_s.get(name, 1.0)

@@ -133,12 +133,10 @@ def _as_float32(raw: NDArray[Any], names: Sequence[str], file: Path) -> Floats:
     )  # fmt: skip
     with np.errstate(over="ignore", under="ignore"):
         x = np.ascontiguousarray(raw, dtype=np.float32)
-    _check_rows(
-        np.isfinite(x).all(axis=1), "are too large for float32; scale them down", names, file
-    )
-    _check_rows(
-        x.any(axis=1) | ~raw.any(axis=1), "are too small for float32; scale them up", names, file
-    )
+    is_finite, is_zero = np.isfinite(x).all(axis=1), ~x.any(axis=1)
+    _check_rows(np.asarray(is_finite), "are too large for float32; scale them down", names, file)
+    is_kept = np.asarray(~(is_zero & raw.any(axis=1)))
+    _check_rows(is_kept, "are too small for float32; scale them up", names, file)
     return x
 
 
