@@ -55,14 +55,21 @@ def flip_feature(file: Path) -> None:
     flip(file, place)
 
 
-def forge(store: Store, encoder: StoredEncoder, write: Callable[[h5py.File], object]) -> None:
+def forge(
+    store: Store, encoder: StoredEncoder, write: Callable[[h5py.File], object],
+    renamed: bool = True,
+) -> None:  # fmt: skip
     """Put a shard of another form in the place of that of c, with a receipt that fits its bytes."""
     old = shard_of(store, encoder, "c")
     (receipt,) = (file for file in store.receipt_files(encoder) if old.name in file.read_text())
     with h5py.File(old, "r+") as h5:
         write(h5)
     raw = json.loads(receipt.read_text())
-    raw |= {"sha256": hashlib.sha256(old.read_bytes()).hexdigest(), "bytes": old.stat().st_size}
+    sha256 = hashlib.sha256(old.read_bytes()).hexdigest()
+    raw |= {"sha256": sha256, "bytes": old.stat().st_size}
+    if renamed:
+        raw["shard"] = f"{old.name[:16]}-{sha256[:16]}.h5"
+        old.rename(old.with_name(raw["shard"]))
     receipt.write_text(json.dumps(raw))
 
 
@@ -181,13 +188,27 @@ def test_a_shard_of_another_form_is_refused_though_its_receipt_fits(
         store.read(encoder, IMAGES)
 
 
-def test_a_link_in_the_place_of_a_shard_is_not_followed(
+def test_a_shard_under_the_name_of_another_content_is_refused(
+    store: Store, encoder: StoredEncoder
+) -> None:
+    """Merged, it would take the place of a shard of that name."""
+    ones = np.ones((1, 3), np.float32)
+    forge(store, encoder, lambda h5: h5["x"].write_direct(ones), renamed=False)
+    with pytest.raises(ShardError, match="a name that is not that of its content"):
+        store.read(encoder, IMAGES)
+
+
+def test_a_link_or_a_pipe_in_the_place_of_a_shard_is_not_opened(
     store: Store, encoder: StoredEncoder, tmp_path: Path
 ) -> None:
     shard = shard_of(store, encoder, "c")
     shard.rename(tmp_path / "elsewhere.h5")
     shard.symlink_to(tmp_path / "elsewhere.h5")
     with pytest.raises(XprobeError, match=f"{shard.name}: no file, but a link"):
+        store.read(encoder, IMAGES)
+    shard.unlink()
+    os.mkfifo(shard)  # Whoever opened it would wait for ever.
+    with pytest.raises(XprobeError, match=f"{shard.name}: no file, but a link, a folder, a pipe"):
         store.read(encoder, IMAGES)
 
 

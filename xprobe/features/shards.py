@@ -110,6 +110,8 @@ class Shard:
             raise self.error(f"{size} bytes, and {self.bytes} were written")
         if digest != self.sha256:
             raise self.error("other bytes than were written")
+        if not self.name.endswith(f"-{digest[:16]}.h5"):  # It would take the place of another one.
+            raise self.error("a name that is not that of its content")
         with self.open() as h5:
             if h5.attrs.get("encoder") != self.encoder.key:
                 raise self.error("features of another encoder")
