@@ -65,12 +65,12 @@ def test_a_record_that_is_none(store: Store, content: bytes) -> None:
     ("field", "value"),
     [
         ("resize", "x"), ("resize", 3), ("input_px", [1]), ("input_px", "text"), ("mean", None),
-        ("dim", 1e300), ("dim", 4), ("source", {}), ("std", [[]]),
+        ("dim", 1e300), ("dim", 4), ("source", {}), ("std", [[]]), ("key", "0" * 64),
     ],
 )  # fmt: skip
 def test_a_record_of_another_spec(store: Store, field: str, value: Any) -> None:
     raw = json.loads(record_of(store).read_text())
-    raw["spec"][field] = value
+    (raw if field == "key" else raw["spec"])[field] = value
     record_of(store).write_text(json.dumps(raw))
     is_out_of_use(store, "delete it and run 'xprobe embed' again")
 

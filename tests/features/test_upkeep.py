@@ -18,7 +18,7 @@ import pytest
 from makers import SPEC, digest, manifest_of
 from safetensors.numpy import load_file
 
-from xprobe.base import documents
+from xprobe.base import documents, lock
 from xprobe.base.atomic import create_if_absent, put
 from xprobe.base.errors import XprobeError, XprobeWarning
 from xprobe.features import store as features_store
@@ -269,6 +269,7 @@ def test_two_that_collect_at_once_lose_and_double_nothing(
         return gather(*arguments)
 
     monkeypatch.setattr(upkeep, "_gather", crowd)
+    monkeypatch.setattr(lock, "LOOK_S", 0.001)
     with ThreadPoolExecutor(2) as pool, warnings.catch_warnings():
         warnings.simplefilter("ignore", XprobeWarning)
         done = list(pool.map(lambda _: upkeep.collect(store, encoder), range(2)))

@@ -19,8 +19,9 @@ from pathlib import Path
 from xprobe.base.atomic import create_if_absent, put
 from xprobe.base.errors import XprobeError, XprobeWarning
 
-# A lock is renewed every `BEAT_S`; others take over one that was not renewed for `STALE_S`.
-BEAT_S, STALE_S = 3.0, 30.0
+# A lock is renewed every `BEAT_S`; others look at it every `LOOK_S`, and take over one that was not
+# renewed for `STALE_S`.
+BEAT_S, LOOK_S, STALE_S = 3.0, 1.0, 30.0
 
 
 class Lock:
@@ -75,8 +76,8 @@ class Lock:
                 if self._is_held():
                     return
                 seen, unchanged_s = self._read(), 0.0
-            self._wait(1.0)
-            unchanged_s += 1.0
+            self._wait(LOOK_S)
+            unchanged_s += LOOK_S
 
     def _renew(self) -> None:
         while not self._ended.wait(BEAT_S):

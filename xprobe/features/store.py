@@ -167,7 +167,7 @@ class Store:
             if stored.key == spec.key:
                 return stored
         for unusable in catalogue.unusable:
-            if spec.key in (unusable.key, unusable.key + spec.key[16:]):
+            if spec.key == unusable.key or unusable.folder.name.endswith(f"-{spec.key[:16]}"):
                 raise XprobeError(str(unusable))
         folder = self.folder / f"{_slug(name)}-{spec.key[:16]}"
         for part in ("shards", "receipts"):
