@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import h5py
 import numpy as np
@@ -187,7 +187,7 @@ class Shard:
         return ShardError(message, reason, is_gone)
 
 
-Layout: TypeAlias = tuple[tuple[Shard, ...], Ints, Ints]
+Layout: TypeAlias = tuple[tuple[Shard, ...], NDArray[Any], NDArray[Any]]
 """Shards, and for each content the number of its shard (n,) and its row in it (n,)."""
 
 
