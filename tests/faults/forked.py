@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 # A child that takes longer, or more memory, is a fault of its own.
-TIMEOUT_S, MEMORY = 60.0, 8 * 2**30
+TIMEOUT_S, MEMORY = 300.0, 8 * 2**30
 
 
 @dataclass
