@@ -126,6 +126,7 @@ def verify(store: Store, encoder: StoredEncoder, progress: Progress = no_progres
             except FileNotFoundError:  # `gc` has deleted the receipt meanwhile.
                 continue
             except ShardError as error:
+                assert shard is not None  # It is the shard that raises this error.
                 if not (error.is_gone and not file.exists()):
                     damaged.append((str(file), f"{shard.name}: {error.reason}"))
             except UnreadableError as error:
