@@ -157,6 +157,18 @@ def test_shortcuts_are_told_as_warnings(study: Any, tmp_path: Path) -> None:
     assert any(text.startswith("files alone tell generator good") for text in document.warnings)
 
 
+def test_features_that_are_zeros_are_a_warning(study: Any) -> None:
+    table, store, run = study
+    encoder = store.add_encoder(
+        "gaps", structs.replace(store.encoders()[0].spec, source="import:g")
+    )
+    x = np.random.default_rng(0).normal(size=(len(table), encoder.spec.dim))
+    x[::7] = 0
+    store.write_shard(encoder, list(table.sha256), x, {})
+    (told,) = [line for line in run(encoders=["gaps"]).warnings if "features of" in line]
+    assert f"nothing but zeros for {len(x[::7])} of {len(x)} images" in told
+
+
 def test_a_sweep_repeats_the_warnings(study: Any, tmp_path: Path) -> None:
     table, store, run = study
     document = run(by_class=False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import json
 import pkgutil
 import shutil
 import sys
@@ -22,7 +23,7 @@ from xprobe.encoders import load as encoders
 from xprobe.encoders.base import OutOfMemoryError
 from xprobe.encoders.families import builtin as floors
 from xprobe.engine.execution import Execution
-from xprobe.features import decode_process, digests
+from xprobe.features import decode_process, digests, records, upkeep
 from xprobe.features import embed as extract
 from xprobe.features import lane as lanes
 from xprobe.features.config import EmbedConfig
@@ -110,6 +111,59 @@ def test_bad_images_are_set_aside_with_their_reason_and_not_tried_again(
         assert done.images == done.embedded + done.reused + done.failed == 17
     assert done.embedded == 0
     assert "not an image" in done.failures["real/b/text.JPG"]
+
+
+@pytest.mark.parametrize("error", [MemoryError(), UnusableImageError("no memory", passing=True)])
+def test_what_fails_for_now_is_listed_and_tried_again(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    bad = (data / "real/a/0.png").read_bytes()
+    (data / "real/b/twin.png").write_bytes(bad)
+
+    def fail(content: bytes) -> object:
+        if content == bad:
+            raise error
+        return decode(content)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(decode_process, "decode", fail)
+        done = run(data, tmp_path / "f")
+    assert set(done.failures) == {"real/a/0.png", "real/b/twin.png"}
+    assert all("memory" in reason for reason in done.failures.values())
+    assert "memory" not in "".join(f.read_text() for f in tmp_path.glob("f/*/receipts/*.json"))
+    again = run(data, tmp_path / "f")
+    assert (again.embedded, again.failed, again.images) == (1, 0, done.images)
+
+
+def test_what_failed_under_other_decoders_is_tried_again_once(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (data / "real/a/bad.png").write_bytes(b"bad")
+    store = tmp_path / "f"
+    run(data, store)
+    for file in store.glob("*/receipts/*.json"):  # As an older xprobe wrote it.
+        receipt = json.loads(file.read_text())
+        receipt.pop("decoders", None)
+        file.write_text(json.dumps(receipt))
+    tried: list[bytes] = []
+
+    def decode_bad(content: bytes) -> object:
+        tried.append(content)
+        return decode(content)
+
+    monkeypatch.setattr(decode_process, "decode", decode_bad)
+    (encoder,) = Store(store).encoders()
+    assert set(Store(store).read(encoder, manifest.read(data))[1]) == {"real/a/bad.png"}
+    upkeep.collect(Store(store), encoder)  # This does not make it younger.
+    for _ in range(3):
+        assert set(run(data, store).failures) == {"real/a/bad.png"}
+        assert tried == [b"bad"]
+        upkeep.collect(Store(store), encoder)
+    monkeypatch.setattr(records, "version", lambda _: "99")
+    records.decoders.cache_clear()
+    run(data, store)
+    records.decoders.cache_clear()
+    assert tried == [b"bad"] * 2
 
 
 def test_a_file_that_vanishes_is_reported_but_not_held_against_its_content(

@@ -303,6 +303,46 @@ def test_equal_images_share_a_row_and_may_not_differ(data: Path, save: Save) -> 
     assert run(table, save(id=ids[twice], x=x[twice])).embedded == 0
 
 
+def test_rows_of_equal_images_may_differ_in_their_last_bits(data: Path, save: Save) -> None:
+    shutil.copy(data / "real/a/0.png", data / "real/a/twin.png")
+    table = manifest.read(data)
+    x = features_of(table.id)
+    twins = [list(table.id).index(f"real/a/{name}.png") for name in ("0", "twin")]
+    x[twins[1]] = 1.02 * x[twins[0]]
+    assert "hold different features" in refusal(table, save(x=x, id=table.id.tolist()))
+    x[twins[1]] = x[twins[0]] * (1 + 1e-3 * np.sign(x[twins[0]]))
+    done = run(table, file := save(x=x, id=table.id.tolist()))
+    (remark,) = imports.remarks(done, file)
+    assert done.nearly_equal_rows == 1 and "1 rows of" in remark and "last bits" in remark
+    x[twins[1]] = x[twins[0]]
+    np.testing.assert_array_equal(stored(file.parent / "features", table), x)
+
+
+@pytest.mark.parametrize(
+    ("value", "said"), [(0, "are all zero"), (0.7, "the same for every image")]
+)
+def test_features_that_are_all_equal_are_refused(
+    table: Manifest, save: Save, value: float, said: str
+) -> None:
+    x = np.full((len(table), DIM), value)
+    assert said in refusal(table, save(x=x, id=table.id.tolist()))
+    x = np.vstack([x, np.ones((1, DIM))])  # The row of an image that DATA lacks says nothing.
+    assert said in refusal(table, save(x=x, id=[*table.id, "other"]))
+
+
+def test_rows_of_zeros_and_rounded_numbers_are_counted_and_said(
+    table: Manifest, save: Save
+) -> None:
+    x = np.rint(1000 * features_of(table.id)).astype(np.int64)
+    x[::3] = 0
+    x[1, 1] = 2**60 + 1
+    done = run(table, file := save(x=x, id=table.id.tolist()))
+    assert (done.zero_rows, done.rounded_rows) == (len(x[::3]), 1)
+    rounded, zeros = imports.remarks(done, file)
+    assert "1 rows of" in rounded and "float32 rounds" in rounded
+    assert f"{len(x[::3])} rows of" in zeros and "all zeros" in zeros
+
+
 def test_two_rows_of_one_image_may_not_differ(table: Manifest, save: Save) -> None:
     names = [*table.id, table.id[0]]
     x = features_of(names)

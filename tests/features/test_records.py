@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import copy
+import errno
 import io
 import json
 import os
 import shutil
 import warnings
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +28,7 @@ from xprobe.features.store import Store, choose_encoders
 
 IMAGES = manifest_of("a", "b", "bad")
 CLASSES = ("x", "y")
-REMEDIES = ("delete", "upgrade", "name another", "make them", "run 'xprobe store verify")
+REMEDIES = ("delete", "upgrade", "name another", "make them")
 OTHERS: list[Any] = [None, 7, -0.5, "text", [], {}, float("nan")]
 
 
@@ -56,9 +58,12 @@ def errors_of(folder: Path) -> list[str]:
             errors.append(str(error))
 
     def verify(store: Store, encoder: StoredEncoder) -> None:
-        damaged = upkeep.verify(store, encoder).damaged
-        errors.extend(f"{file}: {reason}; delete it" for file, reason in damaged)
+        verified = upkeep.verify(store, encoder)
+        errors.extend(f"{file}: {reason}; delete it" for file, reason in verified.damaged)
+        errors.extend(reason for _, reason in verified.unreadable)
 
+    with suppress(XprobeError):
+        errors.extend(str(e) for e in Store(folder).unusable_encoders() if not e.is_newer)
     attempt(lambda store, _: choose_encoders(store, IMAGES, ()))
     attempt(lambda store, _: choose_encoders(store, IMAGES, ["golden"]))
     attempt(upkeep.describe)
@@ -153,6 +158,37 @@ def test_damaged_text_features_are_one_line_with_the_file_and_a_remedy(store: St
             assert str(error).endswith("delete it and run 'xprobe embed --prompts' again")
 
 
+@pytest.mark.parametrize("code", [errno.EACCES, errno.EIO])
+@pytest.mark.parametrize("name", ["format.json", "receipts/*.json", "agreement.json", "text/*.npz"])
+def test_a_file_that_cannot_be_read_now_is_nothing_to_delete(
+    store: Store, monkeypatch: pytest.MonkeyPatch, name: str, code: int
+) -> None:
+    (file,) = store.folder.glob(f"**/{name}")
+    read_bytes = Path.read_bytes
+
+    def read(self: Path) -> bytes:
+        if self == file:
+            raise OSError(code, os.strerror(code), str(self))
+        return read_bytes(self)
+
+    monkeypatch.setattr(Path, "read_bytes", read)
+    errors = errors_of(store.folder)
+    assert errors
+    for error in errors:
+        assert f"{file}: cannot be read now ({os.strerror(code).lower()})" in error
+        assert "delete" not in error
+
+
+@pytest.mark.parametrize("name", ["receipts/*.json", "agreement.json", "text/*.npz"])
+def test_a_link_in_the_place_of_a_file_is_not_followed(store: Store, name: str) -> None:
+    (file,) = store.folder.glob(f"**/{name}")
+    elsewhere = store.folder.with_name("elsewhere")
+    file.rename(elsewhere)
+    file.symlink_to(elsewhere)
+    errors = errors_of(store.folder)
+    assert errors and all("no file, but a link" in error for error in errors)
+
+
 def packed(**arrays: Any) -> bytes:
     buffer = io.BytesIO()
     np.savez(buffer, **arrays)
@@ -166,6 +202,10 @@ def packed(**arrays: Any) -> bytes:
         ("rows", -1, r"\$\.rows"),
         ("shard", "../../elsewhere.h5", r"\$\.shard"),
         ("shard", f"../{'0' * 13}-{'0' * 16}.h5", r"\$\.shard"),
+        ("shard", f"{'0' * 16}-{'0' * 16}.h5\n", r"\$\.shard"),
+        ("shard", [1], r"\$\.shard"),
+        ("shard", "a\0b", r"\$\.shard"),
+        ("rows", float("inf"), "Infinity"),
         ("shard", None, "2 rows in the shard None"),
         ("sha256", "0", r"\$\.sha256"),
         ("failed", [{"sha256": "a"}], r"\$\.failed\[0\]"),
@@ -196,7 +236,7 @@ def test_another_spec_than_that_of_the_key_is_damage(store: Store) -> None:
     (file,) = store.folder.glob("*/encoder.json")
     file.write_text(file.read_text().replace("bicubic", "bilinear"))
     with pytest.raises(XprobeError, match=r"encoder.json: damaged .*digest of \$\.spec.*; delete"):
-        store.encoders()
+        store.find("golden")
 
 
 def test_a_deleted_encoder_record_comes_back_with_its_shards(store: Store) -> None:
@@ -224,7 +264,8 @@ def mixed(store: Store) -> Store:
 
 def test_an_encoder_of_a_newer_xprobe_alone_is_out_of_use(mixed: Store) -> None:
     (encoder,) = mixed.encoders()
-    (newer,) = mixed.newer_encoders()
+    (newer,) = mixed.unusable_encoders()
+    assert newer.is_newer
     assert (encoder.name, newer.name) == ("golden", "later")
     assert mixed.find("golden") == [encoder]
     assert mixed.read(encoder, IMAGES)[0].x.shape == (2, 3)
@@ -250,7 +291,7 @@ def test_a_value_that_only_a_newer_xprobe_knows_is_no_damage(store: Store, field
     folder = store.folder / "later"
     folder.mkdir()
     (folder / "encoder.json").write_text(json.dumps(record))
-    assert [newer.name for newer in store.newer_encoders()] == ["later"]
+    assert [(e.name, e.is_newer) for e in store.unusable_encoders()] == [("later", True)]
 
 
 def test_further_fields_elsewhere_change_nothing(store: Store) -> None:
@@ -263,7 +304,7 @@ def test_commands_list_a_newer_encoder_and_leave_it(
     mixed: Store, xprobe: Callable[..., Ran], tmp_path: Path
 ) -> None:
     folder = str(mixed.folder)
-    (newer,) = mixed.newer_encoders()
+    (newer,) = mixed.unusable_encoders()
     told = "later was written by a newer xprobe; upgrade this one"
     assert told in xprobe("store", "info", folder).out
     info = xprobe("store", "info", folder, "--json").json

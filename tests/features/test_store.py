@@ -78,8 +78,10 @@ def test_places_know_what_is_there_whatever_its_digits(tmp_path: Path) -> None:
     raw[:10, -3:] = 0
     raw[10] = 0
     names = [bytes(own).hex() for own in raw]
-    files = [tmp_path / "one", tmp_path / "two"]
-    places = shards.Places([(files[0], raw[:30]), (files[1], raw[20:])])  # ten in both
+    encoder = shards.StoredEncoder("golden", SPEC.key, SPEC, tmp_path)
+    one, two = (shards.Shard(encoder, name, tmp_path, 0, 0, "") for name in ("one", "two"))
+    files = [one.file, two.file]
+    places = shards.Places([(one, raw[:30]), (two, raw[20:])])  # ten in both
     assert len(places) == 50 and set(places) == set(names)
     assert [places[name] for name in names[:30]] == [(files[0], i) for i in range(30)]
     assert [places[name] for name in names[30:]] == [(files[1], i) for i in range(10, 30)]
@@ -162,7 +164,7 @@ def test_a_damaged_shard_is_named_with_the_remedy(filled: Store, damage: str) ->
         shard.unlink()
         if damage == "cut":
             shard.write_bytes(content[: len(content) // 2])
-    with pytest.raises(XprobeError, match=r"missing or damaged; delete .*receipts.*json"):
+    with pytest.raises(XprobeError, match=r"missing or damaged \(.*delete .*receipts.*json"):
         filled.index(encoder)
 
 

@@ -21,8 +21,7 @@ from xprobe.design.config import Grid, SweepConfig
 from xprobe.encoders import load as encoders
 from xprobe.engine.execution import Execution
 from xprobe.features import embed as extract
-from xprobe.features import shards
-from xprobe.features import store as store_module
+from xprobe.features.shards import Shard
 from xprobe.features.store import Store
 from xprobe.images import read as manifest
 from xprobe.images.manifest import Manifest
@@ -705,18 +704,35 @@ def test_a_sweep_reads_an_index_once_and_features_once(
     """With a thousand shards, each look at all of them counts."""
     table, store, _ = study
     extract.embed(table, encoders.load("hog"), "hog", store)
-    receipts, contents, features = Counter[Path](), Counter[Path](), Counter[Path]()
+    calls = {name: Counter[str]() for name in ("digests", "check", "open")}
+    receipts = Counter[str]()
 
-    def counted(function: Any, counter: Counter[Path], place: int = 0) -> Any:
-        return lambda *given: (counter.update([given[place]]), function(*given))[1]
+    def counted(function: Any, counter: Counter[str], place: int = 0) -> Any:
+        return lambda *given: (counter.update([given[place].name]), function(*given))[1]
 
     monkeypatch.setattr(Store, "receipt", counted(Store.receipt, receipts, 1))
-    monkeypatch.setattr(store_module, "open_shard", counted(shards.open_shard, contents))
-    monkeypatch.setattr(shards, "open_shard", counted(shards.open_shard, features))
+    for name, counter in calls.items():
+        monkeypatch.setattr(Shard, name, counted(getattr(Shard, name), counter))
     grid, execution = Grid(heads=("logistic", "ridge")), Execution(workers=1)
     sweep(*study, replace(CONFIG, repeats=1), grid, execution)
-    for counter in (receipts, contents, features):
+    for counter in (receipts, calls["digests"], calls["check"]):
         assert len(counter) == 2  # encoders of one shard
         assert set(counter.values()) == {1}
+    assert set(calls["open"].values()) == {3}  # for the digests, the check and the features
     sweep(*study, replace(CONFIG, repeats=1, alternatives=("mixup",)), grid, execution)
-    assert set(receipts.values()) == set(contents.values()) == {2}
+    assert set(receipts.values()) == set(calls["digests"].values()) == {2}
+
+
+def test_features_that_say_little_are_a_warning(study: tuple[Manifest, Store, Path]) -> None:
+    table, store, _ = study
+    encoder = store.add_encoder(
+        "flat", structs.replace(store.encoders()[0].spec, source="import:flat")
+    )
+    x = np.ones((len(table), encoder.spec.dim), dtype=np.float32)
+    store.write_shard(encoder, list(table.sha256), x, {})
+    grid = Grid(encoders=("flat",), heads=("ridge",))
+    for memory_gib in (1.0, 0.0):
+        execution = Execution(workers=1, memory_gib=memory_gib)
+        (document,) = sweep(*study, replace(CONFIG, repeats=1), grid, execution)
+        (told,) = [line for line in document.warnings if "features of" in line]
+        assert told.startswith("features of flat are the same for all images")

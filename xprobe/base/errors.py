@@ -15,6 +15,10 @@ class OptionError(XprobeError):
     """An option cannot have this value; the command line shows its usage, and exits with 2."""
 
 
+class UnreadableError(XprobeError):
+    """A file or folder is there and cannot be read now, which may pass; nothing is known of it."""
+
+
 class XprobeWarning(UserWarning):
     """The user should know this; the command line prints it on stderr and goes on."""
 
@@ -62,3 +66,13 @@ def explain_os_error(error: OSError) -> str | None:
     if remedy is None:
         return None
     return f"{error.filename}: {remedy}" if error.filename else remedy
+
+
+def cannot_read(file: object, error: OSError) -> UnreadableError:
+    """Return the error of a file or folder that cannot be read for a reason of the system's."""
+    remedy = "see to that and run the command again; nothing of it is lost"
+    if error.errno in (errno.EMFILE, errno.ENFILE):
+        remedy = "raise the limit with 'ulimit -n 4096'"
+    return UnreadableError(
+        f"{file}: cannot be read now ({(error.strerror or str(error)).lower()}); {remedy}"
+    )

@@ -53,7 +53,8 @@ def import_features(
         print_json(
             outputs.ImportFeatures(
                 store=str(store), encoders=(row,), unmatched_rows=done.unmatched_rows,
-                missing_images=done.missing_images,
+                missing_images=done.missing_images, nearly_equal_rows=done.nearly_equal_rows,
+                rounded_rows=done.rounded_rows, zero_rows=done.zero_rows,
             )
         )  # fmt: skip
     else:

@@ -42,12 +42,18 @@ class ImportFeatures(Document, frozen=True, kw_only=True):
         store: folder of the features.
         unmatched_rows: rows of the file whose image the manifest lacks, or cannot be read.
         missing_images: readable images of the manifest that the file has no row of.
+        nearly_equal_rows: rows of files that an earlier row is of, too, and whose last bits differ.
+        rounded_rows: rows with numbers that float32 rounds, or holds as zero.
+        zero_rows: rows that hold nothing but zeros.
     """
 
     store: str
     encoders: tuple[EncoderOutcome, ...]
     unmatched_rows: int
     missing_images: int
+    nearly_equal_rows: int
+    rounded_rows: int
+    zero_rows: int
 
 
 class ListedStudy(Document, frozen=True, kw_only=True):
@@ -116,11 +122,13 @@ class StoreInfo(Document, frozen=True, kw_only=True):
     Attributes:
         store: folder of the features.
         newer: encoders that only a newer xprobe can use.
+        damaged: a line for each encoder whose record is damaged or cannot be read.
     """
 
     store: str
     encoders: tuple[Held, ...]
     newer: tuple[OutOfUse, ...] = ()
+    damaged: tuple[str, ...] = ()
 
 
 class StoreVerify(Document, frozen=True, kw_only=True):

@@ -15,6 +15,7 @@ from xprobe.cli.options import Json
 from xprobe.cli.printing import out, print_json, print_table, warn
 
 if TYPE_CHECKING:
+    from xprobe.features.catalogue import UnusableEncoder
     from xprobe.features.store import Store
 
 store_app = typer.Typer(
@@ -34,40 +35,56 @@ def info(folder: Folder = DEFAULT, as_json: Json = False) -> None:
 
     store = Store(folder)
     rows = [describe(store, encoder) for encoder in store.encoders()]
-    newer = store.newer_encoders()
+    unusable = store.unusable_encoders()
     if as_json:
-        out_of_use = tuple(outputs.OutOfUse(name=one.name, key=one.key) for one in newer)
-        print_json(outputs.StoreInfo(store=str(folder), encoders=tuple(rows), newer=out_of_use))
+        newer = tuple(
+            outputs.OutOfUse(name=one.name, key=one.key) for one in unusable if one.is_newer
+        )
+        damaged = tuple(str(one) for one in unusable if not one.is_newer)
+        print_json(
+            outputs.StoreInfo(store=str(folder), encoders=tuple(rows), newer=newer, damaged=damaged)
+        )
         return
     columns = ("name", "dim", "rows", "failed", "shards", "mib", "cosine_to_reference")
     print_table(tables.of_rows(f"features in {folder}", columns, rows))
-    for encoder in newer:
+    for encoder in unusable:
         out.print(str(encoder))
 
 
 def verify(folder: Folder = DEFAULT, as_json: Json = False) -> None:
-    """Compare every shard with its receipt, by checksum; exit status 1 if any is damaged."""
+    """Compare every shard with its receipt, by checksum; exit status 1 if any is not whole."""
     from xprobe.cli import outputs, tables
     from xprobe.features.store import Store
     from xprobe.features.upkeep import verify as verify_one
 
     store = Store(folder)
     rows = [verify_one(store, encoder, progress.bar) for encoder in store.encoders()]
-    damaged = [wrong for row in rows for wrong in row.damaged]
+    damaged = [f"{file}: {reason}" for row in rows for file, reason in row.damaged]
+    unreadable = [reason for row in rows for _, reason in row.unreadable]
     if as_json:
         print_json(outputs.StoreVerify(store=str(folder), encoders=tuple(rows)))
     else:
-        columns = ("name", "rows", "shards", "damaged", "orphans")
+        columns = ("name", "rows", "shards", "damaged", "unreadable", "orphans")
         print_table(tables.of_rows(f"features in {folder}", columns, rows))
-    _warn_of_newer(store)
-    warn([f"{file}: {reason}" for file, reason in damaged])
+    unusable = _warn_of_unusable(store)
+    warn([*damaged, *unreadable])
     if any(row.orphans for row in rows) and not as_json:
-        out.print(f"orphans count for nothing; 'xprobe store gc {folder}' deletes them")
+        out.print(
+            f"orphans count for nothing; 'xprobe store gc {folder}' deletes those older than an "
+            f"hour"
+        )
     if damaged:
         raise XprobeError(
             f"{folder}: {len(damaged)} receipts without a whole shard; delete these receipts and "
             f"run 'xprobe embed' again, which embeds only what was in them"
         )
+    if unreadable:
+        raise XprobeError(
+            f"{folder}: {len(unreadable)} shards or receipts cannot be read now; see to that, and "
+            f"delete nothing: they may be whole"
+        )
+    if any(not encoder.is_newer for encoder in unusable):
+        raise XprobeError(f"{folder}: has encoders that cannot be used; do as their lines say")
 
 
 def merge(
@@ -91,7 +108,7 @@ def merge(
             )
             for row in merge_one(source, target, progress.bar)
         ]  # fmt: skip
-        _warn_of_newer(source)
+        _warn_of_unusable(source)
     if as_json:
         print_json(outputs.StoreMerge(store=str(into), merged=tuple(rows)))
         return
@@ -131,14 +148,14 @@ def export(
 
 
 def gc(folder: Folder = DEFAULT, as_json: Json = False) -> None:
-    """Make small shards into large ones and delete leftovers; nobody else may embed meanwhile."""
+    """Make small shards into large ones and delete leftovers, after all shards were checked."""
     from xprobe.cli import outputs, tables
     from xprobe.features.store import Store
     from xprobe.features.upkeep import collect
 
     store = Store(folder)
     rows = [collect(store, encoder, progress.bar) for encoder in store.encoders()]
-    _warn_of_newer(store)
+    _warn_of_unusable(store)
     if as_json:
         print_json(outputs.StoreGc(store=str(folder), encoders=tuple(rows)))
         return
@@ -146,9 +163,11 @@ def gc(folder: Folder = DEFAULT, as_json: Json = False) -> None:
     print_table(tables.of_rows(f"features in {folder}", columns, rows))
 
 
-def _warn_of_newer(store: Store) -> None:
-    """Say which encoders were left as they are."""
-    warn([f"{encoder}; until then it is left as it is" for encoder in store.newer_encoders()])
+def _warn_of_unusable(store: Store) -> list[UnusableEncoder]:
+    """Say which encoders were left as they are, and return them."""
+    unusable = store.unusable_encoders()
+    warn([f"{encoder}; until then it is left as it is" for encoder in unusable])
+    return unusable
 
 
 for command, example in (

@@ -25,6 +25,7 @@ from xprobe.distance.neighbours import nearest_neighbours
 from xprobe.distance.sides import Distance
 from xprobe.distance.units import scenes, units
 from xprobe.encoders.spec import EncoderSpec
+from xprobe.features.remarks import remarks_on
 from xprobe.features.shards import Index, StoredEncoder
 from xprobe.features.store import Store, choose_encoders
 from xprobe.images.manifest import Manifest
@@ -93,6 +94,7 @@ def measure_domain(
     place: list[PlaceRow] = []
     examples: list[Example] = []
     maps: list[FeatureMap] = []
+    said: list[str] = []
     usable = [manifest, clean]
     labels = store.labels()
     for encoder, index in chosen:
@@ -109,6 +111,7 @@ def measure_domain(
         place += measured.place(workers)
         maps += measured.maps()
         usable.append(measured.usable)
+        said += measured.warnings
     facts = all_facts(paths, workers, progress, reading)
     shortcuts = find_shortcuts(manifest, facts, stream(seed, "shortcuts"))
     document = Distances(
@@ -127,6 +130,7 @@ def measure_domain(
             *lineage_module.outside_warnings(*lineage_module.sides(manifest)),
             *_image_warnings(manifest, leaks, shortcuts),
             *_place_warnings(place),
+            *said,
         ),
     )
     return document, clean
@@ -164,6 +168,7 @@ class _Measured:
         seed: int,
     ) -> None:
         features, failed = store.read(encoder, manifest, index)
+        self.warnings = remarks_on([features.x], label)
         self.label, self.seed = label, seed
         self.usable = manifest.select(~np.isin(manifest.id.astype(str), list(failed)))
         self.x = unit_rows(features.x)

@@ -67,8 +67,10 @@ class Lane:
         self._claimed = Digests()
         # Images whose content another image of this run had, which may fail yet or has failed.
         self._twins: list[tuple[Item, str]] = []
-        # The reason why a content cannot be embedded, by digest.
-        self._reasons = dict(self._index.failed)
+        # The reason why a content cannot be embedded, by digest. What failed under other decoders
+        # is tried again.
+        doubtful = self._index.doubtful
+        self._reasons = {d: why for d, why in self._index.failed.items() if d not in doubtful}
         self._failures: dict[str, str] = {}
         self._n_failed = 0
         self._path_of: dict[str, str] = {}

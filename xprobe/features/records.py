@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from functools import cache
+from importlib.metadata import version
+from typing import Annotated, ClassVar
 
 import msgspec
 
+from xprobe import __version__
 from xprobe.base.documents import Document, Number
 from xprobe.encoders.spec import EncoderSpec
 
@@ -13,11 +16,20 @@ FORMAT = "xprobe-features"
 
 VERSION = 1
 
-Digest = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
+# In Python `$` matches before a last line feed, too, which is part of neither.
+Digest = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}$(?!\n)")]
 
-ShardName = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{16}-[0-9a-f]{16}\.h5$")]
+SHARD_NAME = r"^[0-9a-f]{16}-[0-9a-f]{16}\.h5$(?!\n)"
+
+ShardName = Annotated[str, msgspec.Meta(pattern=SHARD_NAME)]
 
 Amount = Annotated[int, msgspec.Meta(ge=0)]
+
+
+@cache
+def decoders() -> str:
+    """Return the versions of what decides whether a content can be embedded."""
+    return f"xprobe {__version__}, Pillow {version('Pillow')}"
 
 
 class Marker(Document, frozen=True, kw_only=True):
@@ -61,7 +73,10 @@ class Receipt(Document, frozen=True, kw_only=True):
         shard: name of its file; None if all contents failed.
         rows, bytes, sha256: number of rows, size and digest of that file.
         failed: contents that cannot be embedded.
+        decoders: versions of xprobe and of Pillow under which these failed; other ones may succeed.
     """
+
+    OPTIONAL: ClassVar[tuple[str, ...]] = ("decoders",)
 
     version: Amount
     shard: ShardName | None
@@ -69,6 +84,7 @@ class Receipt(Document, frozen=True, kw_only=True):
     bytes: Amount
     sha256: Digest
     failed: tuple[Failure, ...]
+    decoders: str = ""
 
     def __post_init__(self) -> None:
         if (self.shard is None) != (self.rows == 0):

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any, TypeAlias, TypeVar
 
 import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from xprobe.base.arrays import Bools, Columns, Floats, Ints
-from xprobe.base.errors import XprobeError
-from xprobe.base.regular import check_regular
+from xprobe.base.arrays import Bools, Floats, Ints
+from xprobe.base.errors import XprobeError, cannot_read
 from xprobe.encoders.spec import EncoderSpec
+from xprobe.features.hdf5 import is_plain
+from xprobe.features.inside import check_is_file
 from xprobe.features.records import FORMAT, VERSION
 
 # A shard is in memory three times while it is written, and therefore has at most so many rows.
@@ -25,6 +28,8 @@ SHARD_ROWS = 1024
 _READ_ROWS = 8192
 
 _DIGEST = np.dtype("S32")
+
+AnyValue = TypeVar("AnyValue")
 
 
 @dataclass(frozen=True)
@@ -43,22 +48,179 @@ class StoredEncoder:
     spec: EncoderSpec
     folder: Path
 
+    @property
+    def is_imported(self) -> bool:
+        """Whether its features were computed elsewhere."""
+        return self.spec.source.startswith("import:")
+
+
+class ShardError(XprobeError):
+    """A shard is not what its receipt says.
+
+    Attributes:
+        reason: what is wrong, in a few words.
+        is_gone: whether there is no such file, which `gc` may have put into another one.
+    """
+
+    def __init__(self, message: str, reason: str, is_gone: bool = False) -> None:
+        super().__init__(message)
+        self.reason, self.is_gone = reason, is_gone
+
+
+@dataclass(frozen=True)
+class Shard:
+    """A file of features, and what its receipt says of it.
+
+    Attributes:
+        encoder: the encoder that the features are of.
+        name: name of the file.
+        receipt: the receipt, which the user may delete if the file is damaged.
+        rows, bytes, sha256: number of rows, size and digest of the file.
+    """
+
+    encoder: StoredEncoder
+    name: str
+    receipt: Path
+    rows: int
+    bytes: int
+    sha256: str
+
+    @property
+    def file(self) -> Path:
+        """The file, which need not be there."""
+        return self.encoder.folder / "shards" / self.name
+
+    def check(self) -> None:
+        """Compare the file with its receipt, byte for byte by digest.
+
+        Raises:
+            ShardError: the file is gone, or holds other bytes or another form than were written.
+            XprobeError: it cannot be read now, or is no regular file.
+        """
+        try:
+            check_is_file(self.file)
+            size = self.file.stat().st_size
+            with self.file.open("rb") as stream:
+                digest = hashlib.file_digest(stream, "sha256").hexdigest()
+        except FileNotFoundError as error:
+            raise self.error("no such file", is_gone=True) from error
+        except OSError as error:
+            raise cannot_read(self.file, error) from error
+        if size != self.bytes:
+            raise self.error(f"{size} bytes, and {self.bytes} were written")
+        if digest != self.sha256:
+            raise self.error("other bytes than were written")
+        if not self.name.endswith(f"-{digest[:16]}.h5"):  # It would take the place of another one.
+            raise self.error("a name that is not that of its content")
+        with self.open() as h5:
+            if h5.attrs.get("encoder") != self.encoder.key:
+                raise self.error("features of another encoder")
+            for name in self._form():
+                self._data(h5, name)
+
+    @contextmanager
+    def open(self) -> Iterator[h5py.File]:
+        """Open the file to read.
+
+        Raises:
+            ShardError, XprobeError: as `check`; what h5py says of damage is nothing for users.
+        """
+        try:
+            check_is_file(self.file)
+            with h5py.File(self.file, "r", locking=False) as h5:  # Shards never change.
+                yield h5
+        except XprobeError:
+            raise
+        except Exception as error:  # HDF5 raises errors of any type on damaged input.
+            raise self._cause(error) from error
+
+    def digests(self) -> NDArray[np.uint8]:
+        """Return the digests (n, 32) of the contents; the bytes of the file are not checked."""
+        with self.open() as h5:
+            digests: NDArray[np.uint8] = self._data(h5, "sha256")[:]
+            return digests
+
+    def _form(self) -> dict[str, tuple[str, tuple[int, int]]]:
+        """Return type and shape of each data set."""
+        return {
+            "sha256": ("uint8", (self.rows, 32)),
+            "x": ("float32", (self.rows, self.encoder.spec.dim)),
+        }
+
+    def _data(self, h5: h5py.File, name: str) -> h5py.Dataset:
+        """Return a data set that has its type and shape, so that reading it takes no more memory.
+
+        Raises:
+            ShardError: it is missing, or another one.
+        """
+        dtype, shape = self._form()[name]
+        data = h5.get(name)
+        if not (is_plain(h5, name) and data.dtype == dtype and data.shape == shape):
+            raise self.error(f"no {name} of {shape} {dtype}")
+        return data
+
+    def _cause(self, error: Exception) -> XprobeError:
+        """Return the error of a file that HDF5 cannot read: what is damaged has other bytes."""
+        if isinstance(error, FileNotFoundError):
+            return self.error("no such file", is_gone=True)
+        try:
+            with self.file.open("rb") as stream:
+                digest = hashlib.file_digest(stream, "sha256").hexdigest()
+        except FileNotFoundError:
+            return self.error("no such file", is_gone=True)
+        except OSError as why:
+            return cannot_read(self.file, why)
+        if digest != self.sha256:
+            return self.error("other bytes than were written")
+        if isinstance(error, OSError):
+            return cannot_read(self.file, error)
+        return self.error("no HDF5 that can be read")
+
+    def error(self, reason: str, is_gone: bool = False) -> ShardError:
+        """Return the error of this shard for a reason, with the remedy."""
+        again = "import-features" if self.encoder.is_imported else "embed"
+        message = (
+            f"{self.file}: missing or damaged ({reason}); see 'xprobe store verify "
+            f"{self.encoder.folder.parent}', then delete {self.receipt} and run 'xprobe {again}' "
+            f"again, which adds only what was in it"
+        )
+        return ShardError(message, reason, is_gone)
+
+
+Layout: TypeAlias = tuple[tuple[Shard, ...], NDArray[Any], NDArray[Any]]
+"""Shards, and for each content the number of its shard (n,) and its row in it (n,)."""
+
 
 class Places(Mapping[str, tuple[Path, int]]):
     """Content digest → (shard file, row), in 48 bytes a content instead of a dictionary's 300."""
 
-    def __init__(self, shards: Sequence[tuple[Path, NDArray[np.uint8]]]) -> None:
-        """Take the digests (n, 32) of each shard's rows; of equal digests the first counts."""
-        self.shards = tuple(file for file, _ in shards)
+    def __init__(
+        self,
+        shards: Sequence[tuple[Shard, NDArray[np.uint8]]],
+        look_again: Callable[[], Places] | None = None,
+    ) -> None:
+        """Take the digests (n, 32) of each shard's rows; of equal digests the first counts.
+
+        `look_again` returns the places of today, for when `gc` has put rows into other shards.
+        """
         rows = [len(digests) for _, digests in shards]
         every = [np.ascontiguousarray(d).view(_DIGEST).ravel() for _, d in shards]
         stacked = np.concatenate(every) if every else np.empty(0, dtype=_DIGEST)
         self._digests, first = np.unique(stacked, return_index=True)
-        self._shard = np.repeat(np.arange(len(rows)), rows)[first].astype(np.int32)
-        self._row = np.concatenate([np.arange(n) for n in rows] or [np.arange(0)])[first]
+        shard = np.repeat(np.arange(len(rows)), rows)[first].astype(np.int32)
+        row = np.concatenate([np.arange(n) for n in rows] or [np.arange(0)])[first]
+        self._layout: Layout = tuple(shard for shard, _ in shards), shard, row
+        self._look_again = look_again
+        # Names of the shards whose bytes are those that were written.
+        self._checked: set[str] = set()
 
-    def find(self, digests: Sequence[str]) -> tuple[Ints, Ints]:
-        """Return the number of the shard (n,) and the row in it (n,) of contents.
+    @property
+    def shards(self) -> tuple[Shard, ...]:
+        """The shards."""
+        return self._layout[0]
+
+    def find(self, digests: Sequence[str]) -> Ints:
+        """Return the positions (n,) of contents, which stay the same as long as the object lives.
 
         Raises:
             KeyError: a content has no row.
@@ -66,7 +228,40 @@ class Places(Mapping[str, tuple[Path, int]]):
         position, is_stored = self._look_up(digests)
         if not is_stored.all():
             raise KeyError(digests[int(np.flatnonzero(~is_stored)[0])])
-        return self._shard[position].astype(np.intp), self._row[position].astype(np.intp)
+        return position
+
+    def layout(self, position: Ints) -> Layout:
+        """Return the shards, and the number of the shard (n,) and the row in it (n,) of contents.
+
+        The bytes of each shard that holds one of them are checked, once for each object.
+
+        Raises:
+            ShardError, XprobeError: as `Shard.check`.
+        """
+        shards, shard, row = self._layout
+        for number in np.unique(shard[position]):
+            self.check(shards[number])
+        return shards, shard[position].astype(np.intp), row[position].astype(np.intp)
+
+    def check(self, shard: Shard) -> None:
+        """Check a shard, once."""
+        if shard.name not in self._checked:
+            shard.check()
+            self._checked.add(shard.name)
+
+    def look_again(self) -> bool:
+        """Look where the rows lie today; return whether anybody can say it."""
+        if self._look_again is None:
+            return False
+        today = self._look_again()
+        if not np.isin(self._digests, today._digests, assume_unique=True).all():
+            raise XprobeError(
+                "rows were deleted from the store meanwhile; run 'xprobe embed' again"
+            )
+        position = np.searchsorted(today._digests, self._digests)
+        shards, shard, row = today._layout
+        self._layout = shards, shard[position], row[position]
+        return True
 
     def _look_up(self, digests: Sequence[str]) -> tuple[Ints, Bools]:
         """Return the sorted position of each digest (n,), and whether it is stored there (n,)."""
@@ -77,8 +272,9 @@ class Places(Mapping[str, tuple[Path, int]]):
         return position, is_stored
 
     def __getitem__(self, digest: str) -> tuple[Path, int]:
-        (shard,), (row,) = self.find([digest])
-        return self.shards[shard], int(row)
+        (position,) = self.find([digest])
+        shards, shard, row = self._layout
+        return shards[shard[position]].file, int(row[position])
 
     def __contains__(self, digest: object) -> bool:
         return bool(digest and self._look_up([str(digest)])[1][0])
@@ -97,14 +293,24 @@ class Index:
     Attributes:
         rows: digest → (shard file, row).
         failed: digest → why that content cannot be embedded.
+        doubtful: those of `failed` that failed under other decoders, and may succeed now.
+        receipts: the receipts that say so.
     """
 
     rows: Places
     failed: Mapping[str, str]
+    doubtful: frozenset[str] = frozenset()
+    receipts: tuple[Path, ...] = field(default=(), repr=False)
 
     def stored_rows(self, digests: Sequence[str], dim: int) -> StoredRows:
-        """Return the features of stored contents, in the order of the digests."""
-        return StoredRows(self.rows.shards, *self.rows.find(digests), dim)
+        """Return the features of stored contents, in the order of the digests.
+
+        Raises:
+            ShardError, XprobeError: a shard that holds one of them is damaged or cannot be read.
+        """
+        stored = StoredRows(self.rows, self.rows.find(digests), dim)
+        stored.check()
+        return stored
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,38 +318,57 @@ class StoredRows:
     """Features of images where they lie, read by row: x[rows] is (m, d) float32.
 
     Attributes:
-        shards: files of features.
-        shard, row: (n,) number of the file of each image, and its row in this file.
+        places: where the features of all contents of an encoder lie.
+        position: (n,) positions of the images in it.
         dim: d, the length of a feature.
     """
 
-    shards: tuple[Path, ...]
-    shard: Ints
-    row: Ints
+    places: Places
+    position: Ints
     dim: int
 
     def __len__(self) -> int:
         """Return the number of images."""
-        return len(self.row)
+        return len(self.position)
 
     def select(self, rows: Ints) -> StoredRows:
         """Return some of the images, in that order."""
-        return replace(self, shard=self.shard[rows], row=self.row[rows])
+        return replace(self, position=self.position[rows])
+
+    def check(self) -> None:
+        """Check the shards of the images, so that no process that reads them need do it."""
+        self._now(lambda: self.places.layout(self.position))
 
     def __getitem__(self, rows: Ints) -> Floats:
-        """Read the features of some of the images."""
-        x = np.empty((len(rows), self.dim), dtype=np.float32)
-        shard, row = self.shard[rows], self.row[rows]
+        """Read the features of some of the images.
+
+        Raises:
+            ShardError, XprobeError: a shard is damaged or cannot be read.
+        """
+        return self._now(lambda: self._read(self.position[rows]))
+
+    def _now(self, read: Callable[[], AnyValue]) -> AnyValue:
+        """Read something of the shards, and once more if `gc` has put rows into other shards."""
+        try:
+            return read()
+        except ShardError as error:
+            if not (error.is_gone and self.places.look_again()):
+                raise
+        return read()
+
+    def _read(self, position: Ints) -> Floats:
+        x = np.empty((len(position), self.dim), dtype=np.float32)
+        shards, shard, row = self.places.layout(position)
         for number in np.unique(shard):
-            positions = np.flatnonzero(shard == number)
-            positions = positions[np.argsort(row[positions], kind="stable")]
-            file = self.shards[number]
-            with open_shard(file, file) as h5:
+            places = np.flatnonzero(shard == number)
+            places = places[np.argsort(row[places], kind="stable")]
+            with shards[number].open() as h5:
+                x_stored = h5["x"]
                 # Ranges are read fast, and short ranges of a large shard need little memory.
-                piece = row[positions] // _READ_ROWS
-                for part in np.split(positions, np.flatnonzero(np.diff(piece)) + 1):
+                piece = row[places] // _READ_ROWS
+                for part in np.split(places, np.flatnonzero(np.diff(piece)) + 1):
                     first, last = row[part[0]], row[part[-1]] + 1
-                    x[part] = h5["x"][first:last][row[part] - first]
+                    x[part] = x_stored[first:last][row[part] - first]
         return x
 
 
@@ -163,47 +388,3 @@ def shard_bytes(encoder: StoredEncoder, digests: Sequence[str], x: Floats) -> by
         h5.create_dataset("sha256", data=raw, track_times=False)
         h5.create_dataset("x", data=x, track_times=False)
     return buffer.getvalue()
-
-
-@contextmanager
-def open_shard(shard: Path, receipt: Path) -> Iterator[h5py.File]:
-    """Open a shard to read.
-
-    Raises:
-        XprobeError: the shard does not open, or lacks a data set; the message names `receipt` as
-            the file that the user may delete.
-    """
-    try:
-        check_regular(shard)
-        with h5py.File(shard, "r", locking=False) as h5:  # Shards never change.
-            yield h5
-    except (OSError, KeyError) as error:
-        raise damaged(shard, receipt) from error
-
-
-def damaged(shard: Path, receipt: Path) -> XprobeError:
-    """Return the error of a shard that is not what its receipt says."""
-    return XprobeError(
-        f"{shard}: a shard that is missing or damaged; delete {receipt} and run 'xprobe embed' "
-        f"again, which embeds only what was in it"
-    )
-
-
-def read_datasets(file: Path, names: Sequence[str]) -> Columns:
-    """Return those of the named data sets that the root of any HDF5 file has, read whole.
-
-    Raises:
-        OSError, RuntimeError, TypeError: the file is no HDF5, is damaged, or holds a type that
-            NumPy does not know.
-    """
-    with h5py.File(file, "r", locking=False) as h5:
-        return {name: h5[name][()] for name in names if isinstance(h5.get(name), h5py.Dataset)}
-
-
-def write_datasets(file: Path, columns: Columns, about: Mapping[str, str]) -> None:
-    """Write arrays into one plain HDF5 file; arrays of objects as UTF-8 text."""
-    with h5py.File(file, "w") as h5:
-        h5.attrs.update(about)
-        for name, values in columns.items():
-            kind = h5py.string_dtype() if values.dtype == object else values.dtype
-            h5.create_dataset(name, data=values, dtype=kind)

@@ -11,10 +11,10 @@ import io
 import json
 import re
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +26,8 @@ from xprobe.base.errors import XprobeError, XprobeWarning, did_you_mean, first_f
 from xprobe.encoders.load import canonical
 from xprobe.encoders.prompts import TextFeatures
 from xprobe.encoders.spec import EncoderSpec
+from xprobe.features.catalogue import UnusableEncoder, encoders_called, read_catalogue
+from xprobe.features.inside import listed, read_bytes, read_record
 from xprobe.features.records import (
     FORMAT,
     VERSION,
@@ -35,14 +37,15 @@ from xprobe.features.records import (
     Marker,
     Receipt,
     TextRecord,
+    decoders,
 )
 from xprobe.features.shards import (
     Index,
     Places,
+    Shard,
+    ShardError,
     StoredEncoder,
     StoredRows,
-    damaged,
-    open_shard,
     shard_bytes,
 )
 from xprobe.images.manifest import Manifest
@@ -53,8 +56,6 @@ _NO_MARKER = (
     f"not the marker of a feature store; name another folder, or write it anew: "
     f'{{"format": "{FORMAT}", "version": {VERSION}}}'
 )
-
-AnyEncoder = TypeVar("AnyEncoder", "StoredEncoder", "NewerEncoder")
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,24 +86,6 @@ class Features:
             raise XprobeError(f"features that are not finite: {first_few(bad)}")
 
 
-@dataclass(frozen=True)
-class NewerEncoder:
-    """An encoder that only a newer xprobe can use: its spec has what this one does not know.
-
-    Attributes:
-        name: the name it was embedded under.
-        key: digest of its spec.
-        folder: where its shards lie.
-    """
-
-    name: str
-    key: str
-    folder: Path
-
-    def __str__(self) -> str:
-        return f"{self.folder}: {self.name} was written by a newer xprobe; upgrade this one"
-
-
 class Store:
     """A folder of features, one sub-folder per encoder key."""
 
@@ -114,16 +97,17 @@ class Store:
         """
         self.folder = Path(folder)
         marker = self.folder / "format.json"
-        if not marker.is_file():
-            if not create:
-                raise XprobeError(
-                    f"{self.folder}: no feature store; make one with 'xprobe embed', or name "
-                    f"another with --features"
-                )
+        if create and not marker.exists():
             self.folder.mkdir(parents=True, exist_ok=True)
             content = documents.encode(Marker(format=FORMAT, version=VERSION))
             create_if_absent(marker, content)
-        kind = documents.read(Marker, marker, _NO_MARKER)
+        try:
+            kind = read_record(Marker, marker, _NO_MARKER)
+        except FileNotFoundError as error:
+            raise XprobeError(
+                f"{self.folder}: no feature store; make one with 'xprobe embed', or name another "
+                f"with --features"
+            ) from error
         if kind.format != FORMAT:
             raise XprobeError(
                 f"{marker}: not the marker of a feature store, but of {kind.format!r}; name "
@@ -136,33 +120,12 @@ class Store:
             )
 
     def encoders(self) -> list[StoredEncoder]:
-        """Return every encoder of the store that this xprobe knows, sorted by name and key.
+        """Return every encoder of the store that can be used, sorted by name and key."""
+        return read_catalogue(self.folder).known
 
-        Raises:
-            XprobeError: the record of an encoder is damaged.
-        """
-        return self._sorted_encoders()[0]
-
-    def newer_encoders(self) -> list[NewerEncoder]:
-        """Return the encoders that only a newer xprobe can use, sorted by name and key."""
-        return self._sorted_encoders()[1]
-
-    def _sorted_encoders(self) -> tuple[list[StoredEncoder], list[NewerEncoder]]:
-        known: list[StoredEncoder] = []
-        newer: list[NewerEncoder] = []
-        for file in self.folder.glob("*/encoder.json"):
-            record = documents.read(EncoderRecord, file, _EMBED_AGAIN)
-            if not record.spec.unknown and record.key != record.spec.key:
-                raise XprobeError(
-                    f"{file}: damaged ($.key is not the digest of $.spec); {_EMBED_AGAIN}"
-                )
-            if record.spec.is_known:
-                known.append(StoredEncoder(record.name, record.key, record.spec, file.parent))
-            else:
-                newer.append(NewerEncoder(record.name, record.key, file.parent))
-        known.sort(key=lambda encoder: (encoder.name, encoder.key))
-        newer.sort(key=lambda encoder: (encoder.name, encoder.key))
-        return known, newer
+    def unusable_encoders(self) -> list[UnusableEncoder]:
+        """Return the encoders of a newer xprobe, and those whose record is damaged."""
+        return read_catalogue(self.folder).unusable
 
     def labels(self) -> dict[str, str]:
         """Return key → the name to show: ``name``, or ``name@key`` where two share a name."""
@@ -176,14 +139,15 @@ class Store:
         """Return the encoders of a name, or of ``name@`` and the beginning of a key.
 
         Raises:
-            XprobeError: no encoder has the name, or only a newer xprobe can use it.
+            XprobeError: no encoder has the name, or it cannot be used.
         """
-        known, newer = self._sorted_encoders()
-        if encoders := _encoders_called(name, known):
+        catalogue = read_catalogue(self.folder)
+        if encoders := encoders_called(name, catalogue.known):
             return encoders
-        if out_of_use := _encoders_called(name, newer):
-            raise XprobeError(str(out_of_use[0]))
-        short, names = name.rpartition("@")[0], [encoder.name for encoder in known]
+        for called in (name, _slug(name)):
+            if unusable := encoders_called(called, catalogue.unusable):
+                raise XprobeError(str(unusable[0]))
+        short, names = name.rpartition("@")[0], [encoder.name for encoder in catalogue.known]
         embedded = short if short in names else name
         raise XprobeError(
             f"{self.folder} has no features of {name!r}{did_you_mean(name, names)}; make them with "
@@ -194,19 +158,18 @@ class Store:
         """Return the stored encoder of a spec, made if it is new.
 
         Raises:
-            XprobeError: a newer xprobe added to this spec.
+            XprobeError: a newer xprobe added to this spec, or the record of it is damaged.
         """
         if not spec.is_known:
             raise ValueError(f"unknown resize mode, precision or field: {spec}")
-        known, newer = self._sorted_encoders()
-        for stored in known:
+        catalogue = read_catalogue(self.folder)
+        for stored in catalogue.known:
             if stored.key == spec.key:
                 return stored
-        for out_of_use in newer:
-            if out_of_use.key == spec.key:
-                raise XprobeError(str(out_of_use))
-        slug = re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.")[-40:]
-        folder = self.folder / f"{slug}-{spec.key[:16]}"
+        for unusable in catalogue.unusable:
+            if spec.key == unusable.key or unusable.folder.name.endswith(f"-{spec.key[:16]}"):
+                raise XprobeError(str(unusable))
+        folder = self.folder / f"{_slug(name)}-{spec.key[:16]}"
         for part in ("shards", "receipts"):
             (folder / part).mkdir(parents=True, exist_ok=True)
         record = EncoderRecord(name=name, key=spec.key, spec=spec)
@@ -216,51 +179,66 @@ class Store:
     def index(self, encoder: StoredEncoder) -> Index:
         """Return what the store holds of an encoder.
 
-        Of rows with equal content, the one of the first receipt in order of name counts.
+        Of rows with equal content, the one of the first receipt in order of name counts. Where `gc`
+        puts rows into other shards meanwhile, reading begins anew.
+
+        Raises:
+            ShardError, XprobeError: a receipt or a shard is damaged, or cannot be read now.
         """
-        shards: list[tuple[Path, NDArray[np.uint8]]] = []
-        failed: dict[str, str] = {}
-        for file in self.receipt_files(encoder):
-            receipt = self.receipt(file)
-            failed.update({failure.sha256: failure.reason for failure in receipt.failed})
-            if receipt.shard is None:
+        while True:
+            files = self.receipt_files(encoder)
+            try:
+                return self._index_of(encoder, files)
+            except FileNotFoundError:
                 continue
-            shard = encoder.folder / "shards" / receipt.shard
-            with open_shard(shard, file) as h5:
-                digests = h5["sha256"][:]
-            if len(digests) != receipt.rows:
-                raise damaged(shard, file)
-            shards.append((shard, digests))
-        rows = Places(shards)
-        return Index(rows, {d: reason for d, reason in failed.items() if d not in rows})
+            except ShardError as error:
+                if not error.is_gone or set(files) <= set(self.receipt_files(encoder)):
+                    raise
+
+    def _index_of(self, encoder: StoredEncoder, files: Sequence[Path]) -> Index:
+        """Return what some receipts say of an encoder.
+
+        Raises:
+            FileNotFoundError: one of them is gone.
+        """
+        shards: list[tuple[Shard, NDArray[np.uint8]]] = []
+        failed: dict[str, str] = {}
+        settled: set[str] = set()
+        for file in files:
+            receipt = self.receipt(file)
+            for failure in receipt.failed:
+                failed[failure.sha256] = failure.reason
+                if receipt.decoders == decoders():
+                    settled.add(failure.sha256)
+            if shard := self.shard(encoder, file, receipt):
+                shards.append((shard, shard.digests()))
+        rows = Places(shards, partial(self._places, encoder))
+        failed = {digest: reason for digest, reason in failed.items() if digest not in rows}
+        return Index(rows, failed, frozenset(failed) - settled, tuple(files))
+
+    def _places(self, encoder: StoredEncoder) -> Places:
+        """Return where the rows of an encoder lie."""
+        return self.index(encoder).rows
 
     def receipt_files(self, encoder: StoredEncoder) -> list[Path]:
         """Return the receipts of an encoder in order of name."""
-        return sorted((encoder.folder / "receipts").glob("*.json"))
+        return listed(encoder.folder / "receipts", ".json")
 
     def receipt(self, file: Path) -> Receipt:
         """Read a receipt.
 
         Raises:
-            XprobeError: the receipt is damaged, or has a newer version.
+            FileNotFoundError: it is gone.
+            XprobeError: the receipt is damaged, cannot be read now, or has a newer version.
         """
-        return documents.read(Receipt, file, _EMBED_AGAIN, VERSION)
+        return read_record(Receipt, file, _EMBED_AGAIN, VERSION)
 
-    def receipts(self, encoder: StoredEncoder) -> Iterator[Receipt]:
-        """Yield the receipts of an encoder."""
-        return (self.receipt(file) for file in self.receipt_files(encoder))
-
-    def read_shard(
-        self, encoder: StoredEncoder, receipt: Receipt
-    ) -> tuple[NDArray[np.uint8], Floats]:
-        """Return digests (n, 32) and features (n, d) of a shard.
-
-        Raises:
-            XprobeError: the shard does not open.
-        """
-        shard = encoder.folder / "shards" / str(receipt.shard)
-        with open_shard(shard, shard) as h5:
-            return h5["sha256"][:], h5["x"][:]
+    @staticmethod
+    def shard(encoder: StoredEncoder, file: Path, receipt: Receipt) -> Shard | None:
+        """Return the shard that a receipt names, if it names one."""
+        if receipt.shard is None:
+            return None
+        return Shard(encoder, receipt.shard, file, receipt.rows, receipt.bytes, receipt.sha256)
 
     def write_shard(
         self,
@@ -268,6 +246,8 @@ class Store:
         digests: Sequence[str],
         x: Floats,
         failed: Mapping[str, str],
+        *,
+        failed_under: str | None = None,
     ) -> Path:
         """Write one shard and its receipt, unless the same contents have a receipt.
 
@@ -276,11 +256,16 @@ class Store:
             digests: (n,) digests of the contents.
             x: (n, d) features of the contents.
             failed: digest → reason of contents that cannot be embedded.
+            failed_under: decoders under which these failed; default those of today; ``""``: not
+                known.
 
         Returns:
             The file of the receipt.
         """
-        shard_key = digest_of([encoder.key, sorted([*digests, *failed])])
+        failed_under = decoders() if failed_under is None else failed_under
+        # A content that fails again under other decoders needs another receipt.
+        failures = [f"{digest} {failed_under}".strip() for digest in failed]
+        shard_key = digest_of([encoder.key, sorted([*digests, *failures])])
         receipt = encoder.folder / "receipts" / f"{shard_key[:32]}.json"
         if receipt.exists():
             return receipt
@@ -291,7 +276,6 @@ class Store:
         if len(digests):
             content = shard_bytes(encoder, digests, x)
             name = f"{shard_key[:16]}-{hashlib.sha256(content).hexdigest()[:16]}.h5"
-            put(encoder.folder / "shards" / name, content)
         record = Receipt(
             version=VERSION,
             shard=name,
@@ -299,9 +283,22 @@ class Store:
             bytes=len(content),
             sha256=hashlib.sha256(content).hexdigest(),
             failed=tuple(Failure(sha256=d, reason=why) for d, why in sorted(failed.items())),
+            decoders=failed_under if failed else "",
         )
-        create_if_absent(receipt, documents.encode(record))
+        self.put_receipt(receipt, record, content)
         return receipt
+
+    @staticmethod
+    def put_receipt(file: Path, receipt: Receipt, content: bytes) -> None:
+        """Put the content of a shard, if there is one, and then its receipt."""
+        if receipt.shard is None:
+            create_if_absent(file, documents.encode(receipt))
+            return
+        shard = file.parent.with_name("shards") / receipt.shard
+        put(shard, content)
+        create_if_absent(file, documents.encode(receipt))
+        if not shard.exists():  # `gc` has deleted an older one of this name at the same moment.
+            put(shard, content)
 
     def read(
         self, encoder: StoredEncoder, manifest: Manifest, index: Index | None = None
@@ -336,8 +333,9 @@ class Store:
         ]
         missing = [i for i, d in wanted if d not in index.rows]
         if missing:
-            imported = encoder.spec.source.startswith("import:")
-            remedy = "import-features FILE --encoder-name" if imported else "embed --encoder"
+            remedy = (
+                "import-features FILE --encoder-name" if encoder.is_imported else "embed --encoder"
+            )
             raise XprobeError(
                 f"{len(missing)} of {len(manifest)} images are not embedded with {encoder.name} "
                 f"({first_few(missing, 3)}); run 'xprobe {remedy} {encoder.name}' first"
@@ -359,7 +357,7 @@ class Store:
         """
         file = encoder.folder / "agreement.json"
         try:
-            return documents.read(Agreement, file, "delete it: no feature depends on it")
+            return read_record(Agreement, file, "delete it: no feature depends on it")
         except FileNotFoundError:
             return None
 
@@ -382,19 +380,20 @@ class Store:
         """Return the text features of exactly these classes, or None if there are none.
 
         Raises:
-            XprobeError: the file of text features is damaged.
+            XprobeError: the file of text features is damaged, or cannot be read now.
         """
         file = self._text_file(encoder, classes)
         try:
-            # NumPy itself would leave a damaged file open.
-            with file.open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:
+            content = read_bytes(file)
+        except FileNotFoundError:
+            return None
+        try:
+            with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
                 record = documents.parse(TextRecord, str(arrays["about"]))
                 text = TextFeatures(record.classes, arrays["x"], record.logit_scale, record.prompts)
             if text.classes != tuple(classes) or text.x.ndim != 2:
                 raise ValueError("features of other classes")
-        except FileNotFoundError:
-            return None
-        except UNREADABLE as error:
+        except (*UNREADABLE, MemoryError) as error:
             reason = (str(error).splitlines() or [type(error).__name__])[0]
             raise XprobeError(
                 f"{file}: damaged ({reason}); delete it and run 'xprobe embed --prompts' again"
@@ -406,12 +405,9 @@ class Store:
         return encoder.folder / "text" / f"{digest_of(list(classes))[:32]}.npz"
 
 
-def _encoders_called(name: str, encoders: Sequence[AnyEncoder]) -> list[AnyEncoder]:
-    """Return the encoders of a name, or of ``name@`` and the beginning of a key."""
-    short, _, key = name.rpartition("@")
-    return [encoder for encoder in encoders if encoder.name == name] or [
-        encoder for encoder in encoders if encoder.name == short and encoder.key.startswith(key)
-    ]
+def _slug(name: str) -> str:
+    """Return what the folder of an encoder's name begins with."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.")[-40:]
 
 
 def choose_encoders(
@@ -420,7 +416,7 @@ def choose_encoders(
     """Return the stored encoders of some names, or all that have features of a manifest.
 
     Each comes with its index, because reading one opens every shard. Without names, encoders that
-    only a newer xprobe can use are left out, with a warning.
+    cannot be used are left out, with a warning.
 
     Raises:
         XprobeError: no encoder has features of these images.
@@ -432,8 +428,8 @@ def choose_encoders(
     else:
         every = ((encoder, store.index(encoder)) for encoder in store.encoders())
         chosen = [(e, i) for e, i in every if any(d in i.rows for d in manifest.sha256)]
-        for out_of_use in store.newer_encoders():
-            warnings.warn(f"{out_of_use}; until then it is left out", XprobeWarning, stacklevel=2)
+        for unusable in store.unusable_encoders():
+            warnings.warn(f"{unusable}; until then it is left out", XprobeWarning, stacklevel=2)
     if not chosen:
         raise XprobeError(
             f"{store.folder} has no features of these images; run 'xprobe embed' first"

@@ -1,24 +1,29 @@
 """Looking after a feature store: what it holds, whether it is whole, merging, export, clearing up.
 
-All of it but `collect` may run while other processes embed.
+All of it may run while other processes embed and read (docs/reference/store.md).
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
+import re
+import uuid
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 
 from xprobe.base.arrays import Columns, Floats, frozen_strings
-from xprobe.base.atomic import create_if_absent, put
+from xprobe.base.atomic import create_if_absent, discard_stale
 from xprobe.base.documents import Document, Number
-from xprobe.base.errors import XprobeError
+from xprobe.base.errors import UnreadableError, XprobeError
+from xprobe.base.lock import Lock
 from xprobe.base.progress import Progress, no_progress
-from xprobe.features.records import Receipt
-from xprobe.features.shards import StoredEncoder, write_datasets
+from xprobe.features.hdf5 import write_datasets
+from xprobe.features.inside import listed, read_bytes
+from xprobe.features.records import SHARD_NAME, Receipt, decoders
+from xprobe.features.shards import Index, Shard, ShardError, StoredEncoder
 from xprobe.features.store import Store
 from xprobe.images.manifest import Manifest
 
@@ -26,6 +31,12 @@ EXPORTS = (".h5", ".hdf5", ".npz", ".parquet", ".safetensors")
 
 # Many small shards are made into shards of so many rows.
 MERGED_ROWS = 65_536
+
+# The lock of `collect` in an encoder's folder.
+LOCK = "gc.lock"
+
+# A shard waits a moment for its receipt; one that is older and has none was left by a kill.
+YOUNG_S = 3600.0
 
 
 class Held(Document, frozen=True, kw_only=True):
@@ -57,7 +68,6 @@ def describe(store: Store, encoder: StoredEncoder) -> Held:
     Raises:
         XprobeError: a receipt or a shard is damaged.
     """
-    receipts = list(store.receipts(encoder))
     index = store.index(encoder)
     agreement = store.agreement(encoder)
     return Held(
@@ -66,8 +76,8 @@ def describe(store: Store, encoder: StoredEncoder) -> Held:
         dim=encoder.spec.dim,
         rows=len(index.rows),
         failed=len(index.failed),
-        shards=sum(receipt.shard is not None for receipt in receipts),
-        mib=round(sum(receipt.bytes for receipt in receipts) / 2**20, 3),
+        shards=len(index.rows.shards),
+        mib=round(sum(shard.bytes for shard in index.rows.shards) / 2**20, 3),
         cosine_to_reference=None if agreement is None else agreement.least_cosine,
     )
 
@@ -83,6 +93,7 @@ class Verified(Document, frozen=True, kw_only=True):
         rows: rows in shards that are whole.
         shards: shards that are whole.
         damaged: (receipt file, what is wrong with it or its shard).
+        unreadable: (receipt file, why it or its shard cannot be read now), which may pass.
         orphans: files of shards without a receipt, which count for nothing.
     """
 
@@ -91,6 +102,7 @@ class Verified(Document, frozen=True, kw_only=True):
     rows: int
     shards: int
     damaged: tuple[tuple[str, str], ...]
+    unreadable: tuple[tuple[str, str], ...]
     orphans: tuple[str, ...]
 
 
@@ -98,54 +110,49 @@ def verify(store: Store, encoder: StoredEncoder, progress: Progress = no_progres
     """Read every shard of an encoder and compare it with its receipt, byte for byte by digest."""
     named: set[str] = set()
     damaged: list[tuple[str, str]] = []
+    unreadable: list[tuple[str, str]] = []
     rows = shards = 0
     files = store.receipt_files(encoder)
     with progress(f"verify {encoder.name}", len(files)) as advance:
         for file in files:
             advance(1)
             try:
-                receipt = store.receipt(file)
+                shard = store.shard(encoder, file, store.receipt(file))
+                if shard is None:
+                    continue
+                named.add(shard.name)
+                _check_features(shard)
+                rows, shards = rows + shard.rows, shards + 1
+            except FileNotFoundError:  # `gc` has deleted the receipt meanwhile.
+                continue
+            except ShardError as error:
+                assert shard is not None  # It is the shard that raises this error.
+                if not (error.is_gone and not file.exists()):
+                    damaged.append((str(file), f"{shard.name}: {error.reason}"))
+            except UnreadableError as error:
+                unreadable.append((str(file), str(error)))
             except XprobeError as error:
                 damaged.append((str(file), str(error).removeprefix(f"{file}: ")))
-                continue
-            if receipt.shard is None:
-                continue
-            named.add(receipt.shard)
-            if wrong := _fault_of_shard(store, encoder, receipt):
-                damaged.append((str(file), wrong))
-                continue
-            rows, shards = rows + receipt.rows, shards + 1
-    files = sorted((encoder.folder / "shards").glob("*.h5"))
     return Verified(
         name=encoder.name,
         key=encoder.key,
         rows=rows,
         shards=shards,
         damaged=tuple(damaged),
-        orphans=tuple(str(file) for file in files if file.name not in named),
+        unreadable=tuple(unreadable),
+        orphans=tuple(
+            str(file) for file in listed(encoder.folder / "shards", ".h5") if file.name not in named
+        ),
     )
 
 
-def _fault_of_shard(store: Store, encoder: StoredEncoder, receipt: Receipt) -> str:
-    """Return what is wrong with the shard of a receipt; ``""`` if it is whole."""
-    shard = encoder.folder / "shards" / str(receipt.shard)
-    try:
-        with shard.open("rb") as stream:
-            digest = hashlib.file_digest(stream, "sha256").hexdigest()
-    except OSError as error:
-        return f"{shard.name}: {(error.strerror or str(error)).lower()}"
-    size = shard.stat().st_size
-    if size != receipt.bytes:
-        return f"{shard.name}: {size} bytes, and {receipt.bytes} were written"
-    if digest != receipt.sha256:
-        return f"{shard.name}: other bytes than were written"
-    try:
-        digests, x = store.read_shard(encoder, receipt)
-    except XprobeError as error:
-        return str(error)
-    if x.shape != (receipt.rows, encoder.spec.dim) or len(digests) != receipt.rows:
-        return f"{shard.name}: features of shape {x.shape}"
-    return "" if np.isfinite(x).all() else f"{shard.name}: features that are not finite"
+def _check_features(shard: Shard) -> None:
+    """Check a shard, and that its features are finite, of which a receipt says nothing."""
+    shard.check()
+    with shard.open() as h5:
+        is_finite = np.isfinite(h5["x"][:]).all()
+    if not is_finite:
+        raise shard.error("features that are not finite")
 
 
 # --- merge ---------------------------------------------------------------------------------
@@ -168,7 +175,7 @@ class Merged(Document, frozen=True, kw_only=True):
 def merge(source: Store, into: Store, progress: Progress = no_progress) -> list[Merged]:
     """Copy what a store holds into another one, which keeps what it has; runs can be repeated.
 
-    Encoders that only a newer xprobe can use are left out.
+    Encoders that cannot be used are left out. What `gc` does to either store meanwhile is no harm.
 
     Raises:
         XprobeError: a receipt or a shard is damaged.
@@ -179,28 +186,46 @@ def merge(source: Store, into: Store, progress: Progress = no_progress) -> list[
         shards = rows = 0
         files = source.receipt_files(encoder)
         with progress(f"merge {encoder.name}", len(files)) as advance:
-            for file in files:
-                advance(1)
-                receipt = source.receipt(file)
-                to = target.folder / "receipts" / file.name
-                if to.exists():
+            while files:
+                file = files.pop(0)
+                try:
+                    receipt = _copy(source, encoder, file, target)
+                except (FileNotFoundError, ShardError):
+                    if file.exists():
+                        raise
+                    files = source.receipt_files(encoder)  # `gc` has put its rows into others.
                     continue
-                if receipt.shard is not None:
-                    if wrong := _fault_of_shard(source, encoder, receipt):
-                        raise XprobeError(
-                            f"{source.folder}: {wrong}; run 'xprobe store verify {source.folder}'"
-                        )
-                    shard = encoder.folder / "shards" / receipt.shard
-                    put(target.folder / "shards" / receipt.shard, shard.read_bytes())
-                create_if_absent(to, file.read_bytes())
-                shards, rows = shards + (receipt.shard is not None), rows + receipt.rows
-        for folder, pattern in (("text", "*.npz"), (".", "agreement.json")):
-            for file in (encoder.folder / folder).glob(pattern):
-                to = target.folder / folder / file.name
-                to.parent.mkdir(exist_ok=True)
-                create_if_absent(to, file.read_bytes())
+                advance(1)
+                if receipt is not None:
+                    shards, rows = shards + (receipt.shard is not None), rows + receipt.rows
+        texts = listed(encoder.folder / "text", ".npz")
+        for file in (*texts, *listed(encoder.folder, "agreement.json")):
+            content = read_bytes(file)
+            to = target.folder / file.relative_to(encoder.folder)
+            to.parent.mkdir(exist_ok=True)
+            create_if_absent(to, content)
         done.append(Merged(name=encoder.name, key=encoder.key, shards=shards, rows=rows))
     return done
+
+
+def _copy(
+    source: Store, encoder: StoredEncoder, file: Path, target: StoredEncoder
+) -> Receipt | None:
+    """Copy a receipt and its shard, and return it, unless the target has it.
+
+    Raises:
+        FileNotFoundError: the receipt is gone.
+        ShardError, XprobeError: it or its shard is damaged or cannot be read.
+    """
+    to = target.folder / "receipts" / file.name
+    if to.exists():
+        return None
+    receipt, content = source.receipt(file), b""
+    if shard := source.shard(encoder, file, receipt):
+        _check_features(shard)
+        content = shard.file.read_bytes()
+    source.put_receipt(to, receipt, content)
+    return receipt
 
 
 # --- export --------------------------------------------------------------------------------
@@ -310,44 +335,85 @@ class Collected(Document, frozen=True, kw_only=True):
 def collect(store: Store, encoder: StoredEncoder, progress: Progress = no_progress) -> Collected:
     """Make small shards into large ones, and delete files that count for nothing.
 
-    No other process may embed meanwhile.
-
-    A kill at any instant loses nothing: new shards count before old ones are deleted.
+    Others may read, embed and merge meanwhile, and a kill at any instant loses nothing: new shards
+    count before old ones are deleted. Of several that clear up one waits for the other.
 
     Raises:
-        XprobeError: a receipt or a shard is damaged.
+        XprobeError: a receipt or a shard is damaged; then nothing is changed.
     """
-    index, old = store.index(encoder), store.receipt_files(encoder)
     folder = encoder.folder / "shards"
-    before = sum(file.stat().st_size for file in folder.glob("*.h5"))
-    shards_before = sum(store.receipt(file).shard is not None for file in old)
-    digests, failed = sorted(index.rows), dict(index.failed)
-    written: set[Path] = set()
-    with progress(f"gather {encoder.name}", len(digests)) as advance:
-        for part in _runs_of_digests(digests) if old else ():
-            x = index.stored_rows(part, encoder.spec.dim)[np.arange(len(part))]
-            written.add(store.write_shard(encoder, part, x, failed))
-            failed = {}
-            advance(len(part))
-    for file in old:
-        if file not in written:
-            file.unlink(missing_ok=True)
-    named = {receipt.shard for receipt in store.receipts(encoder)} - {None}
-    for shard in folder.glob("*.h5"):
-        if shard.name not in named:
-            shard.unlink(missing_ok=True)
-    after = sum(file.stat().st_size for file in folder.glob("*.h5"))
+    with Lock(encoder.folder / LOCK) as lock:
+        index = store.index(encoder)
+        before = _size(folder)
+        for shard in index.rows.shards:
+            index.rows.check(shard)
+        old = {shard.name for shard in index.rows.shards}
+        digests = sorted(index.rows)
+        written = set(_gather(store, encoder, index, digests, progress))
+        lock.check()
+        now = lock.file.stat().st_mtime
+        for file in index.receipts:
+            if file not in written:
+                file.unlink(missing_ok=True)
+        named = {shard.name for shard in store.index(encoder).rows.shards}
+        for file in listed(folder, ".h5"):
+            with suppress(FileNotFoundError):
+                if file.name not in named and (file.name in old or _is_left_over(file, now)):
+                    _discard(file)
+        for part in (folder, encoder.folder / "receipts"):
+            discard_stale(part)
     return Collected(
         name=encoder.name,
         key=encoder.key,
         rows=len(digests),
-        shards_before=shards_before,
+        shards_before=len(old),
         shards=len(named),
-        freed_mib=round((before - after) / 2**20, 3),
+        freed_mib=round((before - _size(folder)) / 2**20, 3),
     )
 
 
-def _runs_of_digests(digests: Sequence[str]) -> Iterator[Sequence[str]]:
-    """Yield the digests in runs of a shard's length; without any an empty one, for the failures."""
-    for start in range(0, max(len(digests), 1), MERGED_ROWS):
-        yield digests[start : start + MERGED_ROWS]
+def _gather(
+    store: Store, encoder: StoredEncoder, index: Index, digests: Sequence[str], progress: Progress
+) -> Iterator[Path]:
+    """Write all rows and failures of an index into large shards, and yield their receipts."""
+    settled = {d: reason for d, reason in index.failed.items() if d not in index.doubtful}
+    doubtful = {d: reason for d, reason in index.failed.items() if d in index.doubtful}
+    none = np.empty((0, encoder.spec.dim), dtype=np.float32)
+    for failed, under in ((settled, decoders()), (doubtful, "")):
+        if failed:
+            yield store.write_shard(encoder, [], none, failed, failed_under=under)
+    with progress(f"gather {encoder.name}", len(digests)) as advance:
+        for start in range(0, len(digests), MERGED_ROWS):
+            part = digests[start : start + MERGED_ROWS]
+            x = index.stored_rows(part, encoder.spec.dim)[np.arange(len(part))]
+            yield store.write_shard(encoder, part, x, {})
+            advance(len(part))
+
+
+def _size(folder: Path) -> int:
+    """Return the bytes of all shards; those of others may be deleted meanwhile."""
+    total = 0
+    for file in listed(folder, ".h5"):
+        with suppress(FileNotFoundError):
+            total += file.lstat().st_size
+    return total
+
+
+def _is_left_over(file: Path, now: float) -> bool:
+    """Return whether a shard without a receipt was left by a kill, and not written just now.
+
+    `now` is what the file system has for the time, since clocks of machines differ.
+    """
+    return bool(re.search(SHARD_NAME, file.name)) and now - file.lstat().st_mtime > YOUNG_S
+
+
+def _discard(shard: Path) -> None:
+    """Delete a shard, unless another process has written it and its receipt anew at this moment."""
+    aside = shard.with_name(f".tmp-{uuid.uuid4().hex}")
+    shard.rename(aside)
+    digits = shard.name.partition("-")[0]
+    receipts = listed(shard.parent.with_name("receipts"), ".json")
+    if any(receipt.name.startswith(digits) for receipt in receipts) and not shard.exists():
+        aside.rename(shard)
+    else:
+        aside.unlink()

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from xprobe.base.arrays import Ints
+from xprobe.base.arrays import Floats, Ints
 from xprobe.base.errors import XprobeError, XprobeWarning, first_few
 from xprobe.design.blocks import Block
 from xprobe.design.config import Grid, SweepConfig
@@ -18,6 +18,7 @@ from xprobe.design.design import Design, make_design
 from xprobe.encoders.load import has_network
 from xprobe.encoders.prompts import TextFeatures
 from xprobe.engine.execution import Execution
+from xprobe.features.remarks import remarks_on
 from xprobe.features.shards import Index, StoredEncoder
 from xprobe.features.store import Store, choose_encoders
 from xprobe.images.augment import COPY_PASTE, MIXING, MIXUP, view_digest
@@ -29,6 +30,9 @@ from xprobe.learners.problem import Pool
 from xprobe.results import predictions
 from xprobe.study.keys import run_keys
 from xprobe.study.pool import make_pool
+
+# So many rows of features are looked at at a time.
+_PART = 8192
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,6 +134,7 @@ def prepare(
         widest = max((design for _, design, _ in planned), key=lambda d: len(d.alternatives))
         text = store.read_text(encoder, widest.study.classes)
         pool = make_pool(widest, ids, stored, index, text, memory_gib)
+        notes = [*remarks_on(_parts(pool, len(widest.study)), label), *notes]
         for possible, design, without in planned:
             runs = run_keys(design, encoder.key, possible, text)
             before = _random_weights_note(encoder, label, possible)
@@ -137,6 +142,11 @@ def prepare(
             yield Study(
                 encoder, label, usable, sources, views, possible, design, pool, text, runs, said
             )
+
+
+def _parts(pool: Pool, n: int) -> Iterator[Floats]:
+    """Yield the features of the first n rows, a few at a time."""
+    return (pool.rows(np.arange(i, min(i + _PART, n))) for i in range(0, n, _PART))
 
 
 def _design_config(config: SweepConfig) -> SweepConfig:
