@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from pathlib import Path
 
 import pytest
 from makers import MakeData, MakeManifest
@@ -44,6 +45,18 @@ def test_a_folder_of_validation_images_is_what_it_is_asked_to_be(
     assert len(said) == 2
     with pytest.raises(OptionError, match="--val is train or test, not 'both'"):
         DataConfig(val="both")
+
+
+@pytest.mark.parametrize("word", ["val", "Valid", "validation", "dev"])
+def test_a_manifest_may_name_validation_images(tmp_path: Path, word: str) -> None:
+    lines = ["path,label,source,split", "1.png,a,real,", f"2.png,a,real,{word}"]
+    (tmp_path / "m.csv").write_text("\n".join([*lines, f"3.png,a,synthetic,{word}"]))
+    for val, splits in (("train", ["train"] * 3), ("test", ["train", "test"])):
+        with pytest.warns(XprobeWarning, match="val is"):
+            manifest = read(
+                tmp_path / "m.csv", whole=False, hashed=False, config=DataConfig(val=val)
+            )
+        assert manifest.split.tolist() == splits
 
 
 def test_chosen_generators_leave_the_images_of_the_others_out(make_data: MakeData) -> None:

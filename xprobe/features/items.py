@@ -13,7 +13,13 @@ from xprobe.base.documents import Document, Number
 from xprobe.base.errors import XprobeWarning, first_few
 from xprobe.images import contents
 from xprobe.images.archives import ArchiveError, members
-from xprobe.images.formats import HEAD_BYTES, is_image, is_leftover, is_picture
+from xprobe.images.formats import (
+    BESIDE_IMAGES,
+    HEAD_BYTES,
+    is_image,
+    is_leftover,
+    is_picture,
+)
 from xprobe.images.lists import ARCHIVE, paths_in
 from xprobe.images.manifest import Manifest
 
@@ -80,13 +86,6 @@ def items_in(file: str | Path, unread: list[str] | None = None) -> Iterator[Item
             yield Item(path, str(file.parent / path))
 
 
-# Members of archives that belong to images, as those of WebDataset do, are no images themselves.
-_BESIDE_IMAGES = frozenset(
-    (".json", ".jsonl", ".txt", ".cls", ".csv", ".tsv", ".xml", ".yaml", ".yml", ".md", ".id",
-     ".index", ".caption", ".npy", ".npz", ".pt", ".pth", ".pkl", ".pyd")
-)  # fmt: skip
-
-
 def _items_of_archive(file: Path) -> Iterator[Item]:
     """Yield the images of an archive; what looks like no image, and should, is counted.
 
@@ -101,7 +100,7 @@ def _items_of_archive(file: Path) -> Iterator[Item]:
         suffix = splitext(name)[1].lower()
         if is_image(name):
             yield Item(path, path, span=span)
-        elif suffix in _BESIDE_IMAGES or basename(name).startswith("."):
+        elif suffix in BESIDE_IMAGES or basename(name).startswith("."):
             continue
         elif is_picture(name, contents.read(path, (span[0], min(span[1], HEAD_BYTES)))):
             yield Item(path, path, span=span)

@@ -70,6 +70,13 @@ with suppress(OSError, AttributeError):  # Where libtiff cannot be reached, its 
     ctypes.CDLL(Image.core.__file__).TIFFSetErrorHandler(None)
 
 
+BESIDE_IMAGES = frozenset(
+    (".json", ".jsonl", ".txt", ".cls", ".csv", ".tsv", ".xml", ".yaml", ".yml", ".md", ".id",
+     ".index", ".caption", ".npy", ".npz", ".pt", ".pth", ".pkl", ".pyd")
+)  # fmt: skip
+"""Suffixes of files that belong to images, as in WebDataset, and are no images themselves."""
+
+
 def is_image(name: str) -> bool:
     """Return whether the name of a file has the suffix of an image."""
     stem, _, suffix = name.rpartition(".")  # Making a Path would take ten times as long.

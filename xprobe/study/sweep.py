@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ import msgspec
 import numpy as np
 
 from xprobe.base.documents import from_json, replace, to_json
-from xprobe.base.errors import XprobeError
+from xprobe.base.errors import XprobeError, XprobeWarning
 from xprobe.base.progress import Progress, no_progress
 from xprobe.design.blocks import Block
 from xprobe.design.config import Grid, SweepConfig
@@ -95,7 +96,12 @@ def sweep(
             study_module.save_study(folder, point.document)
     if not documents:
         return []
-    every = with_claims(folder, study_module.load_studies(folder))
+    try:
+        every = with_claims(folder, study_module.load_studies(folder))
+    except XprobeError as error:
+        # Another study of the folder is damaged. Those of this sweep are trained and saved.
+        warnings.warn(f"there is no study-wide p: {error}", XprobeWarning, stacklevel=2)
+        every = []
     claimed = {study.key: study for study in every}
     # A study whose repeats are held by another one with more seeds claims nothing by itself.
     return [claimed.get(key, document) for key, document in documents.items()]

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from makers import SavePicture
 
 from xprobe.base.errors import XprobeError
 from xprobe.images.read import read
@@ -131,3 +132,17 @@ def test_folders_and_files_are_sorted_and_hidden_ones_apart(tmp_path: Path) -> N
     assert set(folder.hidden) == {
         ".git", "__MACOSX", "@eaDir", "._1.png", "Thumbs.db", ".DS_Store",
     }  # fmt: skip
+
+
+def test_a_file_is_a_picture_by_its_suffix_or_by_what_it_holds(
+    tmp_path: Path, save_picture: SavePicture
+) -> None:
+    picture = save_picture(tmp_path / "0.png").read_bytes()
+    for name in ("1", "2.heif", "3.dat"):
+        (tmp_path / name).write_bytes(picture)
+    for name in ("4", "5.heic", "notes.txt"):
+        (tmp_path / name).write_bytes(b"text")
+    (tmp_path / "6.json").write_bytes(picture)
+    folder = Folder(str(tmp_path))
+    pictures = [name for name in (*folder.files, "gone") if folder.holds_picture(name)]
+    assert sorted(pictures) == ["0.png", "1", "2.heif", "3.dat"]

@@ -92,7 +92,7 @@ def pictures_of(folder: Folder, left_out: LeftOut) -> list[Picture]:
         for name in inner.hidden:
             left_out.add(HIDDEN, f"{inner.path}/{name}")
         for name in inner.files:
-            if not is_image(name):
+            if not inner.holds_picture(name):
                 left_out.add_file(f"{inner.path}/{name}")
             elif kind is None:
                 pictures.append((inner, name))

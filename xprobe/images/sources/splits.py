@@ -14,10 +14,13 @@ from xprobe.images.sources.pictures import (
 )
 from xprobe.images.sources.tree import Folder
 
+VAL = "val"
+"""The split for validation, which `images.selection` makes one of training or of testing."""
+
 # Names of splits, compared in lower case; tier3 and hold are those of xBD.
 SPLIT_OF = {
     "train": "train", "training": "train", "tier3": "train",
-    "val": "val", "valid": "val", "validation": "val", "dev": "val",
+    "val": VAL, "valid": VAL, "validation": VAL, "dev": VAL,
     "test": "test", "testing": "test", "held": "test", "holdout": "test", "hold-out": "test",
     "hold_out": "test", "hold": "test",
     "extra": "extra",

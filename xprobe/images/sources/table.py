@@ -31,6 +31,7 @@ from xprobe.images.manifest import (
 )
 from xprobe.images.paths import as_on_disk, why_no_path, with_slashes
 from xprobe.images.sources.cells import SUFFIXES, Cells, read_cells
+from xprobe.images.sources.splits import SPLIT_OF, VAL
 
 _KNOWN = (*REQUIRED, *OPTIONAL, *WIDER)
 
@@ -224,8 +225,10 @@ def _clean_row(row: Cells, where: str) -> Row:
             f"it is {' or '.join(SOURCES)}"
         )
     split = clean.get("split") or "train"
+    if SPLIT_OF.get(split.lower()) == VAL:
+        return clean | {"split": VAL}
     if split not in SPLITS:
-        raise XprobeError(f"{where}: split {split!r}; it is {', '.join(SPLITS)} or empty")
+        raise XprobeError(f"{where}: split {split!r}; it is {', '.join((*SPLITS, VAL))} or empty")
     if clean["source"] == "synthetic" and split != "train":
         raise XprobeError(
             f"{where}: a synthetic image of split {split!r}; tests are always on real images, so "

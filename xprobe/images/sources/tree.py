@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from xprobe.base.errors import XprobeError
+from xprobe.base.regular import opener
+from xprobe.images.formats import BESIDE_IMAGES, HEAD_BYTES, is_image, is_picture
 
 # What operating systems and tools leave behind; names are compared in lower case.
 _SYSTEM_NAMES = frozenset(
@@ -118,6 +120,17 @@ class Folder:
     def files(self) -> list[str]:
         """Names of the files in it, without hidden ones and those of operating systems."""
         return [name for name in self._listing.files if not _is_hidden(name)]
+
+    def holds_picture(self, name: str) -> bool:
+        """Return whether a file in it is an image, by its suffix or else by its first bytes."""
+        if is_image(name) or os.path.splitext(name)[1].lower() in BESIDE_IMAGES:  # noqa: PTH122
+            return is_image(name)
+        try:
+            path = os.path.join(self.path, name)  # noqa: PTH118
+            with open(path, "rb", opener=opener) as stream:
+                return is_picture(name, stream.read(HEAD_BYTES))
+        except OSError:
+            return False  # It is counted among what is left out.
 
     @property
     def hidden(self) -> list[str]:
