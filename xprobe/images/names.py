@@ -9,7 +9,7 @@ from itertools import chain
 from typing import NamedTuple
 from urllib.parse import unquote
 
-from xprobe.images.decode import SUFFIXES
+from xprobe.images.formats import SUFFIXES
 
 Targets = dict[str, str]
 """What a name fits: group → the id of the one image of it that fits, or, of several, the group."""
