@@ -144,7 +144,7 @@ def test_errors_and_warnings_of_libraries_are_written_out(
 
     monkeypatch.setattr("xprobe.images.read.read", fail)
     with pytest.raises(ValueError, match="owned"):
-        xprobe("scan")
+        xprobe("distance")
     app._show_traceback(ValueError, ValueError(NASTY), None)
     said = capfd.readouterr().err
     assert rf"error: {visible(NASTY)}\nerror: forged" in said

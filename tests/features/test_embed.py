@@ -120,10 +120,10 @@ def test_what_fails_for_now_is_listed_and_tried_again(
     bad = (data / "real/a/0.png").read_bytes()
     (data / "real/b/twin.png").write_bytes(bad)
 
-    def fail(content: bytes) -> object:
+    def fail(content: bytes, reading: Reading) -> object:
         if content == bad:
             raise error
-        return decode(content)
+        return decode(content, reading)
 
     with monkeypatch.context() as patch:
         patch.setattr(decode_process, "decode", fail)
@@ -147,9 +147,9 @@ def test_what_failed_under_other_decoders_is_tried_again_once(
         file.write_text(json.dumps(receipt))
     tried: list[bytes] = []
 
-    def decode_bad(content: bytes) -> object:
+    def decode_bad(content: bytes, reading: Reading) -> object:
         tried.append(content)
-        return decode(content)
+        return decode(content, reading)
 
     monkeypatch.setattr(decode_process, "decode", decode_bad)
     (encoder,) = Store(store).encoders()

@@ -189,7 +189,7 @@ ODD = " ,\"'\n\r;\\/\t\x0b\x85\u2028é漢"
 WORDS = (
     st.text(st.sampled_from(ODD) | st.characters(codec="utf-8"), max_size=8)
     .map(str.strip)
-    .map(lambda word: "" if manifest_module.is_missing(word) else word)
+    .map(lambda word: "" if "\0" in word or manifest_module.is_missing(word) else word)
 )
 NAMES = WORDS.filter(bool)
 
@@ -361,7 +361,7 @@ GOOD = [row("1.png"), row("2.png"), row("3.png", source="synthetic")]
         ([row("1.png"), row("1.png")], "ids given twice: 1.png"),
         ([*GOOD, row("4.png", lable="a")], r"unknown column 'lable' \(did you mean label\?\)"),
         ([row("1.png", source="synthetik")], r"row 1: .*'synthetik' \(did you mean synthetic\?\)"),
-        ([row("1.png"), row("2.png", split="val")], "row 2: split 'val'; it is train, test, extra"),
+        ([row("1.png"), row("2.png", split="vla")], "row 2: split 'vla'; it is train, test, extra"),
         ([*GOOD, row("4.png", source="synthetic", split="test")], "row 4: .* always on real"),
         ([*GOOD, row("4.png", label="")], "row 4: label is empty"),
         ([*GOOD, row("4.png", label="  ")], "row 4: label is empty"),

@@ -313,7 +313,8 @@ def test_the_tables_are_the_document(tmp_path: Path) -> None:
     raw = documents.to_json(document)
     columns = documents.field_names(DistanceRow)  # The document lacks some that are None.
     rows = [{k: r.get(k) for k in columns} for r in raw["distances"]]
-    assert read == [{k: "" if v is None else str(v) for k, v in r.items()} for r in rows]
+    ends = {"created": document.created, "command": document.command}
+    assert read == [{k: "" if v is None else str(v) for k, v in r.items()} | ends for r in rows]
     assert json.loads((out / "results.json").read_bytes())["distance"] == raw
 
 

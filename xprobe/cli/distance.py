@@ -11,7 +11,7 @@ import typer
 from xprobe.base.declared import COMPARED, PROTOCOL, check_least, option, parse_names, same
 from xprobe.base.errors import OptionError
 from xprobe.cli import progress
-from xprobe.cli.options import Data, Files, Json, filled_in
+from xprobe.cli.options import Data, Files, Json, filled_in, pick
 from xprobe.cli.printing import out, print_json, print_table, warn
 from xprobe.design.config import Grid, SweepConfig
 from xprobe.engine.execution import Execution
@@ -36,16 +36,18 @@ class Measured:
         1000, "Permutations of the tests of the headline metrics.", panel=PROTOCOL, least=99
     )
     seed: int = same(SweepConfig, "seed")
-    require_lineage: bool = same(SweepConfig, "require_lineage")
     workers: int | None = same(Execution, "workers")
 
     def __post_init__(self) -> None:
         check_least(self, OptionError)
 
 
-@filled_in(measured=Measured, files=Files, images=DataConfig)
+@filled_in(
+    measured=Measured, protocol=pick(SweepConfig, "require_lineage"), files=Files, images=DataConfig
+)
 def distance(
     measured: Measured,
+    protocol: SweepConfig,
     files: Files,
     images: DataConfig,
     data: Data = None,
@@ -66,10 +68,9 @@ def distance(
     from xprobe.results.distance import save_distance
 
     manifest = manifests.read(data, whole=False, config=images)
-    if measured.require_lineage:
+    if protocol.require_lineage:
         lineage.require(*lineage.sides(manifest))
     chosen = vars(measured) | {"metrics": measured.metrics or METRICS}
-    del chosen["require_lineage"]
     document, clean = measure_domain(
         manifest, Store(files.features), **chosen, progress=progress.bar
     )

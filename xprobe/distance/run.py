@@ -86,8 +86,7 @@ def measure_domain(
     """
     chosen = choose_encoders(store, manifest, encoders)
     reading = _reading_of([encoder.spec for encoder, _ in chosen])
-    is_real = np.asarray(manifest.source == "real", dtype=bool)
-    paths = list(manifest.path)
+    is_real, paths = np.asarray(manifest.source == "real", dtype=bool), list(manifest.path)
     leaks = find_leaks(manifest, fingerprints(paths, is_real, workers, progress, reading))
     clean = leaks.without(manifest)
     rows: list[DistanceRow] = []

@@ -47,7 +47,7 @@ class EncoderSpec(Document, frozen=True):
     one, so that the keys of stored features stay.
     """
 
-    OPTIONAL: ClassVar[tuple[str, ...]] = ("bands", "stretch")
+    OPTIONAL: ClassVar[tuple[str, ...]] = ("channels", "bands", "stretch")
 
     source: str
     weights: str

@@ -85,7 +85,13 @@ def build(tmp_path: Path) -> Build:
         elif scheme == "hf":
             HF[rest]().save_pretrained(tmp_path)
             (tmp_path / "preprocessor_config.json").write_text(
-                json.dumps({"size": 32, "image_mean": [0.5] * 3, "image_std": [0.5] * 3})
+                json.dumps(
+                    {
+                        "size": {"height": 32, "width": 32},
+                        "image_mean": [0.5] * 3,
+                        "image_std": [0.5] * 3,
+                    }
+                )
             )
             module = tower_hf.load(str(tmp_path), RANDOM).module
         elif scheme == "torchvision":

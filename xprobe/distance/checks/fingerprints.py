@@ -132,7 +132,7 @@ def _spectra(pictures: Pictures, is_common: Bools) -> NDArray[np.float32]:
     spectrum = WEIGHT * (COSINES @ deviation @ COSINES.T)
     length = np.linalg.norm(spectrum, axis=(1, 2), keepdims=True)
     spectrum *= (contrast >= _LEAST_CONTRAST) / np.maximum(length, 1e-12)
-    return spectrum.reshape(len(pictures), -1).astype(np.float32)
+    return np.asarray(spectrum.reshape(len(pictures), -1), dtype=np.float32)
 
 
 def _cosines() -> Floats:

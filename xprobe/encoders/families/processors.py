@@ -188,7 +188,7 @@ def _normalisation(processor: Any, file: Path) -> tuple[tuple[float, ...], tuple
 
 def _three(processor: Any, field: str, file: Path) -> tuple[float, ...]:
     """Return the value of each channel of a field."""
-    values = getattr(processor, field, None)
+    values: Any = getattr(processor, field, None)
     try:
         values = tuple(map(float, values)) if hasattr(values, "__len__") else (float(values),) * 3
     except (TypeError, ValueError) as error:

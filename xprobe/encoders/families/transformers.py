@@ -243,7 +243,7 @@ def _image_tower(model: Any, wish: Wish, view: View) -> tuple[Any, str, set[str]
     class Image(torch.nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.vision = vision
+            self.vision: Any = vision
             self.projection = projection
 
         def forward(self, x: torch.Tensor) -> torch.Tensor:

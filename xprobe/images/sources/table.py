@@ -261,9 +261,7 @@ def _clean_cell(name: str, value: Any, where: str) -> str:
     if not is_used:
         return text
     text = text.strip()
-    if name == "prompt":
-        return text
-    if "\0" in text:
+    if name != "prompt" and "\0" in text:
         raise XprobeError(
             f"{where}: {name} {text!r:.40} holds a NUL character; is the text UTF-16? save it as "
             f"UTF-8"
