@@ -16,6 +16,7 @@ from PIL import Image
 
 from xprobe.base import documents
 from xprobe.base.errors import XprobeError
+from xprobe.base.visible import visible
 from xprobe.distance.metrics import headline
 from xprobe.report import distance_section, words
 from xprobe.report import write as report
@@ -314,7 +315,8 @@ def test_the_tables_are_the_document(tmp_path: Path) -> None:
     columns = documents.field_names(DistanceRow)  # The document lacks some that are None.
     rows = [{k: r.get(k) for k in columns} for r in raw["distances"]]
     ends = {"created": document.created, "command": document.command}
-    assert read == [{k: "" if v is None else str(v) for k, v in r.items()} | ends for r in rows]
+    shown = [{k: "" if v is None else visible(str(v)) for k, v in r.items()} for r in rows]
+    assert read == [row | ends for row in shown]
     assert json.loads((out / "results.json").read_bytes())["distance"] == raw
 
 
