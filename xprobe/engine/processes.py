@@ -17,6 +17,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from joblib.externals.loky import ProcessPoolExecutor
+from joblib.externals.loky.backend import resource_tracker
 
 from xprobe.base.errors import XprobeError
 from xprobe.engine.base import Advance, Engine, Item, OneByOne, Result, Work, ignore
@@ -90,6 +91,22 @@ class Processes:
                 raise
 
 
+# Python looks for modules in the working folder first, where a file of the user's may have the name
+# of one, unless this is set for the process.
+_SAFE_PATH = {"PYTHONSAFEPATH": "1"}
+
+
+def _start_tracker() -> None:
+    """Start loky's tracker, which takes over the environment of this process, with a safe path."""
+    before = os.environ.get("PYTHONSAFEPATH")
+    os.environ.update(_SAFE_PATH)
+    try:
+        resource_tracker.ensure_running()
+    finally:
+        if before is None:
+            del os.environ["PYTHONSAFEPATH"]
+
+
 class _Pool:
     """The processes of the last work. They start slowly, so the next work takes them if they fit.
 
@@ -106,12 +123,10 @@ class _Pool:
             if self.executor is not None:
                 self.executor.shutdown()
             self.workers, self.threads = fewest, threads
-            # Python looks for modules in the working folder first, where a file of the user's may
-            # have the name of one. This is for the workers and for the tracker that loky starts.
-            os.environ["PYTHONSAFEPATH"] = "1"
+            _start_tracker()
             self.executor = ProcessPoolExecutor(
                 fewest, timeout=_IDLE_S, initializer=_begin, initargs=(os.getpid(),),
-                env=dict.fromkeys(_THREADS, str(threads)) if threads else {},
+                env=_SAFE_PATH | (dict.fromkeys(_THREADS, str(threads)) if threads else {}),
             )  # fmt: skip
         return self.executor
 

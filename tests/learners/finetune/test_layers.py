@@ -47,6 +47,8 @@ SMALL: dict[str, Any] = {
     "hidden_size": 32, "num_hidden_layers": 3, "num_attention_heads": 2, "image_size": 32,
     "patch_size": 8, "intermediate_size": 48,
 }  # fmt: skip
+# The height and width that images get, where the processor does not cut them to a square.
+SIZE_OF = {"siglip": {"height": 32, "width": 32}}
 WORDS = {**SMALL, "vocab_size": 64, "max_position_embeddings": 8}
 HF: dict[str, Callable[[], Any]] = {
     "vit": lambda: transformers.ViTConfig(**SMALL),
