@@ -89,7 +89,7 @@ def build(tmp_path: Path) -> Build:
             (tmp_path / "preprocessor_config.json").write_text(
                 json.dumps(
                     {
-                        "size": {"height": 32, "width": 32},
+                        "size": SIZE_OF.get(rest, 32),
                         "image_mean": [0.5] * 3,
                         "image_std": [0.5] * 3,
                     }
