@@ -120,4 +120,4 @@ def test_the_holder_renews_its_lock(file: Path, monkeypatch: pytest.MonkeyPatch)
 def test_a_lock_of_any_content_is_waited_for(file: Path, content: bytes) -> None:
     file.write_bytes(content)
     with Lock(file, lambda _: None):
-        pass
+        assert file.read_bytes() != content

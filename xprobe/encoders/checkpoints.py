@@ -23,7 +23,7 @@ def read_checkpoint(file: Path) -> Any:
     are harmless. `states.pick_state` takes the weights out.
 
     Raises:
-        XprobeError: the file is damaged, of another format, or holds objects whose code would run.
+        XprobeError: the file is damaged, of another format, or reading it would run code that it brings.
     """
     if file.name.endswith(INDEX):
         return _read_shards(file)

@@ -15,7 +15,7 @@ def check_is_file(file: Path) -> None:
 
     Raises:
         FileNotFoundError: there is nothing of that name.
-        OSError: it cannot be looked at now.
+        OSError: the file system refuses to say what it is.
         XprobeError: it is a link, a folder, a pipe or a device.
     """
     if not stat.S_ISREG(file.lstat().st_mode):

@@ -28,7 +28,7 @@ Amount = Annotated[int, msgspec.Meta(ge=0)]
 
 @cache
 def decoders() -> str:
-    """Return the versions of what decides whether a content can be embedded."""
+    """Return the versions of xprobe and Pillow, which decide whether an image can be decoded."""
     return f"xprobe {__version__}, Pillow {version('Pillow')}"
 
 

@@ -91,7 +91,7 @@ class Shard:
         return self.encoder.folder / "shards" / self.name
 
     def check(self) -> None:
-        """Compare the file with its receipt, byte for byte by digest.
+        """Compare the size and the digest of the file with those in its receipt.
 
         Raises:
             ShardError: the file is gone, or holds other bytes or another form than were written.
@@ -250,7 +250,7 @@ class Places(Mapping[str, tuple[Path, int]]):
             self._checked.add(shard.name)
 
     def look_again(self) -> bool:
-        """Look where the rows lie today; return whether anybody can say it."""
+        """Read the index of the store anew; return False if these rows have no store to read."""
         if self._look_again is None:
             return False
         today = self._look_again()

@@ -107,7 +107,7 @@ class Verified(Document, frozen=True, kw_only=True):
 
 
 def verify(store: Store, encoder: StoredEncoder, progress: Progress = no_progress) -> Verified:
-    """Read every shard of an encoder and compare it with its receipt, byte for byte by digest."""
+    """Read every shard of an encoder, and compare its digest with that in its receipt."""
     named: set[str] = set()
     damaged: list[tuple[str, str]] = []
     unreadable: list[tuple[str, str]] = []

@@ -25,7 +25,7 @@ class Groups:
         self._above: dict[str, str] = {}
 
     def name(self, group: str) -> str:
-        """Return the name of the group that a group is part of; of an unknown one the same."""
+        """Return the name of the joined group that a group belongs to; by default its own name."""
         top = group
         while (above := self._above.get(top, top)) != top:
             top = above
@@ -60,7 +60,7 @@ class Sources:
         return (i for i, name in enumerate(self.columns["source"]) if name == source)
 
     def given(self, column: str) -> set[str]:
-        """Return the parents, or the groups, that synthetic images have."""
+        """Return all different names that a column of synthetic images, parent or group, has."""
         return {self.columns[column][i] for i in self.rows("synthetic")} - {""}
 
     def group_of(self, target: str) -> str:

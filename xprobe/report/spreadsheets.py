@@ -60,7 +60,7 @@ def runs_csv(studies: Sequence[Study]) -> bytes:
 
 
 def distances_csv(document: Distances, rows: Iterable[DistanceRow]) -> bytes:
-    """Return distances.csv: a row an encoder, generator, class and metric."""
+    """Return the text of distances.csv, which has one row for each distance that was measured."""
     last = {"created": document.created, "command": document.command}
     columns = [*documents.field_names(DistanceRow), *last]
     return _csv(columns, [documents.to_json(row) | last for row in rows])

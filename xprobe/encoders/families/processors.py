@@ -197,4 +197,4 @@ def _three(processor: Any, field: str, file: Path) -> tuple[float, ...]:
         ) from error
     if len(values) != 3:
         raise XprobeError(f"{file}: {field} has {len(values)} numbers instead of three")
-    return values
+    return tuple(values)

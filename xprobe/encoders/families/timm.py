@@ -110,8 +110,8 @@ def load_folder(folder: Path, wish: Wish, checkpoint: Path | None) -> Tower:
             f"{file}: timm has no model {architecture!r}"
             f"{did_you_mean(str(architecture), timm.list_models())}"
         )
-    # Two folders of one architecture may see images in different ways, which the view says, and be
-    # built in different ways, which the label says.
+    # Two folders of one architecture may differ in preprocessing, which is in the view, and in the
+    # options that the network is built with, of which the label therefore has a digest.
     label = architecture if not options else f"{architecture}+{digest_of(options)[:16]}"
     if "num_classes" in fields:
         options = {"num_classes": fields["num_classes"]} | options

@@ -18,7 +18,7 @@ from xprobe.images.sources.tree import Folder
 def read_folder(data: Path, group: str = "") -> tuple[Iterator[Row], Path]:
     """Return the rows of a folder of classes, and the folder that their paths are relative to.
 
-    What was read otherwise than it is called, and what was left out, is warned of.
+    Warnings name folders that were read as something else than a class, and files left out.
 
     Raises:
         XprobeError: a `group` is asked for, and a folder has no columns; or the folder has another
