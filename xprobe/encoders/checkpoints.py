@@ -23,7 +23,7 @@ def read_checkpoint(file: Path) -> Any:
     are harmless. `states.pick_state` takes the weights out.
 
     Raises:
-        XprobeError: the file is damaged, of another format, or reading it would run code that it brings.
+        XprobeError: the file is damaged or of another format, or would run code when it is read.
     """
     if file.name.endswith(INDEX):
         return _read_shards(file)
