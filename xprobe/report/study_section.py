@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from xprobe.base.documents import extend
 from xprobe.learners.kinds import kind_read
+from xprobe.report.class_map import ClassMap, class_maps
 from xprobe.report.figures.drawing import Drawing
 from xprobe.report.words import (
     ESTIMANDS,
@@ -35,7 +36,7 @@ from xprobe.report.words import (
     worth_interval,
     worth_words,
 )
-from xprobe.results.rows import ClassResult, DataValue, MixComparison, Result, Run
+from xprobe.results.rows import DataValue, MixComparison, Result, Run
 from xprobe.results.study import Study
 from xprobe.verdict import metrics
 
@@ -48,8 +49,6 @@ COMPARED = {
 }
 
 _BADGES = {"better": "helps", "worse": "hurts", "equivalent": "equivalent"}
-
-_MOST_CLASSES = 60  # the table of classes stops at so many rows
 
 
 def _lower_is_better() -> str:
@@ -117,24 +116,6 @@ class RecallTable:
 
     columns: list[tuple[str | None, str]]
     rows: list[tuple[str, list[float]]]
-
-
-@dataclass(frozen=True)
-class ClassTable:
-    """What each class gains or loses with a generator.
-
-    Attributes:
-        titles: titles of the settings, which are the columns.
-        rows: a class and its result in each setting; None where it has none.
-        n: number of all classes, of which `rows` holds the first ones.
-        claims: gains and losses that were detected, in words.
-    """
-
-    generator: str
-    titles: list[str]
-    rows: list[tuple[str, list[ClassResult | None]]]
-    n: int
-    claims: list[str]
 
 
 @dataclass(frozen=True)
@@ -213,7 +194,9 @@ class StudyView:
         dropped, controlled, mcnemar, together: whether the table has these columns; the last is
             the study-wide p.
         estimand: what differences are the mean over, in words.
-        curves, confusions: figures.
+        is_shown: whether its figures and classes stand on the page by themselves.
+        curves, bars: figures.
+        classes: what each class gains or loses, a map a generator.
         comparisons: mixes against something else than real-only.
         trained: how fine-tunes trained; empty of heads.
         document: the study itself.
@@ -230,10 +213,11 @@ class StudyView:
     mcnemar: bool
     together: bool
     estimand: str
+    is_shown: bool
     curves: list[Drawing]
-    confusions: list[Drawing]
+    bars: list[Drawing]
     recall: RecallTable
-    classes: list[ClassTable]
+    classes: list[ClassMap]
     comparisons: list[ComparisonView]
     others: MetricTable
     kept_out: list[KeptOut]
@@ -249,7 +233,9 @@ def random_words(study: Study) -> str:
     return FROM_RANDOM if kind_read(study.config.head).takes_steps else RANDOM_WEIGHTS
 
 
-def study_view(i: int, study: Study, drawings: Sequence[Drawing]) -> StudyView:
+def study_view(
+    i: int, study: Study, drawings: Sequence[Drawing], is_shown: bool = False
+) -> StudyView:
     """Return what the section of the i-th study shows, with its drawings."""
     figures = [drawing for drawing in drawings if drawing.study == i]
     return StudyView(
@@ -263,10 +249,11 @@ def study_view(i: int, study: Study, drawings: Sequence[Drawing]) -> StudyView:
         mcnemar=any(row.p_mcnemar is not None for row in study.results),
         together=any(row.p_study_wide is not None for row in study.results),
         estimand=ESTIMANDS.get(study.real_only.estimand, ""),
+        is_shown=is_shown,
         curves=[drawing for drawing in figures if drawing.kind in METRICS],
-        confusions=[drawing for drawing in figures if drawing.kind == "confusion"],
+        bars=[drawing for drawing in figures if drawing.kind == "settings"],
         recall=_recall(study),
-        classes=_classes(study),
+        classes=class_maps(study),
         comparisons=[_comparison(row) for row in study.comparisons],
         others=_other_metrics(study),
         kept_out=_kept_out(study),
@@ -314,26 +301,6 @@ def _recall(study: Study) -> RecallTable:
     classes = study.manifest.classes
     rows = [(name, [s.recall[c] for s in settings]) for c, name in enumerate(classes)]
     return RecallTable(columns, list(rows))
-
-
-def _classes(study: Study) -> list[ClassTable]:
-    """Return what each class gains or loses, by generator: a column a setting."""
-    tables = []
-    rows = [row for row in study.classes if row.generator and not row.augment]
-    for generator in dict.fromkeys(row.generator or "" for row in rows):
-        of_generator = sorted((r for r in rows if r.generator == generator), key=in_order)
-        titles = list(dict.fromkeys(setting_title(row) for row in of_generator))
-        cells = {(row.class_, setting_title(row)): row for row in of_generator}
-        names = dict.fromkeys(row.class_ for row in of_generator)
-        lines = [(name, [cells.get((name, title)) for title in titles]) for name in names]
-        lines.sort(key=lambda line: not any(row and badge(row) != "no" for row in line[1]))
-        claims = [
-            f"{row.class_} {points(row.difference)} at {setting_title(row)}"
-            for row in of_generator
-            if row.kind in ("helps", "hurts")
-        ]
-        tables.append(ClassTable(generator, titles, lines[:_MOST_CLASSES], len(lines), claims))
-    return tables
 
 
 def _comparison(row: MixComparison) -> ComparisonView:

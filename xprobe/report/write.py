@@ -6,26 +6,24 @@ but for the rank correlation of the two.
 
 from __future__ import annotations
 
-import itertools
-import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
-
-import jinja2
-from markupsafe import Markup
 
 from xprobe.base import documents
 from xprobe.base.atomic import put
 from xprobe.base.documents import Document
-from xprobe.base.visible import visible
 from xprobe.report.answer import answer
+from xprobe.report.confusions import confusions_data, confusions_view
 from xprobe.report.distance_section import distance_view, distance_warnings, of_encoders
-from xprobe.report.figures import distance as distance_figures
-from xprobe.report.figures import study as figures
-from xprobe.report.figures import style
 from xprobe.report.figures.drawing import Drawing
+from xprobe.report.figures.kept import draw_all
+from xprobe.report.figures.plots import distance_plots, study_plots
+from xprobe.report.forest import forests_of
+from xprobe.report.gallery import gallery_of
+from xprobe.report.glossary import GLOSSARY
 from xprobe.report.left_out import left_out
+from xprobe.report.matrix import matrix_of, shown_study
 from xprobe.report.overview import (
     count_tables,
     differing_options,
@@ -34,32 +32,16 @@ from xprobe.report.overview import (
     side_by_side,
     warnings_of,
 )
+from xprobe.report.page import data_text, page, render
 from xprobe.report.spreadsheets import distances_csv, result_rows, results_csv, runs_csv
 from xprobe.report.study_section import Costs, Valued, study_view, worth_view
-from xprobe.report.words import (
-    FLOOR,
-    METRICS,
-    QUESTION,
-    badge,
-    count,
-    estimate,
-    interval,
-    number,
-    p_value,
-    percent,
-    points,
-    span,
-    study_title,
-    title_of_family,
-    verdict_words,
-)
+from xprobe.report.words import FLOOR, METRICS, QUESTION, badge, study_title, title_of_family
 from xprobe.results.distance import DistanceRow, Distances, load_distances
 from xprobe.results.families import Family, families
 from xprobe.results.study import Results, Study, newest, read_studies, without_held
 from xprobe.study.claims import with_claims
 
-# Markdown takes these for markup, but not the brackets of an interval or the "<" of "< 0.001".
-_MARKUP = re.compile(r"[\\`*_|~>]|\](?=\()|<(?=[A-Za-z/!?])|&(?=[#A-Za-z])")
+_FILES = ("results.csv", "runs.csv", "results.json")
 
 
 class NotShown(Document, frozen=True, kw_only=True):
@@ -96,7 +78,11 @@ class Written(Document, frozen=True, kw_only=True):
 
 
 def write_report(
-    results: Results, out: Path, encoders: Sequence[str] = (), costs: Costs | None = None
+    results: Results,
+    out: Path,
+    encoders: Sequence[str] = (),
+    costs: Costs | None = None,
+    all_figures: bool = False,
 ) -> Written:
     """Write the report of the studies in a results folder, or in several taken together.
 
@@ -107,6 +93,8 @@ def write_report(
             distances.csv where `xprobe distance` has left its answer.
         encoders: names to report on; none: all.
         costs: what an image costs, to say which way to the same accuracy is cheaper.
+        all_figures: whether classes and confusions of every study and setting are drawn, and not
+            those alone that the page shows.
 
     Raises:
         XprobeError: there are no results, or none of a named encoder, or some are damaged.
@@ -121,25 +109,22 @@ def write_report(
     compared = families(row for study in studies for row in study.results)
     document = load_distances(results)
     distances = of_encoders(document, encoders)
-    (out / "figures").mkdir(parents=True, exist_ok=True)
-    drawings, files = [], []
-    for drawing in itertools.chain(figures.draw(studies), _of_distances(document, encoders)):
-        for suffix, content in ((".svg", drawing.svg), (".png", drawing.png)):
-            files.append(out / "figures" / (drawing.name + suffix))
-            put(files[-1], content)
-        drawings.append(drawing)
+    shown = shown_study(studies)
+    plots = [*study_plots(studies, shown, all_figures), *distance_plots(document, encoders)]
+    drawings = draw_all(plots, out / "figures")
     said = answer(studies, compared, others)
     valued = worth_view(studies, costs)
-    view = _studies_view(studies, compared, drawings) | {
-        "answer": said, "worth": valued, "distance": None,
+    view = _studies_view(studies, shown, compared, drawings) | {
+        "answer": said, "worth": valued, "distance": None, "files": _FILES,
+        "gallery": None if shown is None else gallery_of(results, shown),
     }  # fmt: skip
     if document is not None:
         view["distance"] = distance_view(document, distances, studies, drawings)
         view["warnings"] += distance_warnings(document, view["warnings"])
-    put(out / "index.html", _render("report.html.j2", view))
-    put(out / "summary.md", _render("summary.md.j2", view))
+        view["files"] = (*_FILES, "distances.csv")
+    put(out / "index.html", page(view))
+    put(out / "summary.md", render("summary.md.j2", view))
     _write_tables(out, studies, compared, document, distances)
-    _remove_former(out / "figures", files)
     return Written(
         report=str(out / "index.html"),
         summary=str(out / "summary.md"),
@@ -148,25 +133,12 @@ def write_report(
             NotShown(study=o.study.key, title=study_title(o.study), why=o.why) for o in others
         ),
         valued=tuple(valued),
-        figures=tuple(str(file) for file in files),
-    )
-
-
-def _of_distances(document: Distances | None, encoders: Sequence[str]) -> Iterable[Drawing]:
-    """Return the figures of what `xprobe distance` found."""
-    if document is None:
-        return []
-    return itertools.chain(
-        distance_figures.draw(of_encoders(document, encoders)),
-        distance_figures.draw_maps([m for m in document.maps if _is_wanted(m.encoder, encoders)]),
-        distance_figures.draw_examples(
-            [row for row in document.examples if _is_wanted(row.encoder, encoders)]
+        figures=tuple(
+            str(out / "figures" / (drawing.name + suffix))
+            for drawing in drawings
+            for suffix in (".svg", ".png")
         ),
     )
-
-
-def _is_wanted(encoder: str, encoders: Sequence[str]) -> bool:
-    return not encoders or encoder in encoders
 
 
 def _write_tables(
@@ -197,64 +169,39 @@ def _about(study: Study) -> Mapping[str, object]:
     return {name: part for name, part in documents.to_json(study).items() if name not in apart}
 
 
-def _remove_former(folder: Path, current: Sequence[Path]) -> None:
-    """Remove figures of a former report that are not of this one; those of others stay."""
-    for file in sorted(folder.iterdir()):
-        if file.suffix in (".svg", ".png") and file not in current and file.is_file():
-            with file.open("rb") as stream:
-                if style.MARK.encode() in stream.read(4096):
-                    file.unlink()
-
-
-def _render(template: str, view: dict[str, Any]) -> bytes:
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("xprobe.report"),
-        autoescape=template.endswith(".html.j2"),
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        finalize=_markdown if template.endswith(".md.j2") else _visible,
-    )
-    environment.filters |= {
-        "percent": percent, "points": points, "span": span, "p": p_value, "count": count,
-        "estimate": estimate, "number": number, "interval": interval, "verdict": verdict_words,
-    }  # fmt: skip
-    return environment.get_template(template).render(view).strip().encode() + b"\n"
-
-
-def _visible(value: Any) -> Any:
-    """Write out what nobody would see of a text; what a template calls safe stays."""
-    return visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
-
-
-def _markdown(value: Any) -> Any:
-    """Escape a value for Markdown, in a table cell too; what a template calls safe stays."""
-    if isinstance(value, str) and not isinstance(value, Markup):
-        return _MARKUP.sub(lambda match: "\\" + match[0], visible(value))
-    return value
-
-
 def _studies_view(
-    studies: Sequence[Study], compared: Sequence[Family], drawings: Sequence[Drawing]
+    studies: Sequence[Study],
+    shown: Study | None,
+    compared: Sequence[Family],
+    drawings: Sequence[Drawing],
 ) -> dict[str, Any]:
     """Return what the templates show of all studies."""
     judged_together = any(family.p_study_wide is not None for family in compared)
     plan_view = {"plans": plans(studies), "judged_together": judged_together}
-    measured = _render("measured.txt.j2", plan_view).decode()
+    measured = render("measured.txt.j2", plan_view).decode()
     titled = [line.split(": ", 1) for line in measured.splitlines() if line.strip()]
     return {
         "question": QUESTION,
         "floor": FLOOR,
         "facts": facts(studies),
+        "matrix": matrix_of(studies),
+        "forests": forests_of(studies),
         "warnings": [*differing_options(studies), *warnings_of(studies)],
         "families": [(title_of_family(family), family) for family in compared],
-        "studies": [study_view(i, study, drawings) for i, study in enumerate(studies)],
-        "differences": [drawing for drawing in drawings if drawing.kind == "differences"],
+        "shown": shown,
+        "studies": [
+            study_view(i, study, drawings, study is shown) for i, study in enumerate(studies)
+        ],
+        "confusions": None if shown is None else confusions_view(shown),
+        "confusion_data": data_text(confusions_data(studies)),
+        "differences": [d for d in drawings if d.kind in ("matrix", "differences", "in-place")],
         "sizes": [drawing for drawing in drawings if drawing.kind == "sizes"],
         "measured": [(term, text) for term, text in titled if term != "Limit"],
         "limits": [text for term, text in titled if term == "Limit"],
+        "glossary": GLOSSARY,
         "overview": side_by_side(studies),
         "badge": badge,
         "counts": count_tables(studies),
         "metrics": METRICS,
+        "ranked": False,
     }

@@ -35,6 +35,7 @@ from xprobe.results import provenance
 from xprobe.results import study as study_module
 from xprobe.results.config import StudyConfig
 from xprobe.results.hits import save_hits
+from xprobe.results.images import save_places
 from xprobe.results.predictions import PredictionRecord, Predictions
 from xprobe.study.claims import with_claims
 from xprobe.study.curve import Point, value_points
@@ -78,6 +79,7 @@ def sweep(
     """
     documents: dict[str, study_module.Study] = {}
     curves: dict[tuple[str, str], list[Point]] = {}
+    placed: set[str] = set()
     for study in prepare(manifest, store, config, grid, execution.memory_gib):
         folder.mkdir(parents=True, exist_ok=True)
         _Solving(study, store, folder, execution, progress).solve_missing()
@@ -87,6 +89,9 @@ def sweep(
         document = replace(document, hits=save_hits(folder, document.key, judged.hits))
         documents[document.key] = document
         study_module.save_study(folder, document)
+        if study.usable.fingerprint not in placed:
+            save_places(folder, study.usable)
+            placed.add(study.usable.fingerprint)
         if grid.real_curve:
             point = Point(study.design, hits(study.design, study.runs, folder), document)
             curves.setdefault((study.encoder.key, study.config.head), []).append(point)

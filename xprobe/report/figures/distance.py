@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -10,12 +10,8 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from PIL import Image
 
-from xprobe.images.decode import UnusableImageError, decode
-from xprobe.report.figures.drawing import Drawing, Names
-from xprobe.report.figures.style import COLOURS, INK, MARKERS, MUTED, finish, headline, shown
-from xprobe.results.distance import DistanceRow, Example, FeatureMap, MapPoint
-
-SHOWN = "mmd"
+from xprobe.report.figures.style import COLOURS, INK, MARKERS, MUTED, headline, shown
+from xprobe.results.distance import DistanceRow, Example, MapPoint
 
 _MOST_CLASSES = 40
 
@@ -25,64 +21,9 @@ _PANELS_A_ROW = 3
 
 _MOST_EXAMPLES = 12  # a figure has examples of no more classes
 
-_THUMBNAIL_PX = 96
 
-_METHODS = {"pca": "Two principal axes", "tsne": "t-SNE", "umap": "UMAP"}
-
-
-def draw(rows: Sequence[DistanceRow]) -> Iterator[Drawing]:
-    """Draw the distance of each class, one figure an encoder.
-
-    Args:
-        rows: distances, of which only MMD² of single classes is drawn.
-    """
-    names = Names()
-    classes = [row for row in rows if row.metric == SHOWN and row.class_ is not None]
-    for encoder in dict.fromkeys(row.encoder for row in classes):
-        title = f"Distance of synthetic to real images of each class, {encoder}"
-        bars = [row for row in classes if row.encoder == encoder]
-        if all(row.value is None for row in bars):
-            continue
-        stem = names.new(f"distance-{encoder}")
-        yield finish(stem, "distance", None, title, _bars, bars, title)
-
-
-def draw_maps(maps: Sequence[FeatureMap]) -> Iterator[Drawing]:
-    """Draw where images lie, a figure a map."""
-    names = Names()
-    for plane in maps:
-        method = plane.method
-        title = f"{_METHODS.get(method, method)} of the features, {plane.encoder}"
-        stem = names.new(f"map-{plane.encoder}-{method}")
-        yield finish(stem, "map", None, title, _map, plane.points, title, method == "pca")
-
-
-def draw_examples(examples: Sequence[Example]) -> Iterator[Drawing]:
-    """Draw synthetic images beside their nearest real ones, a figure an encoder and generator.
-
-    Classes whose files are gone are left out, and figures without any.
-    """
-    names = Names()
-    for who in dict.fromkeys((row.encoder, row.generator) for row in examples):
-        rows = [row for row in examples if (row.encoder, row.generator) == who]
-        pairs = [(row, _picture(row.path), _picture(row.neighbour_path)) for row in rows]
-        whole = [pair for pair in pairs if pair[1] is not None and pair[2] is not None]
-        if whole:
-            title = f"Synthetic images and the nearest real ones, {' · '.join(who)}"
-            stem = names.new(f"examples-{'-'.join(who)}")
-            yield finish(stem, "examples", None, title, _examples, whole, title)
-
-
-def _picture(path: str) -> Image.Image | None:
-    try:
-        image = decode(path)
-    except (OSError, ValueError, UnusableImageError):  # ValueError: the text is no path
-        return None
-    image.thumbnail((_THUMBNAIL_PX,) * 2, Image.Resampling.LANCZOS)
-    return image
-
-
-def _map(points: Sequence[MapPoint], title: str, has_axes: bool) -> Figure:
+def feature_map(points: Sequence[MapPoint], title: str, has_axes: bool) -> Figure:
+    """Draw where images lie in a plane of the features: a dot an image."""
     figure = Figure(figsize=(5.2, 4.6), layout="constrained")
     ax = figure.subplots()
     generators = list(dict.fromkeys(p.generator for p in points if p.generator))
@@ -106,7 +47,7 @@ def _map(points: Sequence[MapPoint], title: str, has_axes: bool) -> Figure:
     return figure
 
 
-def _examples(pairs: Sequence[tuple[Example, Image.Image, Image.Image]], title: str) -> Figure:
+def examples(pairs: Sequence[tuple[Example, Image.Image, Image.Image]], title: str) -> Figure:
     """Draw a row per class: closest, median and farthest image, each with its nearest real one."""
     classes = list(dict.fromkeys(row.class_ for row, *_ in pairs))[:_MOST_EXAMPLES]
     columns = list(dict.fromkeys(row.which for row, *_ in pairs))
@@ -133,7 +74,7 @@ def _examples(pairs: Sequence[tuple[Example, Image.Image, Image.Image]], title: 
     return figure
 
 
-def _bars(rows: Sequence[DistanceRow], title: str) -> Figure:
+def bars(rows: Sequence[DistanceRow], title: str) -> Figure:
     """Draw a panel per generator, in it a bar per class with interval and real-to-real floor."""
     generators = list(dict.fromkeys(row.generator for row in rows))
     down = -(-len(generators) // _PANELS_A_ROW)

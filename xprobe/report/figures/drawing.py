@@ -6,6 +6,9 @@ import base64
 import re
 from dataclasses import dataclass
 
+MARK = "xprobe report"
+"""The metadata of every figure hold this, by which a later report knows what it may delete."""
+
 
 @dataclass(frozen=True, eq=False)
 class Drawing:
@@ -13,8 +16,8 @@ class Drawing:
 
     Attributes:
         name: stem of its files.
-        kind: ``differences``, ``sizes``, a metric, or ``confusion``; of distances ``distance``,
-            ``map`` or ``examples``.
+        kind: ``matrix``, ``differences``, ``in-place``, ``sizes``, a metric, ``settings``,
+            ``classes`` or ``confusion``; of distances ``distance``, ``map`` or ``examples``.
         study: position of its study; None for a figure over all.
         title: what it shows, in words.
         svg, png: its two files.

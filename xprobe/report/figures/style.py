@@ -13,10 +13,8 @@ from matplotlib import font_manager
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from xprobe.report.figures.drawing import Drawing
-
-# The metadata of every figure hold this, by which a later report knows what it may delete.
-MARK = "xprobe report"
+from xprobe.report.figures.drawing import MARK, Drawing
+from xprobe.verdict.family import HELPS, HURTS, NOT_DETECTED, NOT_SEPARABLE
 
 _DPI = 200
 
@@ -26,6 +24,15 @@ INK, MUTED, _RULE = "#1a1a1a", "#5f5f5f", "#d0d0d0"
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#4d4d4d")
 
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
+
+VERDICTS = {
+    HELPS: ("#0072B2", "o", True),
+    HURTS: ("#D55E00", "s", True),
+    "equivalent": ("#009E73", "D", True),
+    NOT_SEPARABLE: ("#8a5a00", "X", True),
+    NOT_DETECTED: ("#5f5f5f", "o", False),
+}
+"""Each kind of verdict has a colour and a marker, which is filled or not."""
 
 # PNGs take glyphs that DejaVu lacks from these fonts; an SVG leaves the choice to its reader.
 _OTHER_SCRIPTS = ("Noto Sans CJK JP", "Noto Sans CJK SC", "Droid Sans Fallback", "Hiragino Sans",
@@ -57,6 +64,8 @@ def finish(
         figure = make(*args)
         FigureCanvasAgg(figure)
         figure.savefig(svg, format="svg", metadata={"Date": None, "Creator": MARK})
+        # The layout, which takes as long as drawing, is the same in both files.
+        figure.set_layout_engine("none")
         figure.savefig(png, format="png", dpi=_DPI, metadata={"Software": MARK})
     # An SVG keeps its text as text, and whoever opens it may lack the font.
     family = b"font-family: 'DejaVu Sans'"

@@ -1,0 +1,133 @@
+"""Galleries: images that real-only gets wrong and a mix gets right, and the reverse."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image
+
+from xprobe.base.arrays import Ints
+from xprobe.base.errors import XprobeError
+from xprobe.images.decode import UnusableImageError, decode
+from xprobe.report.confusions import shown_mix
+from xprobe.report.words import setting_title, study_title
+from xprobe.results.hits import Hits, load_hits
+from xprobe.results.images import load_places
+from xprobe.results.rows import Result, SettingRow
+from xprobe.results.study import Results, Study
+
+MOST_PICTURES = 12
+"""A gallery shows so many images, the clearest cases first."""
+
+THUMBNAIL_PX = 112
+
+
+@dataclass(frozen=True)
+class Picture:
+    """An image that was tested.
+
+    Attributes:
+        label: its class.
+        uri: the picture itself; empty if its file is gone.
+        before, after: in how many of `repeats` real-only and the mix recognised it.
+    """
+
+    label: str
+    uri: str
+    before: int
+    after: int
+    repeats: int
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """Images of one comparison.
+
+    Attributes:
+        title: what is compared.
+        won, lost: images that the mix recognises more often than real-only, and less often.
+        n_won, n_lost: how many images these are of.
+        missing: how many of those that would be shown are not where they were.
+    """
+
+    title: str
+    won: list[Picture]
+    lost: list[Picture]
+    n_won: int
+    n_lost: int
+    missing: int
+
+
+def gallery_of(results: Results, study: Study) -> Gallery | None:
+    """Return what one mix of a study recognises that real-only does not, and the reverse.
+
+    It is None where no mix was judged, or an older xprobe kept neither hits nor places of images.
+    """
+    mix = shown_mix(study)
+    places = load_places(results, study) if mix is not None and study.hits else {}
+    if mix is None or not places:
+        return None
+    try:
+        hits = load_hits(results, study)
+    except XprobeError:
+        return None
+    before, after = (_times_right(hits, row) for row in (study.real_only, mix))
+    if before is None or after is None:
+        return None
+    won, n_won = _pictures(study, hits, places, before, after, sign=1)
+    lost, n_lost = _pictures(study, hits, places, before, after, sign=-1)
+    return Gallery(
+        title=" · ".join(filter(None, [study_title(study), mix.generator, setting_title(mix)])),
+        won=won,
+        lost=lost,
+        n_won=n_won,
+        n_lost=n_lost,
+        missing=sum(not picture.uri for picture in (*won, *lost)),
+    )
+
+
+def _times_right(hits: Hits, row: Result) -> Ints | None:
+    """Return in how many repeats (N,) each image was recognised under a setting."""
+    setting = SettingRow(
+        setting=row.setting, ratio=row.ratio, generator=row.generator, augment=row.augment
+    )
+    if setting not in hits.settings:
+        return None
+    return np.asarray(hits.hit[hits.settings.index(setting)].sum(axis=0))
+
+
+def _pictures(
+    study: Study, hits: Hits, places: Mapping[str, str], before: Ints, after: Ints, sign: int
+) -> tuple[list[Picture], int]:
+    """Return the clearest images of one side, and how many there are on it."""
+    gain = sign * (after - before)
+    order = np.argsort(-gain, kind="stable")[: int((gain > 0).sum())]
+    classes = study.manifest.classes
+    return [
+        Picture(
+            label=classes[int(hits.label[i])],
+            uri=_thumbnail(places.get(str(hits.image[i]), "")),
+            before=int(before[i]),
+            after=int(after[i]),
+            repeats=len(hits.seed),
+        )
+        for i in order[:MOST_PICTURES]
+    ], len(order)
+
+
+def _thumbnail(path: str) -> str:
+    """Return an image as the address of a small JPEG; nothing if it cannot be read any more."""
+    if not path:
+        return ""
+    try:
+        image = decode(path)
+    except (OSError, ValueError, UnusableImageError):  # ValueError: the text is no path
+        return ""
+    image.thumbnail((THUMBNAIL_PX,) * 2, Image.Resampling.LANCZOS)
+    buffer = io.BytesIO()
+    image.convert("RGB").save(buffer, format="JPEG", quality=85)
+    return f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()}"
