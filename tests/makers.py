@@ -235,7 +235,7 @@ class Page(HTMLParser):
         self.urls += [v or "" for a, v in attrs if a in ("src", "href", "srcset", "data", "poster")]
 
     def handle_data(self, data: str) -> None:
-        if self.tags[-1:] != ["style"] and data.strip():
+        if self.tags[-1:] not in (["style"], ["script"]) and data.strip():
             self.texts.append(data.strip())
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +13,8 @@ import pytest
 
 from xprobe.base.errors import XprobeError
 from xprobe.report import write as report
-from xprobe.report.figures import distance as distance_figures
-from xprobe.report.figures import study as figures
+from xprobe.report.figures.drawing import Drawing
+from xprobe.report.figures.plot import Plot
 from xprobe.results.distance import load_distance
 from xprobe.results.study import load_studies
 
@@ -29,11 +29,13 @@ Place = tuple[Any, ...]
 @pytest.fixture
 def no_figures(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave the figures out: drawing takes the time."""
-    for module, name in (
-        (figures, "draw"), (distance_figures, "draw"), (distance_figures, "draw_maps"),
-        (distance_figures, "draw_examples"),
-    ):  # fmt: skip
-        monkeypatch.setattr(module, name, lambda _: iter(()))
+
+    def draw_none(plots: Iterable[Plot], folder: Path) -> list[Drawing]:
+        folder.mkdir(parents=True, exist_ok=True)
+        assert all(plot.key for plot in plots)
+        return []
+
+    monkeypatch.setattr(report, "draw_all", draw_none)
 
 
 def nodes(raw: Any, path: Place = ()) -> Iterator[Place]:

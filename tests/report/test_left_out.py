@@ -106,7 +106,7 @@ def test_a_name_stands_in_the_report_and_its_tables(tmp_path: Path) -> None:
     in_folder(tmp_path / "r", make_study(ratios=(1,), name="16 <of> each"))
     said, page, summary = report_of(tmp_path, "r")
     assert any(text.startswith("16 <of> each · generator default · 1:1 (") for text in said.answer)
-    assert "16 <of> each · generator default" in page
+    assert "16 <of> each default 1:1" in page
     assert "16 \\<of\\> each" in summary
     assert page.count("16 <of> each clip") == 1  # what it is stands below its heading
     assert ",16 <of> each," in (tmp_path / "report" / "results.csv").read_text(encoding="utf-8")

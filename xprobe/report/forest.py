@@ -63,6 +63,7 @@ class Forest:
         zero: the place of no difference.
         margins: the margins of equivalence, along the axis.
         controlled: whether some have a control.
+        together: whether some have a study-wide p.
     """
 
     title: str
@@ -72,6 +73,7 @@ class Forest:
     zero: float
     margins: list[Span]
     controlled: bool
+    together: bool
 
 
 def forests_of(studies: Sequence[Study]) -> list[Forest]:
@@ -141,6 +143,7 @@ def _forest(title: str, about: str, pairs: Sequence[tuple[Study, Result]]) -> Fo
         zero=place(0),
         margins=[between(-margin, margin) for margin in margins],
         controlled=any(row.control_difference is not None for _, row in pairs),
+        together=any(row.p_study_wide is not None for _, row in pairs),
     )
 
 
