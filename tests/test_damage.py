@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 import json
 import shutil
 from collections.abc import Iterable, Iterator
@@ -75,7 +76,8 @@ def test_a_node_that_is_something_else_is_one_line_or_harmless(tmp_path: Path, n
     if "maps" in raw:
         raw["maps"] = [m | {"points": m["points"][:1]} for m in raw["maps"]]
     refused = reported = 0
-    for number, (path, damaged) in enumerate(mutations(raw)):
+    # A third of them, which meets every node, each with two kinds of damage or three.
+    for number, (path, damaged) in enumerate(itertools.islice(mutations(raw), 0, None, 3)):
         (results / name).write_text(json.dumps(damaged))
         try:
             load_studies(results)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from xprobe import demo
@@ -13,10 +14,16 @@ from xprobe.images import read as manifest
 from xprobe.images import survey
 
 
-def test_the_demo_is_a_valid_study(tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The demonstration's data, whose making tells of every image."""
     advanced: list[int] = []
-    data = demo.make_data(tmp_path / "data", advanced.append)
+    folder = demo.make_data(tmp_path_factory.mktemp("demo") / "data", advanced.append)
     assert sum(advanced) == demo.IMAGES
+    return folder
+
+
+def test_the_demo_is_a_valid_study(data: Path) -> None:
     table = manifest.read(data)
     counts = survey.counts(table)
     assert {(c.generator, c.n) for c in counts} == {
@@ -34,18 +41,16 @@ def test_the_demo_is_a_valid_study(tmp_path: Path) -> None:
     assert {size for block in design.blocks for size in block.n_real} == {0, 800}
 
 
-def test_it_is_made_once_and_always_the_same(tmp_path: Path) -> None:
-    one, two = (demo.make_data(tmp_path / name) for name in ("one", "two"))
-    assert manifest.read(one).fingerprint == manifest.read(two).fingerprint
-    file = one / "real/0/000.png"
+def test_it_is_made_once_and_always_the_same(data: Path, tmp_path: Path) -> None:
+    again = demo.make_data(tmp_path)
+    assert manifest.read(data).fingerprint == manifest.read(again).fingerprint
+    file = data / "real/0/000.png"
     before = file.stat().st_mtime_ns
-    demo.make_data(one)
+    demo.make_data(data)
     assert file.stat().st_mtime_ns == before
 
 
-def test_no_synthetic_digit_is_a_copy_of_one_under_study(tmp_path: Path) -> None:
-    data = demo.make_data(tmp_path / "data")
-
+def test_no_synthetic_digit_is_a_copy_of_one_under_study(data: Path) -> None:
     def pixels(folder: str) -> np.ndarray:
         return np.stack(
             [np.asarray(Image.open(f)).ravel() for f in sorted((data / folder).glob("*/*.png"))]

@@ -106,10 +106,10 @@ def test_the_page_says_what_each_name_is() -> None:
 def test_the_example_of_the_page_runs(
     make_data: MakeData, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.chdir(make_data(real=15, synthetic=30).parent)
+    monkeypatch.chdir(make_data(real=5, synthetic=10).parent)
     (example,) = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), flags=re.S)
     space: dict[str, object] = {}
     exec(example, space)
     assert len(space["studies"]) == 1  # type: ignore[arg-type]
-    assert len(space["without_copies"]) == 90  # type: ignore[arg-type]
+    assert len(space["without_copies"]) == 30  # type: ignore[arg-type]
     assert "\n# " in capsys.readouterr().out  # the summary, after the lines of the plan

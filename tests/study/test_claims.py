@@ -24,7 +24,7 @@ from xprobe.study.sweep import sweep
 from xprobe.verdict.errors import mean_differences
 from xprobe.verdict.joint import two_sided
 
-CONFIG = SweepConfig(ratios=(1, 2), repeats=2, c_grid=(0.1, 10.0), inner_folds=2, folds=3)
+CONFIG = SweepConfig(ratios=(1, 2), repeats=2, c_grid=(10.0,), inner_folds=2, folds=3)
 ALONE = Execution(workers=1)
 
 

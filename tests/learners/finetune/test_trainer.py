@@ -36,7 +36,7 @@ RECIPE = Recipe(epochs=2, batch_size=4, lr=1e-3, layer_decay=1.0)
 FINE_TUNES, ALONE = Grid(heads=("finetune",)), Execution(workers=1, device="cpu")
 
 CONFIG = SweepConfig(
-    ratios=(1, 2), repeats=1, folds=2, inner_folds=2, c_grid=(1.0, 100.0), recipe=RECIPE
+    ratios=(1, 2), repeats=1, folds=2, inner_folds=2, c_grid=(10.0,), recipe=RECIPE
 )
 Study = tuple[Manifest, Store, Path]
 

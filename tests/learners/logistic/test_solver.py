@@ -155,7 +155,7 @@ CASES = st.builds(
 )
 
 
-@settings(max_examples=300)
+@settings(max_examples=100)
 @given(CASES)
 def test_what_is_called_converged_is_within_a_millionth_of_the_minimum(problem: Case) -> None:
     solution = minimum(batch(problem))
