@@ -25,7 +25,6 @@ from xprobe.report.figures import distance as distance_figures
 from xprobe.report.figures import study as figures
 from xprobe.report.figures import style
 from xprobe.report.figures.drawing import Drawing
-from xprobe.report.left_out import left_out
 from xprobe.report.overview import (
     count_tables,
     differing_options,
@@ -34,6 +33,7 @@ from xprobe.report.overview import (
     side_by_side,
     warnings_of,
 )
+from xprobe.report.shown import distances_of, read_shown
 from xprobe.report.spreadsheets import distances_csv, result_rows, results_csv, runs_csv
 from xprobe.report.study_section import Costs, Valued, study_view, worth_view
 from xprobe.report.words import (
@@ -55,8 +55,7 @@ from xprobe.report.words import (
 )
 from xprobe.results.distance import DistanceRow, Distances, load_distances
 from xprobe.results.families import Family, families
-from xprobe.results.study import Results, Study, newest, read_studies, without_held
-from xprobe.study.claims import with_claims
+from xprobe.results.study import Results, Study
 
 # Markdown takes these for markup, but not the brackets of an interval or the "<" of "< 0.001".
 _MARKUP = re.compile(r"[\\`*_|~>]|\](?=\()|<(?=[A-Za-z/!?])|&(?=[#A-Za-z])")
@@ -81,7 +80,8 @@ class Written(Document, frozen=True, kw_only=True):
 
     Attributes:
         report, summary: paths of its page and of its summary in Markdown.
-        answer: sentences, the headline first.
+        brief: the answer in sentences, the headline first, without one for each comparison.
+        answer: the same with them.
         not_shown: the studies that are not shown.
         valued: what synthetic images are worth.
         figures: paths of the figures' files.
@@ -89,6 +89,7 @@ class Written(Document, frozen=True, kw_only=True):
 
     report: str
     summary: str
+    brief: tuple[str, ...]
     answer: tuple[str, ...]
     not_shown: tuple[NotShown, ...]
     valued: tuple[Valued, ...]
@@ -96,7 +97,11 @@ class Written(Document, frozen=True, kw_only=True):
 
 
 def write_report(
-    results: Results, out: Path, encoders: Sequence[str] = (), costs: Costs | None = None
+    results: Results,
+    out: Path,
+    encoders: Sequence[str] = (),
+    costs: Costs | None = None,
+    generators: Sequence[str] = (),
 ) -> Written:
     """Write the report of the studies in a results folder, or in several taken together.
 
@@ -107,19 +112,18 @@ def write_report(
             distances.csv where `xprobe distance` has left its answer.
         encoders: names to report on; none: all.
         costs: what an image costs, to say which way to the same accuracy is cheaper.
+        generators: names to report on; none: all. What is shown changes no study-wide p.
 
     Raises:
-        XprobeError: there are no results, or none of a named encoder, or some are damaged.
+        XprobeError: there are no results, or none of a named encoder or generator, or some are
+            damaged.
         OSError: `out` cannot be written.
     """
-    # What is shown changes nothing about what is claimed: all studies of the results are judged.
-    every = read_studies(results)
-    claimed = with_claims(results, without_held(every))
-    studies = newest(claimed, encoders)
-    by_key = {study.key: study for study in claimed}
-    others = left_out(studies, [by_key.get(study.key, study) for study in every])
+    studies, every = read_shown(results, encoders, generators)
     compared = families(row for study in studies for row in study.results)
     document = load_distances(results)
+    if document is not None:
+        document = distances_of(document, generators)
     distances = of_encoders(document, encoders)
     (out / "figures").mkdir(parents=True, exist_ok=True)
     drawings, files = [], []
@@ -128,7 +132,8 @@ def write_report(
             files.append(out / "figures" / (drawing.name + suffix))
             put(files[-1], content)
         drawings.append(drawing)
-    said = answer(studies, compared, others)
+    said = answer(studies, every, costs)
+    others = said.left_out.others if said.left_out else ()
     valued = worth_view(studies, costs)
     view = _studies_view(studies, compared, drawings) | {
         "answer": said, "worth": valued, "distance": None,
@@ -143,6 +148,7 @@ def write_report(
     return Written(
         report=str(out / "index.html"),
         summary=str(out / "summary.md"),
+        brief=tuple(said.brief),
         answer=tuple(said.sentences),
         not_shown=tuple(
             NotShown(study=o.study.key, title=study_title(o.study), why=o.why) for o in others
