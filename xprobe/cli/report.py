@@ -44,7 +44,8 @@ def report(
         )
     if costs and not written.valued:
         warn([
-            "which way is cheaper needs a learning curve: run 'xprobe sweep --real-curve 20,30,45,60,80' first"
+            "which way is cheaper needs a learning curve: run 'xprobe sweep --real-curve "
+            "20,30,45,60,80' first"
         ])  # fmt: skip
     if as_json:
         print_json(written)

@@ -117,7 +117,7 @@ class GeneratorAnswer:
         generator: the generator.
         badge: the style of the verdict over all encoders (`words.BADGES`); empty of studies that
             claim nothing.
-        kind: this verdict in a word or two (`finding.Finding`).
+        word: this verdict in a word or two.
         ratio: title of the ratio that the sentence names; empty where none is named.
         sentence: the verdict with its numbers.
         cost: what a point of accuracy costs at this ratio; empty without prices.
@@ -125,7 +125,7 @@ class GeneratorAnswer:
 
     generator: str
     badge: str
-    kind: str
+    word: str
     ratio: str
     sentence: str
     cost: str
@@ -257,7 +257,7 @@ def _generator(finding: Finding, sentence: str, costs: Costs | None) -> Generato
     return GeneratorAnswer(
         generator=panel.generator,
         badge=finding.badge,
-        kind=finding.kind,
+        word=finding.word,
         ratio="" if ratio is None else ratio_title(ratio),
         sentence=sentence,
         cost="" if ratio is None else cost_words(panel.at_ratio(ratio), costs),

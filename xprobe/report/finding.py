@@ -54,6 +54,11 @@ class Finding:
     clause: str
 
     @property
+    def word(self) -> str:
+        """The verdict in a word or two."""
+        return word_of(self.kind)
+
+    @property
     def badge(self) -> str:
         """The style of the verdict (`words.BADGES`); none where nothing is claimed."""
         return _BADGES[self.kind] if self.panel.is_inside else ""
@@ -78,6 +83,11 @@ def find(panel: Panel, compared: int, unshown: Sequence[Study] = ()) -> Finding:
         words += f"; {_where(compared)} nothing holds (least study-wide p {_least(panel)})"
     clauses = [words, *control_clauses(panel, ratio), *_unshown(panel, unshown)]
     return Finding(panel, kind, ratio, difference, "; ".join(clauses))
+
+
+def word_of(kind: str) -> str:
+    """Return how people read the kind of a finding."""
+    return {NOT_DETECTED: "no difference detected"}.get(kind, kind)
 
 
 # --- the verdict over all encoders -----------------------------------------------------------
@@ -167,12 +177,8 @@ def _verdict(panel: Panel, kind: str) -> str:
     passing = {d: _passing(panel, d, panel.is_inside) for d in (HELPS, HURTS)}
     if panel.n == 1:
         return "mixed: it gains at some ratios and loses at others"
-    words = [
-        f"{n} of {panel.n} encoders {_VERBS[direction][n > 1]}"
-        for direction, n in passing.items()
-        if n
-    ]
-    return f"mixed: {' and '.join(words)}"
+    words = [f"{n} {_VERBS[direction][n > 1]}" for direction, n in passing.items() if n]
+    return f"mixed: {' and '.join(words).replace(' ', f' of {panel.n} encoders ', 1)}"
 
 
 def _some(panel: Panel, kind: str, ratio: float) -> list[str]:
@@ -218,7 +224,7 @@ def _unshown(panel: Panel, unshown: Sequence[Study]) -> list[str]:
     kinds: dict[str, int] = {}
     for study in unshown:
         if study.config.head == head and claims(study, panel.generator):
-            kind = _kind(Panel(panel.generator, (study,), True))
+            kind = word_of(_kind(Panel(panel.generator, (study,), True)))
             kinds[kind] = kinds.get(kind, 0) + 1
     n = sum(kinds.values())
     if not n:

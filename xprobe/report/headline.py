@@ -46,7 +46,9 @@ def headline(findings: Sequence[Finding], is_leaky: bool = False) -> str:
         return NOTHING
     inside = [finding for finding in findings if finding.panel.is_inside]
     if is_leaky:
-        return f"{LINEAGE_IGNORED}. With the leak of these synthetic images: {_told(findings)}"
+        return (
+            f"{LINEAGE_IGNORED}. With the leak of these synthetic images: {_small(_told(findings))}"
+        )
     if inside:
         return f"{opening(inside)} {_told(findings)}"
     reasons = reasons_of(findings)
@@ -97,7 +99,7 @@ def _told(findings: Sequence[Finding]) -> str:
     by_kind: dict[str, list[str]] = {}
     for finding in findings:
         alone = "" if finding.panel.is_inside else " in its family alone"
-        by_kind.setdefault(f"{finding.kind}{alone}", []).append(finding.panel.generator)
+        by_kind.setdefault(f"{finding.word}{alone}", []).append(finding.panel.generator)
     words = "; ".join(f"{kind}: {first_few(names, 12)}" for kind, names in by_kind.items())
     numbers = dict.fromkeys(finding.panel.real for finding in findings)
     return f"{len(findings)} generators, with {' or '.join(numbers)}: {words}."

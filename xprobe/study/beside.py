@@ -149,8 +149,8 @@ def compare_results(a: Path, b: Path) -> Beside:
     pairs = list(_pairs(studies_a, studies_b))
     if not pairs:
         raise XprobeError(
-            f"{a} and {b} have no encoder with the same head and part of the real images in common: "
-            f"{a} has {_titles(studies_a)}; {b} has {_titles(studies_b)}"
+            f"{a} and {b} have no encoder with the same head and part of the real images in "
+            f"common: {a} has {_titles(studies_a)}; {b} has {_titles(studies_b)}"
         )
     keys = {study.key for pair in pairs for study in pair}
     return Beside(
