@@ -74,6 +74,6 @@ def test_a_point_costs_what_its_images_do() -> None:
     hurt = panels([compared(C=-0.01)])[2].at_ratio(1)
     assert cost_words(hurt, costs) == "40.00 for no point of accuracy"
     unsure = panels([compared(C=0.01)])[2].at_ratio(1)  # +1.0 points [−1.0, +3.0]
-    assert cost_words(unsure, costs) == "40.00 a point of accuracy [13.33, no bound]"
+    assert cost_words(unsure, costs) == "39.99 a point of accuracy [13.33, no bound]"
     assert cost_words(rows, None) == ""
     assert [row.cost for row in ranking(panels([study]), costs)][1].startswith("10.00 a point")

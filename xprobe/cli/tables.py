@@ -205,11 +205,11 @@ def of_pair(pair: StudyPair) -> list[Table]:
             [
                 setting_title(row.setting, row.ratio, row.augment), _percent(row.value_a),
                 _percent(row.value_b), _span(row.difference, row.low, row.high)
-                or _points(row.difference), _p(row.p), _SHORT.get(row.verdict or "", row.verdict),
+                or _points(row.difference), _SHORT.get(row.verdict or "", row.verdict),
             ]
             for row in rows
         ]  # fmt: skip
-        columns = ["setting", "A", "B", "B − A", "p", "B is"]
+        columns = ["setting", "A", "B", "B − A", "B is"]
         tables.append(table(" · ".join([*shared, *title, "accuracy, %"]), columns, cells))
     return tables
 

@@ -216,9 +216,9 @@ def answer(studies: Sequence[Study], every: Sequence[Study], costs: Costs | None
         every: all studies, of which some are judged with those that are shown.
         costs: what an image costs, to say what a point of accuracy does.
     """
-    speaking, others = panels(studies), left_out(studies, every)
+    speaking, others, compared = panels(studies), left_out(studies, every), _compared(every)
     unshown = [other.study for other in others if other.counts]
-    findings = [find(panel, _compared(every), unshown) for panel in speaking]
+    findings = [find(panel, compared, unshown) for panel in speaking]
     ranks = ranking(speaking, costs)
     rows = ((s, r) for s in studies for r in sorted(s.results, key=in_order))
     judged = [(s, r) for s, r in rows if r.verdict is not None]
@@ -233,7 +233,7 @@ def answer(studies: Sequence[Study], every: Sequence[Study], costs: Costs | None
         ratios=tuple(row for panel in speaking for row in ratio_rows(panel)),
         enough=tuple(filter(None, map(ratio_sentence, speaking))),
         classes=tuple(filter(None, map(class_sentence, findings))),
-        notes=tuple(_notes(studies, findings)),
+        notes=tuple(_notes(studies, findings, compared)),
         left_out=LeftOutNote(tuple(others)) if others else None,
         lines=tuple(_line(s, r) for s, r in judged if r.setting == "mix" and not r.augment),
         others=tuple(_line(s, r) for s, r in judged if r.setting == "synthetic-only"),
@@ -264,11 +264,13 @@ def _generator(finding: Finding, sentence: str, costs: Costs | None) -> Generato
     )
 
 
-def _notes(studies: Sequence[Study], findings: Sequence[Finding]) -> list[str]:
-    compared = families(row for study in studies for row in study.results)
+def _notes(studies: Sequence[Study], findings: Sequence[Finding], compared: int) -> list[str]:
+    by_family = families(row for study in studies for row in study.results)
     notes = [size_sentence(finding, studies) for finding in findings]
     notes += [former_note(study, studies) for study in studies]
-    notes += [families_note(compared)] if len(compared) > 1 else []
+    if compared > 1:
+        notes.append(f"What is claimed holds over all {compared} mixes of these results together.")
+    notes += [families_note(by_family)] if len(by_family) > 1 else []
     return [note for note in notes if note]
 
 
