@@ -249,7 +249,7 @@ def test_floors_and_other_outsiders_are_not_heard_beside_learned_encoders() -> N
     study = learned(effect=0.0)
     others = (
         make_study("hog", source="builtin:hog"), of_size(make_study("clip"), 20),
-        with_random_weights(make_study("resnet")),
+        with_random_weights(make_study("resnet")), structs.replace(make_study("v"), version=1),
     )  # fmt: skip
     assert of(study, *others) == of(study)
 

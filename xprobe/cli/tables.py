@@ -199,7 +199,7 @@ def of_pair(pair: StudyPair) -> list[Table]:
     shared = [pair.encoder, head_title(pair.head, pair.real_fraction, pair.train_per_class)]
     tables = []
     for (a, b), rows in by_generator.items():
-        names = [a] if a == b else [a or "–", b or "–"]
+        names = [a or "–", b or "–"][: 1 if a == b else 2]
         title = [f"generator {' | '.join(names)}"] if a or b else []
         cells = [
             [

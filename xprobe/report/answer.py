@@ -199,7 +199,7 @@ class Answer:
     @property
     def are_priced(self) -> bool:
         """Whether it is known what an image costs."""
-        return any(row.cost for row in (*self.generators, *self.ranking))
+        return any(g.cost for g in self.generators) or any(row.cost for row in self.ranking)
 
     @property
     def sentences(self) -> list[str]:

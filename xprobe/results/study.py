@@ -257,7 +257,7 @@ def newest(studies: Sequence[Study], encoders: Sequence[str] = ()) -> list[Study
     generators: dict[tuple[str, str, Number, int], set[str]] = {}
     for study in studies:
         known = [generators[name] for name in names_of_kind(study) if name in generators]
-        if not known or set(study.generators) - set.union(*known):
+        if not known or not set().union(*known).issuperset(study.generators):
             chosen.append(study)
             for name in names_of_kind(study):
                 generators.setdefault(name, set()).update(study.generators)
