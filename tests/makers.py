@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from hashlib import sha256
 from html.parser import HTMLParser
 from pathlib import Path
@@ -26,7 +26,7 @@ from xprobe.features.store import Store
 from xprobe.images.manifest import Manifest
 from xprobe.images.sources.tree import Folder, Listing
 from xprobe.results.config import StudyConfig
-from xprobe.results.rows import Result, Run, SettingResult
+from xprobe.results.rows import MixComparison, Result, Run, SettingResult
 from xprobe.results.study import STUDY_VERSION, Count, EncoderUsed, ImagesStudied, Study, save_study
 
 if TYPE_CHECKING:
@@ -116,14 +116,17 @@ def make_study(
     generators: tuple[str, ...] = ("default",),
     ratios: tuple[float, ...] = (1, 2, 4),
     classes: tuple[str, ...] = ("cat", "dog"),
-    effect: float = 0.05,
+    effect: float | Mapping[str, float] = 0.05,
     half: float = 0.02,
     margin: float | None = None,
     protocol: str = "5-fold cross-validation, 10 repeats",
     source: str = "open_clip:ViT-B-32",
     **extra: Any,
 ) -> Study:
-    """A study as `xprobe sweep` makes it; every mix differs by `effect` ± `half`."""
+    """A study as `xprobe sweep` makes it; every mix differs by `effect` ± `half`.
+
+    An effect may be one for all generators, or one of each; the others have none.
+    """
     k = len(classes)
     rng = np.random.default_rng(len(encoder) + k)
     names: list[tuple[str, float | None, str | None]] = [("real-only", None, None)]
@@ -133,7 +136,8 @@ def make_study(
     rows, settings, runs = [], [], []
     for name, ratio, generator in names:
         setting: dict[str, Any] = {"setting": name, "ratio": ratio, "generator": generator}
-        difference = None if name == "real-only" else effect + rng.normal() / 1e6
+        by_generator = effect if isinstance(effect, float | int) else effect.get(generator or "", 0)
+        difference = None if name == "real-only" else by_generator + rng.normal() / 1e6
         for metric in ("accuracy", "macro_f1"):
             rows.append(make_row(encoder, setting, metric, difference, half, margin, protocol))
         counts = rng.integers(0, 9, (k, k)) + 20 * np.eye(k, dtype=int)
@@ -176,6 +180,25 @@ def make_study(
         "warnings": (),
     }  # fmt: skip
     return Study(**fields | extra)
+
+
+def make_comparison(
+    kind: str, subject: str, against: str, difference: float, half: float = 0.02, **extra: Any
+) -> MixComparison:
+    """A comparison of mixes whose verdict is what its interval, ± `half`, gives it."""
+    verdict = "no detectable difference"
+    if abs(difference) > half:
+        verdict = "better" if difference > 0 else "worse"
+    shared: dict[str, Any] = {"generator": None, "ratio": None, "metric": "accuracy", "p": 0.01}
+    return MixComparison(
+        kind=kind, subject=subject, against=against, difference=difference, low=difference - half,
+        high=difference + half, verdict=verdict, **shared | extra,
+    )  # fmt: skip
+
+
+def with_comparisons(study: Study, *rows: MixComparison) -> Study:
+    """Return a study with these comparisons of mixes."""
+    return structs.replace(study, comparisons=rows)
 
 
 def changed(

@@ -23,14 +23,15 @@ if TYPE_CHECKING:
     from xprobe.learners.estimators import LogisticHead, LogisticHeadCV, RidgeHeadCV
     from xprobe.learners.finetune.recipe import Recipe
     from xprobe.report.write import write_report
+    from xprobe.study.beside import compare_results
     from xprobe.study.sweep import sweep
 
 __version__ = "0.1.0"
 
 __all__ = [
     "DataConfig", "EmbedConfig", "Encoder", "Execution", "Grid", "LogisticHead", "LogisticHeadCV",
-    "Recipe", "RidgeHeadCV", "Store", "SweepConfig", "XprobeError", "embed", "load_encoder",
-    "measure", "plain_spec", "plan", "read", "sweep", "write_report",
+    "Recipe", "RidgeHeadCV", "Store", "SweepConfig", "XprobeError", "compare_results", "embed",
+    "load_encoder", "measure", "plain_spec", "plan", "read", "sweep", "write_report",
 ]  # fmt: skip
 
 # The module and attribute that each public name is loaded from.
@@ -48,6 +49,7 @@ _PLACES = {
     "Recipe": "xprobe.learners.finetune.recipe:Recipe",
     "Execution": "xprobe.engine.execution:Execution",
     "sweep": "xprobe.study.sweep:sweep",
+    "compare_results": "xprobe.study.beside:compare_results",
     "plan": "xprobe.design.power:plan",
     "measure": "xprobe.distance.run:measure_domain",
     "write_report": "xprobe.report.write:write_report",

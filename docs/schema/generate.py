@@ -12,7 +12,7 @@ from xprobe.design import power
 from xprobe.features import records
 from xprobe.report import write
 from xprobe.results import answers, distance, removal, study
-from xprobe.study import estimate
+from xprobe.study import beside, estimate
 
 # By the name of the file: what each command prints with --json, then files that commands leave.
 DOCUMENTS: dict[str, type[Document]] = {
@@ -26,6 +26,7 @@ DOCUMENTS: dict[str, type[Document]] = {
     "sweep-dry-run": estimate.DryRun,
     "distance": distance.Distances,
     "report": write.Written,
+    "compare": beside.Beside,
     "studies": outputs.Studies,
     "studies-remove": removal.Removed,
     "demo": answers.DemoAnswer,

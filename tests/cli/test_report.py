@@ -7,9 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from makers import FAST, Ran, error_of
+from makers import FAST, Ran, claimed, error_of, make_study
 
 from xprobe.report.study_section import LINEAGE_IGNORED
+from xprobe.results.study import save_study
 
 
 @pytest.fixture
@@ -51,6 +52,8 @@ def test_a_learning_curve_becomes_a_worth_in_images_and_in_money(
         "xprobe.report.figures.study.draw", lambda _studies: iter(())
     )  # it takes the time
     plain = xprobe("report", "--json").json
+    # The sweep ends in the headline that the report of its folder has.
+    assert swept.out.splitlines()[-1] == plain["answer"][0]
     assert [row["cost"] for row in plain["valued"]] == [None] * 4
     assert "for the synthetic," not in Path("report/index.html").read_text()
 
@@ -63,7 +66,10 @@ def test_costs_without_a_learning_curve_are_a_warning(
     xprobe("sweep", *FAST)
     ran = xprobe("report", "--cost-real", "2", "--cost-synthetic", "0.1")
     assert ran.code == 0
-    assert "warning: costs need a learning curve: run 'xprobe sweep --real-curve" in ran.err
+    assert (
+        "warning: which way is cheaper needs a learning curve: run 'xprobe sweep --real-curve"
+        in ran.err
+    )
     assert "What synthetic images are worth" not in Path("report/index.html").read_text()
 
 
@@ -87,6 +93,22 @@ def test_ignored_lineage_is_told_in_red_and_first_of_all(
     xprobe("sweep", *FAST)
     assert LINEAGE_IGNORED not in xprobe("report", "--json").json["answer"][0]
     assert LINEAGE_IGNORED not in Path("report/index.html").read_text()
+
+
+@pytest.mark.usefixtures("no_figures")
+def test_only_some_generators_are_shown(tmp_path: Path, xprobe: Callable[..., Ran]) -> None:
+    study = claimed(make_study(generators=("A", "B"), effect={"A": 0.05}))
+    save_study(tmp_path / "r", study)
+    report = ("report", "--results", str(tmp_path / "r"), "--out", str(tmp_path / "out"))
+    said = xprobe(*report, "--generator", "B", "--json").json
+    assert "Generator B" in said["answer"][0]
+    assert not any("enerator A" in text for text in said["answer"])
+    assert set(said["brief"]) < set(said["answer"])
+    table = (tmp_path / "out" / "results.csv").read_text(encoding="utf-8")
+    assert ",B," in table
+    assert ",A," not in table
+    error = error_of(xprobe(*report, "--generator", "C"))
+    assert error.startswith("error: there are no results of generator C")
 
 
 def test_a_report_without_results_names_the_command(xprobe: Callable[..., Ran]) -> None:

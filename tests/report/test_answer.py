@@ -4,18 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from makers import changed, changed_config, claimed, make_study
+from makers import (
+    changed,
+    changed_config,
+    claimed,
+    make_comparison,
+    make_study,
+    with_comparisons,
+)
 from msgspec import structs
 
 from xprobe.report.answer import Answer, answer
-from xprobe.report.left_out import LeftOut, left_out
-from xprobe.results.families import families
+from xprobe.report.study_section import Costs
 from xprobe.results.study import Study
 
 
-def answer_to(*studies: Study, others: Sequence[LeftOut] = ()) -> Answer:
-    rows = [row for study in studies for row in study.results]
-    return answer(studies, families(rows), others)
+def answer_to(*studies: Study, others: Sequence[Study] = ()) -> Answer:
+    return answer(studies, [*studies, *others])
 
 
 def test_a_mix_has_both_p_and_its_images() -> None:
@@ -70,8 +75,7 @@ def test_studies_that_are_not_shown_are_listed() -> None:
     dino = claimed(make_study("dino"))
     floor = make_study("hog", source="builtin:hog")
     half = structs.replace(changed_config(make_study(), real_fraction=0.5), key="5")
-    every = (shown, seed, wider, other, again, dino, floor, half)
-    said = answer_to(shown, others=left_out([shown], every))
+    said = answer_to(shown, others=(seed, wider, other, again, dino, floor, half))
     assert said.left_out is not None
     assert said.left_out.sentence() == (
         "7 other studies of these results are not shown; 5 of them count in the study-wide p: "
@@ -82,5 +86,37 @@ def test_studies_that_are_not_shown_are_listed() -> None:
     )
     assert said.left_out.sentence() in said.sentences
     assert said.left_out.studies[-1] == "clip · 50 % of real (not asked for; id 5)"
-    assert "judged together with all 18 of the folder" in said.headline
+    assert "; 5 further studies of it not shown: 5 helps" in said.headline
     assert answer_to(shown).left_out is None
+
+
+def test_the_brief_answer_has_everything_but_a_sentence_for_each_comparison() -> None:
+    study = with_comparisons(
+        claimed(make_study(generators=("A", "B"), ratios=(1, 2), effect={"A": 0.05, "B": 0.01})),
+        make_comparison("generators", "A", "B", 0.04, ratio=1),
+        make_comparison("ratios", "1:2", "1:1", 0.03, generator="A"),
+    )
+    said = answer([study], [study], Costs(real=2, synthetic=1))
+    assert [text.split(" with ")[0] for text in said.brief] == [
+        said.headline.split(" with ")[0],
+        "Generator A costs 16.00 a point of accuracy [11.43, 26.67].",
+        "Generators of these synthetic images at 1:1",
+        "Ratio of generator A",
+        "What is claimed holds over all 4 mixes of these results together.",
+        "There are 4 families of comparisons, each",
+    ]
+    assert said.sentences == [*said.brief, *(line.sentence for line in (*said.lines, *said.others))]
+    assert said.are_priced
+    assert not answer([study], [study]).are_priced
+
+
+def test_a_generator_of_an_older_study_alone_stays_and_says_so() -> None:
+    new = claimed(make_study(generators=("new",), created="2026-02", key="1" * 32))
+    old = claimed(make_study(generators=("old",), created="2026-01", key="2" * 32, ratios=(1,)))
+    said = answer([new, old], [new, old])
+    assert [one.generator for one in said.generators] == ["new", "old"]
+    assert said.left_out is None
+    assert said.notes[0] == (
+        "Generator old stands in an older study alone: clip (ratios 1; id 22222222). If it was "
+        "renamed, 'xprobe studies remove 22222222' takes the former name out."
+    )

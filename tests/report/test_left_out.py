@@ -76,7 +76,7 @@ def test_every_study_that_is_not_shown_stands_at_the_top(tmp_path: Path) -> None
         assert "9 other studies of these results are not shown; all count in the study-wide" in top
         for i in range(1, 10):
             assert f"clip (older; seed {i}; id 00000000)" in top
-    (line,) = (text for text in said.answer if "not shown" in text)
+    (line,) = (text for text in said.answer if "are not shown" in text)
     assert line.count("clip (older") == 6
     assert line.endswith("and 3 more ('xprobe studies' lists them).")
     # Whoever shows them all leaves none out.
@@ -92,7 +92,8 @@ def test_several_folders_are_taken_as_one(tmp_path: Path) -> None:
     in_folder(tmp_path / "one", a)
     in_folder(tmp_path / "two", b, structs.replace(a, created="2025", warnings=("old",)))
     said, page, _ = report_of(tmp_path, "one", "two", "one")
-    assert "raised accuracy in both comparisons, all judged together." in said.answer[0]
+    assert "(median of the 2 encoders; range +5.0 … +5.0)." in said.answer[0]
+    assert said.answer[1] == "What is claimed holds over all 2 mixes of these results together."
     assert said.not_shown == ()  # the study that lies in both is one
     assert "old" not in page.split()
     whole = json.loads((tmp_path / "report" / "results.json").read_bytes())

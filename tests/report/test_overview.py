@@ -112,7 +112,7 @@ def test_outside_of_the_set_there_is_no_word_of_it(tmp_path: Path) -> None:
     _, out = written(tmp_path, make_study("hog", source="builtin:hog"))
     for text in both(out):
         assert "so that a second try buys nothing" not in text
-        assert "No study-wide claim: in its family alone, adding these synthetic images" in text
+        assert "Of a floor encoder without learned weights: generator default: helps" in text
     assert "Study-wide p" not in both(out)[0]
     assert "Study-wide p" not in both(out)[1]
 
@@ -214,8 +214,8 @@ def test_how_far_fine_tunes_trained_reaches_the_report(tmp_path: Path) -> None:
 def test_studies_of_version_1_are_shown_and_claim_nothing(tmp_path: Path) -> None:
     shutil.copytree(GOLDEN, tmp_path / "results")
     answer = report.write_report(tmp_path / "results", tmp_path / "out").answer
-    assert answer[0].startswith("No study-wide claim: each family for itself, adding these synth")
-    assert "run the same sweep again; only the pooled arm is trained." in answer[0]
+    assert answer[0].startswith("By the rules of an older version: generator g: no difference")
+    assert "it trains nothing but the pooled arm." in answer[0]
     page, summary = both(tmp_path / "out")
     for text in (page, summary):
         assert "judged by the rules of version 1; run the same sweep again; only the pooled" in text
@@ -258,8 +258,9 @@ def test_what_is_shown_changes_nothing_about_what_is_claimed(tmp_path: Path) -> 
     assert p[0] == p[1]
     assert 0.0005 < p[0][0] < 0.03
     assert p[0][1] is None  # macro-F1 is not judged
-    assert "judged together with all 4 of the folder" in answer[0]
-    assert answer[2].startswith("3 other studies of these results are not shown; all count in ")
+    assert "; 3 further studies of it not shown: 3 not certain." in answer[0]
+    assert "What is claimed holds over all 4 mixes of these results together." in answer
+    assert answer[3].startswith("3 other studies of these results are not shown; all count in ")
     page, summary = both(one)
     assert f"helps {words.p_value(p[0][0])} " in page
     assert f"{words.p_value(p[0][0])} study-wide" in summary

@@ -45,6 +45,14 @@ def test_the_encoder_of_a_study_has_every_field_of_a_spec() -> None:
     assert names == ["label", "name", "key", *documents.field_names(EncoderSpec)]
 
 
+def test_an_older_study_counts_for_a_generator_that_no_newer_one_has() -> None:
+    new, old, oldest = (
+        make_study(generators=names, created=created)
+        for names, created in ((("a", "b"), "3"), (("b", "c"), "2"), (("a", "c"), "1"))
+    )
+    assert newest([new, old, oldest]) == [new, old]
+
+
 def test_the_newest_study_of_a_kind_counts(tmp_path: Path) -> None:
     old, new = (make_study(created=f"2026-01-0{day}") for day in (1, 2))
     old = structs.replace(old, key="b")

@@ -59,6 +59,10 @@ COMMANDS = (
         "xprobe report --cost-real 2 --cost-synthetic 0.1", "xprobe.cli.report:report",
     ),
     CommandRow(
+        "compare", "Set two folders of results beside each other, paired on the same test images.",
+        "xprobe compare results-a results-b", "xprobe.cli.compare:compare",
+    ),
+    CommandRow(
         "studies", "List the studies of results, name them, and take them out.",
         "xprobe studies --results results", "xprobe.cli.studies:studies_app",
     ),

@@ -36,4 +36,4 @@ def demo(
         return
     show_studies(studies, as_json=False)
     cut = demonstration.CUT.strip().splitlines()
-    out.print(*written.answer, "", *cut, "", f"report: {written.report}")
+    out.print(*written.brief, "", *cut, "", f"report: {written.report}")

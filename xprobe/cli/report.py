@@ -18,6 +18,10 @@ def report(
     encoder: Annotated[
         list[str] | None, typer.Option(help="Name in the results; repeat. Default: all.")
     ] = None,
+    generator: Annotated[
+        list[str] | None,
+        typer.Option(help="Name in the results; repeat. Default: all. What is shown changes no p."),
+    ] = None,
     cost_real: Annotated[
         float | None, typer.Option(min=0, help="What a real image costs, its label included.")
     ] = None,
@@ -35,12 +39,15 @@ def report(
     if cost_real is not None and cost_synthetic is not None:
         costs = Costs(cost_real, cost_synthetic)
     with progress.busy("drawing figures"):
-        written = write_report(results or Path("results"), folder, encoder or (), costs)
+        written = write_report(
+            results or Path("results"), folder, encoder or (), costs, generator or ()
+        )
     if costs and not written.valued:
         warn([
-            "costs need a learning curve: run 'xprobe sweep --real-curve 20,30,45,60,80' first"
+            "which way is cheaper needs a learning curve: run 'xprobe sweep --real-curve "
+            "20,30,45,60,80' first"
         ])  # fmt: skip
     if as_json:
         print_json(written)
         return
-    out.print(*written.answer, "", f"report: {written.report}")
+    out.print(*written.brief, "", f"report: {written.report}")

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from xprobe.base.declared import EXECUTION
+from xprobe.base.errors import XprobeError
 from xprobe.cli import progress
 from xprobe.cli.options import Data, Files, Group, Json, filled_in, option_sources
 from xprobe.cli.printing import out, print_json, print_table, warn
@@ -58,6 +60,8 @@ def sweep(
         return
     studies = sweep_settings(*what, option_sources=option_sources(context), progress=progress.bar)
     show_studies(studies, as_json, refusal)
+    if not as_json:
+        _print_headline(files.results)
 
 
 def show_studies(studies: Sequence[Study], as_json: bool, said: Sequence[str] = ()) -> None:
@@ -85,6 +89,18 @@ def _print_tables(studies: Sequence[Study], answer: SweepAnswer) -> None:
         print_table(tables.of_families(answer.families))
     if answer.data_value:
         print_table(tables.of_worth(answer.data_value))
+
+
+def _print_headline(results: Path) -> None:
+    """Print the headline of a report of these results, which may hold further studies."""
+    from xprobe.report.answer import answer
+    from xprobe.report.shown import read_shown
+
+    try:
+        headline = answer(*read_shown(results)).headline
+    except XprobeError:  # Another study there is damaged; a warning has said so.
+        return
+    out.print(headline)
 
 
 def _show_estimate(rows: Sequence[Estimate], as_json: bool) -> None:

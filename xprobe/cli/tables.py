@@ -13,14 +13,13 @@ from xprobe.base.visible import visible
 from xprobe.design.setting import head_title, setting_title
 
 if TYPE_CHECKING:
+    from xprobe.design.power import Detectable
+    from xprobe.images.survey import Shape
     from xprobe.results.distance import DistanceRow, LeakRow
     from xprobe.results.families import Family
     from xprobe.results.rows import DataValue, Result
     from xprobe.results.study import Study
-
-if TYPE_CHECKING:
-    from xprobe.design.power import Detectable
-    from xprobe.images.survey import Shape
+    from xprobe.study.beside import BesideRow, StudyPair
 
 Row = Mapping[str, Any]
 
@@ -187,6 +186,52 @@ def _ends(low: float | None, high: float | None) -> str | None:
     if low is None or high is None:
         return None
     return f"[{100 * low:+.1f}, {100 * high:+.1f}]"
+
+
+def of_pair(pair: StudyPair) -> list[Table]:
+    """Return two studies beside each other, a table for each generator, settings without one last.
+
+    The widest rows fit 80 columns.
+    """
+    by_generator: dict[tuple[str | None, str | None], list[BesideRow]] = {}
+    for row in pair.rows:
+        by_generator.setdefault((row.generator_a, row.generator_b), []).append(row)
+    shared = [pair.encoder, head_title(pair.head, pair.real_fraction, pair.train_per_class)]
+    tables = []
+    for (a, b), rows in by_generator.items():
+        names = [a or "–", b or "–"][: 1 if a == b else 2]
+        title = [f"generator {' | '.join(names)}"] if a or b else []
+        cells = [
+            [
+                setting_title(row.setting, row.ratio, row.augment), _percent(row.value_a),
+                _percent(row.value_b), _span(row.difference, row.low, row.high)
+                or _points(row.difference), _SHORT.get(row.verdict or "", row.verdict),
+            ]
+            for row in rows
+        ]  # fmt: skip
+        columns = ["setting", "A", "B", "B − A", "B is"]
+        tables.append(table(" · ".join([*shared, *title, "accuracy, %"]), columns, cells))
+    return tables
+
+
+_SHORT = {"no detectable difference": "not detected"}
+
+
+def pair_words(pair: StudyPair) -> str:
+    """Say whether two studies are paired, and of which images they are."""
+    a, b = pair.n_train_a, pair.n_train_b
+    trained = f"{a:g}" if a == b else f"{a:g} and {b:g}"
+    if pair.is_paired:
+        return f"paired on {pair.n_test_a:,} test images; {trained} real images to train on"
+    return f"not paired: {pair.why}; {trained} real images to train on"
+
+
+def _percent(value: float | None) -> str | None:
+    return None if value is None else f"{100 * value:.1f}"
+
+
+def _points(value: float | None) -> str | None:
+    return None if value is None else f"{100 * value:+.1f}"
 
 
 def of_worth(rows: Sequence[DataValue]) -> Table:

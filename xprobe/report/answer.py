@@ -6,9 +6,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from xprobe.images.augment import AUGMENTATIONS
-from xprobe.report.headline import headline
-from xprobe.report.left_out import LeftOut
-from xprobe.report.study_section import random_words, worth_view
+from xprobe.report.finding import Finding, find
+from xprobe.report.gains import class_sentence, size_sentence
+from xprobe.report.headline import MOST_GENERATORS, headline
+from xprobe.report.headline import sentences as sentences_of
+from xprobe.report.left_out import LeftOut, former_note, left_out
+from xprobe.report.panel import panels
+from xprobe.report.ranking import (
+    Ranked,
+    cost_words,
+    pooled_sentences,
+    ranking,
+    ranking_sentences,
+)
+from xprobe.report.ratio import RatioRow, ratio_rows, ratio_sentence
+from xprobe.report.study_section import Costs, random_words, worth_view
 from xprobe.report.words import (
     ALTERNATIVES,
     badge,
@@ -20,12 +32,13 @@ from xprobe.report.words import (
     p_words,
     percent,
     points,
+    ratio_title,
     setting_title,
     span,
     study_title,
     verdict_words,
 )
-from xprobe.results.families import Family
+from xprobe.results.families import families
 from xprobe.results.rows import Result
 from xprobe.results.study import Study
 
@@ -75,10 +88,19 @@ class Line:
 
 @dataclass(frozen=True)
 class LeftOutNote:
-    """The studies that are not shown: how many there are, and each in words."""
+    """The studies that are not shown, in words."""
 
-    note: str
-    studies: tuple[str, ...]
+    others: tuple[LeftOut, ...]
+
+    @property
+    def note(self) -> str:
+        """How many there are, and how many of them are judged with those that are shown."""
+        return left_out_note(len(self.others), sum(other.counts for other in self.others))
+
+    @property
+    def studies(self) -> tuple[str, ...]:
+        """Each study, and why it is not shown."""
+        return tuple(other.words for other in self.others)
 
     def sentence(self, most: int = 6) -> str:
         """The note with the first ones."""
@@ -88,13 +110,41 @@ class LeftOutNote:
 
 
 @dataclass(frozen=True)
+class GeneratorAnswer:
+    """What the studies say of one generator.
+
+    Attributes:
+        generator: the generator.
+        badge: the style of the verdict over all encoders (`words.BADGES`); empty of studies that
+            claim nothing.
+        word: this verdict in a word or two.
+        ratio: title of the ratio that the sentence names; empty where none is named.
+        sentence: the verdict with its numbers.
+        cost: what a point of accuracy costs at this ratio; empty without prices.
+    """
+
+    generator: str
+    badge: str
+    word: str
+    ratio: str
+    sentence: str
+    cost: str
+
+
+@dataclass(frozen=True)
 class Answer:
     """What the studies answer, in words.
 
     Attributes:
-        headline: the answer.
+        headline: the answer, with a sentence for each generator if these are few.
+        generators: what each generator does.
+        ranking: the places of generators that were compared with each other.
+        ranked: the same in sentences, and what all generators do together.
+        ratios: which ratio is enough, with each generator and encoder.
+        enough: the same in a sentence for each generator.
+        classes: which classes gain or lose, a sentence for each generator.
         notes: what a reader should know before the comparisons.
-        left_out: the studies that are not shown, in words.
+        left_out: the studies that are not shown; None where there are none.
         lines: the comparisons of every mix.
         others: those of synthetic images in place of real ones.
         alternatives: those of augmented real images.
@@ -102,6 +152,12 @@ class Answer:
     """
 
     headline: str
+    generators: tuple[GeneratorAnswer, ...]
+    ranking: tuple[Ranked, ...]
+    ranked: tuple[str, ...]
+    ratios: tuple[RatioRow, ...]
+    enough: tuple[str, ...]
+    classes: tuple[str, ...]
     notes: tuple[str, ...]
     left_out: LeftOutNote | None
     lines: tuple[Line, ...]
@@ -118,36 +174,79 @@ class Answer:
         return list(groups.items())
 
     @property
+    def brief(self) -> list[str]:
+        """The answer without a sentence for each comparison, in the order of reading."""
+        return [
+            self.headline,
+            *(g.sentence for g in self.generators if self.are_beside),
+            *(
+                f"Generator {one.generator} costs {one.cost}."
+                for one in self.generators
+                if one.cost
+            ),
+            *self.ranked,
+            *self.enough,
+            *self.classes,
+            *self.notes,
+            *([self.left_out.sentence()] if self.left_out else []),
+        ]
+
+    @property
+    def opening(self) -> str:
+        """The headline without the sentences of generators, where they stand in it as they are."""
+        told = " ".join(one.sentence for one in self.generators)
+        return self.headline.replace(f" {told}", "") if told else self.headline
+
+    @property
+    def listed(self) -> tuple[GeneratorAnswer, ...]:
+        """The generators whose sentences are not in the opening."""
+        is_whole = self.opening == self.headline
+        return () if is_whole and not self.are_beside else self.generators
+
+    @property
+    def are_beside(self) -> bool:
+        """Whether the sentences of the generators are no part of the headline."""
+        return len(self.generators) > MOST_GENERATORS
+
+    @property
+    def are_priced(self) -> bool:
+        """Whether it is known what an image costs."""
+        return any(g.cost for g in self.generators) or any(row.cost for row in self.ranking)
+
+    @property
     def sentences(self) -> list[str]:
         """Every sentence of the answer, in the order of reading."""
         lines = (*self.lines, *self.others, *self.alternatives)
-        notes = [*self.notes, *([self.left_out.sentence()] if self.left_out else [])]
-        return [self.headline, *notes, *(line.sentence for line in lines), *self.valued]
+        return [*self.brief, *(line.sentence for line in lines), *self.valued]
 
 
-def answer(
-    studies: Sequence[Study], families: Sequence[Family], others: Sequence[LeftOut] = ()
-) -> Answer:
+def answer(studies: Sequence[Study], every: Sequence[Study], costs: Costs | None = None) -> Answer:
     """Say what was found: a headline, then a sentence for each comparison.
 
     Args:
-        studies: the studies that are shown.
-        families: the families of their comparisons.
-        others: the studies that are not shown, of which some are judged with those that are.
+        studies: the studies that are shown (`shown.Shown`).
+        every: all studies, of which some are judged with those that are shown.
+        costs: what an image costs, to say what a point of accuracy does.
     """
+    speaking, others, compared = panels(studies), left_out(studies, every), _compared(every)
+    unshown = [other.study for other in others if other.counts]
+    findings = [find(panel, compared, unshown) for panel in speaking]
+    ranks = ranking(speaking, costs)
     rows = ((s, r) for s in studies for r in sorted(s.results, key=in_order))
     judged = [(s, r) for s, r in rows if r.verdict is not None]
-    every = [*studies, *(other.study for other in others)]
-    compared = sum(row.p_study_wide is not None for study in every for row in study.results)
-    counting = sum(other.counts for other in others)
     return Answer(
-        headline=headline(studies, compared),
-        notes=(families_note(families),) if len(families) > 1 else (),
-        left_out=LeftOutNote(
-            left_out_note(len(others), counting), tuple(other.words for other in others)
-        )
-        if others
-        else None,
+        headline=headline(findings, any(study.config.ignore_lineage for study in studies)),
+        generators=tuple(
+            _generator(finding, sentence, costs)
+            for finding, sentence in zip(findings, sentences_of(findings), strict=True)
+        ),
+        ranking=tuple(ranks),
+        ranked=(*ranking_sentences(speaking, ranks), *pooled_sentences(speaking)),
+        ratios=tuple(row for panel in speaking for row in ratio_rows(panel)),
+        enough=tuple(filter(None, map(ratio_sentence, speaking))),
+        classes=tuple(filter(None, map(class_sentence, findings))),
+        notes=tuple(_notes(studies, findings, compared)),
+        left_out=LeftOutNote(tuple(others)) if others else None,
         lines=tuple(_line(s, r) for s, r in judged if r.setting == "mix" and not r.augment),
         others=tuple(_line(s, r) for s, r in judged if r.setting == "synthetic-only"),
         alternatives=tuple(
@@ -158,6 +257,33 @@ def answer(
             for row in worth_view(studies, None)
         ),
     )
+
+
+def _compared(studies: Sequence[Study]) -> int:
+    """Return how many mixes are judged together."""
+    return sum(row.p_study_wide is not None for study in studies for row in study.results)
+
+
+def _generator(finding: Finding, sentence: str, costs: Costs | None) -> GeneratorAnswer:
+    panel, ratio = finding.panel, finding.ratio
+    return GeneratorAnswer(
+        generator=panel.generator,
+        badge=finding.badge,
+        word=finding.word,
+        ratio="" if ratio is None else ratio_title(ratio),
+        sentence=sentence,
+        cost="" if ratio is None else cost_words(panel.at_ratio(ratio), costs),
+    )
+
+
+def _notes(studies: Sequence[Study], findings: Sequence[Finding], compared: int) -> list[str]:
+    by_family = families(row for study in studies for row in study.results)
+    notes = [size_sentence(finding, studies) for finding in findings]
+    notes += [former_note(study, studies) for study in studies]
+    if compared > 1:
+        notes.append(f"What is claimed holds over all {compared} mixes of these results together.")
+    notes += [families_note(by_family)] if len(by_family) > 1 else []
+    return [note for note in notes if note]
 
 
 def _line(study: Study, row: Result) -> Line:

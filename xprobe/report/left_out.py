@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from xprobe.base.documents import to_json
+from xprobe.base.errors import first_few
 from xprobe.report.words import study_title
 from xprobe.results.study import Study, holder_of, names_of_kind, without_held
 
@@ -48,6 +49,26 @@ def left_out(shown: Sequence[Study], every: Sequence[Study]) -> list[LeftOut]:
         for study in every
         if study.key not in keys
     ]
+
+
+def former_note(study: Study, shown: Sequence[Study]) -> str:
+    """Say that a study is shown for generators that the newest one of its kind lacks, if it is."""
+    names = set(names_of_kind(study))
+    newer = [
+        other
+        for other in shown
+        if names.intersection(names_of_kind(other)) and other.created > study.created
+    ]
+    lacked = [g for g in study.generators if all(g not in other.generators for other in newer)]
+    if not newer:
+        return ""
+    many = "s" if len(lacked) > 1 else ""
+    return (
+        f"Generator{many} {first_few(lacked)} stand{'' if many else 's'} in an older study alone: "
+        f"{study_title(study)} ({'; '.join(_differences(study, newer[0]))}; id "
+        f"{study.key[:ID_LENGTH]}). If it was renamed, 'xprobe studies remove "
+        f"{study.key[:ID_LENGTH]}' takes the former name out."
+    )
 
 
 def _counts(study: Study) -> bool:

@@ -22,7 +22,6 @@ from xprobe.report.figures.plots import distance_plots, study_plots
 from xprobe.report.forest import forests_of
 from xprobe.report.gallery import gallery_of
 from xprobe.report.glossary import GLOSSARY
-from xprobe.report.left_out import left_out
 from xprobe.report.matrix import matrix_of, shown_study
 from xprobe.report.overview import (
     count_tables,
@@ -33,13 +32,13 @@ from xprobe.report.overview import (
     warnings_of,
 )
 from xprobe.report.page import data_text, page, render
+from xprobe.report.shown import distances_of, read_shown
 from xprobe.report.spreadsheets import distances_csv, result_rows, results_csv, runs_csv
 from xprobe.report.study_section import Costs, Valued, study_view, worth_view
 from xprobe.report.words import FLOOR, METRICS, QUESTION, badge, study_title, title_of_family
 from xprobe.results.distance import DistanceRow, Distances, load_distances
 from xprobe.results.families import Family, families
-from xprobe.results.study import Results, Study, newest, read_studies, without_held
-from xprobe.study.claims import with_claims
+from xprobe.results.study import Results, Study
 
 _FILES = ("results.csv", "runs.csv", "results.json")
 
@@ -63,7 +62,8 @@ class Written(Document, frozen=True, kw_only=True):
 
     Attributes:
         report, summary: paths of its page and of its summary in Markdown.
-        answer: sentences, the headline first.
+        brief: the answer in sentences, the headline first, without one for each comparison.
+        answer: the same with them.
         not_shown: the studies that are not shown.
         valued: what synthetic images are worth.
         figures: paths of the figures' files.
@@ -71,6 +71,7 @@ class Written(Document, frozen=True, kw_only=True):
 
     report: str
     summary: str
+    brief: tuple[str, ...]
     answer: tuple[str, ...]
     not_shown: tuple[NotShown, ...]
     valued: tuple[Valued, ...]
@@ -83,6 +84,7 @@ def write_report(
     encoders: Sequence[str] = (),
     costs: Costs | None = None,
     all_figures: bool = False,
+    generators: Sequence[str] = (),
 ) -> Written:
     """Write the report of the studies in a results folder, or in several taken together.
 
@@ -95,24 +97,24 @@ def write_report(
         costs: what an image costs, to say which way to the same accuracy is cheaper.
         all_figures: whether classes and confusions of every study and setting are drawn, and not
             those alone that the page shows.
+        generators: names to report on; none: all. What is shown changes no study-wide p.
 
     Raises:
-        XprobeError: there are no results, or none of a named encoder, or some are damaged.
+        XprobeError: there are no results, or none of a named encoder or generator, or some are
+            damaged.
         OSError: `out` cannot be written.
     """
-    # What is shown changes nothing about what is claimed: all studies of the results are judged.
-    every = read_studies(results)
-    claimed = with_claims(results, without_held(every))
-    studies = newest(claimed, encoders)
-    by_key = {study.key: study for study in claimed}
-    others = left_out(studies, [by_key.get(study.key, study) for study in every])
+    studies, every = read_shown(results, encoders, generators)
     compared = families(row for study in studies for row in study.results)
     document = load_distances(results)
+    if document is not None:
+        document = distances_of(document, generators)
     distances = of_encoders(document, encoders)
     shown = shown_study(studies)
     plots = [*study_plots(studies, shown, all_figures), *distance_plots(document, encoders)]
     drawings = draw_all(plots, out / "figures")
-    said = answer(studies, compared, others)
+    said = answer(studies, every, costs)
+    others = said.left_out.others if said.left_out else ()
     valued = worth_view(studies, costs)
     view = _studies_view(studies, shown, compared, drawings) | {
         "answer": said, "worth": valued, "distance": None, "files": _FILES,
@@ -128,6 +130,7 @@ def write_report(
     return Written(
         report=str(out / "index.html"),
         summary=str(out / "summary.md"),
+        brief=tuple(said.brief),
         answer=tuple(said.sentences),
         not_shown=tuple(
             NotShown(study=o.study.key, title=study_title(o.study), why=o.why) for o in others
@@ -203,5 +206,4 @@ def _studies_view(
         "badge": badge,
         "counts": count_tables(studies),
         "metrics": METRICS,
-        "ranked": False,
     }

@@ -243,6 +243,9 @@ def but_for_seed(encoder: str, fingerprint: str, config: StudyConfig) -> tuple[o
 def newest(studies: Sequence[Study], encoders: Sequence[str] = ()) -> list[Study]:
     """Return the newest study of each encoder (or named one), head and part, sorted.
 
+    Older ones are there, too, if they have a generator that no newer one of their kind has: what
+    was studied in folders of its own does not vanish.
+
     Args:
         studies: studies, the newest first.
         encoders: names of encoders; none: all.
@@ -250,21 +253,23 @@ def newest(studies: Sequence[Study], encoders: Sequence[str] = ()) -> list[Study
     Raises:
         XprobeError: a named encoder has no study.
     """
-    chosen: dict[tuple[str, str, Number, int], Study] = {}
-    known: set[tuple[str, str, Number, int]] = set()
+    chosen: list[Study] = []
+    generators: dict[tuple[str, str, Number, int], set[str]] = {}
     for study in studies:
-        names = names_of_kind(study)
-        if not known.intersection(names):
-            chosen[names[0]] = study
-            known.update(names)
-    labels = {label for label, *_ in chosen}
+        known = [generators[name] for name in names_of_kind(study) if name in generators]
+        if not known or not set().union(*known).issuperset(study.generators):
+            chosen.append(study)
+            for name in names_of_kind(study):
+                generators.setdefault(name, set()).update(study.generators)
+    labels = {study.encoder.label for study in chosen}
     if unknown := [name for name in encoders if name not in labels]:
         raise XprobeError(
             f"there are no results of {first_few(unknown)}{did_you_mean(unknown[0], labels)}; "
             f"there are: {first_few(sorted(labels), 9)}"
         )
     wanted = set(encoders) or labels
-    return [study for (label, *_), study in sorted(chosen.items()) if label in wanted]
+    chosen.sort(key=lambda study: names_of_kind(study)[0])
+    return [study for study in chosen if study.encoder.label in wanted]
 
 
 def names_of_kind(study: Study) -> list[tuple[str, str, Number, int]]:

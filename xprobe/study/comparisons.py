@@ -14,7 +14,8 @@ from xprobe.study.result_rows import ResultRows
 from xprobe.study.tested import Tested
 from xprobe.verdict.family import HELPS, HURTS, judge
 
-_WORDS = {HELPS: "better", HURTS: "worse"}
+WORDS = {HELPS: "better", HURTS: "worse"}
+"""What a verdict is called where neither side is real-only."""
 
 
 class _Pair(NamedTuple):
@@ -53,7 +54,7 @@ def compare_mixes(rows: ResultRows, tested: Mapping[Setting, Tested]) -> Iterato
                 low=comparison.low,
                 high=comparison.high,
                 p=comparison.p_adjusted,
-                verdict=_WORDS.get(judgement.verdict, judgement.verdict),
+                verdict=WORDS.get(judgement.verdict, judgement.verdict),
             )
 
 
