@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import base64
-import io
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image
 
 from xprobe.base.arrays import Ints
 from xprobe.base.errors import XprobeError
-from xprobe.images.decode import UnusableImageError, decode
 from xprobe.report.confusions import shown_mix
+from xprobe.report.figures.thumbnail import thumbnail_uri
 from xprobe.report.words import setting_title, study_title
 from xprobe.results.hits import Hits, load_hits
 from xprobe.results.images import load_places
@@ -110,24 +107,10 @@ def _pictures(
     return [
         Picture(
             label=classes[int(hits.label[i])],
-            uri=_thumbnail(places.get(str(hits.image[i]), "")),
+            uri=thumbnail_uri(places.get(str(hits.image[i]), ""), THUMBNAIL_PX),
             before=int(before[i]),
             after=int(after[i]),
             repeats=len(hits.seed),
         )
         for i in order[:MOST_PICTURES]
     ], len(order)
-
-
-def _thumbnail(path: str) -> str:
-    """Return an image as the address of a small JPEG; nothing if it cannot be read any more."""
-    if not path:
-        return ""
-    try:
-        image = decode(path)
-    except (OSError, ValueError, UnusableImageError):  # ValueError: the text is no path
-        return ""
-    image.thumbnail((THUMBNAIL_PX,) * 2, Image.Resampling.LANCZOS)
-    buffer = io.BytesIO()
-    image.convert("RGB").save(buffer, format="JPEG", quality=85)
-    return f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()}"

@@ -68,10 +68,10 @@ def page(view: Mapping[str, Any]) -> bytes:
     """Return the page of a report, which fetches nothing and runs its own script alone."""
     style, script = (_source(f"page/{name}") for name in ("style.css", "script.js"))
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    own = {
+    parts = {
         "style": Markup(style), "script": Markup(script), "script_digest": f"sha256-{digest}",
     }  # fmt: skip
-    return render("report.html.j2", {**view, **own})
+    return render("report.html.j2", {**view, **parts})
 
 
 def _source(name: str) -> str:

@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from PIL import Image
-
-from xprobe.images.decode import UnusableImageError, decode
 from xprobe.report.confusions import confusion_of, shares, shown_mix
 from xprobe.report.figures.drawing import Names
 from xprobe.report.figures.plot import Plot
+from xprobe.report.figures.thumbnail import thumbnail
 from xprobe.report.matrix import judged_mixes
 from xprobe.report.words import (
     ALTERNATIVES,
@@ -200,18 +198,12 @@ def _examples(examples: Sequence[Example], names: Names) -> Iterator[Plot]:
     """
     for who in dict.fromkeys((row.encoder, row.generator) for row in examples):
         rows = [row for row in examples if (row.encoder, row.generator) == who]
-        pairs = [(row, _picture(row.path), _picture(row.neighbour_path)) for row in rows]
+        pairs = [
+            (row, *(thumbnail(path, _THUMBNAIL_PX) for path in (row.path, row.neighbour_path)))
+            for row in rows
+        ]
         whole = [pair for pair in pairs if pair[1] is not None and pair[2] is not None]
         if whole:
             title = f"Synthetic images and the nearest real ones, {' · '.join(who)}"
             stem = names.new(f"examples-{'-'.join(who)}")
             yield _plot(stem, "examples", None, title, "distance:examples", whole, title)
-
-
-def _picture(path: str) -> Image.Image | None:
-    try:
-        image = decode(path)
-    except (OSError, ValueError, UnusableImageError):  # ValueError: the text is no path
-        return None
-    image.thumbnail((_THUMBNAIL_PX,) * 2, Image.Resampling.LANCZOS)
-    return image
