@@ -24,6 +24,14 @@ def report(
     cost_synthetic: Annotated[
         float | None, typer.Option(min=0, help="What a synthetic image costs.")
     ] = None,
+    predictions: Annotated[
+        bool | None,
+        typer.Option(
+            help="Write predictions.parquet, a row an image, setting and repeat. Default: up to a "
+            "million rows.",
+            show_default=False,
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     from xprobe.report.study_section import Costs
@@ -35,7 +43,10 @@ def report(
     if cost_real is not None and cost_synthetic is not None:
         costs = Costs(cost_real, cost_synthetic)
     with progress.busy("drawing figures"):
-        written = write_report(results or Path("results"), folder, encoder or (), costs)
+        written = write_report(
+            results or Path("results"), folder, encoder or (), costs, predictions=predictions
+        )
+    warn(written.tables_lack)
     if costs and not written.valued:
         warn([
             "costs need a learning curve: run 'xprobe sweep --real-curve 20,30,45,60,80' first"

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import jinja2
 from markupsafe import Markup
 
-from xprobe.base import documents
 from xprobe.base.atomic import put
 from xprobe.base.documents import Document
 from xprobe.base.visible import visible
@@ -34,8 +33,8 @@ from xprobe.report.overview import (
     side_by_side,
     warnings_of,
 )
-from xprobe.report.spreadsheets import distances_csv, result_rows, results_csv, runs_csv
 from xprobe.report.study_section import Costs, Valued, study_view, worth_view
+from xprobe.report.tables.write import Shown, write_tables
 from xprobe.report.words import (
     FLOOR,
     METRICS,
@@ -53,7 +52,7 @@ from xprobe.report.words import (
     title_of_family,
     verdict_words,
 )
-from xprobe.results.distance import DistanceRow, Distances, load_distances
+from xprobe.results.distance import Distances, load_distances
 from xprobe.results.families import Family, families
 from xprobe.results.study import Results, Study, newest, read_studies, without_held
 from xprobe.study.claims import with_claims
@@ -85,6 +84,8 @@ class Written(Document, frozen=True, kw_only=True):
         not_shown: the studies that are not shown.
         valued: what synthetic images are worth.
         figures: paths of the figures' files.
+        tables: paths of the tables' files.
+        tables_lack: what the tables lack, in sentences.
     """
 
     report: str
@@ -93,20 +94,28 @@ class Written(Document, frozen=True, kw_only=True):
     not_shown: tuple[NotShown, ...]
     valued: tuple[Valued, ...]
     figures: tuple[str, ...]
+    tables: tuple[str, ...]
+    tables_lack: tuple[str, ...]
 
 
 def write_report(
-    results: Results, out: Path, encoders: Sequence[str] = (), costs: Costs | None = None
+    results: Results,
+    out: Path,
+    encoders: Sequence[str] = (),
+    costs: Costs | None = None,
+    *,
+    predictions: bool | None = None,
 ) -> Written:
     """Write the report of the studies in a results folder, or in several taken together.
 
     Args:
         results: what `xprobe sweep` wrote; the newest study of each encoder and head is shown, and
             the others are listed.
-        out: where index.html, summary.md, results.csv, runs.csv, results.json and figures/ go, and
-            distances.csv where `xprobe distance` has left its answer.
+        out: where index.html, summary.md, figures/ and the tables (docs/reference/tables.md) go.
         encoders: names to report on; none: all.
         costs: what an image costs, to say which way to the same accuracy is cheaper.
+        predictions: whether to write predictions.parquet; None: unless it has too many rows to be
+            written in a few seconds.
 
     Raises:
         XprobeError: there are no results, or none of a named encoder, or some are damaged.
@@ -138,7 +147,8 @@ def write_report(
         view["warnings"] += distance_warnings(document, view["warnings"])
     put(out / "index.html", _render("report.html.j2", view))
     put(out / "summary.md", _render("summary.md.j2", view))
-    _write_tables(out, studies, compared, document, distances)
+    shown = Shown(results, studies, compared, document, distances)
+    tables, tables_lack = write_tables(out, shown, predictions)
     _remove_former(out / "figures", files)
     return Written(
         report=str(out / "index.html"),
@@ -149,6 +159,8 @@ def write_report(
         ),
         valued=tuple(valued),
         figures=tuple(str(file) for file in files),
+        tables=tuple(str(file) for file in tables),
+        tables_lack=tuple(tables_lack),
     )
 
 
@@ -167,34 +179,6 @@ def _of_distances(document: Distances | None, encoders: Sequence[str]) -> Iterab
 
 def _is_wanted(encoder: str, encoders: Sequence[str]) -> bool:
     return not encoders or encoder in encoders
-
-
-def _write_tables(
-    out: Path,
-    studies: Sequence[Study],
-    compared: Sequence[Family],
-    document: Distances | None,
-    distances: Sequence[DistanceRow],
-) -> None:
-    put(out / "results.csv", results_csv(studies))
-    put(out / "runs.csv", runs_csv(studies))
-    whole: dict[str, Any] = {
-        "results": [row for study in studies for row in result_rows(study)],
-        "families": compared,
-        "studies": [_about(s) for s in studies],
-    }
-    if document is None:
-        (out / "distances.csv").unlink(missing_ok=True)  # a former report has left it
-    else:
-        put(out / "distances.csv", distances_csv(document, distances))
-        whole["distance"] = document
-    put(out / "results.json", documents.encode(whole))
-
-
-def _about(study: Study) -> Mapping[str, object]:
-    """Return a study as JSON without its results and runs, which have tables of their own."""
-    apart = ("results", "runs", "predictions")
-    return {name: part for name, part in documents.to_json(study).items() if name not in apart}
 
 
 def _remove_former(folder: Path, current: Sequence[Path]) -> None:
