@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import math
 from pathlib import Path
@@ -11,9 +12,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from makers import digest, make_study
+from makers import digest, featured, make_study
 from msgspec import structs
 
+from xprobe.base.visible import visible
+from xprobe.design.config import SweepConfig
+from xprobe.engine.execution import Execution
 from xprobe.report.tables import predictions as module
 from xprobe.report.tables.predictions import PREDICTIONS, write_predictions
 from xprobe.results.predictions import (
@@ -25,6 +29,7 @@ from xprobe.results.predictions import (
 )
 from xprobe.results.rows import Run
 from xprobe.results.study import Study
+from xprobe.study.sweep import sweep
 from xprobe.verdict import metrics
 
 IDS = ("a\0b", "=1+1", "日本", 'q"u,o', "line\nbreak", "\ud800half", "é", "plain")
@@ -100,8 +105,7 @@ def test_rows_are_the_predictions_of_each_setting_and_repeat(tmp_path: Path) -> 
             probability = row.pop("probability")
             assert math.isclose(probability, p[i], rel_tol=1e-6)
             assert row == shared | {
-                "id": {"a\0b": r"a\x00b", "line\nbreak": r"line\nbreak", "\ud800half": r"\ud800half"}
-                .get(predictions.id[i], predictions.id[i]),
+                "id": visible(predictions.id[i]),
                 "label": ("cat", "<dog>", "eel")[predictions.label[i]],
                 "predicted": ("cat", "<dog>", "eel")[predictions.score[i].argmax()],
                 "generator": generator, "setting": setting, "ratio": ratio, "augment": augment,
@@ -238,3 +242,31 @@ def test_a_table_is_made_again_only_of_other_studies(
     file.write_bytes(file.read_bytes()[:-9])
     write_predictions(file, tmp_path, [study])
     assert {row["encoder"] for row in rows_of(file)} == {"clip"}
+
+
+@pytest.mark.parametrize("is_hold_out", [True, False])
+def test_a_sweep_keeps_which_predictions_are_of_which_setting(
+    tmp_path: Path, is_hold_out: bool
+) -> None:
+    """On a hold-out, real-only is the same problem in every repeat; folds pool the two seeds."""
+    table, store = featured(tmp_path, real=8)
+    config = SweepConfig(ratios=(1, 2), repeats=2, c_grid=(1,), head="ridge", seed=1)
+    part = {"holdout": 0.25} if is_hold_out else {"folds": 2}
+    config = dataclasses.replace(config, **part)
+    for seeded in (config, dataclasses.replace(config, seed=0)):
+        (study,) = sweep(table, store, tmp_path / "results", seeded, execution=Execution(workers=1))
+    assert study.seeds == ((0,) if is_hold_out else (0, 1))
+    assert (len(set(study.predictions)) < len(study.predictions)) == is_hold_out
+    file = tmp_path / "p.parquet"
+    assert write_predictions(file, tmp_path / "results", [study]) == []
+    rows = rows_of(file)
+    for run in study.runs:
+        names = ("setting", "ratio", "generator", "augment", "repeat", "fold")
+        hits = [
+            row["label"] == row["predicted"]
+            for row in rows
+            if all(row[name] == getattr(run, name) for name in names)
+        ]
+        assert len(hits) == run.n_test
+        assert np.mean(hits) == pytest.approx(run.accuracy)
+    assert len(rows) == sum(run.n_test or 0 for run in study.runs)

@@ -33,17 +33,13 @@ def classes(studies: Sequence[Study]) -> Iterator[Row]:
         judged = {(*named(row).values(), row.class_): row for row in study.classes}
         # The same images test every setting, real-only too, which nothing is judged of.
         tested = {row.class_: row for row in study.classes}
+        of_study = study_fields(study)
         for setting in study.settings:
+            of_setting = setting_fields(study, setting) | of_study
             for number, name in enumerate(study.manifest.classes):
                 row = judged.get((*named(setting).values(), name))
-                yield (
-                    setting_fields(study, setting)
-                    | {"class": name}
-                    | _rates(setting, number)
-                    | _difference(row)
-                    | _tested(tested.get(name))
-                    | study_fields(study)
-                )
+                rates = {"class": name} | _rates(setting, number)
+                yield of_setting | rates | _difference(row) | _tested(tested.get(name))
 
 
 def _rates(setting: SettingResult, number: int) -> dict[str, object]:

@@ -26,9 +26,9 @@ PREDICTIONS = (
 """The columns of predictions.parquet."""
 
 MOST_ROWS = 1_000_000
-"""A table of more rows takes longer than all else of a report: it is written where it is asked for.
+"""A table of more rows is written only where it is asked for.
 
-A million rows take some 4 s and 10 MB.
+The scores of all classes are read for it, so that a million rows of 45 classes take some 5 s.
 """
 
 # So many rows are written at once, and are in memory before.
@@ -40,7 +40,13 @@ _SOURCE, _VERSION = "xprobe", 1
 
 @dataclass(frozen=True)
 class _Source:
-    """A study, and where the predictions of its blocks lie, each with the rows of its folds."""
+    """A study whose predictions are there.
+
+    Attributes:
+        study: the study.
+        blocks: for each setting and repeat the folder of the predictions, their key, and the rows
+            of the folds.
+    """
 
     study: Study
     blocks: tuple[tuple[Path, str, tuple[Run, ...]], ...]
@@ -51,8 +57,8 @@ class _Source:
         return self.study.real_only.n_test * len(self.blocks)
 
     @property
-    def told(self) -> list[str]:
-        """What its rows depend on: keys decide predictions, and the label may be another one."""
+    def fingerprint(self) -> list[str]:
+        """What tells it from other studies, and from itself once a sweep or a name changed it."""
         return [self.study.key, self.study.created, self.study.encoder.label]
 
 
@@ -72,7 +78,7 @@ def write_predictions(
         for.
     """
     sources, lacks = _sources(folders_of(results), studies)
-    fingerprint = digest_of([_VERSION, [source.told for source in sources]])
+    fingerprint = digest_of([_VERSION, [source.fingerprint for source in sources]])
     if sources and _fingerprint(file) == fingerprint:
         return lacks
     rows = sum(source.rows for source in sources)
@@ -127,7 +133,7 @@ def _folder_of(folders: Sequence[Path], key: str) -> Path | None:
 
 
 def _fingerprint(file: Path) -> str:
-    """Return of what a table was made; nothing if there is none, or none that is whole."""
+    """Return the fingerprint that a table was written with; nothing if there is no whole table."""
     import pyarrow.parquet as pq
 
     try:

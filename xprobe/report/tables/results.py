@@ -67,6 +67,7 @@ def _comparisons(study: Study) -> list[Row]:
     for result in study.results:
         by_setting.setdefault(tuple(named(result).values()), []).append(result)
     rows: list[Row] = []
+    of_study = study_fields(study)
     for metrics in by_setting.values():
         # Accuracy says what is judged, and over what the mean is; all else is the same for each.
         judged = next((row for row in metrics if row.metric == ACCURACY), metrics[0])
@@ -75,20 +76,20 @@ def _comparisons(study: Study) -> list[Row]:
             for row in metrics
             for column, field in _of_metric(row.metric).items()
         }
-        row = documents.to_json(judged) | cells | study_fields(study)
+        row = documents.to_json(judged) | cells | of_study
         rows.append(row | {"protocol": judged.protocol.replace(", ", "; ")})
     return rows
 
 
 def runs(studies: Sequence[Study]) -> tuple[list[str], list[Row]]:
     """Return the columns and rows of runs.csv: one a setting, repeat and fold, with its seed."""
-    rows: list[Row] = [
-        {"encoder": study.encoder.label, "head": study.config.head}
-        | documents.to_json(run)
-        | study_fields(study)
-        | {"seed": seed_of(study, run)}
-        for study in studies
-        for run in study.runs
-    ]
+    rows: list[Row] = []
+    for study in studies:
+        of_study = study_fields(study)
+        first = {"encoder": study.encoder.label, "head": study.config.head}
+        rows += [
+            first | documents.to_json(run) | of_study | {"seed": seed_of(study, run)}
+            for run in study.runs
+        ]
     columns = dict.fromkeys(name for row in rows for name in row if name not in OF_STUDY)
     return [*columns, *OF_STUDY], rows

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from xprobe.base import documents
 from xprobe.base.atomic import put
@@ -80,10 +80,11 @@ def _distances_csv(document: Distances, rows: Sequence[DistanceRow]) -> bytes:
 
 def _whole(shown: Shown) -> Mapping[str, object]:
     """Return results.json: every number of the report, a row a setting and metric."""
-    whole: dict[str, Any] = {
+    whole: dict[str, object] = {
         "results": [
-            documents.to_json(row) | study_fields(study)
+            documents.to_json(row) | of_study
             for study in shown.studies
+            for of_study in (study_fields(study),)
             for row in study.results
         ],
         "families": shown.compared,
