@@ -35,8 +35,8 @@ from xprobe.verdict import metrics
 IDS = ("a\0b", "=1+1", "日本", 'q"u,o', "line\nbreak", "\ud800half", "é", "plain")
 SETTINGS: list[tuple[str, float | None, str | None, str | None]] = [
     ("real-only", None, None, None),
-    ("mix", 2, "g", None),
-    ("mix", 2, "g", "mixup"),
+    ("mix", 2, "g\a", None),
+    ("mix", 2, "g\a", "mixup"),
 ]
 
 
@@ -108,7 +108,7 @@ def test_rows_are_the_predictions_of_each_setting_and_repeat(tmp_path: Path) -> 
                 "id": visible(predictions.id[i]),
                 "label": ("cat", "<dog>", "eel")[predictions.label[i]],
                 "predicted": ("cat", "<dog>", "eel")[predictions.score[i].argmax()],
-                "generator": generator, "setting": setting, "ratio": ratio, "augment": augment,
+                "generator": generator and visible(generator), "setting": setting, "ratio": ratio, "augment": augment,
                 "repeat": repeat, "fold": predictions.fold[i], "seed": (5, 6)[repeat],
             }  # fmt: skip
 
