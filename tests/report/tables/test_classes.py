@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from makers import make_study
 from msgspec import structs
 
@@ -15,8 +17,12 @@ COUNTS = ((5, 0, 2), (0, 0, 0), (1, 0, 0))
 
 def make_classes() -> Study:
     """A study of three classes whose real-only predicts no dog, and one mix."""
-    mix = {"setting": "mix", "ratio": 2, "generator": "g"}
-    rates = {"recall": (0.1, 0.2, 0.3), "precision": (0.4, 0.5, 0.6), "f1": (0.7, 0.8, 0.9)}
+    mix: dict[str, Any] = {"setting": "mix", "ratio": 2, "generator": "g"}
+    rates: dict[str, Any] = {
+        "recall": (0.1, 0.2, 0.3),
+        "precision": (0.4, 0.5, 0.6),
+        "f1": (0.7, 0.8, 0.9),
+    }
     older = SettingResult(setting="real-only", confusion=COUNTS, recall=(5 / 7, 0, 0))
     settings = (older, SettingResult(**mix, confusion=COUNTS, **rates))
     judged = tuple(

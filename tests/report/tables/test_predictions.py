@@ -108,8 +108,9 @@ def test_rows_are_the_predictions_of_each_setting_and_repeat(tmp_path: Path) -> 
                 "id": visible(predictions.id[i]),
                 "label": ("cat", "<dog>", "eel")[predictions.label[i]],
                 "predicted": ("cat", "<dog>", "eel")[predictions.score[i].argmax()],
-                "generator": generator and visible(generator), "setting": setting, "ratio": ratio, "augment": augment,
-                "repeat": repeat, "fold": predictions.fold[i], "seed": (5, 6)[repeat],
+                "generator": generator and visible(generator), "setting": setting, "ratio": ratio,
+                "augment": augment, "repeat": repeat,
+                "fold": predictions.fold[i], "seed": (5, 6)[repeat],
             }  # fmt: skip
 
 

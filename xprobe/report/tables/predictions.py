@@ -137,7 +137,8 @@ def _fingerprint(file: Path) -> str:
     import pyarrow.parquet as pq
 
     try:
-        return (pq.read_metadata(file).metadata or {}).get(_SOURCE.encode(), b"").decode()
+        metadata: dict[bytes, bytes] = pq.read_metadata(file).metadata or {}
+        return metadata.get(_SOURCE.encode(), b"").decode()
     except UNREADABLE:
         return ""
 
