@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import time
 import uuid
+from collections.abc import Callable
 from pathlib import Path
+from typing import BinaryIO
 
 # A temporary file lives for milliseconds; one this old was left by a process that was killed.
 _STALE_S = 3600.0
@@ -13,7 +15,17 @@ _STALE_S = 3600.0
 
 def put(file: Path, content: bytes) -> None:
     """Write a file at once: its name leads to all of the old content or all of the new."""
-    temporary = _write_temporary(file, content)
+    put_by(file, lambda stream: stream.write(content))
+
+
+def put_by(file: Path, write: Callable[[BinaryIO], object]) -> None:
+    """Write a file, as `put` does, whose content need not be in memory as a whole.
+
+    Args:
+        file: its name leads to the old content until all of the new is written.
+        write: writes the content to a stream, part by part.
+    """
+    temporary = _write_temporary(file, write)
     try:
         temporary.replace(file)
     except OSError:
@@ -23,7 +35,7 @@ def put(file: Path, content: bytes) -> None:
 
 def create_if_absent(file: Path, content: bytes) -> bool:
     """Write a file at once unless it exists; return whether this call created it."""
-    temporary = _write_temporary(file, content)
+    temporary = _write_temporary(file, lambda stream: stream.write(content))
     try:
         os.link(temporary, file)
     except FileExistsError:
@@ -38,11 +50,11 @@ def create_if_absent(file: Path, content: bytes) -> bool:
     return True
 
 
-def _write_temporary(file: Path, content: bytes) -> Path:
+def _write_temporary(file: Path, write: Callable[[BinaryIO], object]) -> Path:
     temporary = file.with_name(f".tmp-{uuid.uuid4().hex}")
     try:
         with temporary.open("xb") as stream:
-            stream.write(content)
+            write(stream)
             stream.flush()
             os.fsync(stream.fileno())
     except BaseException as error:

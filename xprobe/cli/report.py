@@ -28,6 +28,14 @@ def report(
     cost_synthetic: Annotated[
         float | None, typer.Option(min=0, help="What a synthetic image costs.")
     ] = None,
+    predictions: Annotated[
+        bool | None,
+        typer.Option(
+            help="Write predictions.parquet, a row an image, setting and repeat. Default: up to a "
+            "million rows.",
+            show_default=False,
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     from xprobe.report.study_section import Costs
@@ -40,8 +48,10 @@ def report(
         costs = Costs(cost_real, cost_synthetic)
     with progress.busy("drawing figures"):
         written = write_report(
-            results or Path("results"), folder, encoder or (), costs, generator or ()
-        )
+            results or Path("results"), folder, encoder or (), costs, generators=generator or (),
+            predictions=predictions,
+        )  # fmt: skip
+    warn(written.tables_lack)
     if costs and not written.valued:
         warn([
             "which way is cheaper needs a learning curve: run 'xprobe sweep --real-curve "

@@ -82,7 +82,9 @@ def shares(confusion: Sequence[Sequence[int]]) -> NDArray[np.float64]:
     """Return a confusion matrix (k, k) as percent of each true class; NaN of a class without."""
     counts = np.asarray(confusion, dtype=float)
     total = counts.sum(axis=1, keepdims=True)
-    return np.divide(100 * counts, total, out=np.full_like(counts, np.nan), where=total > 0)
+    share = np.full_like(counts, np.nan)
+    np.divide(100 * counts, total, out=share, where=total > 0)
+    return share
 
 
 def confusion_of(study: Study, row: Result) -> SettingResult | None:
@@ -93,12 +95,21 @@ def confusion_of(study: Study, row: Result) -> SettingResult | None:
     )
 
 
+def confusions_of_shown(study: Study) -> tuple[SettingResult, SettingResult] | None:
+    """Return the confusions of real-only and of the mix that is shown, or None without them."""
+    mix = shown_mix(study)
+    real = confusion_of(study, study.real_only)
+    other = None if mix is None else confusion_of(study, mix)
+    return None if real is None or other is None else (real, other)
+
+
 def confusions_view(study: Study) -> ConfusionsView | None:
     """Return what a study shows first of its confusions; None where no mix was judged."""
     mix = shown_mix(study)
-    real, other = confusion_of(study, study.real_only), mix and confusion_of(study, mix)
-    if mix is None or real is None or other is None:
+    pair = confusions_of_shown(study)
+    if mix is None or pair is None:
         return None
+    real, other = pair
     classes = study.manifest.classes
     title = _title(mix)
     if len(classes) > MOST_CLASSES:

@@ -6,11 +6,10 @@ but for the rank correlation of the two.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from xprobe.base import documents
 from xprobe.base.atomic import put
 from xprobe.base.documents import Document
 from xprobe.report.answer import answer
@@ -33,14 +32,12 @@ from xprobe.report.overview import (
 )
 from xprobe.report.page import data_text, page, render
 from xprobe.report.shown import distances_of, read_shown
-from xprobe.report.spreadsheets import distances_csv, result_rows, results_csv, runs_csv
 from xprobe.report.study_section import Costs, Valued, study_view, worth_view
+from xprobe.report.tables.write import Contents, write_tables
 from xprobe.report.words import FLOOR, METRICS, QUESTION, badge, study_title, title_of_family
-from xprobe.results.distance import DistanceRow, Distances, load_distances
+from xprobe.results.distance import load_distances
 from xprobe.results.families import Family, families
 from xprobe.results.study import Results, Study
-
-_FILES = ("results.csv", "runs.csv", "results.json")
 
 
 class NotShown(Document, frozen=True, kw_only=True):
@@ -67,6 +64,8 @@ class Written(Document, frozen=True, kw_only=True):
         not_shown: the studies that are not shown.
         valued: what synthetic images are worth.
         figures: paths of the figures' files.
+        tables: paths of the tables' files.
+        tables_lack: what the tables lack, in sentences.
     """
 
     report: str
@@ -76,6 +75,8 @@ class Written(Document, frozen=True, kw_only=True):
     not_shown: tuple[NotShown, ...]
     valued: tuple[Valued, ...]
     figures: tuple[str, ...]
+    tables: tuple[str, ...]
+    tables_lack: tuple[str, ...]
 
 
 def write_report(
@@ -83,21 +84,24 @@ def write_report(
     out: Path,
     encoders: Sequence[str] = (),
     costs: Costs | None = None,
-    all_figures: bool = False,
+    *,
     generators: Sequence[str] = (),
+    all_figures: bool = False,
+    predictions: bool | None = None,
 ) -> Written:
     """Write the report of the studies in a results folder, or in several taken together.
 
     Args:
         results: what `xprobe sweep` wrote; the newest study of each encoder and head is shown, and
             the others are listed.
-        out: where index.html, summary.md, results.csv, runs.csv, results.json and figures/ go, and
-            distances.csv where `xprobe distance` has left its answer.
+        out: where index.html, summary.md, figures/ and the tables (docs/reference/tables.md) go.
         encoders: names to report on; none: all.
         costs: what an image costs, to say which way to the same accuracy is cheaper.
+        generators: names to report on; none: all. What is shown changes no study-wide p.
         all_figures: whether classes and confusions of every study and setting are drawn, and not
             those alone that the page shows.
-        generators: names to report on; none: all. What is shown changes no study-wide p.
+        predictions: whether to write predictions.parquet; None: unless it has too many rows to be
+            written in a few seconds.
 
     Raises:
         XprobeError: there are no results, or none of a named encoder or generator, or some are
@@ -117,16 +121,17 @@ def write_report(
     others = said.left_out.others if said.left_out else ()
     valued = worth_view(studies, costs)
     view = _studies_view(studies, shown, compared, drawings) | {
-        "answer": said, "worth": valued, "distance": None, "files": _FILES,
+        "answer": said, "worth": valued, "distance": None,
         "gallery": None if shown is None else gallery_of(results, shown),
     }  # fmt: skip
     if document is not None:
         view["distance"] = distance_view(document, distances, studies, drawings)
         view["warnings"] += distance_warnings(document, view["warnings"])
-        view["files"] = (*_FILES, "distances.csv")
+    contents = Contents(results, studies, compared, document, distances)
+    tables, tables_lack = write_tables(out, contents, predictions)
+    view["files"] = [table.name for table in tables]
     put(out / "index.html", page(view))
     put(out / "summary.md", render("summary.md.j2", view))
-    _write_tables(out, studies, compared, document, distances)
     return Written(
         report=str(out / "index.html"),
         summary=str(out / "summary.md"),
@@ -141,35 +146,9 @@ def write_report(
             for drawing in drawings
             for suffix in (".svg", ".png")
         ),
+        tables=tuple(str(file) for file in tables),
+        tables_lack=tuple(tables_lack),
     )
-
-
-def _write_tables(
-    out: Path,
-    studies: Sequence[Study],
-    compared: Sequence[Family],
-    document: Distances | None,
-    distances: Sequence[DistanceRow],
-) -> None:
-    put(out / "results.csv", results_csv(studies))
-    put(out / "runs.csv", runs_csv(studies))
-    whole: dict[str, Any] = {
-        "results": [row for study in studies for row in result_rows(study)],
-        "families": compared,
-        "studies": [_about(s) for s in studies],
-    }
-    if document is None:
-        (out / "distances.csv").unlink(missing_ok=True)  # a former report has left it
-    else:
-        put(out / "distances.csv", distances_csv(document, distances))
-        whole["distance"] = document
-    put(out / "results.json", documents.encode(whole))
-
-
-def _about(study: Study) -> Mapping[str, object]:
-    """Return a study as JSON without its results and runs, which have tables of their own."""
-    apart = ("results", "runs", "predictions")
-    return {name: part for name, part in documents.to_json(study).items() if name not in apart}
 
 
 def _studies_view(

@@ -173,6 +173,14 @@ def _check_record(predictions: Predictions, record: PredictionRecord) -> None:
         raise ValueError(f"a record of other than {folds} folds")
 
 
+def temperature_of(predictions: Predictions, record: PredictionRecord) -> Floats | None:
+    """Return the temperature (n,) that inner folds gave each image's fold, or None without."""
+    by_fold = record.temperature
+    if not by_fold or None in by_fold:
+        return None
+    return np.array(by_fold, dtype=np.float64)[predictions.fold]
+
+
 def packed(record: Document) -> NDArray[np.str_]:
     """Return a record as an array of its JSON text, to be saved among other arrays."""
     return np.array(json.dumps(documents.to_json(record), allow_nan=False))

@@ -191,6 +191,8 @@ class SettingResult(SettingRow, frozen=True, kw_only=True):
             raise ValueError("a confusion matrix is square")
         if len(self.recall) != len(self.confusion):
             raise ValueError("every class has a recall")
+        if {len(self.precision), len(self.f1)} - {0, len(self.confusion)}:
+            raise ValueError("every class has a precision and an F1, or none has")
 
 
 class Run(SettingRow, frozen=True, kw_only=True):

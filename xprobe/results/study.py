@@ -93,7 +93,9 @@ class Study(Document, frozen=True, kw_only=True):
         data_value: what mixes are worth, in a study on a learning curve; None in others.
         option_sources: where an option came from, by its name, unless at its default.
         name: short name that somebody gave it; empty: none.
-        predictions: keys of the predictions that it is judged by; empty if an older xprobe made it.
+        predictions: key of the predictions of each setting and repeat, repeat by repeat, the
+            settings in the order of `runs`; empty if an older xprobe made it, which may also have
+            left out keys that stand in it twice.
     """
 
     OPTIONAL: ClassVar[tuple[str, ...]] = ("data_value", "option_sources", "name", "predictions")

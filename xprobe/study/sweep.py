@@ -294,5 +294,5 @@ def _study_document(
         prompts=None if study.text is None else study.text.prompts,
         option_sources=dict(option_sources),
         name=study_module.given_name(folder, key),
-        predictions=tuple(dict.fromkeys(pooled.runs)),
+        predictions=tuple(pooled.runs),
     )

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from xprobe.base.arrays import Bools, Floats, Ints, Strings
+from xprobe.base.arrays import Bools, Ints, Strings
 from xprobe.base.errors import XprobeError
 from xprobe.design.blocks import Block
 from xprobe.design.design import Design
@@ -17,9 +17,9 @@ from xprobe.design.setting import Setting
 from xprobe.results.predictions import (
     REMEDY,
     PredictionRecord,
-    Predictions,
     load_predictions,
     predictions_file,
+    temperature_of,
 )
 from xprobe.verdict import metrics
 
@@ -90,7 +90,7 @@ def _tested(folder: Path, repeats: list[tuple[str, Block]], ids: Strings, y: Int
         if not row.keys() >= set(ids):
             raise XprobeError(f"{predictions_file(folder, run)}: of other images; {REMEDY}")
         rows = np.array([row[id_] for id_ in ids], dtype=np.intp)
-        score, temperature = predictions.score[rows], _temperature(predictions, record)
+        score, temperature = predictions.score[rows], temperature_of(predictions, record)
         images = metrics.scored(y, score)
         # A temperature changes no prediction.
         calibrated = images
@@ -109,14 +109,6 @@ def _tested(folder: Path, repeats: list[tuple[str, Block]], ids: Strings, y: Int
         tuple(block for _, block in repeats),
         tuple(records),
     )
-
-
-def _temperature(predictions: Predictions, record: PredictionRecord) -> Floats | None:
-    """Return the temperature (n,) that inner folds gave each image's fold, or None without."""
-    by_fold = record.temperature
-    if not by_fold or None in by_fold:
-        return None
-    return np.array(by_fold, dtype=np.float64)[predictions.fold]
 
 
 def labelled(predicted: Ints, y: Ints, k: int) -> Tested:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from xprobe.report.confusions import confusion_of, shares, shown_mix
+from xprobe.report.confusions import confusions_of_shown, shares, shown_mix
 from xprobe.report.figures.drawing import Names
 from xprobe.report.figures.plot import Plot
 from xprobe.report.figures.thumbnail import thumbnail
@@ -94,10 +94,10 @@ def _of_classes(i: int, study: Study, names: Names, every: bool) -> Iterator[Plo
             yield _plot(stem, "classes", i, title, "maps:classes", rows, title)
     mix = shown_mix(study)
     settings = sorted(study.settings, key=in_order) if every else []
-    pair = confusion_of(study, study.real_only), mix and confusion_of(study, mix)
-    if mix is not None and pair[0] is not None and pair[1] is not None:
+    pair = confusions_of_shown(study)
+    if mix is not None and pair is not None:
         title = " · ".join([name, *_generator(mix), setting_title(mix)])
-        matrices = [shares(setting.confusion) for setting in pair if setting is not None]
+        matrices = [shares(setting.confusion) for setting in pair]
         yield _plot(names.new(f"confusion-{title}-and-real-only"), "confusion", i,
                     f"Confusions of real-only and {title}", "maps:confusion_pair",
                     classes, matrices, title)  # fmt: skip

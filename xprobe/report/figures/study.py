@@ -55,20 +55,20 @@ def curves(rows: Sequence[Result], metric: str, title: str) -> Figure:
         _points(axes[0], x, [*start, *more], MUTED, "*", (0, (1.5, 1.5)))
         handles.append(_handle("as many further real images", MUTED, "*", (0, (1.5, 1.5))))
     for i, generator in enumerate(generators):
-        look: Any = COLOURS[i % len(COLOURS)], MARKERS[i % len(MARKERS)]
+        colour, marker = COLOURS[i % len(COLOURS)], MARKERS[i % len(MARKERS)]
         dash = _DASHES[i % len(_DASHES)]
         shift = (i - (len(generators) - 1) / 2) * step
         part = [row for row in rows if row.generator == generator and not row.augment]
         mixes = sorted((row for row in part if row.setting == "mix"), key=_ratio)
-        _points(axes[0], [place[_ratio(row)] + shift for row in mixes], mixes, *look, dash)
+        _points(axes[0], [place[_ratio(row)] + shift for row in mixes], mixes, colour, marker, dash)
         if start and mixes:
             ends = [place[0], place[_ratio(mixes[0])] + shift]
             values = [100 * start[0].value, 100 * mixes[0].value]
-            axes[0].plot(ends, values, color=look[0], ls=dash, lw=0.8)
+            axes[0].plot(ends, values, color=colour, ls=dash, lw=0.8)
         only = [row for row in part if row.setting == "synthetic-only"]
         if has_only:
-            _points(axes[1], [shift] * len(only), only, *look, "none")
-        handles.append(_handle(shown(f"real + {generator}", 38), *look, dash))
+            _points(axes[1], [shift] * len(only), only, colour, marker, "none")
+        handles.append(_handle(shown(f"real + {generator}", 38), colour, marker, dash))
     axes[0].set_xticks(list(place.values()), ["0", *map(ratio_title, ratios)])
     axes[0].set_xlabel("Real : synthetic training images")
     axes[0].set_ylabel(f"{metric} (%)")

@@ -1,0 +1,99 @@
+"""All tables of a report → its folder."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from xprobe.base import documents
+from xprobe.base.atomic import put
+from xprobe.report.tables.classes import CLASSES, CONFUSION, classes, confusion
+from xprobe.report.tables.columns import study_fields
+from xprobe.report.tables.formats import csv_bytes, parquet_bytes
+from xprobe.report.tables.predictions import write_predictions
+from xprobe.report.tables.results import RESULTS, comparisons, runs
+from xprobe.results.distance import DistanceRow, Distances
+from xprobe.results.families import Family
+from xprobe.results.study import Results, Study
+
+
+class Contents(NamedTuple):
+    """What a report shows.
+
+    Attributes:
+        results: folders that it is of.
+        studies: its studies.
+        compared: families of their comparisons.
+        document: what `xprobe distance` found; None if it was not run.
+        distances: those of the encoders that are contents.
+    """
+
+    results: Results
+    studies: Sequence[Study]
+    compared: Sequence[Family]
+    document: Distances | None
+    distances: Sequence[DistanceRow]
+
+
+def write_tables(
+    out: Path, contents: Contents, predictions: bool | None = None
+) -> tuple[list[Path], list[str]]:
+    """Write the tables of a report, and delete those of a former one that it does not have.
+
+    Args:
+        out: the folder of the report.
+        contents: what the report shows.
+        predictions: whether to write predictions.parquet; None: unless it would be large.
+
+    Returns:
+        The tables, and sentences on what they lack.
+    """
+    studies = contents.studies
+    rows = comparisons(studies)
+    tables = {
+        "results.csv": csv_bytes(RESULTS, rows),
+        "results.parquet": parquet_bytes(RESULTS, rows),
+        "classes.csv": csv_bytes(CLASSES, classes(studies)),
+        "confusion.csv": csv_bytes(CONFUSION, confusion(studies)),
+        "runs.csv": csv_bytes(*runs(studies)),
+        "results.json": documents.encode(_whole(contents)),
+    }
+    if contents.document is not None:
+        tables["distances.csv"] = _distances_csv(contents.document, contents.distances)
+    else:
+        (out / "distances.csv").unlink(missing_ok=True)  # a former report has left it
+    for name, content in tables.items():
+        put(out / name, content)
+    files = [out / name for name in tables]
+    large = out / "predictions.parquet"
+    lacks = write_predictions(large, contents.results, studies, predictions)
+    return [*files, *([large] if large.is_file() else [])], lacks
+
+
+def _distances_csv(document: Distances, rows: Sequence[DistanceRow]) -> bytes:
+    """Return the text of distances.csv, which has one row for each distance that was measured."""
+    last = {"created": document.created, "command": document.command}
+    columns = [*documents.field_names(DistanceRow), *last]
+    return csv_bytes(columns, [documents.to_json(row) | last for row in rows])
+
+
+def _whole(contents: Contents) -> Mapping[str, object]:
+    """Return results.json: every number of the report, a row a setting and metric."""
+    whole: dict[str, object] = {
+        "results": [
+            documents.to_json(row) | of_study
+            for study in contents.studies
+            for of_study in (study_fields(study),)
+            for row in study.results
+        ],
+        "families": contents.compared,
+        "studies": [_about(study) for study in contents.studies],
+    }
+    return whole if contents.document is None else whole | {"distance": contents.document}
+
+
+def _about(study: Study) -> Mapping[str, object]:
+    """Return a study as JSON without its results and runs, which have tables of their own."""
+    apart = ("results", "runs", "predictions")
+    return {name: part for name, part in documents.to_json(study).items() if name not in apart}
