@@ -36,6 +36,10 @@ def report(
             show_default=False,
         ),
     ] = None,
+    all_figures: Annotated[
+        bool,
+        typer.Option(help="Also draw classes and confusions of every study and setting."),
+    ] = False,
     as_json: Json = False,
 ) -> None:
     from xprobe.report.study_section import Costs
@@ -49,7 +53,7 @@ def report(
     with progress.busy("drawing figures"):
         written = write_report(
             results or Path("results"), folder, encoder or (), costs, generators=generator or (),
-            predictions=predictions,
+            all_figures=all_figures, predictions=predictions,
         )  # fmt: skip
     warn(written.tables_lack)
     if costs and not written.valued:

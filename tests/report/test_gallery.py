@@ -1,0 +1,80 @@
+"""Images that a mix recognises and real-only does not, and the reverse."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from makers import digest, make_study
+from msgspec import structs
+from PIL import Image
+
+from xprobe.images.manifest import Manifest
+from xprobe.report.gallery import Gallery, gallery_of
+from xprobe.results.hits import Hits, save_hits
+from xprobe.results.images import load_places, save_places
+from xprobe.results.rows import SettingRow
+from xprobe.results.study import Study
+
+BEFORE = [[1, 0, 0, 1], [1, 0, 1, 1]]
+AFTER = [[1, 1, 1, 0], [1, 1, 1, 1]]
+
+
+def made(tmp_path: Path) -> Study:
+    """A study of four tested images: the second is won in both repeats, the last is lost once."""
+    ids = [f"{i}.png" for i in range(4)]
+    for i, name in enumerate(ids):
+        Image.new("RGB", (300, 200), (40 * i, 0, 0)).save(tmp_path / name)
+    table = Manifest(
+        id=ids, path=[str(tmp_path / name) for name in ids], sha256=[digest(i) for i in ids],
+        label=["cat", "cat", "dog", "dog"], source=["real"] * 4, group=ids, parent=[""] * 4,
+        generator=[""] * 4, split=["train"] * 4, prompt=[""] * 4,
+    )  # fmt: skip
+    save_places(tmp_path, table)
+    study = make_study(ratios=(1,), generators=("g",))
+    images = structs.replace(study.manifest, fingerprint=table.fingerprint)
+    hits = Hits(
+        settings=(
+            SettingRow(setting="real-only"), SettingRow(setting="mix", ratio=1, generator="g"),
+        ),
+        hit=np.array([BEFORE, AFTER], dtype=bool), fold=np.zeros((2, 4), dtype=int),
+        seed=np.array([0, 1]), image=np.array(table.sha256), group=np.array(ids),
+        label=np.array([0, 0, 1, 1]),
+    )  # fmt: skip
+    study = structs.replace(study, manifest=images)
+    return structs.replace(study, hits=save_hits(tmp_path, study.key, hits))
+
+
+def shown(tmp_path: Path, study: Study) -> Gallery:
+    gallery = gallery_of(tmp_path, study)
+    assert gallery is not None
+    return gallery
+
+
+def test_the_clearest_come_first_with_their_counts(tmp_path: Path) -> None:
+    gallery = shown(tmp_path, made(tmp_path))
+    assert gallery.title == "clip · g · 1:1"
+    assert [(p.label, p.before, p.after, p.repeats) for p in gallery.won] == [
+        ("cat", 0, 2, 2), ("dog", 1, 2, 2),
+    ]  # fmt: skip
+    assert [(p.label, p.before, p.after) for p in gallery.lost] == [("dog", 2, 1)]
+    assert (gallery.n_won, gallery.n_lost, gallery.missing) == (2, 1, 0)
+    assert all(p.uri.startswith("data:image/jpeg;base64,") for p in (*gallery.won, *gallery.lost))
+
+
+def test_images_that_are_gone_are_counted(tmp_path: Path) -> None:
+    study = made(tmp_path)
+    (tmp_path / "1.png").unlink()
+    (tmp_path / "3.png").write_bytes(b"no image")
+    gallery = shown(tmp_path, study)
+    assert gallery.missing == 2
+    assert [picture.uri == "" for picture in (*gallery.won, *gallery.lost)] == [True, False, True]
+
+
+def test_without_places_or_hits_there_is_none(tmp_path: Path) -> None:
+    study = made(tmp_path)
+    assert gallery_of(tmp_path, structs.replace(study, hits="")) is None
+    (file,) = (tmp_path / "images").iterdir()
+    file.write_bytes(b"damaged")
+    assert load_places(tmp_path, study) == {}
+    assert gallery_of(tmp_path, study) is None
