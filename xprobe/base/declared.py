@@ -118,6 +118,22 @@ def parse_numbers(text: str) -> tuple[float, ...]:
         raise ValueError("takes numbers like 1,2,3,4") from error
 
 
+def parse_shares(text: str) -> tuple[float, ...]:
+    """Return the shares of a list with commas, each above 0 and at most 1.
+
+    Raises:
+        ValueError: a part is none; the message says what the option takes.
+    """
+    words = "takes shares above 0 and up to 1, such as 0.25,1 (50% is 0.5)"
+    try:
+        shares = parse_numbers(text)
+    except ValueError as error:
+        raise ValueError(words) from error
+    if not all(0 < share <= 1 for share in shares):
+        raise ValueError(words)
+    return shares
+
+
 def parse_names(text: str) -> tuple[str, ...]:
     """Return the parts of a list with commas."""
     return tuple(part.strip() for part in text.split(",") if part.strip())

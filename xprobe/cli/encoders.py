@@ -8,7 +8,7 @@ import typer
 
 from xprobe.cli.commands import add
 from xprobe.cli.help import Group
-from xprobe.cli.options import Json
+from xprobe.cli.options import Json, quietable
 from xprobe.cli.printing import out, print_json, print_table
 from xprobe.encoders.presets import ENCODERS
 
@@ -43,6 +43,7 @@ def fetch(
 
 
 @encoders_app.callback()
+@quietable
 def encoders(context: typer.Context, as_json: Json = False) -> None:
     if context.invoked_subcommand is not None:
         return

@@ -14,6 +14,7 @@ import typer
 
 from xprobe.base.declared import PROTOCOL, Option, option, options
 from xprobe.base.errors import OptionError, XprobeError
+from xprobe.cli.printing import notes
 from xprobe.cli.settings import read_settings
 from xprobe.images.config import DEFAULT_DATA
 from xprobe.images.sources.registry import forms
@@ -49,6 +50,25 @@ Settings = Annotated[
         is_eager=True,
     ),
 ]
+
+
+def _take_quiet(context: typer.Context, quiet: bool) -> bool:
+    """Let a command say no more than its result, its warnings and its errors, if asked to."""
+    outer = context.parent.params if context.parent is not None else {}
+    notes.wanted = not (quiet or outer.get("quiet"))
+    return quiet
+
+
+Quiet = Annotated[
+    bool,
+    typer.Option(
+        "--quiet",
+        "-q",
+        help="No progress and no notes; the result, warnings and errors stay.",
+        callback=_take_quiet,
+        is_eager=True,
+    ),
+]
 Function = Callable[..., None]
 
 Values = dict[str, Any]  # values of parameters by name; a parameter may be of any type
@@ -72,14 +92,25 @@ class Files:
 
 
 def with_settings(command: Function) -> Function:
-    """Return a command that takes a settings file, too."""
+    """Return a command that takes a settings file, too, and can be quiet."""
+    return _taking(command, _keyword("settings", Settings, None), _keyword("quiet", Quiet, False))
+
+
+def quietable(command: Function) -> Function:
+    """Return a command that can be quiet; a group of commands has no table in a settings file."""
+    return _taking(command, _keyword("quiet", Quiet, False))
+
+
+def _taking(command: Function, *further: inspect.Parameter) -> Function:
+    """Return a command with further options, whose callbacks do all there is to do with them."""
 
     @wraps(command)
-    def configured(**values: Any) -> None:
-        values.pop("settings")
+    def taking(**values: Any) -> None:
+        for parameter in further:
+            values.pop(parameter.name)
         command(**values)
 
-    return _signed(configured, [*_parameters(command), _keyword("settings", Settings, None)])
+    return _signed(taking, [*_parameters(command), *further])
 
 
 def pick(kind: type, *names: str) -> tuple[type, tuple[str, ...]]:
@@ -129,7 +160,7 @@ def option_sources(context: typer.Context) -> dict[str, str]:
     sources = {}
     for parameter in context.command.params:
         source = _source(context, str(parameter.name))
-        if source and parameter.name not in ("as_json", "settings"):
+        if source and parameter.name not in ("as_json", "settings", "quiet"):
             flag = max(parameter.opts, key=len)
             sources[flag.removeprefix("--").replace("-", "_")] = source
     return sources

@@ -71,6 +71,25 @@ class Lines:
 out, err = Lines("stdout"), Lines("stderr")
 
 
+class Notes:
+    """What a command says beside its result and its warnings.
+
+    Attributes:
+        wanted: whether it says that, and shows progress; ``--quiet`` sets it for each command.
+    """
+
+    def __init__(self) -> None:
+        self.wanted = True
+
+    def print(self, *lines: str) -> None:
+        """Print each text as a line of stdout, if notes are wanted."""
+        if self.wanted:
+            out.print(*lines)
+
+
+notes = Notes()
+
+
 def prepare_streams() -> None:
     """Let the standard streams take any text, whatever their encoding is and if they are closed."""
     codecs.register_error(_SPELLING, _spell)
@@ -117,6 +136,30 @@ def print_json(document: Document) -> None:
     is_ascii = not codecs.lookup(sys.stdout.encoding).name.startswith("utf")
     text = json.dumps(documents.to_json(document), ensure_ascii=is_ascii, allow_nan=False)
     out.write(f"{visible_json(text)}\n")
+
+
+def duration(seconds: float) -> str:
+    """Return a time as people say it: ``40 s``, ``12 min``, ``3.5 h``."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 100 * 60 else f"{seconds / 3600:.1f} h"
+
+
+def shortened(text: str, cells: int) -> str:
+    """Return text of at most so many cells of a terminal, if need be without its middle.
+
+    ``timm:tf_efficientnet_lite0/weights/lite0.safetensors`` becomes ``timm:tf_eff…fetensors``.
+    """
+    from rich.cells import cell_len
+
+    if cell_len(text) <= cells:
+        return text
+    start, end = text, text
+    while cell_len(start) > cells // 2:
+        start = start[:-1]
+    while cell_len(end) > cells - 1 - cells // 2:
+        end = end[1:]
+    return f"{start}…{end}"
 
 
 def print_table(table: Table) -> None:

@@ -11,7 +11,7 @@ import typer
 from xprobe.base.errors import XprobeError
 from xprobe.cli.commands import add
 from xprobe.cli.help import Group
-from xprobe.cli.options import Json, ResultFolders
+from xprobe.cli.options import Json, ResultFolders, quietable
 from xprobe.cli.printing import out, print_json, print_table, warn
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ DEFAULT = Path("results")
 
 
 @studies_app.callback()
+@quietable
 def studies(context: typer.Context, results: ResultFolders = None, as_json: Json = False) -> None:
     if context.invoked_subcommand is not None:
         if results:

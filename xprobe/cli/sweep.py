@@ -10,7 +10,7 @@ import typer
 from xprobe.base.declared import EXECUTION
 from xprobe.cli import progress
 from xprobe.cli.options import Data, Files, Group, Json, filled_in, option_sources
-from xprobe.cli.printing import out, print_json, print_table, warn
+from xprobe.cli.printing import duration, out, print_json, print_table, warn
 from xprobe.design.config import Grid, SweepConfig
 from xprobe.engine.execution import Execution
 from xprobe.images.config import DataConfig
@@ -100,4 +100,4 @@ def _show_estimate(rows: Sequence[Estimate], as_json: bool) -> None:
         "seconds",
     )  # fmt: skip
     print_table(tables.of_rows("to do", columns, rows))
-    out.print(f"about {tables.duration(seconds)} in all")
+    out.print(f"about {duration(seconds)} in all")

@@ -226,13 +226,6 @@ def _detectable(row: Detectable) -> str:
     return f"{100 * row.detectable_low:.1f}–{100 * row.detectable_high:.1f}"
 
 
-def duration(seconds: float) -> str:
-    """Return a time as people say it: ``40 s``, ``12 min``, ``3.5 h``."""
-    if seconds < 100:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 100 * 60 else f"{seconds / 3600:.1f} h"
-
-
 def _p(p: float | None) -> str | None:
     """Return a p-value as the report shows it; None without one."""
     from xprobe.report.words import p_value

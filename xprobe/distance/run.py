@@ -20,7 +20,8 @@ from xprobe.distance.checks.place import place_share
 from xprobe.distance.checks.shortcuts import all_facts, find_shortcuts
 from xprobe.distance.maps import lay_out
 from xprobe.distance.measure import measure
-from xprobe.distance.metrics import METRICS, PAIRED, headline
+from xprobe.distance.metrics import PAIRED, headline
+from xprobe.distance.names import METRICS
 from xprobe.distance.neighbours import nearest_neighbours
 from xprobe.distance.sides import Distance
 from xprobe.distance.units import scenes, units

@@ -13,7 +13,7 @@ from xprobe.base.declared import (
     option,
     parse_names,
 )
-from xprobe.base.errors import OptionError
+from xprobe.base.errors import OptionError, did_you_mean
 from xprobe.encoders.presets import PRECISIONS
 from xprobe.images.augment import VIEWS
 
@@ -156,3 +156,8 @@ class EmbedConfig:
 
     def __post_init__(self) -> None:
         check_least(self, OptionError)
+        if self.precision not in PRECISIONS:
+            raise OptionError(
+                f"--precision: unknown precision {self.precision!r}"
+                f"{did_you_mean(self.precision, PRECISIONS)}; known: {', '.join(PRECISIONS)}"
+            )

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from xprobe.base.errors import XprobeError
+from xprobe.base.errors import OptionError, XprobeError
 from xprobe.images import contents
 from xprobe.images.classes import check_classes
 from xprobe.images.config import DataConfig
@@ -62,7 +62,7 @@ def read(
     """
     place = config.data_named(data)
     if group not in ("", *WIDER):
-        raise XprobeError(f"--group {group}: it takes the column {' or '.join(WIDER)}")
+        raise OptionError(f"--group {group}: it takes the column {' or '.join(WIDER)}")
     rows, base = (read_named(config, group), Path()) if place is None else read_rows(place, group)
     where = config.words(data)
     rows = settle_validation(rows, config.val)
