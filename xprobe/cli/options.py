@@ -14,6 +14,7 @@ import typer
 
 from xprobe.base.declared import PROTOCOL, Option, option, options
 from xprobe.base.errors import OptionError, XprobeError
+from xprobe.cli.completion import Completer, complete_stored, completer
 from xprobe.cli.printing import notes
 from xprobe.cli.settings import read_settings
 from xprobe.images.config import DEFAULT_DATA
@@ -30,6 +31,7 @@ Group = Annotated[
         help="event: images of an event stay together, by that column of the manifest, instead of "
         "those of a scene.",
         rich_help_panel=PROTOCOL,
+        autocompletion=completer(("event",)),
     ),
 ]
 ResultFolders = Annotated[
@@ -203,8 +205,16 @@ def _parameter(member: Field[Any], words: Option, hint: Any) -> inspect.Paramete
         rich_help_panel=words.panel,
         metavar=words.metavar or ("LIST" if words.parse is not None else None),
         show_default=words.shown or True,
+        autocompletion=_completer(words),
     )
     return _keyword(words.name, Annotated[hint, info], default)
+
+
+def _completer(words: Option) -> Completer | None:
+    """Return what completes the value of an option; None: the shell does, which offers files."""
+    if words.values:
+        return completer(words.values)
+    return complete_stored if words.flag == "--encoder" else None
 
 
 def _fill(kind: type, values: Values, context: typer.Context) -> Any:

@@ -10,6 +10,7 @@ import codecs
 import io
 import json
 import os
+import shutil
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -17,10 +18,8 @@ from typing import TYPE_CHECKING
 from xprobe.base.visible import visible, visible_json
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
-if TYPE_CHECKING:
     from xprobe.base.documents import Document
+    from xprobe.cli.sheets import Sheet
 
 PIPE_WIDTH = 160  # columns of a table in a file or a pipe, which has no width to fit into
 
@@ -162,15 +161,16 @@ def shortened(text: str, cells: int) -> str:
     return f"{start}…{end}"
 
 
-def print_table(table: Table) -> None:
-    """Print a table, whose cells are visible text (`cli.tables.table`)."""
-    from rich.console import Console
+def print_table(sheet: Sheet) -> None:
+    """Print a table in the width of the terminal, and say which columns found no room."""
+    from xprobe.cli.sheets import draw
 
-    width = None if sys.stdout.isatty() else PIPE_WIDTH
-    console = Console(highlight=False, markup=False, emoji=False, width=width)
-    with console.capture() as drawn:
-        console.print(table)
-    out.write(drawn.get())
+    width = shutil.get_terminal_size((PIPE_WIDTH, 0)).columns
+    drawn = draw(sheet, width)
+    out.print(*drawn.lines)
+    if drawn.left_out:
+        names = ", ".join(drawn.left_out)
+        notes.print(f"no room in {width} columns: {names}; a wider terminal and --json have it", "")
 
 
 def warn(warnings: Sequence[str]) -> None:

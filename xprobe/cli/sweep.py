@@ -99,5 +99,6 @@ def _show_estimate(rows: Sequence[Estimate], as_json: bool) -> None:
         "encoder", "head", "real_fraction", "train_per_class", "tested", "done", "fits", "steps",
         "seconds",
     )  # fmt: skip
-    print_table(tables.of_rows("to do", columns, rows))
+    spare = ("real_fraction", "train_per_class", "tested")
+    print_table(tables.of_rows("to do", columns, rows, spare))
     out.print(f"about {duration(seconds)} in all")

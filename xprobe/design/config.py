@@ -77,7 +77,8 @@ class SweepConfig:
         parse=parse_numbers,
     )  # fmt: skip
     per_class: int | None = option(
-        None, "Real images of each class to study; the others serve as further real images. "
+        None, "Real images of each class to study, to train and to test on; the others serve as "
+        "further real images. Where synthetic images are too few, --real-fraction tests on all. "
         "Default: all.",
         panel=COMPARED, least=2,
     )  # fmt: skip
@@ -117,12 +118,12 @@ class SweepConfig:
     c_grid: tuple[float, ...] = option(
         C_GRID, "Values of C to choose from, such as 0.1,1,10; dense: 45 from 1e-6 to 1e5. "
         "Default: 10 from 0.01 to 10,000.",
-        panel=HEADS, parse=_c_grid, shown="",
+        panel=HEADS, parse=_c_grid, shown="", values=("default", "dense"),
     )  # fmt: skip
     c_rule: str = option(
         "best", "best (the highest accuracy on inner validation images), or one-se: the smallest C "
         "within one standard error of it.",
-        panel=HEADS,
+        panel=HEADS, values=C_RULES,
     )  # fmt: skip
     balanced: bool = option(
         False, "Let classes weigh the same in training however many images they have.", panel=HEADS
@@ -136,7 +137,7 @@ class SweepConfig:
     alternatives: tuple[str, ...] = option(
         (), f"Augmentations to try on real images instead of adding synthetic ones: "
         f"{', '.join(AUGMENTATIONS)}.",
-        panel=ALTERNATIVES, parse=parse_names,
+        panel=ALTERNATIVES, parse=parse_names, values=AUGMENTATIONS,
     )  # fmt: skip
     with_synthetic: bool = option(
         False, "Try them with synthetic images, too, at the largest ratio.", panel=ALTERNATIVES
@@ -208,7 +209,8 @@ class Grid:
     """What a sweep crosses: a study for each encoder, part of the real images, and head.
 
     Attributes:
-        encoders: names in the store; none: all that have features of the images.
+        encoders: names in the store, or lists of names with commas; none: all that have features of
+            the images.
         real_fractions: shares of the real training images; none: that of the configuration.
         real_curve: instead of shares, numbers of each class: a learning curve, from which follows
             how many real images the synthetic ones are worth (`verdict.worth`).
@@ -216,9 +218,9 @@ class Grid:
     """
 
     encoders: Sequence[str] = option(
-        (), "Name in the store, or NAME@KEY where two share a name; repeat for several. Default: "
-        "all that have features of these images.",
-        panel=COMPARED, flag="--encoder",
+        (), "Names in the store, such as hog,clip-vit-b32, or NAME@KEY where two share a name. "
+        "Default: all that have features of these images.",
+        panel=COMPARED, flag="--encoder", metavar="LIST",
     )  # fmt: skip
     real_fractions: Sequence[float] = option(
         (), "Shares of the real training images of each fold, a study each on the same test "
@@ -234,7 +236,7 @@ class Grid:
     heads: Sequence[str] = option(
         (), f"What is trained, a study each: {', '.join(KINDS.rows)}. Text heads need embed "
         "--prompts; finetune trains the whole network.",
-        panel=HEADS, parse=parse_names, shown=SweepConfig.head,
+        panel=HEADS, parse=parse_names, shown=SweepConfig.head, values=KINDS.rows,
     )  # fmt: skip
 
     def __post_init__(self) -> None:

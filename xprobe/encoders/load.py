@@ -6,10 +6,12 @@ registered under the entry point ``xprobe.encoders``, or ``module:function`` of 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from copy import deepcopy
 from dataclasses import replace
 from typing import cast
 
+from xprobe.base.declared import parse_names, split_names
 from xprobe.base.errors import OptionError, XprobeError, did_you_mean
 from xprobe.encoders.base import Encoder
 from xprobe.encoders.families.own import is_module
@@ -23,7 +25,9 @@ from xprobe.engine.device import pick_device
 from xprobe.images.resize import check_codec
 from xprobe.images.samples import AS_IT_IS, Reading
 
-__all__ = ["DEFAULT_ENCODER", "ENCODERS", "canonical", "check_name", "is_local", "load"]
+__all__ = [
+    "DEFAULT_ENCODER", "ENCODERS", "canonical", "check_name", "is_local", "load", "split_encoders",
+]  # fmt: skip
 
 
 def load(
@@ -98,6 +102,19 @@ def check_name(name: str) -> tuple[Family, str]:
     if named is None:
         raise XprobeError(_unknown(name))
     return named
+
+
+def split_encoders(texts: Iterable[str]) -> tuple[str, ...]:
+    """Return the names in texts that are a name or a list of names with commas, each once.
+
+    A path of weights may hold commas: a text with a slash stays whole unless all parts are names.
+    """
+
+    def is_name(text: str) -> bool:
+        parts = [canonical(part) for part in parse_names(text)]
+        return "/" in text and not all(part in ENCODERS or _named(part) for part in parts)
+
+    return split_names(texts, is_name)
 
 
 def _named(source: str) -> tuple[Family, str] | None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from xprobe.base.declared import FINE_TUNES, check_least, option
 from xprobe.base.errors import OptionError, did_you_mean
-from xprobe.images.augment import check_augmentation
+from xprobe.images.augment import AUGMENTATIONS, check_augmentation
 
 METHODS = ("lp-ft", "full", "lora")
 
@@ -60,10 +60,12 @@ class Recipe:
     method: str = _choice(
         "lp-ft", "lp-ft (all weights, from the fitted head), full (all weights) or lora (low-rank "
         "updates of the attention weights).",
+        values=METHODS,
     )  # fmt: skip
     start: str = _choice(
         "", "Head that full or lora starts from: probe, text or random. Default: random for full, "
         "else probe.",
+        values=STARTS,
     )  # fmt: skip
     epochs: int = _choice(10, "Passes over the training images of real-only.", least=1)
     batch_size: int = _choice(64, "Images a step.", least=2)
@@ -84,7 +86,10 @@ class Recipe:
     wise_ft: float = _choice(
         1.0, "Share of the fine-tuned weights in those tested; the rest are the start's."
     )
-    precision: str = _choice("auto", "Of training: auto (bf16 on a GPU, else fp32), fp32 or bf16.")
+    precision: str = _choice(
+        "auto", "Of training: auto (bf16 on a GPU, else fp32), fp32 or bf16.",
+        values=TRAINING_PRECISIONS,
+    )  # fmt: skip
     accumulate: int = _choice(1, "Parts that a batch is computed in, to need less memory.", least=1)
     compile: bool = _choice(False, "Use torch.compile.")
     patience: int = _choice(
@@ -97,7 +102,10 @@ class Recipe:
     two_stage: bool = _choice(
         False, "All steps with synthetic images first, then those with real ones."
     )
-    augment: str = _choice("none", "Augmentation of the training images of all settings, or none.")
+    augment: str = _choice(
+        "none", "Augmentation of the training images of all settings, or none.",
+        values=("none", *AUGMENTATIONS),
+    )  # fmt: skip
     deterministic: bool = _choice(False, "Refuse operations that are not deterministic.")
 
     def __post_init__(self) -> None:
