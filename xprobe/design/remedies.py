@@ -50,11 +50,9 @@ def ways_to_fit(manifest: Manifest, config: SweepConfig) -> list[Way]:
         ]  # fmt: skip
     ways = []
     for kind in kinds:
-        fitting = (
-            way for words, changed in kind if (way := _way(words, manifest, changed, enough))
-        )
-        ways += [way for way, _ in zip(fitting, range(1), strict=False)]
-    return sorted(ways, key=lambda way: way.detectable)
+        tries = (_way(words, manifest, changed, enough) for words, changed in kind)
+        ways.append(next(filter(None, tries), None))
+    return sorted(filter(None, ways), key=lambda way: way.detectable)
 
 
 def words_of(ways: Sequence[Way]) -> str:
@@ -101,7 +99,7 @@ def _holdouts(enough: dict[str, int], manifest: Manifest, config: SweepConfig) -
 def _studied(enough: dict[str, int], manifest: Manifest, config: SweepConfig) -> Tries:
     """Yield numbers of real images of each class to study, those that are tested on included."""
     real, test, _ = parts(manifest, config)
-    of_class = min(Counter(real.label).values())
+    of_class = config.per_class or min(Counter(real.label).values())
     most = min(enough.values()) / config.real_fraction
     if test is None:
         most = most * of_class / min(_largest(manifest, replace(config, real_fraction=1)).values())
