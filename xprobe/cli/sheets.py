@@ -22,7 +22,7 @@ MOST_LINES = 4  # of a cell; a column is never so narrow that one needs more
 LONG_WORD, SHORT_WORD = 24, 16
 
 # An interval stays on the line of the number that it is of, as in "+5.0 [+3.0, +7.0]".
-_PIECE = re.compile(r"(?:\S+ )?\[[^\]]*\]|[<≤≥] \S+|\S+")
+_PIECE = re.compile(r"(?:(?:[^ ]+ )?\[[^\[\]]*\](?![^ ])|[<≤≥] [^ ]+|[^ ]+) *")
 
 _NUMBER = re.compile(r"–|[<≤≥]? ?[-+−±]?[\d.,]+(?:e[-+]?\d+)?")
 
@@ -83,7 +83,7 @@ class _Column:
 
     def __init__(self, heading: str, cells: Sequence[str], cut: Callable[[str], str]) -> None:
         words = [cut(piece) for piece in _pieces(heading)]
-        self.heading = re.findall(r"[^\s-]*-|[^\s-]+\s*", "".join(words))
+        self.heading = re.findall(r"[^ -]*-|[^ -]+ *", "".join(words))
         self.cells = [[cut(piece) for piece in _pieces(cell)] for cell in cells]
         self.is_number = all(_NUMBER.fullmatch(cell) for cell in cells)
         texts = [self.heading, *self.cells]
@@ -122,7 +122,7 @@ def _shortened(piece: str, cells: int) -> str:
 
 
 def _pieces(text: str) -> list[str]:
-    return [f"{piece} " for piece in _PIECE.findall(text)]
+    return _PIECE.findall(text.strip(" "))
 
 
 def _joined(pieces: Sequence[str]) -> str:

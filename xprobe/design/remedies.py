@@ -57,11 +57,11 @@ def ways_to_fit(manifest: Manifest, config: SweepConfig) -> list[Way]:
 
 def words_of(ways: Sequence[Way]) -> str:
     """Return how to go on, in one sentence."""
+    others = "take smaller --ratios, make more images, or go on with --allow-fewer"
+    if not ways:
+        return others
     choices = [f"{way.option} (detects about ±{100 * way.detectable:.2g} points)" for way in ways]
-    return "; ".join(
-        [f"what fits, the best first: {', '.join(choices)}"] * bool(choices)
-        + ["or take smaller --ratios, make more images, or go on with --allow-fewer"]
-    )
+    return f"what fits, the best first: {', '.join(choices)}; or {others}"
 
 
 Tries = Iterator[tuple[str, SweepConfig]]
