@@ -15,7 +15,7 @@ from xprobe.base.declared import (
 )
 from xprobe.base.errors import OptionError, did_you_mean
 from xprobe.encoders.presets import PRECISIONS, PROMPTS
-from xprobe.images.augment import AUGMENTATIONS, MIXING, VIEWS
+from xprobe.images.augment import AUGMENTATIONS, MIXING, VIEWS, check_views
 
 
 def _parse_batch_size(text: str) -> int | None:
@@ -157,6 +157,11 @@ class EmbedConfig:
 
     def __post_init__(self) -> None:
         check_least(self, OptionError)
+        check_views(self.augment)
+        if self.codec:
+            from xprobe.images.resize import check_codec  # It imports NumPy, which no help needs.
+
+            check_codec(self.codec)
         if self.precision not in PRECISIONS:
             raise OptionError(
                 f"--precision: unknown precision {self.precision!r}"

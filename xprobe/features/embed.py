@@ -45,7 +45,7 @@ from xprobe.features.lane import Batch, Embedded, Lane, Rows
 from xprobe.features.reading import reading_of
 from xprobe.features.store import Store
 from xprobe.images import contents
-from xprobe.images.augment import VIEWS, check_views
+from xprobe.images.augment import VIEWS
 from xprobe.images.manifest import Manifest
 
 # With a process beside it, a thread takes at most so many images at once.
@@ -330,7 +330,6 @@ def embed_all(
         without = ", ".join(name for name in names if not has_network[name])
         text = f"--random-weights is not for {without}: no weights of it could be left out"
         warnings.warn(text, XprobeWarning, stacklevel=2)
-    check_views(config.augment)
     chosen = read_prompts(config.prompts) if config.prompts else None
     if not isinstance(images, Manifest) and (config.augment or config.prompts):
         raise XprobeError(
