@@ -144,23 +144,6 @@ def duration(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 100 * 60 else f"{seconds / 3600:.1f} h"
 
 
-def shortened(text: str, cells: int) -> str:
-    """Return text of at most so many cells of a terminal, if need be without its middle.
-
-    ``timm:tf_efficientnet_lite0/weights/lite0.safetensors`` becomes ``timm:tf_eff…fetensors``.
-    """
-    from rich.cells import cell_len
-
-    if cell_len(text) <= cells:
-        return text
-    start, end = text, text
-    while cell_len(start) > cells // 2:
-        start = start[:-1]
-    while cell_len(end) > cells - 1 - cells // 2:
-        end = end[1:]
-    return f"{start}…{end}"
-
-
 def print_table(sheet: Sheet) -> None:
     """Print a table in the width of the terminal, and say which columns found no room."""
     from xprobe.cli.sheets import draw

@@ -10,7 +10,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from xprobe.base.visible import visible
-from xprobe.cli.printing import duration, err, notes, shortened
+from xprobe.cli.printing import duration, err, notes
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -99,6 +99,8 @@ def laid_out(title: str, total: int | None, width: int) -> tuple[str, int]:
     The bar gives way first, then the middle of the title is left out.
     """
     from rich.cells import cell_len
+
+    from xprobe.cli.sheets import shortened
 
     count = 2 * len(str(total or 0)) + 1
     room = max(width - count - BEHIND_BAR, 2 * NARROW_BAR)

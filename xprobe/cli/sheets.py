@@ -12,8 +12,6 @@ from dataclasses import dataclass
 
 from rich.cells import cell_len
 
-from xprobe.cli.printing import shortened
-
 GAP = 2  # blanks between columns
 
 MOST_LINES = 4  # of a cell; a column is never so narrow that one needs more
@@ -56,6 +54,21 @@ class Drawn:
 
     lines: tuple[str, ...]
     left_out: tuple[str, ...]
+
+
+def shortened(text: str, cells: int) -> str:
+    """Return text of at most so many cells of a terminal, if need be without its middle.
+
+    ``timm:tf_efficientnet_lite0/weights/lite0.safetensors`` becomes ``timm:tf_eff…fetensors``.
+    """
+    if cell_len(text) <= cells:
+        return text
+    start, end = text, text
+    while cell_len(start) > cells // 2:
+        start = start[:-1]
+    while cell_len(end) > cells - 1 - cells // 2:
+        end = end[1:]
+    return f"{start}…{end}"
 
 
 def draw(sheet: Sheet, width: int) -> Drawn:
