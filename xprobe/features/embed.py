@@ -328,8 +328,8 @@ def embed_all(
     has_network = {name: check_name(name)[0].has_networks for name in names}
     if config.random_weights and any(has_network.values()) and not all(has_network.values()):
         without = ", ".join(name for name in names if not has_network[name])
-        text = f"--random-weights is not for {without}: no weights of it could be left out"
-        warnings.warn(text, XprobeWarning, stacklevel=2)
+        said = f"--random-weights is not for {without}: no weights of it could be left out"
+        warnings.warn(said, XprobeWarning, stacklevel=2)
     chosen = read_prompts(config.prompts) if config.prompts else None
     if not isinstance(images, Manifest) and (config.augment or config.prompts):
         raise XprobeError(
