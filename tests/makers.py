@@ -83,6 +83,13 @@ def error_of(ran: Ran) -> str:
     return lines[0]
 
 
+def usage_error_of(ran: Ran) -> str:
+    """Return the words of a command that no data could make right."""
+    assert (ran.code, ran.out) == (2, "")
+    assert "Traceback" not in ran.err
+    return " ".join(ran.err.split())
+
+
 SPEC = EncoderSpec(
     source="builtin:golden", weights="", layer="output", dim=3, input_px=(4, 4), resize="squash",
     interpolation="bicubic", mean=(0.0,) * 3, std=(1.0,) * 3, precision="fp32",

@@ -16,7 +16,9 @@ from xprobe.base.declared import (
     parse_counts,
     parse_names,
     parse_numbers,
+    parse_shares,
     same,
+    split_names,
 )  # fmt: skip
 from xprobe.base.errors import OptionError, XprobeError
 from xprobe.design.config import C_GRID, DENSE_C_GRID, Grid, SweepConfig
@@ -103,3 +105,17 @@ def test_what_is_shown_as_default_is_the_default() -> None:
 def test_values_that_cannot_be_are_wrong_usage(make: object) -> None:
     with pytest.raises(OptionError):
         make()  # type: ignore[operator]
+
+
+def test_a_list_of_names_is_split_unless_it_is_a_name() -> None:
+    known = {"a", "b", "a,b", "c"}.__contains__
+    assert split_names(["a,b", "c, a", "c"], known) == ("a,b", "c", "a")
+    assert split_names(["b,c"], known) == ("b", "c")
+    assert split_names([], known) == ()
+
+
+def test_shares_are_above_0_and_at_most_1() -> None:
+    assert parse_shares("0.25,1") == (0.25, 1)
+    for text in ("50%", "0", "1.5", "", "nan"):
+        with pytest.raises(ValueError, match="takes shares above 0 and up to 1"):
+            parse_shares(text)

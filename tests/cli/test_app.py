@@ -14,8 +14,8 @@ from makers import FAST, Ran, error_of
 
 
 def test_the_three_commands_give_the_whole_study(data: Path, xprobe: Callable[..., Ran]) -> None:
-    assert xprobe("embed", "--encoder", "hog", "--encoder", "pixels").code == 0
-    swept = xprobe("sweep", *FAST)
+    assert xprobe("embed", "--encoder", "hog,pixels").code == 0
+    swept = xprobe("sweep", "--encoder", "hog, pixels", *FAST)
     assert swept.code == 0
     assert (
         "pixels · logistic head · generator default · 5-fold cross-validation, 1 repeat"
@@ -59,6 +59,14 @@ def test_json_is_one_document_a_command_with_the_promised_fields(
         "dropped_by_lineage real_fraction train_per_class"
     )
     assert all(set(fields.split()) <= set(row) for row in first["results"])
+    setting = next(row for row in first["settings"] if row["setting"] == "mix")
+    assert (setting["encoder"], setting["head"], setting["classes"]) == (
+        "hog",
+        "logistic",
+        ["a", "b"],
+    )
+    assert [len(setting[name]) for name in ("confusion", "recall", "precision", "f1")] == [2] * 4
+    assert sum(map(sum, setting["confusion"])) == 10
     again = xprobe("sweep", *FAST, "--json").json
     assert again["results"] == first["results"]
     assert xprobe("embed", "--encoder", "hog", "--json").json["encoders"][0]["reused"] == 30
@@ -102,6 +110,11 @@ def test_a_missing_or_empty_folder_is_one_line(
         ("report", "--cost-real", "-2", "--cost-synthetic", "0.1"),
         ("embed", "--batch-size", "0"),
         ("embed", "--no-such-option"),
+        ("embed", "--precision", "fp8"),
+        ("embed", "--match-codec", "webp"),
+        ("embed", "--augment", "mixup"),
+        ("distance", "--metrics", "mdd"),
+        ("plan", "--heads", "svm"),
     ],
 )
 def test_wrong_usage_is_exit_status_2(

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from makers import FAST, Ran, error_of
+from makers import FAST, Ran, error_of, usage_error_of
 from PIL import Image
 
 
@@ -48,7 +48,9 @@ def test_errors_of_embed_name_the_remedy(
     assert "a file stands where a folder is needed" in error_of(
         xprobe("embed", "--encoder", "hog", "--out", "file")
     )
-    assert "unknown precision" in error_of(xprobe("embed", "--encoder", "hog", "--precision", "x"))
+    assert "unknown precision" in usage_error_of(
+        xprobe("embed", "--encoder", "hog", "--precision", "x")
+    )
     xprobe("embed", "--encoder", "pixels")
     marker = tmp_path / "features/format.json"
     marker.write_text(marker.read_text().replace("1", "9"))
@@ -100,7 +102,14 @@ def test_random_weights_are_asked_for_recorded_and_told_in_red(
     assert (first["embedded"], again["reused"]) == (30, 30)
     about = json.loads(next(Path("features").glob("*/encoder.json")).read_text())
     assert about["spec"]["weights"].startswith("random:")
-    assert "RANDOM WEIGHTS" in xprobe("sweep", *FAST).err
+    both = xprobe("embed", "--encoder", f"hog,{name}", "--random-weights", "--json")
+    assert [row["name"] for row in both.json["encoders"]] == ["hog", name]
+    assert "--random-weights is not for hog: no weights of it could be left out" in both.err
+    alone = error_of(xprobe("embed", "--encoder", "hog", "--random-weights"))
+    assert "hog has neither layers nor weights to choose; leave --random-weights out" in alone
+    swept = xprobe("sweep", *FAST, "--encoder", name)
+    assert "RANDOM WEIGHTS" in swept.err
+    assert f"warning: {name}: C of the logistic head was chosen at an edge" in swept.err
     xprobe("report")
     page = Path("report/index.html").read_text()
     assert '<span class="random">RANDOM WEIGHTS' in page
@@ -111,9 +120,7 @@ def test_a_layer_that_is_not_there_is_one_line(data: Path, xprobe: Callable[...,
     name = "timm:test_vit.r160_in1k"
     ran = xprobe("embed", "--encoder", name, "--random-weights", "--layer", "projected")
     assert "use --layer pooled" in error_of(ran)
-    assert "leave the option out" in error_of(
-        xprobe("embed", "--encoder", "hog", "--layer", "pooled")
-    )
+    assert "leave --layer out" in error_of(xprobe("embed", "--encoder", "hog", "--layer", "pooled"))
 
 
 def test_where_nothing_can_be_read_the_first_reason_is_the_error(
@@ -192,7 +199,7 @@ def test_a_pipe_is_waited_for_nowhere(
     os.mkfifo(tmp_path / name)
     ran = xprobe("embed", "data" if name.startswith("data") else name, "--encoder", "pixels")
     if name.startswith("data"):
-        assert ran.code == 0 and "1 images were skipped" in ran.err
+        assert ran.code == 0 and "1 image was skipped" in ran.err
         assert "a named pipe" in Path("features/failed.csv").read_text()
     else:
         (line,) = [line for line in ran.err.splitlines() if line.startswith("error: ")]

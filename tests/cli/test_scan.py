@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from makers import FAST, Ran, error_of
+from makers import FAST, Ran, usage_error_of
 
 
 def test_scan_writes_a_manifest_that_the_other_commands_take(
@@ -25,8 +25,8 @@ def test_equal_content_is_a_warning(data: Path, xprobe: Callable[..., Ran]) -> N
     (data / "test/a/copy.png").write_bytes(content)
     ran = xprobe("scan")
     assert ran.code == 0
-    assert "warning: 1 images are the same file as real and as synthetic" in ran.err
-    assert "warning: 1 images are the same file in training and test part" in ran.err
+    assert "warning: 1 image is the same file as real and as synthetic" in ran.err
+    assert "warning: 1 image is the same file in training and test part" in ran.err
 
 
 def test_a_manifest_with_further_columns_is_written_onto_itself(
@@ -83,6 +83,6 @@ def test_folders_may_stand_in_place_of_data_in_every_command(
     )
     assert xprobe("sweep", *FAST).code == 0
     for command in ("scan", "embed", "sweep", "distance", "plan"):
-        both = error_of(xprobe(command, "elsewhere", "--real", "elsewhere/real"))
+        both = usage_error_of(xprobe(command, "elsewhere", "--real", "elsewhere/real"))
         assert "both say where the images are; leave DATA out" in both
     assert "--val is train or test" in " ".join(xprobe("scan", "--val", "x").err.split())

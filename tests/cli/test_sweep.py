@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from makers import FAST, MakeData, Ran, error_of
+from makers import FAST, MakeData, Ran, error_of, usage_error_of
 
 
 def test_errors_of_a_sweep_name_the_remedy(data: Path, xprobe: Callable[..., Ran]) -> None:
@@ -21,30 +21,44 @@ def test_errors_of_a_sweep_name_the_remedy(data: Path, xprobe: Callable[..., Ran
     assert "fewer real images than that of class a (5)" in error_of(
         xprobe("sweep", "--per-class", "9")
     )
-    assert "unknown head 'logistics' (did you mean logistic?)" in error_of(
-        xprobe("sweep", "--heads", "logistics")
-    )
 
 
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("--ratios", "0"), "ratios must be positive"),
+        (("--ratios", "0"), "--ratios takes numbers above 0"),
+        (("--ratios", "x"), "--ratios takes numbers like 1,2,3,4, not 'x'"),
+        (("--real-fraction", "50%"), "--real-fraction takes shares above 0 and up to 1, such as"),
+        (("--real-fraction", "2"), "--real-fraction takes shares above 0 and up to 1, such as"),
+        (
+            ("--heads", "svm"),
+            "unknown head 'svm'; known: logistic, ridge, knn, text, text-soft, fi",
+        ),
+        (("--heads", "logistics"), "unknown head 'logistics' (did you mean logistic?)"),
+        (("--method", "lpft"), "--method: unknown 'lpft' (did you mean lp-ft?)"),
+        (("--alternatives", "clasic"), "unknown augmentation 'clasic' (did you mean classic?)"),
         (("--repeats", "0"), "--repeats must be 1"),
         (("--per-class", "1"), "--per-class must be 2"),
         (("--folds", "1"), "--folds must be 2"),
-        (("--c-grid", "1,-1"), "every value of C"),
+        (("--c-grid", "1,-1"), "--c-grid takes numbers above 0"),
         (("--seed", "-1"), "--seed must be 0"),
         (("--holdout", "1.5"), "--holdout takes a share between 0 and 1"),
         (("--holdout", "0.3", "--folds", "3"), "choose one of --folds, --holdout and --leave-one"),
         (("--leave-one-group-out", "--folds", "3"), "choose one of --folds, --holdout"),
-        (("--group", "event"), "a folder has no columns; write a manifest with 'xprobe scan data"),
+        (("--group", "evnt"), "--group evnt: it takes the column event"),
+        (("--limit", "1"), "--limit must be 2 or more"),
+        (("elsewhere", "--real", "elsewhere/real"), "both say where the images are"),
     ],
 )
-def test_impossible_choices_are_one_line(
+def test_what_no_data_could_make_right_is_wrong_usage(
     arguments: tuple[str, ...], said: str, data: Path, xprobe: Callable[..., Ran]
 ) -> None:
-    assert said in error_of(xprobe("sweep", *arguments))
+    assert said in usage_error_of(xprobe("sweep", *arguments))
+
+
+def test_a_folder_has_no_column_to_group_by(data: Path, xprobe: Callable[..., Ran]) -> None:
+    said = error_of(xprobe("sweep", "--group", "event"))
+    assert "a folder has no columns; write a manifest with 'xprobe scan data" in said
 
 
 def test_errors_of_a_learning_curve_name_the_remedy(data: Path, xprobe: Callable[..., Ran]) -> None:

@@ -3,31 +3,30 @@
 from __future__ import annotations
 
 from makers import changed, claimed, make_study
-from rich.table import Table
 
+from xprobe.cli.sheets import Sheet
 from xprobe.cli.tables import of_families, of_family, side_by_side
 from xprobe.results.families import families
 
 
-def read(table: Table) -> tuple[list[str], dict[str, list[str]]]:
+def read(sheet: Sheet) -> tuple[list[str], dict[str, list[str]]]:
     """The columns of a table, and its rows by their first cell."""
-    columns = [str(column.header) for column in table.columns]
-    rows = zip(*(map(str, column.cells) for column in table.columns), strict=True)
-    return columns, {row[0]: list(row[1:]) for row in rows}
+    return list(sheet.columns), {row[0]: list(row[1:]) for row in sheet.rows}
 
 
 def test_a_mix_has_the_study_wide_p_beside_its_familys() -> None:
     study = claimed(make_study(ratios=(2,), margin=0.2), p=0.0456)
     columns, rows = read(of_family(study, "default"))
     assert columns == [
-        "setting", "accuracy", "minus real-only", "p", "study-wide p", "verdict", "detectable",
+        "setting", "accuracy", "95 %", "minus real-only", "p", "study-wide p", "verdict",
+        "detectable",
     ]  # fmt: skip
     assert rows["mix 1:2"] == [
-        "75.0 [72.0, 78.0]", "+5.0 [+3.0, +7.0]", "< 0.001", "0.046",
+        "75.0", "[72.0, 78.0]", "+5.0 [+3.0, +7.0]", "< 0.001", "0.046",
         "helps, by less than the margin", "±2.8",
     ]  # fmt: skip
-    assert rows["real-only"] == ["70.0 [67.0, 73.0]", *["–"] * 5]
-    assert rows["synthetic-only"][2:4] == ["< 0.001", "–"]
+    assert rows["real-only"] == ["70.0", "[67.0, 73.0]", *["–"] * 5]
+    assert rows["synthetic-only"][3:5] == ["< 0.001", "–"]
     columns, _ = read(of_family(make_study(source="builtin:hog"), "default"))
     assert "study-wide p" not in columns
 
@@ -39,17 +38,17 @@ def test_a_control_has_the_judged_interval_beside_it() -> None:
         judged_high=0.07, p_adjusted=1.0, verdict="not separable from training longer",
     )  # fmt: skip
     columns, rows = read(of_family(study, "default"))
-    assert columns[2:6] == ["minus real-only", "minus its control", "judged by", "p"]
-    assert rows["mix 1:2"][1:] == [
+    assert columns[3:7] == ["minus real-only", "minus its control", "judged by", "p"]
+    assert rows["mix 1:2"][2:] == [
         "+5.0 [+3.0, +7.0]", "-6.0 [-8.0, -4.0]", "[-8.0, +7.0]", "1.000",
         "not separable from training longer", "±2.8",
     ]  # fmt: skip
-    assert rows["synthetic-only"][2:4] == ["–", "–"]
+    assert rows["synthetic-only"][3:5] == ["–", "–"]
 
 
 def test_a_value_without_an_interval_is_shown_alone() -> None:
     study = changed(make_study(), "results", lambda _row: True, ci_low=None, ci_high=None)
-    assert read(of_family(study, "default"))[1]["real-only"][0] == "70.0"
+    assert read(of_family(study, "default"))[1]["real-only"][:2] == ["70.0", "–"]
 
 
 def test_families_say_of_what_they_are() -> None:

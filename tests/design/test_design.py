@@ -14,7 +14,7 @@ from xprobe.base.errors import XprobeError
 from xprobe.base.streams import stream
 from xprobe.design.blocks import Block
 from xprobe.design.config import SweepConfig
-from xprobe.design.design import Design, make_design
+from xprobe.design.design import Design, TooFewSyntheticError, make_design
 from xprobe.images.manifest import Manifest
 from xprobe.learners.solve import Problem
 
@@ -792,7 +792,7 @@ def test_per_class_is_of_what_the_hold_out_leaves(make_study: MakeStudy) -> None
 def test_a_shortage_is_an_error_unless_fewer_are_allowed(make_study: MakeStudy) -> None:
     manifest = make_study(real=10, synthetic=15)  # 8 in training
     with pytest.raises(
-        XprobeError, match=r"1:2 .*a \(15 of 16\), b .*possible ratio is 1:1.*allow"
+        TooFewSyntheticError, match=r"1:2 .*a \(15 of 16\), b .*possible ratio is 1:1$"
     ):
         make_design(manifest, CONFIG)
     design = make_design(manifest, replace(CONFIG, allow_fewer=True))

@@ -18,11 +18,11 @@ from xprobe.distance.fidelity import frechet, vendi
 from xprobe.distance.measure import measure
 from xprobe.distance.metrics import (
     DISTANCES,
-    METRICS,
     KernelMetric,
     NeighbourMetric,
     SplitMetric,
 )
+from xprobe.distance.names import METRICS
 from xprobe.distance.neighbours import near_duplicates, nearest_neighbours, search
 from xprobe.distance.sides import Distance, Sides, Values
 from xprobe.learners.problem import unit_rows

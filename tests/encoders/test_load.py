@@ -334,3 +334,21 @@ def test_an_unusable_device_is_answered_with_one_that_works(tiny: tuple[Any, Pat
 def test_the_long_form_of_a_preset_is_the_preset() -> None:
     assert encoders.canonical("open_clip:ViT-B-32-quickgelu/openai") == "clip-vit-b32"
     assert encoders.canonical("open_clip:ViT-B-32/x.pt") == "open_clip:ViT-B-32/x.pt"
+
+
+def test_a_model_of_timm_is_told_its_prefix() -> None:
+    meant = r"unknown encoder 'tf_efficientnet_lite0' \(did you mean timm:tf_efficientnet_lite0\?\)"
+    with pytest.raises(XprobeError, match=meant):
+        encoders.check_name("tf_efficientnet_lite0")
+    with pytest.raises(XprobeError, match=r"did you mean clip-vit-b32"):
+        encoders.check_name("clip-vit-b23")
+    assert not encoders.has_network("tf_efficientnet_lite0")
+
+
+def test_a_list_of_encoders_is_split_where_all_parts_are_encoders() -> None:
+    path = "timm:resnet18/my,weights.safetensors"
+    assert encoders.split_encoders(["hog, pixels", "hog"]) == ("hog", "pixels")
+    assert encoders.split_encoders([path, "hog"]) == (path, "hog")
+    long = "timm:resnet18/a.pt,hf:owner/name,hog"
+    assert encoders.split_encoders([long]) == tuple(long.split(","))
+    assert encoders.split_encoders(["hog,pixles"]) == ("hog", "pixles")

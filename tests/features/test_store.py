@@ -12,13 +12,13 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from makers import SPEC, digest, manifest_of, write_all
+from makers import SPEC, digest, featured, manifest_of, write_all
 from msgspec.structs import replace
 
 from xprobe.base.atomic import create_if_absent, put
 from xprobe.base.errors import XprobeError
 from xprobe.features import records, shards
-from xprobe.features.store import Store
+from xprobe.features.store import Store, choose_encoders
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "store-v1"
 
@@ -222,7 +222,7 @@ KILLED_WRITERS = """
 import os, signal, sys
 sys.path.insert(0, sys.argv[2])
 from makers import write_all
-from xprobe.features.store import Store
+from xprobe.features.store import Store, choose_encoders
 
 def count(function):
     def counted(*args, **kwargs):
@@ -275,3 +275,16 @@ def test_killed_at_any_step_it_finishes_later_with_the_same_rows(
         shards = list((found.folder / "shards").glob("*.h5"))
         assert sorted(len(h5py.File(file)["x"]) for file in shards) == [1, 2]
     assert len(killed) > 10
+
+
+def test_encoders_may_be_chosen_by_a_list_and_by_a_name_with_a_comma(tmp_path: Path) -> None:
+    table, store = featured(tmp_path, ("one", "two", "one,two"), real=2)
+
+    def chosen(*names: str) -> list[str]:
+        return [encoder.name for encoder, _ in choose_encoders(store, table, names)]
+
+    assert chosen("one,two") == ["one,two"]
+    assert chosen("two,one") == ["two", "one"]
+    assert chosen("two", "one,two") == ["two", "one,two"]
+    with pytest.raises(XprobeError, match="has no features of 'three'"):
+        chosen("one,three")

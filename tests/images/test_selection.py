@@ -11,7 +11,8 @@ from makers import MakeData, MakeManifest
 from xprobe.base.errors import OptionError, XprobeError, XprobeWarning
 from xprobe.images.config import DataConfig
 from xprobe.images.read import read
-from xprobe.images.selection import choose_generators, settle_validation
+from xprobe.images.selection import choose_generators, settle_validation, take_few
+from xprobe.images.survey import find_problems
 
 ROWS = [
     {"source": "real", "split": "train"},
@@ -97,3 +98,76 @@ def test_at_least_one_generator_must_be_complete(make_manifest: MakeManifest) ->
     assert choose_generators(real, DataConfig(skip_incomplete=True), "data") is real
     with pytest.raises(XprobeError, match="--generator x: no such generator; known: none"):
         choose_generators(real, DataConfig(generators=("x",)), "data")
+
+
+def test_names_of_generators_may_stand_in_a_list_and_may_hold_commas(
+    make_manifest: MakeManifest,
+) -> None:
+    generator = ["", "sd", "flux", "sd, turbo"]
+    images = make_manifest(["a"] * 4, source=["real"] + ["synthetic"] * 3, generator=generator)
+
+    def chosen(*names: str) -> set[str]:
+        return set(choose_generators(images, DataConfig(generators=names), "data").generator)
+
+    assert chosen("sd,flux") == {"", "sd", "flux"}
+    assert chosen("sd, turbo") == {"", "sd, turbo"}
+    assert chosen("sd, turbo", "flux") == {"", "sd, turbo", "flux"}
+    with pytest.raises(XprobeError, match="--generator turbo: no such generator"):
+        chosen("sd,turbo")
+
+
+def images_of(
+    part: str, label: str, n: int, source: str = "real", **columns: str
+) -> list[dict[str, str]]:
+    """Rows of n images of a class."""
+    return [
+        {"path": f"{part}/{label}/{i}", "label": label, "source": source, **columns}
+        for i in range(n)
+    ]
+
+
+def test_a_smoke_test_takes_a_few_of_each_class_and_synthetic_ones_in_proportion() -> None:
+    rows = images_of("real", "a", 10) + images_of("real", "b", 3)
+    rows += images_of("test", "a", 8, split="test")
+    rows += images_of("s", "a", 32, "synthetic", generator="sd")
+    rows += images_of("s", "b", 1, "synthetic", generator="sd")
+    rows += images_of("f", "a", 4, "synthetic", generator="flux")
+    few = take_few(rows, 4)
+    counts = {
+        (part, label): len([r for r in few if r["path"].startswith(f"{part}/{label}")])
+        for part in ("real", "test", "s", "f")
+        for label in "ab"
+    }
+    assert counts == {
+        ("real", "a"): 4, ("real", "b"): 3, ("test", "a"): 4, ("test", "b"): 0,
+        ("s", "a"): 16, ("s", "b"): 1, ("f", "a"): 4, ("f", "b"): 0,
+    }  # fmt: skip
+    assert take_few(reversed(rows), 4) != few
+    assert {r["path"] for r in take_few(reversed(rows), 4)} == {r["path"] for r in few}
+    more = {r["path"] for r in take_few(rows, 5)}
+    assert {r["path"] for r in few} < more
+    assert take_few(rows, None) == rows
+
+
+def test_a_smoke_test_keeps_images_that_are_made_from_those_it_keeps() -> None:
+    rows = images_of("real", "a", 20)
+    rows += [
+        {**row, "parent": f"real/a/{i}"}
+        for i, row in enumerate(images_of("s", "a", 20, "synthetic"))
+    ]
+    few = take_few(rows, 5)
+    kept = {row["path"] for row in few if row["source"] == "real"}
+    assert {row["parent"] for row in few if row["source"] == "synthetic"} == kept
+
+
+def test_a_table_says_that_it_is_one_of_a_smoke_test(make_data: MakeData) -> None:
+    data = make_data(real=6, synthetic=12)
+    whole, few = read(data), read(data, config=DataConfig(limit=3))
+    assert (len(few), few.limit) == (18, 3)
+    assert few.fingerprint != whole.fingerprint
+    assert few.select(few.source == "real").limit == 3
+    unhashed = read(data, hashed=False, config=DataConfig(limit=3))
+    assert list(unhashed.id) == list(few.id)
+    (said,) = find_problems(few)
+    assert said.startswith("SMOKE TEST on 18 images, as asked (--limit 3)")
+    assert find_problems(whole) == []

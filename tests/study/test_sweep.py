@@ -212,7 +212,7 @@ def test_images_that_could_not_be_embedded_take_no_part_and_are_counted(
     (data / "real/a/broken.png").write_bytes(b"no image")
     found = run(embedded(data, tmp_path))
     assert rows(found)[None, "real-only", None].n_test == 12
-    assert any("1 images could not be embedded" in w for w in found.warnings)
+    assert any("1 image could not be embedded" in w for w in found.warnings)
 
 
 def with_parents(data: Path, tmp_path: Path) -> Path:

@@ -6,7 +6,7 @@ fields that `option` declares; Python takes the dataclass itself.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import Field, dataclass, field, fields, replace
 from typing import Any
 
@@ -38,6 +38,8 @@ class Option:
         shown: the default of such a value as text; empty: nothing is shown.
         metavar: placeholder for the value in the help; empty: that of the type.
         least: smallest number that is allowed.
+        values: names that a shell offers for the value, or for each of a list; others may be
+            allowed, too.
     """
 
     help: str
@@ -47,6 +49,7 @@ class Option:
     shown: str
     metavar: str
     least: float | None
+    values: tuple[str, ...]
 
     @property
     def name(self) -> str:
@@ -64,6 +67,7 @@ def option(
     shown: str | None = None,
     metavar: str = "",
     least: float | None = None,
+    values: Iterable[str] = (),
 ) -> Any:
     """Return a field that a user may fill in; `Option` explains the other arguments.
 
@@ -75,7 +79,7 @@ def option(
     if shown is None:
         parts = default if isinstance(default, tuple) else ()
         shown = ",".join(f"{part:g}" if isinstance(part, float) else str(part) for part in parts)
-    words = Option(help, panel, flag, parse, shown, metavar, least)
+    words = Option(help, panel, flag, parse, shown, metavar, least, tuple(values))
     return field(default=default, metadata={"option": words})
 
 
@@ -118,9 +122,40 @@ def parse_numbers(text: str) -> tuple[float, ...]:
         raise ValueError("takes numbers like 1,2,3,4") from error
 
 
+def parse_shares(text: str) -> tuple[float, ...]:
+    """Return the shares of a list with commas, each above 0 and at most 1.
+
+    Raises:
+        ValueError: a part is none; the message says what the option takes.
+    """
+    words = "takes shares above 0 and up to 1, such as 0.25,1 (50% is 0.5)"
+    try:
+        shares = parse_numbers(text)
+    except ValueError as error:
+        raise ValueError(words) from error
+    if not all(0 < share <= 1 for share in shares):
+        raise ValueError(words)
+    return shares
+
+
 def parse_names(text: str) -> tuple[str, ...]:
     """Return the parts of a list with commas."""
     return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def split_names(texts: Iterable[str], is_name: Callable[[str], bool]) -> tuple[str, ...]:
+    """Return the names in texts that are a name or a list of names with commas, each name once.
+
+    A name may hold commas itself: a text that is a name stays whole.
+
+    Args:
+        texts: what a user wrote.
+        is_name: whether something has a name.
+    """
+    names: list[str] = []
+    for text in texts:
+        names += [text] if is_name(text) else parse_names(text)
+    return tuple(dict.fromkeys(names))
 
 
 def parse_counts(text: str) -> tuple[int, ...]:

@@ -42,6 +42,16 @@ def first_few(names: Iterable[str], most: int = 5) -> str:
     return ", ".join(names[:most]) + more
 
 
+def counted(n: int, one: str, many: str) -> str:
+    """Return how many there are, as people say it: ``1 image is``, ``1,200 images are``.
+
+    Args:
+        n: how many.
+        one, many: what follows the number where it is 1, and otherwise.
+    """
+    return f"{n:,} {one if n == 1 else many}"
+
+
 # Number of an error of the operating system → what went wrong, and what the user can do.
 _REMEDIES = {
     errno.ENOSPC: "the disk is full; free some space and run the command again: "

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from xprobe import __version__
-from xprobe.base.errors import XprobeError, XprobeWarning, explain_os_error
+from xprobe.base.errors import OptionError, XprobeError, XprobeWarning, explain_os_error
 from xprobe.cli.commands import CommandRow, lazy_group
 from xprobe.cli.printing import err, out, prepare_streams
 
@@ -72,6 +72,9 @@ COMMANDS = (
     ),
 )  # fmt: skip
 
+WRONG_USAGE = 2
+"""The exit status of a command that no data could make right."""
+
 app = typer.Typer(
     name="xprobe",
     cls=lazy_group(COMMANDS),
@@ -87,7 +90,11 @@ app = typer.Typer(
 
 
 def main() -> None:
-    """Run the command line; every error that the user can mend is one line and exit status 1."""
+    """Run the command line; every error that the user can mend is one line and exit status 1 or 2.
+
+    It is 2 where no data could make the command right: an option that is not there, or cannot have
+    its value.
+    """
     prepare_streams()
     sys.excepthook = _show_traceback
     signal.signal(signal.SIGTERM, _interrupt)
@@ -98,6 +105,8 @@ def main() -> None:
             warnings.simplefilter("always", XprobeWarning)
             warnings.showwarning = _show_warning
             app()
+    except OptionError as error:
+        _fail(str(error), WRONG_USAGE)
     except XprobeError as error:
         _fail(str(error))
     except OSError as error:
@@ -130,9 +139,9 @@ def _interrupt(_signal: int, _frame: object) -> None:
     raise KeyboardInterrupt
 
 
-def _fail(message: str) -> None:
+def _fail(message: str, status: int = 1) -> None:
     err.print(f"error: {message}")
-    sys.exit(1)
+    sys.exit(status)
 
 
 def _version(show: bool) -> None:

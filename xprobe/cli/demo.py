@@ -11,7 +11,7 @@ from xprobe.cli import progress
 from xprobe.cli.options import (
     Json,
 )
-from xprobe.cli.printing import out, print_json
+from xprobe.cli.printing import notes, out, print_json
 from xprobe.cli.sweep import show_studies
 
 
@@ -24,7 +24,7 @@ def demo(
     from xprobe.results.answers import DemoAnswer, answer_of
 
     if not as_json:
-        out.print(*demonstration.ABOUT.strip().splitlines(), "")
+        notes.print(*demonstration.ABOUT.strip().splitlines(), "")
     studies = demonstration.run(folder, progress.bar)
     with progress.busy("drawing figures"):
         written = write_report(folder / "results", folder / "report")
@@ -35,5 +35,6 @@ def demo(
         )
         return
     show_studies(studies, as_json=False)
-    cut = demonstration.CUT.strip().splitlines()
-    out.print(*written.brief, "", *cut, "", f"report: {written.report}")
+    out.print(*written.brief, "")
+    notes.print(*demonstration.CUT.strip().splitlines(), "")
+    out.print(f"report: {written.report}")

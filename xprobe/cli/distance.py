@@ -12,8 +12,9 @@ from xprobe.base.declared import COMPARED, PROTOCOL, check_least, option, parse_
 from xprobe.base.errors import OptionError
 from xprobe.cli import progress
 from xprobe.cli.options import Data, Files, Json, filled_in, pick
-from xprobe.cli.printing import out, print_json, print_table, warn
+from xprobe.cli.printing import notes, print_json, print_table, warn
 from xprobe.design.config import Grid, SweepConfig
+from xprobe.distance.names import METRICS, check_metrics
 from xprobe.engine.execution import Execution
 from xprobe.images.config import DataConfig
 
@@ -25,9 +26,10 @@ class Measured:
     encoders: tuple[str, ...] = same(Grid, "encoders")
     metrics: tuple[str, ...] = option(
         (),
-        "Names of metrics (docs/concepts/distance.md). Default: all.",
+        f"Metrics to measure: {', '.join(METRICS)}. Default: all.",
         panel=COMPARED,
         parse=parse_names,
+        values=METRICS,
     )
     by_class: bool = option(
         True, "Measure the headline metrics for every class, too.", panel=COMPARED
@@ -40,6 +42,7 @@ class Measured:
 
     def __post_init__(self) -> None:
         check_least(self, OptionError)
+        check_metrics(self.metrics)
 
 
 @filled_in(
@@ -59,7 +62,6 @@ def distance(
 ) -> None:
     from xprobe.cli import tables
     from xprobe.design import lineage
-    from xprobe.distance.metrics import METRICS
     from xprobe.distance.run import measure_domain
     from xprobe.features.store import Store
     from xprobe.images import read as manifests
@@ -84,5 +86,5 @@ def distance(
         if document.leaks:
             print_table(tables.of_leaks(document.leaks[:20]))
         if drop_leaks is not None:
-            out.print(f"wrote {drop_leaks}: {len(clean)} of {len(manifest)} images")
+            notes.print(f"wrote {drop_leaks}: {len(clean)} of {len(manifest)} images")
     warn([*survey.find_problems(manifest), *document.warnings])

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from xprobe.base.declared import ENCODING, option
-from xprobe.base.errors import XprobeError
+from xprobe.base.errors import XprobeError, counted
 from xprobe.cli import progress
 from xprobe.cli.options import Json, filled_in, pick
 from xprobe.cli.printing import print_json, print_table, warn
-from xprobe.encoders.presets import DEFAULT_ENCODER
+from xprobe.encoders.presets import DEFAULT_ENCODER, ENCODERS
 from xprobe.engine.execution import Execution
 from xprobe.features.config import EmbedConfig
 from xprobe.images.config import DEFAULT_DATA, DataConfig
@@ -45,9 +45,9 @@ class Encoders:
     """The encoders that images are embedded with, by name."""
 
     names: tuple[str, ...] = option(
-        (DEFAULT_ENCODER,), "Short or long name, or module:function of your own; repeat for "
-        "several, which share the decoding.",
-        panel=ENCODING, flag="--encoder",
+        (DEFAULT_ENCODER,), "Short or long names, such as hog,clip-vit-b32, or module:function of "
+        "your own; several share the decoding.",
+        panel=ENCODING, flag="--encoder", metavar="LIST", values=tuple(ENCODERS),
     )  # fmt: skip
 
 
@@ -70,6 +70,7 @@ def embed(
     as_json: Json = False,
 ) -> None:
     go_offline(offline)
+    from xprobe.encoders.load import split_encoders
     from xprobe.features.embed import UnreadError, embed_all, failed_file
     from xprobe.images import read as manifests
     from xprobe.images import survey
@@ -81,13 +82,13 @@ def embed(
     elif chosen != DataConfig():
         raise XprobeError(
             f"{images}: images without classes have neither splits nor generators; leave --val, "
-            f"--generator and --skip-incomplete out"
+            f"--generator, --skip-incomplete and --limit out"
         )
     failures_file = failed_file(store, config.shard)
     try:
         done = embed_all(
-            images, names=encoders.names, folder=store, config=config, execution=execution,
-            progress=progress.bar,
+            images, names=split_encoders(encoders.names), folder=store, config=config,
+            execution=execution, progress=progress.bar,
         )  # fmt: skip
     except UnreadError as error:
         _show_embedded(error.done, store, failures_file, as_json)
@@ -107,8 +108,9 @@ def _show_embedded(
     if as_json:
         print_json(outputs.Embed(store=str(store), encoders=rows))
     else:
-        columns = ("name", "dim", "images", "embedded", "reused", "failed", "seconds")
-        print_table(tables.of_rows(f"features in {store}", (*columns, "images_per_s"), rows))
+        columns = ("name", "dim", "images", "embedded", "reused", "failed", "seconds",
+                   "images_per_s")  # fmt: skip
+        print_table(tables.of_rows(f"features in {store}", columns, rows, columns[-2:]))
     for e in done:
         if e.batch_size < e.asked_batch_size:
             warn([
@@ -117,7 +119,8 @@ def _show_embedded(
             ])  # fmt: skip
     failed = {id_ for e in done for id_ in e.failures}
     if failed:
-        warn([f"{len(failed)} images were skipped; {failures_file} lists them and why"])
+        skipped = counted(len(failed), "image was", "images were")
+        warn([f"{skipped} skipped; {failures_file} lists what was skipped and why"])
 
 
 def _check_any_was_read(done: Sequence[Embedded], place: str, is_part: bool) -> None:

@@ -7,9 +7,10 @@ from typing import Annotated
 import typer
 
 from xprobe.cli.commands import add
+from xprobe.cli.completion import completer
 from xprobe.cli.help import Group
-from xprobe.cli.options import Json
-from xprobe.cli.printing import out, print_json, print_table
+from xprobe.cli.options import Json, quietable
+from xprobe.cli.printing import notes, print_json, print_table
 from xprobe.encoders.presets import ENCODERS
 
 encoders_app = typer.Typer(
@@ -18,13 +19,19 @@ encoders_app = typer.Typer(
 
 
 def fetch(
-    names: Annotated[list[str], typer.Argument(help="Short or long names.", metavar="NAME…")],
+    names: Annotated[
+        list[str],
+        typer.Argument(
+            help="Short or long names.", metavar="NAME…", autocompletion=completer(ENCODERS)
+        ),
+    ],
     as_json: Json = False,
 ) -> None:
     """Download weights ahead of time, and check that they load."""
     from xprobe.cli import outputs, tables
-    from xprobe.encoders.load import check_name, load
+    from xprobe.encoders.load import check_name, load, split_encoders
 
+    names = list(split_encoders(names))
     for name in names:
         check_name(name)
     rows = []
@@ -43,6 +50,7 @@ def fetch(
 
 
 @encoders_app.callback()
+@quietable
 def encoders(context: typer.Context, as_json: Json = False) -> None:
     if context.invoked_subcommand is not None:
         return
@@ -68,12 +76,12 @@ def encoders(context: typer.Context, as_json: Json = False) -> None:
         print_json(outputs.Encoders(encoders=tuple(rows)))
         return
     columns = ("name", "source", "dim", "input_px", "licence", "local")
-    print_table(tables.of_rows("encoders", columns, rows))
+    print_table(tables.of_rows("encoders", columns, rows, ("input_px", "dim")))
     for note in dict.fromkeys(row.note for row in rows if row.note):
-        out.print(f"{', '.join(row.name for row in rows if row.note == note)}: {note}")
+        notes.print(f"{', '.join(row.name for row in rows if row.note == note)}: {note}")
     if outside := outside_encoders():
-        out.print(f"from other packages: {', '.join(outside)}")
-    out.print("Any other open_clip model: open_clip:<model>/<pretrained tag or weights file>")
+        notes.print(f"from other packages: {', '.join(outside)}")
+    notes.print("Any other open_clip model: open_clip:<model>/<pretrained tag or weights file>")
 
 
 add(encoders_app, fetch, "xprobe encoders fetch clip-vit-b32 dinov2-vit-b14")

@@ -9,7 +9,7 @@ import typer
 
 from xprobe.cli import progress
 from xprobe.cli.options import Json, filled_in
-from xprobe.cli.printing import out, print_json, print_table, warn
+from xprobe.cli.printing import notes, print_json, print_table, warn
 from xprobe.images.config import DEFAULT_DATA, DataConfig
 from xprobe.images.sources.registry import forms
 
@@ -41,11 +41,14 @@ def import_features(
     from xprobe.features.items import EncoderOutcome
     from xprobe.features.store import Store
     from xprobe.images import read as manifests
+    from xprobe.images import survey
 
     place = images.data_named(data) or Path()
     base = place if place.is_dir() else place.parent
+    manifest = manifests.read(data, config=images)
+    warn(survey.limit_warnings(manifest))
     done = imports.import_features(
-        manifests.read(data, config=images), file, name, Store(store, create=True), base=base,
+        manifest, file, name, Store(store, create=True), base=base,
         allow_missing=allow_missing, progress=progress.bar,
     )  # fmt: skip
     row = from_value(EncoderOutcome, done)
@@ -61,5 +64,5 @@ def import_features(
         columns = ("name", "dim", "images", "embedded", "reused", "failed", "seconds")
         print_table(tables.of_rows(f"features in {store}", (*columns, "images_per_s"), [row]))
         if not done.embedded:
-            out.print(f"nothing new: {store} had all of it")
+            notes.print(f"nothing new: {store} had all of it")
     warn(imports.remarks(done, file))

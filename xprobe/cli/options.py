@@ -14,6 +14,8 @@ import typer
 
 from xprobe.base.declared import PROTOCOL, Option, option, options
 from xprobe.base.errors import OptionError, XprobeError
+from xprobe.cli.completion import Completer, complete_stored, completer
+from xprobe.cli.printing import notes
 from xprobe.cli.settings import read_settings
 from xprobe.images.config import DEFAULT_DATA
 from xprobe.images.sources.registry import forms
@@ -29,6 +31,7 @@ Group = Annotated[
         help="event: images of an event stay together, by that column of the manifest, instead of "
         "those of a scene.",
         rich_help_panel=PROTOCOL,
+        autocompletion=completer(("event",)),
     ),
 ]
 ResultFolders = Annotated[
@@ -46,6 +49,25 @@ Settings = Annotated[
         help="Settings file, a table for each command; what stands on the command line wins. "
         "Default: xprobe.toml, if there is one.",
         callback=read_settings,
+        is_eager=True,
+    ),
+]
+
+
+def _take_quiet(context: typer.Context, quiet: bool) -> bool:
+    """Let a command say no more than its result, its warnings and its errors, if asked to."""
+    outer = context.parent.params if context.parent is not None else {}
+    notes.wanted = not (quiet or outer.get("quiet"))
+    return quiet
+
+
+Quiet = Annotated[
+    bool,
+    typer.Option(
+        "--quiet",
+        "-q",
+        help="No progress and no notes; the result, warnings and errors stay.",
+        callback=_take_quiet,
         is_eager=True,
     ),
 ]
@@ -72,14 +94,25 @@ class Files:
 
 
 def with_settings(command: Function) -> Function:
-    """Return a command that takes a settings file, too."""
+    """Return a command that takes a settings file, too, and can be quiet."""
+    return _taking(command, _keyword("settings", Settings, None), _keyword("quiet", Quiet, False))
+
+
+def quietable(command: Function) -> Function:
+    """Return a command that can be quiet; a group of commands has no table in a settings file."""
+    return _taking(command, _keyword("quiet", Quiet, False))
+
+
+def _taking(command: Function, *further: inspect.Parameter) -> Function:
+    """Return a command with further options, whose callbacks do all there is to do with them."""
 
     @wraps(command)
-    def configured(**values: Any) -> None:
-        values.pop("settings")
+    def taking(**values: Any) -> None:
+        for parameter in further:
+            values.pop(parameter.name)
         command(**values)
 
-    return _signed(configured, [*_parameters(command), _keyword("settings", Settings, None)])
+    return _signed(taking, [*_parameters(command), *further])
 
 
 def pick(kind: type, *names: str) -> tuple[type, tuple[str, ...]]:
@@ -129,7 +162,7 @@ def option_sources(context: typer.Context) -> dict[str, str]:
     sources = {}
     for parameter in context.command.params:
         source = _source(context, str(parameter.name))
-        if source and parameter.name not in ("as_json", "settings"):
+        if source and parameter.name not in ("as_json", "settings", "quiet"):
             flag = max(parameter.opts, key=len)
             sources[flag.removeprefix("--").replace("-", "_")] = source
     return sources
@@ -172,8 +205,16 @@ def _parameter(member: Field[Any], words: Option, hint: Any) -> inspect.Paramete
         rich_help_panel=words.panel,
         metavar=words.metavar or ("LIST" if words.parse is not None else None),
         show_default=words.shown or True,
+        autocompletion=_completer(words),
     )
     return _keyword(words.name, Annotated[hint, info], default)
+
+
+def _completer(words: Option) -> Completer | None:
+    """Return what completes the value of an option; None: the shell does, which offers files."""
+    if words.values:
+        return completer(words.values)
+    return complete_stored if words.flag == "--encoder" else None
 
 
 def _fill(kind: type, values: Values, context: typer.Context) -> Any:

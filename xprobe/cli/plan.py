@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from xprobe.base.declared import COMPARED, option, parse_counts, parse_names
+from xprobe.base.declared import COMPARED, option, parse_counts, parse_names, split_names
 from xprobe.cli.options import Data, Group, Json, filled_in, pick
-from xprobe.cli.printing import out, print_json, print_table, warn
-from xprobe.design.config import SweepConfig
+from xprobe.cli.printing import notes, out, print_json, print_table, warn
+from xprobe.design.config import SweepConfig, check_head
 from xprobe.images.config import DataConfig
+from xprobe.learners.kinds import KINDS
 
 if TYPE_CHECKING:
     from xprobe.design.power import Detectable
@@ -37,14 +38,18 @@ class Others:
         panel=COMPARED, parse=parse_counts,
     )  # fmt: skip
     encoders: tuple[str, ...] = option(
-        (), "Encoder that the study will have; repeat for several. With any, the comparisons are "
-        "counted that a study-wide p takes together.",
-        panel=COMPARED, flag="--encoder",
+        (), "Encoders that the study will have, such as hog,clip-vit-b32: then the comparisons "
+        "are counted that a study-wide p takes together.",
+        panel=COMPARED, flag="--encoder", metavar="LIST",
     )  # fmt: skip
     heads: tuple[str, ...] = option(
         (SweepConfig.head,), "What will be trained with each of these encoders.", panel=COMPARED,
-        parse=parse_names,
+        parse=parse_names, values=KINDS.rows,
     )  # fmt: skip
+
+    def __post_init__(self) -> None:
+        for name in self.heads:
+            check_head(name)
 
 
 @filled_in(config=pick(SweepConfig, *PLANNED), others=Others, images=DataConfig)
@@ -66,14 +71,17 @@ def plan(
     from xprobe.design.power import SIZES, Plan, count_study_wide
     from xprobe.design.power import plan as make_plan
     from xprobe.images import read as manifests
+    from xprobe.images import survey
     from xprobe.results.study import load_studies, newest
 
     manifest = manifests.read(data, whole=False, group=group, config=images)
+    warn(survey.limit_warnings(manifest))
     studies = [] if results is None else newest(load_studies(results))
     rows = make_plan(manifest, config, others.sizes or SIZES, studies)
     study_wide = None
     if others.encoders:
-        study_wide = count_study_wide(manifest, config, others.encoders, others.heads)
+        encoders = split_names(others.encoders, lambda _name: False)
+        study_wide = count_study_wide(manifest, config, encoders, others.heads)
     if as_json:
         print_json(Plan(plan=tuple(rows), comparisons_study_wide=study_wide))
     else:
@@ -89,11 +97,11 @@ def _print(rows: Sequence[Detectable], study_wide: int | None) -> None:
     from xprobe.cli import tables
 
     print_table(tables.of_plan(rows))
-    out.print(
+    notes.print(
         "Detectable: the difference in accuracy that is found with 80 % probability, in percentage "
         "points. Smaller true differences are mostly reported as “no detectable difference”."
     )
-    out.print(
+    notes.print(
         "Fine-tunes vary by their seed, too: where more images change little, more "
         "--finetune-repeats do."
     )

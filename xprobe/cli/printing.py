@@ -10,6 +10,7 @@ import codecs
 import io
 import json
 import os
+import shutil
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -17,10 +18,8 @@ from typing import TYPE_CHECKING
 from xprobe.base.visible import visible, visible_json
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
-if TYPE_CHECKING:
     from xprobe.base.documents import Document
+    from xprobe.cli.sheets import Sheet
 
 PIPE_WIDTH = 160  # columns of a table in a file or a pipe, which has no width to fit into
 
@@ -71,6 +70,25 @@ class Lines:
 out, err = Lines("stdout"), Lines("stderr")
 
 
+class Notes:
+    """What a command says beside its result and its warnings.
+
+    Attributes:
+        wanted: whether it says that, and shows progress; ``--quiet`` sets it for each command.
+    """
+
+    def __init__(self) -> None:
+        self.wanted = True
+
+    def print(self, *lines: str) -> None:
+        """Print each text as a line of stdout, if notes are wanted."""
+        if self.wanted:
+            out.print(*lines)
+
+
+notes = Notes()
+
+
 def prepare_streams() -> None:
     """Let the standard streams take any text, whatever their encoding is and if they are closed."""
     codecs.register_error(_SPELLING, _spell)
@@ -119,15 +137,23 @@ def print_json(document: Document) -> None:
     out.write(f"{visible_json(text)}\n")
 
 
-def print_table(table: Table) -> None:
-    """Print a table, whose cells are visible text (`cli.tables.table`)."""
-    from rich.console import Console
+def duration(seconds: float) -> str:
+    """Return a time as people say it: ``40 s``, ``12 min``, ``3.5 h``."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 100 * 60 else f"{seconds / 3600:.1f} h"
 
-    width = None if sys.stdout.isatty() else PIPE_WIDTH
-    console = Console(highlight=False, markup=False, emoji=False, width=width)
-    with console.capture() as drawn:
-        console.print(table)
-    out.write(drawn.get())
+
+def print_table(sheet: Sheet) -> None:
+    """Print a table in the width of the terminal, and say which columns found no room."""
+    from xprobe.cli.sheets import draw
+
+    width = shutil.get_terminal_size((PIPE_WIDTH, 0)).columns
+    drawn = draw(sheet, width)
+    out.print(*drawn.lines)
+    if drawn.left_out:
+        names = ", ".join(drawn.left_out)
+        notes.print(f"no room in {width} columns: {names}; a wider terminal and --json have it", "")
 
 
 def warn(warnings: Sequence[str]) -> None:

@@ -8,9 +8,9 @@ from warnings import catch_warnings
 
 import typer
 
-from xprobe.base.errors import XprobeError, first_few
+from xprobe.base.errors import XprobeError, counted, first_few
 from xprobe.cli.options import Data, Json, filled_in
-from xprobe.cli.printing import out, print_json, print_table, warn
+from xprobe.cli.printing import notes, print_json, print_table, warn
 from xprobe.images.config import DataConfig
 
 
@@ -47,7 +47,8 @@ def scan(
     warnings += ranges.problems(manifest, AS_IT_IS)
     if unusable:
         shown = [f"{id_} ({reason})" for id_, reason in unusable.items()]
-        warnings.append(f"{len(unusable)} files hold no readable image: {first_few(shown, 3)}")
+        files = counted(len(unusable), "file holds", "files hold")
+        warnings.append(f"{files} no readable image: {first_few(shown, 3)}")
     if output is not None:
         table.write_table(manifest, output)
     if as_json:
@@ -59,8 +60,8 @@ def scan(
         )  # fmt: skip
         return
     columns = ("class", "source", "generator", "split", "n")
-    print_table(tables.of_rows(f"{len(manifest)} images", columns, counts))
+    print_table(tables.of_rows(counted(len(manifest), "image", "images"), columns, counts))
     print_table(tables.of_formats(formats))
     warn(warnings)
     if output is not None:
-        out.print(f"wrote {output}")
+        notes.print(f"wrote {output}")

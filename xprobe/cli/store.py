@@ -10,9 +10,10 @@ import typer
 from xprobe.base.errors import XprobeError
 from xprobe.cli import progress
 from xprobe.cli.commands import add
+from xprobe.cli.completion import complete_stored
 from xprobe.cli.help import Group
 from xprobe.cli.options import Json
-from xprobe.cli.printing import out, print_json, print_table, warn
+from xprobe.cli.printing import notes, out, print_json, print_table, warn
 
 if TYPE_CHECKING:
     from xprobe.features.catalogue import UnusableEncoder
@@ -69,7 +70,7 @@ def verify(folder: Folder = DEFAULT, as_json: Json = False) -> None:
     unusable = _warn_of_unusable(store)
     warn([*damaged, *unreadable])
     if any(row.orphans for row in rows) and not as_json:
-        out.print(
+        notes.print(
             f"orphans count for nothing; 'xprobe store gc {folder}' deletes those older than an "
             f"hour"
         )
@@ -119,7 +120,12 @@ def export(
     file: Annotated[
         Path, typer.Argument(help="File to write: .h5, .npz, .parquet or .safetensors.")
     ],
-    encoder: Annotated[str, typer.Option(help="Encoder, as xprobe store info names it.")],
+    encoder: Annotated[
+        str,
+        typer.Option(
+            help="Encoder, as xprobe store info names it.", autocompletion=complete_stored
+        ),
+    ],
     folder: Annotated[Path, typer.Option("--store", help="Feature store.")] = DEFAULT,
     data: Annotated[
         Path | None,

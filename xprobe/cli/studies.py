@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from xprobe.base.errors import XprobeError
+from xprobe.base.errors import XprobeError, counted
 from xprobe.cli.commands import add
 from xprobe.cli.help import Group
-from xprobe.cli.options import Json, ResultFolders
+from xprobe.cli.options import Json, ResultFolders, quietable
 from xprobe.cli.printing import out, print_json, print_table, warn
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ DEFAULT = Path("results")
 
 
 @studies_app.callback()
+@quietable
 def studies(context: typer.Context, results: ResultFolders = None, as_json: Json = False) -> None:
     if context.invoked_subcommand is not None:
         if results:
@@ -56,7 +57,9 @@ def studies(context: typer.Context, results: ResultFolders = None, as_json: Json
         ]
         for row in rows
     ]  # fmt: skip
-    print_table(tables.table(f"{len(rows)} studies", columns, cells))
+    title = counted(len(rows), "study", "studies")
+    spare = ("created", "seeds", "ratios", "real images")
+    print_table(tables.table(title, columns, cells, spare))
 
 
 def _listed(study: Study, why: str, folders: Sequence[Path]) -> ListedStudy:

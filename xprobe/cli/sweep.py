@@ -12,7 +12,7 @@ from xprobe.base.declared import EXECUTION
 from xprobe.base.errors import XprobeError
 from xprobe.cli import progress
 from xprobe.cli.options import Data, Files, Group, Json, filled_in, option_sources
-from xprobe.cli.printing import out, print_json, print_table, warn
+from xprobe.cli.printing import duration, out, print_json, print_table, warn
 from xprobe.design.config import Grid, SweepConfig
 from xprobe.engine.execution import Execution
 from xprobe.images.config import DataConfig
@@ -115,5 +115,6 @@ def _show_estimate(rows: Sequence[Estimate], as_json: bool) -> None:
         "encoder", "head", "real_fraction", "train_per_class", "tested", "done", "fits", "steps",
         "seconds",
     )  # fmt: skip
-    print_table(tables.of_rows("to do", columns, rows))
-    out.print(f"about {tables.duration(seconds)} in all")
+    spare = ("real_fraction", "train_per_class", "tested")
+    print_table(tables.of_rows("to do", columns, rows, spare))
+    out.print(f"about {duration(seconds)} in all")

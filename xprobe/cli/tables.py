@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from rich import box
-from rich.table import Table
-
 from xprobe.base.documents import Document, to_json
 from xprobe.base.visible import visible
+from xprobe.cli.sheets import Sheet
 from xprobe.design.setting import head_title, setting_title
 
 if TYPE_CHECKING:
@@ -23,35 +21,38 @@ if TYPE_CHECKING:
 
 Row = Mapping[str, Any]
 
-# Called ASCII, since rich would draw another box where the encoding of stdout is no UTF-8; printing
-# finds a sign for the rule itself.
-RULED = box.Box(str(box.SIMPLE_HEAD), ascii=True)
+
+def table(
+    title: str,
+    columns: Sequence[str],
+    rows: Sequence[Sequence[Any]],
+    spare: Sequence[str] = (),
+) -> Sheet:
+    """Return a table of values; None is a dash."""
+    cells = tuple(tuple(_cell(value) for value in row) for row in rows)
+    return Sheet(visible(title), tuple(map(visible, columns)), cells, tuple(spare))
 
 
-def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> Table:
-    """Return a table of visible text; numbers stand right, None is a dash."""
-    grid = Table(
-        title=visible(title), title_justify="left", title_style="bold", box=RULED, pad_edge=False
-    )
-    for i, column in enumerate(columns):
-        numbers = all(isinstance(row[i], (int, float)) for row in rows)
-        grid.add_column(visible(column), justify="right" if numbers else "left", overflow="fold")
-    for row in rows:
-        grid.add_row(*(_cell(value) for value in row))
-    return grid
+def of_rows(
+    title: str,
+    columns: Sequence[str],
+    rows: Sequence[Document | Row],
+    spare: Sequence[str] = (),
+) -> Sheet:
+    """Return a table of these fields of flat rows; a list is shown as the number of its entries.
 
-
-def of_rows(title: str, columns: Sequence[str], rows: Sequence[Document | Row]) -> Table:
-    """Return a table of these fields of flat rows; a list is shown as the number of its entries."""
+    `spare` names fields, as `Sheet` names headings.
+    """
     names = [column.replace("_", " ") for column in columns]
     flat = [to_json(row) for row in rows]
     cells = [[row[column] for column in columns] for row in flat]
     return table(
-        title, names, [[len(c) if isinstance(c, list) else c for c in row] for row in cells]
-    )
+        title, names, [[len(c) if isinstance(c, list) else c for c in row] for row in cells],
+        [column.replace("_", " ") for column in spare],
+    )  # fmt: skip
 
 
-def of_formats(rows: Sequence[Shape]) -> Table:
+def of_formats(rows: Sequence[Shape]) -> Sheet:
     """Return the table of `survey.shapes`."""
     columns = ("source", "format", "n", "width", "height")
     cells = [
@@ -61,22 +62,22 @@ def of_formats(rows: Sequence[Shape]) -> Table:
     return table("pixels (smallest, median, largest)", columns, cells)
 
 
-def of_family(study: Study, generator: str) -> Table:
+def of_family(study: Study, generator: str) -> Sheet:
     """Return what a study says of one generator, real-only first, accuracy in percent."""
     head = head_title(study.config.head, *study.part)
     names = (
         study.encoder.label, head, f"generator {generator}", study.protocol, "accuracy, %",
     )  # fmt: skip
     rows = _accuracies(study, generator)
-    columns = ["setting", "accuracy", "minus real-only"]
+    columns = ["setting", "accuracy", "95 %", "minus real-only"]
     if any(row.control_difference is not None for row in rows):
         columns += ["minus its control", "judged by"]
     columns.append("p")
     if any(row.p_study_wide is not None for row in rows):
         columns.append("study-wide p")
     columns += ["verdict", "detectable"]
-    cells = [_result_cells(row) for row in rows]
-    return table(" · ".join(names), columns, [[by_name[c] for c in columns] for by_name in cells])
+    cells = [[_result_cells(row)[c] for c in columns] for row in rows]
+    return table(" · ".join(names), columns, cells, ("95 %", "p", "judged by", "study-wide p"))
 
 
 def _accuracies(study: Study, generator: str) -> list[Result]:
@@ -88,7 +89,7 @@ def _accuracies(study: Study, generator: str) -> list[Result]:
     ]
 
 
-def side_by_side(studies: Sequence[Study], generator: str) -> Table:
+def side_by_side(studies: Sequence[Study], generator: str) -> Sheet:
     """Return accuracy, %, and verdict of every setting in every study of a generator."""
     from xprobe.report.words import verdict_words
 
@@ -103,7 +104,7 @@ def side_by_side(studies: Sequence[Study], generator: str) -> Table:
     return table(f"side by side · generator {generator} · accuracy, %", ["setting", *names], rows)
 
 
-def of_distances(rows: Sequence[DistanceRow]) -> Table:
+def of_distances(rows: Sequence[DistanceRow]) -> Sheet:
     """Return the table of distances; single classes have the first metric alone."""
     first = rows[0].metric if rows else ""
     shown = [
@@ -119,7 +120,7 @@ def of_distances(rows: Sequence[DistanceRow]) -> Table:
         ]
         for row in shown
     ]  # fmt: skip
-    return table("how far synthetic lies from real", columns, cells)
+    return table("how far synthetic lies from real", columns, cells, ("remark", "n", "floor"))
 
 
 def _number(value: float | None) -> str | None:
@@ -132,13 +133,14 @@ def _estimate(value: float | None, low: float | None, high: float | None) -> str
     return f"{value:.3g} [{low:.3g}, {high:.3g}]"
 
 
-def of_leaks(rows: Sequence[LeakRow]) -> Table:
+def of_leaks(rows: Sequence[LeakRow]) -> Sheet:
     """Return the table of copies and duplicates."""
     cells = [[row.id, row.kind, row.neighbour, row.similarity] for row in rows]
-    return table("copies and duplicates", ["id", "kind", "neighbour", "similarity"], cells)
+    columns = ["id", "kind", "neighbour", "similarity"]
+    return table("copies and duplicates", columns, cells, ("similarity",))
 
 
-def of_families(families: Sequence[Family]) -> Table:
+def of_families(families: Sequence[Family]) -> Sheet:
     """Return the table of `results.families`."""
     columns = ("encoder", "head", "generator", "of", "smallest p", "study-wide p")
     cells = [
@@ -152,7 +154,8 @@ def of_families(families: Sequence[Family]) -> Table:
         ]
         for f in families
     ]
-    return table(f"{len(families)} families of comparisons", columns, cells)
+    title = f"{len(families)} families of comparisons"
+    return table(title, columns, cells, ("smallest p", "of"))
 
 
 def _result_cells(row: Result) -> dict[str, str | None]:
@@ -160,13 +163,14 @@ def _result_cells(row: Result) -> dict[str, str | None]:
     from xprobe.report.words import verdict_words
 
     mix = "mix " if row.setting == "mix" else ""
-    accuracy = f"{100 * row.value:.1f}"
+    interval = None
     if row.ci_low is not None and row.ci_high is not None:
-        accuracy += f" [{100 * row.ci_low:.1f}, {100 * row.ci_high:.1f}]"
+        interval = f"[{100 * row.ci_low:.1f}, {100 * row.ci_high:.1f}]"
     is_controlled = row.control_difference is not None
     return {
         "setting": mix + setting_title(row.setting, row.ratio, row.augment),
-        "accuracy": accuracy,
+        "accuracy": f"{100 * row.value:.1f}",
+        "95 %": interval,
         "minus real-only": _span(row.difference, row.difference_low, row.difference_high),
         "minus its control": _span(row.control_difference, row.control_low, row.control_high),
         "judged by": _ends(row.judged_low, row.judged_high) if is_controlled else None,
@@ -188,7 +192,7 @@ def _ends(low: float | None, high: float | None) -> str | None:
     return f"[{100 * low:+.1f}, {100 * high:+.1f}]"
 
 
-def of_pair(pair: StudyPair) -> list[Table]:
+def of_pair(pair: StudyPair) -> list[Sheet]:
     """Return two studies beside each other, a table for each generator, settings without one last.
 
     The widest rows fit 80 columns.
@@ -234,7 +238,7 @@ def _points(value: float | None) -> str | None:
     return None if value is None else f"{100 * value:+.1f}"
 
 
-def of_worth(rows: Sequence[DataValue]) -> Table:
+def of_worth(rows: Sequence[DataValue]) -> Sheet:
     """Return the table of what the mixes of learning curves are worth."""
     from xprobe.report.words import worth_interval
 
@@ -248,10 +252,11 @@ def of_worth(rows: Sequence[DataValue]) -> Table:
         ]
         for row in rows
     ]  # fmt: skip
-    return table("what synthetic images are worth", columns, cells)
+    spare = ("head", "synthetic of each class")
+    return table("what synthetic images are worth", columns, cells, spare)
 
 
-def of_plan(rows: Sequence[Detectable]) -> Table:
+def of_plan(rows: Sequence[Detectable]) -> Sheet:
     """Return the table of `power.plan`."""
     columns = ["what", "real of each class", "tested", "groups", "comparisons",
                "detectable, points", "variance"]  # fmt: skip
@@ -262,20 +267,13 @@ def of_plan(rows: Sequence[Detectable]) -> Table:
         ]
         for row in rows
     ]  # fmt: skip
-    return table("what could be detected", columns, cells)
+    return table("what could be detected", columns, cells, ("groups", "comparisons"))
 
 
 def _detectable(row: Detectable) -> str:
     if row.detectable_low is None or row.detectable_high is None:
         return f"{100 * row.detectable:.1f}"
     return f"{100 * row.detectable_low:.1f}–{100 * row.detectable_high:.1f}"
-
-
-def duration(seconds: float) -> str:
-    """Return a time as people say it: ``40 s``, ``12 min``, ``3.5 h``."""
-    if seconds < 100:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 100 * 60 else f"{seconds / 3600:.1f} h"
 
 
 def _p(p: float | None) -> str | None:

@@ -18,6 +18,7 @@ from xprobe.base.declared import (
     parse_counts,
     parse_names,
     parse_numbers,
+    parse_shares,
 )
 from xprobe.base.errors import OptionError, XprobeError
 from xprobe.design.sizes import MOST_APART, are_close, closer_sizes
@@ -76,7 +77,8 @@ class SweepConfig:
         parse=parse_numbers,
     )  # fmt: skip
     per_class: int | None = option(
-        None, "Real images of each class to study; the others serve as further real images. "
+        None, "Real images of each class to study, to train and to test on; the others serve as "
+        "further real images. Where synthetic images are too few, --real-fraction tests on all. "
         "Default: all.",
         panel=COMPARED, least=2,
     )  # fmt: skip
@@ -116,12 +118,12 @@ class SweepConfig:
     c_grid: tuple[float, ...] = option(
         C_GRID, "Values of C to choose from, such as 0.1,1,10; dense: 45 from 1e-6 to 1e5. "
         "Default: 10 from 0.01 to 10,000.",
-        panel=HEADS, parse=_c_grid, shown="",
+        panel=HEADS, parse=_c_grid, shown="", values=("default", "dense"),
     )  # fmt: skip
     c_rule: str = option(
         "best", "best (the highest accuracy on inner validation images), or one-se: the smallest C "
         "within one standard error of it.",
-        panel=HEADS,
+        panel=HEADS, values=C_RULES,
     )  # fmt: skip
     balanced: bool = option(
         False, "Let classes weigh the same in training however many images they have.", panel=HEADS
@@ -135,7 +137,7 @@ class SweepConfig:
     alternatives: tuple[str, ...] = option(
         (), f"Augmentations to try on real images instead of adding synthetic ones: "
         f"{', '.join(AUGMENTATIONS)}.",
-        panel=ALTERNATIVES, parse=parse_names,
+        panel=ALTERNATIVES, parse=parse_names, values=AUGMENTATIONS,
     )  # fmt: skip
     with_synthetic: bool = option(
         False, "Try them with synthetic images, too, at the largest ratio.", panel=ALTERNATIVES
@@ -153,30 +155,30 @@ class SweepConfig:
 
     def __post_init__(self) -> None:
         if not self.ratios or any(not math.isfinite(r) or r <= 0 for r in self.ratios):
-            raise XprobeError("ratios must be positive numbers, such as --ratios 1,2,3,4")
+            raise OptionError("--ratios takes numbers above 0, such as 1,2,3,4")
         object.__setattr__(self, "ratios", tuple(sorted(set(self.ratios))))
-        check_least(self)
+        check_least(self, OptionError)
         if self.train_per_class is not None and self.train_per_class < 1:
-            raise XprobeError("--train-per-class must be 1 or more")
+            raise OptionError("--train-per-class must be 1 or more")
         if not 0 < self.real_fraction <= 1:
-            raise XprobeError("--real-fraction takes numbers above 0 and at most 1, such as 0.5,1")
+            raise OptionError("--real-fraction takes numbers above 0 and at most 1, such as 0.5,1")
         if self.holdout is not None and not 0 < self.holdout < 1:
-            raise XprobeError("--holdout takes a share between 0 and 1, such as 0.3")
+            raise OptionError("--holdout takes a share between 0 and 1, such as 0.3")
         ways = (self.folds is not None, self.holdout is not None, self.leave_one_group_out)
         if sum(ways) > 1:
-            raise XprobeError("choose one of --folds, --holdout and --leave-one-group-out")
+            raise OptionError("choose one of --folds, --holdout and --leave-one-group-out")
         if self.ignore_lineage and self.require_lineage:
             raise OptionError("choose one of --ignore-lineage and --require-lineage")
         if not self.c_grid or any(not math.isfinite(c) or c <= 0 for c in self.c_grid):
-            raise XprobeError("every value of C must be a positive number")
+            raise OptionError("--c-grid takes numbers above 0, such as 0.1,1,10")
         object.__setattr__(self, "c_grid", tuple(sorted(set(self.c_grid))))
         if self.c_rule not in C_RULES:
-            raise XprobeError(f"--c-rule is one of {', '.join(C_RULES)}, not {self.c_rule!r}")
+            raise OptionError(f"--c-rule is one of {', '.join(C_RULES)}, not {self.c_rule!r}")
         for name in self.alternatives:
             check_augmentation(name)
         object.__setattr__(self, "alternatives", tuple(dict.fromkeys(self.alternatives)))
         if self.with_synthetic and not self.alternatives:
-            raise XprobeError("--with-synthetic needs --alternatives, such as classic")
+            raise OptionError("--with-synthetic needs --alternatives, such as classic")
         if self.margin is not None and not 0 < self.margin < 1:
             raise OptionError("--margin is a fraction between 0 and 1, such as 0.02")
 
@@ -207,7 +209,8 @@ class Grid:
     """What a sweep crosses: a study for each encoder, part of the real images, and head.
 
     Attributes:
-        encoders: names in the store; none: all that have features of the images.
+        encoders: names in the store, or lists of names with commas; none: all that have features of
+            the images.
         real_fractions: shares of the real training images; none: that of the configuration.
         real_curve: instead of shares, numbers of each class: a learning curve, from which follows
             how many real images the synthetic ones are worth (`verdict.worth`).
@@ -215,14 +218,14 @@ class Grid:
     """
 
     encoders: Sequence[str] = option(
-        (), "Name in the store, or NAME@KEY where two share a name; repeat for several. Default: "
-        "all that have features of these images.",
-        panel=COMPARED, flag="--encoder",
+        (), "Names in the store, such as hog,clip-vit-b32, or NAME@KEY where two share a name. "
+        "Default: all that have features of these images.",
+        panel=COMPARED, flag="--encoder", metavar="LIST",
     )  # fmt: skip
     real_fractions: Sequence[float] = option(
         (), "Shares of the real training images of each fold, a study each on the same test "
         "images, such as 0.25,1.",
-        panel=COMPARED, flag="--real-fraction", parse=parse_numbers,
+        panel=COMPARED, flag="--real-fraction", parse=parse_shares,
         shown=f"{SweepConfig.real_fraction:g}",
     )  # fmt: skip
     real_curve: Sequence[int] = option(
@@ -233,7 +236,7 @@ class Grid:
     heads: Sequence[str] = option(
         (), f"What is trained, a study each: {', '.join(KINDS.rows)}. Text heads need embed "
         "--prompts; finetune trains the whole network.",
-        panel=HEADS, parse=parse_names, shown=SweepConfig.head,
+        panel=HEADS, parse=parse_names, shown=SweepConfig.head, values=KINDS.rows,
     )  # fmt: skip
 
     def __post_init__(self) -> None:
@@ -241,6 +244,8 @@ class Grid:
             raise OptionError(
                 "--real-curve and --real-fraction both say how many real images: keep one"
             )
+        for name in self.heads:
+            check_head(name)
         if len(set(self.real_curve)) == 1:
             raise OptionError(
                 "--real-curve takes two or more numbers of images, such as 20,30,45,60,80"
@@ -258,6 +263,18 @@ class Grid:
             f"times apart, or the worth comes out too large. Take --real-curve "
             f"{_listed(closer_sizes(sizes))}; what is trained is kept"
         )
+
+
+def check_head(name: str) -> None:
+    """Refuse a head that nobody has.
+
+    Raises:
+        OptionError: there is none of that name; offers the nearest names.
+    """
+    try:
+        kind_of(name)
+    except XprobeError as error:
+        raise OptionError(f"--heads: {error}") from error
 
 
 def _listed(sizes: Sequence[int]) -> str:

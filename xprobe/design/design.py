@@ -33,6 +33,10 @@ HOLD_OUT = "fixed hold-out"
 MOST_GROUPS_AS_FOLDS = 50
 
 
+class TooFewSyntheticError(XprobeError):
+    """A generator has too few images for a ratio; `remedies` says what fits."""
+
+
 @dataclass(frozen=True, eq=False)
 class Design:
     """Everything that will be trained.
@@ -75,8 +79,9 @@ def make_design(
             of the manifest.
 
     Raises:
-        XprobeError: no synthetic images; too few images or groups of a class, or too few
-            synthetic ones for a ratio; or their lineage is required, and not known.
+        TooFewSyntheticError: too few synthetic images for a ratio.
+        XprobeError: no synthetic images; too few images or groups of a class; or their lineage is
+            required, and not known.
     """
     real, test, warnings = parts(manifest, config)
     every = real
@@ -267,22 +272,26 @@ def _supply_warnings(
     all_folds: list[Fold],
     config: SweepConfig,
 ) -> list[str]:
+    largest = largest_part(real, all_folds)
+    warnings = []
+    for name in generators:
+        images = synthetic.select(synthetic.generator == name)
+        wrong = lineage.check_supply(images, name, largest, config.ratios)
+        if wrong and not config.allow_fewer:
+            raise TooFewSyntheticError(wrong)
+        if wrong:
+            warnings.append(f"{wrong}; went on with fewer, as asked")
+    return warnings
+
+
+def largest_part(real: Manifest, all_folds: Sequence[Fold]) -> dict[str, int]:
+    """Return how many real images of each class the largest training part has."""
     label_of = dict(zip(real.id, real.label, strict=True))
     largest: Counter[str] = Counter()
     for fold in all_folds:
         # The operator | of two counters takes the larger count of each class.
         largest |= Counter(label_of[i] for i in fold.train_real)
-    warnings = []
-    for name in generators:
-        images = synthetic.select(synthetic.generator == name)
-        wrong = lineage.check_supply(images, name, dict(sorted(largest.items())), config.ratios)
-        if wrong and not config.allow_fewer:
-            raise XprobeError(
-                f"{wrong}: choose smaller --ratios or --per-class, or go on with --allow-fewer"
-            )
-        if wrong:
-            warnings.append(f"{wrong}; went on with fewer, as asked")
-    return warnings
+    return dict(sorted(largest.items()))
 
 
 def _ignored_lineage_warning(

@@ -8,8 +8,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from xprobe.base.documents import Document, Number
+from xprobe.base.streams import stream
 from xprobe.design.config import SweepConfig
 from xprobe.design.design import HOLD_OUT, lay_out_folds, parts
+from xprobe.design.folds import choose_real
 from xprobe.encoders.presets import ENCODERS, canonical
 from xprobe.images.manifest import Manifest
 from xprobe.learners.kinds import kind_of, kind_read
@@ -216,7 +218,7 @@ def plan(
         pilots_of_kind = [p for p in known if kind_read(p.head).takes_steps == takes_steps]
         bases: list[Pilot | None] = [*pilots_of_kind] or [None]
         for pilot in bases:
-            at_hand = _study_of(manifest, config, takes_steps, repeats)
+            at_hand = study_of(manifest, config, takes_steps, repeats)
             # Part of the variance of fine-tunes comes from the seed, and more images do not lessen
             # it. A pilot does not tell that part, so it holds for the images at hand alone.
             elsewhere = sizes if pilot is None or not takes_steps else ()
@@ -266,11 +268,19 @@ def _is_floor(encoder: str) -> bool:
     return preset is not None and preset.source.startswith("builtin:")
 
 
-def _study_of(manifest: Manifest, config: SweepConfig, takes_steps: bool, repeats: int) -> Study:
+def study_of(manifest: Manifest, config: SweepConfig, takes_steps: bool, repeats: int) -> Study:
+    """Return the study that a sweep over these images would be.
+
+    Raises:
+        XprobeError: as that sweep would.
+    """
     real, test, _ = parts(manifest, config)
+    real = choose_real(real, config.per_class, stream(config.seed, "choose"))
     folds, _ = lay_out_folds(real, test, replace(config, repeats=1))
     tested = real if test is None else test
     n = len(real) + (len(tested) if config.holdout is not None else 0)
+    if config.train_per_class is not None or config.real_fraction < 1:
+        n = max(len(fold.train_real) for fold in folds)
     return Study(
         n / len(manifest.classes), len(tested), len(set(tested.group)), len(config.ratios),
         repeats * len(folds) if takes_steps else 0, repeats,

@@ -15,17 +15,16 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 from xprobe.base.arrays import Floats, Ints
-from xprobe.base.errors import XprobeError, did_you_mean
 from xprobe.distance import kernels, neighbours
 from xprobe.distance.kernels import BLOCK
 from xprobe.distance.metrics import (
     DISTANCES,
-    METRICS,
     DistanceMetric,
     KernelMetric,
     NeighbourMetric,
     SplitMetric,
 )
+from xprobe.distance.names import METRICS, check_metrics
 from xprobe.distance.neighbours import Counts, check_comparable
 from xprobe.distance.resampling import resample
 from xprobe.distance.sides import FEW_SPLITS, Distance, NoValueError, Sides, Split
@@ -123,9 +122,7 @@ def _check_arguments(
         raise ValueError(f"{len(real)} real rows, but groups of {len(group)}")
     if synthetic_group is not None and len(synthetic_group) != len(synthetic):
         raise ValueError(f"{len(synthetic)} synthetic rows, but groups of {len(synthetic_group)}")
-    for name in metrics:
-        if name not in DISTANCES:
-            raise XprobeError(f"there is no metric {name!r}{did_you_mean(name, DISTANCES)}")
+    check_metrics(metrics)
 
 
 def _why_no_value(real: Floats, synthetic: Floats, group: Ints) -> str | None:

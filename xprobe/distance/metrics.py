@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from xprobe.base.registry import by_name
 from xprobe.distance import fidelity, kernels, neighbours
 from xprobe.distance.kernels import KernelOf
+from xprobe.distance.names import METRICS
 from xprobe.distance.neighbours import Counts
 from xprobe.distance.sides import NoValueError, Sides, Values
 
@@ -112,7 +113,7 @@ DISTANCES: dict[str, DistanceMetric] = by_name(
     ),
 )  # fmt: skip
 
-METRICS = tuple(DISTANCES)
+assert tuple(DISTANCES) == METRICS, "names.py names the metrics, in their order"
 
 
 def headline() -> list[str]:

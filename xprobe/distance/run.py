@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from xprobe.base.arrays import Ints
-from xprobe.base.errors import first_few
+from xprobe.base.errors import counted, first_few
 from xprobe.base.progress import Progress, no_progress
 from xprobe.base.streams import stream
 from xprobe.design import lineage as lineage_module
@@ -20,7 +20,8 @@ from xprobe.distance.checks.place import place_share
 from xprobe.distance.checks.shortcuts import all_facts, find_shortcuts
 from xprobe.distance.maps import lay_out
 from xprobe.distance.measure import measure
-from xprobe.distance.metrics import METRICS, PAIRED, headline
+from xprobe.distance.metrics import PAIRED, headline
+from xprobe.distance.names import METRICS
 from xprobe.distance.neighbours import nearest_neighbours
 from xprobe.distance.sides import Distance
 from xprobe.distance.units import scenes, units
@@ -373,7 +374,8 @@ def _place_warnings(place: Sequence[PlaceRow]) -> list[str]:
 def _image_warnings(manifest: Manifest, leaks: Leaks, shortcuts: Sequence[Shortcut]) -> list[str]:
     """Return what the reader must know about copies and shortcuts, in sentences."""
     warnings = [
-        f"{n} synthetic images: {kind}; leave them out with --drop-leaks"
+        f"{counted(n, 'synthetic image', 'synthetic images')}: {kind}; leave them out with "
+        f"--drop-leaks"
         for kind, n in leaks.counts.items()
         if "copy of" in kind
     ]
@@ -385,9 +387,12 @@ def _image_warnings(manifest: Manifest, leaks: Leaks, shortcuts: Sequence[Shortc
         and {split[leak.id], split[leak.nearest]} == {"train", "test"}
     ]
     if across:
+        said = counted(
+            len(across), "real image is a near-duplicate", "real images are near-duplicates"
+        )
         warnings.append(
-            f"{len(across)} real images are near-duplicates across training and test part "
-            f"({first_few(across, 3)}): give each pair one group"
+            f"{said} across training and test part ({first_few(across, 3)}): give each pair one "
+            f"group"
         )
     held_out = (manifest.split == "test").any()
     if any("copy of" in kind for kind in leaks.counts) and not held_out:

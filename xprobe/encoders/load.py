@@ -6,11 +6,13 @@ registered under the entry point ``xprobe.encoders``, or ``module:function`` of 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from copy import deepcopy
 from dataclasses import replace
 from typing import cast
 
-from xprobe.base.errors import XprobeError, did_you_mean
+from xprobe.base.declared import parse_names, split_names
+from xprobe.base.errors import OptionError, XprobeError, did_you_mean
 from xprobe.encoders.base import Encoder
 from xprobe.encoders.families.own import is_module
 from xprobe.encoders.network import Network
@@ -23,7 +25,9 @@ from xprobe.engine.device import pick_device
 from xprobe.images.resize import check_codec
 from xprobe.images.samples import AS_IT_IS, Reading
 
-__all__ = ["DEFAULT_ENCODER", "ENCODERS", "canonical", "check_name", "is_local", "load"]
+__all__ = [
+    "DEFAULT_ENCODER", "ENCODERS", "canonical", "check_name", "is_local", "load", "split_encoders",
+]  # fmt: skip
 
 
 def load(
@@ -57,14 +61,15 @@ def load(
             fetched, or weights that do not fit the architecture.
     """
     if precision not in PRECISIONS:
-        raise XprobeError(f"unknown precision {precision!r}; known: {', '.join(PRECISIONS)}")
+        raise OptionError(f"unknown precision {precision!r}; known: {', '.join(PRECISIONS)}")
     if codec:
         check_codec(codec)
     family, rest = check_name(name)
     if not family.has_networks and precision != PRECISIONS[0]:
         raise XprobeError(f"{name} computes in {PRECISIONS[0]} only")
     if not family.has_networks and (layer is not None or random_weights):
-        raise XprobeError(f"{name} has neither layers nor weights to choose; leave the option out")
+        option = "--layer" if layer is not None else "--random-weights"
+        raise XprobeError(f"{name} has neither layers nor weights to choose; leave {option} out")
     if name in ENCODERS and not random_weights:
         _provide_weights(name, family)
     wish = Wish(layer, random_weights)
@@ -93,18 +98,46 @@ def check_name(name: str) -> tuple[Family, str]:
             f"{name} cannot live beside a current torch: embed with it elsewhere and run 'xprobe "
             f"import-features FILE --encoder-name {name}'"
         )
+    named = _named(source)
+    if named is None:
+        raise XprobeError(_unknown(name))
+    return named
+
+
+def split_encoders(texts: Iterable[str]) -> tuple[str, ...]:
+    """Return the names in texts that are a name or a list of names with commas, each once.
+
+    A path of weights may hold commas: a text with a slash stays whole unless all parts are names.
+    """
+
+    def is_name(text: str) -> bool:
+        parts = [canonical(part) for part in parse_names(text)]
+        return "/" in text and not all(part in ENCODERS or _named(part) for part in parts)
+
+    return split_names(texts, is_name)
+
+
+def _named(source: str) -> tuple[Family, str] | None:
+    """Return the family of a long name and the rest of the name, or None if nobody has it."""
     prefix, _, rest = source.partition(":")
     family = family_of(prefix) if rest else None
     if family is not None and (canonical(source) in ENCODERS or not family.is_closed):
         return family, rest
-    outside = outside_encoders()
-    if name in outside or (is_own_code(name) and is_module(prefix)):
-        return OWN, name
+    if source in outside_encoders() or (is_own_code(source) and is_module(prefix)):
+        return OWN, source
+    return None
+
+
+def _unknown(name: str) -> str:
+    """Return the message of a name that no encoder has; it may import a library to find a model."""
+    long_names = [f"{row.name}:{name}" for row in FAMILIES.values() if row.knows(name)]
+    meant = did_you_mean(name, [*ENCODERS, *outside_encoders()])
+    if long_names:
+        meant = f" (did you mean {' or '.join(long_names)}?)"
     *first, last = (f"{row.name}:" for row in FAMILIES.values() if not row.is_closed)
-    raise XprobeError(
-        f"unknown encoder {name!r}{did_you_mean(name, [*ENCODERS, *outside])}; 'xprobe encoders' "
-        f"lists the names; others are {', '.join(first)} or {last}<model>, or your own "
-        f"module:function"
+    return (
+        f"unknown encoder {name!r}{meant}; 'xprobe encoders' lists the names; others are "
+        f"{', '.join(first)} or {last}<model>, or your own module:function"
     )
 
 
@@ -116,10 +149,9 @@ def is_own_code(name: str) -> bool:
 
 def has_network(name: str) -> bool:
     """Return whether a name stands for a network, which can be trained."""
-    try:
-        return check_name(name)[0].has_networks
-    except XprobeError:  # Imported features have no encoder.
-        return False
+    source = ENCODERS[name].source if name in ENCODERS else name
+    named = _named(source)
+    return named is not None and named[0].has_networks  # Imported features have no encoder.
 
 
 def is_local(name: str) -> bool:

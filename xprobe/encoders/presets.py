@@ -10,6 +10,9 @@ IMPORT_ONLY = "import-only"
 PRECISIONS = ("fp32", "bf16", "fp16")
 """Precisions of the forward pass, the exact one first."""
 
+PROMPTS = ("clip", "satellite", "satellite-he", "plain")
+"""Names of the built-in prompts (prompts.json)."""
+
 _SEE_HUB = "see its repository"
 
 FLOOR = "no weights; a floor that a learned encoder must beat, and for demo and tests"

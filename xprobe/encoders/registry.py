@@ -40,6 +40,8 @@ class Family:
         weights: files of a hub repository that hold the weights, the preferred one first.
         own_weights: what users write before the path of weights of their own; ``{model}`` is the
             part of the name before the first slash.
+        known_by: ``module:function`` that says whether a name without the prefix is that of an
+            architecture, without the network; empty: nothing can.
         has_networks: whether its encoders are towers, with layers and precisions to choose, and
             weights that can be trained or left as initialised.
         is_closed: whether all of its encoders are in `presets.ENCODERS`.
@@ -49,8 +51,14 @@ class Family:
     load_by: str
     weights: tuple[str, ...] = ()
     own_weights: str = ""
+    known_by: str = ""
     has_networks: bool = True
     is_closed: bool = False
+
+    def knows(self, name: str) -> bool:
+        """Return whether a name without a prefix is known to be that of an architecture."""
+        module, _, function = self.known_by.partition(":")
+        return bool(function) and bool(getattr(importlib.import_module(module), function)(name))
 
     def load(self, rest: str, wish: Wish) -> Tower | Encoder:
         """Import the family's module and load one of its encoders, as `Load` does."""
@@ -66,7 +74,8 @@ FAMILIES: dict[str, Family] = by_name(
         weights=OPEN_CLIP_FILES, own_weights="open_clip:{model}/",
     ),
     Family(
-        "timm", f"{_FOLDER}.timm:load", weights=TIMM_FILES, own_weights="timm:{model}/"
+        "timm", f"{_FOLDER}.timm:load", weights=TIMM_FILES, own_weights="timm:{model}/",
+        known_by=f"{_FOLDER}.timm:knows",
     ),
     Family("torchvision", f"{_FOLDER}.torchvision:load"),
     Family("hf", f"{_FOLDER}.transformers:load", weights=TIMM_FILES, own_weights="hf:"),

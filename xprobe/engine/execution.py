@@ -26,8 +26,9 @@ class Execution:
         None, "Threads or processes. Default: one a core.", panel=EXECUTION, least=1
     )
     device: str = option(
-        "auto", "auto (a GPU if there is one), cpu, cuda, cuda:1 or mps.", panel=EXECUTION
-    )
+        "auto", "auto (a GPU if there is one), cpu, cuda, cuda:1 or mps.", panel=EXECUTION,
+        values=("auto", "cpu", "cuda", "mps"),
+    )  # fmt: skip
     memory_gib: float = option(
         2.0, "Features of up to this size are held in memory; larger ones are read from the store "
         "chunk by chunk in each pass of the solver.",

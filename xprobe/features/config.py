@@ -13,9 +13,9 @@ from xprobe.base.declared import (
     option,
     parse_names,
 )
-from xprobe.base.errors import OptionError
-from xprobe.encoders.presets import PRECISIONS
-from xprobe.images.augment import VIEWS
+from xprobe.base.errors import OptionError, did_you_mean
+from xprobe.encoders.presets import PRECISIONS, PROMPTS
+from xprobe.images.augment import AUGMENTATIONS, MIXING, VIEWS, check_views
 
 
 def _parse_batch_size(text: str) -> int | None:
@@ -101,12 +101,12 @@ class EmbedConfig:
 
     precision: str = option(
         PRECISIONS[0], f"{', '.join(PRECISIONS)}; another precision is another encoder.",
-        panel=ENCODING,
+        panel=ENCODING, values=PRECISIONS,
     )  # fmt: skip
     layer: str | None = option(
         None, "projected (into the space shared with text; the default where there is one), or "
         "pooled, before that; another layer is another encoder.",
-        panel=ENCODING,
+        panel=ENCODING, values=("projected", "pooled"),
     )  # fmt: skip
     random_weights: bool = option(
         False, "Leave the weights as initialised, for speed tests or as the floor of an "
@@ -114,9 +114,8 @@ class EmbedConfig:
         panel=ENCODING,
     )  # fmt: skip
     prompts: str | None = option(
-        None, "Embed the classes as text, too: clip, satellite, satellite-he, plain, or a JSON "
-        "file of templates.",
-        panel=ENCODING,
+        None, f"Embed the classes as text, too: {', '.join(PROMPTS)}, or a JSON file of templates.",
+        panel=ENCODING, values=PROMPTS,
     )  # fmt: skip
     codec: str = option(
         "", "Encode every image anew in this way before it is resized, such as jpeg-90; another "
@@ -127,6 +126,7 @@ class EmbedConfig:
         "", "exact, to the pixel as the publishers' code resizes, or fast, off by a level or two "
         "in places; another encoder.",
         panel=ENCODING, flag="--resize", parse=_parse_resampling, shown="exact", metavar="NAME",
+        values=("exact", "fast"),
     )  # fmt: skip
     bands: tuple[int, ...] = option(
         (), "Bands of an image that are its red, green and blue, or its grey, such as 1,2,3: no "
@@ -141,7 +141,7 @@ class EmbedConfig:
     augment: tuple[str, ...] = option(
         (), "Augmentations to embed views of the real training images with, for the alternatives "
         "of sweep.",
-        panel=ALTERNATIVES, parse=parse_names,
+        panel=ALTERNATIVES, parse=parse_names, values=(n for n in AUGMENTATIONS if n not in MIXING),
     )  # fmt: skip
     views: int = option(VIEWS, "Views of each image.", panel=ALTERNATIVES, least=1)
     shard: tuple[int, int] = option(
@@ -152,7 +152,18 @@ class EmbedConfig:
         None, "Images a forward pass; auto: 8 on a CPU, 256 on a GPU, halved where that does not "
         "fit into memory.",
         panel=EXECUTION, parse=_parse_batch_size, shown="auto", metavar="N",
+        values=("auto",),
     )  # fmt: skip
 
     def __post_init__(self) -> None:
         check_least(self, OptionError)
+        check_views(self.augment)
+        if self.codec:
+            from xprobe.images.resize import check_codec  # It imports NumPy, which no help needs.
+
+            check_codec(self.codec)
+        if self.precision not in PRECISIONS:
+            raise OptionError(
+                f"--precision: unknown precision {self.precision!r}"
+                f"{did_you_mean(self.precision, PRECISIONS)}; known: {', '.join(PRECISIONS)}"
+            )

@@ -13,6 +13,7 @@ import io
 import queue
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from itertools import islice
@@ -21,7 +22,7 @@ from pathlib import Path
 import joblib
 
 from xprobe.base.atomic import put
-from xprobe.base.errors import XprobeError
+from xprobe.base.errors import XprobeError, XprobeWarning
 from xprobe.base.progress import Progress, no_progress
 from xprobe.base.visible import visible
 from xprobe.encoders.load import Encoder, canonical, check_name, load
@@ -44,7 +45,7 @@ from xprobe.features.lane import Batch, Embedded, Lane, Rows
 from xprobe.features.reading import reading_of
 from xprobe.features.store import Store
 from xprobe.images import contents
-from xprobe.images.augment import VIEWS, check_views
+from xprobe.images.augment import VIEWS
 from xprobe.images.manifest import Manifest
 
 # With a process beside it, a thread takes at most so many images at once.
@@ -324,9 +325,11 @@ def embed_all(
         UnreadError: archives that cannot be read to their end: after all the work.
     """
     names = list(dict.fromkeys(canonical(name) for name in names))
-    for name in names:
-        check_name(name)
-    check_views(config.augment)
+    has_network = {name: check_name(name)[0].has_networks for name in names}
+    if config.random_weights and any(has_network.values()) and not all(has_network.values()):
+        without = ", ".join(name for name in names if not has_network[name])
+        said = f"--random-weights is not for {without}: no weights of it could be left out"
+        warnings.warn(said, XprobeWarning, stacklevel=2)
     chosen = read_prompts(config.prompts) if config.prompts else None
     if not isinstance(images, Manifest) and (config.augment or config.prompts):
         raise XprobeError(
@@ -337,7 +340,8 @@ def embed_all(
     store = Store(folder, create=True)
     encoders = {
         name: load(
-            name, execution.device, config.precision, config.layer, config.random_weights,
+            name, execution.device, config.precision, config.layer,
+            config.random_weights and (has_network[name] or not any(has_network.values())),
             config.codec, config.resampling, reading=reading,
         )
         for name in names

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from xprobe.base import documents
 from xprobe.base.arrays import UNREADABLE, Floats, Strings, digest_of, frozen_strings
 from xprobe.base.atomic import create_if_absent, discard_stale, put
+from xprobe.base.declared import split_names
 from xprobe.base.errors import XprobeError, XprobeWarning, did_you_mean, first_few
 from xprobe.encoders.load import canonical
 from xprobe.encoders.prompts import TextFeatures
@@ -152,6 +153,13 @@ class Store:
         raise XprobeError(
             f"{self.folder} has no features of {name!r}{did_you_mean(name, names)}; make them with "
             f"'xprobe embed --encoder {embedded}' (there are: {first_few(sorted(set(names)), 9)})"
+        )
+
+    def has(self, name: str) -> bool:
+        """Return whether an encoder has a name, as `find` takes it, be it of use or not."""
+        catalogue = read_catalogue(self.folder)
+        return bool(
+            encoders_called(name, catalogue.known) or encoders_called(name, catalogue.unusable)
         )
 
     def add_encoder(self, name: str, spec: EncoderSpec) -> StoredEncoder:
@@ -415,14 +423,15 @@ def choose_encoders(
 ) -> list[tuple[StoredEncoder, Index]]:
     """Return the stored encoders of some names, or all that have features of a manifest.
 
-    Each comes with its index, because reading one opens every shard. Without names, encoders that
-    cannot be used are left out, with a warning.
+    A text may list several names with commas. Each encoder comes with its index, because reading
+    one opens every shard. Without names, encoders that cannot be used are left out, with a warning.
 
     Raises:
         XprobeError: no encoder has features of these images.
     """
     if names:
-        named = [encoder for name in names for encoder in store.find(canonical(name))]
+        split = split_names(names, lambda name: store.has(canonical(name)))
+        named = [encoder for name in split for encoder in store.find(canonical(name))]
         distinct = {encoder.key: encoder for encoder in named}.values()
         chosen = [(encoder, store.index(encoder)) for encoder in distinct]
     else:

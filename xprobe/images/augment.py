@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from xprobe.base.errors import XprobeError, did_you_mean
+from xprobe.base.errors import OptionError, XprobeError, did_you_mean
 
 if TYPE_CHECKING:
     import numpy as np
@@ -57,10 +57,10 @@ def check_augmentation(name: str) -> None:
     """Refuse a name that no augmentation has.
 
     Raises:
-        XprobeError: there is no augmentation of that name.
+        OptionError: there is no augmentation of that name.
     """
     if name not in AUGMENTATIONS:
-        raise XprobeError(
+        raise OptionError(
             f"unknown augmentation {name!r}{did_you_mean(name, AUGMENTATIONS)}; "
             f"known: {', '.join(AUGMENTATIONS)}"
         )
@@ -195,12 +195,12 @@ def check_views(names: Sequence[str]) -> None:
     """Refuse augmentations that give no view of a single image.
 
     Raises:
-        XprobeError: a name is that of no augmentation, or of one that mixes images.
+        OptionError: a name is that of no augmentation, or of one that mixes images.
     """
     for name in names:
         check_augmentation(name)
         if name in MIXING:
-            raise XprobeError(
+            raise OptionError(
                 f"{name!r} mixes images and cannot be embedded one by one"
                 + ("; heads mix features instead, without --augment" if name == MIXUP else "")
             )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from xprobe.base.declared import COMPARED, PROTOCOL, option
+from xprobe.base.declared import COMPARED, PROTOCOL, check_least, option
 from xprobe.base.errors import OptionError
 
 DEFAULT_DATA = Path("data")
@@ -22,7 +22,9 @@ class DataConfig:
         test: folders of real images that are the fixed hold-out.
         extra: folders of real images that serve controls alone.
         val: what a split for validation is: ``train`` (trained with) or ``test``.
-        generators: names of the generators that take part; none: all.
+        generators: names of the generators that take part, or lists of names with commas; none:
+            all.
+        limit: real images of each class that take part, in a smoke test; None: all.
         skip_incomplete: whether generators are left out that lack a class of real.
     """
 
@@ -44,17 +46,24 @@ class DataConfig:
     )
     val: str = option(
         "train", "What a split called val, valid, validation or dev is: train or test.",
-        panel=PROTOCOL, metavar="SPLIT",
+        panel=PROTOCOL, metavar="SPLIT", values=("train", "test"),
     )  # fmt: skip
     generators: tuple[str, ...] = option(
-        (), "Generator that takes part; repeat for several. Default: all.",
-        panel=COMPARED, flag="--generator",
+        (), "Generators that take part, such as sd,flux. Default: all.",
+        panel=COMPARED, flag="--generator", metavar="LIST",
     )  # fmt: skip
     skip_incomplete: bool = option(
         False, "Leave out generators that have no images of a class.", panel=COMPARED
     )
 
+    limit: int | None = option(
+        None, "For a smoke test: so many real images of each class, and synthetic ones in "
+        "proportion, the same ones in every command.",
+        panel=COMPARED, least=2,
+    )  # fmt: skip
+
     def __post_init__(self) -> None:
+        check_least(self, OptionError)
         if self.val not in ("train", "test"):
             raise OptionError(f"--val is train or test, not {self.val!r}")
         if self.names_folders and not self.real:

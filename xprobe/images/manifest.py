@@ -40,6 +40,8 @@ class Manifest:
             outlines, which is the default of all images.
         classes: the class names, sorted; the columns of every score.
         further: columns of a table that xprobe does not use, by name; kept for whoever does.
+        limit: how many real images of each class were taken at most, for a smoke test; None: all
+            there are.
 
     Raises:
         XprobeError: two images have one id, or a source or split is unknown.
@@ -58,6 +60,7 @@ class Manifest:
     polygons: Strings = field(default_factory=lambda: frozen_strings([]))
     classes: tuple[str, ...] = field(default=())
     further: Mapping[str, Strings] = field(default_factory=dict)
+    limit: int | None = None
 
     def __post_init__(self) -> None:
         if not len(self.polygons):
@@ -88,7 +91,7 @@ class Manifest:
     @classmethod
     def columns(cls) -> tuple[str, ...]:
         """Return the names of the per-image columns that xprobe uses, in order."""
-        return tuple(f.name for f in fields(cls) if f.name not in ("classes", "further"))
+        return tuple(f.name for f in fields(cls) if f.name not in ("classes", "further", "limit"))
 
     def __len__(self) -> int:
         return len(self.id)
@@ -97,7 +100,7 @@ class Manifest:
         """Return the images that a mask (n,) or positions choose, with the same classes."""
         columns = {name: getattr(self, name)[rows] for name in self.columns()}
         further = {name: values[rows] for name, values in self.further.items()}
-        return Manifest(**columns, classes=self.classes, further=further)
+        return Manifest(**columns, classes=self.classes, further=further, limit=self.limit)
 
     @property
     def fingerprint(self) -> str:

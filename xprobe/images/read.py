@@ -6,9 +6,10 @@ import hashlib
 import os
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
-from xprobe.base.errors import XprobeError
+from xprobe.base.errors import OptionError, XprobeError
 from xprobe.images import contents
 from xprobe.images.classes import check_classes
 from xprobe.images.config import DataConfig
@@ -24,7 +25,7 @@ from xprobe.images.manifest import (
     id_of,
 )
 from xprobe.images.parents import tie
-from xprobe.images.selection import choose_generators, settle_validation
+from xprobe.images.selection import choose_generators, settle_validation, take_few
 from xprobe.images.sources.named import read_named
 from xprobe.images.sources.registry import read_rows
 
@@ -62,11 +63,11 @@ def read(
     """
     place = config.data_named(data)
     if group not in ("", *WIDER):
-        raise XprobeError(f"--group {group}: it takes the column {' or '.join(WIDER)}")
+        raise OptionError(f"--group {group}: it takes the column {' or '.join(WIDER)}")
     rows, base = (read_named(config, group), Path()) if place is None else read_rows(place, group)
     where = config.words(data)
-    rows = settle_validation(rows, config.val)
-    manifest = _manifest_of_rows(rows, base, hashed, where)
+    rows = take_few(settle_validation(rows, config.val), config.limit)
+    manifest = replace(_manifest_of_rows(rows, base, hashed, where), limit=config.limit)
     if not len(manifest):
         raise XprobeError(f"{where}: no images found; put them into {where}/{LAYOUT}")
     if hashed and not any(manifest.sha256):

@@ -8,7 +8,7 @@ import numpy as np
 import PIL
 from PIL import Image
 
-from xprobe.base.errors import XprobeError
+from xprobe.base.errors import OptionError
 from xprobe.images.decode import MAX_PIXELS
 
 # This module's rules and Pillow's decoders and filters decide every pixel. Pillow 13 resizes tall
@@ -32,11 +32,11 @@ def check_codec(codec: str) -> int:
     """Return the quality of ``jpeg-<quality>``.
 
     Raises:
-        XprobeError: the text has another form, or the quality is not from 1 to 100.
+        OptionError: the text has another form, or the quality is not from 1 to 100.
     """
     kind, _, quality = codec.partition("-")
     if kind != "jpeg" or not quality.isdecimal() or not 1 <= int(quality) <= 100:
-        raise XprobeError(f"--match-codec {codec!r}: it is jpeg-QUALITY, such as jpeg-90")
+        raise OptionError(f"--match-codec {codec!r}: it is jpeg-QUALITY, such as jpeg-90")
     return int(quality)
 
 

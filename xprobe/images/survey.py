@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 
 from xprobe.base.documents import Document
-from xprobe.base.errors import first_few
+from xprobe.base.errors import counted, first_few
 from xprobe.images.classes import lacking, missing_classes
 from xprobe.images.decode import UnusableImageError, probe
 from xprobe.images.manifest import EMPTY_FILE, SOURCES, Manifest
@@ -90,20 +90,31 @@ def _spread(values: Sequence[int]) -> tuple[int, int, int]:
     return int(least), int(median), int(greatest)
 
 
+def limit_warnings(manifest: Manifest) -> list[str]:
+    """Return a warning of a table that was made small for a smoke test."""
+    if manifest.limit is None:
+        return []
+    return [
+        f"SMOKE TEST on {len(manifest)} images, as asked (--limit {manifest.limit}): what follows "
+        f"says nothing of all images"
+    ]
+
+
 def find_problems(manifest: Manifest) -> list[str]:
-    """Return warnings about a table: copies of images, and classes that have too few of them."""
+    """Return warnings about a table: a limit, copies of images, classes with too few of them."""
     by_content: dict[str, list[int]] = {}
     for i, digest in enumerate(manifest.sha256):
         if digest and digest != EMPTY_FILE:
             by_content.setdefault(digest, []).append(i)
-    copies: dict[str, list[str]] = {}
+    copies: dict[tuple[str, str], list[str]] = {}
     for rows in by_content.values():
         if len(rows) > 1:
             for problem in _problems_of_copies(manifest, rows):
                 copies.setdefault(problem, []).append(manifest.id[rows[0]])
-    problems = [
-        f"{len(ids)} images {text}: {first_few(ids, 3)}" for text, ids in sorted(copies.items())
-    ]
+    problems = limit_warnings(manifest)
+    for (one, many), ids in sorted(copies.items()):
+        said = counted(len(ids), f"image {one}", f"images {many}")
+        problems.append(f"{said}: {first_few(ids, 3)}")
     train = (manifest.source == "real") & (manifest.split == "train")
     test = manifest.split == "test"
     missing = sorted(set(manifest.classes) - set(manifest.label[test]))
@@ -131,14 +142,17 @@ def codec_problems(formats: Sequence[Shape]) -> list[str]:
     return [f"{said}: traces of compression can tell them apart"]
 
 
-def _problems_of_copies(manifest: Manifest, rows: list[int]) -> Iterator[str]:
+def _problems_of_copies(manifest: Manifest, rows: list[int]) -> Iterator[tuple[str, str]]:
+    """Yield what is wrong with images of one content, as it is said of one image and of several."""
     sources = set(manifest.source[rows])
     splits = {manifest.split[i] for i in rows if manifest.source[i] == "real"}
+    problems = []
     if len(sources) > 1:
-        yield "are the same file as real and as synthetic (never trained on when tested on)"
+        problems.append("the same file as real and as synthetic (never trained on when tested on)")
     if "test" in splits and len(splits) > 1:
-        yield "are the same file in training and test part (left out of training)"
+        problems.append("the same file in training and test part (left out of training)")
     if len(set(manifest.label[rows])) > 1:
-        yield "are the same file under several classes"
+        problems.append("the same file under several classes")
     if len(sources) == 1 and len(splits) < 2:
-        yield f"are the same file as another {sources.pop()} image"
+        problems.append(f"the same file as another {sources.pop()} image")
+    return ((f"is {problem}", f"are {problem}") for problem in problems)

@@ -95,7 +95,10 @@ def judge(
         runs=tuple(
             row for s, t in tested.items() if t.blocks for row in _run_rows(s, t, y, design)
         ),
-        warnings=(*design.warnings, *_choice_warnings(tested, config)),
+        warnings=(
+            *design.warnings,
+            *(f"{label}: {text}" for text in _choice_warnings(tested, config)),
+        ),
         hits=_hits(pooled, tested, y),
     )
 

@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 
 from xprobe.base.arrays import Floats, Ints
-from xprobe.base.errors import XprobeError, XprobeWarning, first_few
+from xprobe.base.errors import XprobeError, XprobeWarning, counted, first_few
 from xprobe.design.blocks import Block
 from xprobe.design.config import Grid, SweepConfig
-from xprobe.design.design import Design, make_design
+from xprobe.design.design import Design, TooFewSyntheticError, make_design
+from xprobe.design.remedies import ways_to_fit, words_of
 from xprobe.encoders.load import has_network
 from xprobe.encoders.prompts import TextFeatures
 from xprobe.engine.execution import Execution
@@ -127,7 +128,7 @@ def prepare(
             possible, without = _possible(config_asked, views)
             decisive = usable.fingerprint, _design_config(possible), tuple(views.items())
             if decisive not in designs:
-                designs[decisive] = make_design(usable, possible, views, sources)
+                designs[decisive] = _design(usable, possible, views, sources)
             planned.append((possible, designs[decisive], without))
         # The designs have the same images; they differ in their blocks and in their alternatives,
         # so that the pool of the one with the most alternatives serves all of them.
@@ -142,6 +143,16 @@ def prepare(
             yield Study(
                 encoder, label, usable, sources, views, possible, design, pool, text, runs, said
             )
+
+
+def _design(
+    usable: Manifest, config: SweepConfig, views: dict[str, int], sources: Manifest
+) -> Design:
+    """Return what `make_design` does; where synthetic images are too few, say what fits."""
+    try:
+        return make_design(usable, config, views, sources)
+    except TooFewSyntheticError as error:
+        raise XprobeError(f"{error}; {words_of(ways_to_fit(usable, config))}") from error
 
 
 def _parts(pool: Pool, n: int) -> Iterator[Floats]:
@@ -210,9 +221,11 @@ def _image_notes(usable: Manifest, failed: dict[str, str]) -> list[str]:
     """Return what the reader of the results must know about the images."""
     notes = find_problems(usable)
     if failed:
-        notes.append(
-            f"{len(failed)} images could not be embedded and take no part (see failed.csv)"
-        )
+        words = counted(
+            len(failed), "image could not be embedded and takes",
+            "images could not be embedded and take",
+        )  # fmt: skip
+        notes.append(f"{words} no part (see failed.csv)")
     return notes
 
 

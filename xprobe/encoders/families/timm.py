@@ -88,6 +88,19 @@ class _Source:
         )  # fmt: skip
 
 
+def knows(name: str) -> bool:
+    """Return whether timm has an architecture of a name, such as ``resnet18`` or ``resnet18.tag``.
+
+    Nobody is asked for weights. A name without a digit, or with a dash, is that of none, so that a
+    slip in a short name does not import timm, which takes seconds.
+    """
+    if "-" in name or not any(letter.isdigit() for letter in name):
+        return False
+    import timm
+
+    return bool(timm.is_model(name.partition("/")[0]))
+
+
 def load_folder(folder: Path, wish: Wish, checkpoint: Path | None) -> Tower:
     """Return the model of a folder as timm saves it for the hub, by its config.json.
 

@@ -8,8 +8,8 @@ from functools import partial
 from typing import Any
 
 from xprobe.base.declared import FINE_TUNES, check_least, option
-from xprobe.base.errors import XprobeError, did_you_mean
-from xprobe.images.augment import check_augmentation
+from xprobe.base.errors import OptionError, did_you_mean
+from xprobe.images.augment import AUGMENTATIONS, check_augmentation
 
 METHODS = ("lp-ft", "full", "lora")
 
@@ -60,10 +60,12 @@ class Recipe:
     method: str = _choice(
         "lp-ft", "lp-ft (all weights, from the fitted head), full (all weights) or lora (low-rank "
         "updates of the attention weights).",
+        values=METHODS,
     )  # fmt: skip
     start: str = _choice(
         "", "Head that full or lora starts from: probe, text or random. Default: random for full, "
         "else probe.",
+        values=STARTS,
     )  # fmt: skip
     epochs: int = _choice(10, "Passes over the training images of real-only.", least=1)
     batch_size: int = _choice(64, "Images a step.", least=2)
@@ -84,7 +86,10 @@ class Recipe:
     wise_ft: float = _choice(
         1.0, "Share of the fine-tuned weights in those tested; the rest are the start's."
     )
-    precision: str = _choice("auto", "Of training: auto (bf16 on a GPU, else fp32), fp32 or bf16.")
+    precision: str = _choice(
+        "auto", "Of training: auto (bf16 on a GPU, else fp32), fp32 or bf16.",
+        values=TRAINING_PRECISIONS,
+    )  # fmt: skip
     accumulate: int = _choice(1, "Parts that a batch is computed in, to need less memory.", least=1)
     compile: bool = _choice(False, "Use torch.compile.")
     patience: int = _choice(
@@ -97,7 +102,10 @@ class Recipe:
     two_stage: bool = _choice(
         False, "All steps with synthetic images first, then those with real ones."
     )
-    augment: str = _choice("none", "Augmentation of the training images of all settings, or none.")
+    augment: str = _choice(
+        "none", "Augmentation of the training images of all settings, or none.",
+        values=("none", *AUGMENTATIONS),
+    )  # fmt: skip
     deterministic: bool = _choice(False, "Refuse operations that are not deterministic.")
 
     def __post_init__(self) -> None:
@@ -107,8 +115,8 @@ class Recipe:
         _check_one_of("--start", self.start, STARTS)
         _check_one_of("--precision", self.precision, TRAINING_PRECISIONS)
         if self.method == "lp-ft" and self.start != "probe":
-            raise XprobeError(f"lp-ft starts from the probe; for {self.start}, take --method full")
-        check_least(self)
+            raise OptionError(f"lp-ft starts from the probe; for {self.start}, take --method full")
+        check_least(self, OptionError)
         for name in ("lr", "head_lr", "layer_decay", "synthetic_weight"):
             _check_within(name, getattr(self, name), 0, math.inf, above=True)
         for name in ("weight_decay", "clip"):
@@ -116,13 +124,13 @@ class Recipe:
         for name in ("warmup", "label_smoothing", "ema", "wise_ft", "layer_decay"):
             _check_within(name, getattr(self, name), 0, 1)
         if self.ema == 1 or self.label_smoothing == 1:
-            raise XprobeError("--ema and --label-smoothing must be less than 1")
+            raise OptionError("--ema and --label-smoothing must be less than 1")
         if self.augment != "none":
             check_augmentation(self.augment)
         if self.synthetic_share is not None:
             _check_within("synthetic_share", self.synthetic_share, 0, 1)
             if self.two_stage:
-                raise XprobeError("--synthetic-share and --two-stage exclude each other")
+                raise OptionError("--synthetic-share and --two-stage exclude each other")
 
     def steps(self, rows: int) -> int:
         """Return the number of optimiser steps for so many training rows."""
@@ -135,7 +143,7 @@ def _option(name: str) -> str:
 
 def _check_one_of(option: str, value: str, known: tuple[str, ...]) -> None:
     if value not in known:
-        raise XprobeError(
+        raise OptionError(
             f"{option}: unknown {value!r}{did_you_mean(value, known)}; known: {', '.join(known)}"
         )
 
@@ -144,4 +152,4 @@ def _check_within(name: str, value: Any, low: float, high: float, *, above: bool
     if not math.isfinite(value) or not low <= value <= high or (above and value == low):
         words = f"above {low:g}" if above else f"{low:g} or more"
         most = "" if high == math.inf else f" and at most {high:g}"
-        raise XprobeError(f"{_option(name)} must be {words}{most}, not {value:g}")
+        raise OptionError(f"{_option(name)} must be {words}{most}, not {value:g}")
