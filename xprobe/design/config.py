@@ -215,8 +215,8 @@ class Grid:
     """
 
     encoders: Sequence[str] = option(
-        (), "Name in the store, or NAME@KEY where two share a name; repeat for several. Default: "
-        "all that have features of these images.",
+        (), "Name or alias in the store, or NAME@KEY where two share a name; repeat for several. "
+        "ALIAS=NAME also gives it the alias. Default: all that have features of these images.",
         panel=COMPARED, flag="--encoder",
     )  # fmt: skip
     real_fractions: Sequence[float] = option(

@@ -48,7 +48,8 @@ def runs_csv(studies: Sequence[Study]) -> bytes:
     """Return runs.csv: a row a setting, repeat and fold, with the seed of its repeat."""
     rows: list[Row] = []
     for study in studies:
-        named = {"encoder": study.encoder.label, "head": study.config.head}
+        encoder = study.encoder
+        named = {"encoder": encoder.label, "alias": encoder.title, "head": study.config.head}
         for run in study.runs:
             shared = study_fields(study)
             if study.seeds:

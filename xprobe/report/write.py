@@ -19,8 +19,9 @@ from xprobe.base import documents
 from xprobe.base.atomic import put
 from xprobe.base.documents import Document
 from xprobe.base.visible import visible
+from xprobe.encoders.names import asked_aliases
 from xprobe.report.answer import answer
-from xprobe.report.distance_section import distance_view, distance_warnings, of_encoders
+from xprobe.report.distance_section import distance_view, distance_warnings, is_wanted, of_encoders
 from xprobe.report.figures import distance as distance_figures
 from xprobe.report.figures import study as figures
 from xprobe.report.figures import style
@@ -54,8 +55,9 @@ from xprobe.report.words import (
     verdict_words,
 )
 from xprobe.results.distance import DistanceRow, Distances, load_distances
+from xprobe.results.distance import with_aliases as named_distances
 from xprobe.results.families import Family, families
-from xprobe.results.study import Results, Study, newest, read_studies, without_held
+from xprobe.results.study import Results, Study, newest, read_studies, with_aliases, without_held
 from xprobe.study.claims import with_claims
 
 # Markdown takes these for markup, but not the brackets of an interval or the "<" of "< 0.001".
@@ -105,7 +107,7 @@ def write_report(
             the others are listed.
         out: where index.html, summary.md, results.csv, runs.csv, results.json and figures/ go, and
             distances.csv where `xprobe distance` has left its answer.
-        encoders: names to report on; none: all.
+        encoders: names or aliases to report on; none: all. ``ALIAS=name`` shows it under the alias.
         costs: what an image costs, to say which way to the same accuracy is cheaper.
 
     Raises:
@@ -113,13 +115,18 @@ def write_report(
         OSError: `out` cannot be written.
     """
     # What is shown changes nothing about what is claimed: all studies of the results are judged.
-    every = read_studies(results)
+    asked = asked_aliases(encoders)
+    every = with_aliases(read_studies(results), {name: a for name, a in asked.items() if a})
     claimed = with_claims(results, without_held(every))
+    encoders = [alias or name for name, alias in asked.items()]
     studies = newest(claimed, encoders)
     by_key = {study.key: study for study in claimed}
     others = left_out(studies, [by_key.get(study.key, study) for study in every])
     compared = families(row for study in studies for row in study.results)
     document = load_distances(results)
+    if document is not None:
+        aliases = {study.encoder.label: study.encoder.alias for study in every}
+        document = named_distances(document, aliases)
     distances = of_encoders(document, encoders)
     (out / "figures").mkdir(parents=True, exist_ok=True)
     drawings, files = [], []
@@ -158,15 +165,11 @@ def _of_distances(document: Distances | None, encoders: Sequence[str]) -> Iterab
         return []
     return itertools.chain(
         distance_figures.draw(of_encoders(document, encoders)),
-        distance_figures.draw_maps([m for m in document.maps if _is_wanted(m.encoder, encoders)]),
+        distance_figures.draw_maps([m for m in document.maps if is_wanted(m, encoders)]),
         distance_figures.draw_examples(
-            [row for row in document.examples if _is_wanted(row.encoder, encoders)]
+            [row for row in document.examples if is_wanted(row, encoders)]
         ),
     )
-
-
-def _is_wanted(encoder: str, encoders: Sequence[str]) -> bool:
-    return not encoders or encoder in encoders
 
 
 def _write_tables(

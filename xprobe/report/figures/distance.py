@@ -38,9 +38,9 @@ def draw(rows: Sequence[DistanceRow]) -> Iterator[Drawing]:
     """
     names = Names()
     classes = [row for row in rows if row.metric == SHOWN and row.class_ is not None]
-    for encoder in dict.fromkeys(row.encoder for row in classes):
+    for encoder in dict.fromkeys(row.title for row in classes):
         title = f"Distance of synthetic to real images of each class, {encoder}"
-        bars = [row for row in classes if row.encoder == encoder]
+        bars = [row for row in classes if row.title == encoder]
         if all(row.value is None for row in bars):
             continue
         stem = names.new(f"distance-{encoder}")
@@ -52,8 +52,8 @@ def draw_maps(maps: Sequence[FeatureMap]) -> Iterator[Drawing]:
     names = Names()
     for plane in maps:
         method = plane.method
-        title = f"{_METHODS.get(method, method)} of the features, {plane.encoder}"
-        stem = names.new(f"map-{plane.encoder}-{method}")
+        title = f"{_METHODS.get(method, method)} of the features, {plane.title}"
+        stem = names.new(f"map-{plane.title}-{method}")
         yield finish(stem, "map", None, title, _map, plane.points, title, method == "pca")
 
 
@@ -63,8 +63,8 @@ def draw_examples(examples: Sequence[Example]) -> Iterator[Drawing]:
     Classes whose files are gone are left out, and figures without any.
     """
     names = Names()
-    for who in dict.fromkeys((row.encoder, row.generator) for row in examples):
-        rows = [row for row in examples if (row.encoder, row.generator) == who]
+    for who in dict.fromkeys((row.title, row.generator) for row in examples):
+        rows = [row for row in examples if (row.title, row.generator) == who]
         pairs = [(row, _picture(row.path), _picture(row.neighbour_path)) for row in rows]
         whole = [pair for pair in pairs if pair[1] is not None and pair[2] is not None]
         if whole:

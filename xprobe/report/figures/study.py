@@ -183,7 +183,7 @@ def _by_size(studies: Sequence[Study]) -> Iterator[tuple[str, list[Sized]]]:
     sized: dict[tuple[str, str], list[Sized]] = {}
     for study in studies:
         size = study.real_only.n_train_real
-        sized.setdefault((study.encoder.label, study.config.head), []).extend(
+        sized.setdefault((study.encoder.title, study.config.head), []).extend(
             (size, row) for row in study.results if row.metric == "accuracy" and not row.augment
         )
     for (encoder, head), pairs in sized.items():
