@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import re
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,13 +19,14 @@ from markupsafe import Markup
 from xprobe.base import documents
 from xprobe.base.atomic import put
 from xprobe.base.documents import Document
+from xprobe.base.errors import XprobeWarning
 from xprobe.base.visible import visible
 from xprobe.encoders.names import asked_aliases
 from xprobe.report.answer import answer
 from xprobe.report.distance_section import distance_view, distance_warnings, is_wanted, of_encoders
 from xprobe.report.figures import distance as distance_figures
+from xprobe.report.figures import fonts, style
 from xprobe.report.figures import study as figures
-from xprobe.report.figures import style
 from xprobe.report.figures.drawing import Drawing
 from xprobe.report.left_out import left_out
 from xprobe.report.overview import (
@@ -135,6 +137,8 @@ def write_report(
             files.append(out / "figures" / (drawing.name + suffix))
             put(files[-1], content)
         drawings.append(drawing)
+    for text in fonts.remarks(_names_in_figures(studies)):
+        warnings.warn(text, XprobeWarning, stacklevel=2)
     said = answer(studies, compared, others)
     valued = worth_view(studies, costs)
     view = _studies_view(studies, compared, drawings) | {
@@ -157,6 +161,14 @@ def write_report(
         valued=tuple(valued),
         figures=tuple(str(file) for file in files),
     )
+
+
+def _names_in_figures(studies: Sequence[Study]) -> list[str]:
+    """Return the names that people gave, and that stand in figures."""
+    titles = [study_title(study) for study in studies]
+    return titles + [
+        name for study in studies for name in (*study.generators, *study.manifest.classes)
+    ]
 
 
 def _of_distances(document: Distances | None, encoders: Sequence[str]) -> Iterable[Drawing]:
