@@ -96,10 +96,8 @@ def measure_domain(
     maps: list[FeatureMap] = []
     said: list[str] = []
     usable = [manifest, clean]
-    labels, titles = store.labels(), store.titles()
     for encoder, index in chosen:
-        names = labels[encoder.key], titles[encoder.key]
-        measured = _Measured(store, encoder, index, names, manifest, clean, seed)
+        measured = _Measured(store, encoder, index, manifest, clean, seed)
         parts = measured.parts(by_class)
         with progress(f"distances {measured.title}", len(parts)) as advance:
             for generator, name in parts:
@@ -163,13 +161,12 @@ class _Measured:
         store: Store,
         encoder: StoredEncoder,
         index: Index,
-        names: tuple[str, str],
         manifest: Manifest,
         clean: Manifest,
         seed: int,
     ) -> None:
         features, failed = store.read(encoder, manifest, index)
-        self.label, self.title = names
+        self.label, self.title = store.labels()[encoder.key], store.titles()[encoder.key]
         self.warnings = remarks_on([features.x], self.title)
         self.seed = seed
         self.usable = manifest.select(~np.isin(manifest.id.astype(str), list(failed)))

@@ -348,5 +348,5 @@ def _cell_numbers(ax: Axes, share: np.ndarray[Any, Any]) -> None:
         weight = "bold" if i == j else "normal"
         ax.text(
             j, i, f"{share[i, j]:.0f}", ha="center", va="center", color=colour, fontsize=7.5,
-            fontweight=weight,
+            fontweight=weight, in_layout=False,
         )  # fmt: skip

@@ -54,8 +54,10 @@ def finish(
             figure = make(*args)
         figure.dpi = _DPI
         canvas = FigureCanvasAgg(figure)
-        figure.draw_without_rendering()
-        figure.set_layout_engine("none")  # Both files have the layout of this draw.
+        engine = figure.get_layout_engine()
+        if engine is not None and figure.axes:
+            engine.execute(figure)  # Both files share one layout, which takes long.
+        figure.set_layout_engine("none")
         canvas.print_png(png, metadata={"Software": MARK})
         FigureCanvasSVG(figure).print_svg(svg, metadata={"Date": None, "Creator": MARK})
     # An SVG keeps its text as text, and whoever opens it may lack the font.
