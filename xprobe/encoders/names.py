@@ -107,7 +107,8 @@ def short_names(name: str) -> tuple[str, ...]:
 
 def _last_part(path: str) -> str:
     """Return the last name in a path, without the suffix of a file of weights."""
-    last = (["", *filter(None, re.split(r"[/\\:]", path))])[-1]
+    parts: list[str] = re.split(r"[/\\:]", path)
+    last = next((part for part in reversed(parts) if part), "")
     return next((last[: -len(s)] for s in _WEIGHTS if last.lower().endswith(s)), last)
 
 

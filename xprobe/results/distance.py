@@ -214,7 +214,7 @@ def with_aliases(document: Distances, aliases: Mapping[str, str]) -> Distances:
         aliases: encoder → its alias in the studies beside them, which goes before that of rows.
     """
     rows: list[OfEncoder] = [*document.distances, *document.place, *document.examples]
-    named = {row.encoder: row.alias for row in [*rows, *document.maps]} | aliases
+    named = {row.encoder: row.alias for row in [*rows, *document.maps]} | dict(aliases)
     titles = titles_of([Named(digest_of(name), name, alias) for name, alias in named.items()])
 
     def renamed(rows: tuple[AnyRow, ...]) -> tuple[AnyRow, ...]:

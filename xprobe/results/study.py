@@ -222,7 +222,7 @@ def with_aliases(studies: Sequence[Study], asked: Mapping[str, str] = NO_ALIASES
         studies: the studies.
         asked: name, label or alias of an encoder → its alias, whatever the studies say.
     """
-    encoders = {}
+    encoders: dict[str, Named] = {}
     for study in sorted(studies, key=_created):
         encoder = study.encoder
         former = encoders[encoder.key].alias if encoder.key in encoders else ""
