@@ -16,7 +16,8 @@ from makers import SPEC, Ran, digest, manifest_of
 from msgspec.structs import replace
 
 from xprobe.base.errors import XprobeError, XprobeWarning
-from xprobe.features.store import Store, choose_encoders
+from xprobe.features.aliases import choose_encoders
+from xprobe.features.store import Store
 
 IMAGES = manifest_of("a")
 OTHER = replace(SPEC, precision="bf16")

@@ -557,7 +557,7 @@ def test_imported_features_of_pixels_judge_as_pixels(
     swept = xprobe("sweep", *FAST, "--json").json["results"]
     of = {
         name: [
-            {k: v for k, v in r.items() if k not in ("encoder", "p_study_wide")}
+            {k: v for k, v in r.items() if k not in ("encoder", "alias", "p_study_wide")}
             for r in swept
             if r["encoder"] == name
         ]

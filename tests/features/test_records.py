@@ -22,9 +22,10 @@ from msgspec.structs import replace
 from xprobe.base.errors import XprobeError, XprobeWarning
 from xprobe.encoders.prompts import TextFeatures
 from xprobe.features import upkeep
+from xprobe.features.aliases import choose_encoders
 from xprobe.features.records import Agreement
 from xprobe.features.shards import StoredEncoder
-from xprobe.features.store import Store, choose_encoders
+from xprobe.features.store import Store
 
 IMAGES = manifest_of("a", "b", "bad")
 CLASSES = ("x", "y")

@@ -26,7 +26,14 @@ from xprobe.report.figures.drawing import Drawing
 from xprobe.report.figures.plots import distance_plots
 from xprobe.results import distance as results
 from xprobe.results import study as study_module
-from xprobe.results.distance import DistanceRow, Distances, LeakRow, LeakThreshold, Shortcut
+from xprobe.results.distance import (
+    DistanceRow,
+    Distances,
+    LeakRow,
+    LeakThreshold,
+    Shortcut,
+    with_aliases,
+)
 from xprobe.results.study import Study
 
 METRICS = ("mmd", "energy", "frechet", "precision", "vendi", "auc", "paired")
@@ -311,6 +318,7 @@ def test_many_classes_are_cut_in_the_page_alone(tmp_path: Path) -> None:
 def test_the_tables_are_the_document(tmp_path: Path) -> None:
     document = make_distance(generators=("g,1", "g\n2"), leaks=(make_leak(0, "copy of a test x"),))
     _, _, out = written(tmp_path, document)
+    document = with_aliases(document, {})
     with (out / "distances.csv").open(encoding="utf-8", newline="") as stream:
         read = list(csv.DictReader(stream))
     raw = documents.to_json(document)

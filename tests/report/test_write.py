@@ -34,7 +34,7 @@ from xprobe.results import study as study_module
 from xprobe.results.config import TrainingRecipe
 from xprobe.results.families import families
 from xprobe.results.rows import ClassResult, DataValue
-from xprobe.results.study import Study
+from xprobe.results.study import Study, with_aliases
 
 NASTY = (
     "<script>alert(1)</script>",
@@ -165,7 +165,7 @@ def test_every_figure_is_there_and_whole(nasty: tuple[report.Written, Path]) -> 
     n = len(of_all) + 2 * len(of_study) + 1  # and one confusion, of the study that is shown
     assert len({file.name.lower() for file in files}) == len(files) == 2 * n
     for file in files:
-        assert re.fullmatch(r"[A-Za-z0-9._-]{1,90}", file.name)
+        assert re.fullmatch(r"[\w.-]+", file.name) and len(file.name.encode()) <= 124
         if file.suffix == ".svg":
             ElementTree.parse(file)
         else:
@@ -199,8 +199,9 @@ def test_the_same_studies_give_the_same_bytes(tmp_path: Path) -> None:
 def test_the_tables_are_the_studies(tmp_path: Path) -> None:
     studies = [claimed(make_study("a", generators=("g,1", "g\n2"))), claimed(make_study("b"))]
     _, out = written(tmp_path, *studies)
-    results = [row for study in studies for row in study.results]
+    results = [row for study in with_aliases(studies) for row in study.results]
     rows = documents.to_json(results)
+    assert {row["alias"] for row in rows} == {"a", "b"}
     with (out / "results.csv").open(encoding="utf-8", newline="") as stream:
         read = list(csv.DictReader(stream))
     judged = [row for row in results if row.metric == "accuracy"]
@@ -606,3 +607,27 @@ def test_how_it_was_made_follows_from_the_row_of_the_head(
     summary = (out / "summary.md").read_text(encoding="utf-8")
     assert "A toy." in summary and said in summary
     assert unsaid not in summary
+
+
+def test_a_path_of_weights_stands_in_provenance_alone(tmp_path: Path) -> None:
+    """Titles, tables and files have the short name; JSON and CSV have both."""
+    path = "timm:vit//home/me/w.safetensors"
+    answer, out = written(tmp_path, make_study(path, ratios=(1,)), make_study("hog", ratios=(1,)))
+    stems = {file.stem for file in (out / "figures").iterdir()}
+    assert "accuracy-vit" in stems and not any("home" in stem or "timm" in stem for stem in stems)
+    assert all("/home/me" not in sentence for sentence in answer.answer)
+    for file in (out / "figures").glob("*.svg"):
+        assert "/home/me" not in file.read_text(encoding="utf-8")
+    texts = [text for text in page_of(out).texts if "/home/me" in text]
+    assert texts == [path]
+    with (out / "runs.csv").open(encoding="utf-8", newline="") as stream:
+        assert {(r["encoder"], r["alias"]) for r in csv.DictReader(stream)} == {
+            (path, "vit"), ("hog", "hog"),
+        }  # fmt: skip
+    whole = json.loads((out / "results.json").read_text(encoding="utf-8"))
+    assert {f["alias"] for f in whole["families"]} == {"vit", "hog"}
+    results = tmp_path / "results"
+    again = report.write_report(results, tmp_path / "again", [f"帽 子={path}", "hog"])
+    assert any(Path(file).stem == "accuracy-帽-子" for file in again.figures)
+    only = report.write_report(results, tmp_path / "only", ["vit"])
+    assert not any("hog" in file for file in only.figures)

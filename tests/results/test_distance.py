@@ -15,6 +15,7 @@ from xprobe.results.distance import (
     load_distance,
     load_distances,
     save_distance,
+    with_aliases,
 )
 
 GOLDEN = Path(__file__).parent.parent / "golden" / "results-v1"
@@ -61,3 +62,17 @@ def test_distances_of_several_folders_are_joined_and_the_newest_counts(tmp_path:
     assert again.warnings[-1].startswith(f"{distance_file(one)}: left out for newer distances of ")
     assert load_distances([tmp_path / "none"]) is None
     assert load_distances([tmp_path / "none", one]) == document
+
+
+def test_no_two_encoders_of_distances_have_the_same_alias() -> None:
+    document = load_distance(GOLDEN)
+    assert document is not None
+    (encoder,) = {row.encoder for row in document.distances}
+    assert {row.title for row in document.distances} == {encoder}
+    path = "timm:vit//home/me/w.pth"
+    maps = (*document.maps, *(FeatureMap(encoder=e, alias="vit", points=()) for e in (path, "b")))
+    named = with_aliases(structs.replace(document, maps=maps), {encoder: "vit", path: "mine"})
+    titles = {plane.encoder: plane.title for plane in named.maps}
+    assert titles[path] == "mine" and len(set(titles.values())) == 3
+    assert {row.title for row in named.distances} == {titles[encoder]}
+    assert all(title.startswith(("vit@", "mine")) for title in titles.values())

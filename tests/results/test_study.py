@@ -24,6 +24,7 @@ from xprobe.results.study import (
     load_studies,
     newest,
     save_study,
+    with_aliases,
 )
 
 GOLDEN = Path(__file__).parent.parent / "golden" / "results-v1"
@@ -42,7 +43,50 @@ def test_optional_fields_are_written_where_they_say_something(tmp_path: Path) ->
 
 def test_the_encoder_of_a_study_has_every_field_of_a_spec() -> None:
     names = documents.field_names(EncoderUsed)
-    assert names == ["label", "name", "key", *documents.field_names(EncoderSpec)]
+    assert names == ["label", "alias", "name", "key", *documents.field_names(EncoderSpec)]
+
+
+def named_study(name: str, alias: str = "", **extra: Any) -> Study:
+    study = make_study(name, **extra)
+    return structs.replace(study, encoder=structs.replace(study.encoder, alias=alias))
+
+
+def test_a_study_of_an_older_xprobe_has_a_short_title(tmp_path: Path) -> None:
+    golden = documents.read(Study, STUDIES[0], "")
+    assert not golden.encoder.alias and golden.encoder.title == golden.encoder.name
+    study = named_study("timm:vit//home/me/w.pth")
+    assert study.encoder.title == "vit"
+    save_study(tmp_path, study)
+    (file,) = (tmp_path / "studies").iterdir()
+    assert "alias" not in file.read_text() and load_studies(tmp_path) == [study]
+
+
+def test_an_encoder_has_one_alias_and_no_two_have_the_same() -> None:
+    path = "timm:vit//home/me/w.pth"
+    old, new = named_study(path, "old"), named_study(path, "new", created="2027")
+    bare, other = named_study(path, created="2028"), named_study("timm:vit//other.pth", "new")
+    for studies in ([bare, new, old], [old, new, bare]):
+        assert {study.encoder.alias for study in with_aliases(studies)} == {"new"}
+    studies = with_aliases([new, other])
+    first, second = (study.encoder for study in studies)
+    assert (first.alias, second.alias) == (f"new@{first.key[:8]}", f"new@{second.key[:8]}")
+    assert {row.alias for row in studies[0].results} == {first.alias}
+    assert {row.encoder for row in studies[0].results} == {path}
+    assert with_aliases([old], {path: "asked"})[0].encoder.title == "asked"
+    assert with_aliases([old], {"old": "asked"})[0].encoder.title == "asked"
+    (family, *_) = families(studies[0].results)
+    assert (family.encoder, family.title) == (path, first.alias)
+
+
+def test_any_name_of_an_encoder_picks_its_studies() -> None:
+    study = named_study("timm:vit//home/me/w.pth", "lite")
+    other = named_study("hog")
+    for name in ("lite", "timm:vit//home/me/w.pth"):
+        assert newest([study, other], [name]) == [study]
+    with pytest.raises(
+        XprobeError, match=r"no results of light \(did you mean lite\?\).*hog, lite"
+    ):
+        newest([study, other], ["light"])
 
 
 def test_an_older_study_counts_for_a_generator_that_no_newer_one_has() -> None:

@@ -22,10 +22,11 @@ def demo(
     from xprobe import demo as demonstration
     from xprobe.report.write import write_report
     from xprobe.results.answers import DemoAnswer, answer_of
+    from xprobe.results.study import with_aliases
 
     if not as_json:
         notes.print(*demonstration.ABOUT.strip().splitlines(), "")
-    studies = demonstration.run(folder, progress.bar)
+    studies = with_aliases(demonstration.run(folder, progress.bar))
     with progress.busy("drawing figures"):
         written = write_report(folder / "results", folder / "report")
     if as_json:

@@ -46,7 +46,7 @@ class Encoders:
 
     names: tuple[str, ...] = option(
         (DEFAULT_ENCODER,), "Short or long names, such as hog,clip-vit-b32, or module:function of "
-        "your own; several share the decoding.",
+        "your own; several share the decoding. ALIAS=NAME also says what tables and reports call it.",
         panel=ENCODING, flag="--encoder", metavar="LIST", values=tuple(ENCODERS),
     )  # fmt: skip
 
@@ -108,14 +108,14 @@ def _show_embedded(
     if as_json:
         print_json(outputs.Embed(store=str(store), encoders=rows))
     else:
-        columns = ("name", "dim", "images", "embedded", "reused", "failed", "seconds",
+        columns = ("alias", "dim", "images", "embedded", "reused", "failed", "seconds",
                    "images_per_s")  # fmt: skip
         print_table(tables.of_rows(f"features in {store}", columns, rows, columns[-2:]))
     for e in done:
         if e.batch_size < e.asked_batch_size:
             warn([
-                f"{e.name}: batches of {e.asked_batch_size} images did not fit into memory; halved "
-                f"to {e.batch_size}"
+                f"{e.alias}: batches of {e.asked_batch_size} images did not fit into memory; "
+                f"halved to {e.batch_size}"
             ])  # fmt: skip
     failed = {id_ for e in done for id_ in e.failures}
     if failed:

@@ -63,6 +63,7 @@ class ListedStudy(Document, frozen=True, kw_only=True):
         id: its id, for which its files are named.
         name: short name that somebody gave it; empty: none.
         encoder, head: what was trained.
+        alias: short name of the encoder, by which people read it.
         seeds: seeds whose repeats it holds.
         per_class: real images of each class that were studied; None: all.
         real_fraction, train_per_class: part of the real images that was trained on.
@@ -79,6 +80,7 @@ class ListedStudy(Document, frozen=True, kw_only=True):
     id: str
     name: str
     encoder: str
+    alias: str
     head: str
     seeds: tuple[int, ...]
     per_class: int | None

@@ -72,11 +72,11 @@ def plan(
     from xprobe.design.power import plan as make_plan
     from xprobe.images import read as manifests
     from xprobe.images import survey
-    from xprobe.results.study import load_studies, newest
+    from xprobe.results.study import load_studies, newest, with_aliases
 
     manifest = manifests.read(data, whole=False, group=group, config=images)
     warn(survey.limit_warnings(manifest))
-    studies = [] if results is None else newest(load_studies(results))
+    studies = [] if results is None else newest(with_aliases(load_studies(results)))
     rows = make_plan(manifest, config, others.sizes or SIZES, studies)
     study_wide = None
     if others.encoders:

@@ -16,7 +16,11 @@ def report(
     results: ResultFolders = None,
     folder: Annotated[Path, typer.Option("--out", help="Folder to write to.")] = Path("report"),
     encoder: Annotated[
-        list[str] | None, typer.Option(help="Name in the results; repeat. Default: all.")
+        list[str] | None,
+        typer.Option(
+            help="Name or alias in the results; repeat. ALIAS=NAME shows it under the alias. "
+            "Default: all."
+        ),
     ] = None,
     generator: Annotated[
         list[str] | None,

@@ -46,7 +46,7 @@ def info(folder: Folder = DEFAULT, as_json: Json = False) -> None:
             outputs.StoreInfo(store=str(folder), encoders=tuple(rows), newer=newer, damaged=damaged)
         )
         return
-    columns = ("name", "dim", "rows", "failed", "shards", "mib", "cosine_to_reference")
+    columns = ("alias", "dim", "rows", "failed", "shards", "mib", "cosine_to_reference")
     print_table(tables.of_rows(f"features in {folder}", columns, rows))
     for encoder in unusable:
         out.print(str(encoder))

@@ -38,10 +38,10 @@ def studies(context: typer.Context, results: ResultFolders = None, as_json: Json
         return
     from xprobe.cli import outputs, tables
     from xprobe.report.left_out import ID_LENGTH, left_out
-    from xprobe.results.study import newest, read_studies, without_held
+    from xprobe.results.study import newest, read_studies, with_aliases, without_held
 
     folders = results or [DEFAULT]
-    every = read_studies(folders)
+    every = with_aliases(read_studies(folders))
     why = {o.study.key: o.why for o in left_out(newest(without_held(every)), every)}
     rows = [_listed(study, why.get(study.key, ""), folders) for study in every]
     if as_json:
@@ -51,7 +51,7 @@ def studies(context: typer.Context, results: ResultFolders = None, as_json: Json
                "in the report"]  # fmt: skip
     cells = [
         [
-            row.id[:ID_LENGTH], row.name or None, row.encoder, row.head,
+            row.id[:ID_LENGTH], row.name or None, row.alias, row.head,
             ", ".join(map(str, row.seeds)), row.n_train_real,
             ", ".join(f"{ratio:g}" for ratio in row.ratios), row.created[:16], row.why or "yes",
         ]
@@ -70,7 +70,8 @@ def _listed(study: Study, why: str, folders: Sequence[Path]) -> ListedStudy:
     config, real = study.config, study.real_only
     files = [path(folder, study.key) for folder in folders for path in (study_file, hits_file)]
     return ListedStudy(
-        id=study.key, name=study.name, encoder=study.encoder.label, head=config.head,
+        id=study.key, name=study.name, encoder=study.encoder.label, alias=study.encoder.title,
+        head=config.head,
         seeds=study.seeds or (config.seed,), per_class=config.per_class,
         real_fraction=config.real_fraction, train_per_class=config.train_per_class,
         protocol=study.protocol, n_train_real=real.n_train_real, n_test=real.n_test,

@@ -67,7 +67,9 @@ def sweep(
 def show_studies(studies: Sequence[Study], as_json: bool, said: Sequence[str] = ()) -> None:
     """Print what studies answer together, and their warnings but for those that were said."""
     from xprobe.results.answers import answer_of
+    from xprobe.results.study import with_aliases
 
+    studies = with_aliases(studies)
     answer = answer_of(studies)
     if as_json:
         print_json(answer)
@@ -112,7 +114,7 @@ def _show_estimate(rows: Sequence[Estimate], as_json: bool) -> None:
         print_json(estimate.DryRun(studies=tuple(rows), seconds=seconds))
         return
     columns = (
-        "encoder", "head", "real_fraction", "train_per_class", "tested", "done", "fits", "steps",
+        "alias", "head", "real_fraction", "train_per_class", "tested", "done", "fits", "steps",
         "seconds",
     )  # fmt: skip
     spare = ("real_fraction", "train_per_class", "tested")

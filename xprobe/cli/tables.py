@@ -66,7 +66,7 @@ def of_family(study: Study, generator: str) -> Sheet:
     """Return what a study says of one generator, real-only first, accuracy in percent."""
     head = head_title(study.config.head, *study.part)
     names = (
-        study.encoder.label, head, f"generator {generator}", study.protocol, "accuracy, %",
+        study.encoder.title, head, f"generator {generator}", study.protocol, "accuracy, %",
     )  # fmt: skip
     rows = _accuracies(study, generator)
     columns = ["setting", "accuracy", "95 %", "minus real-only"]
@@ -93,7 +93,7 @@ def side_by_side(studies: Sequence[Study], generator: str) -> Sheet:
     """Return accuracy, %, and verdict of every setting in every study of a generator."""
     from xprobe.report.words import verdict_words
 
-    names = [f"{s.encoder.label}, {head_title(s.config.head, *s.part)}" for s in studies]
+    names = [f"{s.encoder.title}, {head_title(s.config.head, *s.part)}" for s in studies]
     cells: dict[str, list[str | None]] = {}
     for i, study in enumerate(studies):
         for row in _accuracies(study, generator):
@@ -113,7 +113,7 @@ def of_distances(rows: Sequence[DistanceRow]) -> Sheet:
     columns = ["encoder", "generator", "class", "metric", "value", "floor", "p", "n", "remark"]
     cells = [
         [
-            row.encoder, row.generator, row.class_ or "all", row.metric,
+            row.title, row.generator, row.class_ or "all", row.metric,
             _estimate(row.value, row.ci_low, row.ci_high), _number(row.floor),
             _p(row.p), row.n,
             "; ".join(filter(None, [row.assumption, row.reason])) or None,
@@ -145,7 +145,7 @@ def of_families(families: Sequence[Family]) -> Sheet:
     columns = ("encoder", "head", "generator", "of", "smallest p", "study-wide p")
     cells = [
         [
-            f.encoder,
+            f.title,
             head_title(f.head, f.real_fraction, f.train_per_class),
             f.generator,
             f.setting,
@@ -246,7 +246,7 @@ def of_worth(rows: Sequence[DataValue]) -> Sheet:
                "synthetic of each class", "worth, further real ones"]  # fmt: skip
     cells = [
         [
-            row.encoder, row.head, row.generator, f"1:{row.ratio:g}",
+            row.alias or row.encoder, row.head, row.generator, f"1:{row.ratio:g}",
             f"{row.real_per_class:.0f}", f"{row.synthetic_per_class:.0f}",
             f"{row.value:.0f} {worth_interval(row)}",
         ]

@@ -12,6 +12,7 @@ from xprobe.base.streams import stream
 from xprobe.design.config import SweepConfig
 from xprobe.design.design import HOLD_OUT, lay_out_folds, parts
 from xprobe.design.folds import choose_real
+from xprobe.encoders.names import asked_aliases
 from xprobe.encoders.presets import ENCODERS, canonical
 from xprobe.images.manifest import Manifest
 from xprobe.learners.kinds import kind_of, kind_read
@@ -71,7 +72,7 @@ class Pilot:
     """A finished study, which says how much others of its kind vary.
 
     Attributes:
-        encoder, head: the study's encoder and head.
+        encoder, head: the study's encoder, by what people call it, and its head.
         variance: variance of the mean difference over test images, groups respected.
         real_per_class: how many real images of each class the study had.
     """
@@ -178,7 +179,8 @@ def pilots(studies: Sequence[study_module.Study]) -> list[Pilot]:
         if not variances:
             continue
         name = study.encoder.label, study.config.head
-        pilot = Pilot(*name, float(np.median(variances)), _real_per_class(study))
+        variance = float(np.median(variances))
+        pilot = Pilot(study.encoder.title, study.config.head, variance, _real_per_class(study))
         if name not in known or known[name].real_per_class < pilot.real_per_class:
             known[name] = pilot
     return list(known.values())
@@ -256,7 +258,7 @@ def count_study_wide(
     Raises:
         XprobeError: there is no head of that name.
     """
-    learned = {name for name in encoders if not _is_floor(name)}
+    learned = {name for name in asked_aliases(encoders) if not _is_floor(name)}
     kinds = {kind_of(name).name for name in heads}
     generators = set(manifest.generator[manifest.source == "synthetic"])
     return len(config.ratios) * len(learned) * len(kinds) * max(1, len(generators))

@@ -26,9 +26,10 @@ from xprobe.distance.neighbours import nearest_neighbours
 from xprobe.distance.sides import Distance
 from xprobe.distance.units import scenes, units
 from xprobe.encoders.spec import EncoderSpec
+from xprobe.features.aliases import choose_encoders
 from xprobe.features.remarks import remarks_on
 from xprobe.features.shards import Index, StoredEncoder
-from xprobe.features.store import Store, choose_encoders
+from xprobe.features.store import Store
 from xprobe.images.manifest import Manifest
 from xprobe.images.samples import AS_IT_IS, Reading
 from xprobe.learners.problem import unit_rows
@@ -96,11 +97,10 @@ def measure_domain(
     maps: list[FeatureMap] = []
     said: list[str] = []
     usable = [manifest, clean]
-    labels = store.labels()
     for encoder, index in chosen:
-        measured = _Measured(store, encoder, index, labels[encoder.key], manifest, clean, seed)
+        measured = _Measured(store, encoder, index, manifest, clean, seed)
         parts = measured.parts(by_class)
-        with progress(f"distances {measured.label}", len(parts)) as advance:
+        with progress(f"distances {measured.title}", len(parts)) as advance:
             for generator, name in parts:
                 wanted = metrics if name is None else [m for m in metrics if m in headline()]
                 rows += measured.rows(generator, name, wanted, permutations)
@@ -162,14 +162,14 @@ class _Measured:
         store: Store,
         encoder: StoredEncoder,
         index: Index,
-        label: str,
         manifest: Manifest,
         clean: Manifest,
         seed: int,
     ) -> None:
         features, failed = store.read(encoder, manifest, index)
-        self.warnings = remarks_on([features.x], label)
-        self.label, self.seed = label, seed
+        self.label, self.title = store.labels()[encoder.key], store.titles()[encoder.key]
+        self.warnings = remarks_on([features.x], self.title)
+        self.seed = seed
         self.usable = manifest.select(~np.isin(manifest.id.astype(str), list(failed)))
         self.x = unit_rows(features.x)
         self.copies = ~np.isin(self.usable.id.astype(str), clean.id.astype(str))
@@ -237,6 +237,7 @@ class _Measured:
         values = asdict(distance)
         return DistanceRow(
             encoder=self.label,
+            alias=self.title,
             generator=generator,
             class_=name,
             n=values.pop("size"),
@@ -285,9 +286,9 @@ class _Measured:
                 row, neighbour = rows[i], real[near[i, 0]]
                 examples.append(
                     Example(
-                        encoder=self.label, generator=generator, class_=name, which=which,
-                        id=usable.id[row], path=usable.path[row], neighbour=usable.id[neighbour],
-                        neighbour_path=usable.path[neighbour],
+                        encoder=self.label, alias=self.title, generator=generator, class_=name,
+                        which=which, id=usable.id[row], path=usable.path[row],
+                        neighbour=usable.id[neighbour], neighbour_path=usable.path[neighbour],
                         distance=round(float(distance[i, 0]), 6),
                     )
                 )  # fmt: skip
@@ -305,6 +306,7 @@ class _Measured:
         return [
             FeatureMap(
                 encoder=self.label,
+                alias=self.title,
                 method=method,
                 points=tuple(
                     MapPoint(
@@ -323,7 +325,9 @@ class _Measured:
         """Return how much of the accuracy the place explains; no row without images from before."""
         rng = stream(self.seed, "place")
         place = place_share(self.usable, self.x, SweepConfig(), rng, workers)
-        return [] if place is None else [PlaceRow(encoder=self.label, **asdict(place))]
+        if place is None:
+            return []
+        return [PlaceRow(encoder=self.label, alias=self.title, **asdict(place))]
 
     def _edit_pairs(self, generator: str) -> tuple[Ints, Ints]:
         """Return pairs (P, 2) of rows, edit and true image, and their scene numbers (P,)."""

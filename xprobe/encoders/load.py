@@ -15,6 +15,7 @@ from xprobe.base.declared import parse_names, split_names
 from xprobe.base.errors import OptionError, XprobeError, did_you_mean
 from xprobe.encoders.base import Encoder
 from xprobe.encoders.families.own import is_module
+from xprobe.encoders.names import split_alias
 from xprobe.encoders.network import Network
 from xprobe.encoders.presets import DEFAULT_ENCODER, ENCODERS, IMPORT_ONLY, canonical
 from xprobe.encoders.registry import FAMILIES, OWN, Family, family_of, outside_encoders
@@ -111,7 +112,7 @@ def split_encoders(texts: Iterable[str]) -> tuple[str, ...]:
     """
 
     def is_name(text: str) -> bool:
-        parts = [canonical(part) for part in parse_names(text)]
+        parts = [canonical(split_alias(part)[1]) for part in parse_names(text)]
         return "/" in text and not all(part in ENCODERS or _named(part) for part in parts)
 
     return split_names(texts, is_name)

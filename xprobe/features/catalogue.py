@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from xprobe.base.errors import XprobeError, cannot_read
+from xprobe.encoders.names import short_names
 from xprobe.features.inside import leads_outside, read_record
 from xprobe.features.records import EncoderRecord
 from xprobe.features.shards import StoredEncoder
@@ -97,7 +98,7 @@ def _encoder_of(folder: Path, store: Path) -> StoredEncoder | UnusableEncoder | 
         if not record.spec.is_known:
             reason = f"{folder}: {name} was written by a newer xprobe; upgrade this one"
             return UnusableEncoder(name, record.key, folder, reason, is_newer=True)
-        return StoredEncoder(record.name, record.key, record.spec, folder)
+        return StoredEncoder(record.name, record.key, record.spec, folder, record.alias)
     except FileNotFoundError:
         return None
     except XprobeError as error:
@@ -106,8 +107,28 @@ def _encoder_of(folder: Path, store: Path) -> StoredEncoder | UnusableEncoder | 
 
 
 def encoders_called(name: str, encoders: Sequence[AnyEncoder]) -> list[AnyEncoder]:
-    """Return the encoders of a name, or of ``name@`` and the beginning of a key."""
-    short, _, key = name.rpartition("@")
-    return [encoder for encoder in encoders if encoder.name == name] or [
-        encoder for encoder in encoders if encoder.name == short and encoder.key.startswith(key)
-    ]
+    """Return the encoders of a name, or of ``name@`` and the beginning of a key.
+
+    A whole name goes before an alias, and an alias before a short name that was made.
+    """
+    start, _, key = name.rpartition("@")
+    for names_of in (_whole_name, _alias, _made_names):
+        if encoders_named := [encoder for encoder in encoders if name in names_of(encoder)] or [
+            encoder
+            for encoder in encoders
+            if start in names_of(encoder) and encoder.key.startswith(key)
+        ]:
+            return encoders_named
+    return []
+
+
+def _whole_name(encoder: StoredEncoder | UnusableEncoder) -> tuple[str, ...]:
+    return (encoder.name,)
+
+
+def _alias(encoder: StoredEncoder | UnusableEncoder) -> tuple[str, ...]:
+    return (encoder.alias,) if isinstance(encoder, StoredEncoder) and encoder.alias else ()
+
+
+def _made_names(encoder: StoredEncoder | UnusableEncoder) -> tuple[str, ...]:
+    return short_names(encoder.name)

@@ -22,13 +22,15 @@ from pathlib import Path
 import joblib
 
 from xprobe.base.atomic import put
+from xprobe.base.documents import replace
 from xprobe.base.errors import XprobeError, XprobeWarning
 from xprobe.base.progress import Progress, no_progress
 from xprobe.base.visible import visible
-from xprobe.encoders.load import Encoder, canonical, check_name, load
+from xprobe.encoders.load import Encoder, check_name, load
 from xprobe.encoders.prompts import embed_classes
 from xprobe.encoders.prompts import read as read_prompts
 from xprobe.engine.execution import Execution
+from xprobe.features.aliases import check_aliases, give_aliases, whole_names
 from xprobe.features.config import EmbedConfig
 from xprobe.features.decode_process import (
     CHANGED,
@@ -237,7 +239,9 @@ def embed_items(
     threads = [
         threading.Thread(target=run.work, daemon=True) for _ in range(workers or joblib.cpu_count())
     ]
-    with progress(f"embed {', '.join(encoders)}", total) as advance:
+    titles = store.titles()
+    who = ", ".join(titles[lane.stored.key] for lane in lanes)
+    with progress(f"embed {who}", total) as advance:
         for thread in threads:
             thread.start()
         try:
@@ -314,22 +318,24 @@ def embed_all(
 
     Args:
         images: a manifest, or a file for `items_in`, which has neither classes nor views.
-        names: names of the encoders.
+        names: names of the encoders; ``ALIAS=name`` also gives one a short name.
         folder: folder of the store.
         config: how images are embedded.
         execution: the device, and the number of threads; no more of it is used.
         progress: how long work is shown.
 
     Raises:
-        XprobeError: an unknown encoder, missing weights, a newer store: before any work.
+        XprobeError: an unknown encoder, missing weights, a newer store, a short name that another
+            encoder has: before any work.
         UnreadError: archives that cannot be read to their end: after all the work.
     """
-    names = list(dict.fromkeys(canonical(name) for name in names))
-    has_network = {name: check_name(name)[0].has_networks for name in names}
+    aliases = whole_names(folder, names)
+    has_network = {name: check_name(name)[0].has_networks for name in aliases}
     if config.random_weights and any(has_network.values()) and not all(has_network.values()):
-        without = ", ".join(name for name in names if not has_network[name])
+        without = ", ".join(name for name in aliases if not has_network[name])
         said = f"--random-weights is not for {without}: no weights of it could be left out"
         warnings.warn(said, XprobeWarning, stacklevel=2)
+    check_views(config.augment)
     chosen = read_prompts(config.prompts) if config.prompts else None
     if not isinstance(images, Manifest) and (config.augment or config.prompts):
         raise XprobeError(
@@ -344,12 +350,16 @@ def embed_all(
             config.random_weights and (has_network[name] or not any(has_network.values())),
             config.codec, config.resampling, reading=reading,
         )
-        for name in names
+        for name in aliases
     }  # fmt: skip
+    given = {encoders[name].spec.key: alias for name, alias in aliases.items() if alias}
+    check_aliases(store, given)
+    stored = {name: store.add_encoder(name, encoder.spec) for name, encoder in encoders.items()}
+    give_aliases(store, given)
     if chosen is not None and isinstance(images, Manifest):
         for name, encoder in encoders.items():
             text = embed_classes(encoder.embed_text, images.classes, chosen)
-            store.put_text(store.add_encoder(name, encoder.spec), text)
+            store.put_text(stored[name], text)
     items: Iterable[Item]
     unread: list[str] = []
     if isinstance(images, Manifest):
@@ -364,6 +374,8 @@ def embed_all(
         views=_numbered_views(config.augment, config.views), workers=execution.workers,
         progress=progress,
     )  # fmt: skip
+    titles = store.titles()
+    done = [replace(outcome, alias=titles[outcome.key]) for outcome in done]
     _list_failures(failed_file(folder, config.shard), done)
     if unread:
         raise UnreadError("; ".join(unread), done)

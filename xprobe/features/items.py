@@ -152,6 +152,7 @@ class EmbeddedEncoder(EncoderOutcome, frozen=True, kw_only=True):
 
     Attributes:
         name: name of the encoder.
+        alias: short name by which people read it.
         key: digest of all that decides its features.
         dim: features of an image.
         images: images that were looked at, and views of them.
@@ -165,6 +166,7 @@ class EmbeddedEncoder(EncoderOutcome, frozen=True, kw_only=True):
             short cut; None for others.
     """
 
+    alias: str = ""
     asked_batch_size: int
     batch_size: int
     cosine_to_reference: Number | None

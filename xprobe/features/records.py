@@ -46,11 +46,15 @@ class EncoderRecord(Document, frozen=True, kw_only=True):
         name: the name it was embedded under.
         key: digest of its spec.
         spec: the fields that decide its features.
+        alias: short name that somebody gave it; it decides no feature, and may be changed.
     """
+
+    OPTIONAL: ClassVar[tuple[str, ...]] = ("alias",)
 
     name: str
     key: Digest
     spec: EncoderSpec
+    alias: str = ""
 
 
 class Failure(Document, frozen=True, kw_only=True):

@@ -41,12 +41,14 @@ class StoredEncoder:
         key: digest of its spec.
         spec: the fields that decide its features.
         folder: where its shards lie.
+        alias: short name that somebody gave it, or nothing.
     """
 
     name: str
     key: str
     spec: EncoderSpec
     folder: Path
+    alias: str = ""
 
     @property
     def is_imported(self) -> bool:

@@ -10,7 +10,6 @@ import hashlib
 import io
 import json
 import re
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -22,9 +21,8 @@ from numpy.typing import NDArray
 from xprobe.base import documents
 from xprobe.base.arrays import UNREADABLE, Floats, Strings, digest_of, frozen_strings
 from xprobe.base.atomic import create_if_absent, discard_stale, put
-from xprobe.base.declared import split_names
-from xprobe.base.errors import XprobeError, XprobeWarning, did_you_mean, first_few
-from xprobe.encoders.load import canonical
+from xprobe.base.errors import XprobeError, did_you_mean, first_few
+from xprobe.encoders.names import Named, titles_of
 from xprobe.encoders.prompts import TextFeatures
 from xprobe.encoders.spec import EncoderSpec
 from xprobe.features.catalogue import UnusableEncoder, encoders_called, read_catalogue
@@ -136,8 +134,12 @@ class Store:
             e.key: e.name if names.count(e.name) == 1 else f"{e.name}@{e.key[:8]}" for e in encoders
         }
 
+    def titles(self) -> dict[str, str]:
+        """Return key → what the encoder is called where people read: its alias, or a short name."""
+        return titles_of([Named(e.key, e.name, e.alias) for e in self.encoders()])
+
     def find(self, name: str) -> list[StoredEncoder]:
-        """Return the encoders of a name, or of ``name@`` and the beginning of a key.
+        """Return the encoders of a name or alias, or of it with ``@`` and the beginning of a key.
 
         Raises:
             XprobeError: no encoder has the name, or it cannot be used.
@@ -150,9 +152,10 @@ class Store:
                 raise XprobeError(str(unusable[0]))
         short, names = name.rpartition("@")[0], [encoder.name for encoder in catalogue.known]
         embedded = short if short in names else name
+        known = sorted({*names, *filter(None, (encoder.alias for encoder in catalogue.known))})
         raise XprobeError(
-            f"{self.folder} has no features of {name!r}{did_you_mean(name, names)}; make them with "
-            f"'xprobe embed --encoder {embedded}' (there are: {first_few(sorted(set(names)), 9)})"
+            f"{self.folder} has no features of {name!r}{did_you_mean(name, known)}; make them with "
+            f"'xprobe embed --encoder {embedded}' (there are: {first_few(known, 9)})"
         )
 
     def has(self, name: str) -> bool:
@@ -416,31 +419,3 @@ class Store:
 def _slug(name: str) -> str:
     """Return what the folder of an encoder's name begins with."""
     return re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.")[-40:]
-
-
-def choose_encoders(
-    store: Store, manifest: Manifest, names: Sequence[str]
-) -> list[tuple[StoredEncoder, Index]]:
-    """Return the stored encoders of some names, or all that have features of a manifest.
-
-    A text may list several names with commas. Each encoder comes with its index, because reading
-    one opens every shard. Without names, encoders that cannot be used are left out, with a warning.
-
-    Raises:
-        XprobeError: no encoder has features of these images.
-    """
-    if names:
-        split = split_names(names, lambda name: store.has(canonical(name)))
-        named = [encoder for name in split for encoder in store.find(canonical(name))]
-        distinct = {encoder.key: encoder for encoder in named}.values()
-        chosen = [(encoder, store.index(encoder)) for encoder in distinct]
-    else:
-        every = ((encoder, store.index(encoder)) for encoder in store.encoders())
-        chosen = [(e, i) for e, i in every if any(d in i.rows for d in manifest.sha256)]
-        for unusable in store.unusable_encoders():
-            warnings.warn(f"{unusable}; until then it is left out", XprobeWarning, stacklevel=2)
-    if not chosen:
-        raise XprobeError(
-            f"{store.folder} has no features of these images; run 'xprobe embed' first"
-        )
-    return chosen

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import re
 import uuid
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -17,9 +18,10 @@ import numpy as np
 from xprobe.base.arrays import Columns, Floats, frozen_strings
 from xprobe.base.atomic import create_if_absent, discard_stale
 from xprobe.base.documents import Document, Number
-from xprobe.base.errors import UnreadableError, XprobeError
+from xprobe.base.errors import UnreadableError, XprobeError, XprobeWarning
 from xprobe.base.lock import Lock
 from xprobe.base.progress import Progress, no_progress
+from xprobe.features.aliases import give_aliases
 from xprobe.features.hdf5 import write_datasets
 from xprobe.features.inside import listed, read_bytes
 from xprobe.features.records import SHARD_NAME, Receipt, decoders
@@ -44,6 +46,7 @@ class Held(Document, frozen=True, kw_only=True):
 
     Attributes:
         name, key, dim: name, key and feature length of the encoder.
+        alias: short name by which people read it.
         rows: contents that have a feature.
         failed: contents that cannot be embedded.
         shards: files of features.
@@ -53,6 +56,7 @@ class Held(Document, frozen=True, kw_only=True):
     """
 
     name: str
+    alias: str
     key: str
     dim: int
     rows: int
@@ -72,6 +76,7 @@ def describe(store: Store, encoder: StoredEncoder) -> Held:
     agreement = store.agreement(encoder)
     return Held(
         name=encoder.name,
+        alias=store.titles()[encoder.key],
         key=encoder.key,
         dim=encoder.spec.dim,
         rows=len(index.rows),
@@ -183,6 +188,11 @@ def merge(source: Store, into: Store, progress: Progress = no_progress) -> list[
     done = []
     for encoder in source.encoders():
         target = into.add_encoder(encoder.name, encoder.spec)
+        if encoder.alias and not target.alias:
+            try:
+                give_aliases(into, {target.key: encoder.alias})
+            except XprobeError as error:  # The features are worth more than their name.
+                warnings.warn(str(error), XprobeWarning, stacklevel=2)
         shards = rows = 0
         files = source.receipt_files(encoder)
         with progress(f"merge {encoder.name}", len(files)) as advance:

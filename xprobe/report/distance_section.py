@@ -24,7 +24,7 @@ from xprobe.report.words import (
     study_title,
     threshold_sentence,
 )
-from xprobe.results.distance import DistanceRow, Distances, LeakRow, Shortcut
+from xprobe.results.distance import DistanceRow, Distances, LeakRow, OfEncoder, Shortcut
 from xprobe.results.rows import Result
 from xprobe.results.study import Study
 from xprobe.verdict.correlation import rank_correlation
@@ -41,6 +41,7 @@ class SideBySide:
     """The headline metrics of an encoder, generator and class.
 
     Attributes:
+        encoder: its title.
         class_: the class that was measured; None: all classes together.
         far: the distance by each metric that was measured.
         n, m: numbers of real and synthetic images.
@@ -149,7 +150,12 @@ class DistanceView:
 def of_encoders(document: Distances | None, encoders: Sequence[str]) -> list[DistanceRow]:
     """Return the rows of the encoders that are reported on."""
     rows = () if document is None else document.distances
-    return [row for row in rows if not encoders or row.encoder in encoders]
+    return [row for row in rows if is_wanted(row, encoders)]
+
+
+def is_wanted(row: OfEncoder, encoders: Sequence[str]) -> bool:
+    """Return whether a row is of an encoder that is reported on; `encoders` empty: of any."""
+    return not encoders or row.encoder in encoders or row.title in encoders
 
 
 def distance_view(
@@ -225,15 +231,15 @@ def _side_by_side(rows: Sequence[DistanceRow]) -> list[SideBySide]:
     """Return the headline metrics of each encoder, generator and class in one row."""
     beside: dict[tuple[str, str, str | None], dict[str, DistanceRow]] = {}
     for row in rows:
-        beside.setdefault((row.encoder, row.generator, row.class_), {})[row.metric] = row
+        beside.setdefault((row.title, row.generator, row.class_), {})[row.metric] = row
     return [SideBySide(*names, far) for names, far in beside.items()]
 
 
 def _classes(rows: Sequence[DistanceRow]) -> list[ClassesTable]:
     """Return a table of the classes for each encoder, the farthest first."""
     tables = []
-    for encoder in dict.fromkeys(row.encoder for row in rows):
-        lines = _side_by_side([row for row in rows if row.encoder == encoder])
+    for encoder in dict.fromkeys(row.title for row in rows):
+        lines = _side_by_side([row for row in rows if row.title == encoder])
         lines.sort(key=lambda line: -_or_least(line.far.get("mmd")))
         tables.append(ClassesTable(encoder, lines[:MOST_CLASSES], len(lines)))
     return tables

@@ -157,7 +157,7 @@ def _something(panel: Panel, kind: str, ratio: float) -> str:
     interval = ""
     if panel.n == 1:
         interval = f" {span(rows[0].difference_low or 0, rows[0].difference_high or 0)}"
-        remarks = [panel.studies[0].encoder.label, *panel.how, control_words(rows[0])]
+        remarks = [panel.studies[0].encoder.title, *panel.how, control_words(rows[0])]
     else:
         ends = f"{points(min(differences))} … {points(max(differences))}"
         who = f"{len(rows)} of the {panel.n}" if len(rows) < panel.n else f"the {panel.n}"
@@ -200,7 +200,7 @@ def _nothing(panel: Panel, kind: str) -> str:
     sizes = sorted(row.detectable or 0 for row in rows)
     ends = "–".join(dict.fromkeys(percent(size) for size in (sizes[0], sizes[-1])))
     remarks = [f"±{ends} would have been"]
-    remarks.append(f"{panel.n} encoders" if panel.n > 1 else panel.studies[0].encoder.label)
+    remarks.append(f"{panel.n} encoders" if panel.n > 1 else panel.studies[0].encoder.title)
     remarks += panel.how
     apart = sum(row.kind == NOT_SEPARABLE for row in rows)
     for n, words in ((equal, "equivalent within the margin"), (apart, NOT_SEPARABLE)):

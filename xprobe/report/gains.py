@@ -75,7 +75,7 @@ def size_sentence(finding: Finding, studies: Sequence[Study]) -> str:
         f"{real_words(by_part[n])}"
         for n in sorted(by_part)
     ]
-    who = f"median of {panel.n} encoders" if panel.n > 1 else panel.studies[0].encoder.label
+    who = f"median of {panel.n} encoders" if panel.n > 1 else panel.studies[0].encoder.title
     return (
         f"These synthetic images of generator {panel.generator} at {ratio_title(ratio)} by the "
         f"number of real ones ({who}, points; parts of the real images claim nothing study-wide): "

@@ -106,7 +106,7 @@ def facts(studies: Sequence[Study]) -> list[tuple[str, str]]:
     """Return what was studied, as pairs of a term and its values in words."""
     real = [study.real_only for study in studies]
     terms = {
-        "Encoders": (family_title(s.encoder.label, s.config.head, (1.0, None)) for s in studies),
+        "Encoders": (family_title(s.encoder.title, s.config.head, (1.0, None)) for s in studies),
         "Generators": (generator for s in studies for generator in s.generators),
         "Ratios": (ratio_title(ratio) for s in studies for ratio in s.config.ratios),
         "Classes": (str(len(s.manifest.classes)) for s in studies),

@@ -71,7 +71,7 @@ def ranking_sentences(panels: Sequence[Panel], rows: Sequence[Ranked]) -> list[s
     for ratio in dict.fromkeys(row.ratio for row in rows):
         ranked = [row for row in rows if row.ratio == ratio]
         encoders = list(dict.fromkeys(row.encoder for row in ranked))
-        studies = [s for s in _studies(panels) if s.encoder.label in encoders]
+        studies = [s for s in _studies(panels) if s.encoder.title in encoders]
         names = list(dict.fromkeys(row.generator for row in ranked))
         worse = {name: _times(ranked, name, is_worse=True) for name in names}
         best = [name for name in names if not worse[name]]
@@ -97,7 +97,7 @@ def pooled_sentences(panels: Sequence[Panel]) -> list[str]:
         compared = [(study, row) for study, row in rows if row.ratio == ratio]
         low, high = hull([(row.low, row.high) for _, row in compared])
         n = len(compared)
-        who = compared[0][0].encoder.label if n == 1 else f"median of {n} encoders"
+        who = compared[0][0].encoder.title if n == 1 else f"median of {n} encoders"
         verdicts = {row.verdict for _, row in compared}
         verdict = verdicts.pop() if len(verdicts) == 1 else "the encoders differ"
         sentences.append(
@@ -153,7 +153,7 @@ def _ranked(study: Study, ratio: float, costs: Costs | None) -> list[Ranked]:
         rows.append(
             Ranked(
                 generator=generator,
-                encoder=study.encoder.label,
+                encoder=study.encoder.title,
                 ratio=ratio_title(ratio),
                 place=place,
                 is_worse=gap.is_worse,

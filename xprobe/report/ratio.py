@@ -72,7 +72,7 @@ def _row(study: Study, generator: str, gaps: Mapping[str, Gap]) -> RatioRow:
     if ratio == best:
         is_smallest = ratio == next(iter(gaps))
         words = "the best" if is_smallest else "the best; the smaller ones are shown to be worse"
-    encoder = study.encoder.label
+    encoder = study.encoder.title
     beginning = f"Ratio of generator {generator} with {real_words([study])} ({encoder})"
     verb = "is the smallest and" if ratio == best and ratio == next(iter(gaps)) else "is"
     sentence = f"{beginning}: {ratio} {verb} {words}."

@@ -7,9 +7,10 @@ from typing import NamedTuple, Protocol, TypeVar
 
 from xprobe.base.documents import replace
 from xprobe.base.errors import XprobeError, did_you_mean, first_few
+from xprobe.encoders.names import asked_aliases
 from xprobe.results.distance import Distances
 from xprobe.results.rows import MixComparison
-from xprobe.results.study import Results, Study, newest, read_studies, without_held
+from xprobe.results.study import Results, Study, newest, read_studies, with_aliases, without_held
 from xprobe.study.claims import with_claims
 
 
@@ -40,16 +41,20 @@ def read_shown(
 
     Args:
         results: what `xprobe sweep` wrote; the newest study of each encoder and head is shown.
-        encoders, generators: names of those that are shown; none: all.
+        encoders: names or aliases of those that are shown; none: all. ``ALIAS=name`` shows it under
+            the alias.
+        generators: names of those that are shown; none: all.
 
     Raises:
         XprobeError: there are no results, none of a named encoder or generator, or some are
             damaged.
     """
-    every = read_studies(results)
+    asked = asked_aliases(encoders)
+    every = with_aliases(read_studies(results), {name: a for name, a in asked.items() if a})
     claimed = with_claims(results, without_held(every))
     by_key = {study.key: study for study in claimed}
-    studies = of_generators(newest(claimed, encoders), generators)
+    named = [alias or name for name, alias in asked.items()]
+    studies = of_generators(newest(claimed, named), generators)
     return Shown(studies, [by_key.get(study.key, study) for study in every])
 
 

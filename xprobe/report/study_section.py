@@ -259,7 +259,7 @@ def study_view(
         kept_out=_kept_out(study),
         trained=_trained(study),
         document=study,
-        encoder_and_head=family_title(study.encoder.label, study.config.head, study.part),
+        encoder_and_head=family_title(study.encoder.title, study.config.head, study.part),
     )
 
 

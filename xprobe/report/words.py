@@ -142,7 +142,7 @@ def worth_interval(row: DataValue) -> str:
 
 def study_title(study: Study) -> str:
     """Return how people read a study: its name, or its encoder, and its head unless the default."""
-    return study.name or family_title(study.encoder.label, study.config.head, study.part)
+    return study.name or family_title(study.encoder.title, study.config.head, study.part)
 
 
 def family_title(encoder: str, head: str, part: Part, *more: str) -> str:
@@ -156,7 +156,7 @@ def title_of_family(family: Family) -> str:
     part = family.real_fraction, family.train_per_class
     words = [family.generator or ALTERNATIVES]
     words += ["in place of real"] if family.setting == "synthetic-only" else []
-    return family_title(family.encoder, family.head, part, *words)
+    return family_title(family.title, family.head, part, *words)
 
 
 def setting_title(row: OfSetting) -> str:

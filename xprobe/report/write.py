@@ -6,12 +6,15 @@ but for the rank correlation of the two.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from xprobe.base.atomic import put
 from xprobe.base.documents import Document
+from xprobe.base.errors import XprobeWarning
+from xprobe.encoders.names import asked_aliases
 from xprobe.report.answer import answer
 from xprobe.report.confusions import confusions_data, confusions_view
 from xprobe.report.distance_section import distance_view, distance_warnings, of_encoders
@@ -35,7 +38,7 @@ from xprobe.report.shown import distances_of, read_shown
 from xprobe.report.study_section import Costs, Valued, study_view, worth_view
 from xprobe.report.tables.write import Contents, write_tables
 from xprobe.report.words import FLOOR, METRICS, QUESTION, badge, study_title, title_of_family
-from xprobe.results.distance import load_distances
+from xprobe.results.distance import load_distances, with_aliases
 from xprobe.results.families import Family, families
 from xprobe.results.study import Results, Study
 
@@ -95,7 +98,7 @@ def write_report(
         results: what `xprobe sweep` wrote; the newest study of each encoder and head is shown, and
             the others are listed.
         out: where index.html, summary.md, figures/ and the tables (docs/reference/tables.md) go.
-        encoders: names to report on; none: all.
+        encoders: names or aliases to report on; none: all. ``ALIAS=name`` shows it under the alias.
         costs: what an image costs, to say which way to the same accuracy is cheaper.
         generators: names to report on; none: all. What is shown changes no study-wide p.
         all_figures: whether classes and confusions of every study and setting are drawn, and not
@@ -111,12 +114,15 @@ def write_report(
     studies, every = read_shown(results, encoders, generators)
     compared = families(row for study in studies for row in study.results)
     document = load_distances(results)
+    named = [alias or name for name, alias in asked_aliases(encoders).items()]
     if document is not None:
-        document = distances_of(document, generators)
-    distances = of_encoders(document, encoders)
+        aliases = {study.encoder.label: study.encoder.alias for study in every}
+        document = distances_of(with_aliases(document, aliases), generators)
+    distances = of_encoders(document, named)
     shown = shown_study(studies)
-    plots = [*study_plots(studies, shown, all_figures), *distance_plots(document, encoders)]
+    plots = [*study_plots(studies, shown, all_figures), *distance_plots(document, named)]
     drawings = draw_all(plots, out / "figures")
+    _warn_of_fonts(studies)
     said = answer(studies, every, costs)
     others = said.left_out.others if said.left_out else ()
     valued = worth_view(studies, costs)
@@ -149,6 +155,18 @@ def write_report(
         tables=tuple(str(file) for file in tables),
         tables_lack=tuple(tables_lack),
     )
+
+
+def _warn_of_fonts(studies: Sequence[Study]) -> None:
+    """Warn of characters in figures that no font of this machine has."""
+    names = [study_title(study) for study in studies]
+    names += [name for s in studies for name in (*s.generators, *s.manifest.classes)]
+    if all(name.isascii() for name in names):
+        return
+    from xprobe.report.figures import fonts  # It loads matplotlib.
+
+    for text in fonts.remarks(names):
+        warnings.warn(text, XprobeWarning, stacklevel=3)
 
 
 def _studies_view(

@@ -2,22 +2,46 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, TypeVar
 
 import msgspec
 
 from xprobe.base import documents
+from xprobe.base.arrays import digest_of
 from xprobe.base.documents import Document, Number
 from xprobe.base.errors import first_few
+from xprobe.encoders.names import Named, short_name, titles_of
 from xprobe.results.study import Results, folders_of
+
+AnyRow = TypeVar("AnyRow", bound="OfEncoder")
 
 DISTANCE_VERSION = 1
 
 REMEDY = "delete it and run 'xprobe distance' again"
 
 
-class DistanceRow(Document, frozen=True, kw_only=True):
+class OfEncoder(Document, frozen=True, kw_only=True):
+    """What is of one encoder.
+
+    Attributes:
+        encoder: its name, with digits of its key if the store has another one of that name.
+        alias: short name by which people read it; empty if an older xprobe measured.
+    """
+
+    OPTIONAL: ClassVar[tuple[str, ...]] = ("alias",)
+
+    encoder: str
+    alias: str = ""
+
+    @property
+    def title(self) -> str:
+        """What the encoder is called where people read."""
+        return self.alias or short_name(self.encoder)
+
+
+class DistanceRow(OfEncoder, frozen=True, kw_only=True):
     """One metric of an encoder and generator; the order of the fields is that of distances.csv.
 
     Attributes:
@@ -39,9 +63,10 @@ class DistanceRow(Document, frozen=True, kw_only=True):
             source nor prompt is known); None: nothing.
     """
 
-    OPTIONAL: ClassVar[tuple[str, ...]] = ("units_real", "units_synthetic", "assumption")
+    OPTIONAL: ClassVar[tuple[str, ...]] = (
+        *OfEncoder.OPTIONAL, "units_real", "units_synthetic", "assumption",
+    )  # fmt: skip
 
-    encoder: str
     generator: str
     class_: str | None = msgspec.field(name="class", default=None)
     metric: str
@@ -101,7 +126,7 @@ class Shortcut(Document, frozen=True, kw_only=True):
     n_synthetic: int | None = None
 
 
-class PlaceRow(Document, frozen=True, kw_only=True):
+class PlaceRow(OfEncoder, frozen=True, kw_only=True):
     """How much of an encoder's accuracy the place explains (docs/concepts/distance.md).
 
     Attributes:
@@ -113,7 +138,6 @@ class PlaceRow(Document, frozen=True, kw_only=True):
         n: number of scenes.
     """
 
-    encoder: str
     after: Number
     before: Number
     chance: Number
@@ -123,13 +147,12 @@ class PlaceRow(Document, frozen=True, kw_only=True):
     n: int
 
 
-class Example(Document, frozen=True, kw_only=True):
+class Example(OfEncoder, frozen=True, kw_only=True):
     """A synthetic image, the `which` (closest, median or farthest) of its class, and a real one.
 
     The real image is its nearest neighbour; `distance` is the distance of their features.
     """
 
-    encoder: str
     generator: str
     class_: str = msgspec.field(name="class")
     which: str
@@ -149,10 +172,9 @@ class MapPoint(Document, frozen=True, kw_only=True):
     y: Number
 
 
-class FeatureMap(Document, frozen=True, kw_only=True):
+class FeatureMap(OfEncoder, frozen=True, kw_only=True):
     """The features of an encoder laid out on a plane by a method."""
 
-    encoder: str
     method: str = "pca"
     points: tuple[MapPoint, ...]
 
@@ -182,6 +204,26 @@ class Distances(Document, frozen=True, kw_only=True):
     examples: tuple[Example, ...] = ()
     maps: tuple[FeatureMap, ...] = ()
     warnings: tuple[str, ...]
+
+
+def with_aliases(document: Distances, aliases: Mapping[str, str]) -> Distances:
+    """Return distances in which no two encoders have the same alias.
+
+    Args:
+        document: the distances.
+        aliases: encoder → its alias in the studies beside them, which goes before that of rows.
+    """
+    rows: list[OfEncoder] = [*document.distances, *document.place, *document.examples]
+    named = {row.encoder: row.alias for row in [*rows, *document.maps]} | dict(aliases)
+    titles = titles_of([Named(digest_of(name), name, alias) for name, alias in named.items()])
+
+    def renamed(rows: tuple[AnyRow, ...]) -> tuple[AnyRow, ...]:
+        return tuple(documents.replace(row, alias=titles[digest_of(row.encoder)]) for row in rows)
+
+    return documents.replace(
+        document, distances=renamed(document.distances), place=renamed(document.place),
+        examples=renamed(document.examples), maps=renamed(document.maps),
+    )  # fmt: skip
 
 
 def distance_file(folder: Path) -> Path:

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from xprobe.base.documents import Document, Number
+from xprobe.encoders.names import short_name
 from xprobe.results.rows import Result, family_kind
 
 
@@ -25,6 +26,7 @@ class Family(Document, frozen=True, kw_only=True):
 
     Attributes:
         encoder, generator, head, real_fraction, train_per_class: what they share.
+        alias: short name of the encoder.
         setting: ``mix``, ``synthetic-only`` or ``alternatives`` (`rows.family_kind`).
         comparisons: how many there are.
         p_smallest: the smallest adjusted p of them.
@@ -33,6 +35,7 @@ class Family(Document, frozen=True, kw_only=True):
     """
 
     encoder: str
+    alias: str = ""
     generator: str | None
     head: str
     real_fraction: Number
@@ -41,6 +44,11 @@ class Family(Document, frozen=True, kw_only=True):
     comparisons: int
     p_smallest: Number
     p_study_wide: Number | None
+
+    @property
+    def title(self) -> str:
+        """What the encoder is called where people read."""
+        return self.alias or short_name(self.encoder)
 
 
 def family_of(row: Result) -> FamilyName:
@@ -65,6 +73,7 @@ def families(rows: Iterable[Result]) -> list[Family]:
     return [
         Family(
             **name._asdict(),
+            alias=members[0].alias,
             comparisons=len(members),
             p_smallest=min(row.p_adjusted for row in members if row.p_adjusted is not None),
             p_study_wide=min(

@@ -61,11 +61,15 @@ class Result(Document, frozen=True, kw_only=True):
     ``groups``, over which the mean is. `synthetic_units` are the synthetic training images that
     were made independently of each other. All but `n_*`, `dropped_by_lineage` and some metrics
     (`verdict.metrics`) are fractions. A metric without an interval has none that can be relied on.
+    `alias` is the short name of the encoder; the document of a study has it once, with the encoder.
 
     The fields of a `SettingRow` are repeated here, since their order is that of results.csv.
     """
 
+    OPTIONAL: ClassVar[tuple[str, ...]] = ("alias",)
+
     encoder: str
+    alias: str = ""
     generator: str | None = None
     head: str
     protocol: str
@@ -229,7 +233,7 @@ class DataValue(Document, frozen=True, kw_only=True):
     """What the synthetic images of a mix are worth, in images of each class.
 
     Attributes:
-        encoder, head, generator, ratio: the mix that is valued.
+        encoder, alias, head, generator, ratio: the mix that is valued.
         real_per_class, synthetic_per_class: images that it trained on.
         most: the largest number of real images of the learning curve.
         value: number of further real images that gives the same accuracy.
@@ -237,7 +241,10 @@ class DataValue(Document, frozen=True, kw_only=True):
         at_least, at_most: whether `high` is the end of the curve, and `low` is none at all.
     """
 
+    OPTIONAL: ClassVar[tuple[str, ...]] = ("alias",)
+
     encoder: str | None = None
+    alias: str = ""
     head: str | None = None
     generator: str
     ratio: Number

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import ClassVar, TypeAlias
 
 import msgspec
@@ -11,6 +12,7 @@ import msgspec
 from xprobe.base import documents
 from xprobe.base.documents import Document, Number
 from xprobe.base.errors import XprobeError, did_you_mean, first_few
+from xprobe.encoders.names import Named, short_name, titles_of
 from xprobe.encoders.spec import RANDOM, EncoderSpec
 from xprobe.images.survey import Count
 from xprobe.results.config import StudyConfig
@@ -28,17 +30,26 @@ STUDY_VERSION = 2
 
 REMEDY = "delete it and run 'xprobe sweep' again"
 
+NO_ALIASES: Mapping[str, str] = MappingProxyType({})
+
 Results: TypeAlias = Path | Sequence[Path]
 """A folder of results, or several that are taken together."""
 
 
 class EncoderUsed(Document, frozen=True, kw_only=True):
-    """The encoder of a study: how it is called, its key, and the fields of its ``EncoderSpec``."""
+    """The encoder of a study: how it is called, its key, and the fields of its ``EncoderSpec``.
 
-    OPTIONAL: ClassVar[tuple[str, ...]] = EncoderSpec.OPTIONAL
+    Attributes:
+        label: its name, with digits of its key if the store has another one of that name.
+        alias: short name by which people read it; empty if an older xprobe made the study.
+        name: the name it was embedded under.
+    """
+
+    OPTIONAL: ClassVar[tuple[str, ...]] = ("alias", *EncoderSpec.OPTIONAL)
 
     # The fields of the spec are repeated: a type that inherits them would write them first of all.
     label: str
+    alias: str = ""
     name: str
     key: str
     source: str
@@ -59,6 +70,16 @@ class EncoderUsed(Document, frozen=True, kw_only=True):
     channels: str = ""
     bands: tuple[int, ...] = ()
     stretch: tuple[Number, ...] = ()
+
+    @property
+    def title(self) -> str:
+        """What it is called where people read: never more than a line, and no path of a file."""
+        return self.alias or short_name(self.name)
+
+    @property
+    def names(self) -> frozenset[str]:
+        """All names by which a user may ask for it."""
+        return frozenset((self.label, self.name, self.title))
 
     @property
     def is_floor(self) -> bool:
@@ -187,7 +208,42 @@ def read_studies(results: Results) -> list[Study]:
         studies += map(_read, files)
     studies.sort(key=lambda study: (len(study.seeds), study.created), reverse=True)
     by_key = {study.key: study for study in reversed(studies)}
-    return sorted(by_key.values(), key=lambda study: study.created, reverse=True)
+    return sorted(by_key.values(), key=_created, reverse=True)
+
+
+def _created(study: Study) -> str:
+    return study.created
+
+
+def with_aliases(studies: Sequence[Study], asked: Mapping[str, str] = NO_ALIASES) -> list[Study]:
+    """Return studies as people read them: an encoder has one alias, and no two have the same.
+
+    The newest study of an encoder decides which one. The rows of results have it, too.
+
+    Args:
+        studies: the studies.
+        asked: name, label or alias of an encoder → its alias, whatever the studies say.
+    """
+    encoders: dict[str, Named] = {}
+    for study in sorted(studies, key=_created):
+        encoder = study.encoder
+        former = encoders[encoder.key].alias if encoder.key in encoders else ""
+        encoders[encoder.key] = Named(encoder.key, encoder.name, encoder.alias or former)
+    for study in studies:
+        for name in study.encoder.names & asked.keys():
+            encoders[study.encoder.key] = encoders[study.encoder.key]._replace(alias=asked[name])
+    titles = titles_of(list(encoders.values()))
+    return [_with_alias(study, titles[study.encoder.key]) for study in studies]
+
+
+def _with_alias(study: Study, alias: str) -> Study:
+    values = study.data_value
+    return documents.replace(
+        study,
+        encoder=documents.replace(study.encoder, alias=alias),
+        results=tuple(documents.replace(row, alias=alias) for row in study.results),
+        data_value=values and tuple(documents.replace(row, alias=alias) for row in values),
+    )
 
 
 def _read(file: Path) -> Study:
@@ -250,7 +306,7 @@ def newest(studies: Sequence[Study], encoders: Sequence[str] = ()) -> list[Study
 
     Args:
         studies: studies, the newest first.
-        encoders: names of encoders; none: all.
+        encoders: names, labels or aliases of encoders; none: all.
 
     Raises:
         XprobeError: a named encoder has no study.
@@ -263,15 +319,16 @@ def newest(studies: Sequence[Study], encoders: Sequence[str] = ()) -> list[Study
             chosen.append(study)
             for name in names_of_kind(study):
                 generators.setdefault(name, set()).update(study.generators)
-    labels = {study.encoder.label for study in chosen}
-    if unknown := [name for name in encoders if name not in labels]:
+    known_names = {name for study in chosen for name in study.encoder.names}
+    if unknown := [name for name in encoders if name not in known_names]:
+        titles = {study.encoder.title for study in chosen}
         raise XprobeError(
-            f"there are no results of {first_few(unknown)}{did_you_mean(unknown[0], labels)}; "
-            f"there are: {first_few(sorted(labels), 9)}"
+            f"there are no results of {first_few(unknown)}{did_you_mean(unknown[0], known_names)}; "
+            f"there are: {first_few(sorted(titles), 9)}"
         )
-    wanted = set(encoders) or labels
+    wanted = set(encoders) or known_names
     chosen.sort(key=lambda study: names_of_kind(study)[0])
-    return [study for study in chosen if study.encoder.label in wanted]
+    return [study for study in chosen if wanted & study.encoder.names]
 
 
 def names_of_kind(study: Study) -> list[tuple[str, str, Number, int]]:

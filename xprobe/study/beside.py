@@ -163,7 +163,7 @@ def compare_results(a: Path, b: Path) -> Beside:
 
 
 def _titles(studies: Sequence[Study]) -> str:
-    return first_few(f"{study.encoder.label} ({study.config.head})" for study in studies)
+    return first_few(f"{study.encoder.title} ({study.config.head})" for study in studies)
 
 
 def _pairs(studies_a: Sequence[Study], studies_b: Sequence[Study]) -> Iterator[tuple[Study, Study]]:

@@ -40,6 +40,7 @@ class Estimate(Document, frozen=True, kw_only=True):
 
     Attributes:
         encoder: how the store tells the encoder from others.
+        alias: short name by which people read it.
         head: the name of the head, or ``finetune``.
         real_fraction: share of the real training images that is trained on.
         train_per_class: how many real images of each class are trained on instead; else None.
@@ -51,6 +52,7 @@ class Estimate(Document, frozen=True, kw_only=True):
     """
 
     encoder: str
+    alias: str
     head: str
     real_fraction: Number
     train_per_class: int | None
@@ -99,15 +101,15 @@ def estimate(
             of_tasks = [(b.setting, recipe.steps(budget)) for b in blocks for budget in b.budget]
             steps = sum(n for _, n in of_tasks)
             for text in few_steps(of_tasks):
-                warnings.warn(f"{study.label}: {text}", XprobeWarning, stacklevel=2)
-            with progress(f"time fine-tunes of {study.label}", 1) as advance:
+                warnings.warn(f"{study.title}: {text}", XprobeWarning, stacklevel=2)
+            with progress(f"time fine-tunes of {study.title}", 1) as advance:
                 seconds = _time_fine_tunes(study, todo, execution)
                 advance(1)
         elif todo:
             fits, seconds = _time_heads(study, todo, execution, progress)
         rows.append(
             Estimate(
-                encoder=study.label, head=study.config.head,
+                encoder=study.label, alias=study.title, head=study.config.head,
                 real_fraction=study.config.real_fraction,
                 train_per_class=study.config.train_per_class, tested=count, done=done, fits=fits,
                 steps=steps, seconds=round(seconds, 1),
@@ -129,7 +131,7 @@ def _time_heads(
     kind = kind_of(config.head)
     device, workers = frozen.place(kind, study.pool, execution.device, execution.workers)
     fits, total = 0, 0.0
-    with progress(f"time heads of {study.label}", len(by_setting)) as advance, threads.one_core():
+    with progress(f"time heads of {study.title}", len(by_setting)) as advance, threads.one_core():
         for problems in by_setting.values():
             head = frozen.make_head(kind, study.pool, options, device)
             taken = []

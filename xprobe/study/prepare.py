@@ -19,9 +19,10 @@ from xprobe.design.remedies import ways_to_fit, words_of
 from xprobe.encoders.load import has_network
 from xprobe.encoders.prompts import TextFeatures
 from xprobe.engine.execution import Execution
+from xprobe.features.aliases import choose_encoders
 from xprobe.features.remarks import remarks_on
 from xprobe.features.shards import Index, StoredEncoder
-from xprobe.features.store import Store, choose_encoders
+from xprobe.features.store import Store
 from xprobe.images.augment import COPY_PASTE, MIXING, MIXUP, view_digest
 from xprobe.images.manifest import Manifest
 from xprobe.images.polygons import read_polygons
@@ -42,7 +43,8 @@ class Study:
 
     Attributes:
         encoder: the encoder whose features are trained on.
-        label: how the encoder is shown.
+        label: how documents tell the encoder from others: its name, with its key where needed.
+        title: what it is called where people read.
         usable: the images that have features.
         sources: all real images, which synthetic ones may be made from.
         views: how many views of every real training image the store has, by augmentation.
@@ -56,6 +58,7 @@ class Study:
 
     encoder: StoredEncoder
     label: str
+    title: str
     usable: Manifest
     sources: Manifest
     views: dict[str, int]
@@ -110,7 +113,7 @@ def prepare(
     if tuned := [c.head for c in configs if kind_of(c.head).takes_steps]:
         without_network = _without_network([encoder for encoder, _ in chosen], tuned[0])
         _check_outlines(manifest, config)
-    labels = store.labels()
+    labels, titles = store.labels(), store.titles()
     designs: dict[Any, Design] = {}
     sources = manifest.select(manifest.source == "real")
     for encoder, index in chosen:
@@ -121,7 +124,7 @@ def prepare(
         ids, stored, failed = store.locate(encoder, manifest, index)
         usable = manifest.select(~np.isin(manifest.id.astype(str), list(failed)))
         views = _count_views(usable, index, config)
-        label = labels[encoder.key]
+        label, title = labels[encoder.key], titles[encoder.key]
         notes = _image_notes(usable, failed)
         planned = []
         for config_asked in asked:
@@ -135,14 +138,15 @@ def prepare(
         widest = max((design for _, design, _ in planned), key=lambda d: len(d.alternatives))
         text = store.read_text(encoder, widest.study.classes)
         pool = make_pool(widest, ids, stored, index, text, memory_gib)
-        notes = [*remarks_on(_parts(pool, len(widest.study)), label), *notes]
+        notes = [*remarks_on(_parts(pool, len(widest.study)), title), *notes]
         for possible, design, without in planned:
             runs = run_keys(design, encoder.key, possible, text)
-            before = _random_weights_note(encoder, label, possible)
+            before = _random_weights_note(encoder, title, possible)
             said = before, [*notes, *without]
             yield Study(
-                encoder, label, usable, sources, views, possible, design, pool, text, runs, said
-            )
+                encoder, label, title, usable, sources, views, possible, design, pool, text, runs,
+                said,
+            )  # fmt: skip
 
 
 def _design(
@@ -207,14 +211,14 @@ def _possible(config: SweepConfig, views: dict[str, int]) -> tuple[SweepConfig, 
     return replace(config, alternatives=tuple(names), with_synthetic=with_synthetic), without
 
 
-def _random_weights_note(encoder: StoredEncoder, label: str, config: SweepConfig) -> list[str]:
+def _random_weights_note(encoder: StoredEncoder, title: str, config: SweepConfig) -> list[str]:
     if not encoder.spec.has_random_weights:
         return []
     if kind_of(config.head).takes_steps:
         return [
-            f"{label} began from RANDOM WEIGHTS, as asked: pretrained ones may answer otherwise"
+            f"{title} began from RANDOM WEIGHTS, as asked: pretrained ones may answer otherwise"
         ]
-    return [f"{label} has RANDOM WEIGHTS, as asked: this says nothing of any trained encoder"]
+    return [f"{title} has RANDOM WEIGHTS, as asked: this says nothing of any trained encoder"]
 
 
 def _image_notes(usable: Manifest, failed: dict[str, str]) -> list[str]:

@@ -152,7 +152,7 @@ class _Solving:
         """Train heads on features; yield (number of a problem, counted through, its fit)."""
         study, config = self.study, self.study.config
         problems = [problem for block in todo.values() for problem in block.problems]
-        name = study.label
+        name = study.title
         part = config.real_fraction, config.train_per_class
         if (config.head, *part) != (SweepConfig.head, 1.0, None):
             name += f" {head_title(config.head, *part)}"
@@ -189,7 +189,7 @@ class _Solving:
         steps = sum(config.recipe.steps(task.budget) for task in tasks)
         title = head_title(config.head, config.real_fraction, config.train_per_class)
         part = title.removeprefix(config.head)
-        with self.progress(f"fine-tune {study.label}{part}", steps) as advance:
+        with self.progress(f"fine-tune {study.title}{part}", steps) as advance:
             yield from finetune.solve(trainer, tasks, self.execution.concurrent, advance)
 
 
@@ -269,7 +269,9 @@ def _study_document(
     encoder, usable = study.encoder, study.usable
     key = study_key(encoder.key, usable.fingerprint, study.config)[:32]
     before, after = study.notes
-    names = {"label": study.label, "name": encoder.name, "key": encoder.key}
+    names = {
+        "label": study.label, "alias": study.title, "name": encoder.name, "key": encoder.key,
+    }  # fmt: skip
     return study_module.Study(
         version=study_module.STUDY_VERSION,
         key=key,

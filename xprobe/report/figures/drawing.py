@@ -4,10 +4,19 @@ from __future__ import annotations
 
 import base64
 import re
+import unicodedata
 from dataclasses import dataclass
 
 MARK = "xprobe report"
 """The metadata of every figure hold this, by which a later report knows what it may delete."""
+
+# File systems take 255 bytes, of which a suffix and what programs add to a name need some.
+_MOST_BYTES = 120
+
+# No file on Windows may be called so, whatever its suffix.
+_DEVICE = re.compile(r"con|prn|aux|nul|conin\$|conout\$|(com|lpt)[0-9¹²³]", re.IGNORECASE)
+
+_JOINERS = "\u200c\u200d"  # They part or join letters of a word, and are not seen.
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,18 +46,42 @@ class Drawing:
 
 
 class Names:
-    """Hands out file stems that are safe on every file system, and none of them twice."""
+    """Hands out file stems that are safe on every file system, and none of them twice.
+
+    No two are alike up to case and the form of letters either, which some file systems ignore.
+    """
 
     def __init__(self) -> None:
         self.given: set[str] = set()
 
     def new(self, text: str) -> str:
-        """Return a stem for a title."""
-        text = text.replace("1:", "1-").replace("·", "-")
-        stem = re.sub(r"[^A-Za-z0-9._]+", "-", text).strip("-.")[:80].rstrip("-.") or "figure"
-        name, number = stem, 1
-        while name.lower() in self.given:
+        """Return a stem for a title: its letters and digits of any script, and dashes."""
+        stem, ending, number = _stem(text), "", 1
+        while _alike(name := _cut(stem, _MOST_BYTES - len(ending)) + ending) in self.given:
             number += 1
-            name = f"{stem}-{number}"
-        self.given.add(name.lower())
+            ending = f"-{number}"
+        self.given.add(_alike(name))
         return name
+
+
+def _stem(text: str) -> str:
+    """Return what of a title may stand in the name of a file."""
+    kept = [_kept(c) for c in unicodedata.normalize("NFC", text)]
+    stem = re.sub("-+", "-", "".join(kept)).strip("-.") or "figure"
+    return f"figure-{stem}" if _DEVICE.fullmatch(stem.partition(".")[0]) else stem
+
+
+def _kept(character: str) -> str:
+    """Return a character of a file's name: letters with their marks, digits; else a dash."""
+    if character in "._" or unicodedata.category(character)[0] in "LMN":
+        return character
+    return "" if character in _JOINERS else "-"
+
+
+def _cut(stem: str, most: int) -> str:
+    """Return the beginning of a stem that has no more bytes, without half a character."""
+    return stem.encode()[:most].decode(errors="ignore").rstrip("-.")
+
+
+def _alike(name: str) -> str:
+    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())

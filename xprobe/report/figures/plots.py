@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from xprobe.report.confusions import confusions_of_shown, shares, shown_mix
+from xprobe.report.distance_section import is_wanted
 from xprobe.report.figures.drawing import Names
 from xprobe.report.figures.plot import Plot
 from xprobe.report.figures.thumbnail import thumbnail
@@ -151,7 +152,7 @@ def _by_size(studies: Sequence[Study]) -> Iterator[tuple[str, list[Sized]]]:
     sized: dict[tuple[str, str], list[Sized]] = {}
     for study in studies:
         size = study.real_only.n_train_real
-        sized.setdefault((study.encoder.label, study.config.head), []).extend(
+        sized.setdefault((study.encoder.title, study.config.head), []).extend(
             (size, row) for row in study.results if row.metric == "accuracy" and not row.augment
         )
     for (encoder, head), pairs in sized.items():
@@ -167,25 +168,22 @@ def distance_plots(document: Distances | None, encoders: Sequence[str] = ()) -> 
         return
     names = Names()
 
-    def is_wanted(encoder: str) -> bool:
-        return not encoders or encoder in encoders
-
-    yield from _bars([row for row in document.distances if is_wanted(row.encoder)], names)
+    yield from _bars([row for row in document.distances if is_wanted(row, encoders)], names)
     for plane in document.maps:
-        if is_wanted(plane.encoder):
-            title = f"{_METHODS.get(plane.method, plane.method)} of the features, {plane.encoder}"
-            stem = names.new(f"map-{plane.encoder}-{plane.method}")
+        if is_wanted(plane, encoders):
+            title = f"{_METHODS.get(plane.method, plane.method)} of the features, {plane.title}"
+            stem = names.new(f"map-{plane.title}-{plane.method}")
             yield _plot(stem, "map", None, title, "distance:feature_map", plane.points, title,
                         plane.method == "pca")  # fmt: skip
-    yield from _examples([row for row in document.examples if is_wanted(row.encoder)], names)
+    yield from _examples([row for row in document.examples if is_wanted(row, encoders)], names)
 
 
 def _bars(rows: Sequence[DistanceRow], names: Names) -> Iterator[Plot]:
     """Yield the distance of each class, a figure an encoder that has any."""
     classes = [row for row in rows if row.metric == SHOWN_DISTANCE and row.class_ is not None]
-    for encoder in dict.fromkeys(row.encoder for row in classes):
+    for encoder in dict.fromkeys(row.title for row in classes):
         title = f"Distance of synthetic to real images of each class, {encoder}"
-        part = [row for row in classes if row.encoder == encoder]
+        part = [row for row in classes if row.title == encoder]
         if any(row.value is not None for row in part):
             stem = names.new(f"distance-{encoder}")
             yield _plot(stem, "distance", None, title, "distance:bars", part, title)
@@ -196,8 +194,8 @@ def _examples(examples: Sequence[Example], names: Names) -> Iterator[Plot]:
 
     Classes whose files are gone are left out, and figures without any.
     """
-    for who in dict.fromkeys((row.encoder, row.generator) for row in examples):
-        rows = [row for row in examples if (row.encoder, row.generator) == who]
+    for who in dict.fromkeys((row.title, row.generator) for row in examples):
+        rows = [row for row in examples if (row.title, row.generator) == who]
         pairs = [
             (row, *(thumbnail(path, _THUMBNAIL_PX) for path in (row.path, row.neighbour_path)))
             for row in rows

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import io
 import textwrap
-import warnings
 from collections.abc import Callable
 from typing import Any
 
 import matplotlib as mpl
-from matplotlib import font_manager
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 
+from xprobe.report.figures import fonts
 from xprobe.report.figures.drawing import MARK, Drawing
 from xprobe.verdict.family import HELPS, HURTS, NOT_DETECTED, NOT_SEPARABLE
 
@@ -34,10 +35,6 @@ VERDICTS = {
 }
 """Each kind of verdict has a colour and a marker, which is filled or not."""
 
-# PNGs take glyphs that DejaVu lacks from these fonts; an SVG leaves the choice to its reader.
-_OTHER_SCRIPTS = ("Noto Sans CJK JP", "Noto Sans CJK SC", "Droid Sans Fallback", "Hiragino Sans",
-                  "Microsoft YaHei", "Noto Sans Devanagari", "Noto Sans Thai")  # fmt: skip
-
 _STYLE: Any = {
     "font.size": 9, "axes.titlesize": 9, "axes.labelsize": 9, "legend.fontsize": 8,
     "xtick.labelsize": 8.5, "ytick.labelsize": 8.5, "axes.spines.top": False,
@@ -45,7 +42,7 @@ _STYLE: Any = {
     "axes.labelcolor": INK, "text.color": INK, "xtick.color": INK, "ytick.color": INK,
     "xtick.major.width": 0.7, "ytick.major.width": 0.7, "grid.color": _RULE,
     "grid.linewidth": 0.5, "legend.frameon": False, "svg.fonttype": "none",
-    "svg.hashsalt": "xprobe", "text.parse_math": False,
+    "svg.hashsalt": "xprobe", "text.parse_math": False, "font.family": [fonts.BASE],
 }  # fmt: skip
 
 
@@ -54,23 +51,26 @@ def finish(
 ) -> Drawing:
     """Return the figure that `make` draws of `args`, in the style of all figures, as both files."""
     svg, png = io.BytesIO(), io.BytesIO()
-    with mpl.rc_context(), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "(?s)Glyph .* missing from font", UserWarning)
+    with mpl.rc_context(), fonts.quiet():
         mpl.rcdefaults()  # The user's matplotlibrc must not change a figure.
         mpl.rcParams.update(_STYLE)
-        installed = set(font_manager.get_font_names())
-        others = [font for font in _OTHER_SCRIPTS if font in installed]
-        mpl.rcParams["font.family"] = ["DejaVu Sans", *others]
         figure = make(*args)
-        FigureCanvasAgg(figure)
-        figure.savefig(svg, format="svg", metadata={"Date": None, "Creator": MARK})
-        # The layout, which takes as long as drawing, is the same in both files.
+        text = "".join(part.get_text() for part in figure.findobj(Text))
+        if others := fonts.families_for(text):  # Texts take their font when they are made.
+            mpl.rcParams["font.family"] = [fonts.BASE, *others]
+            figure = make(*args)
+        figure.dpi = _DPI
+        canvas = FigureCanvasAgg(figure)
+        engine = figure.get_layout_engine()
+        if engine is not None and figure.axes:
+            engine.execute(figure)  # Both files share one layout, which takes long.
         figure.set_layout_engine("none")
-        figure.savefig(png, format="png", dpi=_DPI, metadata={"Software": MARK})
+        canvas.print_png(png, metadata={"Software": MARK})
+        FigureCanvasSVG(figure).print_svg(svg, metadata={"Date": None, "Creator": MARK})
     # An SVG keeps its text as text, and whoever opens it may lack the font.
     family = b"font-family: 'DejaVu Sans'"
-    fonts = svg.getvalue().replace(family, family + b", Verdana, Arial, sans-serif")
-    return Drawing(name, kind, study, title, fonts, png.getvalue())
+    content = svg.getvalue().replace(family, family + b", Verdana, Arial, sans-serif")
+    return Drawing(name, kind, study, title, content, png.getvalue())
 
 
 def shown(text: str, most: int) -> str:

@@ -24,7 +24,7 @@ OF_STUDY: Columns = {
 """What tells the rows of a study from those of others; the command, which is long, stands last."""
 
 OF_SETTING: Columns = {
-    "encoder": str, "head": str, "real_fraction": float, "train_per_class": int, "generator": str,
+    "encoder": str, "alias": str, "head": str, "real_fraction": float, "train_per_class": int, "generator": str,
     "setting": str, "ratio": float, "augment": str,
 }  # fmt: skip
 """What tells the settings of all studies apart, in tables of more than accuracy."""
@@ -47,6 +47,7 @@ def setting_fields(study: Study, row: OfSetting) -> dict[str, object]:
     """Return which setting of a study a row is of, by the names of `OF_SETTING`."""
     return {
         "encoder": study.encoder.label,
+        "alias": study.encoder.title,
         "head": study.config.head,
         "real_fraction": study.config.real_fraction,
         "train_per_class": study.config.train_per_class,

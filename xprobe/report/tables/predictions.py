@@ -20,7 +20,7 @@ from xprobe.results.rows import Run
 from xprobe.results.study import Results, Study, folders_of
 
 PREDICTIONS = (
-    "id", "label", "predicted", "probability", "encoder", "head", "generator", "setting", "ratio",
+    "id", "label", "predicted", "probability", "encoder", "alias", "head", "generator", "setting", "ratio",
     "augment", "repeat", "fold", "seed", "study",
 )  # fmt: skip
 """The columns of predictions.parquet."""
@@ -59,7 +59,12 @@ class _Source:
     @property
     def fingerprint(self) -> list[str]:
         """What tells it from other studies, and from itself once a sweep or a name changed it."""
-        return [self.study.key, self.study.created, self.study.encoder.label]
+        return [
+            self.study.key,
+            self.study.created,
+            self.study.encoder.label,
+            self.study.encoder.title,
+        ]
 
 
 def write_predictions(
@@ -100,11 +105,11 @@ def _sources(folders: Sequence[Path], studies: Sequence[Study]) -> tuple[list[_S
     for study in studies:
         blocks = _blocks_of(study)
         if len(blocks) != len(study.predictions) or not blocks:
-            older.append(study.encoder.label)
+            older.append(study.encoder.title)
             continue
         places = [_folder_of(folders, key) for key in study.predictions]
         if None in places:
-            missing.append(study.encoder.label)
+            missing.append(study.encoder.title)
             continue
         placed = zip(places, study.predictions, blocks, strict=True)
         sources.append(_Source(study, tuple((p, k, b) for p, k, b in placed if p is not None)))

@@ -86,7 +86,11 @@ def runs(studies: Sequence[Study]) -> tuple[list[str], list[Row]]:
     rows: list[Row] = []
     for study in studies:
         of_study = study_fields(study)
-        first = {"encoder": study.encoder.label, "head": study.config.head}
+        first = {
+            "encoder": study.encoder.label,
+            "alias": study.encoder.title,
+            "head": study.config.head,
+        }
         rows += [
             first | documents.to_json(run) | of_study | {"seed": seed_of(study, run)}
             for run in study.runs
