@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from zlib import crc32
 
@@ -21,6 +21,8 @@ from PIL import Image
 
 from xprobe.cli import app as cli
 from xprobe.images.manifest import Manifest
+from xprobe.report.figures.drawing import Drawing
+from xprobe.report.figures.plot import Plot
 
 # The same examples in every run, nothing written, and no clock: CI machines are slow at times.
 settings.register_profile("xprobe", derandomize=True, database=None, deadline=None)
@@ -46,6 +48,18 @@ def save_picture() -> SavePicture:
         return path
 
     return save
+
+
+@pytest.fixture
+def no_figures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave the figures out of reports whose words alone are tested: drawing takes the time."""
+
+    def draw_none(plots: Iterable[Plot], folder: Path) -> list[Drawing]:
+        folder.mkdir(parents=True, exist_ok=True)
+        assert all(plot.key for plot in plots)
+        return []
+
+    monkeypatch.setattr("xprobe.report.write.draw_all", draw_none)
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import copy
 import itertools
 import json
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +14,6 @@ import pytest
 
 from xprobe.base.errors import XprobeError
 from xprobe.report import write as report
-from xprobe.report.figures.drawing import Drawing
-from xprobe.report.figures.plot import Plot
 from xprobe.results.distance import load_distance
 from xprobe.results.study import load_studies
 
@@ -25,18 +23,6 @@ CURVE = "studies/55f1a54010addfc5c537c7ce22e338ef.json"
 OTHERS = (None, -1, "text", [], {}, float("nan"))
 
 Place = tuple[Any, ...]
-
-
-@pytest.fixture
-def no_figures(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Leave the figures out: drawing takes the time."""
-
-    def draw_none(plots: Iterable[Plot], folder: Path) -> list[Drawing]:
-        folder.mkdir(parents=True, exist_ok=True)
-        assert all(plot.key for plot in plots)
-        return []
-
-    monkeypatch.setattr(report, "draw_all", draw_none)
 
 
 def nodes(raw: Any, path: Place = ()) -> Iterator[Place]:

@@ -64,12 +64,12 @@ def test_the_schemas_are_those_of_the_types() -> None:
 
 
 def test_every_command_prints_a_document_of_its_type(
-    make_data: Callable[..., Path], xprobe: Callable[..., Ran], monkeypatch: pytest.MonkeyPatch
-) -> None:
+    make_data: Callable[..., Path], xprobe: Callable[..., Ran], monkeypatch: pytest.MonkeyPatch,
+    no_figures: None,
+) -> None:  # fmt: skip
     data = make_data(real=6, synthetic=6)
     ids = manifests.read(data).id.astype(str)
     np.savez("own.npz", id=ids, x=np.eye(len(ids), dtype=np.float32))
-    monkeypatch.setattr("xprobe.report.figures.study.draw", lambda _studies: iter(()))
     monkeypatch.setattr(demo, "run", run_small_demo)
     for name, command in COMMANDS.items():
         ran = xprobe(*command, "--json")

@@ -13,14 +13,8 @@ from xprobe.report.study_section import LINEAGE_IGNORED
 from xprobe.results.study import save_study
 
 
-@pytest.fixture
-def no_figures(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Leave the figures out of reports whose words alone are tested: drawing takes the time."""
-    monkeypatch.setattr("xprobe.report.figures.study.draw", lambda _studies: iter(()))
-
-
 def test_a_learning_curve_becomes_a_worth_in_images_and_in_money(
-    data: Path, xprobe: Callable[..., Ran], monkeypatch: pytest.MonkeyPatch
+    data: Path, xprobe: Callable[..., Ran]
 ) -> None:
     xprobe("embed", "--encoder", "pixels")
     curve = (*FAST, "--real-curve", "2,3,4")
@@ -48,9 +42,6 @@ def test_a_learning_curve_becomes_a_worth_in_images_and_in_money(
         assert row["words"] in summary
     assert "0.40 for the synthetic" in page
     assert {Path(file).stem for file in ran.json["figures"]} >= {"sizes-pixels-default"}
-    monkeypatch.setattr(
-        "xprobe.report.figures.study.draw", lambda _studies: iter(())
-    )  # it takes the time
     plain = xprobe("report", "--json").json
     # The sweep ends in the headline that the report of its folder has.
     assert swept.out.splitlines()[-1] == plain["answer"][0]

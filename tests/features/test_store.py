@@ -18,7 +18,8 @@ from msgspec.structs import replace
 from xprobe.base.atomic import create_if_absent, put
 from xprobe.base.errors import XprobeError
 from xprobe.features import records, shards
-from xprobe.features.store import Store, choose_encoders
+from xprobe.features.aliases import choose_encoders
+from xprobe.features.store import Store
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "store-v1"
 
@@ -222,7 +223,8 @@ KILLED_WRITERS = """
 import os, signal, sys
 sys.path.insert(0, sys.argv[2])
 from makers import write_all
-from xprobe.features.store import Store, choose_encoders
+from xprobe.features.aliases import choose_encoders
+from xprobe.features.store import Store
 
 def count(function):
     def counted(*args, **kwargs):

@@ -218,8 +218,8 @@ class Grid:
     """
 
     encoders: Sequence[str] = option(
-        (), "Names or aliases in the store, such as hog,clip-vit-b32, or NAME@KEY where two share a "
-        "name. ALIAS=NAME also gives it the alias. Default: all that have features of these images.",
+        (), "Names or aliases in the store, such as hog,clip-vit-b32, or NAME@KEY where two share "
+        "one. ALIAS=NAME also gives it the alias. Default: all that have features of these images.",
         panel=COMPARED, flag="--encoder", metavar="LIST",
     )  # fmt: skip
     real_fractions: Sequence[float] = option(

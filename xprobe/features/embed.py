@@ -335,7 +335,6 @@ def embed_all(
         without = ", ".join(name for name in aliases if not has_network[name])
         said = f"--random-weights is not for {without}: no weights of it could be left out"
         warnings.warn(said, XprobeWarning, stacklevel=2)
-    check_views(config.augment)
     chosen = read_prompts(config.prompts) if config.prompts else None
     if not isinstance(images, Manifest) and (config.augment or config.prompts):
         raise XprobeError(

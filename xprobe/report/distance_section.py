@@ -24,7 +24,7 @@ from xprobe.report.words import (
     study_title,
     threshold_sentence,
 )
-from xprobe.results.distance import DistanceRow, Distances, LeakRow, OfEncoder, Shortcut
+from xprobe.results.distance import DistanceRow, Distances, LeakRow, Shortcut, is_wanted
 from xprobe.results.rows import Result
 from xprobe.results.study import Study
 from xprobe.verdict.correlation import rank_correlation
@@ -151,11 +151,6 @@ def of_encoders(document: Distances | None, encoders: Sequence[str]) -> list[Dis
     """Return the rows of the encoders that are reported on."""
     rows = () if document is None else document.distances
     return [row for row in rows if is_wanted(row, encoders)]
-
-
-def is_wanted(row: OfEncoder, encoders: Sequence[str]) -> bool:
-    """Return whether a row is of an encoder that is reported on; `encoders` empty: of any."""
-    return not encoders or row.encoder in encoders or row.title in encoders
 
 
 def distance_view(

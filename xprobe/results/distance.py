@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar, TypeVar
 
@@ -234,6 +234,11 @@ def distance_file(folder: Path) -> Path:
 def save_distance(folder: Path, document: Distances) -> None:
     """Write the answer of `xprobe distance`; readers find it whole or not at all."""
     documents.write(distance_file(folder), document)
+
+
+def is_wanted(row: OfEncoder, encoders: Sequence[str]) -> bool:
+    """Return whether a row is of an encoder that is reported on; `encoders` empty: of any."""
+    return not encoders or row.encoder in encoders or row.title in encoders
 
 
 def load_distance(folder: Path) -> Distances | None:

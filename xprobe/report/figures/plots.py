@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from xprobe.report.confusions import confusions_of_shown, shares, shown_mix
-from xprobe.report.distance_section import is_wanted
 from xprobe.report.figures.drawing import Names
 from xprobe.report.figures.plot import Plot
 from xprobe.report.figures.thumbnail import thumbnail
@@ -19,7 +18,7 @@ from xprobe.report.words import (
     setting_title,
     study_title,
 )
-from xprobe.results.distance import DistanceRow, Distances, Example
+from xprobe.results.distance import DistanceRow, Distances, Example, is_wanted
 from xprobe.results.rows import OfSetting, Result
 from xprobe.results.study import Study
 

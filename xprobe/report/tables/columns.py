@@ -24,8 +24,8 @@ OF_STUDY: Columns = {
 """What tells the rows of a study from those of others; the command, which is long, stands last."""
 
 OF_SETTING: Columns = {
-    "encoder": str, "alias": str, "head": str, "real_fraction": float, "train_per_class": int, "generator": str,
-    "setting": str, "ratio": float, "augment": str,
+    "encoder": str, "alias": str, "head": str, "real_fraction": float,
+    "train_per_class": int, "generator": str, "setting": str, "ratio": float, "augment": str,
 }  # fmt: skip
 """What tells the settings of all studies apart, in tables of more than accuracy."""
 

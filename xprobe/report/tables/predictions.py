@@ -59,12 +59,8 @@ class _Source:
     @property
     def fingerprint(self) -> list[str]:
         """What tells it from other studies, and from itself once a sweep or a name changed it."""
-        return [
-            self.study.key,
-            self.study.created,
-            self.study.encoder.label,
-            self.study.encoder.title,
-        ]
+        encoder = self.study.encoder
+        return [self.study.key, self.study.created, encoder.label, encoder.title]
 
 
 def write_predictions(
