@@ -132,6 +132,7 @@ def xprobe(
     """Run a command in an empty folder; nothing but a plain exit may come out of it."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(signal, "signal", lambda *_: None)
+    monkeypatch.delenv("COLUMNS", raising=False)  # tables are as wide as in a pipe
     monkeypatch.setenv("HF_HUB_OFFLINE", "")  # restored afterwards, whatever --offline sets
 
     def run(*arguments: str) -> Ran:

@@ -7,9 +7,8 @@ from pathlib import Path
 
 from makers import Ran, error_of, make_study
 from msgspec import structs
-from rich.console import Console
 
-from xprobe.cli import tables
+from xprobe.cli import sheets, tables
 from xprobe.results.study import save_study
 from xprobe.study.beside import BesideRow, StudyPair
 
@@ -49,10 +48,8 @@ def test_numbers_stay_whole_at_80_columns() -> None:
         study_b="2", n_train_a=80, n_train_b=80, n_test_a=100, n_test_b=100, is_paired=True,
         why="", rows=(row,),
     )  # fmt: skip
-    console = Console(width=80)
-    with console.capture() as drawn:
-        console.print(tables.of_pair(pair)[0])
-    (line,) = [line for line in drawn.get().splitlines() if "copy-paste" in line]
-    assert line.split("   ")[0].strip() == "1:1.5 + copy-paste"
+    drawn = sheets.draw(tables.of_pair(pair)[0], 80)
+    (line,) = [line for line in drawn.lines if "copy-paste" in line]
+    assert line.split("  ")[0].strip() == "1:1.5 + copy-paste"
     assert "-12.8 [-16.1, -10.4]" in line
     assert "not detected" in line

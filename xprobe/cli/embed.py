@@ -46,7 +46,7 @@ class Encoders:
 
     names: tuple[str, ...] = option(
         (DEFAULT_ENCODER,), "Short or long names, such as hog,clip-vit-b32, or module:function of "
-        "your own; several share the decoding. ALIAS=NAME also gives a name for tables and reports.",
+        "your own; several share the decoding. ALIAS=NAME also gives a name to read.",
         panel=ENCODING, flag="--encoder", metavar="LIST", values=tuple(ENCODERS),
     )  # fmt: skip
 

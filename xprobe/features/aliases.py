@@ -24,8 +24,9 @@ def choose_encoders(
 ) -> list[tuple[StoredEncoder, Index]]:
     """Return the stored encoders of some names, or all that have features of a manifest.
 
-    A text may list several names with commas. Each comes with its index, because reading one opens
-    every shard. Without names, encoders that cannot be used are left out, with a warning. ``ALIAS=name`` also gives that encoder the alias.
+    A text may list several names with commas. Each encoder comes with its index, because reading
+    one opens every shard. Without names, encoders that cannot be used are left out, with a warning.
+    ``ALIAS=name`` also gives that encoder the alias.
 
     Raises:
         XprobeError: no encoder has features of these images; an alias that another encoder has.

@@ -93,7 +93,7 @@ def test_rows_are_the_predictions_of_each_setting_and_repeat(tmp_path: Path) -> 
     assert write_predictions(file, tmp_path, [study]) == []
     rows = rows_of(file)
     assert [tuple(row) for row in rows] == [PREDICTIONS] * len(IDS) * len(study.predictions)
-    shared = {"encoder": "clip", "head": "logistic", "study": study.key}
+    shared = {"encoder": "clip", "alias": "clip", "head": "logistic", "study": study.key}
     for number, key in enumerate(study.predictions):
         loaded = load_predictions(tmp_path, key)
         assert loaded is not None
@@ -133,7 +133,8 @@ def test_words_are_words_to_readers_and_numbers_on_disk(tmp_path: Path) -> None:
     write_predictions(file, tmp_path, [save_study_of_predictions(tmp_path)])
     schema, column = pq.read_schema(file), pq.read_metadata(file).row_group(0).column(0)
     assert {name for name in PREDICTIONS if schema.field(name).type == pa.string()} == {
-        "id", "label", "predicted", "encoder", "head", "generator", "setting", "augment", "study"
+        "id", "label", "predicted", "encoder", "alias", "head", "generator", "setting", "augment",
+        "study",
     }  # fmt: skip
     assert "RLE_DICTIONARY" in column.encodings
 

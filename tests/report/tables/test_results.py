@@ -89,7 +89,7 @@ def test_runs_say_whose_seed_their_repeat_has() -> None:
     study = structs.replace(study, config=structs.replace(study.config, repeats=2))
     columns, rows = runs([study])
     assert [row["seed"] for row in rows] == [7, 7, 8, 8]
-    assert columns[:2] == ["encoder", "head"]
+    assert columns[:3] == ["encoder", "alias", "head"]
     assert columns[-len(OF_STUDY) :] == list(OF_STUDY)
     unseeded = structs.replace(study, seeds=(), version=1)
     assert {row["seed"] for row in runs([unseeded])[1]} == {study.config.seed}

@@ -20,8 +20,8 @@ from xprobe.results.rows import Run
 from xprobe.results.study import Results, Study, folders_of
 
 PREDICTIONS = (
-    "id", "label", "predicted", "probability", "encoder", "alias", "head", "generator", "setting", "ratio",
-    "augment", "repeat", "fold", "seed", "study",
+    "id", "label", "predicted", "probability", "encoder", "alias", "head", "generator", "setting",
+    "ratio", "augment", "repeat", "fold", "seed", "study",
 )  # fmt: skip
 """The columns of predictions.parquet."""
 
