@@ -124,8 +124,12 @@ def warnings_of(studies: Sequence[Study]) -> list[Warned]:
     """Return every warning once, with the titles of the studies that gave it."""
     who: dict[str, list[str]] = {}
     for study in studies:
+        # Warnings that name the encoder of their study say so for the terminal, where all studies
+        # stand together; without it those of several studies are one.
+        names = tuple(f"{name}: " for name in (study.encoder.label, study.encoder.title))
         for text in dict.fromkeys((*_rules(study), *study.warnings)):
-            who.setdefault(text, []).append(study_title(study))
+            name = next((name for name in names if text.startswith(name)), "")
+            who.setdefault(text.removeprefix(name), []).append(study_title(study))
     return [
         Warned(", ".join(titles) if len(titles) < len(studies) else "", text)
         for text, titles in who.items()
