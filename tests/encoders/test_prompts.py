@@ -180,7 +180,7 @@ def test_heads_that_start_from_text_are_swept_where_there_is_text(
     table = manifest.read(make_data(real=5, synthetic=5))
     store, folder = Store(tmp_path / "features", create=True), tmp_path / "results"
     extract.embed_all(table, [tiny[1]], tmp_path / "features", execution=ONE_WORKER)
-    config = SweepConfig(ratios=(1,), repeats=1, c_grid=(1e-9, 1.0))
+    config = SweepConfig(ratios=(1,), repeats=1, c_grid=(1.0,))
     with pytest.raises(XprobeError, match=r"'text' starts from text features.*embed --prompts"):
         sweep(table, store, folder, config, Grid(heads=("text",)), ONE_WORKER)
     extract.embed_all(

@@ -154,6 +154,32 @@ def test_a_size_is_believed_only_where_the_archive_has_it(file: Path, content: b
     assert "damaged or cut at byte 0" in look(file, content)[1]
 
 
+@pytest.mark.parametrize("kind", ["x", "g", "X"])
+@pytest.mark.parametrize("place", range(6))
+def test_a_file_that_became_an_extended_header_is_told(file: Path, kind: str, place: int) -> None:
+    content = packed(kind=tarfile.USTAR_FORMAT)
+    start = starts(content)[place]
+    header = bytearray(content[start : start + BLOCK])
+    header[156:157] = kind.encode()
+    read, words = look(file, content[:start] + sealed(header) + content[start + BLOCK :])
+    assert len(read) < 6
+    assert "damaged" in words
+
+
+def test_extended_headers_of_any_kind_are_read_without_a_word(file: Path) -> None:
+    buffer = io.BytesIO()
+    about = {"comment": "of all", "pfad": "ü" * 90}
+    with tarfile.open(
+        fileobj=buffer, mode="w", format=tarfile.PAX_FORMAT, pax_headers=about
+    ) as tar:
+        for name in ("ü" * 120, "plain", "n" * 300):
+            member = tarfile.TarInfo(name)
+            member.size, member.mtime = 5, 1.5
+            tar.addfile(member, io.BytesIO(b"12345"))
+    read, words = look(file, buffer.getvalue())
+    assert (len(read), words) == (3, "")
+
+
 def test_no_change_of_a_few_bytes_loses_a_member_without_a_word(file: Path) -> None:
     rng = np.random.default_rng(0)
     lost = 0

@@ -122,7 +122,7 @@ def _check_arguments(
         raise ValueError(f"{len(real)} real rows, but groups of {len(group)}")
     if synthetic_group is not None and len(synthetic_group) != len(synthetic):
         raise ValueError(f"{len(synthetic)} synthetic rows, but groups of {len(synthetic_group)}")
-    check_metrics(metrics)
+    check_metrics(metrics, DISTANCES)
 
 
 def _why_no_value(real: Floats, synthetic: Floats, group: Ints) -> str | None:

@@ -13,15 +13,20 @@ METRICS = (
 """All of them, in the order of `metrics.DISTANCES`."""
 
 
-def check_metrics(names: Iterable[str]) -> None:
+def check_metrics(names: Iterable[str], known: Iterable[str] = METRICS) -> None:
     """Refuse a name that no metric has.
+
+    Args:
+        names: names of metrics.
+        known: those that there are.
 
     Raises:
         OptionError: there is no metric of that name; offers the nearest names.
     """
+    known = tuple(known)
     for name in names:
-        if name not in METRICS:
+        if name not in known:
             raise OptionError(
-                f"--metrics: there is no metric {name!r}{did_you_mean(name, METRICS)}; known: "
-                f"{', '.join(METRICS)}"
+                f"--metrics: there is no metric {name!r}{did_you_mean(name, known)}; known: "
+                f"{', '.join(known)}"
             )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import posixpath
+import re
 import tarfile
 import warnings
 from collections.abc import Iterator
@@ -30,6 +31,10 @@ _MOST_LINKS = 40
 
 # Members of these types have no content, or are read by tarfile as part of the next one.
 _WITHOUT_CONTENT = frozenset((*tarfile.SUPPORTED_TYPES, b"V", b"D")) - {tarfile.GNUTYPE_SPARSE}
+
+
+# Headers of these types are followed by records on the next member, or on all that follow.
+_EXTENDED = (tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE)
 
 
 class ArchiveError(XprobeError):
@@ -103,8 +108,12 @@ def _headers(file: str, *, is_told: bool) -> Iterator[tarfile.TarInfo]:
                 raise
             except Exception as error:  # A bad header makes tarfile raise errors of any type.
                 raise _refusal(file, stream, start, error) from error
+            place = start
             while (member := _next(file, tar, size)) is not None:
+                if not member.issparse():
+                    _check_extensions(file, stream, place, member.offset_data - _BLOCK)
                 yield member
+                place = tar.offset
             start = _next_start(file, stream, tar.offset, size)
 
 
@@ -136,6 +145,34 @@ def _next(file: str, tar: tarfile.TarFile, size: int) -> tarfile.TarInfo | None:
         if member.size < 0 or (is_plain and member.offset_data + member.size > size):
             raise _damage(file, member.offset, size)
     return member
+
+
+def _check_extensions(file: str, stream: _Headers, start: int, end: int) -> None:
+    """Refuse an extended header, from `start` up to a member's own at `end`, that states nothing.
+
+    tarfile passes over the content of such a header without a word. If the type of a file was
+    damaged to be one, the file would be missing in silence.
+    """
+    while start < end:
+        stream.seek(start)
+        header = stream.read(_BLOCK)
+        length = int(header[124:136].strip(b" \0") or b"0", 8)
+        is_extended = header[156:157] in _EXTENDED
+        if is_extended and not _are_records(stream.read(length)):
+            raise _damage(file, start, os.fstat(stream.fileno()).st_size)
+        start += _BLOCK + length + -length % _BLOCK
+
+
+def _are_records(content: bytes) -> bool:
+    """Return whether a content is made of records ``length key=value`` (POSIX pax), and nothing."""
+    place = 0
+    while place < len(content):
+        match = re.compile(rb"(\d{1,9}) [^=]+=").match(content, place)
+        length = int(match[1]) if match else 0
+        if length == 0 or content[place : place + length][-1:] != b"\n":
+            return False
+        place += length
+    return place == len(content)
 
 
 def _next_start(file: str, stream: _Headers, end: int, size: int) -> int | None:
