@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 
 FEW = [
-    ("mutate.py", "--tars", "25", "--shards", "25", "--manifests", "15"),
-    ("kill.py", "--gc", "2", "--kills", "10"),
+    ("mutate.py", "--tars", "16", "--shards", "16", "--manifests", "10"),
+    ("kill.py", "--gc", "1", "--kills", "6"),
 ]
 MANY = [
     ("mutate.py", "--tars", "2000"),

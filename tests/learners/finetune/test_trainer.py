@@ -233,7 +233,7 @@ def test_a_study_says_how_far_its_fine_tunes_trained(study: Study) -> None:
         assert row.moved == record.moved[row.fold]
         assert 0 <= row.training_accuracy <= 1
         assert row.moved > 0
-    few = "tiny: 12 of 12 fine-tunes take fewer than 50 steps (3 to 9; settings 1:1, 1:2, real × 2, real"
+    few = "tiny: 12 of 12 fine-tunes take fewer than 50 steps (3 to 9; settings 1:1, 1:2, real × 2,"
     assert any(text.startswith(few) for text in found.warnings)
     assert not any("moved the encoder's weights" in text for text in found.warnings)
     still = run(study, recipe=replace(RECIPE, lr=1e-9))
