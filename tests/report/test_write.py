@@ -386,6 +386,16 @@ def test_the_classes_that_pay_come_first_and_are_named() -> None:
     assert (other.generator, other.titles, other.claims) == ("other", ["1:2"], [])
 
 
+def test_synthetic_only_does_not_make_mixes_pale() -> None:
+    rows = (
+        make_class_row("cat", 1, 0.2),
+        make_class_row("cat", 1, -0.9, setting="synthetic-only", ratio=None),
+    )
+    (table,) = class_maps(structs.replace(make_study(ratios=(1,)), classes=rows))
+    ((_, _, cells),) = table.rows
+    assert [cell and cell.shade for cell in cells] == [1, -1]
+
+
 def test_of_very_many_classes_those_that_change_are_shown() -> None:
     rows = [make_class_row(f"c{i:03d}", 1, 0.5 if i == 99 else 0.0) for i in range(100)]
     study = structs.replace(make_study(), classes=tuple(rows))

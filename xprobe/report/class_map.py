@@ -23,7 +23,7 @@ class ClassCell:
     Attributes:
         row: its recall against real-only.
         badge: the style of its verdict.
-        shade: the difference from −1 to 1; the largest one of the map is 1.
+        shade: the difference from −1 to 1; the largest one of a mix is 1.
         about: the comparison in words.
     """
 
@@ -61,7 +61,9 @@ def class_maps(study: Study) -> list[ClassMap]:
 def _map(generator: str, rows: list[ClassResult]) -> ClassMap:
     rows = sorted(rows, key=in_order)
     titles = list(dict.fromkeys(setting_title(row) for row in rows))
-    scale = max(LEAST_SCALE, *(abs(row.difference) for row in rows))
+    # Synthetic-only lies so far away that mixes would be pale beside it.
+    mixes = [abs(row.difference) for row in rows if row.setting == "mix"]
+    scale = max([LEAST_SCALE, *mixes])
     cells = {(row.class_, setting_title(row)): _cell(row, scale) for row in rows}
     lines = [
         (name, n, [cells.get((name, title)) for title in titles])
@@ -81,4 +83,5 @@ def _cell(row: ClassResult, scale: float) -> ClassCell:
         f"{row.class_} at {setting_title(row)}: {points(row.difference)} points of recall "
         f"{span(row.low, row.high)}, {row.verdict}; {row.n_test} test images"
     )
-    return ClassCell(row, badge(row), row.difference / scale, about)
+    shade = min(1.0, max(-1.0, row.difference / scale))
+    return ClassCell(row, badge(row), shade, about)
