@@ -117,6 +117,12 @@ def test_the_script_ends_in_one_document_with_targets(tmp_path: Path) -> None:
     assert table.read_text().count("\n| ") == len(lines)
 
 
+@pytest.mark.long
+def test_every_part_runs() -> None:
+    command = [sys.executable, "-W", "error", str(SCRIPT), "--quick"]
+    subprocess.run(command, capture_output=True, check=True)
+
+
 def test_a_folder_of_images_is_drawn_from_without_overlap(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     for name in ("a", "b"):

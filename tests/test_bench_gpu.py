@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 SCRIPT = Path(__file__).parents[1] / "benchmarks" / "bench_gpu.py"
 
 
@@ -37,6 +39,15 @@ def test_parts_that_raise_hang_or_are_killed_leave_the_others_intact(tmp_path: P
     assert json.loads((tmp_path / "rows.json").read_text()) == document
     assert all(f"{row['part']} | {row['name']}" in table for row in document["rows"])
     assert set(document) == {"question", "machine", "versions", "rows", "targets"}
+
+
+@pytest.mark.long
+def test_every_part_runs_that_needs_no_gpu(tmp_path: Path) -> None:
+    code, document, table = run(tmp_path)
+    assert code == 0, table
+    assert {row["error"] for row in document["rows"] if row["status"] == "not run"} <= {
+        "needs CUDA"
+    }
 
 
 def test_without_time_nothing_is_run_and_nothing_passed(tmp_path: Path) -> None:
