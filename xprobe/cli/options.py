@@ -99,7 +99,7 @@ def with_settings(command: Function) -> Function:
 
 
 def quietable(command: Function) -> Function:
-    """Return a command that can be quiet; a group of commands has no table in a settings file."""
+    """Return a command that takes ``--quiet`` but no settings file, which has no table for it."""
     return _taking(command, _keyword("quiet", Quiet, False))
 
 

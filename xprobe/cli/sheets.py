@@ -143,7 +143,10 @@ def _joined(pieces: Sequence[str]) -> str:
 
 
 def _wrapped(pieces: Sequence[str], width: int) -> list[str]:
-    """Return lines of so many cells; a piece that is wider than that is shortened."""
+    """Return pieces of text wrapped into lines no wider than `width` terminal cells.
+
+    A single piece that is wider is shortened in its middle.
+    """
     lines: list[list[str]] = [[]]
     for piece in pieces:
         if lines[-1] and cell_len(_joined([*lines[-1], piece])) > width:

@@ -89,7 +89,8 @@ def check_aliases(store: Store, aliases: Mapping[str, str]) -> None:
 def give_aliases(store: Store, aliases: Mapping[str, str]) -> None:
     """Give encoders of a store short names, in place of those that they have.
 
-    No feature depends on them. A warning says which encoder had another one.
+    Renaming an encoder changes none of its features. A warning names each encoder that had another
+    short name before.
 
     Raises:
         XprobeError: as `check_aliases`; then no encoder gets one.

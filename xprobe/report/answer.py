@@ -175,7 +175,7 @@ class Answer:
 
     @property
     def brief(self) -> list[str]:
-        """The answer without a sentence for each comparison, in the order of reading."""
+        """The short answer: its sentences in the order of reading, without single comparisons."""
         return [
             self.headline,
             *(g.sentence for g in self.generators if self.are_beside),
@@ -205,7 +205,7 @@ class Answer:
 
     @property
     def are_beside(self) -> bool:
-        """Whether the sentences of the generators are no part of the headline."""
+        """Whether there are too many generators for the headline to hold a sentence for each."""
         return len(self.generators) > MOST_GENERATORS
 
     @property

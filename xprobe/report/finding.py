@@ -149,7 +149,7 @@ def _passing_at(panel: Panel, kind: str, ratio: float, direction: str) -> int:
 
 
 def _something(panel: Panel, kind: str, ratio: float) -> str:
-    """Return the verdict of encoders that pass, with their differences at a ratio."""
+    """Return a generator's verdict in words, with the differences of its encoders at a ratio."""
     rows = panel.at_ratio(ratio)
     differences = [row.difference or 0 for row in rows]
     family = "its family" if panel.n == 1 else "each family"

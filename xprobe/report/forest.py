@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from xprobe.images.augment import AUGMENTATIONS
-from xprobe.report.matrix import comparison_words, is_learned
+from xprobe.report.matrix import comparison_words
 from xprobe.report.words import badge, in_order, setting_title, study_title, verdict_words
 from xprobe.results.rows import Result
 from xprobe.results.study import Study
@@ -109,7 +109,7 @@ def forests_of(studies: Sequence[Study]) -> list[Forest]:
             place = {study.key: i for i, study in enumerate(studies)}
             pairs.sort(
                 key=lambda pair: (
-                    pair[1].generator or "", not is_learned(pair[0]), place[pair[0].key]
+                    pair[1].generator or "", not pair[0].encoder.is_learned, place[pair[0].key]
                 )
             )  # fmt: skip
             forests.append(_forest(title, about, pairs))
@@ -158,7 +158,7 @@ def _row(
         study=study_title(study),
         generator=row.generator or "–",
         setting=setting_title(row),
-        is_learned=is_learned(study),
+        is_learned=study.encoder.is_learned,
         row=row,
         badge=badge(row),
         verdict=verdict_words(row),

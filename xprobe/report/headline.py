@@ -36,7 +36,7 @@ UNCLAIMED = "No study here may claim more of these synthetic images."
 
 
 def headline(findings: Sequence[Finding], is_leaky: bool = False) -> str:
-    """Return the answer: what holds of all generators, then a sentence for each of them.
+    """Return the headline: one sentence on all generators together, then one on each of them.
 
     Args:
         findings: one of each generator.

@@ -85,7 +85,7 @@ def matrix_of(studies: Sequence[Study]) -> Matrix | None:
     rows = [
         MatrixRow(
             title=study_title(study),
-            is_learned=is_learned(study),
+            is_learned=study.encoder.is_learned,
             cells=[_cell(study, cells.get(column), scale) for column in columns],
         )
         for study, cells in zip(studies, mixes, strict=True)
@@ -109,11 +109,6 @@ def judged_mixes(study: Study) -> list[Result]:
     ]
 
 
-def is_learned(study: Study) -> bool:
-    """Return whether the encoder of a study has weights that were trained."""
-    return not (study.encoder.is_floor or study.encoder.has_random_weights)
-
-
 def shown_study(studies: Sequence[Study]) -> Study | None:
     """Return the study that is looked at first, or None if there is none.
 
@@ -122,7 +117,11 @@ def shown_study(studies: Sequence[Study]) -> Study | None:
     """
 
     def rank(study: Study) -> tuple[bool, bool, bool]:
-        return not is_learned(study), study.part != (1, None), study.config.head != SweepConfig.head
+        return (
+            not study.encoder.is_learned,
+            study.part != (1, None),
+            study.config.head != SweepConfig.head,
+        )
 
     return min(studies, key=rank, default=None)
 

@@ -154,7 +154,7 @@ def _panel(generator: str, studies: Sequence[Study]) -> Panel:
     comparisons of their own.
     """
     inside = [study for study in studies if claims(study, generator)]
-    learned = [s for s in studies if not (s.encoder.is_floor or s.encoder.has_random_weights)]
+    learned = [study for study in studies if study.encoder.is_learned]
     heard = inside or learned or studies
     heads = sorted({study.config.head for study in heard})
     head = HEAD if HEAD in heads else next(iter(heads), "")
@@ -186,7 +186,10 @@ def _of_class(study: Study) -> float:
 
 
 def _is_uneven(study: Study) -> bool:
-    """Return whether classes have unlike numbers of real images, none of which was cut."""
+    """Return whether some classes have clearly more real images than others.
+
+    A study that takes equally many of each class (``--per-class``) never has.
+    """
     if study.config.per_class is not None or study.config.train_per_class is not None:
         return False
     rows = study.manifest.counts

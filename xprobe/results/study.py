@@ -78,13 +78,18 @@ class EncoderUsed(Document, frozen=True, kw_only=True):
 
     @property
     def names(self) -> frozenset[str]:
-        """All names by which a user may ask for it."""
+        """The names that ``--encoder`` takes for it: label, whole name, and the one people read."""
         return frozenset((self.label, self.name, self.title))
 
     @property
     def is_floor(self) -> bool:
         """Whether it has no learned weights, by design."""
         return self.source.startswith("builtin:")
+
+    @property
+    def is_learned(self) -> bool:
+        """Whether its weights were trained, so that it may speak of learned encoders."""
+        return not (self.is_floor or self.has_random_weights)
 
     @property
     def has_random_weights(self) -> bool:

@@ -52,7 +52,7 @@ class BesideRow(Document, frozen=True, kw_only=True):
 
 
 class StudyPair(Document, frozen=True, kw_only=True):
-    """Two studies of one encoder, head and part of the real images.
+    """A study of either folder, compared with each other, and the settings that both have.
 
     Attributes:
         encoder, head, real_fraction, train_per_class: what they share.

@@ -33,11 +33,7 @@ class _Name(NamedTuple):
 
 def is_of_set(study: Study) -> bool:
     """Return whether the mixes of a study belong to the set of study-wide comparisons."""
-    return (
-        bool(study.hits)
-        and study.part == (1, None)
-        and not (study.encoder.is_floor or study.encoder.has_random_weights)
-    )
+    return bool(study.hits) and study.part == (1, None) and study.encoder.is_learned
 
 
 def with_claims(results: Results, studies: Sequence[Study]) -> list[Study]:

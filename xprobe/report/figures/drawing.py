@@ -72,7 +72,10 @@ def _stem(text: str) -> str:
 
 
 def _kept(character: str) -> str:
-    """Return a character of a file's name: letters with their marks, digits; else a dash."""
+    """Return a letter, its marks, a digit, a dot or ``_`` as it is, and others as a dash.
+
+    Characters that only join or part letters, and are not seen, are left out.
+    """
     if character in "._" or unicodedata.category(character)[0] in "LMN":
         return character
     return "" if character in _JOINERS else "-"
