@@ -39,7 +39,8 @@ class Manifest:
         polygons: outlines of the objects in the image, as in `polygons.read_polygons`; ``""``: no
             outlines, which is the default of all images.
         classes: the class names, sorted; the columns of every score.
-        further: columns of a table that xprobe does not use, by name; kept for whoever does.
+        further: columns that are no field of their own, by name: those of `RECORDED` that a table
+            has, and columns that xprobe does not use, kept for whoever does.
         limit: how many real images of each class were taken at most, for a smoke test; None: all
             there are.
 
@@ -102,6 +103,13 @@ class Manifest:
         further = {name: values[rows] for name, values in self.further.items()}
         return Manifest(**columns, classes=self.classes, further=further, limit=self.limit)
 
+    def column(self, name: str) -> Strings:
+        """Return a column (n,) by name, empty texts where the table has none of that name."""
+        if name in self.columns():
+            values: Strings = getattr(self, name)
+            return values
+        return self.further.get(name, frozen_strings([""] * len(self)))
+
     @property
     def fingerprint(self) -> str:
         """Digest of all columns and classes that every study of the table depends on."""
@@ -112,6 +120,9 @@ class Manifest:
 REQUIRED = ("path", "label", "source")
 
 OPTIONAL = ("id", "group", "parent", "generator", "split", "prompt", "polygons")
+
+RECORDED = ("event", "licence", "damage", "trained_on", "control")
+"""Columns that single commands use or write, which most tables lack; `Manifest.column` has them."""
 
 # Columns whose groups are wider than scenes; `read` takes one in place of the scenes, if asked to.
 WIDER = ("event",)

@@ -83,6 +83,13 @@ def test_a_study_does_not_depend_on_further_columns(tmp_path: Path) -> None:
     assert "w" not in Manifest.columns()
 
 
+def test_a_column_is_had_by_its_name_and_is_empty_where_there_is_none(tmp_path: Path) -> None:
+    manifest = manifest_of(table(tmp_path, rows_of(licence=["by", "by", "free"])))
+    assert sorted(manifest.column("licence")) == ["by", "by", "free"]
+    assert manifest.column("label").tolist() == manifest.label.tolist()
+    assert manifest.column("trained_on").tolist() == [""] * 3
+
+
 def test_further_columns_are_as_long_as_the_others(tmp_path: Path) -> None:
     manifest = manifest_of(table(tmp_path, rows_of()))
     columns = {name: getattr(manifest, name) for name in manifest.columns()}
@@ -93,7 +100,7 @@ def test_further_columns_are_as_long_as_the_others(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "name",
     ["w", "h", "url", "kind", "idx", "uid", "lat", "date", "patch", "level", "scene", "class",
-     "crop", "part", "grp", "parent_id", "resource", "damage", "sha256", "ünï"],
+     "crop", "part", "grp", "parent_id", "resource", "grade", "sha256", "ünï"],
 )  # fmt: skip
 def test_columns_of_others_are_kept_and_named_once(tmp_path: Path, name: str) -> None:
     file = table(tmp_path, rows_of(**{name: ["1", "2", "3"], "far": ["", "", ""]}))
@@ -126,7 +133,9 @@ def test_a_column_in_capitals_is_named_before_one_that_is_missing(tmp_path: Path
 
 def test_what_is_missing_is_said_beside_what_is_there(tmp_path: Path) -> None:
     (tmp_path / "m.csv").write_text("1.png:a:real\n")
-    with pytest.raises(XprobeError, match=r"path, label, source is missing.*event; .*1.png:a:real"):
+    with pytest.raises(
+        XprobeError, match=r"path, label, source is missing.*event, .*control; .*1.png:a:real"
+    ):
         read_table(tmp_path / "m.csv")
 
 

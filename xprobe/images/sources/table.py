@@ -18,11 +18,11 @@ from xprobe.base.errors import XprobeError, XprobeWarning, did_you_mean, first_f
 from xprobe.base.regular import check_regular
 from xprobe.images.manifest import (
     OPTIONAL,
+    RECORDED,
     REQUIRED,
     SCENE,
     SOURCES,
     SPLITS,
-    WIDER,
     Manifest,
     Row,
     as_text,
@@ -33,7 +33,7 @@ from xprobe.images.paths import as_on_disk, why_no_path, with_slashes
 from xprobe.images.sources.cells import SUFFIXES, Cells, read_cells
 from xprobe.images.sources.splits import SPLIT_OF, VAL
 
-_KNOWN = (*REQUIRED, *OPTIONAL, *WIDER)
+_KNOWN = (*REQUIRED, *OPTIONAL, *RECORDED)
 
 _POINTED = re.compile(r"([+-]?\d+)\.0+")
 
@@ -135,7 +135,7 @@ def _check_columns(file: Path, names: Sequence[str], group: str) -> None:
     if missing:
         raise XprobeError(
             f"{file}: the column {first_few(missing)} is missing; the columns are "
-            f"{', '.join(REQUIRED)} and optionally {', '.join((*OPTIONAL, *WIDER))}; there are "
+            f"{', '.join(REQUIRED)} and optionally {', '.join((*OPTIONAL, *RECORDED))}; there are "
             f"{first_few(names, 10) or 'none'}"
         )
     if group and group not in names:
