@@ -157,7 +157,7 @@ def test_images_are_found_by_path_and_by_content(
              "link below": "../elsewhere/", "here": "data/"}  # fmt: skip
     if way in paths:
         names = np.array([f"{paths[way]}{id_}" for id_ in table.id])
-        done = run(table, save(path=names, x=x), base=data)
+        done = run(table, save(path=names, x=x), bases=[data])
     elif way == "digest":
         upper = [digest.upper() for digest in table.sha256]
         done = run(table, save(sha256=np.array(upper), id=table.id[::-1].astype(str), x=x))

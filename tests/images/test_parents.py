@@ -28,7 +28,8 @@ def tied(*rows: Row) -> dict[str, tuple[str, str]]:
     columns = {name: [row.get(name, "") for row in rows] for name in names}
     columns["sha256"] = [row.get("sha256", f"content of {row['id']}") for row in rows]
     paths = [row.get("path", row["id"]) for row in rows]
-    tie(columns, paths, [row.get("scene", "") for row in rows], "table.csv")
+    tables = [row.get("table", "table.csv") for row in rows]
+    tie(columns, paths, [row.get("scene", "") for row in rows], tables)
     both = zip(columns["parent"], columns["group"], strict=True)
     return dict(zip(columns["id"], both, strict=True))
 
