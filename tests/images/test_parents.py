@@ -166,6 +166,25 @@ def test_a_parent_of_which_more_fits_a_synthetic_image_is_synthetic() -> None:
     assert tied(*rows, synthetic("s", "a/1.png"))["s"] == ("real/a/1.png", "")
 
 
+def test_a_synthetic_parent_of_another_table_is_named_by_its_id() -> None:
+    """Generators number their files alike, so that other spellings say nothing there."""
+    other = synthetic("synthetic/g/e.png", "r", table="g.csv", path="e.png")
+    for name in ("e.png", "g/e.png", "e"):
+        images = tied(real("r"), other, synthetic("s", name, table="h.csv"))
+        assert images["s"] == (name, "")
+        assert tied(real("r"), other, synthetic("s", name, table="g.csv"))["s"] == ("r", "")
+    images = tied(real("r"), other, synthetic("s", "synthetic/g/e.png", table="h.csv"))
+    assert images["s"] == ("r", "")
+
+
+def test_errors_name_the_table_of_the_name() -> None:
+    rows = [real("a/1.png"), real("b/1.png"), synthetic("s", table="g.csv")]
+    with pytest.raises(XprobeError, match=r"h\.csv: parents that fit several images"):
+        tied(*rows, synthetic("t", "1.png", table="h.csv"))
+    with pytest.raises(XprobeError, match=r"h\.csv: parents go round in a circle"):
+        tied(*rows, synthetic("t", "t", table="h.csv"))
+
+
 # --- groups ------------------------------------------------------------------------------
 
 

@@ -136,6 +136,8 @@ SPELT = "\0path"
 """The path as the table spells it, where ``path`` is absolute."""
 WRITTEN = "\0id"
 """The name that the table gives the image, where ``id`` is another."""
+GUESSED = "\0generator"
+"""Stands in a row whose generator is not said, but taken from the name of its table."""
 PARENT_PATH = "\0parent"
 """The file that the parent names if it is a path relative to the folder of the table."""
 

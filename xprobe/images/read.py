@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from pathlib import Path
 
-from xprobe.base.errors import OptionError, XprobeError, XprobeWarning
+from xprobe.base.errors import OptionError, XprobeError
 from xprobe.images import contents
 from xprobe.images.classes import check_classes
 from xprobe.images.config import Data, DataConfig
@@ -28,7 +26,7 @@ from xprobe.images.manifest import (
 from xprobe.images.parents import tie
 from xprobe.images.selection import choose_generators, settle_validation, take_few
 from xprobe.images.sources.joined import joined
-from xprobe.images.sources.located import below_synthetic, located
+from xprobe.images.sources.located import below_synthetic, located, once
 from xprobe.images.sources.named import labels_trained_on, read_named
 from xprobe.images.sources.registry import read_rows
 from xprobe.images.sources.table import unify_labels
@@ -92,28 +90,18 @@ def _rows(config: DataConfig, data: Data, group: str) -> list[Row]:
     Raises:
         XprobeError: one of them cannot be read, or they contradict each other.
     """
-    rows: list[Row] = []
-    for place in _once(config.places(data)):
+    parts: list[list[Row]] = []
+    for place in once(config.places(data)):
         plain, base = read_rows(place, group)
-        part = list(located(plain, base, str(place)))
-        is_whole = any(row["source"] == "real" for row in part)
-        rows += part if is_whole else below_synthetic(part)
+        rows = list(located(plain, base, str(place)))
+        is_whole = any(row["source"] == "real" for row in rows)
+        parts.append(rows if is_whole else below_synthetic(rows))
     if config.places_named:
-        rows += read_named(config, labels_trained_on(rows), group)
-    if len({row[TABLE] for row in rows}) > 1:
-        unify_labels(rows, config.words(data))
-    return joined(rows)
-
-
-def _once(places: Sequence[Path]) -> list[Path]:
-    """Return different places, and warn of those that are named twice."""
-    first: dict[Path, Path] = {}
-    for place in places:
-        earlier = first.setdefault(place.resolve(), place)
-        if earlier is not place:
-            said = "twice" if str(earlier) == str(place) else f"as {earlier}, too"
-            warnings.warn(f"{place}: named {said}, and read once", XprobeWarning, stacklevel=4)
-    return [*first.values()]
+        labels = labels_trained_on(row for part in parts for row in part)
+        parts.append(list(read_named(config, labels, group)))
+    if len(parts) > 1:
+        unify_labels([row for part in parts for row in part], config.words(data))
+    return joined(parts)
 
 
 def _manifest_of_rows(rows: Iterable[Row], hashed: bool) -> Manifest:

@@ -11,37 +11,53 @@ from collections.abc import Iterable, Sequence
 
 from xprobe.base.errors import XprobeError, XprobeWarning, counted, first_few
 from xprobe.images import contents
-from xprobe.images.manifest import DEFAULT_GENERATOR, SCENE, TABLE, WRITTEN, Row
+from xprobe.images.manifest import DEFAULT_GENERATOR, GUESSED, SCENE, TABLE, WRITTEN, Row
 from xprobe.images.sources.located import name_of
 from xprobe.images.sources.references import References
 
 _EXAMPLES = 3
 
 
-def joined(rows: Sequence[Row]) -> list[Row]:
-    """Return the rows of several tables as those of one, and warn of what was decided.
+def joined(parts: Sequence[Sequence[Row]]) -> list[Row]:
+    """Return the rows of several DATA as those of one table, and warn of what was decided.
 
     An image that two tables give, the same file or one of equal id and content, is taken once: the
-    earlier row stands, and what it does not say is taken from the later one. An id that is that of
+    earlier row stands, and what it does not say is taken from the later one. Of two generators it
+    is two images. An id that is that of
     another image in an earlier table gets the name of its table in front. Parents and groups follow
     these changes, see `References`.
 
     Args:
-        rows: rows that are `located`, table by table.
+        parts: the rows of each DATA, `located`.
 
     Raises:
         XprobeError: a table gives an id twice; tables give a file different classes or splits; an
             image has no id that is not taken; a parent is the name of images in several other
             tables; a scene has several wider groups.
     """
+    rows = _told_apart(parts)
     if len({row[TABLE] for row in rows}) < 2:
-        return list(rows)
+        return rows
     union = _Union()
     for row in rows:
         union.add(row)
     union.finish()
     _check_scenes(union.rows)
     return union.rows
+
+
+def _told_apart(parts: Iterable[Sequence[Row]]) -> list[Row]:
+    """Return rows whose table has another name where an earlier part has read it, too."""
+    rows: list[Row] = []
+    known: set[str] = set()
+    for part in parts:
+        tables = {row[TABLE] for row in part}
+        again = {table: f"{table} (again)" for table in tables & known}
+        rows += (
+            (row | {TABLE: again.get(row[TABLE], row[TABLE])} for row in part) if again else part
+        )
+        known |= tables
+    return rows
 
 
 class _Union:
@@ -54,7 +70,7 @@ class _Union:
     def __init__(self) -> None:
         self.rows: list[Row] = []
         self._of_id: dict[str, Row] = {}
-        self._of_file: dict[tuple[str, ...], Row] = {}
+        self._of_file: dict[tuple[str, str], list[Row]] = {}
         self._names: set[tuple[str, str]] = set()
         self._twins: list[tuple[Row, Row]] = []
         self._renamed: list[tuple[Row, Row]] = []
@@ -73,7 +89,7 @@ class _Union:
         namesake = self._of_id.get(name)
         twin = namesake if namesake and self._are_one(namesake, row) else self._file_given(row)
         if twin is not None:
-            pairs = self._twins if _meaning(twin) == _meaning(row) else self._contrary
+            pairs = self._twins if _part(twin) == _part(row) else self._contrary
             pairs.append((twin, row))
             self._references.add(row, twin["id"])
             return
@@ -81,7 +97,7 @@ class _Union:
         self._references.add(row, image["id"])
         self.rows.append(image)
         self._of_id[image["id"]] = image
-        self._of_file.setdefault(self._file(image), image)
+        self._of_file.setdefault(self._file(image), []).append(image)
 
     def _renamed_from(self, namesake: Row, row: Row) -> Row:
         """Return a row by another id, since an earlier table has its id for another image."""
@@ -96,17 +112,18 @@ class _Union:
         return image
 
     def _file_given(self, row: Row) -> Row | None:
-        """Return the row of an earlier table that gives the same file."""
-        twin = self._of_file.get(self._file(row))
-        return None if twin is None or twin[TABLE] == row[TABLE] else twin
+        """Return the row of an earlier table that gives the same file, of the same generator."""
+        twins = self._of_file.get(self._file(row), [])
+        return next((x for x in twins if x[TABLE] != row[TABLE] and _may_be_one(x, row)), None)
 
-    def _file(self, row: Row) -> tuple[str, str, str]:
-        """Return what is equal for rows that give one file, as real or of one generator."""
-        return self._references.place(row["path"]), row["source"], _generator(row)
+    def _file(self, row: Row) -> tuple[str, str]:
+        return self._references.place(row["path"]), row["source"]
 
     def _are_one(self, row: Row, other: Row) -> bool:
         """Return whether rows of one id are the same image of the same meaning."""
-        if _meaning(row) != _meaning(other):
+        if row["source"] != other["source"] or _part(row) != _part(other):
+            return False
+        if not _may_be_one(row, other):
             return False
         if self._file(row) == self._file(other):
             return True
@@ -125,18 +142,19 @@ class _Union:
             XprobeError: tables contradict each other, or a name is that of several images.
         """
         for (first, table), pairs in _by_tables(self._contrary):
-            shown = [f"{b['path']} is {_words(b)}, but {_words(a)}" for a, b in pairs]
+            shown = [f"{later['path']} ({_contradiction(a, later)})" for a, later in pairs]
             raise XprobeError(
-                f"{table}: {counted(len(pairs), 'image is', 'images are')} something else than in "
-                f"{first}, such as {first_few(shown, _EXAMPLES)}; correct or remove one of the rows"
+                f"{table}: {counted(len(pairs), 'image has', 'images have')} another class or "
+                f"split than in {first}: {first_few(shown, _EXAMPLES)}; correct one of the rows"
             )
         self._references.settle((row, row["id"]) for row in self.rows)
         self._references.settle((later, earlier["id"]) for earlier, later in self._twins)
         self._warn()
         for earlier, later in self._twins:
-            earlier.update(
-                {column: cell for column, cell in later.items() if _adds(earlier, column)}
-            )
+            further = {column: cell for column, cell in later.items() if _adds(earlier, column)}
+            if _says_generator(later):
+                further["generator"] = later["generator"]
+            earlier.update(further)
 
     def _warn(self) -> None:
         for (first, table), pairs in _by_tables(self._twins):
@@ -168,19 +186,25 @@ class _Union:
             )
 
 
-def _generator(row: Row) -> str:
-    return (row.get("generator") or DEFAULT_GENERATOR) if row["source"] == "synthetic" else ""
+def _part(row: Row) -> tuple[str, str]:
+    """Return the part of a study that an image is of: its class and split."""
+    return row["label"], row.get("split") or "train"
 
 
-def _meaning(row: Row) -> tuple[str, str, str, str]:
-    """Return what an image is in a study: source, generator, class and split."""
-    return row["source"], _generator(row), row["label"], row.get("split") or "train"
+def _may_be_one(row: Row, other: Row) -> bool:
+    """Return whether two rows do not say that an image is of different generators."""
+    generators = {x["generator"] for x in (row, other) if _says_generator(x)}
+    return len(generators) < 2
 
 
-def _words(row: Row) -> str:
-    """Return class and split of an image, as a message says them."""
-    *_, label, split = _meaning(row)
-    return f"{label} ({split})"
+def _says_generator(row: Row) -> bool:
+    return row.get("generator", "") not in ("", DEFAULT_GENERATOR) and GUESSED not in row
+
+
+def _contradiction(earlier: Row, later: Row) -> str:
+    """Return in which class or split the rows of a file differ, as a message says it."""
+    pairs = zip(_part(earlier), _part(later), strict=True)
+    return ", ".join(f"{other}, not {one}" for one, other in pairs if one != other)
 
 
 def _adds(row: Row, column: str) -> bool:

@@ -8,11 +8,14 @@ make are numbered alike. So such images are called as in the folder of a study,
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
+from xprobe.base.errors import XprobeWarning
 from xprobe.images.manifest import (
     DEFAULT_GENERATOR,
+    GUESSED,
     PARENT_PATH,
     SPELT,
     TABLE,
@@ -20,6 +23,7 @@ from xprobe.images.manifest import (
     Row,
     id_of,
 )
+from xprobe.images.sources.cells import SUFFIXES
 
 MANIFEST = "manifest.csv"
 """The table of a folder of images, in it; whatever makes or adopts images writes it."""
@@ -71,6 +75,8 @@ def below_synthetic(rows: Sequence[Row], prefix: str = "") -> list[Row]:
     for row in rows:
         generator = row.get("generator") or unnamed
         further = {"generator": generator}
+        if not row.get("generator"):
+            further[GUESSED] = generator
         if not row["id"].startswith(f"{SYNTHETIC}/"):
             further["id"] = f"{prefix or f'{SYNTHETIC}/{generator}'}/{row['id']}"
             further[WRITTEN] = row["id"]
@@ -78,12 +84,23 @@ def below_synthetic(rows: Sequence[Row], prefix: str = "") -> list[Row]:
     return named
 
 
+def once(places: Iterable[str | Path]) -> list[Path]:
+    """Return different paths, and warn of those that are named twice."""
+    first: dict[Path, Path] = {}
+    for place in map(Path, places):
+        earlier = first.setdefault(place.resolve(), place)
+        if earlier is not place:
+            said = "twice" if str(earlier) == str(place) else f"as {earlier}, too"
+            warnings.warn(f"{place}: named {said}, and read once", XprobeWarning, stacklevel=4)
+    return [*first.values()]
+
+
 def name_of(table: str) -> str:
     """Return what a DATA is called beside others: its folder, or its file if it has a name."""
     path = Path(table).resolve()
-    if not path.is_file():
-        return path.name
-    return path.parent.name if path.stem == Path(MANIFEST).stem else path.stem
+    if path.name == MANIFEST:
+        return path.parent.name
+    return path.stem if path.suffix.lower() in SUFFIXES else path.name
 
 
 def generator_of(table: str) -> str:

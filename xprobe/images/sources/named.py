@@ -10,11 +10,11 @@ from pathlib import Path
 from xprobe.base.errors import XprobeError, XprobeWarning, first_few
 from xprobe.images.classes import composed
 from xprobe.images.config import DataConfig
-from xprobe.images.manifest import Row
+from xprobe.images.manifest import TABLE, Row
 from xprobe.images.sources.folder import rows_of
 from xprobe.images.sources.layout import Layout
 from xprobe.images.sources.leftovers import LeftOut
-from xprobe.images.sources.located import MANIFEST, below_synthetic, located
+from xprobe.images.sources.located import MANIFEST, below_synthetic, located, once
 from xprobe.images.sources.registry import read_rows
 from xprobe.images.sources.splits import Split
 from xprobe.images.sources.synthetic import only_of, tell_use
@@ -54,7 +54,7 @@ def read_named(config: DataConfig, labels: Iterable[str] = (), group: str = "") 
             layout.add_split(Split(split, folder))
     layout.labels |= {*labels, *labels_trained_on(rows)}
     for generator, places in _by_generator(config.synthetic).items():
-        tables = [place for place in places if _table_of(place)]
+        tables = [place for place in places if _table_of(place).is_file()]
         rows += _synthetic(tables, generator, group, layout.left_out)
         prefix = f"synthetic/{generator}" if generator else "synthetic"
         folders = [place for place in places if place not in tables]
@@ -119,12 +119,10 @@ def _folders(prefix: str, places: Sequence[str], group: str) -> Iterator[Folder]
         yield below
 
 
-def _table_of(place: str) -> Path | None:
-    """Return the table that a path is, or that lies in the folder that it is; None: neither."""
+def _table_of(place: str | Path) -> Path:
+    """Return the table that a path is, or that would lie in the folder that it is."""
     path = Path(place)
-    if path.is_dir():
-        path /= MANIFEST
-    return path if path.is_file() else None
+    return path / MANIFEST if path.is_dir() else path
 
 
 def _synthetic(
@@ -138,28 +136,28 @@ def _synthetic(
         group: column that says which images belong together.
         left_out: takes the pictures of folders that their tables do not list.
     """
-    for place in places:
-        table = str(_table_of(place))
+    folders = {_table_of(place): Path(place) for place in places if Path(place).is_dir()}
+    for table in once(map(_table_of, places)):
         rows = list(_from_tables("synthetic", [table], group))
-        others = {row.get("generator", "") for row in rows} - {"", generator}
-        if generator and others:
-            warnings.warn(
-                f"--synthetic {generator}={place}: its generator is {first_few(sorted(others), 3)} "
-                f"by {table}, and {generator} in this study, as asked",
-                XprobeWarning,
-                stacklevel=3,
-            )
         if generator:
-            rows = [row | {"generator": generator} for row in rows]
+            others = {row.get("generator", "") for row in rows} - {"", generator}
+            if others:
+                warnings.warn(
+                    f"{table}: its generator is {first_few(sorted(others), 3)}, and in this study "
+                    f"{generator}, as asked",
+                    XprobeWarning,
+                    stacklevel=3,
+                )
+            further = {"generator": generator, TABLE: f"{generator}={table}"}
+            rows = [row | further for row in rows]
         rows = below_synthetic(rows)
-        if place != table:
-            tell_use(Folder(place, place=str(Path(place).resolve())), rows, left_out)
+        if folder := folders.get(table):
+            tell_use(Folder(str(folder), place=str(folder.resolve())), rows, left_out)
         yield from rows
 
 
-def _from_tables(source: str, places: Sequence[str], group: str) -> Iterator[Row]:
+def _from_tables(source: str, places: Sequence[str | Path], group: str) -> Iterator[Row]:
     """Yield the rows of one source from the tables among some paths; folders are passed over."""
-    for place in places:
-        if Path(place).is_file():
-            rows, base = read_rows(Path(place), group)
-            yield from only_of(source, located(rows, base, place), place)
+    for table in once(place for place in places if Path(place).is_file()):
+        rows, base = read_rows(table, group)
+        yield from only_of(source, located(rows, base, str(table)), str(table))

@@ -14,7 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from xprobe.base import atomic
-from xprobe.base.errors import XprobeError, XprobeWarning, did_you_mean, first_few
+from xprobe.base.errors import (
+    XprobeError,
+    XprobeWarning,
+    cannot_read,
+    did_you_mean,
+    first_few,
+)
 from xprobe.base.regular import check_regular
 from xprobe.images.manifest import (
     OPTIONAL,
@@ -108,8 +114,11 @@ def read_table(file: Path, group: str = "") -> tuple[list[Row], Path]:
         XprobeError: the file cannot be read, columns are missing or nearly have the name of
             another, or cells do not fit.
     """
-    check_regular(file)
-    names, cells = read_cells(file, _KNOWN)
+    try:
+        check_regular(file)
+        names, cells = read_cells(file, _KNOWN)
+    except PermissionError as error:
+        raise cannot_read(file, error) from error
     _check_columns(file, names)
     if not cells:
         raise XprobeError(f"{file}: there are no images in it; add a row for each")
