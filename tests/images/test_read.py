@@ -847,6 +847,14 @@ def test_what_is_wrong_with_one_of_several_is_told_by_its_name(tmp_path: Path) -
         assert len(read([real, real, x])) == 12
 
 
+def test_a_table_of_several_whose_files_are_all_missing_is_told(tmp_path: Path) -> None:
+    real, (x, y) = study(tmp_path)
+    x.rename(tmp_path / "x.csv")  # away from its images
+    with pytest.warns(XprobeWarning, match=r"x\.csv: none of its 6 files can be read, the first"):
+        manifest = read([real, tmp_path / "x.csv", y])
+    assert set(manifest.generator) == {"", "x", "y"}
+
+
 def test_a_class_that_one_table_alone_has_is_refused(tmp_path: Path) -> None:
     real, (x, y) = study(tmp_path)
     x.write_text(x.read_text().replace("b/2.png,b,", "b/2.png,c,"))

@@ -310,8 +310,8 @@ def _refuse_ambiguous(fits: Mapping[Given, Targets], column: str) -> None:
         if len(targets) > 1:
             shown = f"{name} ({first_few(targets.values(), _EXAMPLES)})"
             doubtful.setdefault(table, []).append(shown)
-    for table, shown in doubtful.items():
+    for table, names in doubtful.items():
         raise XprobeError(
-            f"{table}: {column} that fit several images, {first_few(shown, _EXAMPLES)}: give the "
+            f"{table}: {column} that fit several images, {first_few(names, _EXAMPLES)}: give the "
             f"id of the image that is meant, or leave {column} empty that mean none of them"
         )

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
-from xprobe.base.errors import OptionError, XprobeError
+from xprobe.base.errors import OptionError, XprobeError, XprobeWarning
 from xprobe.images import contents
 from xprobe.images.classes import check_classes
 from xprobe.images.config import Data, DataConfig
@@ -93,14 +94,15 @@ def _rows(config: DataConfig, data: Data, group: str) -> list[Row]:
     parts: list[list[Row]] = []
     for place in once(config.places(data)):
         plain, base = read_rows(place, group)
-        rows = list(located(plain, base, str(place)))
-        is_whole = any(row["source"] == "real" for row in rows)
-        parts.append(rows if is_whole else below_synthetic(rows))
+        part = list(located(plain, base, str(place)))
+        is_whole = any(row["source"] == "real" for row in part)
+        parts.append(part if is_whole else below_synthetic(part))
     if config.places_named:
         labels = labels_trained_on(row for part in parts for row in part)
         parts.append(list(read_named(config, labels, group)))
-    if len(parts) > 1:
-        unify_labels([row for part in parts for row in part], config.words(data))
+    rows = [row for part in parts for row in part]
+    if len({row[TABLE] for row in rows}) > 1:
+        unify_labels(rows, config.words(data))
     return joined(parts)
 
 
@@ -132,6 +134,7 @@ def _manifest_of_rows(rows: Iterable[Row], hashed: bool) -> Manifest:
     if hashed:
         with ThreadPoolExecutor() as pool:
             columns["sha256"] = list(pool.map(contents.digest, columns["path"]))
+        _warn_of_unreadable(columns, tables)
         tie(columns, paths, scenes, tables)
     order = sorted(range(len(columns["id"])), key=columns["id"].__getitem__)
     for name in columns:
@@ -148,3 +151,20 @@ def _further_columns(rows: Sequence[Row]) -> dict[str, list[str]]:
         for name in names
         if name not in (*REQUIRED, *OPTIONAL) and not name.startswith("\0")
     }
+
+
+def _warn_of_unreadable(columns: Mapping[str, Sequence[str]], tables: Sequence[str]) -> None:
+    """Warn of tables whose files are all missing, as where one table of several was moved."""
+    paths: dict[str, list[str]] = {}
+    readable: set[str] = set()
+    for table, path, digest in zip(tables, columns["path"], columns["sha256"], strict=True):
+        paths.setdefault(table, []).append(path)
+        if digest:
+            readable.add(table)
+    for table in paths.keys() - readable if readable else ():
+        warnings.warn(
+            f"{table}: none of its {len(paths[table])} files can be read, the first is "
+            f"{paths[table][0]}; paths are relative to the folder of the table",
+            XprobeWarning,
+            stacklevel=4,
+        )

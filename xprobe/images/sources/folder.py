@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from xprobe.images.sources.synthetic import has_manifest, rows_of_manifest, rows
 from xprobe.images.sources.tree import Folder
 
 
-def read_folder(data: Path, group: str = "") -> tuple[Iterator[Row], Path]:
+def read_folder(data: Path, group: str = "") -> tuple[Iterable[Row], Path]:
     """Return the rows of a folder of classes, and the folder that their paths are relative to.
 
     A folder without real images of its own, in which a table lies, is that table. Warnings name
