@@ -165,6 +165,9 @@ def test_images_without_classes_have_no_generators(data: Path, xprobe: Callable[
     Path("list.txt").write_text("data/real/a/0.png\n")
     said = error_of(xprobe("embed", "list.txt", "--generator", "x", "--encoder", "pixels"))
     assert said.startswith("error: list.txt: images without classes have neither splits nor")
+    for places in (("data", "list.txt"), ("list.txt", "list.txt")):
+        said = error_of(xprobe("embed", *places, "--encoder", "pixels"))
+        assert said.startswith("error: list.txt: images without classes are embedded alone; run")
 
 
 def pack(file: Path, names: list[str], data: Path) -> None:

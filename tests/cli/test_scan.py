@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from makers import FAST, Ran, usage_error_of
+from makers import FAST, Ran, error_of, usage_error_of
 
 
 def test_scan_writes_a_manifest_that_the_other_commands_take(
@@ -86,3 +86,38 @@ def test_folders_may_stand_in_place_of_data_in_every_command(
         both = usage_error_of(xprobe(command, "elsewhere", "--real", "elsewhere/real"))
         assert "both say where the images are; leave DATA out" in both
     assert "--val is train or test" in " ".join(xprobe("scan", "--val", "x").err.split())
+
+
+def test_several_tables_are_one_data_in_every_command(
+    data: Path, xprobe: Callable[..., Ran]
+) -> None:
+    """A table of real images, and one of edits of them, which another folder holds."""
+    real, made = Path("study.csv"), Path("made/manifest.csv")
+    (data / "synthetic").rename("made")
+    rows = [
+        f"{path.as_posix()},{path.parent.name},real" for path in sorted(data.glob("real/*/*.png"))
+    ]
+    real.write_text("\n".join(["path,label,source", *rows]) + "\n")
+    rows = [
+        f"{path.relative_to('made').as_posix()},{path.parent.name},synthetic,"
+        f"../data/real/{path.parent.name}/{int(path.stem) % 5}.png"
+        for path in sorted(Path("made").glob("*/*.png"))
+    ]
+    made.write_text("\n".join(["path,label,source,parent", *rows]) + "\n")
+    both = (str(real), str(made))
+    counts = xprobe("scan", *both, "-o", "all.csv", "--json").json["counts"]
+    assert {row["generator"] for row in counts} == {None, "made"}
+    assert xprobe("scan", "all.csv", "--json").json["counts"] == counts
+    assert xprobe("scan", str(real), "--synthetic", "made=made", "--json").json["counts"] == counts
+    assert xprobe("embed", *both, "--encoder", "pixels").code == 0
+    assert xprobe("plan", *both).code == 0
+    assert xprobe("sweep", *both, *FAST).code == 0
+    assert xprobe("distance", *both, "--permutations", "99", "--metrics", "mmd").code == 0
+    export = ("store", "export", "x.parquet", "--store", "features", "--encoder", "pixels")
+    data_twice = ("--data", str(real), "--data", str(made))
+    assert "wrote x.parquet: " in xprobe(*export, *data_twice).out
+    imported = xprobe("import-features", "x.parquet", "--encoder-name", "mine", *data_twice)
+    assert imported.code == 0
+    Path("xprobe.toml").write_text('[plan]\ndata = ["study.csv", "made/manifest.csv"]\n')
+    assert xprobe("plan").code == 0
+    assert "gone.csv: no such manifest file" in error_of(xprobe("sweep", *both, "gone.csv"))

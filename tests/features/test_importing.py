@@ -157,7 +157,7 @@ def test_images_are_found_by_path_and_by_content(
              "link below": "../elsewhere/", "here": "data/"}  # fmt: skip
     if way in paths:
         names = np.array([f"{paths[way]}{id_}" for id_ in table.id])
-        done = run(table, save(path=names, x=x), base=data)
+        done = run(table, save(path=names, x=x), bases=[data])
     elif way == "digest":
         upper = [digest.upper() for digest in table.sha256]
         done = run(table, save(sha256=np.array(upper), id=table.id[::-1].astype(str), x=x))
@@ -166,6 +166,20 @@ def test_images_are_found_by_path_and_by_content(
         done = run(table, save(".h5", sha256=raw, x=x))
     assert done.embedded == 8
     np.testing.assert_array_equal(stored(tmp_path / "features", table), x)
+
+
+def test_paths_may_be_relative_to_several_folders(
+    data: Path, table: Manifest, tmp_path: Path, save: Save
+) -> None:
+    x = features_of(table.id)
+    names = np.array([id_.removeprefix("real/") for id_ in table.id])
+    file = save(path=names, x=x)
+    assert run(table, file, bases=[tmp_path, data / "real", data]).embedded == len(table)
+    np.testing.assert_array_equal(stored(tmp_path / "features", table), x)
+    names = np.array([id_.partition("/")[2] for id_ in table.id])
+    said = "leads to different images from several DATA; give ids or absolute paths"
+    with pytest.raises(XprobeError, match=said):
+        run(table, save(path=names, x=x), bases=[data / "real", data / "synthetic"])
 
 
 def test_a_group_of_hdf5_is_no_array(table: Manifest, tmp_path: Path) -> None:

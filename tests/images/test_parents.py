@@ -28,7 +28,8 @@ def tied(*rows: Row) -> dict[str, tuple[str, str]]:
     columns = {name: [row.get(name, "") for row in rows] for name in names}
     columns["sha256"] = [row.get("sha256", f"content of {row['id']}") for row in rows]
     paths = [row.get("path", row["id"]) for row in rows]
-    tie(columns, paths, [row.get("scene", "") for row in rows], "table.csv")
+    tables = [row.get("table", "table.csv") for row in rows]
+    tie(columns, paths, [row.get("scene", "") for row in rows], tables)
     both = zip(columns["parent"], columns["group"], strict=True)
     return dict(zip(columns["id"], both, strict=True))
 
@@ -163,6 +164,25 @@ def test_a_parent_of_which_more_fits_a_synthetic_image_is_synthetic() -> None:
     rows = [real("real/a/1.png"), real("real/b/2.png"), synthetic("made/a/1.png", "real/b/2.png")]
     assert tied(*rows, synthetic("s", "/mnt/made/a/1.png"))["s"] == ("real/b/2.png", "")
     assert tied(*rows, synthetic("s", "a/1.png"))["s"] == ("real/a/1.png", "")
+
+
+def test_a_synthetic_parent_of_another_table_is_named_by_its_id() -> None:
+    """Generators number their files alike, so that other spellings say nothing there."""
+    other = synthetic("synthetic/g/e.png", "r", table="g.csv", path="e.png")
+    for name in ("e.png", "g/e.png", "e"):
+        images = tied(real("r"), other, synthetic("s", name, table="h.csv"))
+        assert images["s"] == (name, "")
+        assert tied(real("r"), other, synthetic("s", name, table="g.csv"))["s"] == ("r", "")
+    images = tied(real("r"), other, synthetic("s", "synthetic/g/e.png", table="h.csv"))
+    assert images["s"] == ("r", "")
+
+
+def test_errors_name_the_table_of_the_name() -> None:
+    rows = [real("a/1.png"), real("b/1.png"), synthetic("s", table="g.csv")]
+    with pytest.raises(XprobeError, match=r"h\.csv: parents that fit several images"):
+        tied(*rows, synthetic("t", "1.png", table="h.csv"))
+    with pytest.raises(XprobeError, match=r"h\.csv: parents go round in a circle"):
+        tied(*rows, synthetic("t", "t", table="h.csv"))
 
 
 # --- groups ------------------------------------------------------------------------------

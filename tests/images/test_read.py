@@ -730,3 +730,142 @@ def test_no_manifest_has_an_unknown_source_or_split(
 ) -> None:
     with pytest.raises(XprobeError, match=f"unknown {column} 'val'"):
         make_manifest("ab", **{column: ["val", "real" if column == "source" else "train"]})
+
+
+# --- several -----------------------------------------------------------------------------
+
+
+def study(tmp_path: Path) -> tuple[Path, list[Path]]:
+    """Return a table of real images, and the tables of two generators of edits of them.
+
+    The generators call their images alike, by the numbers of the images that these were made from.
+    """
+    real = [
+        row(f"real/{label}/{i}.png", label, id=f"{label}{i}", event=f"e{i}")
+        for label in "ab" for i in range(3)
+    ]  # fmt: skip
+    edited = [
+        row(f"{label}/{i}.png", label, "synthetic", id=f"{label}{i}", parent=f"{label}{i}")
+        for label in "ab" for i in range(3)
+    ]  # fmt: skip
+    return table(tmp_path, real, ".csv"), [
+        table(tmp_path / f"made/{g}", edited, ".csv") for g in "xy"
+    ]
+
+
+def columns_of(manifest: Manifest, ids: set[str]) -> dict[str, list[str]]:
+    """Return all that studies depend on of some images, id → cells."""
+    names = ("label", "source", "group", "parent", "generator", "split", "sha256", "path", "event")
+    cells = zip(*(manifest.column(name).tolist() for name in names), strict=True)
+    return {id_: [*row] for id_, row in zip(manifest.id, cells, strict=True) if id_ in ids}
+
+
+def test_tables_go_together_and_parents_lie_in_others(tmp_path: Path) -> None:
+    real, made = study(tmp_path)
+    manifest = read([real, *made])
+    assert manifest.generator.tolist().count("x") == 6
+    assert cell(manifest, "synthetic/x/a1", "parent") == "a1"
+    assert cell(manifest, "synthetic/y/b2", "path") == str(tmp_path / "made/y/b/2.png")
+    assert manifest.column("event").tolist()[:3] == ["e0", "e1", "e2"]
+    grouped = read([real, *made], group="event")
+    lineage = lineage_module.trace(*lineage_module.sides(grouped))
+    assert lineage.known.all()
+    assert not lineage.is_outside.any()
+
+
+def test_a_further_table_changes_nothing_of_the_others(tmp_path: Path) -> None:
+    """Wherever it stands, since shells sort what a pattern names."""
+    real, (x, y) = study(tmp_path)
+    one, two, both = read(real, whole=False), read([real, x]), read([real, x, y])
+    for fewer in (one, two):
+        ids = set(fewer.id)
+        assert columns_of(both, ids) == columns_of(fewer, ids)
+    assert read([y, x, real]).fingerprint == both.fingerprint
+    assert read((str(real), x)).fingerprint == two.fingerprint
+
+
+def test_several_written_as_one_table_are_the_same_study(tmp_path: Path) -> None:
+    real, made = study(tmp_path)
+    several = read([real, *made])
+    for suffix in FORMATS:
+        write_table(several, tmp_path / f"out/all{suffix}")
+        assert read(tmp_path / f"out/all{suffix}").fingerprint == several.fingerprint
+    write_table(several, real)  # over one of them
+    with pytest.warns(XprobeWarning, match="6 images are given by .*, too, and taken once"):
+        assert read([real, *made]).fingerprint == several.fingerprint
+
+
+def test_a_folder_and_the_table_of_its_images_are_one_study(make_data: Make) -> None:
+    data = make_data(real=2, synthetic=2)
+    rows = [
+        row(f"synthetic/{label}/{i}.png", label, "synthetic", parent=f"real/{label}/0.png")
+        for label in "ab" for i in range(2)
+    ]  # fmt: skip
+    lineage = table(data, rows, ".csv")
+    with pytest.warns(XprobeWarning, match="4 images are given by .*/data, too, and taken once"):
+        manifest = read([data, lineage])
+    assert set(manifest.parent) == {"", "real/a/0.png", "real/b/0.png"}
+    assert len(manifest) == 8
+    assert set(manifest.generator) == {"", "default"}
+
+
+def test_two_folders_go_together(make_data: Make, tmp_path: Path) -> None:
+    first, second = make_data(name="first", real=2), make_data(name="second", real=3)
+    for path in second.rglob("*.png"):
+        path.write_bytes(path.read_bytes() + b"other")
+    with pytest.warns(XprobeWarning, match=r"second: 20 ids are those of other images in .*/first"):
+        manifest = read([first, second])
+    assert {"real/a/0.png", "second/real/a/0.png", "real/a/2.png"} <= set(manifest.id)
+    shutil.rmtree(second)
+    shutil.copytree(first, second)
+    with pytest.warns(XprobeWarning, match="20 images are given by"):
+        assert read([first, second]).fingerprint == read(first).fingerprint
+
+
+def test_what_is_wrong_with_one_of_several_is_told_by_its_name(tmp_path: Path) -> None:
+    real, (x, _) = study(tmp_path)
+    put(tmp_path / "empty.csv", b"\n")
+    put(tmp_path / "heads.csv", b"path,label,source\n")
+    put(tmp_path / "picture.png", b"no table")
+    put(tmp_path / "plain/a/0.png")
+    for bad, message in (
+        ("gone.csv", "gone.csv: no such manifest file"),
+        ("empty.csv", "empty.csv: the column path, label, source is missing"),
+        ("heads.csv", "heads.csv: there are no images in it"),
+        ("picture.png", "picture.png: a manifest is a .csv"),
+        ("plain", "plain: no folder .*; if they are of synthetic ones, name them beside DATA"),
+    ):
+        for places in ([real, x, tmp_path / bad], [tmp_path / bad, real]):
+            with pytest.raises(XprobeError, match=message):
+                read(places)
+    with pytest.raises(XprobeError, match="the list of DATA is empty"):
+        read([])
+    with pytest.raises(XprobeError, match=r"no real images to train on; .* name the table of them"):
+        read(x)
+    assert len(read([real, x])) == 12
+    with pytest.warns(XprobeWarning, match=r"manifest\.csv: named twice, and read once"):
+        assert len(read([real, real, x])) == 12
+
+
+def test_a_table_of_several_whose_files_are_all_missing_is_told(tmp_path: Path) -> None:
+    real, (x, y) = study(tmp_path)
+    x.rename(tmp_path / "x.csv")  # away from its images
+    with pytest.warns(XprobeWarning, match=r"x\.csv: none of its 6 files can be read, the first"):
+        manifest = read([real, tmp_path / "x.csv", y])
+    assert set(manifest.generator) == {"", "x", "y"}
+
+
+def test_a_class_that_one_table_alone_has_is_refused(tmp_path: Path) -> None:
+    real, (x, y) = study(tmp_path)
+    x.write_text(x.read_text().replace("b/2.png,b,", "b/2.png,c,"))
+    with pytest.raises(XprobeError, match=r"x/manifest\.csv.*: class 'c' of synthetic \(gen.* x\)"):
+        read([real, x, y])
+
+
+def test_labels_that_are_numbers_are_one_class_over_all_tables(tmp_path: Path) -> None:
+    """As pandas writes them beside empty cells."""
+    real, (x, _) = study(tmp_path)
+    for file, label in ((real, "1"), (x, "1.0")):
+        file.write_text(file.read_text().replace(",a,", f",{label},"))
+    with pytest.warns(XprobeWarning, match="labels that are spelt in two ways, .* one class: 1$"):
+        assert read([real, x]).classes == ("1", "b")

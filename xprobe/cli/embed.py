@@ -13,7 +13,7 @@ import typer
 from xprobe.base.declared import ENCODING, option
 from xprobe.base.errors import XprobeError, counted
 from xprobe.cli import progress
-from xprobe.cli.options import Json, filled_in, pick
+from xprobe.cli.options import SEVERAL, Json, filled_in, pick
 from xprobe.cli.printing import print_json, print_table, warn
 from xprobe.encoders.presets import DEFAULT_ENCODER, ENCODERS
 from xprobe.engine.execution import Execution
@@ -27,13 +27,14 @@ if TYPE_CHECKING:
 STREAMED = (".tar", ".txt", ".TXT", ".lst")  # files of these types bring images without classes
 
 Images = Annotated[
-    Path | None,
+    list[Path] | None,
     typer.Argument(
-        metavar="DATA",
+        metavar="DATA…",
         help=forms(
             "images without classes: a tar archive (.tar), or a list of paths and archives (.txt, "
             ".lst)"
-        ),
+        )
+        + f" {SEVERAL}",
         show_default=str(DEFAULT_DATA),
     ),
 ]
@@ -75,15 +76,10 @@ def embed(
     from xprobe.images import read as manifests
     from xprobe.images import survey
 
-    images: Any = chosen.data_named(data)
-    if images is None or images.suffix not in STREAMED or images.is_dir():
+    images: Any = _streamed(chosen, data)
+    if images is None:
         images = manifests.read(data, whole=False, hashed=False, config=chosen)
         warn(survey.find_problems(images))
-    elif chosen != DataConfig():
-        raise XprobeError(
-            f"{images}: images without classes have neither splits nor generators; leave --val, "
-            f"--generator, --skip-incomplete and --limit out"
-        )
     failures_file = failed_file(store, config.shard)
     try:
         done = embed_all(
@@ -95,6 +91,29 @@ def embed(
         raise
     _show_embedded(done, store, failures_file, as_json)
     _check_any_was_read(done, chosen.words(data), is_part=config.shard[1] > 1)
+
+
+def _streamed(chosen: DataConfig, data: Sequence[Path] | None) -> Path | None:
+    """Return the file that brings images without classes; None: DATA is something else.
+
+    Raises:
+        XprobeError: something stands beside it that such images cannot have.
+    """
+    places = chosen.places(data)
+    files = [place for place in places if place.suffix in STREAMED and not place.is_dir()]
+    if not files:
+        return None
+    if len(places) > 1:
+        raise XprobeError(
+            f"{files[0]}: images without classes are embedded alone; run the command once for each "
+            f"such file, with one --out"
+        )
+    if chosen != DataConfig():
+        raise XprobeError(
+            f"{files[0]}: images without classes have neither splits nor generators; leave "
+            f"--synthetic, --val, --generator, --skip-incomplete and --limit out"
+        )
+    return files[0]
 
 
 def _show_embedded(

@@ -23,7 +23,10 @@ def import_features(
     name: Annotated[
         str, typer.Option("--encoder-name", help="What the encoder is called from now on.")
     ],
-    data: Annotated[Path | None, typer.Option(help=forms(), show_default=str(DEFAULT_DATA))] = None,
+    data: Annotated[
+        list[Path] | None,
+        typer.Option(help=f"{forms()} Repeat for several.", show_default=str(DEFAULT_DATA)),
+    ] = None,
     store: Annotated[Path, typer.Option("--out", help="Feature store to add to.")] = Path(
         "features"
     ),
@@ -43,12 +46,12 @@ def import_features(
     from xprobe.images import read as manifests
     from xprobe.images import survey
 
-    place = images.data_named(data) or Path()
-    base = place if place.is_dir() else place.parent
+    places = images.places(data) or (Path(),)
+    bases = [place if place.is_dir() else place.parent for place in places]
     manifest = manifests.read(data, config=images)
     warn(survey.limit_warnings(manifest))
     done = imports.import_features(
-        manifest, file, name, Store(store, create=True), base=base,
+        manifest, file, name, Store(store, create=True), bases=bases,
         allow_missing=allow_missing, progress=progress.bar,
     )  # fmt: skip
     row = from_value(EncoderOutcome, done)

@@ -20,9 +20,11 @@ from xprobe.cli.settings import read_settings
 from xprobe.images.config import DEFAULT_DATA
 from xprobe.images.sources.registry import forms
 
+SEVERAL = "Several are one study together."
+
 Data = Annotated[
-    Path | None,
-    typer.Argument(metavar="DATA", help=forms(), show_default=str(DEFAULT_DATA)),
+    list[Path] | None,
+    typer.Argument(metavar="DATA…", help=f"{forms()} {SEVERAL}", show_default=str(DEFAULT_DATA)),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
 Group = Annotated[

@@ -128,8 +128,11 @@ def export(
     ],
     folder: Annotated[Path, typer.Option("--store", help="Feature store.")] = DEFAULT,
     data: Annotated[
-        Path | None,
-        typer.Option(help="Folder or manifest: its images alone, with labels and all columns."),
+        list[Path] | None,
+        typer.Option(
+            help="Folder or manifest, repeat for several: its images alone, with labels and all "
+            "columns."
+        ),
     ] = None,
     as_json: Json = False,
 ) -> None:

@@ -59,7 +59,7 @@ def import_features(
     name: str,
     store: Store,
     *,
-    base: str | Path = ".",
+    bases: Sequence[str | Path] = (".",),
     allow_missing: bool = False,
     progress: Progress = no_progress,
 ) -> Imported:
@@ -72,7 +72,7 @@ def import_features(
         name: what the encoder is called from now on.
         store: where the rows are put. Its key for them holds the digest of all names' contents
             and features, so other features under the same name are another encoder.
-        base: folder that relative paths in the file are relative to.
+        bases: folders that relative paths in the file may be relative to.
         allow_missing: go on if images of the manifest have no row.
         progress: how long work is shown.
 
@@ -85,7 +85,7 @@ def import_features(
     check_import_name(name)
     file = Path(file)
     rows = read_foreign_file(file)
-    contents = _contents_of_rows(manifest, rows, Path(base))
+    contents = _contents_of_rows(manifest, rows, [Path(base) for base in bases], file)
     row_of, nearly_equal = _one_row_a_content(rows, contents, file)
     if not row_of:
         raise _no_match_error(manifest, rows, file)
@@ -205,13 +205,33 @@ def _put_missing(
 # --- rows and images -----------------------------------------------------------------
 
 
-def _contents_of_rows(manifest: Manifest, rows: ForeignRows, base: Path) -> list[str]:
-    """Return the content digest of each row's image (n,); ``""`` if the manifest lacks it."""
+def _contents_of_rows(
+    manifest: Manifest, rows: ForeignRows, bases: Sequence[Path], file: Path
+) -> list[str]:
+    """Return the content digest of each row's image (n,); ``""`` if the manifest lacks it.
+
+    Raises:
+        XprobeError: a path leads to different images from several of the folders.
+    """
     if rows.column == "path":
-        return _contents_by_path(manifest, rows.names, base.resolve())
+        several = [_contents_by_path(manifest, rows.names, base.resolve()) for base in bases]
+        return [
+            _one_content(name, digests, file)
+            for name, *digests in zip(rows.names, *several, strict=True)
+        ]
     keys = manifest.sha256 if rows.column == "sha256" else manifest.id
     content = dict(zip(keys, manifest.sha256, strict=True))
     return [content.get(name, "") for name in rows.names]
+
+
+def _one_content(name: str, digests: Sequence[str], file: Path) -> str:
+    different = {digest for digest in digests if digest}
+    if len(different) > 1:
+        raise XprobeError(
+            f"{file}: the path {name!r} leads to different images from several DATA; give ids "
+            f"or absolute paths in place of such paths"
+        )
+    return different.pop() if different else ""
 
 
 def _contents_by_path(manifest: Manifest, names: Sequence[str], base: Path) -> list[str]:

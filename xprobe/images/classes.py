@@ -54,7 +54,10 @@ def check_classes(manifest: Manifest, data: object, whole: bool) -> None:
     parts = _classes_of_parts(manifest)
     check_spellings([real, *parts.values()], data)
     if not real:
-        raise XprobeError(f"{data}: no real images to train on; put them into real/<class>/…")
+        raise XprobeError(
+            f"{data}: no real images to train on; put them into real/<class>/…, or "
+            f"name the table of them, too"
+        )
     for part, labels in parts.items():
         if unknown := sorted(labels - real):
             raise XprobeError(

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from xprobe.base.declared import COMPARED, PROTOCOL, check_least, option
-from xprobe.base.errors import OptionError
+from xprobe.base.errors import OptionError, first_few
 
 DEFAULT_DATA = Path("data")
+
+Data = str | Path | Sequence[str | Path] | None
+"""DATA: a folder or table, or several that are taken together; None: `DEFAULT_DATA`."""
 
 
 @dataclass(frozen=True)
@@ -17,8 +21,9 @@ class DataConfig:
 
     Attributes:
         real: folders of real images in place of DATA, each of class folders or of splits.
-        synthetic: folders of synthetic images, ``NAME=DIR`` for the class folders of a generator;
-            without a name, what the folder synthetic of DATA would hold.
+        synthetic: folders of synthetic images beside DATA or `real`, ``NAME=DIR`` for the class
+            folders of a generator; without a name, what the folder synthetic of DATA would hold.
+            A manifest.csv in such a folder says what its images are; manifests may be named, too.
         test: folders of real images that are the fixed hold-out.
         extra: folders of real images that serve controls alone.
         val: what a split for validation is: ``train`` (trained with) or ``test``.
@@ -29,13 +34,14 @@ class DataConfig:
     """
 
     real: tuple[str, ...] = option(
-        (), "In place of DATA: folder of real images, of class folders or of splits; repeat for "
-        "several.",
+        (), "In place of DATA: folder of real images, of class folders or of splits, or their "
+        "manifest; repeat for several.",
         metavar="DIR",
     )  # fmt: skip
     synthetic: tuple[str, ...] = option(
-        (), "With --real: folder of synthetic images, NAME=DIR for those of one generator; repeat "
-        "for several.",
+        (), "Beside DATA or --real: folder of synthetic images, or their manifest; NAME=DIR for "
+        "those of one generator; repeat for several. A manifest.csv in the folder says what they "
+        "are.",
         metavar="NAME=DIR",
     )  # fmt: skip
     test: tuple[str, ...] = option(
@@ -66,33 +72,36 @@ class DataConfig:
         check_least(self, OptionError)
         if self.val not in ("train", "test"):
             raise OptionError(f"--val is train or test, not {self.val!r}")
-        if self.names_folders and not self.real:
+        if (self.test or self.extra) and not self.real:
             raise OptionError(
-                "--synthetic, --test and --extra take the place of DATA together with --real; name "
-                "the real images, too"
+                "--test and --extra take the place of DATA together with --real; name the real "
+                "images, too"
             )
         object.__setattr__(self, "generators", tuple(dict.fromkeys(self.generators)))
 
     @property
-    def names_folders(self) -> bool:
-        """Whether folders stand in place of DATA."""
-        return bool(self.real or self.synthetic or self.test or self.extra)
+    def places_named(self) -> tuple[str, ...]:
+        """The folders and tables that stand beside DATA, or in its place."""
+        return (*self.real, *self.test, *self.extra, *self.synthetic)
 
-    def data_named(self, data: str | Path | None) -> Path | None:
-        """Return DATA, by default `DEFAULT_DATA`; None where folders stand in its place.
+    def places(self, data: Data = None) -> tuple[Path, ...]:
+        """Return DATA, by default `DEFAULT_DATA`; none where folders stand in its place.
 
         Raises:
-            OptionError: both are given.
+            OptionError: both are given, or DATA is an empty list.
         """
-        if not self.names_folders:
-            return DEFAULT_DATA if data is None else Path(data)
-        if data is not None:
+        if data is None:
+            return () if self.real else (DEFAULT_DATA,)
+        places = tuple(map(Path, (data,) if isinstance(data, str | Path) else data))
+        if not places:
+            raise OptionError("the list of DATA is empty; name a folder or a manifest in it")
+        if self.real:
             raise OptionError(
-                f"DATA ({data}) and --real both say where the images are; leave DATA out, or name "
-                f"its folders: --real {data}/real --synthetic {data}/synthetic"
+                f"DATA ({places[0]}) and --real both say where the images are; leave DATA out, or "
+                f"name its folders: --real {places[0]}/real --synthetic {places[0]}/synthetic"
             )
-        return None
+        return places
 
-    def words(self, data: str | Path | None) -> str:
+    def words(self, data: Data = None) -> str:
         """Return where the images are, as messages name it."""
-        return ", ".join(self.real) if self.names_folders else str(data or DEFAULT_DATA)
+        return first_few((*map(str, self.places(data)), *self.real, *self.synthetic), 3)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import io
 import os
 import time
@@ -56,6 +57,14 @@ def read(path: str, span: Span | None = None, wait: Callable[[float], None] = ti
                 raise
             wait(pause)
     raise AssertionError("the last attempt returns or raises")
+
+
+def digest(path: str) -> str:
+    """Return the SHA-256 of a content as hex digits; ``""`` if it cannot be read."""
+    try:
+        return hashlib.sha256(read(path)).hexdigest()
+    except OSError:
+        return ""
 
 
 def stream_of(path: str) -> BinaryIO:

@@ -127,8 +127,19 @@ RECORDED = ("event", "licence", "damage", "trained_on", "control")
 # Columns whose groups are wider than scenes; `read` takes one in place of the scenes, if asked to.
 WIDER = ("event",)
 
+# Further keys of a row, which are columns of no file.
 SCENE = "\0scene"
-"""Key in a row of the scene of a real image whose group is a wider one; no file has the column."""
+"""The scene of a real image whose group is a wider one."""
+TABLE = "\0table"
+"""The DATA that the row is from, or the manifest in it, as messages name it."""
+SPELT = "\0path"
+"""The path as the table spells it, where ``path`` is absolute."""
+WRITTEN = "\0id"
+"""The name that the table gives the image, where ``id`` is another."""
+GUESSED = "\0generator"
+"""Stands in a row whose generator is not said, but taken from the name of its table."""
+PARENT_PATH = "\0parent"
+"""The file that the parent names if it is a path relative to the folder of the table."""
 
 DEFAULT_GENERATOR = "default"
 

@@ -5,15 +5,18 @@ All functions work on the columns of an image table before it is a `Manifest`, a
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
 from xprobe.base.errors import XprobeError, first_few
 from xprobe.images.manifest import EMPTY_FILE
-from xprobe.images.names import Names, Targets, parts_of, spelling_of
+from xprobe.images.names import Fit, Names, Spelling, Targets, parts_of, spelling_of
 
 Columns = dict[str, list[str]]
+
+Given = tuple[str, str]
+"""A name, behind the table that gives it."""
 
 _EXAMPLES = 3
 
@@ -47,41 +50,47 @@ class Sources:
         columns: the image table.
         paths: the path of each image as the table spells it.
         scenes: the scene of each real image if its group is a wider one, else ``""``.
+        tables: the table that each row is from.
         groups: which groups are one.
     """
 
     columns: Columns
     paths: list[str]
     scenes: list[str]
+    tables: list[str]
     groups: Groups
 
     def rows(self, source: str) -> Iterator[int]:
         """Yield the rows of real, or of synthetic images."""
         return (i for i, name in enumerate(self.columns["source"]) if name == source)
 
-    def given(self, column: str) -> set[str]:
-        """Return all different names that a column of synthetic images, parent or group, has."""
-        return {self.columns[column][i] for i in self.rows("synthetic")} - {""}
+    def given(self, column: str) -> set[Given]:
+        """Return all different names that a column of synthetic images has, by their tables."""
+        names = ((self.tables[i], self.columns[column][i]) for i in self.rows("synthetic"))
+        return {(table, name) for table, name in names if name}
 
     def group_of(self, target: str) -> str:
         """Return the group of a real image, or a group itself."""
         return self.groups.name(self._group_of_id.get(target, target))
 
-    def meaning(self, name: str) -> Targets | int:
+    def meaning(self, name: str, table: str) -> Targets | int:
         """Return the real images or groups that a parent fits, or the row of a synthetic image.
 
-        An exact name goes before others; of these the one that has more of its end in common.
+        An exact name goes before others; of these the one that has more of its end in common. A
+        synthetic image of another table is meant by its id alone: files that generators make are
+        called alike.
         """
         if targets := self._exact(name):
             return targets
-        if name in self._row_of_synthetic:
-            return self._row_of_synthetic[name]
+        for key in (("", name), (table, name)):
+            if key in self._row_of_synthetic:
+                return self._row_of_synthetic[key]
         spelling = spelling_of(name)
-        real, synthetic = self._names_of_real.fit(spelling), self._names_of_synthetic.fit(spelling)
+        real, synthetic = self._names_of_real.fit(spelling), self._synthetic_fit(spelling, table)
         # The whole name of a synthetic image must be in the parent, or the whole parent in it:
         # edits often have the file name of their source.
         if synthetic.is_whole and synthetic.depth > real.depth:
-            rows = [self._row_of_synthetic[id_] for id_ in synthetic.targets]
+            rows = [self._row_of_synthetic["", id_] for id_ in synthetic.targets]
             rows = [row for row in rows if not self._has_parent(row, name)]
             if len(rows) == 1:
                 return rows[0]
@@ -146,22 +155,31 @@ class Sources:
         return table
 
     @cached_property
-    def _row_of_synthetic(self) -> dict[str, int]:
-        by_path = {self.paths[i]: i for i in self.rows("synthetic")}
-        return by_path | {self.columns["id"][i]: i for i in self.rows("synthetic")}
+    def _row_of_synthetic(self) -> dict[Given, int]:
+        """The rows of synthetic images, by their table and path, and by their id in any table."""
+        by_path = {(self.tables[i], self.paths[i]): i for i in self.rows("synthetic")}
+        return by_path | {("", self.columns["id"][i]): i for i in self.rows("synthetic")}
 
     @cached_property
     def _names_of_real(self) -> Names:
-        return Names([*self._entries("real"), *self._group_entries()])
+        return Names([*self._entries(self.rows("real")), *self._group_entries()])
 
     @cached_property
-    def _names_of_synthetic(self) -> Names:
-        return Names(self._entries("synthetic"))
+    def _names_of_synthetic(self) -> dict[str, Names]:
+        rows: dict[str, list[int]] = {}
+        for i in self.rows("synthetic"):
+            rows.setdefault(self.tables[i], []).append(i)
+        return {table: Names(self._entries(rows[table])) for table in rows}
 
-    def _entries(self, source: str) -> Iterator[tuple[str, str, str]]:
-        for i in self.rows(source):
+    def _synthetic_fit(self, spelling: Spelling, table: str) -> Fit:
+        """Return what a name fits of the synthetic images of its table."""
+        names = self._names_of_synthetic.get(table)
+        return Fit(0, False, {}) if names is None else names.fit(spelling)
+
+    def _entries(self, rows: Iterable[int]) -> Iterator[tuple[str, str, str]]:
+        for i in rows:
             id_ = self.columns["id"][i]
-            group = self.group_of(id_) if source == "real" else id_
+            group = self.group_of(id_) if self.columns["source"][i] == "real" else id_
             yield id_, group, id_
             if self.paths[i] != id_:
                 yield self.paths[i], group, id_
@@ -175,7 +193,7 @@ class Sources:
                 yield scene, group, group
 
 
-def tie(columns: Columns, paths: list[str], scenes: list[str], place: str) -> None:
+def tie(columns: Columns, paths: list[str], scenes: list[str], tables: list[str]) -> None:
     """Give every image its group, and every synthetic image the real one that it was made from.
 
     Real images of equal content share a group, and so do those that are made from each other. A
@@ -187,18 +205,18 @@ def tie(columns: Columns, paths: list[str], scenes: list[str], place: str) -> No
         columns: the image table; it is changed.
         paths: the path of each image as the table spells it.
         scenes: the scene of each real image if its group is a wider one, else ``""``.
-        place: the name of the table in errors.
+        tables: the table that each row is from, as errors name it.
 
     Raises:
         XprobeError: a parent, or the group of a synthetic image, fits images of several groups;
             or images are made from each other in a circle.
     """
     groups = Groups()
-    sources = Sources(columns, paths, scenes, groups)
+    sources = Sources(columns, paths, scenes, tables, groups)
     group_of_content = _join_copies(sources)
-    if _join_parents(sources, place):
-        sources = Sources(columns, paths, scenes, groups)
-    _name_sources(sources, place)
+    if _join_parents(sources):
+        sources = Sources(columns, paths, scenes, tables, groups)
+    _name_sources(sources)
     for i in sources.rows("synthetic"):
         group = group_of_content.get(columns["sha256"][i], columns["group"][i])
         columns["group"][i] = groups.name(group)
@@ -217,7 +235,7 @@ def _join_copies(sources: Sources) -> dict[str, str]:
     return first
 
 
-def _join_parents(sources: Sources, place: str) -> bool:
+def _join_parents(sources: Sources) -> bool:
     """Join the groups of real images that are made from each other; return whether there are any.
 
     That is a crop, or a turned copy, beside the image itself.
@@ -226,40 +244,43 @@ def _join_parents(sources: Sources, place: str) -> bool:
     means = {}
     for i in sources.rows("real"):
         if name := sources.columns["parent"][i]:
-            targets = sources.meaning(name)
+            targets = sources.meaning(name, sources.tables[i])
             group = sources.group_of(sources.columns["id"][i])
             if isinstance(targets, int) or group in targets:
                 continue
-            means[name] = targets
+            means[sources.tables[i], name] = targets
             pairs += [(group, other) for other in targets]
-    _refuse_ambiguous(means, "parents", place)
+    _refuse_ambiguous(means, "parents")
     for pair in pairs:
         sources.groups.join(*pair)
     return bool(pairs)
 
 
-def _name_sources(sources: Sources, place: str) -> None:
+def _name_sources(sources: Sources) -> None:
     """Let parents and groups of synthetic images name real images and groups of the table."""
     columns = sources.columns
-    groups = {name: sources.groups_named(name) for name in sources.given("group")}
-    parents = {name: sources.meaning(name) for name in sources.given("parent")}
-    real = {name: means for name, means in parents.items() if isinstance(means, dict)}
-    _refuse_ambiguous(groups, "groups", place)
-    _refuse_ambiguous(real, "parents", place)
+    groups = {given: sources.groups_named(given[1]) for given in sources.given("group")}
+    parents = {
+        (table, name): sources.meaning(name, table) for table, name in sources.given("parent")
+    }
+    real = {given: means for given, means in parents.items() if isinstance(means, dict)}
+    _refuse_ambiguous(groups, "groups")
+    _refuse_ambiguous(real, "parents")
     next_row: dict[int, int] = {}
     for i in sources.rows("synthetic"):
-        group, parent = columns["group"][i], columns["parent"][i]
-        columns["group"][i] = next(iter(groups.get(group, ())), group)
-        means = parents.get(parent, {})
+        table, group, parent = sources.tables[i], columns["group"][i], columns["parent"][i]
+        columns["group"][i] = next(iter(groups.get((table, group), ())), group)
+        means = parents.get((table, parent), {})
         if isinstance(means, int):
             next_row[i] = means
         else:
             columns["parent"][i] = next(iter(means.values()), parent)
-    _follow(columns, next_row, place)
+    _follow(sources, next_row)
 
 
-def _follow(columns: Columns, next_row: dict[int, int], place: str) -> None:
+def _follow(sources: Sources, next_row: dict[int, int]) -> None:
     """Give images that are made from synthetic ones the sources of these."""
+    columns = sources.columns
     for start in [*next_row]:
         chain = {start: None}  # The rows on the way, in order.
         row = start
@@ -269,8 +290,8 @@ def _follow(columns: Columns, next_row: dict[int, int], place: str) -> None:
                 rows = [*chain]
                 circle = " ← ".join(columns["id"][i] for i in (*rows[rows.index(row) :], row))
                 raise XprobeError(
-                    f"{place}: parents go round in a circle, {circle}: each must be the image that "
-                    f"another was made from, or empty"
+                    f"{sources.tables[start]}: parents go round in a circle, {circle}: each must "
+                    f"be the image that another was made from, or empty"
                 )
             chain[row] = None
         source, *others = reversed(chain)
@@ -283,15 +304,14 @@ def _follow(columns: Columns, next_row: dict[int, int], place: str) -> None:
             source = row
 
 
-def _refuse_ambiguous(fits: dict[str, Targets], column: str, place: str) -> None:
-    shown = [
-        f"{name} ({first_few(targets.values(), _EXAMPLES)})"
-        for name, targets in sorted(fits.items())
-        if len(targets) > 1
-    ]
-    if not shown:
-        return
-    raise XprobeError(
-        f"{place}: {column} that fit several images, {first_few(shown, _EXAMPLES)}: give the id of "
-        f"the image that is meant, or leave {column} empty that mean none of them"
-    )
+def _refuse_ambiguous(fits: Mapping[Given, Targets], column: str) -> None:
+    doubtful: dict[str, list[str]] = {}
+    for (table, name), targets in sorted(fits.items()):
+        if len(targets) > 1:
+            shown = f"{name} ({first_few(targets.values(), _EXAMPLES)})"
+            doubtful.setdefault(table, []).append(shown)
+    for table, names in doubtful.items():
+        raise XprobeError(
+            f"{table}: {column} that fit several images, {first_few(names, _EXAMPLES)}: give the "
+            f"id of the image that is meant, or leave {column} empty that mean none of them"
+        )

@@ -2,36 +2,39 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
-from collections.abc import Iterable, Sequence
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from pathlib import Path
 
-from xprobe.base.errors import OptionError, XprobeError
+from xprobe.base.errors import OptionError, XprobeError, XprobeWarning
 from xprobe.images import contents
 from xprobe.images.classes import check_classes
-from xprobe.images.config import DataConfig
+from xprobe.images.config import Data, DataConfig
 from xprobe.images.manifest import (
     DEFAULT_GENERATOR,
     LAYOUT,
     OPTIONAL,
     REQUIRED,
     SCENE,
+    SPELT,
+    TABLE,
     WIDER,
+    WRITTEN,
     Manifest,
     Row,
-    id_of,
 )
 from xprobe.images.parents import tie
 from xprobe.images.selection import choose_generators, settle_validation, take_few
-from xprobe.images.sources.named import read_named
+from xprobe.images.sources.joined import joined
+from xprobe.images.sources.located import below_synthetic, located, once
+from xprobe.images.sources.named import labels_trained_on, read_named
 from xprobe.images.sources.registry import read_rows
+from xprobe.images.sources.table import unify_labels
 
 
 def read(
-    data: str | Path | None = None,
+    data: Data = None,
     *,
     whole: bool = True,
     hashed: bool = True,
@@ -41,13 +44,16 @@ def read(
     """Return the manifest of a folder or of a CSV, JSONL or Parquet file, contents hashed.
 
     `sources.registry` lists all sources that can be read; ``<source>:<path>`` chooses one by name.
+    Several folders and files are read as one table: `sources.joined` says what becomes of images
+    that two of them give, of ids that clash, and of parents that lie in another one.
 
     A folder holds ``real/<class>/…`` and ``synthetic/[<generator>/]<class>/…``, optionally
     ``test/<class>/…`` (the fixed hold-out) and ``extra/<class>/…``, nested as deep as wished; a
-    first folder below ``synthetic`` is a class exactly if it is a class of real. The columns of a
+    first folder below ``synthetic`` is a class exactly if it is a class of real, and a
+    ``manifest.csv`` in that of a generator says what its images are. The columns of a
     file are `REQUIRED` and `OPTIONAL`, others are kept; its paths are relative to its own folder.
-    `sources.layout` says which other layouts of folders are understood. With `config` folders may
-    stand in place of DATA, and fewer generators take part.
+    `sources.layout` says which other layouts of folders are understood. With `config` folders
+    may stand in place of DATA or beside it, and fewer generators take part.
 
     Images with equal content share a group (real) or count as made from each other (synthetic),
     so that no copy of a test image is ever trained on. Parents are the ids or groups of real
@@ -61,13 +67,12 @@ def read(
     Raises:
         XprobeError: the data cannot be read as a whole, or lack images that a study needs.
     """
-    place = config.data_named(data)
     if group not in ("", *WIDER):
         raise OptionError(f"--group {group}: it takes the column {' or '.join(WIDER)}")
-    rows, base = (read_named(config, group), Path()) if place is None else read_rows(place, group)
+    rows = _rows(config, data, group)
     where = config.words(data)
     rows = take_few(settle_validation(rows, config.val), config.limit)
-    manifest = replace(_manifest_of_rows(rows, base, hashed, where), limit=config.limit)
+    manifest = replace(_manifest_of_rows(rows, hashed), limit=config.limit)
     if not len(manifest):
         raise XprobeError(f"{where}: no images found; put them into {where}/{LAYOUT}")
     if hashed and not any(manifest.sha256):
@@ -80,35 +85,57 @@ def read(
     return manifest
 
 
-def _manifest_of_rows(rows: Iterable[Row], base: Path, hashed: bool, place: str) -> Manifest:
+def _rows(config: DataConfig, data: Data, group: str) -> list[Row]:
+    """Return the rows of all that DATA and options name, as those of one table.
+
+    Raises:
+        XprobeError: one of them cannot be read, or they contradict each other.
+    """
+    parts: list[list[Row]] = []
+    for place in once(config.places(data)):
+        plain, base = read_rows(place, group)
+        part = list(located(plain, base, str(place)))
+        is_whole = any(row["source"] == "real" for row in part)
+        parts.append(part if is_whole else below_synthetic(part))
+    if config.places_named:
+        labels = labels_trained_on(row for part in parts for row in part)
+        parts.append(list(read_named(config, labels, group)))
+    rows = [row for part in parts for row in part]
+    if len({row[TABLE] for row in rows}) > 1:
+        unify_labels(rows, config.words(data))
+    return joined(parts)
+
+
+def _manifest_of_rows(rows: Iterable[Row], hashed: bool) -> Manifest:
     rows = list(rows)
     columns: dict[str, list[str]] = {name: [] for name in Manifest.columns()}
-    paths: list[str] = []  # as the data spell them
+    paths: list[str] = []  # as the tables spell them
     scenes: list[str] = []
+    tables: list[str] = []
     further = _further_columns(rows)
-    root = base.resolve()
     for row in rows:
         synthetic = row["source"] == "synthetic"
-        id_ = id_of(row)
-        columns["id"].append(id_)
-        columns["path"].append(os.path.join(root, row["path"]))  # noqa: PTH118  # A Path is slow.
-        paths.append(row["path"])
+        columns["id"].append(row["id"])
+        columns["path"].append(row["path"])
+        # What has got another id than its table gives it is no longer known by its path there.
+        paths.append(row["id"] if WRITTEN in row else row[SPELT])
         scenes.append(row.get(SCENE, ""))
+        tables.append(row[TABLE])
         columns["label"].append(row["label"])
         columns["source"].append(row["source"])
-        columns["group"].append(row.get("group") or ("" if synthetic else id_))
+        columns["group"].append(row.get("group") or ("" if synthetic else row["id"]))
         columns["parent"].append(row.get("parent", ""))
         generator = (row.get("generator") or DEFAULT_GENERATOR) if synthetic else ""
         columns["generator"].append(generator)
         columns["split"].append(row.get("split") or "train")
         columns["prompt"].append(row.get("prompt", ""))
-        polygons = row.get("polygons", "")
-        columns["polygons"].append(str(root / polygons) if polygons.endswith(".json") else polygons)
+        columns["polygons"].append(row.get("polygons", ""))
     columns["sha256"] = [""] * len(columns["id"])
     if hashed:
         with ThreadPoolExecutor() as pool:
-            columns["sha256"] = list(pool.map(_content_digest, columns["path"]))
-        tie(columns, paths, scenes, place)
+            columns["sha256"] = list(pool.map(contents.digest, columns["path"]))
+        _warn_of_unreadable(columns, tables)
+        tie(columns, paths, scenes, tables)
     order = sorted(range(len(columns["id"])), key=columns["id"].__getitem__)
     for name in columns:
         columns[name] = [columns[name][i] for i in order]
@@ -122,12 +149,22 @@ def _further_columns(rows: Sequence[Row]) -> dict[str, list[str]]:
     return {
         name: [row.get(name, "") for row in rows]
         for name in names
-        if name not in (*REQUIRED, *OPTIONAL, SCENE)
+        if name not in (*REQUIRED, *OPTIONAL) and not name.startswith("\0")
     }
 
 
-def _content_digest(path: str) -> str:
-    try:
-        return hashlib.sha256(contents.read(path)).hexdigest()
-    except OSError:
-        return ""
+def _warn_of_unreadable(columns: Mapping[str, Sequence[str]], tables: Sequence[str]) -> None:
+    """Warn of tables whose files are all missing, as where one table of several was moved."""
+    paths: dict[str, list[str]] = {}
+    readable: set[str] = set()
+    for table, path, digest in zip(tables, columns["path"], columns["sha256"], strict=True):
+        paths.setdefault(table, []).append(path)
+        if digest:
+            readable.add(table)
+    for table in paths.keys() - readable if readable else ():
+        warnings.warn(
+            f"{table}: none of its {len(paths[table])} files can be read, the first is "
+            f"{paths[table][0]}; paths are relative to the folder of the table",
+            XprobeWarning,
+            stacklevel=4,
+        )

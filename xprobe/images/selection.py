@@ -14,7 +14,7 @@ from xprobe.base.declared import split_names
 from xprobe.base.errors import XprobeError, XprobeWarning, did_you_mean, first_few
 from xprobe.images.classes import generators, lacking, missing_classes
 from xprobe.images.config import DataConfig
-from xprobe.images.manifest import Manifest, Row, id_of
+from xprobe.images.manifest import SPELT, Manifest, Row, id_of
 
 
 def settle_validation(rows: Iterable[Row], val: str) -> Iterator[Row]:
@@ -58,7 +58,9 @@ def take_few(rows: Iterable[Row], limit: int | None) -> list[Row]:
         else:
             real.setdefault((row["label"], row.get("split") or "train"), []).append(row)
     kept = [row for part in real.values() for row in sorted(part, key=_draw)[:limit]]
-    names = {name for row in kept for name in (id_of(row), row["path"], row.get("group"))}
+    names = {
+        name for row in kept for name in (id_of(row), row["path"], row.get(SPELT), row.get("group"))
+    }
 
     def is_last(row: Row) -> bool:
         sources = {row.get("parent", ""), row.get("group", "")} - {""}

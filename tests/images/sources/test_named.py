@@ -1,9 +1,10 @@
-"""Folders and manifests that stand in place of DATA."""
+"""Folders and manifests that stand beside DATA, or in its place."""
 
 from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from warnings import catch_warnings, simplefilter
 
 import pytest
 from makers import MakeData
@@ -88,9 +89,85 @@ def test_manifests_may_be_named(data: Path, tmp_path: Path) -> None:
         *manifest.id[real], *(f"synthetic/z/{label}/{i}.png" for label in "ab" for i in range(8))
     }  # fmt: skip
     assert set(named.generator) == {"", "z"}
-    with pytest.warns(XprobeWarning, match="another source than synthetic"):
+    with pytest.warns(XprobeWarning) as said:
         named = read_named(real=data / "real", synthetic=f"z={tmp_path}/all.csv")
     assert list(named.generator).count("z") == 32
+    assert "another source than synthetic" in str(said[0].message)
+    assert "its generator is x, y, and in this study z, as asked" in str(said[1].message)
+
+
+def put_table(folder: Path, generator: str = "") -> None:
+    """Write the table of a generator's folder: each image, made from a real one, has a number."""
+    rows = [
+        f"{i},{path.relative_to(folder).as_posix()},{path.parent.name},synthetic,"
+        f"real/{path.parent.name}/{i % 3}.png,{generator}"
+        for i, path in enumerate(sorted(folder.rglob("*.png")))
+    ]
+    text = "\n".join(["id,path,label,source,parent,generator", *rows])
+    (folder / "manifest.csv").write_text(text)
+
+
+def test_a_folder_is_read_by_its_table(data: Path) -> None:
+    put_table(data / "synthetic/x")
+    real = str(data / "real")
+    for place in ("", "/manifest.csv"):
+        with catch_warnings(record=True) as said:
+            simplefilter("always")
+            named = read_named(real=real, synthetic=f"z={data}/synthetic/x{place}")
+        texts = [
+            f"read {data}/synthetic/x/manifest.csv: 16 images of z, 16 with their source (parent "
+            f"or group)"
+        ]
+        assert [str(warning.message) for warning in said] == ([] if place else texts)
+        row = named.id.tolist().index("synthetic/z/9")
+        assert named.path[row] == str(data / "synthetic/x/b/1.png")
+        assert (named.parent[row], named.generator[row]) == ("real/b/0.png", "z")
+
+
+def test_synthetic_images_stand_beside_data(data: Path) -> None:
+    plain = read(data)
+    (data / "synthetic/y").rename(data.parent / "y")
+    both = read(data, config=DataConfig(synthetic=(f"y={data.parent}/y",)))
+    assert both.fingerprint == plain.fingerprint
+    put_table(data.parent / "y", "named")
+    with pytest.warns(XprobeWarning) as said:
+        both = read(data, config=DataConfig(synthetic=(f"{data.parent}/y",)))
+    assert len(said) == 1
+    assert set(both.generator) == {"", "x", "named"}
+    assert read(data).id.tolist() == [id_ for id_ in both.id if "/named/" not in id_]
+
+
+def test_one_table_may_be_of_two_generators_and_of_one_once(data: Path) -> None:
+    put_table(data / "synthetic/x", "g")
+    table = data / "synthetic/x/manifest.csv"
+    with pytest.warns(XprobeWarning) as said:
+        named = read_named(
+            real=data / "real",
+            synthetic=[f"a={table}", f"b={table}", f"b={table.parent}", table, f"g={table}"],
+        )
+    assert sorted(named.generator).count("g") == 16
+    assert set(named.generator) == {"", "a", "b", "g"}
+    texts = [str(warning.message) for warning in said]
+    assert any(text.endswith("manifest.csv: named twice, and read once") for text in texts)
+    assert any(f"g={table}: 16 images are given by {table}, too" in text for text in texts)
+
+
+def test_with_wider_groups_synthetic_images_need_no_column(data: Path, tmp_path: Path) -> None:
+    """They are of the event of the scene that they name."""
+    real = [
+        f"data/real/{label}/{i}.png,{label},real,{label}{i},e{i}" for label in "ab" for i in (0, 1)
+    ]
+    (tmp_path / "real.csv").write_text("\n".join(["path,label,source,group,event", *real]))
+    edits = [f"data/synthetic/x/{label}/0.png,{label},synthetic,{label}1" for label in "ab"]
+    (tmp_path / "x.csv").write_text("\n".join(["path,label,source,group", *edits]))
+    config = DataConfig(real=(str(tmp_path / "real.csv"),), synthetic=(str(tmp_path / "x.csv"),))
+    grouped = read(config=config, group="event")
+    assert set(grouped.group) == {"e0", "e1"}
+    assert set(grouped.group[grouped.source == "synthetic"]) == {"e1"}
+    folder = DataConfig(real=config.real, synthetic=(f"y={data}/synthetic/y",))
+    assert set(read(config=folder, group="event").group) == {"e0", "e1", ""}
+    with pytest.raises(XprobeError, match=r"--real .*: --group event: a folder has no columns"):
+        read(config=DataConfig(real=(str(data / "real"),)), group="event")
 
 
 @pytest.mark.parametrize(

@@ -124,5 +124,9 @@ def test_what_nothing_recognises_is_answered_with_the_forms(tmp_path: Path) -> N
     (tmp_path / "a.xlsx").write_text("")
     with pytest.raises(XprobeError, match=r"a manifest is a \.csv, .* or \.parquet file"):
         xprobe.read(tmp_path / "a.xlsx")
-    with pytest.raises(XprobeError, match="no such folder or manifest file"):
+    with pytest.raises(XprobeError, match="few:nowhere: no such folder or manifest file; make"):
         xprobe.read("few:nowhere")
+    with pytest.raises(XprobeError, match=r"gone\.csv: no such manifest file; correct its path"):
+        xprobe.read("gone.csv")
+    with pytest.raises(XprobeError, match=r"x/\*/manifest\.csv: no folder .*; the shell puts"):
+        xprobe.read("x/*/manifest.csv")

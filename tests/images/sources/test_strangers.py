@@ -25,6 +25,11 @@ BOTH = {"real": CLASSES, "synthetic": CLASSES}
         ),
         ({"train": CLASSES, "val": CLASSES}, "--real data/train --real data/val --synthetic"),
         (CLASSES, "there are folders a, b; if these are the classes .* --real data --synthetic"),
+        (CLASSES, "name them beside DATA, --synthetic NAME=data; a study needs"),
+        (
+            {"synthetic": CLASSES},
+            "if its synthetic images belong to other real ones, name them .* --synthetic data/syn",
+        ),
         ({"mine": BOTH}, "data/mine/real lies one folder deeper, so name data/mine as DATA;"),
         ({"train": BOTH, "test": BOTH}, "there are data/test/real, data/train/real; name them"),
         (

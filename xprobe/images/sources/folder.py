@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain
 from pathlib import Path
 
 from xprobe.base.errors import XprobeError, XprobeWarning
@@ -12,24 +13,29 @@ from xprobe.images.sources.layout import ClassFolder, Layout
 from xprobe.images.sources.pictures import Picture, holds_pictures, pictures_of, scenes
 from xprobe.images.sources.splits import Split, names_inside, split_of
 from xprobe.images.sources.strangers import no_real_folder, unread_folders
+from xprobe.images.sources.synthetic import has_manifest, rows_of_manifest, rows_of_whole
 from xprobe.images.sources.tree import Folder
 
 
-def read_folder(data: Path, group: str = "") -> tuple[Iterator[Row], Path]:
+def read_folder(data: Path, group: str = "") -> tuple[Iterable[Row], Path]:
     """Return the rows of a folder of classes, and the folder that their paths are relative to.
 
-    Warnings name folders that were read as something else than a class, and files left out.
+    A folder without real images of its own, in which a table lies, is that table. Warnings name
+    folders that were read as something else than a class, and files left out.
 
     Raises:
         XprobeError: a `group` is asked for, and a folder has no columns; or the folder has another
             layout, or one in it cannot be listed.
     """
+    folder = Folder(str(data), place=str(data.resolve()))
+    if has_manifest(folder) and not any(inner.name.lower() == "real" for inner in folder.folders):
+        return rows_of_whole(folder, group), data
     if group:
         raise XprobeError(
             f"{data}: --group {group}: a folder has no columns; write a manifest with 'xprobe scan "
             f"{data} -o manifest.csv', add the column {group} to it, and name it as DATA"
         )
-    return rows_of(layout_of(Folder(str(data), place=str(data.resolve())))), data
+    return rows_of(layout_of(folder)), data
 
 
 def layout_of(data: Folder) -> Layout:
@@ -103,21 +109,33 @@ def _add_beside(folder: Folder, layout: Layout) -> bool:
     return True
 
 
-def rows_of(layout: Layout) -> Iterator[Row]:
-    """Return a row for each picture of a layout, and warn of what the user should know."""
+def rows_of(layout: Layout, group: str = "") -> Iterator[Row]:
+    """Return a row for each picture of a layout, and warn of what the user should know.
+
+    Args:
+        layout: how folders are laid out.
+        group: column that says which images belong together, of tables in these folders.
+
+    Raises:
+        XprobeError: the table of a folder of synthetic images cannot be read.
+    """
     listed = []
     for part in layout.classes:
         pictures = pictures_of(part.folder, layout.left_out)
         listed.append((part, pictures, [f"{folder.id}/{name}" for folder, name in pictures]))
     scene_of = scenes((part.folder.id, ids) for part, _, ids in listed if part.source == "real")
     layout.finish(scene_of)
+    tabled = [
+        row for part in layout.tabled for row in rows_of_manifest(part, group, layout.left_out)
+    ]
     for text in (*layout.notes, *layout.left_out.lines):
         warnings.warn(text, XprobeWarning, stacklevel=3)
-    return (
+    pictured = (
         row
         for part, pictures, ids in listed
         for row in _rows_of_class(part, pictures, ids, scene_of)
     )
+    return chain(pictured, tabled)
 
 
 def _rows_of_class(

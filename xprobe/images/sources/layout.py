@@ -29,6 +29,7 @@ from xprobe.images.sources.pictures import (
     masks_beside,
 )
 from xprobe.images.sources.splits import Split, names_inside, split_of, splits_below, splits_in
+from xprobe.images.sources.synthetic import TabledFolder, has_manifest
 from xprobe.images.sources.tree import Folder
 
 
@@ -58,6 +59,7 @@ class Layout:
 
     Attributes:
         classes: the class folders.
+        tabled: folders of synthetic images whose tables say what they are.
         labels: the classes of the real images to train on.
         splits: the splits that real images lie in, where they lie in splits.
         notes: what the user should know of how the folders were read.
@@ -66,6 +68,7 @@ class Layout:
 
     def __init__(self) -> None:
         self.classes: list[ClassFolder] = []
+        self.tabled: list[TabledFolder] = []
         self.labels: set[str] = set()
         self.splits: list[Split] = []
         self.notes: list[str] = []
@@ -124,11 +127,15 @@ class Layout:
     def add_synthetic(self, folder: Folder) -> None:
         """Take in a folder of synthetic images: of classes, of generators, or of splits of these.
 
-        A first folder in it is a class exactly if it is a class of real.
+        A first folder in it is a class exactly if it is a class of real. A table in it, or in that
+        of a generator, says what the images there are.
 
         Raises:
             XprobeError: it cannot be told what a folder is.
         """
+        if has_manifest(folder):
+            self.tabled.append(TabledFolder(folder, DEFAULT_GENERATOR, "train"))
+            return
         folder = self._unwrapped(folder)
         splits = self._splits_in(folder, lambda: self.labels)
         for split in self._to_train_on(splits):
@@ -140,8 +147,11 @@ class Layout:
         """Take in a folder of synthetic images of one generator: of classes, or of splits.
 
         Raises:
-            XprobeError: there are no class folders in it.
+            XprobeError: there are no class folders in it, and no table.
         """
+        if has_manifest(folder):
+            self.tabled.append(TabledFolder(folder, generator, split))
+            return
         inner = self._unwrapped(folder, lambda: self.labels)
         splits = self._splits_in(inner, lambda: self.labels)
         if not splits and not any(name_of(below) in self.labels for below in inner.folders):
@@ -183,7 +193,7 @@ class Layout:
                 self.classes += self._classes_of(first, "synthetic", split, DEFAULT_GENERATOR)
             elif kind_of_folder(first):
                 self._leave_out_masks(first)
-            elif holds_pictures(first):
+            elif has_manifest(first) or holds_pictures(first):
                 self.add_generator(first, name_of(first), split)
 
     def _splits_in(self, folder: Folder, known: Callable[[], set[str]]) -> list[Split]:

@@ -33,6 +33,10 @@ OTHERS = Kind(
     "files that are no images by their name", "rename images among them, such as to 1.png"
 )
 LOOSE = Kind("images that lie in no class folder", "move them into the folder of their class")
+UNLISTED = Kind(
+    "images that the manifest.csv of their folder does not list",
+    "add rows for them, or give that file another name to have the folders read",
+)
 SYNTHETIC_TESTS = Kind(
     "synthetic images of splits that are not trained with", "tests are on real images alone"
 )

@@ -1,37 +1,44 @@
-"""The image table of folders that options name in place of DATA."""
+"""The image table of folders and tables that options name, beside DATA or in its place."""
 
 from __future__ import annotations
 
-import os
 import warnings
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from xprobe.base.errors import XprobeError, XprobeWarning
+from xprobe.base.errors import XprobeError, XprobeWarning, first_few
 from xprobe.images.classes import composed
 from xprobe.images.config import DataConfig
-from xprobe.images.manifest import Row
+from xprobe.images.manifest import TABLE, Row
 from xprobe.images.sources.folder import rows_of
 from xprobe.images.sources.layout import Layout
+from xprobe.images.sources.leftovers import LeftOut
+from xprobe.images.sources.located import MANIFEST, below_synthetic, located, once
 from xprobe.images.sources.registry import read_rows
 from xprobe.images.sources.splits import Split
+from xprobe.images.sources.synthetic import only_of, tell_use
 from xprobe.images.sources.tree import Folder
 
 
-def read_named(config: DataConfig, group: str = "") -> Iterator[Row]:
-    """Yield the rows of what stands in place of DATA: folders and manifests; paths are absolute.
+def read_named(config: DataConfig, labels: Iterable[str] = (), group: str = "") -> Iterator[Row]:
+    """Yield the rows of what options name: folders and tables, beside DATA or in its place.
 
     Ids of images in folders are those that they would have in DATA: ``real/<class>/…``,
     ``test/<class>/…``, ``synthetic/<generator>/<class>/…``, so that a further generator changes no
     other image. Where several folders are named for one of these, the folder's name stands before
-    the class. Images of manifests keep their ids.
+    the class. Real images of tables keep their ids.
+
+    Args:
+        config: the folders and tables.
+        labels: classes of the real images beside them.
+        group: column that says which images belong together.
 
     Raises:
-        XprobeError: there is no such folder or manifest, or it has another layout.
+        XprobeError: there is no such folder or table, or it has another layout.
     """
     layout = Layout()
-    rows = [*_from_manifests("real", config.real, group)]
+    rows = [*_from_tables("real", config.real, group)]
     for folder in _folders("real", config.real, group):
         layout.add_real(folder)
     for split in ("test", "extra"):
@@ -42,22 +49,31 @@ def read_named(config: DataConfig, group: str = "") -> Iterator[Row]:
                 f"--{split} {places[0]}: {inside[0]} is this split already; leave out --{split}, "
                 f"or name the training images alone with --real"
             )
-        rows += _from_manifests("real", places, group, split=split)
+        rows += (row | {"split": split} for row in _from_tables("real", places, group))
         for folder in _folders(split, places, group):
             layout.add_split(Split(split, folder))
-    layout.labels |= {
-        composed(row["label"]) for row in rows if (row.get("split") or "train") == "train"
-    }
+    layout.labels |= {*labels, *labels_trained_on(rows)}
     for generator, places in _by_generator(config.synthetic).items():
-        rows += _from_manifests("synthetic", places, group, generator=generator)
+        tables = [place for place in places if _table_of(place).is_file()]
+        rows += _synthetic(tables, generator, group, layout.left_out)
         prefix = f"synthetic/{generator}" if generator else "synthetic"
-        for folder in _folders(prefix, places, group):
+        folders = [place for place in places if place not in tables]
+        for folder in _folders(prefix, folders, group):
             if generator:
                 layout.add_generator(folder, generator)
             else:
                 layout.add_synthetic(folder)
     yield from rows
-    yield from rows_of(layout)
+    yield from located(rows_of(layout, group), Path(), first_few(config.places_named, 3))
+
+
+def labels_trained_on(rows: Iterable[Row]) -> set[str]:
+    """Return the classes of the real images to train on."""
+    return {
+        composed(row["label"])
+        for row in rows
+        if row["source"] == "real" and (row.get("split") or "train") == "train"
+    }
 
 
 def _by_generator(texts: Sequence[str]) -> dict[str, list[str]]:
@@ -85,7 +101,7 @@ def _folders(prefix: str, places: Sequence[str], group: str) -> Iterator[Folder]
         option, name = f"--{prefix.partition('/')[0]}", folder.resolve().name
         if not folder.is_dir():
             raise XprobeError(f"{option} {folder}: there is no such folder or manifest")
-        if group:
+        if group and option != "--synthetic":
             raise XprobeError(f"{option} {folder}: --group {group}: a folder has no columns")
         if names[name] > 1:
             raise XprobeError(
@@ -103,39 +119,45 @@ def _folders(prefix: str, places: Sequence[str], group: str) -> Iterator[Folder]
         yield below
 
 
-def _from_manifests(
-    source: str, places: Sequence[str], group: str, split: str = "", generator: str = ""
+def _table_of(place: str | Path) -> Path:
+    """Return the table that a path is, or that would lie in the folder that it is."""
+    path = Path(place)
+    return path / MANIFEST if path.is_dir() else path
+
+
+def _synthetic(
+    places: Sequence[str], generator: str, group: str, left_out: LeftOut
 ) -> Iterator[Row]:
-    """Yield the rows of one source from the manifests among some paths.
+    """Yield the synthetic images of tables, and of folders that have a table.
 
     Args:
-        source: ``real`` or ``synthetic``.
-        places: paths of folders, which are passed over, and of manifests.
-        group: column that says which images belong together.
-        split: split that all images are of; empty: that of their rows.
+        places: the tables and folders.
         generator: generator that all images are of; empty: that of their rows.
+        group: column that says which images belong together.
+        left_out: takes the pictures of folders that their tables do not list.
     """
-    for place in map(Path, places):
-        if not place.is_file():
-            continue
-        rows, base = read_rows(place, group)
-        others = 0
-        for row in rows:
-            if row["source"] != source:
-                others += 1
-                continue
-            changed = {"path": os.path.join(base.resolve(), row["path"])}  # noqa: PTH118
-            changed["id"] = row.get("id") or row["path"]
-            if row.get("polygons", "").endswith(".json"):
-                changed["polygons"] = str(base.resolve() / row["polygons"])
-            if split:
-                changed["split"] = split
-            if generator:
-                changed["generator"] = generator
-            yield row | changed
-        if others:
-            warnings.warn(
-                f"{place}: {others} rows are of another source than {source} and left out",
-                XprobeWarning,
-                stacklevel=3,
-            )
+    folders = {_table_of(place): Path(place) for place in places if Path(place).is_dir()}
+    for table in once(map(_table_of, places)):
+        rows = list(_from_tables("synthetic", [table], group))
+        if generator:
+            others = {row.get("generator", "") for row in rows} - {"", generator}
+            if others:
+                warnings.warn(
+                    f"{table}: its generator is {first_few(sorted(others), 3)}, and in this study "
+                    f"{generator}, as asked",
+                    XprobeWarning,
+                    stacklevel=3,
+                )
+            further = {"generator": generator, TABLE: f"{generator}={table}"}
+            rows = [row | further for row in rows]
+        rows = below_synthetic(rows)
+        if folder := folders.get(table):
+            tell_use(Folder(str(folder), place=str(folder.resolve())), rows, left_out)
+        yield from rows
+
+
+def _from_tables(source: str, places: Sequence[str | Path], group: str) -> Iterator[Row]:
+    """Yield the rows of one source from the tables among some paths; folders are passed over."""
+    for table in once(place for place in places if Path(place).is_file()):
+        rows, base = read_rows(table, group)
+        yield from only_of(source, located(rows, base, str(table)), str(table))

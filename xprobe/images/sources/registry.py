@@ -96,21 +96,33 @@ def read_rows(data: Path, group: str = "") -> tuple[Iterable[Row], Path]:
     Raises:
         XprobeError: no source recognises the path, or its source cannot read it.
     """
-    from xprobe.images.manifest import LAYOUT
-
     sources = SOURCES_OF_IMAGES
     if not data.exists():
         name, colon, rest = str(data).partition(":")
         if not colon or name not in sources.names():
-            raise XprobeError(
-                f"{data}: no such folder or manifest file; make {data}/{LAYOUT}, or name another "
-                f"DATA"
-            )
+            raise _missing(data)
         return sources[name].read(Path(rest), group)
     for source in _in_order():
         if source.recognises(data):
             return source.read(data, group)
     raise XprobeError(f"{data}: a manifest is a .csv, .tsv, .jsonl, .json or .parquet file")
+
+
+def _missing(data: Path) -> XprobeError:
+    """Return the error of a path that leads nowhere, with what is most likely to help."""
+    from xprobe.images.manifest import LAYOUT
+    from xprobe.images.sources.cells import SUFFIXES
+
+    if set(str(data)) & set("*?["):
+        return XprobeError(
+            f"{data}: no folder or manifest has such a name; the shell puts names in place of a "
+            f"pattern, unless there are none or the pattern is quoted"
+        )
+    if data.suffix.lower() in SUFFIXES:
+        return XprobeError(f"{data}: no such manifest file; correct its path")
+    return XprobeError(
+        f"{data}: no such folder or manifest file; make {data}/{LAYOUT}, or name another DATA"
+    )
 
 
 def _in_order() -> Iterator[ImageSource]:

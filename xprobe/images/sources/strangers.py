@@ -55,6 +55,11 @@ def _seen(data: Folder) -> str:
             f"there are {first_few(inner.path for inner in deeper)}; name them with --real, --test "
             f"and --synthetic NAME=DIR; "
         )
+    if any(_is_called(inner, "synthetic") for inner in data.folders):
+        return (
+            f"if its synthetic images belong to other real ones, name them beside these: "
+            f"--synthetic {data.path}/synthetic; "
+        )
     if any(_is_called(data, name) for name in ("real", "synthetic")):
         return f"if this is the folder {data.name} of a study, name the one that it lies in; "
     sets = [folder for folder in (data, *folders) if _holds_labels_beside_images(folder)]
@@ -71,7 +76,8 @@ def _seen(data: Folder) -> str:
         return (
             f"there are folders {first_few(folder.name for folder in folders)}; if these are the "
             f"classes of real images, name them and the synthetic ones, --real {data.path} "
-            f"--synthetic NAME=DIR; "
+            f"--synthetic NAME=DIR; if they are of synthetic ones, name them beside DATA, "
+            f"--synthetic NAME={data.path}; "
         )
     return ""
 

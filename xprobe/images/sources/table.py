@@ -14,7 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from xprobe.base import atomic
-from xprobe.base.errors import XprobeError, XprobeWarning, did_you_mean, first_few
+from xprobe.base.errors import (
+    XprobeError,
+    XprobeWarning,
+    cannot_read,
+    did_you_mean,
+    first_few,
+)
 from xprobe.base.regular import check_regular
 from xprobe.images.manifest import (
     OPTIONAL,
@@ -108,19 +114,26 @@ def read_table(file: Path, group: str = "") -> tuple[list[Row], Path]:
         XprobeError: the file cannot be read, columns are missing or nearly have the name of
             another, or cells do not fit.
     """
-    check_regular(file)
-    names, cells = read_cells(file, _KNOWN)
-    _check_columns(file, names, group)
+    try:
+        check_regular(file)
+        names, cells = read_cells(file, _KNOWN)
+    except PermissionError as error:
+        raise cannot_read(file, error) from error
+    _check_columns(file, names)
     if not cells:
         raise XprobeError(f"{file}: there are no images in it; add a row for each")
     rows = [_clean_row(row, f"{file}, row {i}") for i, row in enumerate(cells, 1)]
-    _unify_labels(rows, file)
+    if group and group not in names and any(row["source"] == "real" for row in rows):
+        raise XprobeError(
+            f"{file}: --group {group}: no such column; add it, with a name for every real image"
+        )
+    unify_labels(rows, file)
     _unify_numbers(rows)
     _unify_paths(rows, file)
     return _regroup(rows, group, file) if group else rows, file.parent
 
 
-def _check_columns(file: Path, names: Sequence[str], group: str) -> None:
+def _check_columns(file: Path, names: Sequence[str]) -> None:
     further = [name for name in names if name not in _KNOWN]
     for name in further:
         if not _is_text(name):
@@ -137,10 +150,6 @@ def _check_columns(file: Path, names: Sequence[str], group: str) -> None:
             f"{file}: the column {first_few(missing)} is missing; the columns are "
             f"{', '.join(REQUIRED)} and optionally {', '.join((*OPTIONAL, *RECORDED))}; there are "
             f"{first_few(names, 10) or 'none'}"
-        )
-    if group and group not in names:
-        raise XprobeError(
-            f"{file}: --group {group}: no such column; add it, with a name for every real image"
         )
     if further:
         warnings.warn(
@@ -289,7 +298,7 @@ def _is_text(text: str) -> bool:
     return True
 
 
-def _unify_labels(rows: Sequence[Row], file: Path) -> None:
+def unify_labels(rows: Sequence[Row], file: object) -> None:
     """Give labels one spelling that differ in their bytes alone: é and é, 1 and 1.0."""
     labels = {row["label"] for row in rows}
     composed = {label: unicodedata.normalize("NFC", label) for label in labels}
