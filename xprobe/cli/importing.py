@@ -43,11 +43,11 @@ def xbd(
     """Make the table of a study from xBD: images after disasters, and their twins from before."""
     from xprobe.cli import outputs, tables
     from xprobe.images.sources.table import write_table
-    from xprobe.images.sources.xbd import rows, selection, tree
+    from xprobe.images.sources.xbd import checks, rows, selection, tree
 
     tiles, remarks = tree.read_tiles(root, progress.bar)
     selected = selection.select(tiles, config)
-    division, misfits = selection.check_sizes(selected.division)
+    division, misfits = checks.check_files(selected.division, progress.bar)
     manifest = rows.table_of(division, config.group)
     write_table(manifest, output)
     said = (*remarks, *selected.notes, *misfits)

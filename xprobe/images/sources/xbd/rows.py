@@ -34,18 +34,16 @@ def rows_of(tiles: Iterable[Tile], unit: str, split: str) -> list[Row]:
             "event": tile.event, "licence": LICENCE,
         }  # fmt: skip
         if split != "pre":
-            outlines = tile.post_label if tile.has_outlines else ""
             rows.append(
                 alike
                 | {"id": f"{tile.name}_post", "path": tile.post, "split": split}
-                | {"polygons": outlines, "damage": str(tile.damage)}
+                | {"polygons": tile.post_label, "damage": str(tile.damage)}
             )
         if tile.pre:
-            outlines = tile.pre_label if tile.pre_has_outlines else ""
             rows.append(
                 alike
                 | {"id": f"{tile.name}_pre", "path": tile.pre, "split": "pre"}
-                | {"polygons": outlines, "damage": ""}
+                | {"polygons": tile.pre_label, "damage": ""}
             )
     return rows
 

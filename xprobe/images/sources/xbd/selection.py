@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from xprobe.base.errors import XprobeError, first_few
 from xprobe.base.packed import packed_table
-from xprobe.images.decode import UnusableImageError, probe
 from xprobe.images.sources.xbd.config import XbdConfig
 from xprobe.images.sources.xbd.filters import by_damage, by_study, damage_filter
-from xprobe.images.sources.xbd.remarks import Remarks
 from xprobe.images.sources.xbd.splits import Division, divide
 from xprobe.images.sources.xbd.tiles import Tile
 
@@ -82,47 +80,6 @@ def select(tiles: Sequence[Tile], config: XbdConfig) -> Selection:
     if len(labels) < 2:
         notes.append(f"a study needs two classes, and there is {first_few(labels) or 'none'}")
     return Selection(division, tuple(steps), tuple(notes))
-
-
-def check_sizes(division: Division) -> tuple[Division, list[str]]:
-    """Return a division, and lines about images whose sizes do not fit.
-
-    The outlines of an image of another size than its label file says would lie elsewhere in it, so
-    that it has none in what is returned. Only headers of images are read; what has none that can
-    be read is told by ``xprobe scan`` and ``xprobe embed``.
-    """
-    remarks = Remarks()
-
-    def checked(tile: Tile) -> Tile:
-        post, pre = _size_of(tile.post), _size_of(tile.pre)
-        if post and pre and post != pre:
-            remarks.add(
-                "tile has images of two sizes before and after",
-                "tiles have images of two sizes before and after", "taken all the same",
-                f"{tile.name} ({pre[0]} × {pre[1]}, {post[0]} × {post[1]})",
-            )  # fmt: skip
-        if not tile.size or all(size in (None, tile.size) for size in (post, pre)):
-            return tile
-        remarks.add(
-            "tile has an image of another size than its label file says",
-            "tiles have images of another size than their label files say",
-            "taken without outlines", tile.name,
-        )  # fmt: skip
-        return replace(tile, has_outlines=False, pre_has_outlines=False)
-
-    parts = {
-        part: [checked(tile) for tile in getattr(division, part)]
-        for part in ("train", "test", "sources")
-    }
-    return replace(division, **parts), remarks.lines
-
-
-def _size_of(path: str) -> tuple[int, int] | None:
-    """Return width and height of an image, pixels; None: its header cannot be read."""
-    try:
-        return probe(path)[1:] if path else None
-    except UnusableImageError:
-        return None
 
 
 def _step(name: str, tiles: Iterable[Tile]) -> Step:

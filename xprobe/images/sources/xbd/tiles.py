@@ -56,13 +56,12 @@ class Tile:
         number: the eight digits that tell the tiles of an event apart.
         disaster: kind of the disaster, by the metadata of the label file.
         part: official split: ``train``, ``tier3``, ``test`` or ``hold``.
-        post: path of the image after the event.
-        post_label: path of its label file.
-        pre, pre_label: the same of the twin; empty: it is missing.
+        post, pre: paths of the images after and before the event; empty: there is none.
+        post_label, pre_label: paths of their label files, for the outlines of buildings; empty:
+            there is none, or its outlines cannot be used.
         damage: buildings by their damage.
         strip: catalogue number of the strip that the image after the event was cut from.
         size: width and height that the label file says, pixels; None: it says none.
-        has_outlines, pre_has_outlines: whether a label file has outlines, all of which parse.
         label: class of the tile in a study; at first the kind of the disaster.
     """
 
@@ -77,8 +76,6 @@ class Tile:
     damage: Damage = Damage()
     strip: str = ""
     size: tuple[int, int] | None = None
-    has_outlines: bool = False
-    pre_has_outlines: bool = False
     label: str = ""
 
     def __post_init__(self) -> None:

@@ -1,4 +1,4 @@
-"""The folders of xBD → its tiles: names of files are matched, label files are read.
+"""The folders of xBD → its tiles: names of files are matched, label files of post images are read.
 
 ``{train,test,hold}/{images,labels,targets}`` and ``tier3/{images,labels}`` hold files called
 ``<event>_<8 digits>_{pre,post}_disaster``, images as .png or, in the GeoTIFF release, as .tif. The
@@ -10,16 +10,15 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
-
-import msgspec
 
 from xprobe.base.errors import XprobeError
 from xprobe.base.progress import Progress, no_progress
 from xprobe.images.formats import is_image
 from xprobe.images.sources.tree import list_folder
-from xprobe.images.sources.xbd.labels import Label, read_label
+from xprobe.images.sources.xbd.labels import UNREADABLE, Label, read_label
 from xprobe.images.sources.xbd.remarks import Remarks
 from xprobe.images.sources.xbd.tiles import Tile
 
@@ -27,6 +26,8 @@ PARTS = ("test", "hold", "train", "tier3")
 """The official splits; a tile that lies in several is taken from the first of them."""
 
 _NAME = re.compile(r"(?P<tile>.+_\d{8})_(?P<moment>pre|post)_disaster\.(?P<suffix>\w+)")
+
+_A_FEW = 5  # files of a folder whose names tell what it is; a hidden one may be the first
 
 _LEFT_OUT = "left out"
 
@@ -44,8 +45,10 @@ def is_xbd(path: Path) -> bool:
     if not path.is_dir() or (path / "real").exists():
         return False
     return any(
-        _NAME.fullmatch(next((file.name for file in (folder / "labels").iterdir()), ""))
+        _NAME.fullmatch(file.name)
         for _, folder in _folders(path)
+        if (folder / "labels").is_dir()
+        for file in islice((folder / "labels").iterdir(), _A_FEW)
     )
 
 
@@ -54,7 +57,7 @@ def read_tiles(root: Path, progress: Progress = no_progress) -> tuple[list[Tile]
 
     Args:
         root: folder that holds train, test, hold or tier3; or one of these.
-        progress: shows how many label files were read.
+        progress: shows how many tiles were read.
 
     Raises:
         XprobeError: the folder is another one, cannot be listed, or has no tile that can be used.
@@ -65,12 +68,11 @@ def read_tiles(root: Path, progress: Progress = no_progress) -> tuple[list[Tile]
     remarks = Remarks()
     files = _without_copies([(part, _listed(folder, remarks)) for part, folder in folders], remarks)
     tiles = []
-    n_labels = sum(len(tile.labels) for _, _, tile in files)
-    with progress("read label files", n_labels) as advance:
+    with progress("read label files", len(files)) as advance:
         for name, part, of_tile in files:
             if (tile := _tile(name, part, of_tile, remarks)) is not None:
                 tiles.append(tile)
-            advance(len(of_tile.labels))
+            advance(1)
     if not tiles:
         reason = f": {remarks.lines[0]}" if remarks.lines else ""
         raise XprobeError(f"{root}: there is no tile that can be used{reason}")
@@ -78,11 +80,11 @@ def read_tiles(root: Path, progress: Progress = no_progress) -> tuple[list[Tile]
 
 
 def _folders(root: Path) -> list[tuple[str, Path]]:
-    """Return the official splits in a folder, or the one that the folder is."""
-    parts = [(part, root / part) for part in PARTS if (root / part / "labels").is_dir()]
-    if not parts and (root / "labels").is_dir() and root.resolve().name in PARTS:
-        return [(root.resolve().name, root)]
-    return parts
+    """Return the official splits in a folder with labels, or the one that the folder is."""
+    parts = [(part, root / part) for part in PARTS if (root / part).is_dir()]
+    if root.resolve().name in PARTS and (root / "labels").is_dir():
+        parts = [(root.resolve().name, root)]
+    return parts if any((folder / "labels").is_dir() for _, folder in parts) else []
 
 
 def _no_tree(root: Path) -> XprobeError:
@@ -108,8 +110,10 @@ def _listed(folder: Path, remarks: Remarks) -> dict[str, _Files]:
             path, match = f"{folder / below}/{name}", _NAME.fullmatch(name)
             if match is None or not _is_of(below, name):
                 if not name.startswith("."):
-                    remarks.add("file is", "files are no image or label of a tile by their name",
-                                _LEFT_OUT, path)  # fmt: skip
+                    remarks.add(
+                        "file has no name of an image or label of a tile",
+                        "files have no name of an image or label of a tile", _LEFT_OUT, path,
+                    )  # fmt: skip
                 continue
             tile = files.setdefault(match["tile"], _Files())
             of_moment = tile.images if below == "images" else tile.labels
@@ -152,22 +156,20 @@ def _tile(name: str, part: str, files: _Files, remarks: Remarks) -> Tile | None:
     if label is None:
         return None
     if not label.disaster:
-        remarks.add("label file names", "label files name no disaster_type", _LEFT_OUT, name)
+        remarks.add("label file names no disaster_type", "label files name no disaster_type",
+                    _LEFT_OUT, name)  # fmt: skip
         return None
+    for grade in label.unknown_grades:
+        remarks.add(
+            "tile has buildings of a damage grade that xBD does not have",
+            "tiles have buildings of a damage grade that xBD does not have",
+            "these buildings count as un-classified", f"{name} ({grade})",
+        )  # fmt: skip
     event, _, number = name.rpartition("_")
-    tile = Tile(
+    return Tile(
         event, number, label.disaster, part, files.images["post"], files.labels["post"],
-        damage=label.damage, strip=label.strip, size=label.size, has_outlines=label.has_outlines,
-    )  # fmt: skip
-    _remark_on(label, name, remarks)
-    if "pre" not in files.images:
-        return tile
-    before = _read(files.labels["pre"], remarks) if "pre" in files.labels else None
-    if before is None:
-        return replace(tile, pre=files.images["pre"])
-    return replace(
-        tile, pre=files.images["pre"], pre_label=files.labels["pre"],
-        pre_has_outlines=before.has_outlines,
+        files.images.get("pre", ""), files.labels.get("pre", "") if "pre" in files.images else "",
+        label.damage, label.strip, label.size,
     )  # fmt: skip
 
 
@@ -175,11 +177,12 @@ def _is_complete(name: str, files: _Files, remarks: Remarks) -> bool:
     """Return whether a tile has what it needs, an image from after the event and its label."""
     for moment in ("post", "pre"):
         if moment in files.labels and moment not in files.images:
-            remarks.add("label file has", "label files have no image",
+            remarks.add("label file has no image", "label files have no image",
                         _LEFT_OUT, files.labels[moment])  # fmt: skip
         if moment in files.images and moment not in files.labels:
             done = _LEFT_OUT if moment == "post" else "taken without outlines"
-            remarks.add("image has", "images have no label file", done, files.images[moment])
+            remarks.add("image has no label file", "images have no label file",
+                        done, files.images[moment])  # fmt: skip
     if "post" in files.images and "pre" not in files.images:
         remarks.add(
             "tile has no image from before the event", "tiles have no image from before the event",
@@ -197,27 +200,10 @@ def _read(path: str, remarks: Remarks) -> Label | None:
     """Return what a label file says; None if it cannot be read."""
     try:
         return read_label(path)
-    except (OSError, msgspec.MsgspecError, UnicodeDecodeError) as error:
-        is_post = "_post_disaster" in path
-        remarks.add(
-            "label file cannot be read", "label files cannot be read",
-            _LEFT_OUT if is_post else "taken without outlines", f"{path} ({error})",
-        )  # fmt: skip
+    except UNREADABLE as error:
+        remarks.add("label file cannot be read", "label files cannot be read",
+                    _LEFT_OUT, f"{path} ({error})")  # fmt: skip
         return None
-
-
-def _remark_on(label: Label, name: str, remarks: Remarks) -> None:
-    for grade in label.unknown_grades:
-        remarks.add(
-            "tile has buildings of a damage grade that xBD does not have",
-            "tiles have buildings of a damage grade that xBD does not have",
-            "these buildings count as un-classified", f"{name} ({grade})",
-        )  # fmt: skip
-    if label.n_unreadable:
-        remarks.add(
-            "label file has outlines that do not parse",
-            "label files have outlines that do not parse", "taken without outlines", name,
-        )  # fmt: skip
 
 
 def _of_several(tiles: Iterable[Tile]) -> Iterator[str]:
