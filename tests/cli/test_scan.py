@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from makers import FAST, Ran, usage_error_of
+from makers import FAST, Ran, error_of, usage_error_of
+
+from xprobe.base.packed import packed
 
 
 def test_scan_writes_a_manifest_that_the_other_commands_take(
@@ -86,3 +89,16 @@ def test_folders_may_stand_in_place_of_data_in_every_command(
         both = usage_error_of(xprobe(command, "elsewhere", "--real", "elsewhere/real"))
         assert "both say where the images are; leave DATA out" in both
     assert "--val is train or test" in " ".join(xprobe("scan", "--val", "x").err.split())
+
+
+def test_tables_that_xprobe_brings_along_are_no_images(
+    data: Path, xprobe: Callable[..., Ran]
+) -> None:
+    before = xprobe("scan", "--json").json
+    source = packed("tables/events.csv").parent.parent
+    for part in ("tables", "prompts"):
+        shutil.copytree(source / part, data / part)
+    assert xprobe("scan", "--json").json == before
+    shutil.rmtree(data / "real")
+    shutil.rmtree(data / "synthetic")
+    assert "no folder data/real; a study needs data/real/<class>" in error_of(xprobe("scan"))

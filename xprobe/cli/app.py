@@ -28,7 +28,7 @@ COMMANDS = (
     ),
     CommandRow(
         "import", "Make the table of a study from a published set as it is downloaded: xBD.",
-        "xprobe import xbd xbd -o study.csv", "xprobe.cli.importing:import_app",
+        "xprobe import xbd xbd -o study.csv --damage any", "xprobe.cli.importing:import_app",
     ),
     CommandRow(
         "plan", "Say what difference a study of these images could detect, before it is made.",
