@@ -60,7 +60,7 @@ def test_the_same_seed_makes_the_same_table(root: Path, xprobe: Callable[..., Ra
         counts = {(c["step"], c["event"]): c["n"] for c in ran.json["counts"]}
         assert counts["tiles", "mexico-earthquake"] == 6
         assert ("train", "mexico-earthquake") not in counts
-        assert any("held-out events, by --seed" in line for line in ran.json["warnings"])
+        assert any("held-out events, by --seed" in line for line in ran.json["notes"])
         return Path("study.csv").read_bytes()
 
     assert made("1") == made("1") != made("2")

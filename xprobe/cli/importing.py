@@ -50,7 +50,7 @@ def xbd(
     division, misfits = checks.check_files(selected.division, progress.bar)
     manifest = rows.table_of(division, config.group)
     write_table(manifest, output)
-    said = (*remarks, *selected.notes, *misfits)
+    said = (*remarks, *selected.warnings, *misfits)
     if as_json:
         counts = [
             outputs.TileCount(class_=label, event=event, step=step.name, n=n)
@@ -60,13 +60,13 @@ def xbd(
         print_json(
             outputs.ImportXbd(
                 table=str(output), images=len(manifest), splits=config.splits, seed=config.seed,
-                counts=tuple(counts), warnings=said,
+                counts=tuple(counts), notes=tuple(division.notes), warnings=said,
             )
         )  # fmt: skip
         return
     print_table(tables.of_steps(selected.steps))
     warn(said)
-    notes.print(f"wrote {output}: {len(manifest)} images")
+    notes.print(*division.notes, f"wrote {output}: {len(manifest)} images")
 
 
 add(

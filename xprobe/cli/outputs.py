@@ -80,6 +80,7 @@ class ImportXbd(Document, frozen=True, kw_only=True):
         images: rows of the table, twins from before an event among them.
         splits: what the test part is.
         seed: what every random choice follows from.
+        notes: what was drawn, and how to go on.
         warnings: what was left out, and what looks wrong.
     """
 
@@ -88,6 +89,7 @@ class ImportXbd(Document, frozen=True, kw_only=True):
     splits: str
     seed: int
     counts: tuple[TileCount, ...]
+    notes: tuple[str, ...]
     warnings: tuple[str, ...]
 
 

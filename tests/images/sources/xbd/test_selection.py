@@ -29,7 +29,7 @@ def test_without_options_there_is_one_step(tiles: list[Tile]) -> None:
     selection = select(tiles, XbdConfig())
     assert totals(selection) == {"tiles": 11034, "train": 11034}
     assert selection.steps[0].counts["earthquake", "mexico-earthquake"] == 193
-    assert selection.notes == ()
+    assert selection.warnings == ()
 
 
 def test_every_step_says_what_it_leaves(tiles: list[Tile]) -> None:
@@ -42,8 +42,8 @@ def test_every_step_says_what_it_leaves(tiles: list[Tile]) -> None:
     assert totals(selection)["damage any"] == damaged
     assert totals(selection)["could be train"] + totals(selection)["could be test"] == damaged
     assert (totals(selection)["train"], totals(selection)["test"]) == (291, 54)
-    assert "fewer than --per-class 50 of class earthquake (41): all" in selection.notes[0]
-    assert "fewer than --test-per-class 10 of class volcano (4): all" in selection.notes[1]
+    assert "fewer than --per-class 50 of class earthquake (41): all" in selection.warnings[0]
+    assert "fewer than --test-per-class 10 of class volcano (4): all" in selection.warnings[1]
 
 
 def test_the_table_of_a_study_names_other_classes(tiles: list[Tile]) -> None:
@@ -54,11 +54,11 @@ def test_the_table_of_a_study_names_other_classes(tiles: list[Tile]) -> None:
         "earthquake": 193, "wildfire": 6372, "flooding": 619 + 522 + 550 + 445, "tsunami": 344,
         "volcano": 319, "storm": 343 + 149 + 227 + 405 + 546,
     }  # fmt: skip
-    assert selection.notes == (
+    assert selection.warnings == (
         "4 tiles are of 1 unknown events (left out, since the study names no class for them): "
         "new-fire (4)",
     )
-    assert "taken with the class" in select([*tiles, *stray], XbdConfig()).notes[0]
+    assert "taken with the class" in select([*tiles, *stray], XbdConfig()).warnings[0]
 
 
 def test_damage_as_the_class_counts_graded_tiles_and_matches_events(tiles: list[Tile]) -> None:
@@ -73,4 +73,4 @@ def test_nothing_left_is_an_error_and_one_class_a_warning(tiles: list[Tile]) -> 
     with pytest.raises(XprobeError, match="no tile is left after --damage buildings:9"):
         select(tiles, XbdConfig(damage="buildings:9"))
     fires = [tile for tile in tiles if tile.label == "fire"]
-    assert "needs two classes, and there is fire" in select(fires, XbdConfig()).notes[-1]
+    assert "needs two classes, and there is fire" in select(fires, XbdConfig()).warnings[-1]

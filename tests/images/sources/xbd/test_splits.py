@@ -34,13 +34,13 @@ def events(tiles: list[Tile]) -> set[str]:
 
 
 def said(division: Division) -> str:
-    return "\n".join(division.notes)
+    return "\n".join([*division.warnings, *division.notes])
 
 
 def test_without_a_policy_all_are_trained_on(tiles: list[Tile]) -> None:
     division = divide(tiles, XbdConfig())
     assert names(division.train) == names(tiles)
-    assert not division.test and not division.sources and not division.notes
+    assert not division.test and not division.sources and not said(division)
     few = divide(tiles, XbdConfig(per_class=200))
     assert by_class(few.train) == dict.fromkeys(by_class(tiles), 200) | {"earthquake": 193}
     assert "fewer than --per-class 200 of class earthquake (193): all there are" in said(few)
@@ -137,6 +137,7 @@ def test_a_target_domain_gives_sources_beside_its_test_part(tiles: list[Tile]) -
     assert "left out class tsunami: it has no event to train on, or none to test on" in said(
         division
     )
+    assert "806 tiles of the test events lie outside the test part" in said(division)
     half = divide(tiles, replace(config, test_per_class=None))
     assert by_class(half.test) == {"flooding": 310, "wind": 114}
     assert len(half.sources) == 619 + 227 - 310 - 114

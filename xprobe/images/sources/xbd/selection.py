@@ -37,12 +37,12 @@ class Selection:
     Attributes:
         division: its parts.
         steps: what every step left, in order.
-        notes: what was left out, and what else the user should know.
+        warnings: what was left out, and of what there is too little.
     """
 
     division: Division
     steps: tuple[Step, ...]
-    notes: tuple[str, ...]
+    warnings: tuple[str, ...]
 
 
 def select(tiles: Sequence[Tile], config: XbdConfig) -> Selection:
@@ -51,7 +51,7 @@ def select(tiles: Sequence[Tile], config: XbdConfig) -> Selection:
     Raises:
         XprobeError: no tile is left, or an event that was asked for does not exist.
     """
-    notes = list(_unknown_events(tiles, config))
+    warnings = list(_unknown_events(tiles, config))
     if config.classes == "study":
         table = packed_table("events")
         tiles = by_study(tiles, {row["event"]: row["study_class"] for row in table})
@@ -75,11 +75,11 @@ def select(tiles: Sequence[Tile], config: XbdConfig) -> Selection:
             if len(division.pools) > 1 and part != "sources"
         ]
     steps += [_step(part, getattr(division, part)) for part in division.pools]
-    notes += division.notes
+    warnings += division.warnings
     labels = {tile.label for tile in division.train}
     if len(labels) < 2:
-        notes.append(f"a study needs two classes, and there is {first_few(labels) or 'none'}")
-    return Selection(division, tuple(steps), tuple(notes))
+        warnings.append(f"a study needs two classes, and there is {first_few(labels) or 'none'}")
+    return Selection(division, tuple(steps), tuple(warnings))
 
 
 def _step(name: str, tiles: Iterable[Tile]) -> Step:

@@ -7,7 +7,7 @@ of each kind, and a kind of which there is one event cannot be tested so.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from numpy.random import Generator
 
@@ -30,13 +30,15 @@ class Division:
         train: tiles to train on.
         test: tiles of the test part.
         sources: tiles whose images from before the event may be made into images of it.
-        notes: what was left out, and what else the user should know.
+        warnings: what was left out, and of what there is too little.
+        notes: what was drawn, and how to go on.
     """
 
     pools: dict[str, list[Tile]]
     train: list[Tile]
     test: list[Tile] = field(default_factory=list)
     sources: list[Tile] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
 
@@ -47,8 +49,8 @@ def divide(tiles: Sequence[Tile], config: XbdConfig) -> Division:
         OptionError: an event that was asked for does not exist.
     """
     division = _POLICIES[config.splits](tiles, config)
-    notes = [*division.notes, *_shortages(division, config), *_few_groups(division, config)]
-    return Division(division.pools, division.train, division.test, division.sources, notes)
+    shortages, few = _shortages(division, config), _few_groups(division, config)
+    return replace(division, warnings=[*division.warnings, *shortages, *few])
 
 
 def _none(tiles: Sequence[Tile], config: XbdConfig) -> Division:
@@ -59,25 +61,26 @@ def _official(tiles: Sequence[Tile], config: XbdConfig) -> Division:
     tested = [tile for tile in tiles if tile.part in ("test", "hold")]
     others = [tile for tile in tiles if tile.part not in ("test", "hold")]
     test = _sample(tested, config, "test")
-    return _guarded(others, tested, test, config, [])
+    return _guarded(others, tested, test, config)
 
 
 def _events(tiles: Sequence[Tile], config: XbdConfig) -> Division:
-    tiles, notes = _without_single_events(tiles, config, "can be tested in no unseen event")
+    tiles, left_out = _without_single_events(tiles, config, "can be tested in no unseen event")
     held = held_out_events(tiles, stream(config.seed, "xbd", "events"))
     tested = [tile for tile in tiles if tile.event in held]
     others = [tile for tile in tiles if tile.event not in held]
-    notes.append(f"held-out events, by --seed {config.seed}: {first_few(sorted(held), 20)}")
-    return _guarded(others, tested, _sample(tested, config, "test"), config, notes)
+    division = _guarded(others, tested, _sample(tested, config, "test"), config)
+    note = f"held-out events, by --seed {config.seed}: {first_few(sorted(held), 20)}"
+    return replace(division, warnings=[*left_out, *division.warnings], notes=[note])
 
 
 def _leave_one_event_out(tiles: Sequence[Tile], config: XbdConfig) -> Division:
-    tiles, notes = _without_single_events(tiles, config, "could not be trained without it")
-    notes.append(
-        "every event is tested once by 'xprobe sweep TABLE --leave-one-group-out --group event': "
-        "its accuracy is the recall of the classes of an unseen event, averaged over events"
-    )
-    return Division({"train": tiles}, _sample(tiles, config, "train"), notes=notes)
+    tiles, left_out = _without_single_events(tiles, config, "could not be trained without it")
+    note = "every event is tested once by 'xprobe sweep TABLE --leave-one-group-out --group event'"
+    if config.label == "class":
+        note += ": its accuracy is the recall of an unseen event's class, averaged over events"
+    train = _sample(tiles, config, "train")
+    return Division({"train": tiles}, train, warnings=left_out, notes=[note])
 
 
 def _target_domain(tiles: Sequence[Tile], config: XbdConfig) -> Division:
@@ -92,9 +95,9 @@ def _target_domain(tiles: Sequence[Tile], config: XbdConfig) -> Division:
     trained = [tile for tile in tiles if tile.event in config.train_events]
     aimed = [tile for tile in tiles if tile.event in config.test_events]
     labels = {tile.label for tile in trained} & {tile.label for tile in aimed}
-    notes = []
+    left_out = []
     if alone := sorted({tile.label for tile in (*trained, *aimed)} - labels):
-        notes.append(
+        left_out.append(
             f"left out class {first_few(alone)}: it has no event to train on, or none to test on"
         )
     trained = [tile for tile in trained if tile.label in labels]
@@ -107,7 +110,9 @@ def _target_domain(tiles: Sequence[Tile], config: XbdConfig) -> Division:
     sources = [tile for tile in aimed if group_of(tile, config.group) not in groups]
     return Division(
         {"train": trained, "test": tested, "sources": sources},
-        _sample(trained, config, "train"), test, sources, notes,
+        _sample(trained, config, "train"), test, sources, left_out,
+        [f"{len(sources)} tiles of the test events lie outside the test part: their images from "
+         f"before, of split pre, are the sources of images to be generated"],
     )  # fmt: skip
 
 
@@ -168,21 +173,17 @@ def _without_single_events(
 
 
 def _guarded(
-    others: Sequence[Tile],
-    tested: list[Tile],
-    test: list[Tile],
-    config: XbdConfig,
-    notes: list[str],
+    others: Sequence[Tile], tested: list[Tile], test: list[Tile], config: XbdConfig
 ) -> Division:
     """Return a division whose training tiles share no group with the test part."""
     groups = {group_of(tile, config.group) for tile in test}
     train = [tile for tile in others if group_of(tile, config.group) not in groups]
-    if n := len(others) - len(train):
-        notes = [*notes, f"left out of training {n} tiles that share a {config.group} with the "
-                 f"test part"]  # fmt: skip
+    n = len(others) - len(train)
+    warning = f"left out of training {n} tiles that share a {config.group} with the test part"
     return Division(
-        {"train": train, "test": tested}, _sample(train, config, "train"), test, notes=notes
-    )
+        {"train": train, "test": tested}, _sample(train, config, "train"), test,
+        warnings=[warning] * (n > 0),
+    )  # fmt: skip
 
 
 def _sample(tiles: Sequence[Tile], config: XbdConfig, part: str) -> list[Tile]:
