@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from hashlib import sha256
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from zlib import crc32
 
 import numpy as np
 import pytest
@@ -20,11 +21,14 @@ from torch import nn
 
 from xprobe.base import documents
 from xprobe.base.documents import AnyDocument
+from xprobe.base.packed import packed_table
 from xprobe.design.config import SweepConfig
 from xprobe.encoders.spec import EncoderSpec
 from xprobe.features.store import Store
 from xprobe.images.manifest import Manifest
 from xprobe.images.sources.tree import Folder, Listing
+from xprobe.images.sources.xbd.tiles import Tile
+from xprobe.images.sources.xbd.tree import PARTS
 from xprobe.results.config import StudyConfig
 from xprobe.results.rows import MixComparison, Result, Run, SettingResult
 from xprobe.results.study import STUDY_VERSION, Count, EncoderUsed, ImagesStudied, Study, save_study
@@ -411,3 +415,64 @@ def scene(seed: int, size: tuple[int, int] = (120, 90)) -> Image.Image:
     field = np.fft.ifft2(wave / np.maximum(radius, 1 / width)).real
     field = 128 + 45 * (field - field.mean()) / field.std()
     return Image.fromarray(np.clip(field, 0, 255).astype(np.uint8).transpose(1, 2, 0).copy())
+
+
+TILE_OUTLINE = "POLYGON ((2 2, 9 2, 9 7, 2 7, 2 2))"
+
+
+def put_tile(
+    root: Path, part: str, name: str, disaster: str, grades: Sequence[str] = ("no-damage",),
+    *, strip: str = "", suffix: str = ".png", size: tuple[int, int] = (12, 10),
+) -> None:  # fmt: skip
+    """Write the four files of a tile of xBD after the form of its real label files.
+
+    Args:
+        root: folder of xBD.
+        part: official split.
+        name: ``<event>_<8 digits>``.
+        disaster: kind of the disaster.
+        grades: damage of each building.
+        strip: catalogue number of the strip that the image after the event is from.
+        suffix: that of the images.
+        size: width and height of the images, pixels.
+    """
+    for moment in ("pre", "post"):
+        buildings = [
+            {"properties": {"feature_type": "building", "uid": f"{i}"}
+             | ({"subtype": grade} if moment == "post" else {}), "wkt": TILE_OUTLINE}
+            for i, grade in enumerate(grades)
+        ]  # fmt: skip
+        label = {
+            "features": {"lng_lat": buildings, "xy": buildings},
+            "metadata": {
+                "sensor": "WORLDVIEW02", "gsd": 2.35, "capture_date": "2011-05-29T17:29:25.433Z",
+                "disaster": name.rpartition("_")[0], "disaster_type": disaster,
+                "catalog_id": strip if moment == "post" else f"before-{strip}",
+                "original_width": size[0], "original_height": size[1],
+                "width": size[0], "height": size[1], "img_name": f"{name}_{moment}_disaster.png",
+            },
+        }  # fmt: skip
+        for folder in ("images", "labels", "targets"):
+            (root / part / folder).mkdir(parents=True, exist_ok=True)
+        stem = f"{name}_{moment}_disaster"
+        (root / part / "labels" / f"{stem}.json").write_text(json.dumps(label))
+        colour = (crc32(name.encode()) % 256, 200 if moment == "post" else 50, len(grades))
+        picture = Image.new("RGB", size, colour)
+        picture.save(root / part / "images" / f"{stem}{suffix}")
+        picture.save(root / part / "targets" / f"{stem}_target.png")
+
+
+def tiles_of_xbd() -> list[Tile]:
+    """Return a tile for each of the 11,034 pairs of xBD, by event and official split."""
+    tiles = []
+    for row in packed_table("events"):
+        parts = [part for part in PARTS for _ in range(int(row[part]))]
+        for i, part in enumerate(parts):
+            name = f"{part}/images/{row['event']}_{i:08d}"
+            tiles.append(
+                Tile(
+                    row["event"], f"{i:08d}", row["class"], part, f"{name}_post_disaster.png", "",
+                    f"{name}_pre_disaster.png", strip=f"{i // 50}",
+                )
+            )  # fmt: skip
+    return tiles

@@ -26,6 +26,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 import xprobe
+from xprobe.base.packed import packed, packed_table
 from xprobe.encoders import load, prompts
 from xprobe.features.decode_process import DecodeProcess, Request
 from xprobe.results.provenance import provenance
@@ -39,6 +40,9 @@ with DecodeProcess([encoder]) as process:
 files = [m.__file__ for name, m in sys.modules.items() if name.split(".")[0] == "xprobe"]
 print(json.dumps({
     "prompts": len(prompts.read("satellite").templates),
+    "words": prompts.read("disasters-zh").of_class("flooding"),
+    "events": len(packed_table("events")),
+    "tables": str(packed("tables/events.csv")),
     "pixels": np.unique(pixels).tolist(),
     "commit": provenance()["commit"],
     "files": files,
@@ -50,7 +54,7 @@ print(json.dumps({
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The wheel, built by its own backend, of a copy: so nothing is written into the checkout."""
     source, folder = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("wheel")
-    for name in ("xprobe", "tests/golden"):
+    for name in ("xprobe", "data/tables", "data/prompts", "tests/golden"):
         shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, source)
@@ -93,7 +97,10 @@ def names(wheel: Path) -> Iterator[PurePosixPath]:
 def test_a_wheel_holds_every_file_of_the_package_and_no_tests(wheel: Path) -> None:
     package = {name for name in names(wheel) if name.parts[0] == "xprobe"}
     files = [f for f in (ROOT / "xprobe").rglob("*") if f.is_file() and f.suffix != ".pyc"]
-    assert package == {PurePosixPath(file.relative_to(ROOT).as_posix()) for file in files}
+    expected = {PurePosixPath(file.relative_to(ROOT).as_posix()) for file in files}
+    tables = [f for part in ("tables", "prompts") for f in (ROOT / "data" / part).rglob("*.*")]
+    expected |= {PurePosixPath("xprobe", file.relative_to(ROOT).as_posix()) for file in tables}
+    assert package == expected and len(tables) > 5
     assert PurePosixPath("xprobe/py.typed") in package
     assert {name.parts[0] for name in names(wheel)} == {"xprobe", f"xprobe-{__version__}.dist-info"}
     assert not [n for n in names(wheel) if n.name.startswith(("test_", "conftest", "makers"))]
@@ -104,8 +111,11 @@ def test_nothing_comes_from_the_checkout(answer: Any, installed: Path) -> None:
     assert {Path(file).is_relative_to(installed / "xprobe") for file in answer["files"]} == {True}
 
 
-def test_prompts_are_there(answer: Any) -> None:
+def test_prompts_and_tables_are_there(answer: Any, installed: Path) -> None:
     assert answer["prompts"] == 3
+    assert any("洪水" in text for text in answer["words"])
+    assert answer["events"] == 19
+    assert Path(answer["tables"]).is_relative_to(installed / "xprobe")
 
 
 def test_the_decode_process_starts(answer: Any) -> None:

@@ -19,6 +19,7 @@ DOCUMENTS: dict[str, type[Document]] = {
     "scan": outputs.Scan,
     "encoders": outputs.Encoders,
     "encoders-fetch": outputs.Fetched,
+    "import-xbd": outputs.ImportXbd,
     "plan": power.Plan,
     "embed": outputs.Embed,
     "import-features": outputs.ImportFeatures,

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from xprobe.base.packed import packed
 from xprobe.encoders.presets import ENCODERS, PROMPTS
 from xprobe.encoders.prompts import read
 
@@ -80,4 +81,5 @@ def test_each_kind_of_name_is_offered(
 def test_the_names_of_prompts_are_those_that_can_be_read() -> None:
     assert [read(name).name for name in PROMPTS] == list(PROMPTS)
     file = Path(read.__globals__["_BUILT_IN"])
-    assert set(json.loads(file.read_text())) == set(PROMPTS)
+    classes = {file.stem for file in packed("prompts/classes/disasters-en.json").parent.iterdir()}
+    assert set(json.loads(file.read_text())) | classes == set(PROMPTS)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from jsonschema import Draft202012Validator
-from makers import Ran
+from makers import Ran, put_tile
 
 from xprobe import demo
 from xprobe.base import documents
@@ -32,6 +32,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "scan": ("scan",),
     "encoders": ("encoders",),
     "encoders-fetch": ("encoders", "fetch", "hog"),
+    "import-xbd": ("import", "xbd", "xbd", "-o", "study.csv"),
     "plan": ("plan",),
     "embed": ("embed", "--encoder", "hog", "--augment", "flip", "--views", "1"),
     "import-features": ("import-features", "own.npz", "--encoder-name", "own"),
@@ -68,6 +69,7 @@ def test_every_command_prints_a_document_of_its_type(
     no_figures: None,
 ) -> None:  # fmt: skip
     data = make_data(real=6, synthetic=6)
+    put_tile(Path("xbd"), "train", "socal-fire_00000001", "fire")
     ids = manifests.read(data).id.astype(str)
     np.savez("own.npz", id=ids, x=np.eye(len(ids), dtype=np.float32))
     monkeypatch.setattr(demo, "run", run_small_demo)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 from makers import FAST, Ran, error_of, usage_error_of
+
+from xprobe.base.packed import packed
 
 
 def test_scan_writes_a_manifest_that_the_other_commands_take(
@@ -121,3 +124,16 @@ def test_several_tables_are_one_data_in_every_command(
     Path("xprobe.toml").write_text('[plan]\ndata = ["study.csv", "made/manifest.csv"]\n')
     assert xprobe("plan").code == 0
     assert "gone.csv: no such manifest file" in error_of(xprobe("sweep", *both, "gone.csv"))
+
+
+def test_tables_that_xprobe_brings_along_are_no_images(
+    data: Path, xprobe: Callable[..., Ran]
+) -> None:
+    before = xprobe("scan", "--json").json
+    source = packed("tables/events.csv").parent.parent
+    for part in ("tables", "prompts"):
+        shutil.copytree(source / part, data / part)
+    assert xprobe("scan", "--json").json == before
+    shutil.rmtree(data / "real")
+    shutil.rmtree(data / "synthetic")
+    assert "no folder data/real; a study needs data/real/<class>" in error_of(xprobe("scan"))

@@ -16,6 +16,7 @@ from safetensors.torch import save_file
 from scipy.special import log_softmax
 
 from xprobe.base.errors import XprobeError
+from xprobe.base.packed import packed_table
 from xprobe.design.config import Grid, SweepConfig
 from xprobe.encoders import load as encoders
 from xprobe.encoders import prompts
@@ -53,6 +54,16 @@ def test_every_built_in_template_takes_the_class() -> None:
         assert filled
         assert all("sea lake" in text and "{}" not in text for text in filled)
     assert prompts.read("satellite-he").of_class("x") == ["a centered satellite photo of x."]
+
+
+@pytest.mark.parametrize(("name", "flood"), [("disasters-en", "flood"), ("disasters-zh", "洪水")])
+def test_disasters_have_words_of_their_own_in_both_languages(name: str, flood: str) -> None:
+    disasters = prompts.read(name)
+    events = packed_table("events")
+    classes = {row[column] for row in events for column in ("class", "study_class")}
+    assert len(classes) == 8 and set(disasters.words) == classes
+    assert all(flood in text and "{}" not in text for text in disasters.of_class("flooding"))
+    assert len(disasters.of_class("wind")) == 3
 
 
 def test_a_file_of_templates_and_words(tmp_path: Path) -> None:

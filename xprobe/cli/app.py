@@ -27,6 +27,10 @@ COMMANDS = (
         "xprobe encoders --json", "xprobe.cli.encoders:encoders_app",
     ),
     CommandRow(
+        "import", "Make the table of a study from a published set as it is downloaded: xBD.",
+        "xprobe import xbd xbd -o study.csv --damage any", "xprobe.cli.importing:import_app",
+    ),
+    CommandRow(
         "plan", "Say what difference a study of these images could detect, before it is made.",
         "xprobe plan data --ratios 1,2,4 --sizes 30,100,500", "xprobe.cli.plan:plan",
     ),

@@ -1,4 +1,4 @@
-"""``xprobe import-features``: embeddings computed elsewhere into a feature store."""
+"""``xprobe import``: tables of published sets; ``import-features``: embeddings made elsewhere."""
 
 from __future__ import annotations
 
@@ -8,10 +8,71 @@ from typing import Annotated
 import typer
 
 from xprobe.cli import progress
+from xprobe.cli.commands import add
+from xprobe.cli.help import Group
 from xprobe.cli.options import Json, filled_in
 from xprobe.cli.printing import notes, print_json, print_table, warn
 from xprobe.images.config import DEFAULT_DATA, DataConfig
 from xprobe.images.sources.registry import forms
+from xprobe.images.sources.xbd.config import XbdConfig
+
+import_app = typer.Typer(
+    cls=Group, rich_markup_mode=None, add_completion=False, no_args_is_help=True
+)
+
+
+@import_app.callback()
+def sets() -> None:
+    """Keep ``import`` a group, which Typer would take for its only command."""
+
+
+@filled_in(config=XbdConfig)
+def xbd(
+    config: XbdConfig,
+    root: Annotated[
+        Path,
+        typer.Argument(
+            help="Folder of xBD, with train, test, hold or tier3 in it.", metavar="ROOT"
+        ),
+    ],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Table to write, which is DATA from then on.")
+    ],
+    as_json: Json = False,
+) -> None:
+    """Make the table of a study from xBD: images after disasters, and their twins from before."""
+    from xprobe.cli import outputs, tables
+    from xprobe.images.sources.table import write_table
+    from xprobe.images.sources.xbd import checks, rows, selection, tree
+
+    tiles, remarks = tree.read_tiles(root, progress.bar)
+    selected = selection.select(tiles, config)
+    division, misfits = checks.check_files(selected.division, progress.bar)
+    manifest = rows.table_of(division, config.group)
+    write_table(manifest, output)
+    said = (*remarks, *selected.warnings, *misfits)
+    if as_json:
+        counts = [
+            outputs.TileCount(class_=label, event=event, step=step.name, n=n)
+            for step in selected.steps
+            for (label, event), n in sorted(step.counts.items())
+        ]
+        print_json(
+            outputs.ImportXbd(
+                table=str(output), images=len(manifest), splits=config.splits, seed=config.seed,
+                counts=tuple(counts), notes=tuple(division.notes), warnings=said,
+            )
+        )  # fmt: skip
+        return
+    print_table(tables.of_steps(selected.steps))
+    warn(said)
+    notes.print(*division.notes, f"wrote {output}: {len(manifest)} images")
+
+
+add(
+    import_app, xbd, "xprobe import xbd xbd -o study.csv --damage any --per-class 100 "
+    "--test-per-class 30"
+)  # fmt: skip
 
 
 @filled_in(images=DataConfig)

@@ -56,6 +56,43 @@ class ImportFeatures(Document, frozen=True, kw_only=True):
     zero_rows: int
 
 
+class TileCount(Document, frozen=True, kw_only=True):
+    """How many tiles of a class and event a step of the selection leaves.
+
+    Attributes:
+        class_: class of the tiles.
+        event: event that they show.
+        step: what was asked for, such as ``damage any``, or the part that they are in.
+        n: number of tiles.
+    """
+
+    class_: str = msgspec.field(name="class")
+    event: str
+    step: str
+    n: int
+
+
+class ImportXbd(Document, frozen=True, kw_only=True):
+    """Output of ``xprobe import xbd --json``.
+
+    Attributes:
+        table: the file that was written.
+        images: rows of the table, twins from before an event among them.
+        splits: what the test part is.
+        seed: what every random choice follows from.
+        notes: what was drawn, and how to go on.
+        warnings: what was left out, and what looks wrong.
+    """
+
+    table: str
+    images: int
+    splits: str
+    seed: int
+    counts: tuple[TileCount, ...]
+    notes: tuple[str, ...]
+    warnings: tuple[str, ...]
+
+
 class ListedStudy(Document, frozen=True, kw_only=True):
     """What a study is of.
 

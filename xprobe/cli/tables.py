@@ -12,6 +12,7 @@ from xprobe.design.setting import head_title, setting_title
 
 if TYPE_CHECKING:
     from xprobe.design.power import Detectable
+    from xprobe.images.sources.xbd.selection import Step
     from xprobe.images.survey import Shape
     from xprobe.results.distance import DistanceRow, LeakRow
     from xprobe.results.families import Family
@@ -60,6 +61,19 @@ def of_formats(rows: Sequence[Shape]) -> Sheet:
         for row in rows
     ]
     return table("pixels (smallest, median, largest)", columns, cells)
+
+
+def of_steps(steps: Sequence[Step]) -> Sheet:
+    """Return the table of what the steps of a selection leave, by class and event."""
+    kinds = sorted({kind for step in steps for kind in step.counts})
+    cells: list[list[Any]] = []
+    for label in dict.fromkeys(label for label, _ in kinds):
+        events = [event for of_label, event in kinds if of_label == label]
+        rows = [[step.counts[label, event] for step in steps] for event in events]
+        cells += [[label, event, *row] for event, row in zip(events, rows, strict=True)]
+        cells.append([label, "all", *map(sum, zip(*rows, strict=True))])
+    names = [step.name for step in steps]
+    return table("tiles that are left", ["class", "event", *names], cells)
 
 
 def of_family(study: Study, generator: str) -> Sheet:

@@ -10,7 +10,7 @@ IMPORT_ONLY = "import-only"
 PRECISIONS = ("fp32", "bf16", "fp16")
 """Precisions of the forward pass, the exact one first."""
 
-PROMPTS = ("clip", "satellite", "satellite-he", "plain")
+PROMPTS = ("clip", "satellite", "satellite-he", "plain", "disasters-en", "disasters-zh")
 """Names of the built-in prompts (prompts.json)."""
 
 _SEE_HUB = "see its repository"

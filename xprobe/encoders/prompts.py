@@ -12,6 +12,8 @@ import numpy as np
 
 from xprobe.base.arrays import Floats, frozen_array
 from xprobe.base.errors import XprobeError, did_you_mean
+from xprobe.base.packed import packed
+from xprobe.encoders.presets import PROMPTS
 
 _BUILT_IN = Path(__file__).with_name("prompts.json")
 
@@ -64,7 +66,8 @@ def read(name: str) -> Prompts:
     A file holds ``{"templates": ["an aerial photo of {}."], "classes": {"flooding": "a flood"}}``;
     the classes are optional. The built-in sets are ``clip`` (seven templates by its
     authors, Radford et al. 2021), ``satellite`` (their three templates for EuroSAT),
-    ``satellite-he`` (the template of He et al. 2023) and ``plain``.
+    ``satellite-he`` (the template of He et al. 2023), ``plain``, and ``disasters-en`` and
+    ``disasters-zh``, which put kinds of disasters into English and Chinese words.
 
     Raises:
         XprobeError: there is no such set or file, or the file has another form.
@@ -72,11 +75,11 @@ def read(name: str) -> Prompts:
     built_in: dict[str, list[str]] = json.loads(_BUILT_IN.read_text(encoding="utf-8"))
     if name in built_in:
         return Prompts(name, tuple(built_in[name]), {})
-    file = Path(name)
+    file = packed(f"prompts/classes/{name}.json") if name in PROMPTS else Path(name)
     if not file.is_file():
         raise XprobeError(
-            f"unknown prompts {name!r}{did_you_mean(name, built_in)}; there are "
-            f"{', '.join(built_in)}, or name a JSON file"
+            f"unknown prompts {name!r}{did_you_mean(name, PROMPTS)}; there are "
+            f"{', '.join(PROMPTS)}, or name a JSON file"
         )
     try:
         content: Any = json.loads(file.read_text(encoding="utf-8"))
@@ -87,7 +90,7 @@ def read(name: str) -> Prompts:
         ) from error
     if not templates or not all(isinstance(t, str) and "{}" in t for t in templates):
         raise XprobeError(f"{file}: every template needs {{}} where the class goes")
-    return Prompts(str(file), templates, words)
+    return Prompts(name, templates, words)
 
 
 def embed_classes(

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import shapely
 from shapely.errors import ShapelyError
 from shapely.geometry import MultiPolygon, Polygon
@@ -47,6 +49,16 @@ def read_polygons(text: str) -> list[Polygon]:
             raise XprobeError(f"polygons {wkt[:60]!r}: {shape.geom_type} is no polygon")
         polygons += shape.geoms if isinstance(shape, MultiPolygon) else [shape]
     return polygons
+
+
+def are_outlines(texts: Sequence[str]) -> list[bool]:
+    """Return whether each of some texts is a polygon, or several, as `read_polygons` takes them."""
+    if not texts:
+        return []
+    shapes = shapely.from_wkt(np.array(texts, dtype=object), on_invalid="ignore")
+    kinds = shapely.get_type_id(shapes)
+    polygons = (shapely.GeometryType.POLYGON, shapely.GeometryType.MULTIPOLYGON)
+    return [bool(is_outline) for is_outline in np.isin(kinds, polygons)]
 
 
 def outlines_digest(manifest: Manifest) -> str:

@@ -29,7 +29,7 @@ class ImageSource:
             A row maps columns of `manifest.REQUIRED` and `manifest.OPTIONAL` to text. With a
             `group`, images of one value in that column are a group (`images.read.read`); a source
             without such a column raises an XprobeError.
-        words: what DATA is in this form, for the help of commands.
+        words: what DATA is in this form, for the help of commands; empty: it is not named there.
     """
 
     name: str
@@ -42,6 +42,12 @@ def _is_table(path: Path) -> bool:
     from xprobe.images.sources.cells import SUFFIXES
 
     return path.is_file() and path.suffix.lower() in SUFFIXES
+
+
+def _is_xbd(path: Path) -> bool:
+    from xprobe.images.sources.xbd.tree import is_xbd
+
+    return is_xbd(path)
 
 
 def _reader(place: str) -> Reader:
@@ -65,6 +71,7 @@ SOURCES_OF_IMAGES: Registry[ImageSource] = Registry(
     "source of images",
     ImageSource,
     by_name(
+        ImageSource("xbd", _is_xbd, _reader(f"{_FOLDER}.xbd.rows:read_xbd")),
         ImageSource(
             "folder", Path.is_dir, _reader(f"{_FOLDER}.folder:read_folder"), "folder of images"
         ),
@@ -82,7 +89,7 @@ def forms(*others: str) -> str:
     Args:
         others: further forms that a command takes.
     """
-    first, *rows = (row.words for row in SOURCES_OF_IMAGES.rows.values())
+    first, *rows = (row.words for row in SOURCES_OF_IMAGES.rows.values() if row.words)
     *parts, last = (first.capitalize(), *(f"a {words}" for words in rows), *others)
     return f"{', '.join(parts)}, or {last}."
 
