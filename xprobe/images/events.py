@@ -7,7 +7,7 @@ import unicodedata
 from collections.abc import Iterable
 from pathlib import Path
 
-from xprobe.base.errors import XprobeError, first_few
+from xprobe.base.errors import XprobeError
 from xprobe.images.text import lines_of
 
 XBD = "xbd"
@@ -76,9 +76,3 @@ def read_events(source: str) -> tuple[str, ...]:
     if not events:
         raise XprobeError(f"{file}: it names no event; write one a line into it")
     return tuple(events.values())
-
-
-def unlisted(events: Iterable[str], known: Iterable[str]) -> str:
-    """Return some events of a table in words, for the case that none of those asked for is one."""
-    shown = first_few(sorted(set(known) - {""}), 3)
-    return f"{first_few(events, 3)} are none of {shown}"
