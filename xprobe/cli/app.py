@@ -22,7 +22,7 @@ COMMANDS = (
         "xprobe scan data -o manifest.csv", "xprobe.cli.scan:scan",
     ),
     CommandRow(
-        "adopt", "Table images that were made elsewhere, with the real ones that they were made from.",
+        "adopt", "Table images that were made elsewhere, and which real ones they were made from.",
         "xprobe adopt rsedit --data study.csv --generator rsedit --trained-on xbd",
         "xprobe.cli.adopt:adopt",
     ),
