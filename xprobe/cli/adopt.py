@@ -68,11 +68,12 @@ def adopt(
 
     events = read_events(trained_on) if trained_on else ()
     request = adoption.Request(generator, parent_from, label, events)
-    file = folder / "manifest.csv" if output is None else output
+    usual = folder / "manifest.csv"
+    file = output or usual
     # No image is compared, so that none of DATA has to be read.
     manifest = manifests.read(data, whole=False, hashed=False)
     table, parts, said = adoption.adopt(
-        folder, manifest, request, (file, Path(parent_from)), progress.bar
+        folder, manifest, request, (file, usual, Path(parent_from)), progress.bar
     )
     is_new = write_adopted(table, file)
     counts = survey.counts(table)
@@ -84,7 +85,11 @@ def adopt(
             )
         )  # fmt: skip
         return
-    rows = [(part.name, part.n, ", ".join(part.examples)) for part in parts if part.n]
+    rows = [
+        (part.name, part.n, ", ".join(part.examples))
+        for part in parts
+        if part.n or part.name in adoption.SHOWN
+    ]
     title = f"images of {folder} as those of generator {generator}"
     print_table(tables.table(title, ("images", "n", "such as"), rows, ("such as",)))
     print_table(tables.of_rows("adopted", ("class", "n"), counts))

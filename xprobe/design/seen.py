@@ -105,13 +105,14 @@ def check_left(left: Sequence[Left]) -> None:
 def unchecked_warnings(synthetic: Manifest, real: Manifest) -> list[str]:
     """Return a warning of real images without an event, which nobody can say were not seen."""
     n = int((synthetic.column("trained_on").astype(str) != "").sum())
-    lacking = int((real.column("event").astype(str) == "").sum())
+    is_studied = (real.split == "train") | (real.split == "test")
+    lacking = int((real.column("event")[is_studied].astype(str) == "").sum())
     if not n or not lacking:
         return []
     who = (
         "no real image has an event"
-        if lacking == len(real)
-        else (f"{lacking} of {len(real)} real images have no event")
+        if lacking == is_studied.sum()
+        else (f"{lacking} of {is_studied.sum()} real images have no event")
     )
     return [
         f"{who} (column event): whether what made "

@@ -142,6 +142,9 @@ PARTS = (
 )  # fmt: skip
 """What may be true of images, as it is counted."""
 
+SHOWN = (ADOPTED, WITH_PARENT, NO_PARENT, AMBIGUOUS, BROKEN, MASKED)
+"""What is shown even where it is true of none."""
+
 
 def adopt(
     folder: Path,
