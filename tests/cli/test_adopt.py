@@ -9,6 +9,9 @@ from pathlib import Path
 import pytest
 from makers import FAST, Ran, SavePicture, error_of, usage_error_of
 
+from xprobe.base import documents
+from xprobe.images.adopted.adopt import Adopted
+
 ASKED = ("adopt", "made", "--data", "study.csv", "--generator", "net")
 PATTERN = ("--parent-from", "{scene}__*")
 
@@ -57,6 +60,7 @@ def test_what_is_adopted_is_counted_and_written(study: Path, xprobe: Callable[..
     assert again.out.endswith("nothing new: made/manifest.csv had all of it\n")
     assert (study / "made/manifest.csv").read_text() == first
     document = xprobe(*ASKED, *PATTERN, "--json").json
+    assert documents.to_json(documents.from_json(Adopted, document)) == document
     assert (document["images"], document["table"]) == (18, "made/manifest.csv")
     assert [row["n"] for row in document["counts"]] == [9, 9]
     assert {part["name"]: part["n"] for part in document["parts"]}["without parent"] == 2
