@@ -45,7 +45,8 @@ class Lineage:
 
     def trained_with(self, held_groups: Strings) -> Bools:
         """Return (n,) whether what made an image was trained on an event of these groups."""
-        return np.asarray(self.seen[:, self._is_held(held_groups)].any(axis=1)[self.training])
+        knows = np.asarray(self.seen[:, self._is_held(held_groups)].any(axis=1))
+        return np.asarray(knows[self.training])
 
     def _is_held(self, held_groups: Strings) -> Bools:
         is_held = np.zeros(len(self.group_number), dtype=bool)

@@ -92,7 +92,9 @@ def check_left(left: Sequence[Left]) -> None:
     if not refused:
         return
     shown = "; ".join(
-        f"{row.words}, and nothing can be learned from them in {row.empty} of {row.folds} folds"
+        row.words
+        + f", and nothing can be learned from them in {row.empty} of {row.folds} folds"
+        * (row.most > 0)
         for row in refused[:3]
     )
     more = f"; and {len(refused) - 3} more generators" if len(refused) > 3 else ""
@@ -109,11 +111,9 @@ def unchecked_warnings(synthetic: Manifest, real: Manifest) -> list[str]:
     lacking = int((real.column("event")[is_studied].astype(str) == "").sum())
     if not n or not lacking:
         return []
-    who = (
-        "no real image has an event"
-        if lacking == is_studied.sum()
-        else (f"{lacking} of {is_studied.sum()} real images have no event")
-    )
+    who = f"{lacking} of {is_studied.sum()} real images have no event"
+    if lacking == is_studied.sum():
+        who = "no real image has an event"
     return [
         f"{who} (column event): whether what made "
         f"{counted(n, 'synthetic image has', 'synthetic images have')} seen them (column "

@@ -91,7 +91,8 @@ def estimate(
     Heads are timed on two problems of each setting, fine-tunes on four steps of each augmentation
     and a batch of test images; what was done before does not count. Early stopping ends sooner.
     """
-    rows, said = [], set()
+    rows = []
+    said: set[str] = set()
     for study in prepare(manifest, store, config, grid, execution.memory_gib):
         todo = study.missing(folder)
         keyed = list(zip(study.runs, study.design.blocks, strict=True))

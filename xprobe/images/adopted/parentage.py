@@ -166,7 +166,9 @@ def read_records(file: Path, names: Sequence[str]) -> Records:
         )
     known = Names((name, name, name) for name in names)
     rows: dict[str, dict[str, str]] = {}
-    missing, unclear, twice = [], [], []
+    missing: list[str] = []
+    unclear: list[str] = []
+    twice: list[str] = []
     for cell in cells:
         row = {name: _text(cell[name]) for name in columns if name in COLUMNS}
         targets = (
