@@ -10,6 +10,7 @@ from xprobe.base.documents import Document
 from xprobe.cli import outputs
 from xprobe.design import power
 from xprobe.features import records
+from xprobe.images.adopted import adopt
 from xprobe.report import write
 from xprobe.results import answers, distance, removal, study
 from xprobe.study import beside, estimate
@@ -17,6 +18,7 @@ from xprobe.study import beside, estimate
 # By the name of the file: what each command prints with --json, then files that commands leave.
 DOCUMENTS: dict[str, type[Document]] = {
     "scan": outputs.Scan,
+    "adopt": adopt.Adopted,
     "encoders": outputs.Encoders,
     "encoders-fetch": outputs.Fetched,
     "import-xbd": outputs.ImportXbd,

@@ -22,6 +22,11 @@ COMMANDS = (
         "xprobe scan data -o manifest.csv", "xprobe.cli.scan:scan",
     ),
     CommandRow(
+        "adopt", "Table images that were made elsewhere, and which real ones they were made from.",
+        "xprobe adopt rsedit --data study.csv --generator rsedit --trained-on xbd",
+        "xprobe.cli.adopt:adopt",
+    ),
+    CommandRow(
         "encoders",
         "List the encoders: names, dimension, input size, licence, whether the weights are here.",
         "xprobe encoders --json", "xprobe.cli.encoders:encoders_app",

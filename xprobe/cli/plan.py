@@ -68,8 +68,11 @@ def plan(
     ] = None,
     as_json: Json = False,
 ) -> None:
+    from xprobe.design.design import left_in_sweep
+    from xprobe.design.lineage import sides
     from xprobe.design.power import SIZES, Plan, count_study_wide
     from xprobe.design.power import plan as make_plan
+    from xprobe.design.seen import unchecked_warnings
     from xprobe.images import read as manifests
     from xprobe.images import survey
     from xprobe.results.study import load_studies, newest, with_aliases
@@ -78,12 +81,14 @@ def plan(
     warn(survey.limit_warnings(manifest))
     studies = [] if results is None else newest(with_aliases(load_studies(results)))
     rows = make_plan(manifest, config, others.sizes or SIZES, studies)
+    left = left_in_sweep(manifest, config)
+    warn([*(row.words for row in left), *unchecked_warnings(*sides(manifest))])
     study_wide = None
     if others.encoders:
         encoders = split_names(others.encoders, lambda _name: False)
         study_wide = count_study_wide(manifest, config, encoders, others.heads)
     if as_json:
-        print_json(Plan(plan=tuple(rows), comparisons_study_wide=study_wide))
+        print_json(Plan(plan=tuple(rows), comparisons_study_wide=study_wide, left=left))
     else:
         _print(rows, study_wide)
     if results is not None and all(row.basis == "typical" for row in rows):

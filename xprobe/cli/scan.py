@@ -24,7 +24,7 @@ def scan(
     as_json: Json = False,
 ) -> None:
     from xprobe.cli import outputs, tables
-    from xprobe.design import lineage
+    from xprobe.design import lineage, seen
     from xprobe.images import ranges, survey
     from xprobe.images import read as manifests
     from xprobe.images.samples import AS_IT_IS
@@ -44,6 +44,7 @@ def scan(
             f"first, {id_}: {reason}"
         )
     warnings += lineage.outside_warnings(*lineage.sides(manifest))
+    warnings += seen.unchecked_warnings(*lineage.sides(manifest))
     warnings += ranges.problems(manifest, AS_IT_IS)
     if unusable:
         shown = [f"{id_} ({reason})" for id_, reason in unusable.items()]

@@ -253,7 +253,11 @@ class BlockMaker:
             )
             held = fold.test_real
             drawn = [self._training_rows(setting, ratio, order, a, b, held) for a, b in fold.inner]
-            inner = tuple((d[0], self.rows(b)) for d, (_, b) in zip(drawn, fold.inner, strict=True))
+            inner = tuple(
+                (d[0], self.rows(b))
+                for d, (_, b) in zip(drawn, fold.inner, strict=True)
+                if self._can_teach(d[0])
+            )
             problems.append(Problem(train, self.rows(fold.test_real), inner))
             if setting.name == REAL_MORE:
                 n_real.append(len(train))
@@ -287,6 +291,10 @@ class BlockMaker:
         if setting.name != "synthetic-only":
             rows = np.concatenate([self.rows(train), rows])
         return np.sort(rows), int((~allowed).sum()), drawn.short
+
+    def _can_teach(self, rows: Ints) -> bool:
+        """Return whether rows have two classes: a generator may have seen all that is held out."""
+        return len(set(self.study.label[rows])) > 1
 
     def _allowed(self, supply: Supply, held: tuple[Strings, ...]) -> Bools:
         if self.config.ignore_lineage:

@@ -17,11 +17,12 @@ import numpy as np
 from xprobe.base.arrays import Ints
 from xprobe.base.errors import XprobeError, first_few
 from xprobe.base.streams import stream
-from xprobe.design import folds, lineage
+from xprobe.design import folds, lineage, seen
 from xprobe.design.alternatives import Made, lay_out
 from xprobe.design.blocks import Block, BlockMaker, source_of
 from xprobe.design.config import SweepConfig
 from xprobe.design.folds import Fold
+from xprobe.design.seen import Left
 from xprobe.design.setting import Setting
 from xprobe.design.sizes import closer_sizes
 from xprobe.images.manifest import Manifest
@@ -48,6 +49,7 @@ class Design:
         blocks: the settings' blocks, repeat by repeat.
         alternatives: the rows that heads train on besides images; they stand behind the study's.
         warnings: what the reader of the results must know.
+        left: what is left of generators that were trained on events that are tested.
     """
 
     study: Manifest
@@ -56,6 +58,7 @@ class Design:
     blocks: tuple[Block, ...]
     alternatives: tuple[Made, ...]
     warnings: tuple[str, ...]
+    left: tuple[Left, ...] = ()
 
     @cached_property
     def tested(self) -> Ints:
@@ -80,8 +83,8 @@ def make_design(
 
     Raises:
         TooFewSyntheticError: too few synthetic images for a ratio.
-        XprobeError: no synthetic images; too few images or groups of a class; or their lineage is
-            required, and not known.
+        XprobeError: no synthetic images; too few images or groups of a class; their lineage is
+            required, and not known; or a generator was trained on what is tested.
     """
     real, test, warnings = parts(manifest, config)
     every = real
@@ -113,6 +116,11 @@ def make_design(
         warnings.append("a class has a single group to train on: C is fixed, not chosen")
     tested = real if test is None else test
     warnings += _dominance_warnings(tested)
+    left = seen.left_of(synthetic, sources, seen.groups_tested(all_folds, tested))
+    if not config.ignore_lineage:
+        seen.check_left(left)
+        warnings += [row.words for row in left]
+    warnings += seen.unchecked_warnings(synthetic, manifest.select(manifest.source == "real"))
     study = manifest.select(
         np.isin(manifest.id.astype(str), np.concatenate([real.id, tested.id]).astype(str))
         | (manifest.source == "synthetic")
@@ -125,12 +133,13 @@ def make_design(
             stream(config.seed, "alternatives"),
         )  # fmt: skip
     blocks = [b for r in range(config.repeats) for b in maker.blocks(all_folds, r, generators)]
+    warnings += _choice_warnings(blocks, all_folds)
     warnings += lineage.outside_warnings(synthetic, sources)
     warnings += lineage.unknown_warnings(synthetic, sources)
     if config.ignore_lineage:
         warnings.insert(0, _ignored_lineage_warning(maker, all_folds, generators))
     alternatives = tuple(maker.alternatives.values())
-    return Design(study, protocol, generators, tuple(blocks), alternatives, tuple(warnings))
+    return Design(study, protocol, generators, tuple(blocks), alternatives, tuple(warnings), left)
 
 
 def parts(manifest: Manifest, config: SweepConfig) -> tuple[Manifest, Manifest | None, list[str]]:
@@ -294,6 +303,39 @@ def largest_part(real: Manifest, all_folds: Sequence[Fold]) -> dict[str, int]:
     return dict(sorted(largest.items()))
 
 
+def _choice_warnings(blocks: Sequence[Block], all_folds: Sequence[Fold]) -> list[str]:
+    """Return a warning of settings that lack inner folds which lineage left nothing to train on."""
+    whole = {(fold.repeat, fold.index): len(fold.inner) for fold in all_folds}
+    names = {
+        f"{block.setting.title} of {block.setting.generator}"
+        for block in blocks
+        for i, problem in enumerate(block.problems)
+        if not problem.inner and whole[block.repeat, i]
+    }
+    if not names:
+        return []
+    return [
+        f"lineage leaves no inner fold images of two classes of {first_few(sorted(names))}: there "
+        f"C is fixed, not chosen"
+    ]
+
+
+def left_in_sweep(manifest: Manifest, config: SweepConfig) -> tuple[Left, ...]:
+    """Return what a sweep would have left of generators that were trained on what it tests.
+
+    Raises:
+        XprobeError: as that sweep would.
+    """
+    real, test, _ = parts(manifest, config)
+    real = folds.choose_real(real, config.per_class, stream(config.seed, "choose"))
+    all_folds, _ = lay_out_folds(real, test, config)
+    is_real = manifest.source == "real"
+    return seen.left_of(
+        manifest.select(~is_real), manifest.select(is_real),
+        seen.groups_tested(all_folds, real if test is None else test),
+    )  # fmt: skip
+
+
 def _ignored_lineage_warning(
     maker: BlockMaker, all_folds: Sequence[Fold], generators: Sequence[str]
 ) -> str:
@@ -304,9 +346,12 @@ def _ignored_lineage_warning(
         for fold in all_folds
     ]
     most = max(leaked, default=0)
+    way = "from test images"
+    if any(supply.lineage.seen.any() for supply in maker.supply.values()):
+        way += " or by a network that has seen their events"
     known = (
-        f"in a fold up to {most} synthetic images of a generator were made from test images, and "
-        f"may have been trained on"
+        f"in a fold up to {most} synthetic images of a generator were made {way}, and may have "
+        f"been trained on"
         if most
         else "but no synthetic image is known to be made from a test image"
     )

@@ -1,4 +1,5 @@
-"""The real images that synthetic ones were made from, and nested draws of synthetic images."""
+"""What synthetic images know of real ones: the images that they were made from, and the events that
+their generator was trained on; nested draws of synthetic images."""
 
 from __future__ import annotations
 
@@ -9,12 +10,13 @@ from numpy.typing import NDArray
 
 from xprobe.base.arrays import Bools, Ints, Strings
 from xprobe.base.errors import XprobeError, first_few
+from xprobe.images.events import event_key, keys_in
 from xprobe.images.manifest import Manifest
 
 
 @dataclass(frozen=True, eq=False)
 class Lineage:
-    """The real groups from which the synthetic images of a generator were made.
+    """The real groups that synthetic images, or what made them, have seen.
 
     Attributes:
         source: (n, 3) numbers of real groups: the group of the image that the parent names, the
@@ -23,19 +25,33 @@ class Lineage:
         is_outside: (n,) whether the parent of the image, or its group if it has none, names no real
             image and no group of real images.
         group_number: number of each real group.
+        training: (n,) which row of `seen` an image has: that of its column ``trained_on``.
+        seen: (lists, groups) whether a list of events, which a generator was trained on, names an
+            event of a real group.
     """
 
     source: NDArray[np.intp]
     known: Bools
     is_outside: Bools
     group_number: dict[str, int]
+    training: Ints
+    seen: Bools
 
     def allowed(self, held_groups: Strings) -> Bools:
         """Return (n,) whether an image may be trained on while these groups are held out."""
         # A source of -1 reads the last entry, which stays False: no known source, no exclusion.
-        is_held = np.zeros(len(self.group_number) + 1, dtype=bool)
+        is_held = np.append(self._is_held(held_groups), False)
+        return np.asarray(~is_held[self.source].any(axis=1) & ~self.trained_with(held_groups))
+
+    def trained_with(self, held_groups: Strings) -> Bools:
+        """Return (n,) whether what made an image was trained on an event of these groups."""
+        knows = np.asarray(self.seen[:, self._is_held(held_groups)].any(axis=1))
+        return np.asarray(knows[self.training])
+
+    def _is_held(self, held_groups: Strings) -> Bools:
+        is_held = np.zeros(len(self.group_number), dtype=bool)
         is_held[[self.group_number[g] for g in set(held_groups)]] = True
-        return np.asarray(~is_held[self.source].any(axis=1))
+        return is_held
 
 
 def trace(synthetic: Manifest, real: Manifest) -> Lineage:
@@ -54,7 +70,24 @@ def trace(synthetic: Manifest, real: Manifest) -> Lineage:
     is_outside = np.where(
         has_parent, ~known[:, :2].any(axis=1), (group.astype(str) != "") & ~known[:, 2]
     )
-    return Lineage(source, np.asarray(known.any(axis=1)), is_outside, number)
+    training, seen = _training(synthetic, real, number)
+    return Lineage(source, np.asarray(known.any(axis=1)), is_outside, number, training, seen)
+
+
+def _training(synthetic: Manifest, real: Manifest, number: dict[str, int]) -> tuple[Ints, Bools]:
+    """Return `Lineage.training` and `Lineage.seen`; a real image is made by no generator."""
+    cells = np.where(synthetic.source == "real", "", synthetic.column("trained_on"))
+    lists, training = np.unique(cells.astype(str), return_inverse=True)
+    seen = np.zeros((len(lists), len(number)), dtype=bool)
+    if not lists.any():
+        return np.asarray(training), seen
+    groups_of: dict[str, set[int]] = {}
+    for event, group in set(zip(real.column("event"), real.group, strict=True)):
+        groups_of.setdefault(event_key(event), set()).add(number[group])
+    for row, cell in enumerate(lists):
+        for key in keys_in(cell):
+            seen[row, list(groups_of.get(key, ()))] = True
+    return np.asarray(training), seen
 
 
 def sides(images: Manifest) -> tuple[Manifest, Manifest]:

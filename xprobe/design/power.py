@@ -12,6 +12,7 @@ from xprobe.base.streams import stream
 from xprobe.design.config import SweepConfig
 from xprobe.design.design import HOLD_OUT, lay_out_folds, parts
 from xprobe.design.folds import choose_real
+from xprobe.design.seen import Left
 from xprobe.encoders.names import asked_aliases
 from xprobe.encoders.presets import ENCODERS, canonical
 from xprobe.images.manifest import Manifest
@@ -116,10 +117,12 @@ class Plan(Document, frozen=True, kw_only=True):
         plan: a row for each kind of training and number of real images.
         comparisons_study_wide: how many comparisons the study-wide p would count; None where no
             encoders and heads were named.
+        left: what a sweep would have left of generators that were trained on what it tests.
     """
 
     plan: tuple[Detectable, ...]
     comparisons_study_wide: int | None = None
+    left: tuple[Left, ...] = ()
 
 
 def typical_variance(real_per_class: float) -> float:

@@ -114,14 +114,17 @@ class Manifest:
     def fingerprint(self) -> str:
         """Digest of all columns and classes that every study of the table depends on."""
         columns = [c for c in self.columns() if c not in ("path", "prompt", "polygons")]
-        return digest_of([list(self.classes), [getattr(self, c).tolist() for c in columns]])
+        decisive = [list(self.classes), [getattr(self, c).tolist() for c in columns]]
+        if any(self.column("trained_on")):  # Without that column events decide nothing.
+            decisive.append([self.column(c).tolist() for c in ("event", "trained_on")])
+        return digest_of(decisive)
 
 
 REQUIRED = ("path", "label", "source")
 
 OPTIONAL = ("id", "group", "parent", "generator", "split", "prompt", "polygons")
 
-RECORDED = ("event", "licence", "damage", "trained_on", "control")
+RECORDED = ("event", "licence", "damage", "trained_on", "control", "date")
 """Columns that single commands use or write, which most tables lack; `Manifest.column` has them."""
 
 # Columns whose groups are wider than scenes; `read` takes one in place of the scenes, if asked to.

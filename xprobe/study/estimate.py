@@ -49,6 +49,7 @@ class Estimate(Document, frozen=True, kw_only=True):
         fits: how many fits are to be made, those of inner folds included.
         steps: how many optimiser steps fine-tunes are to make.
         seconds: about how many seconds that takes.
+        dropped_by_lineage: synthetic images that lineage keeps out of folds, summed over settings.
     """
 
     encoder: str
@@ -61,6 +62,7 @@ class Estimate(Document, frozen=True, kw_only=True):
     fits: int
     steps: int
     seconds: Number
+    dropped_by_lineage: int = 0
 
 
 class DryRun(Document, frozen=True, kw_only=True):
@@ -90,11 +92,15 @@ def estimate(
     and a batch of test images; what was done before does not count. Early stopping ends sooner.
     """
     rows = []
+    said: set[str] = set()
     for study in prepare(manifest, store, config, grid, execution.memory_gib):
         todo = study.missing(folder)
         keyed = list(zip(study.runs, study.design.blocks, strict=True))
         count = sum(len(block.problems) for _, block in keyed)
         done = sum(len(block.problems) for run, block in keyed if run not in todo)
+        for text in {row.words for row in study.design.left} - said:
+            said.add(text)
+            warnings.warn(text, XprobeWarning, stacklevel=2)
         fits, steps, seconds = sum(len(block.problems) for block in todo.values()), 0, 0.0
         if todo and kind_of(study.config.head).takes_steps:
             recipe, blocks = study.config.recipe, todo.values()
@@ -113,6 +119,7 @@ def estimate(
                 real_fraction=study.config.real_fraction,
                 train_per_class=study.config.train_per_class, tested=count, done=done, fits=fits,
                 steps=steps, seconds=round(seconds, 1),
+                dropped_by_lineage=sum(sum(block.dropped) for _, block in keyed),
             )
         )  # fmt: skip
     return rows

@@ -78,6 +78,10 @@ class LeftOut:
         stem, _, suffix = name.rpartition(".")
         self.add(kind_of_file(name), path, f".{suffix.lower()}" if stem else "without suffix")
 
+    def of_kind(self, kind: Kind) -> tuple[int, str]:
+        """Return how many of a kind are left out, and the path of one, ``""`` if there are none."""
+        return sum(self._counts.get(kind, Counter()).values()), self._example.get(kind, "")
+
     @property
     def lines(self) -> list[str]:
         """What was left out, a line a kind: how many, of which sort, an example, the remedy."""

@@ -1,0 +1,67 @@
+"""A table is replaced only where the new one loses nothing of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from makers import MakeManifest
+
+from xprobe.base.errors import XprobeError
+from xprobe.images.adopted.write import write_adopted
+from xprobe.images.manifest import Manifest
+
+
+def table(make_manifest: MakeManifest, folder: Path, *names: str, **columns: list[str]) -> Manifest:
+    """Return a table of images of a folder, which are there."""
+    for name in names:
+        (folder / name).write_bytes(b"image")
+    n = len(names)
+    return make_manifest(
+        ["a"] * n, source=["synthetic"] * n, id=[f"g/{name}" for name in names],
+        path=[str(folder / name) for name in names], **columns,
+    )  # fmt: skip
+
+
+def test_the_same_again_is_nothing_new(make_manifest: MakeManifest, tmp_path: Path) -> None:
+    file = tmp_path / "manifest.csv"
+    images = table(make_manifest, tmp_path, "1.png", "2.png")
+    assert write_adopted(images, file)
+    assert not write_adopted(images, file)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["1.png", "2.png", "manifest.csv"]
+
+
+def test_cells_are_filled_in_images_are_added_and_rows_without_image_go(
+    make_manifest: MakeManifest, tmp_path: Path
+) -> None:
+    file = tmp_path / "manifest.csv"
+    write_adopted(table(make_manifest, tmp_path, "1.png", "2.png"), file)
+    new = table(make_manifest, tmp_path, "1.png", "3.png", parent=["p", ""])
+    with pytest.raises(XprobeError, match=r"1 images, such as 2.png \(not adopted now\)"):
+        write_adopted(new, file)
+    (tmp_path / "2.png").unlink()
+    assert write_adopted(new, file)
+    assert "g/1.png,1.png,a,synthetic,,p," in file.read_text()
+    assert "g/3.png" in file.read_text()
+
+
+def test_nothing_that_a_table_says_is_lost(make_manifest: MakeManifest, tmp_path: Path) -> None:
+    file = tmp_path / "manifest.csv"
+    images = table(make_manifest, tmp_path, "1.png", parent=["p"])
+    write_adopted(images, file)
+    corrected = file.read_text().replace(",p,", ",q,")
+    others = ("path,label,source,seed\n1.png,a,synthetic,7\n", "caption\na flood\n", corrected)
+    for text in others:
+        file.write_text(text)
+        with pytest.raises(XprobeError, match="is there, and says otherwise of 1 images"):
+            write_adopted(images, file)
+        assert file.read_text() == text
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["1.png", "manifest.csv"]
+
+
+def test_what_is_no_table_stays(make_manifest: MakeManifest, tmp_path: Path) -> None:
+    file = tmp_path / "manifest.jsonl"
+    file.write_text("no table\n")
+    with pytest.raises(XprobeError, match="in the place of the table to write"):
+        write_adopted(table(make_manifest, tmp_path, "1.png"), file)
+    assert file.read_text() == "no table\n"

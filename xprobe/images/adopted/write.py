@@ -1,0 +1,71 @@
+"""The table of adopted images in a file: written anew only where nothing that it says is lost."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from xprobe.base.errors import XprobeError, first_few
+from xprobe.images.manifest import Manifest
+from xprobe.images.sources.cells import SUFFIXES, Cells, read_cells
+from xprobe.images.sources.table import write_table
+
+
+def write_adopted(manifest: Manifest, file: Path) -> bool:
+    """Write a table, and return whether it is new or differs from the one that was there.
+
+    A file that is there is replaced if the new table has all that it says: images may be added to
+    it, cells that are empty may be filled in, and rows may go whose image is gone. So the same
+    command may be run again, and no table of somebody else, or corrected by hand, is lost.
+
+    Raises:
+        XprobeError: the file says what the new table does not, or it is no table.
+    """
+    if not file.exists():
+        write_table(manifest, file)
+        return True
+    if file.suffix.lower() not in SUFFIXES:
+        raise XprobeError(f"{file}: name a table {', '.join(SUFFIXES)}")
+    # It is written beside the other one and read, so that both are compared as they are read.
+    temporary = file.with_name(f".tmp-{uuid.uuid4().hex}{file.suffix}")
+    try:
+        write_table(manifest, temporary)
+        rows = read_cells(temporary)[1]
+        if lost := _lost(_rows_of(file), {row["path"]: row for row in rows}, file.parent):
+            raise XprobeError(
+                f"{file} is there, and says otherwise of {len(lost)} images, such as "
+                f"{first_few(lost, 3)}; remove or rename it, or choose another file with -o"
+            )
+        is_new = temporary.read_bytes() != file.read_bytes()
+        if is_new:
+            temporary.replace(file)
+        return is_new
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _rows_of(file: Path) -> list[Cells]:
+    try:
+        return read_cells(file)[1]
+    except XprobeError as error:
+        raise XprobeError(
+            f"{error}; it is in the place of the table to write: remove or rename it, or choose "
+            f"another file with -o"
+        ) from error
+
+
+def _lost(old: Sequence[Cells], new: dict[Any, Cells], folder: Path) -> list[str]:
+    """Return what a new table says otherwise, or no longer, than an old one."""
+    lost = []
+    for row in old:
+        path = row.get("path")
+        if path not in new:
+            if path is None or (folder / str(path)).exists():
+                lost.append(f"{path or 'a row without path'} (not adopted now)")
+            continue
+        names = [name for name, cell in row.items() if cell and cell != new[path].get(name)]
+        if names:
+            lost.append(f"{path} ({first_few(names, 3)})")
+    return lost

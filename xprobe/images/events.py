@@ -1,0 +1,78 @@
+"""Events by name, and those that a generator was trained on (the column ``trained_on``)."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable
+from pathlib import Path
+
+from xprobe.base.errors import XprobeError
+from xprobe.images.text import lines_of
+
+XBD = "xbd"
+"""The name that stands for all events of xBD."""
+
+XBD_EVENTS = (
+    "guatemala-volcano", "hurricane-florence", "hurricane-harvey", "hurricane-matthew",
+    "hurricane-michael", "joplin-tornado", "lower-puna-volcano", "mexico-earthquake",
+    "midwest-flooding", "moore-tornado", "nepal-flooding", "palu-tsunami", "pinery-bushfire",
+    "portugal-wildfire", "santa-rosa-wildfire", "socal-fire", "sunda-tsunami",
+    "tuscaloosa-tornado", "woolsey-fire",
+)  # fmt: skip
+
+SEPARATOR = ";"
+
+# A list of names has short lines; a file whose lines are longer, or many more, is another one.
+_LONGEST_NAME, _MOST_NAMES = 200, 100_000
+
+_BETWEEN_WORDS = re.compile(r"[\s_-]+")
+
+
+def event_key(name: str) -> str:
+    """Return what is equal for two spellings of an event: Hurricane_Harvey, hurricane-harvey."""
+    text = unicodedata.normalize("NFKC", name).strip().casefold()
+    return _BETWEEN_WORDS.sub("-", text)
+
+
+def keys_in(cell: str) -> frozenset[str]:
+    """Return the keys of the events that a cell lists, with semicolons between them."""
+    return frozenset(key for name in cell.split(SEPARATOR) if (key := event_key(name)))
+
+
+def as_cell(events: Iterable[str]) -> str:
+    """Return events as a cell lists them."""
+    return SEPARATOR.join(events)
+
+
+def read_events(source: str) -> tuple[str, ...]:
+    """Return the events that ``--trained-on`` names: ``xbd``, or a file with one a line.
+
+    Blank lines and comments (``# …``) are left out, and so are names that stand there again.
+
+    Raises:
+        XprobeError: there is no such file, it names no event, or a line is no name of one.
+    """
+    if source == XBD:
+        return XBD_EVENTS
+    file = Path(source)
+    if not file.is_file():
+        raise XprobeError(
+            f"--trained-on {source}: no such file; write one event a line into it, or name {XBD} "
+            f"for its {len(XBD_EVENTS)} events"
+        )
+    events: dict[str, str] = {}
+    for number, line in enumerate(lines_of(file), 1):
+        name = line.strip().removeprefix("\ufeff")
+        if not name or name.startswith("#"):
+            continue
+        is_name = len(name) <= _LONGEST_NAME and name.isprintable() and not set(name) & set(";,\t")
+        if not is_name or number > _MOST_NAMES:
+            raise XprobeError(
+                f"{file}, line {number}: {name[:40]!r} is no event; write one event a line, and "
+                f"nothing beside it"
+            )
+        events.setdefault(event_key(name), name)
+    if not events:
+        raise XprobeError(f"{file}: it names no event; write one a line into it")
+    return tuple(events.values())
