@@ -17,9 +17,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from makers import tiff_of
 from numpy.testing import assert_array_equal
 from PIL import Image
-from rasterio.enums import ColorInterp
 from rasterio.io import MemoryFile
 
 from xprobe.images import decode as images
@@ -30,22 +30,6 @@ RNG = np.random.default_rng(0)
 SCENE = RNG.integers(0, 2750, (13, 9, 11)).astype(np.uint16)
 RGB_16 = SCENE[:3]
 EUROSAT = Reading((4, 3, 2), (0, 2750))
-
-warnings.filterwarnings("ignore", message="Dataset has no geotransform")
-
-
-def tiff(samples: np.ndarray, colours: tuple[ColorInterp, ...] = (), **profile: Any) -> bytes:
-    """Return the GeoTIFF of samples (k, h, w) that GDAL writes."""
-    bands, height, width = samples.shape
-    with warnings.catch_warnings(), MemoryFile() as memory:
-        warnings.simplefilter("ignore")  # An image without a place on the earth is meant.
-        with memory.open(
-            driver="GTiff", width=width, height=height, count=bands, dtype=samples.dtype, **profile
-        ) as file:
-            file.write(samples)
-            if colours:
-                file.colorinterp = colours
-        return bytes(memory.getbuffer())
 
 
 def stretched(samples: np.ndarray, low: float, high: float) -> np.ndarray:
@@ -76,13 +60,15 @@ def refused(content: bytes, reading: Reading = AS_IT_IS) -> UnusableImageError:
     ids=str,
 )  # fmt: skip
 def test_13_bands_of_16_bits_are_the_chosen_bands_stretched(layout: dict[str, Any]) -> None:
-    picture = pixels_of(tiff(SCENE, **layout), EUROSAT)
+    picture = pixels_of(tiff_of(SCENE, **layout), EUROSAT)
     assert_array_equal(picture, stretched(SCENE[[3, 2, 1]], 0, 2750))
 
 
 @pytest.mark.parametrize("dtype", ["int16", "uint16", "int32", "uint32", "float32", "float64"])
 def test_samples_of_every_type_are_scaled_alike(dtype: str) -> None:
-    picture = pixels_of(tiff(SCENE[:3].astype(dtype), photometric="RGB"), Reading((), (90, 2100)))
+    picture = pixels_of(
+        tiff_of(SCENE[:3].astype(dtype), photometric="RGB"), Reading((), (90, 2100))
+    )
     assert_array_equal(picture, stretched(RGB_16, 90, 2100))
 
 
@@ -90,38 +76,38 @@ def test_samples_of_every_type_are_scaled_alike(dtype: str) -> None:
 def test_one_band_is_grey_and_a_band_may_be_taken_twice(bands: tuple[int, ...]) -> None:
     chosen = SCENE[[band - 1 for band in bands]]
     assert_array_equal(
-        pixels_of(tiff(SCENE), Reading(bands, (0, 2750))), stretched(chosen, 0, 2750)
+        pixels_of(tiff_of(SCENE), Reading(bands, (0, 2750))), stretched(chosen, 0, 2750)
     )
 
 
 def test_a_large_image_is_scaled_as_a_small_one() -> None:
     """From so many pixels on each value of 16 bits is scaled once, and looked up."""
     large = RNG.integers(0, 65536, (3, 300, 301)).astype(np.uint16)
-    picture = pixels_of(tiff(large, photometric="RGB"), Reading((), (100, 60_000)))
+    picture = pixels_of(tiff_of(large, photometric="RGB"), Reading((), (100, 60_000)))
     assert_array_equal(picture, stretched(large, 100, 60_000))
 
 
 def test_bands_share_one_range() -> None:
     """Each by its own would turn the colours."""
     samples = np.stack([np.full((2, 3), value, np.float32) for value in (0.5, 1.0, 200.0)])
-    assert_array_equal(pixels_of(tiff(samples, photometric="RGB"))[0, 0], [0, 1, 200])
+    assert_array_equal(pixels_of(tiff_of(samples, photometric="RGB"))[0, 0], [0, 1, 200])
 
 
 def test_bands_of_8_bits_are_taken_as_they_are() -> None:
     samples = (SCENE % 256).astype(np.uint8)
     assert_array_equal(
-        pixels_of(tiff(samples), Reading((4, 3, 2), (0, 20))),
+        pixels_of(tiff_of(samples), Reading((4, 3, 2), (0, 20))),
         np.moveaxis(samples[[3, 2, 1]], 0, 2),
     )
     flat = samples[:, :1, :1].repeat(64, 1).repeat(64, 2)
-    lossy = pixels_of(tiff(flat, compress="jpeg", interleave="band"), Reading((4, 3, 2)))
+    lossy = pixels_of(tiff_of(flat, compress="jpeg", interleave="band"), Reading((4, 3, 2)))
     assert np.abs(lossy.astype(int) - samples[[3, 2, 1], 0, 0]).max() <= 1
 
 
 def test_the_fourth_band_of_rgb_can_be_chosen() -> None:
     for dtype in (np.uint8, np.uint16):
         samples = (SCENE[:4] % 256).astype(dtype)
-        picture = pixels_of(tiff(samples, photometric="RGB"), Reading((4, 2, 1), (0, 255)))
+        picture = pixels_of(tiff_of(samples, photometric="RGB"), Reading((4, 2, 1), (0, 255)))
         assert_array_equal(picture, np.moveaxis(samples[[3, 1, 0]], 0, 2))
 
 
@@ -129,7 +115,7 @@ def test_the_fourth_band_of_rgb_can_be_chosen() -> None:
 def test_transparency_is_laid_on_white_and_bands_that_are_chosen_are_not(dtype: type) -> None:
     alpha = np.zeros((1, 9, 11), dtype)
     alpha[0, :3] = np.iinfo(dtype).max
-    content = tiff(np.concatenate([RGB_16.astype(dtype), alpha]), photometric="RGB", ALPHA="YES")
+    content = tiff_of(np.concatenate([RGB_16.astype(dtype), alpha]), photometric="RGB", ALPHA="YES")
     picture = pixels_of(content, Reading((), (0, 2750)))
     whole = stretched(RGB_16, 0, 2750)
     assert_array_equal(picture[3:], np.full((6, 11, 3), 255))
@@ -139,7 +125,7 @@ def test_transparency_is_laid_on_white_and_bands_that_are_chosen_are_not(dtype: 
 
 
 def test_an_orientation_turns_the_picture_upright() -> None:
-    content = bytearray(tiff(SCENE))
+    content = bytearray(tiff_of(SCENE))
     tag = content.index(b"\x15\x01\x03\x00")  # Samples per pixel, behind which none stands yet.
     entries = int.from_bytes(content[8:10], "little")
     assert content[10 + 12 * entries : 14 + 12 * entries] == bytes(4) and tag > 0
@@ -158,7 +144,7 @@ def test_an_orientation_turns_the_picture_upright() -> None:
 
 @pytest.mark.parametrize("bands", [2, 4, 13])
 def test_bands_without_colours_are_listed_with_the_remedy(bands: int) -> None:
-    error = refused(tiff(SCENE[:bands].astype(np.float32), photometric="MINISBLACK"))
+    error = refused(tiff_of(SCENE[:bands].astype(np.float32), photometric="MINISBLACK"))
     assert str(error) == (
         f"{bands} bands, and the file does not say which are red, green and blue; choose them, "
         f"such as with --bands 3,2,1"
@@ -167,25 +153,24 @@ def test_bands_without_colours_are_listed_with_the_remedy(bands: int) -> None:
 
 
 def test_colours_are_where_the_file_says() -> None:
-    names = (ColorInterp.blue, ColorInterp.green, ColorInterp.red, ColorInterp.undefined)
-    content = tiff(SCENE[:4].astype(np.int16), names)
+    content = tiff_of(SCENE[:4].astype(np.int16), ("blue", "green", "red", "undefined"))
     assert_array_equal(pixels_of(content, Reading((), (0, 2750))),
                        stretched(SCENE[[2, 1, 0]], 0, 2750))  # fmt: skip
 
 
 @pytest.mark.parametrize("reading", [Reading((14,)), Reading((14, 1, 2), (0, 1))])
 def test_a_band_that_is_not_there_is_said(reading: Reading) -> None:
-    error = refused(tiff(SCENE), reading)
+    error = refused(tiff_of(SCENE), reading)
     assert str(error) == "13 bands, of which --bands asks for number 14"
     assert not error.passing
 
 
 def test_samples_without_a_brightness_are_refused() -> None:
-    assert "complex" in str(refused(tiff(SCENE[:3].astype(np.complex64)), EUROSAT))
+    assert "complex" in str(refused(tiff_of(SCENE[:3].astype(np.complex64)), EUROSAT))
     assert "13 bands of 4 bits" in str(
-        refused(tiff((SCENE % 16).astype(np.uint8), nbits=4), EUROSAT)
+        refused(tiff_of((SCENE % 16).astype(np.uint8), nbits=4), EUROSAT)
     )
-    below = tiff(-RGB_16.astype(np.float32), photometric="RGB")
+    below = tiff_of(-RGB_16.astype(np.float32), photometric="RGB")
     assert "choose their range with --stretch" in str(refused(below))
 
 
@@ -201,7 +186,7 @@ def test_nodata_of_floats_is_black_and_moves_no_other_pixel(
     samples = (SCENE[:bands] / 2750).astype(np.float32)
     holes = samples.copy()
     holes[:, :2] = nodata
-    content = tiff(holes, nodata=nodata, **({"photometric": "RGB"} if bands == 3 else {}))
+    content = tiff_of(holes, nodata=nodata, **({"photometric": "RGB"} if bands == 3 else {}))
     expected = stretched(samples, *(stretch or (0, 1)))
     expected[:2] = 0
     assert_array_equal(pixels_of(content, Reading((), stretch)), expected)
@@ -213,7 +198,7 @@ def test_nodata_of_integers_is_black(bands: int) -> None:
     samples[:, 3:5] = 65535
     expected = stretched(samples[: 1 if bands == 1 else 3], 0, 2750)
     expected[3:5] = 0
-    content = tiff(samples, nodata=65535, photometric="RGB" if bands == 4 else "MINISBLACK")
+    content = tiff_of(samples, nodata=65535, photometric="RGB" if bands == 4 else "MINISBLACK")
     assert_array_equal(pixels_of(content, Reading((), (0, 2750))), expected)
 
 
@@ -233,7 +218,7 @@ def test_a_mask_inside_the_file_is_nodata() -> None:
 
 @pytest.mark.parametrize("bands", [1, 3, 13])
 def test_nothing_but_nodata_is_unusable(bands: int) -> None:
-    content = tiff(np.full((bands, 4, 5), 7, np.uint16), nodata=7)
+    content = tiff_of(np.full((bands, 4, 5), 7, np.uint16), nodata=7)
     for reading in (Reading((1,), (0, 2750)), Reading((1,))):
         error = refused(content, reading)
         assert str(error) == "nothing but nodata" and not error.passing
@@ -242,18 +227,18 @@ def test_nothing_but_nodata_is_unusable(bands: int) -> None:
 # --- Pillow stays where it gives all --------------------------------------------------------
 
 WHOLE = {
-    "RGB of 8 bits": (tiff(RGB_16.astype(np.uint8), photometric="RGB"), Reading()),
+    "RGB of 8 bits": (tiff_of(RGB_16.astype(np.uint8), photometric="RGB"), Reading()),
     "RGB of 8 bits with nodata": (
-        tiff(RGB_16.astype(np.uint8), photometric="RGB", nodata=255), Reading()),
+        tiff_of(RGB_16.astype(np.uint8), photometric="RGB", nodata=255), Reading()),
     "RGB of 8 bits, stretched": (
-        tiff(RGB_16.astype(np.uint8), photometric="RGB"), Reading((), (0, 99))),
-    "bands of RGB": (tiff(RGB_16.astype(np.uint8), photometric="RGB"), Reading((3, 2, 1))),
+        tiff_of(RGB_16.astype(np.uint8), photometric="RGB"), Reading((), (0, 99))),
+    "bands of RGB": (tiff_of(RGB_16.astype(np.uint8), photometric="RGB"), Reading((3, 2, 1))),
     "RGB as JPEG": (
-        tiff(np.zeros((3, 16, 16), np.uint8), photometric="YCBCR", compress="jpeg"), Reading()),
-    "grey of 16 bits": (tiff(SCENE[:1]), Reading((), (0, 2750))),
+        tiff_of(np.zeros((3, 16, 16), np.uint8), photometric="YCBCR", compress="jpeg"), Reading()),
+    "grey of 16 bits": (tiff_of(SCENE[:1]), Reading((), (0, 2750))),
     "grey of floats with nodata": (
-        tiff(SCENE[:1].astype(np.float32), nodata=5.0), Reading((1,), (0, 2750))),
-    "RGB of 16 bits, not stretched": (tiff(RGB_16, photometric="RGB"), Reading()),
+        tiff_of(SCENE[:1].astype(np.float32), nodata=5.0), Reading((1,), (0, 2750))),
+    "RGB of 16 bits, not stretched": (tiff_of(RGB_16, photometric="RGB"), Reading()),
 }  # fmt: skip
 
 
@@ -274,7 +259,7 @@ def test_both_libraries_give_one_picture() -> None:
         if reading.stretch:
             ours = geotiff.decode(content, reading, 10**6)
             assert_array_equal(np.asarray(ours), pixels_of(content, reading))
-    high_bytes = pixels_of(tiff(RGB_16, photometric="RGB")).astype(int)
+    high_bytes = pixels_of(tiff_of(RGB_16, photometric="RGB")).astype(int)
     whole = stretched(RGB_16, 0, 65535).astype(int)
     assert np.abs(high_bytes - whole).max() <= 1
 
@@ -282,12 +267,12 @@ def test_both_libraries_give_one_picture() -> None:
 @pytest.mark.parametrize(
     ("content", "reading", "reason"),
     [
-        (tiff(SCENE), EUROSAT, "a TIFF of 13 bands of 16 bits, which Pillow cannot read"),
-        (tiff(RGB_16, photometric="RGB"), Reading((), (0, 2750)), "3 bands of 16 bits, of which "
+        (tiff_of(SCENE), EUROSAT, "a TIFF of 13 bands of 16 bits, which Pillow cannot read"),
+        (tiff_of(RGB_16, photometric="RGB"), Reading((), (0, 2750)), "3 bands of 16 bits, of which "
          "Pillow keeps the high bytes alone, so that --stretch comes too late"),
-        (tiff(SCENE[:4].astype(np.uint8), photometric="RGB"), Reading((4, 3, 2)), "3 bands that "
+        (tiff_of(SCENE[:4].astype(np.uint8), photometric="RGB"), Reading((4, 3, 2)), "3 bands that "
          "Pillow gives, of which --bands asks for number 4"),
-        (tiff(RGB_16.astype(np.uint8), photometric="RGB", compress="lerc"), Reading(),
+        (tiff_of(RGB_16.astype(np.uint8), photometric="RGB", compress="lerc"), Reading(),
          "a TIFF of 3 bands of 8 bits, which Pillow cannot read"),
     ],
 )  # fmt: skip
@@ -304,14 +289,14 @@ def test_without_rasterio_the_remedy_is_the_extra(
 def test_another_major_version_of_gdal_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """The version in an encoder's key would no longer say whose pixels are embedded."""
     monkeypatch.setattr("rasterio.__gdal_version__", "4.0.1")
-    error = refused(tiff(SCENE), EUROSAT)
+    error = refused(tiff_of(SCENE), EUROSAT)
     assert "GDAL 4.0.1, whose pixels may differ" in str(error) and error.passing
 
 
 def test_probe_reads_the_size_of_what_rasterio_reads(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "x.tif").write_bytes(tiff(SCENE))
+    (tmp_path / "x.tif").write_bytes(tiff_of(SCENE))
     assert probe(tmp_path / "x.tif") == ("TIFF", 11, 9)
     monkeypatch.setattr(geotiff, "is_installed", lambda: False)
     with pytest.raises(UnusableImageError, match=r"13 bands of 16 bits, .*xprobe\[geo\]"):
@@ -326,7 +311,7 @@ VRT = """<VRTDataset rasterXSize="11" rasterYSize="9"><VRTRasterBand dataType="B
 
 @pytest.mark.parametrize("head", ["", "\n", '<?xml version="1.0"?>\n'])
 def test_a_virtual_raster_leads_nowhere(head: str, tmp_path: Path) -> None:
-    (tmp_path / "secret.tif").write_bytes(tiff(SCENE[:1]))
+    (tmp_path / "secret.tif").write_bytes(tiff_of(SCENE[:1]))
     (tmp_path / "photo.tif").write_text(head + VRT.format(tmp_path / "secret.tif"))
     with pytest.raises(UnusableImageError, match="a virtual raster of GDAL, which is not read"):
         decode(tmp_path / "photo.tif", Reading((1,), (0, 2750)))
@@ -336,14 +321,14 @@ def test_a_virtual_raster_leads_nowhere(head: str, tmp_path: Path) -> None:
 
 def test_files_beside_an_image_decide_nothing(tmp_path: Path) -> None:
     file = tmp_path / "x.tif"
-    file.write_bytes(tiff(SCENE))
+    file.write_bytes(tiff_of(SCENE))
     expected = np.asarray(decode(file, EUROSAT))
     (tmp_path / "x.tif.aux.xml").write_text(
         '<PAMDataset><PAMRasterBand band="4"><NoDataValue>1</NoDataValue></PAMRasterBand>'
         "</PAMDataset>"
     )
-    (tmp_path / "x.tif.msk").write_bytes(tiff(np.zeros((1, 9, 11), np.uint8)))
-    (tmp_path / "x.tif.ovr").write_bytes(tiff(np.zeros((13, 4, 5), np.uint16)))
+    (tmp_path / "x.tif.msk").write_bytes(tiff_of(np.zeros((1, 9, 11), np.uint8)))
+    (tmp_path / "x.tif.ovr").write_bytes(tiff_of(np.zeros((13, 4, 5), np.uint16)))
     (tmp_path / "x.tfw").write_text("1\n0\n0\n1\n0\n0\n")
     before = sorted(tmp_path.iterdir())
     assert_array_equal(np.asarray(decode(file, EUROSAT)), expected)
@@ -376,12 +361,12 @@ thread.start(); thread.join()
 
 
 def test_the_environment_decides_nothing_and_nothing_is_printed(tmp_path: Path) -> None:
-    whole = tiff(SCENE, crs="EPSG:32633", nodata=7)
+    whole = tiff_of(SCENE, crs="EPSG:32633", nodata=7)
     names = []
     for name, content in {
         "whole": whole, "cut": whole[:-200],
         "strange": whole.replace(b"\x02\x01\x03\0", b"\x02\x01\x99\0"),
-        "four": tiff(np.zeros((4, 16, 16), np.uint8), photometric="RGB", compress="jpeg"),
+        "four": tiff_of(np.zeros((4, 16, 16), np.uint8), photometric="RGB", compress="jpeg"),
     }.items():  # fmt: skip
         (tmp_path / f"{name}.tif").write_bytes(content)
         names.append(str(tmp_path / f"{name}.tif"))
@@ -413,7 +398,7 @@ def test_an_image_without_a_place_is_worth_no_line(
     recwarn: pytest.WarningsRecorder, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.WARNING):
-        decode(tiff(SCENE), EUROSAT)
+        decode(tiff_of(SCENE), EUROSAT)
     assert [str(warning.message) for warning in recwarn] == []
     assert not [record for record in caplog.records if record.name.startswith("rasterio")]
     assert any(isinstance(h, logging.NullHandler) for h in logging.getLogger("rasterio").handlers)
@@ -428,10 +413,10 @@ def test_a_declared_size_is_refused_before_it_takes_memory(monkeypatch: pytest.M
     error = refused(sparse, EUROSAT)
     assert "60000 x 60000 pixels, more than 178,956,970 allowed" in str(error)
     monkeypatch.setattr(images, "MAX_PIXELS", 98)
-    assert "11 x 9 pixels, more than 98 allowed" in str(refused(tiff(SCENE), EUROSAT))
+    assert "11 x 9 pixels, more than 98 allowed" in str(refused(tiff_of(SCENE), EUROSAT))
     monkeypatch.setattr(geotiff, "_MOST_BLOCK_BYTES", 13 * 2 * 11 * 9 - 1)
     monkeypatch.setattr(images, "MAX_PIXELS", 99)
-    assert "blocks of 2,574 bytes, more than 2,573" in str(refused(tiff(SCENE), EUROSAT))
+    assert "blocks of 2,574 bytes, more than 2,573" in str(refused(tiff_of(SCENE), EUROSAT))
 
 
 def tiff_of_size(width: int, height: int) -> bytes:
@@ -449,7 +434,7 @@ def tiff_of_size(width: int, height: int) -> bytes:
 @given(st.integers(0, 4000))
 @settings(max_examples=30)
 def test_a_file_cut_anywhere_is_whole_or_refused(n: int) -> None:
-    content = tiff(SCENE, compress="lzw")
+    content = tiff_of(SCENE, compress="lzw")
     try:
         picture = pixels_of(content[:n], EUROSAT)
     except UnusableImageError as error:
@@ -463,7 +448,7 @@ def test_a_file_cut_anywhere_is_whole_or_refused(n: int) -> None:
 def test_damaged_files_are_decoded_or_unusable_and_nothing_else(
     changes: list[tuple[int, int]],
 ) -> None:
-    content = bytearray(tiff(SCENE, compress="deflate", nodata=3))
+    content = bytearray(tiff_of(SCENE, compress="deflate", nodata=3))
     for offset, byte in changes:
         content[offset % len(content)] = byte
     try:
@@ -477,7 +462,7 @@ def test_damaged_files_are_decoded_or_unusable_and_nothing_else(
 
 def test_threads_decode_side_by_side_and_leave_warnings_as_they_were(tmp_path: Path) -> None:
     scenes = [np.roll(SCENE, i, axis=2) for i in range(12)]
-    contents = [tiff(scene, compress="deflate") for scene in scenes]
+    contents = [tiff_of(scene, compress="deflate") for scene in scenes]
     with tarfile.open(tmp_path / "x.tar", "w") as archive:
         for i, content in enumerate(contents):
             member = tarfile.TarInfo(f"{i}.tif")
@@ -498,7 +483,7 @@ def test_a_picture_by_another_program_differs_by_its_rounding_alone() -> None:
     They are integers, so that they are at most one apart; ours is within half a level of x.
     """
     exact = np.moveaxis(SCENE[[3, 2, 1]].astype(np.float64), 0, 2) * (255 / 2750)
-    ours = pixels_of(tiff(SCENE), EUROSAT).astype(np.float64)
+    ours = pixels_of(tiff_of(SCENE), EUROSAT).astype(np.float64)
     assert np.abs(ours - np.clip(exact, 0, 255)).max() <= 0.5
     rendered = io.BytesIO()
     Image.fromarray(np.floor(exact).astype(np.uint8)).save(rendered, "PNG")

@@ -194,14 +194,12 @@ def _look(path: str, bands: tuple[int, ...]) -> Look | None:
     """Return a look at an image, or None at what cannot be used, which is listed elsewhere."""
     try:
         with contents.stream_of(path) as stream:
-            is_tiff = kind_of(stream.read(HEAD_BYTES)) == "TIFF"
+            suits_gdal = kind_of(stream.read(HEAD_BYTES)) == "TIFF" and geotiff.is_installed()
             stream.seek(0)
             with suppress(UnidentifiedImageError), opened(stream) as image:
-                if not (is_tiff and bits_of(image) > 8 and not is_deep(image)):
+                if not (suits_gdal and bits_of(image) > 8 and not is_deep(image)):
                     return _look_by_pillow(image)
-                if not geotiff.is_installed():
-                    return _look_by_pillow(image)
-        return _look_by_gdal(contents.read(path), bands) if is_tiff else None
+        return _look_by_gdal(contents.read(path), bands) if suits_gdal else None
     except Exception:  # As in `decode`.
         return None
 
