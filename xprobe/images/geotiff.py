@@ -221,5 +221,6 @@ def _chosen(file: Any, bands: tuple[int, ...]) -> tuple[list[int], int]:
 
 def _has_nodata(file: Any, chosen: list[int]) -> bool:
     """Return whether a value, or a mask in the file, marks samples that are no data."""
-    kinds = [{flag.name for flag in file.mask_flag_enums[band - 1]} for band in chosen]
+    flags_of = file.mask_flag_enums  # Of all bands, made anew whenever it is read.
+    kinds = [{flag.name for flag in flags_of[band - 1]} for band in chosen]
     return any("nodata" in kind or kind == {"per_dataset"} for kind in kinds)
