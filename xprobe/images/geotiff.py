@@ -7,7 +7,6 @@ beside a file nor an environment variable decides a pixel.
 
 from __future__ import annotations
 
-import logging
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -66,11 +65,6 @@ _COLOURS = ("red", "green", "blue")
 
 # A block is unpacked at once, with all bands that it has; no image needs a larger one.
 _MOST_BLOCK_BYTES = 2**31
-
-# GDAL's lines about odd files say nothing of which file they mean; what is wrong with a file is
-# listed with its name.
-logging.getLogger("rasterio").addHandler(logging.NullHandler())
-
 
 @dataclass(frozen=True)
 class Bands:
@@ -145,7 +139,8 @@ def read(content: bytes, bands: tuple[int, ...], most: int) -> Bands:
 def _opened(content: bytes) -> Iterator[Any]:
     """Open the bytes of a TIFF as a dataset of rasterio, out of reach of all else.
 
-    Where the image lies on the earth is not read, which would take PROJ and its files.
+    Where the image lies on the earth is not read, which would take PROJ and its files. What GDAL
+    says of odd files goes to a logger of rasterio, which prints nothing unless it is told to.
     """
     from rasterio import __gdal_version__
     from rasterio.env import Env
