@@ -66,6 +66,7 @@ _COLOURS = ("red", "green", "blue")
 # A block is unpacked at once, with all bands that it has; no image needs a larger one.
 _MOST_BLOCK_BYTES = 2**31
 
+
 @dataclass(frozen=True)
 class Bands:
     """The bands of a file that are its picture.

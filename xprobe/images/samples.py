@@ -224,6 +224,6 @@ def full_scale(samples: NDArray[Any]) -> float:
         )
     if is_float and high <= 1:
         return 1.0
-    if (is_float or samples.dtype.itemsize > 2) and high <= 255:
+    if (is_float or samples.dtype.itemsize != 2) and high <= 255:
         return 255.0
     return 65535.0
