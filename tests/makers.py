@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from hashlib import sha256
 from html.parser import HTMLParser
@@ -476,3 +477,25 @@ def tiles_of_xbd() -> list[Tile]:
                 )
             )  # fmt: skip
     return tiles
+
+
+def tiff_of(samples: np.ndarray, colours: Sequence[str] = (), **profile: Any) -> bytes:
+    """Return the TIFF, or other file, that GDAL writes of samples (bands, height, width).
+
+    Args:
+        samples: the samples, whose type is that of the file.
+        colours: what the file says of its bands, such as red; by default what GDAL makes of them.
+        profile: how they are stored, in the words of rasterio and GDAL.
+    """
+    from rasterio.enums import ColorInterp
+    from rasterio.io import MemoryFile
+
+    bands, height, width = samples.shape
+    with warnings.catch_warnings(), MemoryFile() as memory:
+        warnings.simplefilter("ignore")  # An image without a place on the earth is meant.
+        shape = {"width": width, "height": height, "count": bands, "dtype": samples.dtype}
+        with memory.open(**{"driver": "GTiff", **shape, **profile}) as file:
+            file.write(samples)
+            if colours:
+                file.colorinterp = [ColorInterp[colour] for colour in colours]
+        return bytes(memory.getbuffer())

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from makers import FAST, Ran, error_of, usage_error_of
+from makers import FAST, Ran, error_of, tiff_of, usage_error_of
 from PIL import Image
 
 
@@ -233,3 +233,22 @@ def test_what_samples_stand_for_is_warned_about_or_chosen(
     chosen = next(about["spec"] for about in specs if "bands" in about["spec"])
     assert (chosen["bands"], chosen["stretch"]) == ([1, 2, 3], [0, 2040])
     assert xprobe("embed", "--bands", "1,2").code == xprobe("embed", "--stretch", "9").code == 2
+
+
+def test_images_of_13_bands_are_embedded_by_the_bands_that_are_named(
+    data: Path, xprobe: Callable[..., Ran]
+) -> None:
+    """EuroSAT's files of Sentinel-2: without the names of bands every image is listed."""
+    for i, file in enumerate(sorted(data.rglob("*.png"))):
+        scene = np.random.default_rng(i).integers(0, 2750, (13, 16, 16)).astype(np.uint16)
+        file.with_suffix(".tif").write_bytes(tiff_of(scene, crs="EPSG:32633"))
+        file.unlink()
+    assert xprobe("scan").code == 0
+    ran = xprobe("embed", "--encoder", "pixels")
+    assert ran.code == 1
+    assert "choose them, such as with --bands 3,2,1" in Path("features/failed.csv").read_text()
+    chosen = ("embed", "--encoder", "pixels", "--bands", "4,3,2", "--stretch", "0:2750")
+    ran = xprobe(*chosen, "--json")
+    assert (ran.code, ran.err) == (0, "")
+    (outcome,) = json.loads(ran.out)["encoders"]
+    assert outcome["failed"] == 0 and outcome["embedded"] == outcome["images"]

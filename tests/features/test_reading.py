@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import PIL
 import pytest
+from makers import tiff_of
 from PIL import Image
 
 from xprobe.base.errors import XprobeError
@@ -18,6 +21,7 @@ from xprobe.features.reading import reading_of
 from xprobe.features.store import Store
 from xprobe.images import read as manifests
 from xprobe.images.manifest import Manifest
+from xprobe.images.resize import PREPROCESSING
 from xprobe.images.samples import Reading
 
 
@@ -55,6 +59,67 @@ def test_a_stretch_gives_the_features_of_8_bits(
     (stored,) = Store(tmp_path / "deep").encoders()
     assert stored.spec.stretch == (0, 2040)
     assert stored.key != Store(tmp_path / "plain").encoders()[0].key
+
+
+def as_files(data: Path, write: Callable[[np.ndarray], bytes], suffix: str) -> Manifest:
+    """Write the scenes of a satellite, 4 bands of 11 bits at 16 px, in place of real images."""
+    rng = np.random.default_rng(0)
+    for file in sorted((data / "real").rglob("*.png")):
+        file.unlink()
+        file.with_suffix(suffix).write_bytes(write(rng.integers(0, 2200, (4, 16, 16))))
+    manifest = manifests.read(data)
+    return manifest.select(np.flatnonzero(manifest.source == "real"))
+
+
+def test_a_geotiff_has_the_features_of_its_8_bit_rendering(
+    tmp_path: Path, make_data: Callable[..., Path]
+) -> None:
+    """Four bands of 16 bits, stretched, against PNG files of the same scenes.
+
+    A sample x is x' = 255 (x - low) / (high - low) levels. We round x' to the nearest level: half a
+    level off at most. A rendering by the same rule has the same pixels, and features to the bit.
+    One that rounds otherwise, as by cutting digits off, is an integer less than a level from x',
+    so that the two are at most one level apart; raw pixels differ by 1/255 at most.
+    """
+    low, high = 40.0, 2047.0
+
+    def levels(scene: np.ndarray) -> np.ndarray:
+        picture = np.moveaxis(scene[[2, 1, 0]], 0, 2)
+        return np.clip((picture - low) * (255 / (high - low)), 0, 255)
+
+    def png(pixels: np.ndarray) -> bytes:
+        buffer = io.BytesIO()
+        Image.fromarray(pixels.astype(np.uint8)).save(buffer, "PNG")
+        return buffer.getvalue()
+
+    sets = {
+        "deep": as_files(
+            make_data(name="deep"),
+            lambda scene: tiff_of(scene.astype(np.uint16), photometric="RGB", compress="lzw"),
+            ".tif",
+        ),
+        "rounded": as_files(make_data(name="r"), lambda s: png(np.rint(levels(s))), ".png"),
+        "cut": as_files(make_data(name="c"), lambda s: png(np.floor(levels(s))), ".png"),
+    }
+    x = {}
+    for name, manifest in sets.items():
+        config = EmbedConfig(bands=(3, 2, 1), stretch=Stretch(low, high))
+        embed_all(manifest, ["pixels", "hog"], tmp_path / name,
+                  config if name == "deep" else EmbedConfig())  # fmt: skip
+        store = Store(tmp_path / name)
+        for encoder in ("pixels", "hog"):
+            x[name, encoder] = store.read(store.find(encoder)[0], manifest)[0].x
+    for encoder in ("pixels", "hog"):
+        np.testing.assert_array_equal(x["deep", encoder], x["rounded", encoder])
+    difference = np.abs(x["deep", "pixels"] - x["cut", "pixels"])
+    assert 0 < difference.max() <= 1 / 255 + np.finfo(np.float32).eps
+
+
+def test_the_extra_changes_no_key() -> None:
+    """Features of images that Pillow reads whole are those of older versions."""
+    spec = encoders.load("pixels", reading=Reading((4, 3, 2), (0, 2750))).spec
+    assert spec.preprocessing == f"{PREPROCESSING}/"
+    assert PREPROCESSING == f"1/pillow-{PIL.__version__.split('.')[0]}"
 
 
 def test_percentiles_are_resolved_once_and_stand_in_the_spec(

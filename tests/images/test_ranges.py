@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from makers import tiff_of
 from PIL import Image
 
 from xprobe.base.errors import XprobeError
-from xprobe.images import ranges
+from xprobe.images import geotiff, ranges
 from xprobe.images.manifest import Manifest
 from xprobe.images.samples import AS_IT_IS, Reading
 
@@ -27,21 +28,19 @@ def save(folder: Path, samples: Sequence[np.ndarray], suffix: str = "tif") -> li
     return [str(file) for file in files]
 
 
-def save_rgb_16(folder: Path, samples: Sequence[np.ndarray]) -> list[str]:
-    """Save RGB of 16 bits as TIFF, which Pillow does not write."""
-    files = save(folder, [pixels.astype(np.uint8) for pixels in samples])
-    for file, pixels in zip(files, samples, strict=True):
-        height, width, _ = pixels.shape
-        data = pixels.astype("<u2").tobytes()
-        place = 8 + len(data)
-        tags = ((256, 3, 1, width), (257, 3, 1, height), (258, 3, 3, place), (259, 3, 1, 1),
-                (262, 3, 1, 2), (273, 4, 1, 8), (277, 3, 1, 3), (278, 3, 1, height),
-                (279, 4, 1, len(data)))  # fmt: skip
-        entries = b"".join(struct.pack("<HHII", *tag) for tag in tags)
-        directory = struct.pack("<H", len(tags)) + entries + bytes(4)
-        head = b"II*\0" + struct.pack("<I", place + 6)
-        Path(file).write_bytes(head + data + struct.pack("<3H", 16, 16, 16) + directory)
-    return files
+def save_bands(
+    folder: Path, scenes: Sequence[np.ndarray], suffix: str = "tif", **profile: Any
+) -> list[str]:
+    """Save scenes (h, w, bands), by default as GeoTIFF."""
+    folder.mkdir(exist_ok=True)
+    files = [folder / f"{i}.{suffix}" for i in range(len(scenes))]
+    for file, scene in zip(files, scenes, strict=True):
+        file.write_bytes(tiff_of(np.moveaxis(scene, 2, 0), **profile))
+    return [str(file) for file in files]
+
+
+def save_rgb_16(folder: Path, scenes: Sequence[np.ndarray], **profile: Any) -> list[str]:
+    return save_bands(folder, [s.astype(DEEP) for s in scenes], photometric="RGB", **profile)
 
 
 def told(paths: Sequence[str], reading: Reading = AS_IT_IS) -> str:
@@ -58,10 +57,33 @@ def test_a_small_part_of_the_range_is_told_with_the_option(tmp_path: Path, suffi
     assert told(save(tmp_path, grey, suffix), Reading(stretch=(0, 2047))) == ""
 
 
-def test_a_small_part_of_several_bands_is_told_with_what_to_do(tmp_path: Path) -> None:
-    text = told(save_rgb_16(tmp_path, [scene * 2047 for scene in SCENES]))
+def test_a_small_part_of_several_bands_is_told_with_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = save_rgb_16(tmp_path, [scene * 2047 for scene in SCENES])
+    text = told(files)
+    assert "images of 16 bits use 3.1 % of the range of their samples (17.91 to 2,026.2 of" in text
+    assert text.endswith("--stretch LOW:HIGH or --stretch percentile:2,98")
+    monkeypatch.setattr(geotiff, "is_installed", lambda: False)
+    text = told(files)
     assert "images of 16 bits use 2.7 % of the range of their samples (0 to 1,799 of 65,535" in text
-    assert "Pillow keeps the high byte" in text and "gdal_translate" in text
+    assert (
+        "Pillow keeps the high byte of 16 bits alone; run: pip install 'xprobe[geo]', and" in text
+    )
+
+
+def test_a_small_part_of_png_of_several_bands_is_told_with_what_to_do(tmp_path: Path) -> None:
+    scenes = [(scene * 2047).astype(DEEP) for scene in SCENES]
+    text = told(save_bands(tmp_path, scenes, "png", driver="PNG"))
+    assert "use 2.7 % of the range" in text and "gdal_translate" in text
+
+
+def test_bands_that_are_chosen_are_looked_at_alone(tmp_path: Path) -> None:
+    dark = [np.concatenate([s[..., :1] * 2e3] * 4 + [s * 5e4], axis=2) for s in SCENES]
+    files = save_bands(tmp_path, [scene.astype(DEEP) for scene in dark])
+    assert "use 3.0 % of the range" in told(files, Reading((4, 3, 2)))
+    assert told(files, Reading((5, 6, 7))) == ""
+    assert told(files, Reading((4, 3, 2), (0, 2000))) == ""
 
 
 @pytest.mark.parametrize("dark", [0, 4, 11])
@@ -118,6 +140,12 @@ def test_transparency_of_pictures_and_of_few_images_is_no_band(tmp_path: Path) -
     assert told(save(tmp_path, with_alpha(0, opaque=0))) == ""
 
 
+def test_transparency_of_16_bits_is_told(tmp_path: Path) -> None:
+    scenes = [np.concatenate([scene, scene[..., :1]], 2) * 65535 for scene in SCENES]
+    text = told(save_rgb_16(tmp_path, scenes, ALPHA="YES"))
+    assert "not opaque in 12 of 12 looked at" in text and "--bands 1,2,3" in text
+
+
 # --- over a manifest -----------------------------------------------------------------------
 
 
@@ -155,3 +183,36 @@ def test_percentiles_are_those_of_real_training_images(
     flat = save(tmp_path / "flat", [np.full((4, 4), 7, DEEP)] * 2)
     with pytest.raises(XprobeError, match="both percentiles are 7"):
         ranges.percentiles(manifest_of(make_manifest, flat, real), 2, 98)
+
+
+def test_percentiles_are_those_of_the_bands_that_are_the_picture(
+    tmp_path: Path, make_manifest: Callable[..., Manifest], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scenes = [np.concatenate([scene * 2750, scene + 9], 2).astype(DEEP) for scene in SCENES]
+    files = save_bands(tmp_path, scenes)
+    table = manifest_of(make_manifest, files, [])
+    low, high = ranges.percentiles(table, 2, 98, (3, 2, 1))
+    whole = np.stack(scenes)[..., :3]
+    np.testing.assert_allclose((low, high), np.percentile(whole, (2, 98)), rtol=1e-3)
+    with pytest.raises(XprobeError, match=r"can be read \(.*0.tif: 6 bands, .* --bands 3,2,1\)"):
+        ranges.percentiles(table, 2, 98)
+    monkeypatch.setattr(geotiff, "is_installed", lambda: False)
+    with pytest.raises(XprobeError, match=r"can be read \(.*xprobe\[geo\]'\); leave"):
+        ranges.percentiles(table, 2, 98, (3, 2, 1))
+
+
+@pytest.mark.parametrize("bands", [1, 3])
+@pytest.mark.parametrize("nodata", [-9999.0, float("nan")])
+def test_nodata_enters_no_percentile(
+    bands: int, nodata: float, tmp_path: Path, make_manifest: Callable[..., Manifest]
+) -> None:
+    """Samples below zero have no full range, and percentiles all the same."""
+    scenes = [-25 * scene[..., :bands].astype(np.float32) for scene in SCENES]
+    whole = np.stack(scenes)[:, 5:]
+    for scene in scenes:
+        scene[:5] = nodata
+    profile = {"photometric": "RGB"} if bands == 3 else {}
+    files = save_bands(tmp_path, scenes, nodata=nodata, **profile)
+    limits = ranges.percentiles(manifest_of(make_manifest, files, []), 2, 98)
+    np.testing.assert_allclose(limits, np.percentile(whole, (2, 98)), rtol=1e-3)
+    assert told(files) == told(files, Reading((), limits)) == ""

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
-from PIL import Image
+from PIL import Image, TiffImagePlugin
 
 from xprobe.images.decode import decode
 from xprobe.images.samples import Reading, UnusableImageError, bits_of, full_scale, to_8_bit
@@ -60,11 +60,11 @@ def test_a_colour_that_is_declared_transparent_is_a_colour_among_bands() -> None
     assert_array_equal(pixels_of(deep, RGB_BANDS)[0, :, 0], [0, 255])
 
 
-@pytest.mark.parametrize(("kind", "passing"), [("PNG", False), ("TIFF", True)])
-def test_a_band_that_is_not_there_is_said(kind: str, passing: bool) -> None:
+@pytest.mark.parametrize("kind", ["PNG", "TIFF"])
+def test_a_band_that_is_not_there_is_said(kind: str) -> None:
     with pytest.raises(UnusableImageError, match=r"3 bands .* asks for number 4") as info:
         decode(stored(RGBA[..., :3].copy(), kind), Reading((4, 3, 2)))
-    assert info.value.passing is passing
+    assert not info.value.passing
     with pytest.raises(UnusableImageError, match="asks for number 4"):
         decode(stored(RGBA[..., 0].astype(np.uint16), kind), Reading((4,)))
 
@@ -100,6 +100,38 @@ def test_a_range_may_lie_where_no_full_range_does() -> None:
     assert_array_equal(to_8_bit(samples, (-20, 5))[0], [0, 204, 255])
     with pytest.raises(UnusableImageError, match="not finite"):
         to_8_bit(np.array([np.nan]), (0, 1))
+
+
+@pytest.mark.parametrize(
+    ("dtype", "nodata", "stretch", "expected"),
+    [
+        ("uint16", "100", (), [0, 1, 255]),
+        ("uint16", "100", (100, 356), [0, 199, 255]),
+        ("uint16", "-1", (), [0, 1, 255]),  # No sample is.
+        ("float32", "100", (), [0, 255, 255]),
+        ("float32", "1.7976931348623157e+308", (100, 300), [0, 255, 255]),
+        ("float32", "none", (100, 300), [0, 255, 255]),
+    ],
+)
+def test_nodata_of_one_band_is_black(
+    dtype: str, nodata: str, stretch: tuple[float, ...], expected: list[int]
+) -> None:
+    tags = TiffImagePlugin.ImageFileDirectory_v2()
+    tags[42113] = nodata
+    samples = np.array([[100, 300, 65535]], dtype)
+    if dtype == "float32" and nodata == "100":
+        samples = np.array([[100, 1, 1]], dtype)  # The rest lies in 0 to 1.
+    content = stored(samples, "TIFF", tiffinfo=tags)
+    assert pixels_of(content, Reading(stretch=stretch))[0, :, 0].tolist() == expected
+
+
+def test_nothing_but_nodata_is_unusable() -> None:
+    tags = TiffImagePlugin.ImageFileDirectory_v2()
+    tags[42113] = "nan"
+    content = stored(np.full((2, 3), np.nan, np.float32), "TIFF", tiffinfo=tags)
+    with pytest.raises(UnusableImageError, match="nothing but nodata") as info:
+        decode(content)
+    assert not info.value.passing
 
 
 @pytest.mark.parametrize(

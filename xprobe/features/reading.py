@@ -26,7 +26,7 @@ def reading_of(
     Raises:
         XprobeError: percentiles are asked for, and there are no images to measure them over.
     """
-    reading = Reading(bands, _limits(images, stretch))
+    reading = Reading(bands, _limits(images, bands, stretch))
     if isinstance(images, Manifest):
         problems = ranges.problems(images, reading)
     else:
@@ -39,7 +39,9 @@ def reading_of(
     return reading
 
 
-def _limits(images: Manifest | str | Path, stretch: Stretch | None) -> tuple[float, ...]:
+def _limits(
+    images: Manifest | str | Path, bands: tuple[int, ...], stretch: Stretch | None
+) -> tuple[float, ...]:
     if stretch is None:
         return ()
     if not stretch.is_percentile:
@@ -49,7 +51,7 @@ def _limits(images: Manifest | str | Path, stretch: Stretch | None) -> tuple[flo
             f"{images}: --stretch percentile is measured over real training images, and these are "
             f"images without classes; name the range as --stretch LOW:HIGH"
         )
-    low, high = ranges.percentiles(images, stretch.low, stretch.high)
+    low, high = ranges.percentiles(images, stretch.low, stretch.high, bands)
     _warn(f"the range is --stretch {low:g}:{high:g}; name it so when you embed further images")
     return low, high
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import PIL
 from PIL import ExifTags, Image
 
-from xprobe.images import contents, decoders
+from xprobe.images import contents, decoders, geotiff
 from xprobe.images.formats import (
     FORMATS,
     HEAD_BYTES,
@@ -17,8 +17,19 @@ from xprobe.images.formats import (
     lacks_decoder,
     opened,
     tiff_layout,
+    tiff_size,
+    tiff_tags,
 )
-from xprobe.images.samples import AS_IT_IS, Reading, UnusableImageError, bits_of, is_deep, to_rgb
+from xprobe.images.samples import (
+    AS_IT_IS,
+    LayoutError,
+    Reading,
+    UnusableImageError,
+    bits_of,
+    check_size,
+    is_deep,
+    to_rgb,
+)
 
 __all__ = [
     "AS_IT_IS", "HEAD_BYTES", "MAX_PIXELS", "Reading", "UnusableImageError", "decode",
@@ -45,35 +56,43 @@ def probe(path: str | Path) -> tuple[str, int, int]:
     except Exception as error:
         if kind_of(content) == "TIFF":
             content = _read(path)
-        raise _unusable(error, content) from error
+        reason = _unusable(error, content)
+        if isinstance(reason, LayoutError) and geotiff.is_installed():
+            return "TIFF", *tiff_size(content)
+        raise reason from error
 
 
 def decode(file: str | Path | bytes, reading: Reading = AS_IT_IS) -> Image.Image:
     """Return the first frame of a file, or of its content, as 8-bit RGB, upright.
 
     Where `decoders` has a decoder that is faster than Pillow and gives the same pixels, it is used
-    instead of Pillow.
+    instead of Pillow. `geotiff` is given what Pillow lacks, and nothing else, so that no pixel of
+    other images depends on whether rasterio is installed.
 
-    EXIF orientation is applied; 16-bit and floating-point samples are scaled to 8 bits; CMYK and
-    palettes are converted; transparent pixels are laid on white, because the colour stored behind
-    them is not part of the picture. `reading` may choose other bands and another range.
+    EXIF orientation is applied; 16-bit and floating-point samples are scaled to 8 bits, their
+    nodata to black; CMYK and palettes are converted; transparent pixels are laid on white, because
+    the colour stored behind them is not part of the picture. `reading` may choose other bands and
+    another range.
 
     Raises:
         UnusableImageError: the file cannot be read, is no image, is truncated or damaged, or has
             more than `MAX_PIXELS` pixels.
     """
     content = file if isinstance(file, bytes) else _read(file)
-    if reading.bands not in ((), (1, 2, 3)):
-        return decode_by_pillow(content, reading)
-    pixels = decoders.decode(content, MAX_PIXELS)
+    is_plain = reading.bands in ((), (1, 2, 3))
+    pixels = decoders.decode(content, MAX_PIXELS) if is_plain else None
     if pixels is not None:
         return Image.fromarray(pixels)
     try:
         return decode_by_pillow(content, reading)
+    except LayoutError:
+        if not geotiff.is_installed():
+            raise
+        return _decode_by_gdal(content, reading)
     except UnusableImageError:
         # A fast decoder may read what Pillow refuses. It must not depend on the number of cores,
         # which decides whether one is asked first, whether an image is used.
-        pixels = decoders.decode(content, MAX_PIXELS, pays=True)
+        pixels = decoders.decode(content, MAX_PIXELS, pays=True) if is_plain else None
         if pixels is None:
             raise
         return Image.fromarray(pixels)
@@ -87,22 +106,37 @@ def decode_by_pillow(content: bytes, reading: Reading = AS_IT_IS) -> Image.Image
     """
     try:
         with opened(content) as image:
-            if image.width * image.height > MAX_PIXELS:
-                raise UnusableImageError(
-                    f"{image.width} x {image.height} pixels, more than {MAX_PIXELS:,} allowed"
-                )
+            check_size(image.width, image.height, MAX_PIXELS)
             if reading.stretch and bits_of(image) > 8 and not is_deep(image):
-                raise UnusableImageError(
-                    f"{len(image.getbands())} bands of 16 bits, of which Pillow keeps the high "
-                    f"bytes alone, so that --stretch comes too late; {CONVERT}",
-                    passing=True,
-                )
+                _refuse_high_bytes(image)
             image.load()
-            upright = _upright_transposition(image)
-            rgb = to_rgb(image, reading)
-            return rgb if upright is None else rgb.transpose(upright)
+            return _turned(to_rgb(image, reading), _orientation(image))
     except Exception as error:  # Pillow's plugins raise errors of any type on damaged input.
         raise _unusable(error, content) from error
+
+
+def _decode_by_gdal(content: bytes, reading: Reading) -> Image.Image:
+    """Return what `decode` defines of a TIFF that Pillow does not give whole.
+
+    Raises:
+        UnusableImageError: the content cannot be used, as in `decode`.
+    """
+    try:
+        orientation = tiff_tags(content).get(ExifTags.Base.Orientation, 1)
+        return _turned(geotiff.decode(content, reading, MAX_PIXELS), orientation)
+    except Exception as error:
+        raise _unusable(error) from error
+
+
+def _refuse_high_bytes(image: Image.Image) -> None:
+    """Say that samples of which Pillow keeps the high byte cannot be stretched."""
+    reason = (
+        f"{len(image.getbands())} bands of 16 bits, of which Pillow keeps the high bytes alone, so "
+        f"that --stretch comes too late"
+    )
+    if image.format == "TIFF":
+        raise LayoutError(reason)
+    raise UnusableImageError(f"{reason}; {CONVERT}", passing=True)
 
 
 CONVERT = (
@@ -131,15 +165,21 @@ _TRANSPOSITION_OF = {
 }
 
 
-def _upright_transposition(image: Image.Image) -> Image.Transpose | None:
-    """Return the transposition that puts an image upright, or None; unreadable metadata ask none.
+def _orientation(image: Image.Image) -> object:
+    """Return the EXIF orientation of an image; 1, which is upright, if metadata are unreadable.
 
     `PIL.ImageOps.exif_transpose` is no help, as it rewrites all metadata and fails on odd entries.
     """
     try:
-        return _TRANSPOSITION_OF.get(image.getexif().get(ExifTags.Base.Orientation, 1))
+        return image.getexif().get(ExifTags.Base.Orientation, 1)
     except Exception:
-        return None
+        return 1
+
+
+def _turned(image: Image.Image, orientation: object) -> Image.Image:
+    """Return an image of this EXIF orientation upright."""
+    upright = _TRANSPOSITION_OF.get(orientation)  # type: ignore[call-overload]
+    return image if upright is None else image.transpose(upright)
 
 
 # --- why an image cannot be used -----------------------------------------------------------
@@ -154,7 +194,9 @@ def _unusable(error: Exception, content: bytes = b"") -> UnusableImageError:
         return error
     if isinstance(error, MemoryError) or "out of memory" in str(error):
         return UnusableImageError(NO_MEMORY, passing=True)
-    if isinstance(error, PIL.UnidentifiedImageError):
+    # Pillow raises a KeyError where it does not know how a TIFF is packed.
+    is_unknown = isinstance(error, KeyError) and kind_of(content[:HEAD_BYTES]) == "TIFF"
+    if is_unknown or isinstance(error, PIL.UnidentifiedImageError):
         return _unidentified(content)
     if isinstance(error, OSError) and error.strerror:
         return UnusableImageError(contents.reason_of(error), passing=True)
@@ -174,11 +216,7 @@ def _unidentified(content: bytes) -> UnusableImageError:
         )
     if kind == "TIFF":
         try:
-            # Another version may read it.
-            return UnusableImageError(
-                f"a TIFF of {tiff_layout(content)}, which Pillow cannot read; {CONVERT}",
-                passing=True,
-            )
+            return LayoutError(f"a TIFF of {tiff_layout(content)}, which Pillow cannot read")
         except Exception:  # Its header is damaged.
             pass
     elif kind and kind not in FORMATS:

@@ -46,6 +46,7 @@ _BEGINNINGS = {
     "PDF": rb"%PDF-",
     "OpenEXR": rb"v/1\x01",
     "NITF": rb"NITF0",
+    "a virtual raster of GDAL": rb"\s*(<\?xml[^>]*>\s*)?<VRTDataset",
 }  # fmt: skip
 
 _BEGINNING = {kind: re.compile(text, re.DOTALL) for kind, text in _BEGINNINGS.items()}
@@ -118,15 +119,16 @@ def opened(content: bytes | BinaryIO) -> Iterator[Image.Image]:
         Exception: of any type, since Pillow's plugins raise whatever damaged input leads to.
     """
     stream = io.BytesIO(content) if isinstance(content, bytes) else content
-    with _QUIET, Image.open(stream, formats=FORMATS) as image:
+    with QUIET, Image.open(stream, formats=FORMATS) as image:
         yield image
 
 
 class _Quiet:
-    """A context that silences Pillow's warnings while any thread is inside it.
+    """A context that silences warnings of Pillow and rasterio while any thread is inside it.
 
-    They warn of odd metadata, which change no pixel. `warnings.catch_warnings` alone is not made
-    for threads: the last thread to leave may restore filters that another thread has set.
+    They warn of odd metadata, or of an image without a place on the earth, which change no pixel.
+    `warnings.catch_warnings` alone is not made for threads: the last thread to leave may restore
+    filters that another thread has set.
     """
 
     def __init__(self) -> None:
@@ -138,7 +140,7 @@ class _Quiet:
             if self._inside == 0:
                 self._saved = warnings.catch_warnings()
                 self._saved.__enter__()
-                warnings.filterwarnings("ignore", module=r"PIL\.")
+                warnings.filterwarnings("ignore", module=r"(PIL|rasterio)\.")
             self._inside += 1
 
     def __exit__(self, *_: object) -> None:
@@ -148,7 +150,8 @@ class _Quiet:
                 self._saved.__exit__(None, None, None)
 
 
-_QUIET = _Quiet()
+QUIET = _Quiet()
+"""The context that silences libraries while they read a file."""
 
 
 # --- the layout of a TIFF ------------------------------------------------------------------
@@ -156,17 +159,37 @@ _QUIET = _Quiet()
 _SAMPLE_KINDS = {1: "", 2: "signed ", 3: "floating-point ", 5: "complex ", 6: "complex "}
 
 
-def tiff_layout(content: bytes) -> str:
-    """Return the bands and bits of a TIFF in words, such as ``13 bands of 16 bits``.
+def tiff_tags(content: bytes) -> TiffImagePlugin.ImageFileDirectory_v2:
+    """Return the tags of the first image of a TIFF.
 
     Raises:
         Exception: of any type, if it has no header that can be read.
     """
-    ifd = TiffImagePlugin.ImageFileDirectory_v2(content[: 16 if b"+" in content[2:4] else 8])
+    tags = TiffImagePlugin.ImageFileDirectory_v2(content[: 16 if b"+" in content[2:4] else 8])
     stream = io.BytesIO(content)
-    stream.seek(ifd.next)
-    ifd.load(stream)
-    bits = ifd.get(TiffImagePlugin.BITSPERSAMPLE, (1,))
-    kind = _SAMPLE_KINDS.get(ifd.get(TiffImagePlugin.SAMPLEFORMAT, (1,))[0], "")
-    bands = int(ifd.get(TiffImagePlugin.SAMPLESPERPIXEL, 1))
+    stream.seek(tags.next)
+    tags.load(stream)
+    return tags
+
+
+def tiff_layout(content: bytes) -> str:
+    """Return the bands and bits of a TIFF in words, such as ``13 bands of 16 bits``.
+
+    Raises:
+        Exception: as in `tiff_tags`.
+    """
+    tags = tiff_tags(content)
+    bits = tags.get(TiffImagePlugin.BITSPERSAMPLE, (1,))
+    kind = _SAMPLE_KINDS.get(tags.get(TiffImagePlugin.SAMPLEFORMAT, (1,))[0], "")
+    bands = int(tags.get(TiffImagePlugin.SAMPLESPERPIXEL, 1))
     return f"{bands} band{'s' * (bands > 1)} of {bits[0]} {kind}bits"
+
+
+def tiff_size(content: bytes) -> tuple[int, int]:
+    """Return the width and height of a TIFF that `tiff_layout` reads, pixels; 0: it says none."""
+    tags = tiff_tags(content)
+    width, height = (tags.get(tag, 0) for tag in _SIZE)
+    return int(width), int(height)
+
+
+_SIZE = (TiffImagePlugin.IMAGEWIDTH, TiffImagePlugin.IMAGELENGTH)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from makers import MakeManifest
+from makers import MakeManifest, tiff_of
 from numpy.testing import assert_allclose
 from PIL import Image
 from sklearn.metrics import roc_auc_score
@@ -19,7 +19,7 @@ from xprobe.distance.checks.shortcuts import (
     file_facts,
     find_shortcuts,
 )
-from xprobe.images.decode import UnusableImageError
+from xprobe.images.decode import Reading, UnusableImageError
 
 
 def picture(seed: int = 0, size: tuple[int, int] = (96, 64)) -> Image.Image:
@@ -47,6 +47,15 @@ def test_the_quality_of_a_jpeg_is_read_back(quality: int, tmp_path: Path) -> Non
     assert facts["format"] == "JPEG" and facts["subsampling"] == "4:2:2"
     picture(1).save(tmp_path / "b.jpg", quality=quality)
     assert file_facts(tmp_path / "b.jpg")["quantisation"] == facts["quantisation"] != ""
+
+
+def test_facts_of_a_tiff_of_many_bands(tmp_path: Path) -> None:
+    file = tmp_path / "a.tif"
+    file.write_bytes(tiff_of(np.random.default_rng(0).integers(0, 99, (13, 64, 96)).astype("u2")))
+    facts = file_facts(file, Reading((4, 3, 2), (0, 99)))
+    assert (facts["format"], facts["mode"]) == ("TIFF", "13 bands of 16 bits")
+    assert (facts["width"], facts["height"], facts["jpeg_quality"]) == (96, 64, 0)
+    assert not facts["has_exif"] and not facts["has_alpha"]
 
 
 def test_facts_of_a_png(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ from xprobe.base.progress import Progress, no_progress
 from xprobe.design.folds import MOST_FOLDS, count_folds, divide
 from xprobe.images import contents
 from xprobe.images.decode import AS_IT_IS, Reading, UnusableImageError, decode
-from xprobe.images.formats import opened
+from xprobe.images.formats import HEAD_BYTES, kind_of, opened, tiff_layout
 from xprobe.images.manifest import Manifest
 from xprobe.results.distance import Shortcut
 
@@ -92,6 +92,7 @@ def file_facts(path: str | Path, reading: Reading = AS_IT_IS) -> Facts:
     except OSError as error:
         raise UnusableImageError(contents.reason_of(error), passing=True) from error
     image = decode(content, reading)
+    tables, quality, sampling = _NOT_JPEG
     try:
         with opened(content) as header:
             tables, quality, sampling = _jpeg_facts(header)
@@ -101,8 +102,8 @@ def file_facts(path: str | Path, reading: Reading = AS_IT_IS) -> Facts:
                 "has_exif": "exif" in header.info,
                 "has_alpha": bool(header.has_transparency_data),
             }
-    except Exception as error:  # A fast decoder has read what Pillow does not open.
-        raise UnusableImageError(f"{error}") from error
+    except Exception as error:  # Another decoder has read what Pillow does not open.
+        facts = _tiff_facts(content, error)
     grey = np.asarray(image.convert("L"), dtype=np.float64)
     facts |= {
         "width": image.width,
@@ -138,6 +139,17 @@ def all_facts(
             every.append(facts)
             advance(1)
     return every
+
+
+def _tiff_facts(content: bytes, error: Exception) -> Facts:
+    """Return what the header of a TIFF says that Pillow does not open.
+
+    Raises:
+        UnusableImageError: it is no TIFF; then for the same reason as `error`.
+    """
+    if kind_of(content[:HEAD_BYTES]) != "TIFF":
+        raise UnusableImageError(f"{error}") from error
+    return {"format": "TIFF", "mode": tiff_layout(content), "has_exif": False, "has_alpha": False}
 
 
 def _jpeg_facts(header: Image.Image) -> tuple[str, int, str]:

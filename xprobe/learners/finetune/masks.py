@@ -46,7 +46,7 @@ class Masks:
 
     def _draw_polygons(self, path: str, polygons: list[Polygon]) -> NDArray[np.bool_]:
         try:
-            canvas = Image.new("L", decode(path).size)
+            canvas = Image.new("L", decode(path, self.encoder.spec.reading).size)
         except UnusableImageError as error:
             raise XprobeError(f"{path}: {error}") from error
         pen = ImageDraw.Draw(canvas)
