@@ -52,8 +52,8 @@ def joined(*files: str) -> None:
 def test_what_is_adopted_is_counted_and_written(study: Path, xprobe: Callable[..., Ran]) -> None:
     ran = xprobe(*ASKED, *PATTERN)
     assert ran.code == 0
-    assert "with parent     16" in ran.out
-    assert "without parent   2  a/elsewhere.png, b/elsewhere.png" in ran.out
+    assert "with parent       16" in ran.out
+    assert "without parent     2  a/elsewhere.png, b/elsewhere.png" in ran.out
     assert ran.out.endswith("wrote made/manifest.csv\n")
     first = (study / "made/manifest.csv").read_text()
     again = xprobe(*ASKED, *PATTERN)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,6 +13,10 @@ from xprobe.cli.options import Json
 from xprobe.cli.printing import notes, print_json, print_table, warn
 from xprobe.images.config import DEFAULT_DATA
 from xprobe.images.sources.registry import forms
+
+if TYPE_CHECKING:
+    from xprobe.images.adopted.adopt import Part
+    from xprobe.images.survey import Count
 
 
 def adopt(
@@ -59,7 +64,6 @@ def adopt(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    from xprobe.cli import tables
     from xprobe.images import read as manifests
     from xprobe.images import survey
     from xprobe.images.adopted import adopt as adoption
@@ -85,13 +89,19 @@ def adopt(
             )
         )  # fmt: skip
         return
+    _print(f"images of {folder} as those of generator {generator}", parts, counts)
+    warn(said)
+    notes.print(f"wrote {file}" if is_new else f"nothing new: {file} had all of it")
+
+
+def _print(title: str, parts: Sequence[Part], counts: Sequence[Count]) -> None:
+    from xprobe.cli import tables
+    from xprobe.images.adopted.adopt import SHOWN
+
     rows = [
         (part.name, part.n, ", ".join(part.examples))
         for part in parts
-        if part.n or part.name in adoption.SHOWN
+        if part.n or part.name in SHOWN
     ]
-    title = f"images of {folder} as those of generator {generator}"
     print_table(tables.table(title, ("images", "n", "such as"), rows, ("such as",)))
     print_table(tables.of_rows("adopted", ("class", "n"), counts))
-    warn(said)
-    notes.print(f"wrote {file}" if is_new else f"nothing new: {file} had all of it")

@@ -69,10 +69,7 @@ def xbd(
     notes.print(*division.notes, f"wrote {output}: {len(manifest)} images")
 
 
-add(
-    import_app, xbd, "xprobe import xbd xbd -o study.csv --damage any --per-class 100 "
-    "--test-per-class 30"
-)  # fmt: skip
+add(import_app, xbd, "xprobe import xbd xbd -o study.csv --damage any --per-class 100")
 
 
 @filled_in(images=DataConfig)

@@ -99,7 +99,7 @@ def test_further_columns_are_as_long_as_the_others(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["w", "h", "url", "kind", "idx", "uid", "lat", "date", "patch", "level", "scene", "class",
+    ["w", "h", "url", "kind", "idx", "uid", "lat", "time", "patch", "level", "scene", "class",
      "crop", "part", "grp", "parent_id", "resource", "grade", "sha256", "ünï"],
 )  # fmt: skip
 def test_columns_of_others_are_kept_and_named_once(tmp_path: Path, name: str) -> None:
@@ -134,7 +134,7 @@ def test_a_column_in_capitals_is_named_before_one_that_is_missing(tmp_path: Path
 def test_what_is_missing_is_said_beside_what_is_there(tmp_path: Path) -> None:
     (tmp_path / "m.csv").write_text("1.png:a:real\n")
     with pytest.raises(
-        XprobeError, match=r"path, label, source is missing.*event, .*control; .*1.png:a:real"
+        XprobeError, match=r"path, label, source is missing.*event, .*control, date; .*1.png:a:real"
     ):
         read_table(tmp_path / "m.csv")
 
