@@ -112,7 +112,9 @@ def name(
 
 
 def remove(
-    ids: Annotated[list[str], typer.Argument(help="Ids, first digits or names.", metavar="ID…")],
+    ids: Annotated[
+        list[str], typer.Argument(help="Ids, their first digits, or names.", metavar="ID…")
+    ],
     predictions: Annotated[
         bool,
         typer.Option(
