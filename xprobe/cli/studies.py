@@ -37,7 +37,8 @@ def studies(context: typer.Context, results: ResultFolders = None, as_json: Json
             raise typer.BadParameter(f"--results stands after {context.invoked_subcommand}")
         return
     from xprobe.cli import outputs, tables
-    from xprobe.report.left_out import ID_LENGTH, left_out
+    from xprobe.report.differences import ID_LENGTH
+    from xprobe.report.left_out import left_out
     from xprobe.results.study import newest, read_studies, with_aliases, without_held
 
     folders = results or [DEFAULT]

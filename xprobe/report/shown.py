@@ -9,6 +9,7 @@ from xprobe.base.declared import split_names
 from xprobe.base.documents import replace
 from xprobe.base.errors import XprobeError, did_you_mean, first_few
 from xprobe.encoders.names import asked_aliases, split_alias
+from xprobe.report.differences import told_apart
 from xprobe.results.distance import Distances
 from xprobe.results.rows import MixComparison
 from xprobe.results.study import Results, Study, newest, read_studies, with_aliases, without_held
@@ -27,7 +28,7 @@ class Shown(NamedTuple):
     """The studies of the results.
 
     Attributes:
-        studies: those that are shown, with the rows that are shown.
+        studies: those that are shown, with the rows that are shown; no two have one title.
         every: all of them, also those whose repeats another one has pooled.
     """
 
@@ -58,7 +59,7 @@ def read_shown(
     by_key = {study.key: study for study in claimed}
     named = [alias or name for name, alias in asked.items()]
     studies = of_generators(newest(claimed, named), generators)
-    return Shown(studies, [by_key.get(study.key, study) for study in every])
+    return Shown(told_apart(studies), [by_key.get(study.key, study) for study in every])
 
 
 def of_generators(studies: Sequence[Study], names: Sequence[str]) -> list[Study]:
