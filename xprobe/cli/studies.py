@@ -39,6 +39,7 @@ def studies(context: typer.Context, results: ResultFolders = None, as_json: Json
     from xprobe.cli import outputs, tables
     from xprobe.report.differences import ID_LENGTH
     from xprobe.report.left_out import left_out
+    from xprobe.report.words import whole
     from xprobe.results.study import newest, read_studies, with_aliases, without_held
 
     folders = results or [DEFAULT]
@@ -53,7 +54,7 @@ def studies(context: typer.Context, results: ResultFolders = None, as_json: Json
     cells = [
         [
             row.id[:ID_LENGTH], row.name or None, row.alias, row.head,
-            ", ".join(map(str, row.seeds)), row.n_train_real,
+            ", ".join(map(str, row.seeds)), whole(row.n_train_real),
             ", ".join(f"{ratio:g}" for ratio in row.ratios), row.created[:16], row.why or "yes",
         ]
         for row in rows
