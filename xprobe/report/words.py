@@ -260,7 +260,7 @@ def images_words(row: Result, real_only: Result) -> str:
     return f"{words} {place} {real} real ones"
 
 
-def families_note(families: Sequence[Family], most: int = 6) -> str:
+def families_note(families: Sequence[Family], most: int = 3) -> str:
     """Say that there are several families, with the study-wide p of the first ones."""
     judged = [family for family in families if family.p_study_wide is not None]
     first = [f"{title_of_family(f)} {p_value(f.p_study_wide)}" for f in judged[:most]]
