@@ -10,10 +10,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from makers import make_study
 
 from xprobe.base.packed import packed
 from xprobe.encoders.presets import ENCODERS, PROMPTS
 from xprobe.encoders.prompts import read
+from xprobe.results.study import save_study
 
 Offered = Callable[..., list[str]]
 
@@ -60,6 +62,29 @@ def test_names_are_offered_also_in_lists(offered: Offered, tmp_path: Path) -> No
     (tmp_path / "features/damaged").mkdir()
     (tmp_path / "features/damaged/encoder.json").write_text("{")
     assert offered("sweep", "--encoder", "hog,") == ["hog,mine"]
+
+
+def test_generators_are_those_of_the_images(offered: Offered, tmp_path: Path) -> None:
+    for place in ("real/cat", "synthetic/sd/cat", "synthetic/flux/cat", "synthetic/cat"):
+        (tmp_path / "data" / place).mkdir(parents=True)
+    assert offered("sweep", "--generator", "") == ["flux", "sd"]
+    assert offered("scan", "data", "--generator", "sd,f") == ["sd,flux"]
+    (tmp_path / "m.csv").write_text("path,generator\na.png,\nb.png,dalle\nc.png,dalle\n")
+    assert offered("embed", "m.csv", "--generator", "d") == ["dalle"]
+    assert offered("embed", "none.csv", "--generator", "") == []
+    named = ("--real", "r", "--synthetic", "mine=s", "--synthetic", "t")
+    assert "mine" in offered("distance", *named, "--generator", "m")
+
+
+def test_a_report_offers_what_its_results_have(offered: Offered, tmp_path: Path) -> None:
+    assert offered("report", "--generator", "") == []
+    for folder, name in (("results", "clip"), ("more", "timm:vit//home/me/w.safetensors")):
+        save_study(tmp_path / folder, make_study(name, generators=("sd", name[:4])))
+    (tmp_path / "results/studies/other.json").write_text("[]")
+    assert offered("report", "--encoder", "") == ["clip"]
+    both = ("report", "--results", "results", "--results", "more")
+    assert offered(*both, "--encoder", "clip,") == ["clip,vit"]
+    assert offered(*both, "--generator", "") == ["sd", "clip", "timm"]
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -98,8 +99,33 @@ def test_only_some_generators_are_shown(tmp_path: Path, xprobe: Callable[..., Ra
     table = (tmp_path / "out" / "results.csv").read_text(encoding="utf-8")
     assert ",B," in table
     assert ",A," not in table
+    both = ("answer", "figures", "tables")
+    listed, repeated = (
+        xprobe(*report, *names, "--json").json
+        for names in (("--generator", "B,A"), ("--generator", "A", "--generator", "B"))
+    )
+    assert [listed[name] for name in both] == [repeated[name] for name in both]
+    assert any("enerator A" in text for text in listed["answer"])
     error = error_of(xprobe(*report, "--generator", "C"))
     assert error.startswith("error: there are no results of generator C")
+
+
+@pytest.mark.usefixtures("no_figures")
+def test_only_some_encoders_are_shown(tmp_path: Path, xprobe: Callable[..., Ran]) -> None:
+    comma = "timm:vit//weights/a,b.safetensors"
+    for name in ("clip", "dino", "hog", comma):
+        save_study(tmp_path / "results", claimed(make_study(name, ratios=(1,))))
+
+    def shown(*names: str) -> set[str]:
+        assert xprobe("report", *(w for n in names for w in ("--encoder", n))).code == 0
+        with Path("report/results.csv").open(encoding="utf-8", newline="") as stream:
+            return {row["alias"] for row in csv.DictReader(stream)}
+
+    assert shown("clip,dino") == shown("dino", "clip") == {"clip", "dino"}
+    assert shown(comma) == shown("vit") == {"vit"}
+    assert shown(f"mine={comma}", "hog,clip") == {"mine", "hog", "clip"}
+    error = error_of(xprobe("report", "--encoder", "clip,dinno"))
+    assert error.startswith("error: there are no results of dinno (did you mean dino?)")
 
 
 def test_a_report_without_results_names_the_command(xprobe: Callable[..., Ran]) -> None:

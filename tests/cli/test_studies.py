@@ -75,6 +75,14 @@ def test_studies_are_removed_and_it_is_said_what_is_kept(
     assert "no results" in error_of(xprobe("studies"))
 
 
+def test_a_list_with_commas_is_removed_at_once(results: Path, xprobe: Callable[..., Ran]) -> None:
+    save_study(results, make_study("dino", key="ef" * 16))
+    assert xprobe("studies", "name", "cdcd", "16, seed 1").code == 0
+    assert "no study 'gh'" in error_of(xprobe("studies", "remove", "abab,gh"))
+    assert xprobe("studies", "remove", "16, seed 1", "abab,efef").code == 0
+    assert list((results / "studies").glob("*.json")) == []
+
+
 def test_several_folders_are_listed_together(results: Path, xprobe: Callable[..., Ran]) -> None:
     save_study(Path("more"), make_study("dino", key="ef" * 16))
     save_study(Path("more"), load_studies(results)[0])

@@ -87,6 +87,7 @@ def test_sizes_too_far_apart_are_told_before_training_and_once(
     assert "Take --real-curve 2,3,4" in swept.err
     answer = xprobe(*curve, "--json").json
     assert answer["data_value"] == []
+    assert answer["headline"] == swept.out.splitlines()[-1] != ""
     assert sum(refused in text for text in answer["warnings"]) == 1
     assert {row["train_per_class"] for row in answer["results"]} == {2, 4}
 

@@ -15,7 +15,7 @@ import h5py
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from makers import SPEC, digest, manifest_of
+from makers import SPEC, Ran, digest, manifest_of
 from safetensors.numpy import load_file
 
 from xprobe.base import documents, lock
@@ -52,6 +52,24 @@ def held(store: Store) -> dict[str, list[float]]:
     index = store.index(encoder)
     x = index.stored_rows(list(index.rows), 3)[np.arange(len(index.rows))]
     return {name: own.tolist() for name, own in zip(index.rows, x, strict=True)}
+
+
+def test_tables_have_the_short_name_and_json_both(
+    tmp_path: Path, xprobe: Callable[..., Ran]
+) -> None:
+    name = "timm:vit//home/me/weights.safetensors"
+    store = Store(tmp_path / "features", create=True)
+    store.write_shard(store.add_encoder(name, SPEC), [digest("a")], row(0)[None], {})
+    for command in ("info", "verify", "gc", "merge"):
+        words = ("store", command, *(("features", "--into", "m") if command == "merge" else ()))
+        shown = xprobe(*words)
+        assert (shown.code, "/home" in shown.out) == (0, False)
+        assert " vit " in shown.out or "\nvit " in shown.out
+        document = xprobe(*words, "--json").json
+        (encoder,) = document["merged" if command == "merge" else "encoders"]
+        assert (encoder["name"], encoder["alias"]) == (name, "vit")
+    exported = xprobe("store", "export", "x.npz", "--encoder", "vit")
+    assert exported.out == "wrote x.npz: 1 row of vit\n"
 
 
 def test_info_counts(filled: tuple[Store, StoredEncoder]) -> None:
@@ -112,7 +130,7 @@ def test_merging_copies_what_is_new_and_only_that(
     encoder = other.add_encoder("golden", SPEC)
     other.write_shard(encoder, [digest("100")], row(100)[None], {})
     assert upkeep.merge(store, other) == [
-        upkeep.Merged(name="golden", key=SPEC.key, shards=6, rows=N)
+        upkeep.Merged(name="golden", alias="golden", key=SPEC.key, shards=6, rows=N)
     ]
     assert upkeep.merge(store, other)[0].shards == 0
     assert held(other) == held(store) | {digest("100"): row(100).tolist()}

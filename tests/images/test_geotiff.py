@@ -85,6 +85,11 @@ def test_a_large_image_is_scaled_as_a_small_one() -> None:
     large = RNG.integers(0, 65536, (3, 300, 301)).astype(np.uint16)
     picture = pixels_of(tiff_of(large, photometric="RGB"), Reading((), (100, 60_000)))
     assert_array_equal(picture, stretched(large, 100, 60_000))
+    content = tiff_of(large, photometric="RGB", nodata=50_000)
+    large[large == 50_000] = 0
+    assert_array_equal(
+        pixels_of(content, Reading((), (100, 60_000))), stretched(large, 100, 60_000)
+    )
 
 
 def test_bands_share_one_range() -> None:

@@ -118,10 +118,9 @@ def test_nodata_of_one_band_is_black(
 ) -> None:
     tags = TiffImagePlugin.ImageFileDirectory_v2()
     tags[42113] = nodata
-    samples = np.array([[100, 300, 65535]], dtype)
-    if dtype == "float32" and nodata == "100":
-        samples = np.array([[100, 1, 1]], dtype)  # The rest lies in 0 to 1.
-    content = stored(samples, "TIFF", tiffinfo=tags)
+    is_unit = dtype == "float32" and nodata == "100"  # All but nodata lies in 0 to 1.
+    samples = np.array([[100, 1, 1]] if is_unit else [[100, 300, 65535]])
+    content = stored(samples.astype(dtype), "TIFF", tiffinfo=tags)
     assert pixels_of(content, Reading(stretch=stretch))[0, :, 0].tolist() == expected
 
 

@@ -281,10 +281,10 @@ def test_sizes_of_a_learning_curve_are_no_encoders() -> None:
 
 def test_the_number_of_real_images_is_a_range_where_studies_differ() -> None:
     small, large = (of_real(learned(name), n) for name, n in (("a", 17.0), ("b", 1080.0)))
-    assert "at 1:1 with 8.5–540 real images a class (" in of(small, large)
+    assert "at 1:1 with about 8–540 real images a class (" in of(small, large)
     counts = structs.replace(small.manifest.counts[0], n=200), *small.manifest.counts[1:]
     uneven = structs.replace(small, manifest=structs.replace(small.manifest, counts=counts))
-    assert "at 1:1 with 8.5 real images a class on average (" in of(uneven)
+    assert "at 1:1 with about 8 real images a class on average (" in of(uneven)
 
 
 def test_many_generators_are_named_by_their_verdict() -> None:

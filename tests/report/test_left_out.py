@@ -32,7 +32,7 @@ def test_the_reason_is_what_differs_from_the_study_that_is_shown() -> None:
         structs.replace(changed_config(shown, head="knn"), key="6"),
         make_study("hog", source="builtin:hog"),
     ) == [
-        "older; seed 1", "older; per class 8", "older; other images",
+        "older; seed 1", "older; 8 real images of each class", "older; other images",
         "older; other weights or preprocessing", "older; seed 2; judged by the rules of version 1",
         "not asked for", "not asked for",
     ]  # fmt: skip

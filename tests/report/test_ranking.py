@@ -47,6 +47,30 @@ def test_over_several_encoders_it_is_counted_with_how_many_one_is_worse() -> Non
     ]
 
 
+def test_several_ratios_are_told_in_one_sentence() -> None:
+    def of(encoder: str, worse_at: tuple[float, ...]) -> Study:
+        """B is worse than A, the best, at some ratios, and C at all of them."""
+        ratios = (1.0, 2.0, 4.0)
+        effects = {"A": 0.05, "B": 0.04, "C": 0.0}
+        rows = [
+            make_comparison("generators", "A", name, difference, ratio=ratio)
+            for ratio in ratios
+            for name, difference in (("B", 0.03 if ratio in worse_at else 0.01), ("C", 0.05))
+        ]
+        study = make_study(encoder, generators=("A", "B", "C"), ratios=ratios, effect=effects)
+        return with_comparisons(claimed(study), *rows)
+
+    speaking = panels([of("clip", (4,)), of("dino", (2, 4)), of("siglip", ())])
+    assert ranking_sentences(speaking, ranking(speaking)) == [
+        "Generators of these synthetic images with 40 real images a class, not shown to be worse "
+        "than the best with any of 3 encoders: A at every ratio, B at 1:1; shown to be worse: B at "
+        "1:2, 1:4 (with 1–2 of 3), C at every ratio (with 3 of 3)."
+    ]
+    alone = panels([of("clip", ())])
+    (sentence,) = ranking_sentences(alone, ranking(alone))
+    assert sentence.endswith("with clip: A, B at every ratio; shown to be worse: C at every ratio.")
+
+
 def test_a_study_that_compared_no_generators_ranks_none() -> None:
     assert ranking(panels([claimed(make_study(generators=("A", "B")))])) == []
 
@@ -56,13 +80,15 @@ def test_all_generators_together_are_told_with_their_interval() -> None:
         with_comparisons(
             claimed(make_study(name, generators=("A", "B"))),
             make_comparison("pooled", "mix-pooled", "real-only", effect, ratio=2),
+            make_comparison("pooled", "mix-pooled", "real-only", effect - 0.04, ratio=4),
         )
         for name, effect in (("clip", 0.05), ("dino", 0.03))
     ]
     assert pooled_sentences(panels(studies)) == [
-        "All generators of these synthetic images together at 1:2 with 40 real images a class, as "
-        "many images as of one of them: +4.0 points [+1.0, +7.0] to real-only in a family of its "
-        "own, better (median of 2 encoders)."
+        "All generators of these synthetic images together with 40 real images a class, as many "
+        "images as of one of them, against real-only in a family of its own (median of 2 "
+        "encoders): +4.0 points [+1.0, +7.0] at 1:2, better; 0.0 points [−3.0, +3.0] at 1:4, no "
+        "detectable difference."
     ]
 
 

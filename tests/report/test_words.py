@@ -101,6 +101,16 @@ def test_images_are_counted_and_called_these() -> None:
     assert words.images_words(augmented, real) == "80 real images"
 
 
+def test_images_are_whole() -> None:
+    assert [words.count(n) for n in (1234.0, 80, 666.7, 2.4)] == [
+        "1,234", "80", "about 667", "about 2",
+    ]  # fmt: skip
+    real = structs.replace(make_study().real_only, n_train_real=666.7)
+    assert words.images_words(mix(n_train_synthetic=1333.3, synthetic_units=40.0), real) == (
+        "about 1,333 of these synthetic images, made of 40, added to about 667 real ones"
+    )
+
+
 def test_studies_that_are_not_shown_are_counted() -> None:
     assert words.left_out_note(1, 0) == "1 other study of these results is not shown"
     assert words.left_out_note(1, 1).endswith(" is not shown, but counts in the study-wide p")

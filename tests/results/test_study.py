@@ -188,7 +188,8 @@ def test_families_are_statistics_over_results() -> None:
 
 def test_an_answer_has_the_rows_of_all_studies_and_every_warning_once() -> None:
     studies = [make_study("a", warnings=("x", "y")), make_study("b", warnings=("y",))]
-    answer = answer_of(studies)
+    answer = answer_of(studies, "Yes.")
+    assert answer.headline == "Yes."
     assert answer.results == (*studies[0].results, *studies[1].results)
     assert [family.encoder for family in answer.families] == ["a", "a", "b", "b"]
     assert (answer.data_value, answer.warnings) == ((), ("x", "y"))

@@ -31,8 +31,12 @@ def adopt(
         str, typer.Option(metavar="NAME", help="What the images are called: what made them.")
     ],
     data: Annotated[
-        Path, typer.Option(help=f"The real images that they belong to. {forms()}")
-    ] = DEFAULT_DATA,
+        list[Path] | None,
+        typer.Option(
+            help=f"The real images that they belong to. {forms()} Repeat for several.",
+            show_default=str(DEFAULT_DATA),
+        ),
+    ] = None,
     parent_from: Annotated[
         str,
         typer.Option(

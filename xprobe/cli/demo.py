@@ -8,11 +8,9 @@ from typing import Annotated
 import typer
 
 from xprobe.cli import progress
-from xprobe.cli.options import (
-    Json,
-)
-from xprobe.cli.printing import notes, out, print_json
-from xprobe.cli.sweep import show_studies
+from xprobe.cli.options import Json
+from xprobe.cli.printing import notes, out, print_json, warn
+from xprobe.cli.sweep import print_tables
 
 
 def demo(
@@ -29,13 +27,18 @@ def demo(
     studies = with_aliases(demonstration.run(folder, progress.bar))
     with progress.busy("drawing figures"):
         written = write_report(folder / "results", folder / "report")
+    headline = written.brief[0]
+    answer = answer_of(studies, headline)
     if as_json:
-        answer = answer_of(studies)
         print_json(
-            DemoAnswer(results=answer.results, families=answer.families, report=written.report)
-        )
+            DemoAnswer(
+                headline=headline, results=answer.results, families=answer.families,
+                report=written.report,
+            )
+        )  # fmt: skip
         return
-    show_studies(studies, as_json=False)
+    print_tables(studies, answer)
+    warn(answer.warnings)
     out.print(*written.brief, "")
     notes.print(*demonstration.CUT.strip().splitlines(), "")
     out.print(f"report: {written.report}")

@@ -14,7 +14,7 @@ import typer
 
 from xprobe.base.declared import PROTOCOL, Option, option, options
 from xprobe.base.errors import OptionError, XprobeError
-from xprobe.cli.completion import Completer, complete_stored, completer
+from xprobe.cli.completion import Completer, complete_generator, complete_stored, completer
 from xprobe.cli.printing import notes
 from xprobe.cli.settings import read_settings
 from xprobe.images.config import DEFAULT_DATA
@@ -216,7 +216,7 @@ def _completer(words: Option) -> Completer | None:
     """Return what completes the value of an option; None: the shell does, which offers files."""
     if words.values:
         return completer(words.values)
-    return complete_stored if words.flag == "--encoder" else None
+    return {"--encoder": complete_stored, "--generator": complete_generator}.get(words.flag)
 
 
 def _fill(kind: type, values: Values, context: typer.Context) -> Any:

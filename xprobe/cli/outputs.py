@@ -187,6 +187,7 @@ class MergedEncoder(Document, frozen=True, kw_only=True):
     Attributes:
         from_: folder of the store that it was copied from.
         name: name of the encoder.
+        alias: short name by which people read it.
         key: digest of all that decides its features.
         shards: number of shards that were copied.
         rows: number of rows in them.
@@ -194,6 +195,7 @@ class MergedEncoder(Document, frozen=True, kw_only=True):
 
     from_: str = msgspec.field(name="from")
     name: str
+    alias: str
     key: str
     shards: int
     rows: int

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from xprobe.cli import progress
+from xprobe.cli.completion import complete_mixed, complete_tested
 from xprobe.cli.options import Json, ResultFolders
 from xprobe.cli.printing import out, print_json, warn
 
@@ -18,13 +19,19 @@ def report(
     encoder: Annotated[
         list[str] | None,
         typer.Option(
-            help="Name or alias in the results; repeat. ALIAS=NAME shows it under the alias. "
-            "Default: all."
+            help="Names or aliases in the results. ALIAS=NAME shows it under the alias. Default: "
+            "all.",
+            metavar="LIST",
+            autocompletion=complete_tested,
         ),
     ] = None,
     generator: Annotated[
         list[str] | None,
-        typer.Option(help="Name in the results; repeat. Default: all. What is shown changes no p."),
+        typer.Option(
+            help="Generators in the results. Default: all. What is shown changes no p.",
+            metavar="LIST",
+            autocompletion=complete_mixed,
+        ),
     ] = None,
     cost_real: Annotated[
         float | None, typer.Option(min=0, help="What a real image costs, its label included.")

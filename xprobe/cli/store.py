@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from xprobe.base.errors import XprobeError
+from xprobe.base.errors import XprobeError, counted
 from xprobe.cli import progress
 from xprobe.cli.commands import add
 from xprobe.cli.completion import complete_stored
@@ -65,7 +65,7 @@ def verify(folder: Folder = DEFAULT, as_json: Json = False) -> None:
     if as_json:
         print_json(outputs.StoreVerify(store=str(folder), encoders=tuple(rows)))
     else:
-        columns = ("name", "rows", "shards", "damaged", "unreadable", "orphans")
+        columns = ("alias", "rows", "shards", "damaged", "unreadable", "orphans")
         print_table(tables.of_rows(f"features in {folder}", columns, rows))
     unusable = _warn_of_unusable(store)
     warn([*damaged, *unreadable])
@@ -104,8 +104,8 @@ def merge(
     for source in opened:
         rows += [
             outputs.MergedEncoder(
-                from_=str(source.folder), name=row.name, key=row.key, shards=row.shards,
-                rows=row.rows,
+                from_=str(source.folder), name=row.name, alias=row.alias, key=row.key,
+                shards=row.shards, rows=row.rows,
             )
             for row in merge_one(source, target, progress.bar)
         ]  # fmt: skip
@@ -113,7 +113,7 @@ def merge(
     if as_json:
         print_json(outputs.StoreMerge(store=str(into), merged=tuple(rows)))
         return
-    print_table(tables.of_rows(f"new in {into}", ("from", "name", "shards", "rows"), rows))
+    print_table(tables.of_rows(f"new in {into}", ("from", "alias", "shards", "rows"), rows))
 
 
 def export(
@@ -153,7 +153,7 @@ def export(
     if as_json:
         print_json(outputs.StoreExport(file=str(file), name=one.name, key=one.key, rows=rows))
         return
-    out.print(f"wrote {file}: {rows} rows of {one.name}")
+    out.print(f"wrote {file}: {counted(rows, 'row', 'rows')} of {store.titles()[one.key]}")
 
 
 def gc(folder: Folder = DEFAULT, as_json: Json = False) -> None:
@@ -168,7 +168,7 @@ def gc(folder: Folder = DEFAULT, as_json: Json = False) -> None:
     if as_json:
         print_json(outputs.StoreGc(store=str(folder), encoders=tuple(rows)))
         return
-    columns = ("name", "rows", "shards_before", "shards", "freed_mib")
+    columns = ("alias", "rows", "shards_before", "shards", "freed_mib")
     print_table(tables.of_rows(f"features in {folder}", columns, rows))
 
 

@@ -37,7 +37,9 @@ def studies(context: typer.Context, results: ResultFolders = None, as_json: Json
             raise typer.BadParameter(f"--results stands after {context.invoked_subcommand}")
         return
     from xprobe.cli import outputs, tables
-    from xprobe.report.left_out import ID_LENGTH, left_out
+    from xprobe.report.differences import ID_LENGTH
+    from xprobe.report.left_out import left_out
+    from xprobe.report.words import whole
     from xprobe.results.study import newest, read_studies, with_aliases, without_held
 
     folders = results or [DEFAULT]
@@ -52,7 +54,7 @@ def studies(context: typer.Context, results: ResultFolders = None, as_json: Json
     cells = [
         [
             row.id[:ID_LENGTH], row.name or None, row.alias, row.head,
-            ", ".join(map(str, row.seeds)), row.n_train_real,
+            ", ".join(map(str, row.seeds)), whole(row.n_train_real),
             ", ".join(f"{ratio:g}" for ratio in row.ratios), row.created[:16], row.why or "yes",
         ]
         for row in rows
@@ -112,7 +114,9 @@ def name(
 
 
 def remove(
-    ids: Annotated[list[str], typer.Argument(help="Ids, first digits or names.", metavar="ID…")],
+    ids: Annotated[
+        list[str], typer.Argument(help="Ids, their first digits, or names.", metavar="ID…")
+    ],
     predictions: Annotated[
         bool,
         typer.Option(

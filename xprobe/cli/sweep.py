@@ -47,6 +47,8 @@ def sweep(
 ) -> None:
     from xprobe.features.store import Store
     from xprobe.images import read as manifests
+    from xprobe.results.answers import answer_of
+    from xprobe.results.study import with_aliases
     from xprobe.study.estimate import estimate
     from xprobe.study.sweep import sweep as sweep_settings
 
@@ -59,26 +61,19 @@ def sweep(
         _show_estimate(estimate(*what, progress=progress.bar), as_json)
         return
     studies = sweep_settings(*what, option_sources=option_sources(context), progress=progress.bar)
-    show_studies(studies, as_json, refusal)
-    if not as_json:
-        _print_headline(files.results)
-
-
-def show_studies(studies: Sequence[Study], as_json: bool, said: Sequence[str] = ()) -> None:
-    """Print what studies answer together, and their warnings but for those that were said."""
-    from xprobe.results.answers import answer_of
-    from xprobe.results.study import with_aliases
-
     studies = with_aliases(studies)
-    answer = answer_of(studies)
+    answer = answer_of(studies, _headline(files.results))
     if as_json:
         print_json(answer)
     else:
-        _print_tables(studies, answer)
-    warn([text for text in answer.warnings if text not in said])
+        print_tables(studies, answer)
+    warn([text for text in answer.warnings if text not in refusal])
+    if answer.headline and not as_json:
+        out.print(answer.headline)
 
 
-def _print_tables(studies: Sequence[Study], answer: SweepAnswer) -> None:
+def print_tables(studies: Sequence[Study], answer: SweepAnswer) -> None:
+    """Print what studies answer together as tables."""
     from xprobe.cli import tables
 
     for study in studies:
@@ -93,16 +88,15 @@ def _print_tables(studies: Sequence[Study], answer: SweepAnswer) -> None:
         print_table(tables.of_worth(answer.data_value))
 
 
-def _print_headline(results: Path) -> None:
-    """Print the headline of a report of these results, which may hold further studies."""
+def _headline(results: Path) -> str:
+    """Return the headline of a report of these results, which may hold further studies."""
     from xprobe.report.answer import answer
     from xprobe.report.shown import read_shown
 
     try:
-        headline = answer(*read_shown(results)).headline
+        return answer(*read_shown(results)).headline
     except XprobeError:  # Another study there is damaged; a warning has said so.
-        return
-    out.print(headline)
+        return ""
 
 
 def _show_estimate(rows: Sequence[Estimate], as_json: bool) -> None:

@@ -237,8 +237,9 @@ _SHORT = {"no detectable difference": "not detected"}
 
 def pair_words(pair: StudyPair) -> str:
     """Say whether two studies are paired, and of which images they are."""
-    a, b = pair.n_train_a, pair.n_train_b
-    trained = f"{a:g}" if a == b else f"{a:g} and {b:g}"
+    from xprobe.report.words import count
+
+    trained = " and ".join(dict.fromkeys((count(pair.n_train_a), count(pair.n_train_b))))
     if pair.is_paired:
         return f"paired on {pair.n_test_a:,} test images; {trained} real images to train on"
     return f"not paired: {pair.why}; {trained} real images to train on"
@@ -272,11 +273,13 @@ def of_worth(rows: Sequence[DataValue]) -> Sheet:
 
 def of_plan(rows: Sequence[Detectable]) -> Sheet:
     """Return the table of `power.plan`."""
+    from xprobe.report.words import count
+
     columns = ["what", "real of each class", "tested", "groups", "comparisons",
                "detectable, points", "variance"]  # fmt: skip
     cells = [
         [
-            row.what, f"{row.real_per_class:g}{' (at hand)' if row.at_hand else ''}",
+            row.what, f"{count(row.real_per_class)}{' (at hand)' if row.at_hand else ''}",
             row.test_images, row.groups, row.comparisons, _detectable(row), row.basis,
         ]
         for row in rows

@@ -95,6 +95,7 @@ class Verified(Document, frozen=True, kw_only=True):
 
     Attributes:
         name, key: name and key of the encoder.
+        alias: short name by which people read it.
         rows: rows in shards that are whole.
         shards: shards that are whole.
         damaged: (receipt file, what is wrong with it or its shard).
@@ -103,6 +104,7 @@ class Verified(Document, frozen=True, kw_only=True):
     """
 
     name: str
+    alias: str
     key: str
     rows: int
     shards: int
@@ -117,8 +119,8 @@ def verify(store: Store, encoder: StoredEncoder, progress: Progress = no_progres
     damaged: list[tuple[str, str]] = []
     unreadable: list[tuple[str, str]] = []
     rows = shards = 0
-    files = store.receipt_files(encoder)
-    with progress(f"verify {encoder.name}", len(files)) as advance:
+    files, alias = store.receipt_files(encoder), store.titles()[encoder.key]
+    with progress(f"verify {alias}", len(files)) as advance:
         for file in files:
             advance(1)
             try:
@@ -140,6 +142,7 @@ def verify(store: Store, encoder: StoredEncoder, progress: Progress = no_progres
                 damaged.append((str(file), str(error).removeprefix(f"{file}: ")))
     return Verified(
         name=encoder.name,
+        alias=alias,
         key=encoder.key,
         rows=rows,
         shards=shards,
@@ -168,10 +171,12 @@ class Merged(Document, frozen=True, kw_only=True):
 
     Attributes:
         name, key: name and key of the encoder.
+        alias: short name by which people read it in the store that it was copied from.
         shards, rows: shards and rows that were copied.
     """
 
     name: str
+    alias: str
     key: str
     shards: int
     rows: int
@@ -194,8 +199,8 @@ def merge(source: Store, into: Store, progress: Progress = no_progress) -> list[
             except XprobeError as error:  # The features are worth more than their name.
                 warnings.warn(str(error), XprobeWarning, stacklevel=2)
         shards = rows = 0
-        files = source.receipt_files(encoder)
-        with progress(f"merge {encoder.name}", len(files)) as advance:
+        files, alias = source.receipt_files(encoder), source.titles()[encoder.key]
+        with progress(f"merge {alias}", len(files)) as advance:
             while files:
                 file = files.pop(0)
                 try:
@@ -214,7 +219,9 @@ def merge(source: Store, into: Store, progress: Progress = no_progress) -> list[
             to = target.folder / file.relative_to(encoder.folder)
             to.parent.mkdir(exist_ok=True)
             create_if_absent(to, content)
-        done.append(Merged(name=encoder.name, key=encoder.key, shards=shards, rows=rows))
+        done.append(
+            Merged(name=encoder.name, alias=alias, key=encoder.key, shards=shards, rows=rows)
+        )
     return done
 
 
@@ -329,12 +336,14 @@ class Collected(Document, frozen=True, kw_only=True):
 
     Attributes:
         name, key: name and key of the encoder.
+        alias: short name by which people read it.
         rows: rows that it has.
         shards_before, shards: files of features, before and after.
         freed_mib: how much smaller these files are, MiB; negative if they grew.
     """
 
     name: str
+    alias: str
     key: str
     rows: int
     shards_before: int
@@ -374,6 +383,7 @@ def collect(store: Store, encoder: StoredEncoder, progress: Progress = no_progre
             discard_stale(part)
     return Collected(
         name=encoder.name,
+        alias=store.titles()[encoder.key],
         key=encoder.key,
         rows=len(digests),
         shards_before=len(old),

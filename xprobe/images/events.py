@@ -8,18 +8,11 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from xprobe.base.errors import XprobeError
+from xprobe.base.packed import packed_table
 from xprobe.images.text import lines_of
 
 XBD = "xbd"
 """The name that stands for all events of xBD."""
-
-XBD_EVENTS = (
-    "guatemala-volcano", "hurricane-florence", "hurricane-harvey", "hurricane-matthew",
-    "hurricane-michael", "joplin-tornado", "lower-puna-volcano", "mexico-earthquake",
-    "midwest-flooding", "moore-tornado", "nepal-flooding", "palu-tsunami", "pinery-bushfire",
-    "portugal-wildfire", "santa-rosa-wildfire", "socal-fire", "sunda-tsunami",
-    "tuscaloosa-tornado", "woolsey-fire",
-)  # fmt: skip
 
 SEPARATOR = ";"
 
@@ -45,6 +38,10 @@ def as_cell(events: Iterable[str]) -> str:
     return SEPARATOR.join(events)
 
 
+def _events_of_xbd() -> tuple[str, ...]:
+    return tuple(sorted(row["event"] for row in packed_table("events")))
+
+
 def read_events(source: str) -> tuple[str, ...]:
     """Return the events that ``--trained-on`` names: ``xbd``, or a file with one a line.
 
@@ -54,12 +51,12 @@ def read_events(source: str) -> tuple[str, ...]:
         XprobeError: there is no such file, it names no event, or a line is no name of one.
     """
     if source == XBD:
-        return XBD_EVENTS
+        return _events_of_xbd()
     file = Path(source)
     if not file.is_file():
         raise XprobeError(
             f"--trained-on {source}: no such file; write one event a line into it, or name {XBD} "
-            f"for its {len(XBD_EVENTS)} events"
+            f"for its {len(_events_of_xbd())} events"
         )
     events: dict[str, str] = {}
     for number, line in enumerate(lines_of(file), 1):

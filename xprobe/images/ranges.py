@@ -211,7 +211,8 @@ def _look_by_pillow(image: Image.Image) -> Look | None:
     has_alpha = image.mode in ("RGBA", "RGBa", "LA", "La") and is_of_sensor
     if image.width * image.height > _MOST_PIXELS:
         return None
-    transparent, samples, scale, remedy = None, np.empty(0), 255.0, ""
+    samples: Floats = np.empty(0)
+    transparent, scale, remedy = None, 255.0, ""
     if bits > 8 or has_alpha:
         image.load()
     if bits > 8:

@@ -125,7 +125,7 @@ def data_of(image: Image.Image, samples: NDArray[Any]) -> NDArray[np.bool_] | No
     except (KeyError, TypeError, ValueError):  # There is none, or no number.
         return None
     if math.isnan(nodata):
-        return ~np.isnan(samples)
+        return np.asarray(~np.isnan(samples))
     with np.errstate(over="ignore"):  # The value may be none that such samples can have.
         return np.asarray(samples != nodata)
 
@@ -192,17 +192,16 @@ def scaled(
     if samples.dtype.itemsize <= 2 and samples.dtype.kind == "u" and samples.size > _VALUES:
         # Each value is scaled once.
         levels = scaled(np.arange(_VALUES).astype(samples.dtype), limits)[samples]
-    else:
-        low, high = limits
-        share = samples.astype(np.float64)
         if is_data is not None:
-            share[~is_data] = low
-        share -= low
-        share *= 255.0 / (high - low)
-        levels = np.rint(np.clip(share, 0, 255, out=share), out=share).astype(np.uint8)
+            levels[~is_data] = 0
+        return np.asarray(levels)
+    low, high = limits
+    share = samples.astype(np.float64)
     if is_data is not None:
-        levels[~is_data] = 0
-    return levels
+        share[~is_data] = low
+    share -= low
+    share *= 255.0 / (high - low)
+    return np.rint(np.clip(share, 0, 255, out=share), out=share).astype(np.uint8)
 
 
 _VALUES = 2**16

@@ -10,7 +10,7 @@ from xprobe.report.finding import Finding, find
 from xprobe.report.gains import class_sentence, size_sentence
 from xprobe.report.headline import MOST_GENERATORS, headline
 from xprobe.report.headline import sentences as sentences_of
-from xprobe.report.left_out import LeftOut, former_note, left_out
+from xprobe.report.left_out import LeftOut, curve_note, former_note, left_out
 from xprobe.report.panel import panels
 from xprobe.report.ranking import (
     Ranked,
@@ -245,7 +245,7 @@ def answer(studies: Sequence[Study], every: Sequence[Study], costs: Costs | None
         ratios=tuple(row for panel in speaking for row in ratio_rows(panel)),
         enough=tuple(filter(None, map(ratio_sentence, speaking))),
         classes=tuple(filter(None, map(class_sentence, findings))),
-        notes=tuple(_notes(studies, findings, compared)),
+        notes=tuple(_notes(studies, every, findings, compared)),
         left_out=LeftOutNote(tuple(others)) if others else None,
         lines=tuple(_line(s, r) for s, r in judged if r.setting == "mix" and not r.augment),
         others=tuple(_line(s, r) for s, r in judged if r.setting == "synthetic-only"),
@@ -276,10 +276,12 @@ def _generator(finding: Finding, sentence: str, costs: Costs | None) -> Generato
     )
 
 
-def _notes(studies: Sequence[Study], findings: Sequence[Finding], compared: int) -> list[str]:
+def _notes(
+    studies: Sequence[Study], every: Sequence[Study], findings: Sequence[Finding], compared: int
+) -> list[str]:
     by_family = families(row for study in studies for row in study.results)
     notes = [size_sentence(finding, studies) for finding in findings]
-    notes += [former_note(study, studies) for study in studies]
+    notes += [*(former_note(study, studies) for study in studies), curve_note(every)]
     if compared > 1:
         notes.append(f"What is claimed holds over all {compared} mixes of these results together.")
     notes += [families_note(by_family)] if len(by_family) > 1 else []

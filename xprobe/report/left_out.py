@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from xprobe.base.documents import to_json
 from xprobe.base.errors import first_few
+from xprobe.report.differences import ID_LENGTH, differences
 from xprobe.report.words import study_title
 from xprobe.results.study import Study, holder_of, names_of_kind, without_held
 
-ID_LENGTH = 8
-"""So many digits of a study's id are shown; they tell the studies of a folder apart."""
-
 NOT_ASKED = "not asked for"
+
+NO_CURVE = (
+    "Studies of another --per-class are tries of their own, each with its own draw of images, and "
+    "not the sizes of a learning curve: 'xprobe sweep --real-curve' makes one, tested on the same "
+    "images at all sizes."
+)
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,16 @@ def left_out(shown: Sequence[Study], every: Sequence[Study]) -> list[LeftOut]:
     ]
 
 
+def curve_note(every: Sequence[Study]) -> str:
+    """Say why studies of several numbers of real images are no curve, where there are such."""
+    sizes: dict[tuple[str, str], set[int | None]] = {}
+    for study in every:
+        if study.config.train_per_class is None:
+            kind = study.encoder.key, study.config.head
+            sizes.setdefault(kind, set()).add(study.config.per_class)
+    return NO_CURVE if any(len(of_kind) > 1 for of_kind in sizes.values()) else ""
+
+
 def former_note(study: Study, shown: Sequence[Study]) -> str:
     """Say that a study is shown for generators that the newest one of its kind lacks, if it is."""
     names = set(names_of_kind(study))
@@ -65,7 +78,7 @@ def former_note(study: Study, shown: Sequence[Study]) -> str:
     many = "s" if len(lacked) > 1 else ""
     return (
         f"Generator{many} {first_few(lacked)} stand{'' if many else 's'} in an older study alone: "
-        f"{study_title(study)} ({'; '.join(_differences(study, newer[0]))}; id "
+        f"{study_title(study)} ({'; '.join(differences(study, newer[0]))}; id "
         f"{study.key[:ID_LENGTH]}). If it was renamed, 'xprobe studies remove "
         f"{study.key[:ID_LENGTH]}' takes the former name out."
     )
@@ -82,26 +95,4 @@ def _why(study: Study, shown: Sequence[Study], kept: Sequence[Study]) -> str:
         return f"its repeats are part of the study of seeds {', '.join(map(str, holder.seeds))}"
     names = set(names_of_kind(study))
     newer = next((other for other in shown if names.intersection(names_of_kind(other))), None)
-    return NOT_ASKED if newer is None else "; ".join(["older", *_differences(study, newer)])
-
-
-def _differences(study: Study, other: Study) -> list[str]:
-    """Return in words what a study has unlike another one."""
-    words = ["other images"] if study.manifest.fingerprint != other.manifest.fingerprint else []
-    words += ["other weights or preprocessing"] if study.encoder.key != other.encoder.key else []
-    fields, others = to_json(study.config), to_json(other.config)
-    words += [_option(name, fields[name]) for name in fields if fields[name] != others.get(name)]
-    if study.version != other.version:
-        words.append(f"judged by the rules of version {study.version}")
-    return words
-
-
-def _option(name: str, value: object) -> str:
-    """Return how people read an option of a study; of a recipe its name says enough."""
-    words = name.replace("_", " ")
-    if isinstance(value, bool) or value is None:
-        return words if value else f"no {words}"
-    if isinstance(value, dict):
-        return f"another {words}"
-    values = value if isinstance(value, list) else [value]
-    return f"{words} {', '.join(f'{v:g}' if isinstance(v, float) else str(v) for v in values)}"
+    return NOT_ASKED if newer is None else "; ".join(["older", *differences(study, newer)])

@@ -19,6 +19,7 @@ from xprobe.report.words import (
     ratio_title,
     setting_title,
     study_title,
+    whole,
 )
 from xprobe.results.config import StudyConfig
 from xprobe.results.rows import Result
@@ -91,7 +92,7 @@ def plans(studies: Sequence[Study]) -> list[Plan]:
             repeats=repeats_words(study.config.repeats * seeds, seeds),
             seeds=seeds,
             estimand=real.estimand,
-            n_train=count(real.n_train_real),
+            n_train=whole(real.n_train_real),
             n_test=count(real.n_test),
             n_groups=count(real.n_groups),
             who=[],

@@ -25,6 +25,7 @@ from xprobe.report.words import (
     signed,
     span,
     verdict_words,
+    whole,
 )
 
 # Markdown takes these for markup, but not the brackets of an interval or the "<" of "< 0.001".
@@ -59,7 +60,7 @@ def render(template: str, view: Mapping[str, Any]) -> bytes:
     environment.filters |= {
         "percent": percent, "points": points, "span": span, "p": p_value, "count": count,
         "estimate": estimate, "number": number, "interval": interval, "verdict": verdict_words,
-        "figure": figure, "points0": lambda value: signed(100 * value, 0),
+        "whole": whole, "figure": figure, "points0": lambda value: signed(100 * value, 0),
     }  # fmt: skip
     return environment.get_template(template).render(view).strip().encode() + b"\n"
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from xprobe.learners.kinds import kind_read
-from xprobe.report.words import count
+from xprobe.report.words import whole
 from xprobe.results.rows import Result, family_kind
 from xprobe.results.study import STUDY_VERSION, Study
 
@@ -175,14 +175,14 @@ def _panel(generator: str, studies: Sequence[Study]) -> Panel:
 def real_words(studies: Sequence[Study]) -> str:
     """Return how many real images of each class were trained on, on average over folds."""
     numbers = sorted({_of_class(study) for study in studies})
-    ends = "–".join(dict.fromkeys(count(n) for n in (numbers[0], numbers[-1])))
+    about = "" if all(n.is_integer() for n in numbers) else "about "
+    ends = "–".join(dict.fromkeys(whole(n) for n in (numbers[0], numbers[-1])))
     average = " on average" if any(map(_is_uneven, studies)) else ""
-    return f"{ends} real image{'s' if ends != '1' else ''} a class{average}"
+    return f"{about}{ends} real image{'s' if ends != '1' else ''} a class{average}"
 
 
 def _of_class(study: Study) -> float:
-    n = study.real_only.n_train_real / len(study.manifest.classes)
-    return round(n, 1) if n < 10 else round(n)
+    return round(study.real_only.n_train_real / len(study.manifest.classes), 1)
 
 
 def _is_uneven(study: Study) -> bool:

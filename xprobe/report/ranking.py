@@ -61,52 +61,65 @@ def ranking(panels: Sequence[Panel], costs: Costs | None = None) -> list[Ranked]
 
 
 def ranking_sentences(panels: Sequence[Panel], rows: Sequence[Ranked]) -> list[str]:
-    """Say of each ratio which generators are not shown to be worse than the best.
+    """Say at which ratios each generator is not shown to be worse than the best, in one sentence.
 
     Args:
         panels: who speaks of each generator.
-        rows: their places.
+        rows: their places; none: nothing is said.
     """
-    sentences = []
-    for ratio in dict.fromkeys(row.ratio for row in rows):
-        ranked = [row for row in rows if row.ratio == ratio]
-        encoders = list(dict.fromkeys(row.encoder for row in ranked))
-        studies = [s for s in _studies(panels) if s.encoder.title in encoders]
-        names = list(dict.fromkeys(row.generator for row in ranked))
-        worse = {name: _times(ranked, name, is_worse=True) for name in names}
-        best = [name for name in names if not worse[name]]
-        who = encoders[0] if len(encoders) == 1 else f"any of {len(encoders)} encoders"
-        words = [f"not shown to be worse than the best with {who}: {first_few(best, 9) or 'none'}"]
-        if shown := [
-            _worse_words(name, worse[name], len(encoders)) for name in names if worse[name]
-        ]:
-            words.append(f"shown to be worse: {first_few(shown, 9)}")
-        sentences.append(
-            f"Generators of these synthetic images at {ratio} with {real_words(studies)}, "
-            f"{'; '.join(words)}."
-        )
-    return sentences
+    if not rows:
+        return []
+    ratios, encoders, names = (
+        list(dict.fromkeys(getattr(row, field) for row in rows))
+        for field in ("ratio", "encoder", "generator")
+    )
+    best: dict[str | None, list[str]] = {}
+    worse: dict[str | None, list[str]] = {}
+    for name in names:
+        times: dict[str, int] = {}  # ratio → with how many encoders the generator is worse there
+        for row in rows:
+            if row.generator == name:
+                times[row.ratio] = times.get(row.ratio, 0) + row.is_worse
+        best.setdefault(_at([r for r, n in times.items() if not n], ratios), []).append(name)
+        words = _at([r for r, n in times.items() if n], ratios)
+        if words is not None and len(encoders) > 1:
+            counts = sorted(n for n in times.values() if n)
+            ends = "–".join(map(str, dict.fromkeys((counts[0], counts[-1]))))
+            words += f" (with {ends} of {len(encoders)})"
+        worse.setdefault(words, []).append(name)
+    studies = [study for study in _studies(panels) if study.encoder.title in encoders]
+    who = encoders[0] if len(encoders) == 1 else f"any of {len(encoders)} encoders"
+    shown, only = _listed(worse), f" at {ratios[0]}" if len(ratios) == 1 else ""
+    return [
+        f"Generators of these synthetic images{only} with {real_words(studies)}, not shown to be "
+        f"worse than the best with {who}: {_listed(best) or 'none'}"
+        f"{f'; shown to be worse: {shown}' if shown else ''}."
+    ]
 
 
 def pooled_sentences(panels: Sequence[Panel]) -> list[str]:
-    """Say what all generators together do, which have as many images as one of them alone."""
-    studies = _studies(panels)
-    rows = [(study, row) for study in studies for row in study.comparisons if row.kind == "pooled"]
-    sentences = []
-    for ratio in sorted({row.ratio for _, row in rows if row.ratio is not None}):
-        compared = [(study, row) for study, row in rows if row.ratio == ratio]
-        low, high = hull([(row.low, row.high) for _, row in compared])
-        n = len(compared)
-        who = compared[0][0].encoder.title if n == 1 else f"median of {n} encoders"
-        verdicts = {row.verdict for _, row in compared}
+    """Say in one sentence what all generators together do, with the images of one of them alone."""
+    pairs = [(s, row) for s in _studies(panels) for row in s.comparisons if row.kind == "pooled"]
+    if not pairs:
+        return []
+    studies = list({study.key: study for study, _ in pairs}.values())
+    n = len(studies)
+    who = studies[0].encoder.title if n == 1 else f"median of {n} encoders"
+    words = []
+    for ratio in sorted({row.ratio for _, row in pairs if row.ratio is not None}):
+        rows = [row for _, row in pairs if row.ratio == ratio]
+        low, high = hull([(row.low, row.high) for row in rows])
+        verdicts = {row.verdict for row in rows}
         verdict = verdicts.pop() if len(verdicts) == 1 else "the encoders differ"
-        sentences.append(
-            f"All generators of these synthetic images together at {ratio_title(ratio)} with "
-            f"{real_words([study for study, _ in compared])}, as many images as of one of them: "
-            f"{points(median(row.difference for _, row in compared))} points {span(low, high)} to "
-            f"real-only in a family of its own, {verdict} ({who})."
+        words.append(
+            f"{points(median(row.difference for row in rows))} points {span(low, high)} at "
+            f"{ratio_title(ratio)}, {verdict}"
         )
-    return sentences
+    return [
+        f"All generators of these synthetic images together with {real_words(studies)}, as many "
+        f"images as of one of them, against real-only in a family of its own ({who}): "
+        f"{'; '.join(words)}."
+    ]
 
 
 def cost_words(rows: Sequence[Result], costs: Costs | None) -> str:
@@ -167,9 +180,18 @@ def _ranked(study: Study, ratio: float, costs: Costs | None) -> list[Ranked]:
     return rows
 
 
-def _times(rows: Sequence[Ranked], generator: str, *, is_worse: bool) -> int:
-    return sum(row.generator == generator and row.is_worse == is_worse for row in rows)
+def _at(ratios: Sequence[str], every: Sequence[str]) -> str | None:
+    """Return in words at which of all ratios something holds, None if at none of them.
+
+    Of a single ratio nothing is said: the sentence names it.
+    """
+    if not ratios:
+        return None
+    if len(every) == 1:
+        return ""
+    return " at every ratio" if len(ratios) == len(every) else f" at {', '.join(ratios)}"
 
 
-def _worse_words(generator: str, times: int, encoders: int) -> str:
-    return generator if encoders == 1 else f"{generator} (with {times} of {encoders})"
+def _listed(names: dict[str | None, list[str]]) -> str:
+    """Return names by where something holds of them: ``A, B at every ratio, C at 1:1``."""
+    return ", ".join(f"{first_few(n, 9)}{where}" for where, n in names.items() if where is not None)

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol, TypeVar
 
+from xprobe.base.declared import split_names
 from xprobe.base.documents import replace
 from xprobe.base.errors import XprobeError, did_you_mean, first_few
-from xprobe.encoders.names import asked_aliases
+from xprobe.encoders.names import asked_aliases, split_alias
+from xprobe.report.differences import told_apart
 from xprobe.results.distance import Distances
 from xprobe.results.rows import MixComparison
 from xprobe.results.study import Results, Study, newest, read_studies, with_aliases, without_held
@@ -26,7 +28,7 @@ class Shown(NamedTuple):
     """The studies of the results.
 
     Attributes:
-        studies: those that are shown, with the rows that are shown.
+        studies: those that are shown, with the rows that are shown; no two have one title.
         every: all of them, also those whose repeats another one has pooled.
     """
 
@@ -41,21 +43,23 @@ def read_shown(
 
     Args:
         results: what `xprobe sweep` wrote; the newest study of each encoder and head is shown.
-        encoders: names or aliases of those that are shown; none: all. ``ALIAS=name`` shows it under
-            the alias.
-        generators: names of those that are shown; none: all.
+        encoders: names or aliases of those that are shown, or lists of them with commas; none: all.
+            ``ALIAS=name`` shows it under the alias.
+        generators: names of those that are shown, or lists of them; none: all.
 
     Raises:
         XprobeError: there are no results, none of a named encoder or generator, or some are
             damaged.
     """
-    asked = asked_aliases(encoders)
-    every = with_aliases(read_studies(results), {name: a for name, a in asked.items() if a})
+    read = read_studies(results)
+    known = {name for study in with_aliases(read) for name in study.encoder.names}
+    asked = asked_aliases(split_names(encoders, lambda text: split_alias(text)[1] in known))
+    every = with_aliases(read, {name: alias for name, alias in asked.items() if alias})
     claimed = with_claims(results, without_held(every))
     by_key = {study.key: study for study in claimed}
     named = [alias or name for name, alias in asked.items()]
     studies = of_generators(newest(claimed, named), generators)
-    return Shown(studies, [by_key.get(study.key, study) for study in every])
+    return Shown(told_apart(studies), [by_key.get(study.key, study) for study in every])
 
 
 def of_generators(studies: Sequence[Study], names: Sequence[str]) -> list[Study]:
@@ -65,14 +69,15 @@ def of_generators(studies: Sequence[Study], names: Sequence[str]) -> list[Study]
 
     Args:
         studies: studies; those without any of the generators are left out.
-        names: names of generators; none: all.
+        names: names of generators, or lists of them with commas; none: all.
 
     Raises:
         XprobeError: no study has a named generator.
     """
+    known = dict.fromkeys(name for study in studies for name in study.generators)
+    names = split_names(names, known.__contains__)
     if not names:
         return list(studies)
-    known = dict.fromkeys(name for study in studies for name in study.generators)
     if unknown := [name for name in names if name not in known]:
         raise XprobeError(
             f"there are no results of generator {first_few(unknown)}"

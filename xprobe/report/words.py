@@ -113,8 +113,13 @@ def p_value(p: float | None) -> str:
 
 
 def count(n: float) -> str:
-    """Return a number of images, which may be an average: ``1,234`` or ``80.5``."""
-    return f"{n:,.0f}" if float(n).is_integer() else f"{n:,.1f}"
+    """Return a number of images, which are whole: ``1,234``, and ``about 667`` for an average."""
+    return whole(n) if float(n).is_integer() else f"about {whole(n)}"
+
+
+def whole(n: float) -> str:
+    """Return a number to the nearest whole one, for tables whose heading says what it is."""
+    return f"{n:,.0f}"
 
 
 def number(value: float | None) -> str:
@@ -255,7 +260,7 @@ def images_words(row: Result, real_only: Result) -> str:
     return f"{words} {place} {real} real ones"
 
 
-def families_note(families: Sequence[Family], most: int = 6) -> str:
+def families_note(families: Sequence[Family], most: int = 3) -> str:
     """Say that there are several families, with the study-wide p of the first ones."""
     judged = [family for family in families if family.p_study_wide is not None]
     first = [f"{title_of_family(f)} {p_value(f.p_study_wide)}" for f in judged[:most]]

@@ -14,7 +14,6 @@ from typing import Any
 from xprobe.base.atomic import put
 from xprobe.base.documents import Document
 from xprobe.base.errors import XprobeWarning
-from xprobe.encoders.names import asked_aliases
 from xprobe.report.answer import answer
 from xprobe.report.confusions import confusions_data, confusions_view
 from xprobe.report.distance_section import distance_view, distance_warnings, of_encoders
@@ -98,9 +97,11 @@ def write_report(
         results: what `xprobe sweep` wrote; the newest study of each encoder and head is shown, and
             the others are listed.
         out: where index.html, summary.md, figures/ and the tables (docs/reference/tables.md) go.
-        encoders: names or aliases to report on; none: all. ``ALIAS=name`` shows it under the alias.
+        encoders: names or aliases to report on, or lists of them with commas; none: all.
+            ``ALIAS=name`` shows it under the alias.
         costs: what an image costs, to say which way to the same accuracy is cheaper.
-        generators: names to report on; none: all. What is shown changes no study-wide p.
+        generators: names to report on, or lists of them; none: all. What is shown changes no
+            study-wide p.
         all_figures: whether classes and confusions of every study and setting are drawn, and not
             those alone that the page shows.
         predictions: whether to write predictions.parquet; None: unless it has too many rows to be
@@ -114,10 +115,11 @@ def write_report(
     studies, every = read_shown(results, encoders, generators)
     compared = families(row for study in studies for row in study.results)
     document = load_distances(results)
-    named = [alias or name for name, alias in asked_aliases(encoders).items()]
+    named = [study.encoder.label for study in studies] if encoders else []
     if document is not None:
         aliases = {study.encoder.label: study.encoder.alias for study in every}
-        document = distances_of(with_aliases(document, aliases), generators)
+        of = dict.fromkeys(name for study in studies for name in study.generators)
+        document = distances_of(with_aliases(document, aliases), list(of) if generators else ())
     distances = of_encoders(document, named)
     shown = shown_study(studies)
     plots = [*study_plots(studies, shown, all_figures), *distance_plots(document, named)]

@@ -31,12 +31,15 @@ class SweepAnswer(Document, frozen=True, kw_only=True):
     """The answer of `xprobe sweep`: the rows of all its studies, one after the other.
 
     Attributes:
+        headline: what a report of the results folder begins with, which speaks of all studies
+            there; empty where another one of them is damaged.
         families: all families of comparisons among these rows.
         settings: confusion matrix, recall, precision and F1 of every setting.
         data_value: what the synthetic images of mixes are worth, by learning curves.
         warnings: the warnings of all studies, each once.
     """
 
+    headline: str
     results: tuple[Result, ...]
     families: tuple[Family, ...]
     classes: tuple[ClassResult, ...]
@@ -46,17 +49,19 @@ class SweepAnswer(Document, frozen=True, kw_only=True):
 
 
 class DemoAnswer(Document, frozen=True, kw_only=True):
-    """The answer of `xprobe demo`; `report` is the path of its page."""
+    """The answer of `xprobe demo`: the headline of its report, whose page has the path `report`."""
 
+    headline: str
     results: tuple[Result, ...]
     families: tuple[Family, ...]
     report: str
 
 
-def answer_of(studies: Sequence[Study]) -> SweepAnswer:
-    """Return what some studies answer together."""
+def answer_of(studies: Sequence[Study], headline: str) -> SweepAnswer:
+    """Return what some studies answer together, below the headline of their report."""
     results = tuple(row for study in studies for row in study.results)
     return SweepAnswer(
+        headline=headline,
         results=results,
         families=tuple(families(results)),
         classes=tuple(row for study in studies for row in study.classes),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from xprobe.base.declared import split_names
 from xprobe.base.documents import Document
 from xprobe.base.errors import XprobeError, did_you_mean, first_few
 from xprobe.results.hits import hits_file
@@ -65,11 +66,17 @@ def remove_studies(folder: Path, ids: Sequence[str], *, with_predictions: bool) 
 
     What is deleted, the same sweep makes again; without predictions it has to train anew.
 
+    Args:
+        folder: that of the results.
+        ids: ids, which may be shortened, names, or lists of them with commas.
+        with_predictions: whether to delete predictions, too.
+
     Raises:
         XprobeError: there is no study of an id; nothing is deleted then.
     """
     every = read_studies(folder)
-    studies = find_studies(every, ids, str(folder))
+    names = {study.name for study in every}
+    studies = find_studies(every, split_names(ids, names.__contains__), str(folder))
     keys = {study.key for study in studies}
     others = [study for study in every if study.key not in keys]
     used = [run for study in studies for run in study.predictions]
