@@ -10,6 +10,7 @@ from makers import MakeData, MakeManifest
 
 from xprobe.base.errors import OptionError, XprobeError, XprobeWarning
 from xprobe.images.config import DataConfig
+from xprobe.images.manifest import SPELT
 from xprobe.images.read import read
 from xprobe.images.selection import choose_generators, settle_validation, take_few
 from xprobe.images.survey import find_problems
