@@ -125,13 +125,15 @@ def of_distances(rows: Sequence[DistanceRow]) -> Sheet:
 
 
 def _number(value: float | None) -> str | None:
-    return None if value is None else f"{value:.3g}"
+    from xprobe.report.words import number
+
+    return None if value is None else number(value)
 
 
 def _estimate(value: float | None, low: float | None, high: float | None) -> str | None:
-    if value is None or low is None or high is None:
-        return _number(value)
-    return f"{value:.3g} [{low:.3g}, {high:.3g}]"
+    from xprobe.report.words import interval
+
+    return " ".join(filter(None, [_number(value), interval(low, high)])) or None
 
 
 def of_leaks(rows: Sequence[LeakRow]) -> Sheet:
