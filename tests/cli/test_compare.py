@@ -51,5 +51,5 @@ def test_numbers_stay_whole_at_80_columns() -> None:
     drawn = sheets.draw(tables.of_pair(pair)[0], 80)
     (line,) = [line for line in drawn.lines if "copy-paste" in line]
     assert line.split("  ")[0].strip() == "1:1.5 + copy-paste"
-    assert "-12.8 [-16.1, -10.4]" in line
+    assert "−12.8 [−16.1, −10.4]" in line
     assert "not detected" in line

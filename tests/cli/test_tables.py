@@ -40,7 +40,7 @@ def test_a_control_has_the_judged_interval_beside_it() -> None:
     columns, rows = read(of_family(study, "default"))
     assert columns[3:7] == ["minus real-only", "minus its control", "judged by", "p"]
     assert rows["mix 1:2"][2:] == [
-        "+5.0 [+3.0, +7.0]", "-6.0 [-8.0, -4.0]", "[-8.0, +7.0]", "1.000",
+        "+5.0 [+3.0, +7.0]", "−6.0 [−8.0, −4.0]", "[−8.0, +7.0]", "1.000",
         "not separable from training longer", "±2.8",
     ]  # fmt: skip
     assert rows["synthetic-only"][3:5] == ["–", "–"]

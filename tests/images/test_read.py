@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -771,6 +772,13 @@ def test_tables_go_together_and_parents_lie_in_others(tmp_path: Path) -> None:
     lineage = lineage_module.trace(*lineage_module.sides(grouped))
     assert lineage.known.all()
     assert not lineage.is_outside.any()
+
+
+def test_an_edit_that_is_called_as_its_source_is_not_its_own_source(tmp_path: Path) -> None:
+    real, (x, _) = study(tmp_path)
+    x.write_text(re.sub(r"(?m)^(./.\.png)(.*),\w+$", r"\1\2,\1", x.read_text()))
+    assert "a/1.png,a,synthetic,a1,a/1.png" in x.read_text()
+    assert cell(read([real, x]), "synthetic/x/a1", "parent") == "a1"
 
 
 def test_a_further_table_changes_nothing_of_the_others(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from makers import MakeData, MakeManifest
 
 from xprobe.base.errors import OptionError, XprobeError, XprobeWarning
 from xprobe.images.config import DataConfig
+from xprobe.images.manifest import SPELT
 from xprobe.images.read import read
 from xprobe.images.selection import choose_generators, settle_validation, take_few
 from xprobe.images.survey import find_problems
@@ -155,9 +156,12 @@ def test_a_smoke_test_keeps_images_that_are_made_from_those_it_keeps() -> None:
         {**row, "parent": f"real/a/{i}"}
         for i, row in enumerate(images_of("s", "a", 20, "synthetic"))
     ]
-    few = take_few(rows, 5)
-    kept = {row["path"] for row in few if row["source"] == "real"}
-    assert {row["parent"] for row in few if row["source"] == "synthetic"} == kept
+    placed = [{**row, "id": f"{i}", "path": f"/x/{row['path']}", SPELT: row["path"]}
+              for i, row in enumerate(rows)]  # fmt: skip
+    for table, name in ((rows, "path"), (placed, SPELT)):
+        few = take_few(table, 5)
+        kept = {row[name] for row in few if row["source"] == "real"}
+        assert {row["parent"] for row in few if row["source"] == "synthetic"} == kept
 
 
 def test_a_table_says_that_it_is_one_of_a_smoke_test(make_data: MakeData) -> None:

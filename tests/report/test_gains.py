@@ -6,7 +6,7 @@ from makers import changed, changed_config, claimed, make_study
 from msgspec import structs
 
 from xprobe.report.finding import find
-from xprobe.report.gains import class_sentence, size_sentence
+from xprobe.report.gains import class_sentences, size_sentence
 from xprobe.report.panel import panels
 from xprobe.results.rows import ClassResult
 from xprobe.results.study import Study
@@ -30,7 +30,8 @@ def with_classes(study: Study, **differences: float) -> Study:
 
 def sentence(*studies: Study) -> str:
     (panel,) = panels(studies)
-    return class_sentence(find(panel, 3))
+    (said,) = class_sentences([find(panel, 3)])
+    return said
 
 
 def test_classes_that_gain_and_lose_are_named_the_largest_first() -> None:
@@ -45,8 +46,21 @@ def test_of_several_encoders_it_is_said_with_how_many() -> None:
     a = with_classes(claimed(make_study("a")), cat=0.03)
     b = with_classes(claimed(make_study("b")), cat=0.01)
     assert sentence(a, b).endswith(", gain: cat +3.0 (1 of 2).")
-    assert sentence(with_classes(a, cat=0.0)).endswith(", none detected to gain or lose.")
-    assert sentence(claimed(make_study())) == ""
+    (panel,) = panels([claimed(make_study())])
+    assert class_sentences([find(panel, 3)]) == []
+
+
+def test_generators_of_which_no_class_changes_share_a_sentence() -> None:
+    study = with_classes(claimed(make_study(generators=("x", "y", "z"))), cat=0.0)
+    (row,) = study.classes
+    rows = [structs.replace(row, generator=g) for g in ("x", "y", "z")]
+    rows[1] = structs.replace(rows[1], verdict="helps", difference=0.03)
+    findings = [find(panel, 3) for panel in panels([structs.replace(study, classes=tuple(rows))])]
+    assert class_sentences(findings) == [
+        "Classes with generator y at 1:1 with 40 real images a class, gain: cat +3.0.",
+        "No class was detected to gain or lose with generator x at 1:1, z at 1:1, with 40 real "
+        "images a class.",
+    ]
 
 
 def test_many_classes_are_counted() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from makers import claimed, make_comparison, make_study, with_comparisons
+from msgspec import structs
 
 from xprobe.base.errors import XprobeError
 from xprobe.report.answer import answer
@@ -12,8 +13,10 @@ from xprobe.report.shown import of_generators
 
 def test_a_generator_alone_is_shown_as_it_is_among_others() -> None:
     effect = {"A": 0.05, "B": 0.0}
+    made = make_study(generators=("A", "B", "C"), effect=effect)
+    keys = tuple(f"{run.generator} {run.ratio}" for run in made.runs)
     study = with_comparisons(
-        claimed(make_study(generators=("A", "B", "C"), effect=effect), p=0.03),
+        claimed(structs.replace(made, predictions=keys), p=0.03),
         make_comparison("generators", "A", "B", 0.05, ratio=1),
         make_comparison("ratios", "1:2", "1:1", 0.01, generator="A"),
         make_comparison("pooled", "mix-pooled", "real-only", 0.05, ratio=1),
@@ -23,6 +26,7 @@ def test_a_generator_alone_is_shown_as_it_is_among_others() -> None:
     assert alone.generators == ("A",)
     assert {row.generator for row in alone.results} == {None, "A"}
     assert {row.generator for row in alone.runs} == {None, "A"}
+    assert [f"{run.generator} {run.ratio}" for (run,) in alone.blocks] == list(alone.predictions)
     assert [row.kind for row in alone.comparisons] == ["ratios"]
     whole = {(row.setting, row.ratio, row.generator, row.metric): row for row in study.results}
     assert all(

@@ -9,6 +9,7 @@ from xprobe.base.documents import Document, to_json
 from xprobe.base.visible import visible
 from xprobe.cli.sheets import Sheet
 from xprobe.design.setting import head_title, setting_title
+from xprobe.verdict.family import NOT_DETECTED
 
 if TYPE_CHECKING:
     from xprobe.design.power import Detectable
@@ -112,7 +113,7 @@ def side_by_side(studies: Sequence[Study], generator: str) -> Sheet:
     for i, study in enumerate(studies):
         for row in _accuracies(study, generator):
             title = setting_title(row.setting, row.ratio, row.augment)
-            words = f"{100 * row.value:.1f} {verdict_words(row)}".strip()
+            words = f"{100 * row.value:.1f} {_short(verdict_words(row))}".strip()
             cells.setdefault(title, [None] * len(studies))[i] = words
     rows = [[title, *texts] for title, texts in cells.items()]
     return table(f"side by side · generator {generator} · accuracy, %", ["setting", *names], rows)
@@ -138,13 +139,15 @@ def of_distances(rows: Sequence[DistanceRow]) -> Sheet:
 
 
 def _number(value: float | None) -> str | None:
-    return None if value is None else f"{value:.3g}"
+    from xprobe.report.words import number
+
+    return None if value is None else number(value)
 
 
 def _estimate(value: float | None, low: float | None, high: float | None) -> str | None:
-    if value is None or low is None or high is None:
-        return _number(value)
-    return f"{value:.3g} [{low:.3g}, {high:.3g}]"
+    from xprobe.report.words import interval
+
+    return " ".join(filter(None, [_number(value), interval(low, high)])) or None
 
 
 def of_leaks(rows: Sequence[LeakRow]) -> Sheet:
@@ -190,20 +193,20 @@ def _result_cells(row: Result) -> dict[str, str | None]:
         "judged by": _ends(row.judged_low, row.judged_high) if is_controlled else None,
         "p": _p(row.p_adjusted),
         "study-wide p": _p(row.p_study_wide),
-        "verdict": verdict_words(row) or None,
+        "verdict": _short(verdict_words(row)) or None,
         "detectable": None if row.detectable is None else f"±{100 * row.detectable:.1f}",
     }
 
 
 def _span(value: float | None, low: float | None, high: float | None) -> str | None:
     ends = _ends(low, high)
-    return None if value is None or ends is None else f"{100 * value:+.1f} {ends}"
+    return None if value is None or ends is None else f"{_points(value)} {ends}"
 
 
 def _ends(low: float | None, high: float | None) -> str | None:
-    if low is None or high is None:
-        return None
-    return f"[{100 * low:+.1f}, {100 * high:+.1f}]"
+    from xprobe.report.words import span
+
+    return None if low is None or high is None else span(low, high)
 
 
 def of_pair(pair: StudyPair) -> list[Sheet]:
@@ -223,7 +226,7 @@ def of_pair(pair: StudyPair) -> list[Sheet]:
             [
                 setting_title(row.setting, row.ratio, row.augment), _percent(row.value_a),
                 _percent(row.value_b), _span(row.difference, row.low, row.high)
-                or _points(row.difference), _SHORT.get(row.verdict or "", row.verdict),
+                or _points(row.difference), _short(row.verdict or "") or None,
             ]
             for row in rows
         ]  # fmt: skip
@@ -232,7 +235,9 @@ def of_pair(pair: StudyPair) -> list[Sheet]:
     return tables
 
 
-_SHORT = {"no detectable difference": "not detected"}
+def _short(verdict: str) -> str:
+    """Return a verdict in words that a narrow column has room for."""
+    return "not detected" if verdict == NOT_DETECTED else verdict
 
 
 def pair_words(pair: StudyPair) -> str:
@@ -250,7 +255,9 @@ def _percent(value: float | None) -> str | None:
 
 
 def _points(value: float | None) -> str | None:
-    return None if value is None else f"{100 * value:+.1f}"
+    from xprobe.report.words import points
+
+    return None if value is None else points(value)
 
 
 def of_worth(rows: Sequence[DataValue]) -> Sheet:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from xprobe.images.augment import AUGMENTATIONS
 from xprobe.report.finding import Finding, find
-from xprobe.report.gains import class_sentence, size_sentence
+from xprobe.report.gains import class_sentences, size_sentence
 from xprobe.report.headline import MOST_GENERATORS, headline
 from xprobe.report.headline import sentences as sentences_of
 from xprobe.report.left_out import LeftOut, curve_note, former_note, left_out
@@ -142,7 +142,7 @@ class Answer:
         ranked: the same in sentences, and what all generators do together.
         ratios: which ratio is enough, with each generator and encoder.
         enough: the same in a sentence for each generator.
-        classes: which classes gain or lose, a sentence for each generator.
+        classes: which classes gain or lose, a sentence for each generator that has some.
         notes: what a reader should know before the comparisons.
         left_out: the studies that are not shown; None where there are none.
         lines: the comparisons of every mix.
@@ -244,7 +244,7 @@ def answer(studies: Sequence[Study], every: Sequence[Study], costs: Costs | None
         ranked=(*ranking_sentences(speaking, ranks), *pooled_sentences(speaking)),
         ratios=tuple(row for panel in speaking for row in ratio_rows(panel)),
         enough=tuple(filter(None, map(ratio_sentence, speaking))),
-        classes=tuple(filter(None, map(class_sentence, findings))),
+        classes=tuple(class_sentences(findings)),
         notes=tuple(_notes(studies, every, findings, compared)),
         left_out=LeftOutNote(tuple(others)) if others else None,
         lines=tuple(_line(s, r) for s, r in judged if r.setting == "mix" and not r.augment),

@@ -7,7 +7,7 @@ from statistics import median
 
 from xprobe.base.errors import first_few
 from xprobe.report.finding import Finding
-from xprobe.report.panel import mixes_of, real_words
+from xprobe.report.panel import Panel, mixes_of, real_words
 from xprobe.report.words import points, ratio_title
 from xprobe.results.rows import ClassResult
 from xprobe.results.study import Study
@@ -17,23 +17,48 @@ MOST_CLASSES = 5
 """Of more classes that gain, or lose, the sentence tells the number."""
 
 
-def class_sentence(finding: Finding) -> str:
-    """Say which classes gain or lose with a generator; nothing where no class was compared.
+def class_sentences(findings: Sequence[Finding]) -> list[str]:
+    """Say which classes gain or lose with each generator; nothing where no class was compared.
 
     They are told of the ratio of the finding, or of the largest one. A class counts if its interval
     says so with some encoder; the difference is the median of these encoders.
     """
-    panel = finding.panel
-    ratio = panel.ratios[-1] if finding.ratio is None else finding.ratio
-    rows = [
+    sentences: list[str] = []
+    unchanged: dict[str, str] = {}  # generator and ratio → the number of real images
+    for finding in findings:
+        panel, ratio = finding.panel, _ratio(finding)
+        rows = _class_rows(panel, ratio)
+        where = f"{panel.generator} at {ratio_title(ratio)}"
+        if words := _changes(rows, panel.n):
+            sentences.append(f"Classes with generator {where} with {panel.real}, {words}.")
+        elif rows:
+            unchanged[where] = panel.real
+    if unchanged:
+        numbers = " or ".join(dict.fromkeys(unchanged.values()))
+        sentences.append(
+            f"No class was detected to gain or lose with generator {first_few(unchanged)}, with "
+            f"{numbers}."
+        )
+    return sentences
+
+
+def _ratio(finding: Finding) -> float:
+    """Return the ratio that is told of: that of the finding, or the largest one."""
+    return finding.panel.ratios[-1] if finding.ratio is None else finding.ratio
+
+
+def _class_rows(panel: Panel, ratio: float) -> list[ClassResult]:
+    return [
         row
         for study in panel.studies
         for row in study.classes
         if (row.setting, row.generator, row.ratio) == ("mix", panel.generator, ratio)
         and not row.augment
     ]
-    if not rows:
-        return ""
+
+
+def _changes(rows: Sequence[ClassResult], encoders: int) -> str:
+    """Say which classes gain and which lose; nothing if none is detected to."""
     words = []
     for kind, verb in ((HELPS, "gain"), (HURTS, "lose")):
         by_class: dict[str, list[ClassResult]] = {}
@@ -41,9 +66,8 @@ def class_sentence(finding: Finding) -> str:
             if row.kind == kind:
                 by_class.setdefault(row.class_, []).append(row)
         if by_class:
-            words.append(f"{verb}: {_largest(by_class, panel.n)}")
-    title = f"Classes with generator {panel.generator} at {ratio_title(ratio)} with {panel.real}"
-    return f"{title}, {'; '.join(words) or 'none detected to gain or lose'}."
+            words.append(f"{verb}: {_largest(by_class, encoders)}")
+    return "; ".join(words)
 
 
 def _largest(by_class: dict[str, list[ClassResult]], encoders: int) -> str:
@@ -62,7 +86,7 @@ def size_sentence(finding: Finding, studies: Sequence[Study]) -> str:
     """
     panel = finding.panel
     encoders = {study.encoder.key for study in panel.studies}
-    head, ratio = panel.studies[0].config.head, finding.ratio or panel.ratios[-1]
+    head, ratio = panel.studies[0].config.head, _ratio(finding)
     by_part: dict[float, list[Study]] = {}
     for study in studies:
         is_of_panel = study.encoder.key in encoders and study.config.head == head

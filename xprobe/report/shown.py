@@ -11,7 +11,7 @@ from xprobe.base.errors import XprobeError, did_you_mean, first_few
 from xprobe.encoders.names import asked_aliases, split_alias
 from xprobe.report.differences import told_apart
 from xprobe.results.distance import Distances
-from xprobe.results.rows import MixComparison
+from xprobe.results.rows import MixComparison, OfSetting
 from xprobe.results.study import Results, Study, newest, read_studies, with_aliases, without_held
 from xprobe.study.claims import with_claims
 
@@ -90,16 +90,26 @@ def _cut(study: Study, names: Sequence[str]) -> Study:
     generators = tuple(name for name in study.generators if name in names)
     if generators == study.generators:
         return study
+    blocks, predictions = study.blocks, study.predictions
+    if len(blocks) == len(predictions):  # An older xprobe kept none.
+        pairs = zip(blocks, predictions, strict=True)
+        predictions = tuple(key for (run, *_), key in pairs if _is_shown(run, names))
     return replace(
         study,
         generators=generators,
-        results=_rows([r for r in study.results if r.setting != "mix-pooled"], names),
-        settings=_rows([s for s in study.settings if s.setting != "mix-pooled"], names),
-        runs=_rows([r for r in study.runs if r.setting != "mix-pooled"], names),
+        results=tuple(row for row in study.results if _is_shown(row, names)),
+        settings=tuple(row for row in study.settings if _is_shown(row, names)),
+        runs=tuple(row for row in study.runs if _is_shown(row, names)),
+        predictions=predictions,
         classes=_rows(study.classes, names),
         comparisons=tuple(row for row in study.comparisons if _is_of(row, names)),
         data_value=None if study.data_value is None else _rows(study.data_value, names),
     )
+
+
+def _is_shown(row: OfSetting, names: Sequence[str]) -> bool:
+    """Return whether a setting is of these generators or of none; the pooled arm is of all."""
+    return row.setting != "mix-pooled" and (row.generator is None or row.generator in names)
 
 
 def _rows(rows: Sequence[_Row], names: Sequence[str]) -> tuple[_Row, ...]:

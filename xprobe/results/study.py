@@ -169,6 +169,15 @@ class Study(Document, frozen=True, kw_only=True):
         """Which part of the real images was trained on: a share, or so many of each class."""
         return self.config.real_fraction, self.config.train_per_class
 
+    @property
+    def blocks(self) -> list[tuple[Run, ...]]:
+        """The folds of each setting and repeat, in the order of `predictions`."""
+        blocks: dict[tuple[object, ...], list[Run]] = {}
+        for run in self.runs:
+            name = run.repeat, run.setting, run.ratio, run.generator, run.augment
+            blocks.setdefault(name, []).append(run)
+        return [tuple(runs) for runs in sorted(blocks.values(), key=lambda runs: runs[0].repeat)]
+
 
 def _is_reference(row: Result) -> bool:
     return row.setting == "real-only" and row.metric == "accuracy"

@@ -30,12 +30,13 @@ def test_synthetic_images_are_called_as_in_a_folder() -> None:
         ("a/1.png", "g"): "synthetic/g/a/1.png",
         ("7", ""): "synthetic/sdxl/7",
         ("synthetic/x/1.png", "g"): "synthetic/x/1.png",
+        ("g/2.png", "g"): "synthetic/g/2.png",
     }
     rows = [{"id": id_, "generator": g, TABLE: "out/sdxl/manifest.csv"} for id_, g in names]
     named = below_synthetic(rows)
     assert [row["id"] for row in named] == [*names.values()]
-    assert [row["generator"] for row in named] == ["g", "sdxl", "g"]
-    assert [row.get(WRITTEN) for row in named] == ["a/1.png", "7", None]
+    assert [row["generator"] for row in named] == ["g", "sdxl", "g", "g"]
+    assert [row.get(WRITTEN) for row in named] == ["a/1.png", "7", None, "g/2.png"]
     assert below_synthetic(rows, "synthetic/d")[0]["id"] == "synthetic/d/a/1.png"
     (row,) = below_synthetic([{"id": "1", TABLE: "data/synthetic/manifest.csv"}])
     assert row["generator"] == "default"

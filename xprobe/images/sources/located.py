@@ -64,7 +64,7 @@ def below_synthetic(rows: Sequence[Row], prefix: str = "") -> list[Row]:
     """Return synthetic images by the ids that they have in a folder, which tell tables apart.
 
     Rows without a generator are of the one that `name_of` calls the table. Ids that begin with
-    ``synthetic/`` are such ids already.
+    ``synthetic/`` are such ids already, and a generator that ids begin with is not written twice.
 
     Args:
         rows: rows that are `located`.
@@ -78,7 +78,8 @@ def below_synthetic(rows: Sequence[Row], prefix: str = "") -> list[Row]:
         if not row.get("generator"):
             further[GUESSED] = generator
         if not row["id"].startswith(f"{SYNTHETIC}/"):
-            further["id"] = f"{prefix or f'{SYNTHETIC}/{generator}'}/{row['id']}"
+            name = row["id"].removeprefix(f"{generator}/")
+            further["id"] = f"{prefix or f'{SYNTHETIC}/{generator}'}/{name}"
             further[WRITTEN] = row["id"]
         named.append(row | further)
     return named

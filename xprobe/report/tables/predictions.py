@@ -14,7 +14,7 @@ from xprobe.base.arrays import UNREADABLE, Floats, digest_of
 from xprobe.base.atomic import put_by
 from xprobe.base.errors import XprobeError, first_few
 from xprobe.base.visible import visible
-from xprobe.report.tables.columns import named, seed_of, setting_fields
+from xprobe.report.tables.columns import seed_of, setting_fields
 from xprobe.results.predictions import load_predictions, predictions_file, temperature_of
 from xprobe.results.rows import Run
 from xprobe.results.study import Results, Study, folders_of
@@ -58,9 +58,10 @@ class _Source:
 
     @property
     def fingerprint(self) -> list[str]:
-        """What tells it from other studies, and from itself once a sweep or a name changed it."""
+        """What tells it from others, and from itself with other generators, names or results."""
         encoder = self.study.encoder
-        return [self.study.key, self.study.created, encoder.label, encoder.title]
+        names = encoder.label, encoder.title, *self.study.generators
+        return [self.study.key, self.study.created, *names]
 
 
 def write_predictions(
@@ -99,7 +100,7 @@ def _sources(folders: Sequence[Path], studies: Sequence[Study]) -> tuple[list[_S
     """Return the studies whose predictions are there, and sentences on the others."""
     sources, older, missing = [], [], []
     for study in studies:
-        blocks = _blocks_of(study)
+        blocks = study.blocks
         if len(blocks) != len(study.predictions) or not blocks:
             older.append(study.encoder.title)
             continue
@@ -119,14 +120,6 @@ def _sources(folders: Sequence[Path], studies: Sequence[Study]) -> tuple[list[_S
         if labels
     ]
     return sources, lacks
-
-
-def _blocks_of(study: Study) -> list[tuple[Run, ...]]:
-    """Return the rows of folds of each setting and repeat, in the order of the predictions."""
-    blocks: dict[tuple[object, ...], list[Run]] = {}
-    for run in study.runs:
-        blocks.setdefault((run.repeat, *named(run).values()), []).append(run)
-    return [tuple(runs) for runs in sorted(blocks.values(), key=lambda runs: runs[0].repeat)]
 
 
 def _folder_of(folders: Sequence[Path], key: str) -> Path | None:
