@@ -29,7 +29,7 @@ STREAMED = (".tar", ".txt", ".TXT", ".lst")  # files of these types bring images
 Images = Annotated[
     list[Path] | None,
     typer.Argument(
-        metavar="DATA…",
+        metavar="DATA",
         help=forms(
             "images without classes: a tar archive (.tar), or a list of paths and archives (.txt, "
             ".lst)"

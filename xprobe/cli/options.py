@@ -24,7 +24,7 @@ SEVERAL = "Several are one study together."
 
 Data = Annotated[
     list[Path] | None,
-    typer.Argument(metavar="DATA…", help=f"{forms()} {SEVERAL}", show_default=str(DEFAULT_DATA)),
+    typer.Argument(metavar="DATA", help=f"{forms()} {SEVERAL}", show_default=str(DEFAULT_DATA)),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
 Group = Annotated[

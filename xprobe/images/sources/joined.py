@@ -23,9 +23,8 @@ def joined(parts: Sequence[Sequence[Row]]) -> list[Row]:
 
     An image that two tables give, the same file or one of equal id and content, is taken once: the
     earlier row stands, and what it does not say is taken from the later one. Of two generators it
-    is two images. An id that is that of
-    another image in an earlier table gets the name of its table in front. Parents and groups follow
-    these changes, see `References`.
+    is two images. An id that is that of another image in an earlier table gets the name of its
+    table in front. Parents and groups follow these changes, see `References`.
 
     Args:
         parts: the rows of each DATA, `located`.
