@@ -57,7 +57,7 @@ from xprobe.encoders.presets import ENCODERS, IMPORT_ONLY, Preset
 CACHE = Path(os.environ["HF_HUB_CACHE"])
 atexit.register(shutil.rmtree, CACHE)
 COMMIT = "0" * 40
-QUICK = ("hog", "pixels", "resnet50", "convnext-t")  # below 30 M parameters, 224 pixels
+QUICK = ("hog", "pixels", "resnet50")  # below 30 M parameters, 224 pixels
 FEATURE, PIXEL, CONTRAST = 1e-5, 1e-6, 1e-3
 LIBRARIES = (
     "xprobe", "numpy", "pillow", "scikit-image", "torch", "torchvision", "open_clip_torch", "timm",

@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 
 FEW = [
-    ("mutate.py", "--tars", "16", "--shards", "16", "--manifests", "10"),
-    ("kill.py", "--gc", "1", "--kills", "6"),
+    ("mutate.py", "--tars", "6", "--shards", "6", "--manifests", "6"),
+    ("kill.py", "--gc", "1", "--kills", "2"),
 ]
 MANY = [
     ("mutate.py", "--tars", "2000"),

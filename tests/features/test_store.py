@@ -254,6 +254,7 @@ for instant in range(1, 200):
 """
 
 
+@pytest.mark.long
 def test_killed_at_any_step_it_finishes_later_with_the_same_rows(
     tmp_path: Path, filled: Store
 ) -> None:

@@ -315,6 +315,7 @@ def test_every_fine_tune_has_its_event_files(study: Study) -> None:
     assert all(len(list(folder.glob("events.*"))) == 1 for folder in folders)
 
 
+@pytest.mark.long
 def test_several_at_a_time_end_like_one_by_one(study: Study, tmp_path: Path) -> None:
     table, store, folder = study
     run((table, store, tmp_path / "one"))
