@@ -118,8 +118,10 @@ def write_report(
     named = [study.encoder.label for study in studies] if encoders else []
     if document is not None:
         aliases = {study.encoder.label: study.encoder.alias for study in every}
-        of = dict.fromkeys(name for study in studies for name in study.generators)
-        document = distances_of(with_aliases(document, aliases), list(of) if generators else ())
+        shown_generators = list(dict.fromkeys(g for study in studies for g in study.generators))
+        document = distances_of(
+            with_aliases(document, aliases), shown_generators if generators else ()
+        )
     distances = of_encoders(document, named)
     shown = shown_study(studies)
     plots = [*study_plots(studies, shown, all_figures), *distance_plots(document, named)]
