@@ -118,9 +118,9 @@ def write_report(
     named = [study.encoder.label for study in studies] if encoders else []
     if document is not None:
         aliases = {study.encoder.label: study.encoder.alias for study in every}
-        shown_generators = dict.fromkeys(name for study in studies for name in study.generators)
+        shown_generators = list(dict.fromkeys(g for study in studies for g in study.generators))
         document = distances_of(
-            with_aliases(document, aliases), list(shown_generators) if generators else ()
+            with_aliases(document, aliases), shown_generators if generators else ()
         )
     distances = of_encoders(document, named)
     shown = shown_study(studies)
