@@ -36,7 +36,7 @@ def test_errors_of_a_sweep_name_the_remedy(data: Path, xprobe: Callable[..., Ran
         ),
         (("--heads", "logistics"), "unknown head 'logistics' (did you mean logistic?)"),
         (("--method", "lpft"), "--method: unknown 'lpft' (did you mean lp-ft?)"),
-        (("--alternatives", "clasic"), "unknown augmentation 'clasic' (did you mean classic?)"),
+        (("--alternatives", "clasic"), "unknown augmentation 'clasic' (did you mean classic or"),
         (("--repeats", "0"), "--repeats must be 1"),
         (("--per-class", "1"), "--per-class must be 2"),
         (("--folds", "1"), "--folds must be 2"),
