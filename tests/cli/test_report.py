@@ -28,7 +28,7 @@ def test_a_learning_curve_becomes_a_worth_in_images_and_in_money(
     ran = xprobe("report", "--cost-real", "2", "--cost-synthetic", "0.1", "--json")
     assert ran.code == 0
     valued = ran.json["valued"]
-    assert [row["setting"] for row in valued] == ["1:1", "1:2"] * 2
+    assert [row["title"] for row in valued] == ["1:1", "1:2"] * 2
     assert [row["synthetic_per_class"] for row in valued] == [2, 4, 3, 6]
     for row, cost in zip(valued, ("0.40", "0.80", "0.60", "1.20"), strict=True):
         assert row["cost"].startswith(f"{cost} for the synthetic, ")
@@ -63,6 +63,41 @@ def test_costs_without_a_learning_curve_are_a_warning(
         in ran.err
     )
     assert "What synthetic images are worth" not in Path("report/index.html").read_text()
+
+
+@pytest.mark.usefixtures("no_figures")
+def test_a_report_holds_no_pictures_of_images_that_may_not_be_passed_on(
+    data: Path, xprobe: Callable[..., Ran]
+) -> None:
+    """Nor once the table is gone. The labels of synthetic images are wrong, which changes much."""
+    lines = ["path,label,source,parent,licence"]
+    for file in sorted(data.rglob("*.png")):
+        label, path = file.parent.name, file.relative_to(data.parent)
+        if file.parent.parent.name == "real":
+            lines.append(f"{path},{label},real,,xBD")
+        else:
+            wrong = "b" if label == "a" else "a"
+            lines.append(f"{path},{wrong},synthetic,data/real/{label}/0.png,mine")
+    table = data.parent / "table.csv"
+    table.write_text("\n".join(lines))
+    assert xprobe("embed", "table.csv", "--encoder", "pixels").code == 0
+    assert xprobe("sweep", "table.csv", *FAST, "--ignore-lineage").code == 0
+    table.unlink()
+    ran = xprobe("report")
+    assert ran.code == 0
+    page = Path("report/index.html").read_text()
+    assert "data:image/jpeg" not in page
+    assert "What the mix changes" in page
+    licences = "xBD (may not be passed on): 10 real and 20 synthetic images"
+    assert licences in page and licences in Path("report/summary.md").read_text()
+    (said,) = [line for line in ran.err.splitlines() if "left out" in line]
+    assert said.endswith("'xprobe report --images' shows them in a report to keep to yourself.")
+    assert said.removeprefix("warning: ").split(":")[0] in page
+    (said,) = xprobe("report", "--images", "--json").json["pictures"]
+    assert "keep this report to yourself" in said
+    assert "data:image/jpeg" in Path("report/index.html").read_text()
+    xprobe("report", "--no-images")
+    assert "data:image/jpeg" not in Path("report/index.html").read_text()
 
 
 @pytest.mark.usefixtures("no_figures")

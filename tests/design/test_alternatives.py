@@ -21,9 +21,11 @@ from xprobe.images import augment
 from xprobe.images import read as manifest
 from xprobe.images.augment import augmented
 from xprobe.images.decode import decode
+from xprobe.learners.finetune.recipe import Recipe
 from xprobe.results import predictions
 from xprobe.study import sweep
 from xprobe.study.estimate import estimate
+from xprobe.study.keys import study_key
 from xprobe.study.prepare import Study, prepare
 from xprobe.verdict.metrics import METRICS
 
@@ -122,6 +124,75 @@ def test_mixed_features_lie_between_theirs_and_their_labels_share_the_weight(
     np.testing.assert_allclose(x[mixup.start + 1 : mixup.stop : 2], expected, atol=1e-6)
 
 
+def embed_augreg(store: tuple[Any, Store], views: int) -> Study:
+    """Embed so many views for augreg, and return a study of all that mixes, and of the views."""
+    config = EmbedConfig(augment=("augreg", "randaugment"), views=views)
+    (done,) = extract.embed_all(store[0], ["pixels"], store[1].folder, config)
+    assert done.embedded == 12  # one more view of each real image, once for both names
+    names = ("mixup", "augreg", "randaugment")
+    return study_of(store, replace(CONFIG, alternatives=names, repeats=1))
+
+
+def test_augreg_mixes_the_views_that_randaugment_made(store: tuple[Any, Store]) -> None:
+    """The pairs are those of mixup, and the views take turns."""
+    one, two = (embed_augreg(store, views) for views in (1, 2))
+    parts = {part.name: part for part in two.design.alternatives}
+    assert list(parts) == ["randaugment", "mixup", "augreg"]
+    mixed = parts["augreg"]
+    assert np.array_equal(mixed.source, parts["mixup"].source)
+    assert np.array_equal(mixed.share, parts["mixup"].share)
+    (encoder,) = store[1].encoders()
+    index, x = store[1].index(encoder), two.pool.rows()
+
+    def view_of(image: int, number: int) -> np.ndarray:
+        name = augment.view_digest(two.design.study.sha256[image], "randaugment", number)
+        y = index.stored_rows([name], encoder.spec.dim)[np.array([0])][0]
+        return np.asarray(y / np.linalg.norm(y))
+
+    for i, (pair, share) in enumerate(zip(mixed.source.tolist(), mixed.share, strict=True)):
+        first, second = (view_of(image, i % 2) for image in pair)
+        y = share * first + (1 - share) * second
+        expected = np.tile(y / np.linalg.norm(y), (2, 1))
+        rows = mixed.start + 2 * i + np.arange(2)
+        np.testing.assert_allclose(x[rows], expected, atol=1e-6)
+    keys = [
+        {b.setting.name: run for run, b in zip(study.runs, study.design.blocks, strict=True)}
+        for study in (one, two)
+    ]
+    changed = {name for name in keys[0] if keys[0][name] != keys[1][name]}
+    assert changed == {"augreg", "randaugment"}
+
+
+def test_the_pairs_of_augreg_are_those_of_mixup_without_it_too(store: tuple[Any, Store]) -> None:
+    embed_augreg(store, 1)
+    pairs = [
+        study_of(store, replace(CONFIG, alternatives=names)).design.alternatives[-1]
+        for names in (("augreg",), ("augreg", "mixup"))
+    ]
+    assert [part.name for part in pairs] == ["augreg", "mixup"]
+    assert np.array_equal(pairs[0].source, pairs[1].source)
+
+
+def test_classic_is_another_augmentation_for_images_from_above(store: tuple[Any, Store]) -> None:
+    above = SweepConfig(
+        alternatives=("classic", "flip"), overhead=True, recipe=Recipe(augment="classic")
+    )
+    assert above.alternatives == ("classic-overhead", "flip")
+    assert above.recipe.augment == "classic-overhead"
+    assert EmbedConfig(augment=("classic",), overhead=True).augment == ("classic-overhead",)
+    assert SweepConfig(alternatives=("classic",)).alternatives == ("classic",)
+    study = study_of(store, replace(CONFIG, alternatives=("flip", "classic"), overhead=True))
+    assert any("run 'xprobe embed --augment classic-overhead'" in note for note in study.notes[1])
+    keys = {
+        study_key("encoder", "images", replace(CONFIG, alternatives=("classic",), overhead=flag))
+        for flag in (False, True)
+    }
+    assert len(keys) == 2
+    assert study_key("encoder", "images", replace(CONFIG, overhead=True)) == study_key(
+        "encoder", "images", CONFIG
+    )
+
+
 def test_alternatives_of_heads_are_judged_and_leave_the_rest_as_it_is(
     store: tuple[Any, Store], tmp_path: Path
 ) -> None:
@@ -146,12 +217,15 @@ def test_alternatives_of_heads_are_judged_and_leave_the_rest_as_it_is(
 
 
 def test_what_a_head_cannot_have_is_left_out_and_said(store: tuple[Any, Store]) -> None:
-    names = ("flip", "classic", "mixup", "cutmix")
+    names = ("flip", "classic", "mixup", "cutmix", "augreg")
     study = study_of(
         store, replace(CONFIG, alternatives=names, with_synthetic=True), Grid(heads=("knn",))
     )
     assert study.config.alternatives == ("flip",)
     assert any("run 'xprobe embed --augment classic'" in note for note in study.notes[1])
+    logistic = study_of(store, replace(CONFIG, alternatives=names))
+    assert logistic.config.alternatives == ("flip", "mixup")
+    assert any("run 'xprobe embed --augment classic,augreg'" in note for note in logistic.notes[1])
 
 
 def test_mixing_augmentations_have_no_views(tmp_path: Path, store: tuple[Any, Store]) -> None:

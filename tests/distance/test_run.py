@@ -10,9 +10,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from makers import make_study
 from msgspec import structs
 from PIL import Image
 
+from xprobe.base.arrays import frozen_strings
 from xprobe.design.config import SweepConfig
 from xprobe.distance.run import measure_domain
 from xprobe.engine.execution import Execution
@@ -20,8 +22,10 @@ from xprobe.features import embed as extract
 from xprobe.features.store import Store
 from xprobe.images import read as manifests
 from xprobe.images.manifest import Manifest
+from xprobe.report.licences import licence_of
 from xprobe.report.write import write_report
 from xprobe.results.distance import Distances, save_distance
+from xprobe.results.study import save_study
 from xprobe.study.sweep import sweep
 
 METRICS = ("mmd", "energy", "precision")
@@ -234,6 +238,37 @@ def test_the_report_shows_maps_and_examples(study: Any, tmp_path: Path) -> None:
     assert "nearest real ones, pixels · good" in page
     shown = page.split("How far synthetic lies from real")[1].split("How this was measured")[0]
     assert str(tmp_path) not in shown
+
+
+def test_examples_of_images_that_may_not_be_passed_on_are_not_drawn(
+    study: Any, tmp_path: Path
+) -> None:
+    """Those of class a may not be, nor may edits of them; figures of a former report are gone."""
+    table, _, run = study
+    is_a = (table.label == "a") & (table.source == "real")
+    parent = np.where((table.generator == "good") & (table.label == "b"), "real/a/0.png", "")
+    table = replace(
+        table, parent=parent, further={"licence": frozen_strings(np.where(is_a, "xBD", "mine"))}
+    )
+    document = run(table, by_class=False, metrics=("energy",), permutations=9)
+    licences = {(row.generator, row.class_): row.licence for row in document.examples}
+    assert licences["good", "b"] == "xBD"
+    assert {licences["good", "a"], licences["thief", "b"]} == {"mine"}
+    assert {row.neighbour_licence for row in document.examples if "/a/" in row.neighbour} == {"xBD"}
+    images = structs.replace(make_study().manifest, fingerprint=document.fingerprint)
+    save_study(tmp_path / "r", make_study(manifest=images))
+    save_distance(tmp_path / "r", structs.replace(document, maps=()))
+    examples = "examples-pixels-good.png"
+    asked = write_report(tmp_path / "r", tmp_path / "report", images=True)
+    assert examples in {Path(file).name for file in asked.figures}
+    written = write_report(tmp_path / "r", tmp_path / "report")
+    assert not list((tmp_path / "report" / "figures").glob("examples-pixels-good.*"))
+    (said,) = written.pictures
+    n = sum(licence_of(row) == "xBD" for row in document.examples)
+    assert n >= 3
+    assert said.startswith(f"{n} pictures are left out, of images that may not be passed on")
+    page = (tmp_path / "report" / "index.html").read_text()
+    assert f"Synthetic images and the nearest real ones: {n} pictures are left out" in page
 
 
 def test_the_index_of_each_encoder_is_read_once(

@@ -9,9 +9,20 @@ import pytest
 import torch
 
 from xprobe.base.errors import XprobeError
-from xprobe.images.augment import AUGMENTATIONS, MIXING, Augmentation, check_augmentation
+from xprobe.images.augment import (
+    AUGMENTATIONS,
+    MIXING,
+    Augmentation,
+    augmented,
+    check_augmentation,
+    check_views,
+    steps_of,
+)
 
 ALONE = [name for name in AUGMENTATIONS if name not in MIXING]
+
+FEW = {"flip": 2, "flip-vertical": 2, "rotate-90": 2}
+"""So many results at least there are of augmentations with few."""
 
 
 def picture(h: int = 24, w: int = 24) -> torch.Tensor:
@@ -68,7 +79,7 @@ def test_the_seed_decides_and_another_one_decides_otherwise(name: str) -> None:
 def test_equal_images_of_a_batch_become_different(name: str, size: tuple[int, int]) -> None:
     torch.manual_seed(0)
     changed = Augmentation(name, 2).images(picture(*size).repeat(16, 1, 1, 1))
-    assert len(torch.unique(changed, dim=0)) >= (2 if name == "flip" else 8)
+    assert len(torch.unique(changed, dim=0)) >= FEW.get(name, 8)
 
 
 @pytest.mark.parametrize("name", ALONE)
@@ -79,8 +90,8 @@ def test_what_changes_images_alone_leaves_targets_and_their_images(name: str) ->
     assert mixed[1] is target
 
 
-@pytest.mark.parametrize("name", MIXING)
-def test_what_mixes_leaves_single_images(name: str) -> None:
+@pytest.mark.parametrize("name", [name for name in MIXING if name != "augreg"])
+def test_what_does_nothing_but_mix_leaves_single_images(name: str) -> None:
     x = picture()[None]
     assert Augmentation(name, 2).images(x) is x
 
@@ -111,13 +122,60 @@ def test_no_images_are_none_and_one_is_mixed_with_itself(name: str) -> None:
 # --- each by what it is ----------------------------------------------------------------
 
 
-def test_flipping_twice_by_the_same_draws_gives_the_images_back() -> None:
-    flip, x = Augmentation("flip", 2), picture().repeat(8, 1, 1, 1)
+@pytest.mark.parametrize(("name", "axis"), [("flip", -1), ("flip-vertical", -2)])
+def test_flipping_twice_by_the_same_draws_gives_the_images_back(name: str, axis: int) -> None:
+    flip, x = Augmentation(name, 2), picture().repeat(8, 1, 1, 1)
     torch.manual_seed(0)
     once = flip.images(x)
     torch.manual_seed(0)
     assert torch.equal(flip.images(once), x)
-    assert all(torch.equal(y, x[0]) or torch.equal(y, x[0].flip(-1)) for y in once)
+    assert all(torch.equal(y, x[0]) or torch.equal(y, x[0].flip(axis)) for y in once)
+
+
+def test_quarter_turns_are_of_90_180_and_270_degrees_and_of_no_other_angle() -> None:
+    torch.manual_seed(0)
+    x = picture()
+    turns = [x.rot90(quarters, (-2, -1)) for quarters in range(4)]
+    changed = Augmentation("rotate-90", 2).images(x.repeat(300, 1, 1, 1))
+    times = [sum(torch.equal(y, turn) for y in changed) for turn in turns]
+    assert times[0] == 0
+    assert sum(times) == 300
+    assert min(times[1:]) > 70  # 100 are expected, with a standard deviation of 8.
+    wide = picture(16, 24)
+    changed = Augmentation("rotate-90", 2).images(wide.repeat(40, 1, 1, 1))
+    assert all(torch.equal(y, wide) or torch.equal(y, wide.rot90(2, (-2, -1))) for y in changed)
+
+
+def test_classic_from_above_shows_a_square_in_all_eight_ways(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Cropping and colours are left out, so that the eight ways are all that there is."""
+    from torchvision.transforms import v2
+
+    for name in ("RandomResizedCrop", "ColorJitter"):
+        monkeypatch.setattr(v2, name, lambda *_: v2.Identity())
+    torch.manual_seed(0)
+    x = picture()
+    ways = [y.rot90(quarters, (-2, -1)) for y in (x, x.flip(-1)) for quarters in range(4)]
+    changed = Augmentation("classic-overhead", 2).images(x.repeat(400, 1, 1, 1))
+    times = [sum(torch.equal(y, way) for y in changed) for way in ways]
+    assert sum(times) == 400
+    assert min(times) > 25  # 50 are expected, with a standard deviation of 7.
+    classic = Augmentation("classic", 2).images(x.repeat(50, 1, 1, 1))
+    assert all(torch.equal(y, x) or torch.equal(y, x.flip(-1)) for y in classic)
+
+
+def test_augreg_is_randaugment_and_then_mixup() -> None:
+    x, target = picture().repeat(6, 1, 1, 1), torch.eye(6)
+    pixels = torch.rand(6, 3, 8, 8)
+    both, first, second = (Augmentation(name, 6) for name in ("augreg", "randaugment", "mixup"))
+    results = []
+    for images, mixed in ((both, both), (first, second)):
+        torch.manual_seed(3)
+        results.append((images.images(x), *mixed.mix(pixels, target)))
+    assert all(torch.equal(one, other) for one, other in zip(*results, strict=True))
+    assert not torch.equal(results[0][0], x)
+    assert not torch.equal(results[0][1], pixels)
 
 
 @pytest.mark.parametrize("name", ["rotate", "scale", "translate", "crop"])
@@ -207,6 +265,15 @@ def test_fewer_than_two_classes_cannot_be_mixed(name: str) -> None:
 @pytest.mark.parametrize("name", ALONE)
 def test_one_class_is_enough_for_the_others(name: str) -> None:
     assert Augmentation(name, 1).name == name
+
+
+def test_what_changes_single_images_has_views() -> None:
+    assert steps_of("augreg") == ("randaugment", "mixup")
+    check_views(["rotate-90", "augreg", "classic-overhead"])
+    with pytest.raises(XprobeError, match="'mixup' mixes images and cannot be embedded one by one"):
+        check_views(["flip", "mixup"])
+    pixels = picture().movedim(0, -1).numpy()
+    assert augmented(pixels, "rotate-90", 1).shape == pixels.shape
 
 
 def test_an_unknown_name_is_answered_by_the_nearest_and_by_all() -> None:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import pytest
 from makers import digest, make_study
 from msgspec import structs
 from PIL import Image
 
+from xprobe.base.arrays import frozen_strings
 from xprobe.images.manifest import Manifest
 from xprobe.report.gallery import Gallery, gallery_of
+from xprobe.report.licences import Pictures
 from xprobe.results.hits import Hits, save_hits
 from xprobe.results.images import load_places, save_places
 from xprobe.results.rows import SettingRow
@@ -20,7 +24,7 @@ BEFORE = [[1, 0, 0, 1], [1, 0, 1, 1]]
 AFTER = [[1, 1, 1, 0], [1, 1, 1, 1]]
 
 
-def made(tmp_path: Path) -> Study:
+def made(tmp_path: Path, licences: Sequence[str] = ("",) * 4) -> Study:
     """A study of four tested images: the second is won in both repeats, the last is lost once."""
     ids = [f"{i}.png" for i in range(4)]
     for i, name in enumerate(ids):
@@ -30,7 +34,7 @@ def made(tmp_path: Path) -> Study:
         label=["cat", "cat", "dog", "dog"], source=["real"] * 4, group=ids, parent=[""] * 4,
         generator=[""] * 4, split=["train"] * 4, prompt=[""] * 4,
     )  # fmt: skip
-    save_places(tmp_path, table)
+    save_places(tmp_path, table, frozen_strings(licences))
     study = make_study(ratios=(1,), generators=("g",))
     images = structs.replace(study.manifest, fingerprint=table.fingerprint)
     hits = Hits(
@@ -45,8 +49,8 @@ def made(tmp_path: Path) -> Study:
     return structs.replace(study, hits=save_hits(tmp_path, study.key, hits))
 
 
-def shown(tmp_path: Path, study: Study) -> Gallery:
-    gallery = gallery_of(tmp_path, study)
+def shown(tmp_path: Path, study: Study, asked: bool | None = None) -> Gallery:
+    gallery = gallery_of(tmp_path, study, Pictures(asked))
     assert gallery is not None
     return gallery
 
@@ -69,6 +73,27 @@ def test_images_that_are_gone_are_counted(tmp_path: Path) -> None:
     gallery = shown(tmp_path, study)
     assert gallery.missing == 2
     assert [picture.uri == "" for picture in (*gallery.won, *gallery.lost)] == [True, False, True]
+
+
+@pytest.mark.parametrize(
+    ("asked", "pictures", "note"),
+    [
+        (None, [False, True, True], "1 picture is left out, of images that may not be passed on"),
+        (True, [True, True, True], "1 picture shows an image that may not be passed on (xBD)"),
+        (False, [False, False, False], "3 pictures are left out (--no-images)."),
+    ],
+)
+def test_images_that_may_not_be_passed_on_are_told_without_their_picture(
+    tmp_path: Path, asked: bool | None, pictures: list[bool], note: str
+) -> None:
+    """The second image, which is the first that is shown, may not be."""
+    gallery = shown(tmp_path, made(tmp_path, ("xBD", "xBD", "", "mine")), asked)
+    every = [*gallery.won, *gallery.lost]
+    assert [bool(picture.uri) for picture in every] == pictures
+    assert [picture.is_shown for picture in every] == pictures
+    assert [picture.label for picture in every] == ["cat", "dog", "dog"]
+    assert gallery.note.startswith(note)
+    assert gallery.missing == 0
 
 
 def test_without_places_or_hits_there_is_none(tmp_path: Path) -> None:

@@ -541,8 +541,25 @@ def test_a_worth_in_words(row: DataValue, said: str, interval: str) -> None:
     assert view.words.startswith(
         f"40 of these synthetic images of each class, added to 20 real ones, {said}"
     )
-    assert (view.interval, view.setting, view.study) == (interval, "1:2", "clip")
+    assert (view.interval, view.title, view.study) == (interval, "1:2", "clip")
     assert view.cost is None
+
+
+def augmented(row: DataValue, name: str) -> DataValue:
+    """The same for an augmentation of real images alone."""
+    return structs.replace(row, setting=name, ratio=None, generator=None, synthetic_per_class=0)
+
+
+def test_the_worth_of_an_augmentation_in_words() -> None:
+    row = augmented(valued(13.4, 5.2, 30.9), "classic")
+    view = worth_of(row, study_section.Costs(2, 0.1))
+    assert view.words == (
+        "augmenting 20 real images of each class (classic) is worth 13 further real ones"
+    )
+    assert (view.title, view.cost) == ("classic", "53.60 for as many real ones")
+    mix = worth_of(structs.replace(valued(13.4, 5.2, 30.9), augment="classic"))
+    assert mix.title == "1:2 + classic"
+    assert "added to 20 real ones and augmented, are worth 13" in mix.words
 
 
 @pytest.mark.parametrize(
@@ -570,23 +587,28 @@ def test_what_is_cheaper_is_said_only_where_the_whole_interval_says_so(
 
 @pytest.mark.usefixtures("no_figures")
 def test_the_worth_is_part_of_the_answer(tmp_path: Path) -> None:
+    flip = augmented(valued(7.2, 0.0, 12.0), "flip")
     small, large = (
         changed(
             changed_config(make_study(ratios=(2,), data_value=rows), train_per_class=size),
             "results", lambda _row: True, train_per_class=size,
         )
-        for size, rows in ((20, (valued(13.4, 5.2, 30.9),)), (80, ()))
+        for size, rows in ((20, (valued(13.4, 5.2, 30.9), flip)), (80, ()))
     )  # fmt: skip
     answer, out = written(tmp_path, small, large)
     sentence = (
         "clip · 20 real of each class · generator default · 1:2 — 40 of these synthetic images of "
         "each class, added to 20 real ones, are worth 13 further real ones [5, 31]."
     )
-    assert answer.answer[-1] == sentence
-    assert [row.value for row in answer.valued] == [13.4]
+    assert answer.answer[-2:] == (
+        sentence,
+        "clip · 20 real of each class · alternatives · flip — augmenting 20 real images of each "
+        "class (flip) is worth 7 further real ones, and maybe none [≤ 0, 12].",
+    )
+    assert [row.value for row in answer.valued] == [13.4, 7.2]
     assert f"- {sentence}" in (out / "summary.md").read_text(encoding="utf-8").splitlines()
     page = " ".join(page_of(out).texts)
-    assert "What synthetic images are worth" in page
+    assert "What synthetic images and augmentations are worth" in page
     assert "Worth, further real of each class" in page and "13 [5, 31]" in page
     assert "80 real images of each class are trained on in every fold" in page
     whole = json.loads((out / "results.json").read_text(encoding="utf-8"))

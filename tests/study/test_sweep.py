@@ -16,6 +16,7 @@ from msgspec import structs
 from PIL import Image
 from scipy import stats
 
+from xprobe.base import documents
 from xprobe.base.errors import XprobeError
 from xprobe.design.config import Grid, SweepConfig
 from xprobe.encoders import load as encoders
@@ -478,6 +479,34 @@ def test_a_learning_curve_has_a_study_a_size_and_says_what_synthetic_images_are_
     kept = study_module.newest(study_module.load_studies(study[2]))
     assert [d.config.train_per_class for d in kept] == [2, 3, 4]
     assert [d.data_value for d in kept] == [small.data_value, middle.data_value, ()]
+
+
+def test_alternatives_are_worth_real_images_too(study: tuple[Manifest, Store, Path]) -> None:
+    """A row each, with synthetic images and without, after the rows of the mixes."""
+    plain = curve(study, 2, 3, config=SMALL)[0].data_value
+    config = replace(SMALL, alternatives=("mixup",), with_synthetic=True)
+    small, large = curve(study, 2, 3, config=config)
+    assert large.data_value == ()
+    assert small.data_value is not None
+    assert plain is not None
+    named = [(row.setting, row.ratio, row.generator, row.augment) for row in small.data_value]
+    assert named == [
+        ("mix", 1, "one", None), ("mix", 1, "two", None), ("mixup", None, None, None),
+        ("mix", 1, "one", "mixup"), ("mix", 1, "two", "mixup"),
+    ]  # fmt: skip
+    assert [row.is_alternative for row in small.data_value] == [False, False, True, True, True]
+    assert [row.synthetic_per_class for row in small.data_value] == [2, 2, 0, 2, 2]
+    assert {row.real_per_class for row in small.data_value} == {2}
+    for before, after in zip(plain, small.data_value[:2], strict=True):
+        assert documents.replace(after, value=0, low=0, high=0) == documents.replace(
+            before, value=0, low=0, high=0
+        )
+    values = {row.setting: row for row in small.data_value}
+    raw = documents.to_json(values["mix"])
+    assert "setting" not in raw
+    assert documents.to_json(values["mixup"])["setting"] == "mixup"
+    kept = study_module.newest(study_module.load_studies(study[2]))
+    assert small.data_value in [document.data_value for document in kept]
 
 
 def test_sizes_too_far_apart_give_a_curve_and_no_data_value(

@@ -51,6 +51,14 @@ def report(
         bool,
         typer.Option(help="Also draw classes and confusions of every study and setting."),
     ] = False,
+    images: Annotated[
+        bool | None,
+        typer.Option(
+            help="Show pictures of images: all, also of those that may not be passed on by their "
+            "licence, or none. Default: those that may.",
+            show_default=False,
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     from xprobe.report.study_section import Costs
@@ -64,9 +72,9 @@ def report(
     with progress.busy("drawing figures"):
         written = write_report(
             results or Path("results"), folder, encoder or (), costs, generators=generator or (),
-            all_figures=all_figures, predictions=predictions,
+            all_figures=all_figures, predictions=predictions, images=images,
         )  # fmt: skip
-    warn(written.tables_lack)
+    warn([*written.tables_lack, *written.pictures])
     if costs and not written.valued:
         warn([
             "which way is cheaper needs a learning curve: run 'xprobe sweep --real-curve "

@@ -254,21 +254,23 @@ def _points(value: float | None) -> str | None:
 
 
 def of_worth(rows: Sequence[DataValue]) -> Sheet:
-    """Return the table of what the mixes of learning curves are worth."""
+    """Return the table of what the mixes and alternatives of learning curves are worth."""
     from xprobe.report.words import worth_interval
 
     columns = ["encoder", "head", "generator", "setting", "real of each class",
                "synthetic of each class", "worth, further real ones"]  # fmt: skip
     cells = [
         [
-            row.alias or row.encoder, row.head, row.generator, f"1:{row.ratio:g}",
+            row.alias or row.encoder, row.head, row.generator,
+            setting_title(row.setting, row.ratio, row.augment),
             f"{row.real_per_class:.0f}", f"{row.synthetic_per_class:.0f}",
             f"{row.value:.0f} {worth_interval(row)}",
         ]
         for row in rows
     ]  # fmt: skip
     spare = ("head", "synthetic of each class")
-    return table("what synthetic images are worth", columns, cells, spare)
+    augmented = " and augmentations" if any(row.is_alternative for row in rows) else ""
+    return table(f"what synthetic images{augmented} are worth", columns, cells, spare)
 
 
 def of_plan(rows: Sequence[Detectable]) -> Sheet:

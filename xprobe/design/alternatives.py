@@ -1,4 +1,4 @@
-"""Alternatives to synthetic images for heads: augmented views embedded once, Mixup of features.
+"""Alternatives to synthetic images for heads: augmented views embedded once, mixed features.
 
 Their rows stand behind the rows of a study's images in the pool of features. A training part takes
 the rows that were made from its own images alone, so that no test image hides in one of them.
@@ -13,7 +13,7 @@ import numpy as np
 from numpy.random import Generator
 
 from xprobe.base.arrays import Floats, Ints
-from xprobe.images.augment import MIXUP
+from xprobe.images.augment import steps_of
 
 # The share of the first image of a mixed pair is drawn from Beta(α, α), as in Mixup of pixels.
 _ALPHA = 0.2
@@ -29,6 +29,8 @@ class Made:
         source: (m, 2) rows of the two images that are mixed; for a view both are its image.
         share: (m,) share of the first image in the mixed features; 1 for a view.
         per_image: how many rows of `source` an image has; they stand together, image after image.
+        views: how many views of each image the rows are made of, in turn; 0: of the images
+            themselves.
     """
 
     name: str
@@ -36,11 +38,27 @@ class Made:
     source: Ints
     share: Floats
     per_image: int
+    views: int
+
+    @property
+    def is_mixed(self) -> bool:
+        """Whether a row of `source` is a pair that is mixed."""
+        return bool(steps_of(self.name)[1])
 
     @property
     def copies(self) -> int:
         """How many rows stand for a row of `source`: a mixed pair needs one for each label."""
-        return 2 if self.name == MIXUP else 1
+        return 2 if self.is_mixed else 1
+
+    @property
+    def images(self) -> Ints:
+        """Rows of the images that it is made of, in the order of `source`."""
+        return self.source[:: self.per_image, 0]
+
+    @property
+    def view(self) -> Ints:
+        """(m,) number of the view that stands for both images of a row of `source`."""
+        return np.arange(len(self.source)) % self.per_image % max(1, self.views)
 
     @property
     def stop(self) -> int:
@@ -83,23 +101,26 @@ def lay_out(
         rng: draws the mixed pairs.
     """
     layout: dict[str, Made] = {}
-    # Mixup comes last, so that the other alternatives have the same rows without it.
-    for name in sorted(names, key=lambda name: name == MIXUP):
-        if name == MIXUP:
+    pairs: tuple[Ints, Floats] | None = None
+    # What mixes comes last, so that the other alternatives have the same rows without it.
+    for name in sorted(names, key=lambda name: bool(steps_of(name)[1])):
+        embedded = min(views.get(name, 0), most)
+        if steps_of(name)[1]:
             # A training part cannot take pairs with a partner outside of it. Twice as many pairs
-            # as it takes leave it enough.
-            source, per_image = _draw_pairs(images, 2 * most, rng), 2 * most
-            share = rng.beta(_ALPHA, _ALPHA, size=len(source))
+            # as it takes leave it enough. All that mixes has the same ones.
+            if pairs is None:
+                pairs = _draw_pairs(images, 2 * most, rng)
+            (source, share), per_image = pairs, 2 * most
         else:
-            per_image = min(views[name], most)
-            source = np.repeat(np.stack([images, images], axis=1), per_image, axis=0)
-            share = np.ones(len(source))
-        layout[name] = Made(name, n, source, share, per_image)
+            source = np.repeat(np.stack([images, images], axis=1), embedded, axis=0)
+            share, per_image = np.ones(len(source)), embedded
+        layout[name] = Made(name, n, source, share, per_image, embedded)
         n = layout[name].stop
     return layout
 
 
-def _draw_pairs(images: Ints, per_image: int, rng: Generator) -> Ints:
-    """Return pairs (m · per_image, 2) of an image and a random partner, image after image."""
+def _draw_pairs(images: Ints, per_image: int, rng: Generator) -> tuple[Ints, Floats]:
+    """Return pairs (m · per_image, 2) of an image and a random partner, and the first's share."""
     partner = np.stack([rng.permutation(images) for _ in range(per_image)], axis=1)
-    return np.stack([np.repeat(images, per_image), partner.ravel()], axis=1)
+    pairs = np.stack([np.repeat(images, per_image), partner.ravel()], axis=1)
+    return pairs, rng.beta(_ALPHA, _ALPHA, size=len(pairs))

@@ -19,10 +19,12 @@ from xprobe.base.declared import (
     parse_names,
     parse_numbers,
     parse_shares,
+    same,
 )
 from xprobe.base.errors import OptionError, XprobeError
 from xprobe.design.sizes import MOST_APART, are_close, closer_sizes
-from xprobe.images.augment import AUGMENTATIONS, check_augmentation
+from xprobe.features.config import EmbedConfig
+from xprobe.images.augment import AUGMENTATIONS, check_augmentation, meant
 from xprobe.learners.finetune.recipe import Recipe
 from xprobe.learners.kinds import C_GRID, C_RULES, DENSE_C_GRID, KINDS, kind_of
 
@@ -66,6 +68,7 @@ class SweepConfig:
             generators or more.
         with_synthetic: whether alternatives are tried with synthetic images, too, at the largest
             ratio.
+        overhead: whether the images are from above, so that ``classic`` is ``classic-overhead``.
         seed: every random choice follows from it.
         allow_fewer: go on if there are fewer synthetic images than a ratio needs.
         margin: accuracy differences up to this fraction count as equal; None claims no
@@ -142,6 +145,7 @@ class SweepConfig:
     with_synthetic: bool = option(
         False, "Try them with synthetic images, too, at the largest ratio.", panel=ALTERNATIVES
     )
+    overhead: bool = same(EmbedConfig, "overhead")
     seed: int = option(0, "What every random choice follows from.", panel=PROTOCOL, least=0)
     allow_fewer: bool = option(
         False, "Go on where a ratio needs more synthetic images than there are; the actual ratio "
@@ -176,7 +180,10 @@ class SweepConfig:
             raise OptionError(f"--c-rule is one of {', '.join(C_RULES)}, not {self.c_rule!r}")
         for name in self.alternatives:
             check_augmentation(name)
-        object.__setattr__(self, "alternatives", tuple(dict.fromkeys(self.alternatives)))
+        names = (meant(name, self.overhead) for name in self.alternatives)
+        object.__setattr__(self, "alternatives", tuple(dict.fromkeys(names)))
+        augment = meant(self.recipe.augment, self.overhead)
+        object.__setattr__(self, "recipe", replace(self.recipe, augment=augment))
         if self.with_synthetic and not self.alternatives:
             raise OptionError("--with-synthetic needs --alternatives, such as classic")
         if self.margin is not None and not 0 < self.margin < 1:

@@ -121,6 +121,8 @@ def make_design(
         seen.check_left(left)
         warnings += [row.words for row in left]
     warnings += seen.unchecked_warnings(synthetic, manifest.select(manifest.source == "real"))
+    if config.leave_one_group_out:
+        warnings += _one_class_warnings(tested, config.balanced)
     study = manifest.select(
         np.isin(manifest.id.astype(str), np.concatenate([real.id, tested.id]).astype(str))
         | (manifest.source == "synthetic")
@@ -196,6 +198,28 @@ def _dominance_warnings(tested: Manifest) -> list[str]:
         f"{n} of {len(tested)} test images are of one group ({group}): the intervals, which are "
         f"about further groups, rest on little else"
     ]
+
+
+def _one_class_warnings(tested: Manifest, balanced: bool) -> list[str]:
+    """Return what is reported where every group that is left out has images of one class alone."""
+    pairs = set(zip(tested.group, tested.label, strict=True))
+    n = len(set(tested.group))
+    if n < len(pairs) or n == len(tested):
+        return []
+    learned_from = Counter(label for _, label in pairs)
+    least, label = min((count - 1, label) for label, count in learned_from.items())
+    warnings = [
+        f"each of the {n} groups has images of one class: what is reported of a group is the "
+        f"recall of its class, learned from the other groups of that class (of {label} from "
+        f"{least}), and accuracy is the mean of that over groups"
+    ]
+    if not balanced:
+        warnings.append(
+            "leaving such a group out makes its class rarer in training than others, which holds "
+            "accuracy down, of settings that know little below chance; --balanced lets classes "
+            "weigh the same"
+        )
+    return warnings
 
 
 def repeats_words(repeats: int, seeds: int = 1) -> str:

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from xprobe.base.arrays import Bools, Ints, Strings
+from xprobe.base.arrays import Bools, Ints, Strings, frozen_strings
 from xprobe.base.errors import XprobeError, first_few
 from xprobe.images.events import event_key, keys_in
+from xprobe.images.licence import is_withheld
 from xprobe.images.manifest import Manifest
 
 
@@ -145,6 +146,34 @@ def require(synthetic: Manifest, real: Manifest) -> None:
             f"image of the study as their source: {first_few(shown, 3)}; correct the column parent "
             f"of the manifest, or leave these images out"
         )
+
+
+def licences(images: Manifest) -> Strings:
+    """Return (n,) the licence that counts for each image; empty where none is known.
+
+    It is the image's own. An edit is a derived work: where the image that it was made from, or one
+    of the scene that its parent or group names, may not be passed on, that licence counts.
+    """
+    licence = images.column("licence")
+    strict = {name for name in set(licence) if is_withheld(name)}
+    if not strict:
+        return licence
+    is_real = np.asarray(images.source == "real", dtype=bool)
+    of_scene = {
+        group: name
+        for group, name in zip(images.group[is_real], licence[is_real], strict=True)
+        if group and name in strict
+    }
+    counting = np.array(licence, dtype=object)
+    for part in (is_real, ~is_real):  # An edit may be made from a crop of a real image.
+        of_image = dict(zip(images.id[is_real], counting[is_real], strict=True))
+        for i in np.flatnonzero(part):
+            parent = images.parent[i]
+            scene = parent if parent or is_real[i] else images.group[i]
+            inherited = of_image.get(parent, of_scene.get(scene, ""))
+            if inherited in strict and counting[i] not in strict:
+                counting[i] = inherited
+    return frozen_strings(counting)
 
 
 @dataclass(frozen=True, eq=False)

@@ -179,6 +179,7 @@ class _Measured:
         _, self.group = np.unique(self.usable.group.astype(str), return_inverse=True)
         self.sources = manifest.select(manifest.source == "real")
         self.scene = scenes(self.usable, self.sources)
+        self.licence = lineage_module.licences(self.usable)
         self.is_outside = lineage_module.trace(self.usable, self.sources).is_outside & (
             self.usable.source == "synthetic"
         )
@@ -289,7 +290,8 @@ class _Measured:
                         encoder=self.label, alias=self.title, generator=generator, class_=name,
                         which=which, id=usable.id[row], path=usable.path[row],
                         neighbour=usable.id[neighbour], neighbour_path=usable.path[neighbour],
-                        distance=round(float(distance[i, 0]), 6),
+                        distance=round(float(distance[i, 0]), 6), licence=self.licence[row],
+                        neighbour_licence=self.licence[neighbour],
                     )
                 )  # fmt: skip
         return examples

@@ -15,7 +15,7 @@ from xprobe.base.declared import (
 )
 from xprobe.base.errors import OptionError, did_you_mean
 from xprobe.encoders.presets import PRECISIONS, PROMPTS
-from xprobe.images.augment import AUGMENTATIONS, MIXING, VIEWS, check_views
+from xprobe.images.augment import AUGMENTATIONS, VIEWS, check_views, has_views, meant
 
 
 def _parse_batch_size(text: str) -> int | None:
@@ -94,6 +94,7 @@ class EmbedConfig:
         augment: augmentations; each real training image also has views under every one of them,
             for alternatives to synthetic images.
         views: number of these views of an image under an augmentation.
+        overhead: whether the images are from above, so that ``classic`` is ``classic-overhead``.
         shard: (i, n): only the i-th of n parts of the images is embedded, counted from 1.
         batch_size: images a forward pass; None: what suits the device. Halved where that does not
             fit into its memory.
@@ -141,9 +142,14 @@ class EmbedConfig:
     augment: tuple[str, ...] = option(
         (), "Augmentations to embed views of the real training images with, for the alternatives "
         "of sweep.",
-        panel=ALTERNATIVES, parse=parse_names, values=(n for n in AUGMENTATIONS if n not in MIXING),
+        panel=ALTERNATIVES, parse=parse_names, values=filter(has_views, AUGMENTATIONS),
     )  # fmt: skip
     views: int = option(VIEWS, "Views of each image.", panel=ALTERNATIVES, least=1)
+    overhead: bool = option(
+        False, "The images are from above and have no up: classic is classic-overhead, which also "
+        "flips them vertically and turns them by 90 degrees.",
+        panel=ALTERNATIVES,
+    )  # fmt: skip
     shard: tuple[int, int] = option(
         (1, 1), "Embed the i-th of n equal parts of the images alone, such as 2/8.",
         panel=EXECUTION, parse=_parse_shard, shown="1/1", metavar="I/N",
@@ -158,6 +164,8 @@ class EmbedConfig:
     def __post_init__(self) -> None:
         check_least(self, OptionError)
         check_views(self.augment)
+        augment = tuple(meant(name, self.overhead) for name in self.augment)
+        object.__setattr__(self, "augment", augment)
         if self.codec:
             from xprobe.images.resize import check_codec  # It imports NumPy, which no help needs.
 

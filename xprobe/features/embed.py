@@ -47,7 +47,7 @@ from xprobe.features.lane import Batch, Embedded, Lane, Rows
 from xprobe.features.reading import reading_of
 from xprobe.features.store import Store
 from xprobe.images import contents
-from xprobe.images.augment import VIEWS
+from xprobe.images.augment import VIEWS, steps_of
 from xprobe.images.manifest import Manifest
 
 # With a process beside it, a thread takes at most so many images at once.
@@ -302,7 +302,8 @@ def embed(
 
 
 def _numbered_views(augment: Sequence[str], number: int) -> list[ViewId]:
-    return [(name, i) for name in dict.fromkeys(augment) for i in range(number)]
+    names = dict.fromkeys(steps_of(name)[0] for name in augment)
+    return [(name, i) for name in names for i in range(number)]
 
 
 def embed_all(

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 AUGMENTATIONS: Mapping[str, str] = MappingProxyType(
     {
         "flip": "left and right exchanged in half of the images",
+        "flip-vertical": "top and bottom exchanged in half of the images",
+        "rotate-90": "turned by 90, 180 or 270 degrees; images that are not square by 180 or not",
         "rotate": "turned by up to 15 degrees",
         "scale": "made smaller or larger by up to a quarter",
         "translate": "moved by up to an eighth of the side, in both directions",
@@ -35,7 +37,10 @@ AUGMENTATIONS: Mapping[str, str] = MappingProxyType(
         "area (Ghiasi et al. 2021)",
         "randaugment": "two random operations of strength 9 (Cubuk et al. 2020)",
         "trivialaugment": "one random operation of random strength (Müller & Hutter 2021)",
+        "augreg": "RandAugment and Mixup together (Steiner et al. 2022)",
         "classic": "flip, crop and mild colour jitter together",
+        "classic-overhead": "classic in all eight ways in which a square can lie, which flip, "
+        "flip-vertical and rotate-90 give: for images from above, which have no up",
     }
 )
 
@@ -45,8 +50,12 @@ _generator_lock = threading.Lock()
 COPY_PASTE = "copy-paste"
 """The augmentation that needs masks of the objects."""
 
-MIXING = ("mixup", "cutmix", COPY_PASTE)
+MIXUP, AUGREG = "mixup", "augreg"
+
+MIXING = (MIXUP, "cutmix", COPY_PASTE, AUGREG)
 """Augmentations that mix several images, and with them their targets."""
+
+CLASSIC, CLASSIC_OVERHEAD = "classic", "classic-overhead"
 
 # This grey fills what reflection cannot. It is the mean of ImageNet, which normalisation turns into
 # about zero; black would draw an edge that no photograph has, and that a network can learn.
@@ -64,6 +73,26 @@ def check_augmentation(name: str) -> None:
             f"unknown augmentation {name!r}{did_you_mean(name, AUGMENTATIONS)}; "
             f"known: {', '.join(AUGMENTATIONS)}"
         )
+
+
+def steps_of(name: str) -> tuple[str, str]:
+    """Return the augmentation of single images that one begins with, and that which mixes them.
+
+    One of them is empty unless the augmentation is both together.
+    """
+    if name == AUGREG:
+        return "randaugment", MIXUP
+    return ("", name) if name in MIXING else (name, "")
+
+
+def has_views(name: str) -> bool:
+    """Return whether an augmentation changes single images, which are then views."""
+    return bool(steps_of(name)[0])
+
+
+def meant(name: str, overhead: bool) -> str:
+    """Return the augmentation that a name stands for; of images from above, classic is another."""
+    return CLASSIC_OVERHEAD if overhead and name == CLASSIC else name
 
 
 @dataclass(frozen=True)
@@ -89,14 +118,15 @@ class Augmentation:
     def images(self, x: Tensor) -> Tensor:
         """Return images (n, 3, h, w) uint8, on the CPU, each changed by a draw of its own.
 
-        Augmentations that mix images leave them as they are here.
+        Augmentations that do nothing but mix images leave them as they are here.
         """
-        if self.name in MIXING or not len(x):
+        change_name, _ = steps_of(self.name)
+        if not change_name or not len(x):
             return x
         from torch import stack
 
         # torchvision draws once for a whole batch, and is thus given one image after the other.
-        change = _transform(self.name, x.shape[-2], x.shape[-1])
+        change = _transform(change_name, x.shape[-2], x.shape[-1])
         return stack([change(image) for image in x])
 
     def mix(self, x: Tensor, target: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
@@ -107,9 +137,10 @@ class Augmentation:
         area. Copy-Paste takes what the `mask` (n, h, w) of the other image covers. Augmentations
         that do not mix return what they were given.
         """
-        if self.name not in MIXING or not len(x):
+        _, mixing = steps_of(self.name)
+        if not mixing or not len(x):
             return x, target
-        if self.name == COPY_PASTE:
+        if mixing == COPY_PASTE:
             assert mask is not None
             pasted = mask.roll(1, 0)
             share = pasted.float().mean(dim=(1, 2))[:, None]
@@ -117,7 +148,7 @@ class Augmentation:
             return other.where(pasted[:, None], x), (1 - share) * target + share * label
         from torchvision.transforms import v2
 
-        if self.name == "mixup":
+        if mixing == MIXUP:
             mixed = v2.MixUp(alpha=0.2, num_classes=self.k)(x, target)
         else:
             mixed = v2.CutMix(alpha=1.0, num_classes=self.k)(x, target)
@@ -161,8 +192,19 @@ def _transform(name: str, h: int, w: int) -> Callable[[Tensor], Tensor]:
         to_uint8 = v2.ToDtype(torch.uint8, scale=True)
         return v2.Compose([to_float, v2.GaussianNoise(0, 0.05), to_uint8])
 
+    def turned(fewest: int) -> Any:
+        """Return a turn by `fewest` to three quarters of a circle; it keeps an image's shape."""
+
+        def turn(image: Tensor) -> Tensor:
+            quarters = int(torch.randint(fewest, 4, ()))
+            return image.rot90(quarters if h == w else quarters // 2 * 2, (-2, -1))
+
+        return turn
+
     factories: dict[str, Callable[[], Any]] = {
         "flip": v2.RandomHorizontalFlip,
+        "flip-vertical": v2.RandomVerticalFlip,
+        "rotate-90": lambda: turned(1),
         "rotate": lambda: reflected(v2.RandomRotation(15, smooth, fill=_GREY)),
         "scale": lambda: reflected(
             v2.RandomAffine(0, scale=(0.8, 1.25), interpolation=smooth, fill=_GREY)
@@ -177,6 +219,10 @@ def _transform(name: str, h: int, w: int) -> Callable[[Tensor], Tensor]:
         "classic": lambda: v2.Compose(
             [v2.RandomHorizontalFlip(), crop(), v2.ColorJitter(0.2, 0.2, 0.2, 0.02)]
         ),
+        # A flip and a turn by none to three quarters are all eight ways, equally often.
+        "classic-overhead": lambda: v2.Compose(
+            [v2.RandomHorizontalFlip(), turned(0), crop(), v2.ColorJitter(0.2, 0.2, 0.2, 0.02)]
+        ),
     }
     change: Callable[[Tensor], Tensor] = factories[name]()
     return change
@@ -184,8 +230,6 @@ def _transform(name: str, h: int, w: int) -> Callable[[Tensor], Tensor]:
 
 VIEWS = 4
 """Views of each image that are embedded: as many as the largest ratio of the protocol."""
-
-MIXUP = "mixup"
 
 VIEW_VERSION = 1
 """Version of the augmentations, to be raised by a change that changes their pixels."""
@@ -195,11 +239,11 @@ def check_views(names: Sequence[str]) -> None:
     """Refuse augmentations that give no view of a single image.
 
     Raises:
-        OptionError: a name is that of no augmentation, or of one that mixes images.
+        OptionError: a name is that of no augmentation, or of one that does nothing but mix images.
     """
     for name in names:
         check_augmentation(name)
-        if name in MIXING:
+        if not has_views(name):
             raise OptionError(
                 f"{name!r} mixes images and cannot be embedded one by one"
                 + ("; heads mix features instead, without --augment" if name == MIXUP else "")

@@ -39,7 +39,7 @@ from xprobe.report.words import (
     verdict_words,
 )
 from xprobe.results.families import families
-from xprobe.results.rows import Result
+from xprobe.results.rows import OfSetting, Result
 from xprobe.results.study import Study
 
 
@@ -253,7 +253,7 @@ def answer(studies: Sequence[Study], every: Sequence[Study], costs: Costs | None
             _line(s, r) for s, r in judged if r.augment or r.setting in AUGMENTATIONS
         ),
         valued=tuple(
-            f"{row.study} · generator {row.generator} · {row.setting} — {row.words} {row.interval}."
+            f"{' · '.join([row.study, *_names(row), row.title])} — {row.words} {row.interval}."
             for row in worth_view(studies, None)
         ),
     )
@@ -288,12 +288,15 @@ def _notes(
     return [note for note in notes if note]
 
 
-def _line(study: Study, row: Result) -> Line:
+def _names(row: OfSetting) -> list[str]:
+    """Return what a row is of, beside its study: a generator, alternatives, or both."""
     names = [f"generator {row.generator}"] if row.generator else []
-    if row.augment or not names:
-        names.insert(0, ALTERNATIVES)
+    return names if names and not row.augment else [ALTERNATIVES, *names]
+
+
+def _line(study: Study, row: Result) -> Line:
     return Line(
-        who=" · ".join([study_title(study), *names]),
+        who=" · ".join([study_title(study), *_names(row)]),
         floor=study.encoder.is_floor,
         random=random_words(study),
         setting=setting_title(row),

@@ -129,6 +129,7 @@ class DistanceView:
         headline: the metrics that `rows` and `classes` show side by side.
         rows: these metrics of all classes together.
         drawings, maps, examples: figures.
+        note: what became of the pictures of other examples, and why; empty if there are none.
         predictions: how distance and gain go together, a sentence each.
     """
 
@@ -140,6 +141,7 @@ class DistanceView:
     drawings: list[Drawing]
     maps: list[Drawing]
     examples: list[Drawing]
+    note: str
     leaks: LeaksView
     shortcuts: ShortcutsView
     predictions: list[str]
@@ -158,8 +160,9 @@ def distance_view(
     distances: Sequence[DistanceRow],
     studies: Sequence[Study],
     drawings: Sequence[Drawing],
+    note: str = "",
 ) -> DistanceView:
-    """Return what the section on distances shows."""
+    """Return what the section on distances shows; `note` says what became of its pictures."""
     first = headline()
     rows = [row for row in distances if row.metric in first]
     others = [row for row in distances if row.metric not in first and row.class_ is None]
@@ -174,6 +177,7 @@ def distance_view(
         drawings=[drawing for drawing in drawings if drawing.kind == "distance"],
         maps=[drawing for drawing in drawings if drawing.kind == "map"],
         examples=[drawing for drawing in drawings if drawing.kind == "examples"],
+        note=note,
         leaks=_leaks(document),
         shortcuts=_shortcuts(document),
         predictions=_predictions(distances, studies),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,9 +11,10 @@ from xprobe.base.arrays import Ints
 from xprobe.base.errors import XprobeError
 from xprobe.report.confusions import shown_mix
 from xprobe.report.figures.thumbnail import thumbnail_uri
+from xprobe.report.licences import ALLOWED, Pictures
 from xprobe.report.words import setting_title, study_title
 from xprobe.results.hits import Hits, load_hits
-from xprobe.results.images import load_places
+from xprobe.results.images import Place, load_places
 from xprobe.results.rows import Result, SettingRow
 from xprobe.results.study import Results, Study
 
@@ -29,12 +30,16 @@ class Picture:
 
     Attributes:
         label: its class.
-        uri: the picture itself; empty if its file is gone.
+        uri: the picture itself; empty if its file is gone, or it is not to be shown.
+        licence: the licence that counts for it; empty: none is known.
+        is_shown: whether it is to be shown.
         before, after: in how many of `repeats` real-only and the mix recognised it.
     """
 
     label: str
     uri: str
+    licence: str
+    is_shown: bool
     before: int
     after: int
     repeats: int
@@ -48,7 +53,8 @@ class Gallery:
         title: what is compared.
         won, lost: images that the mix recognises more often than real-only, and less often.
         n_won, n_lost: how many images these are of.
-        missing: how many of those that would be shown are not where they were.
+        missing: how many of those that are to be shown are not where they were.
+        note: what became of the others, and why; empty if there are none.
     """
 
     title: str
@@ -57,9 +63,10 @@ class Gallery:
     n_won: int
     n_lost: int
     missing: int
+    note: str
 
 
-def gallery_of(results: Results, study: Study) -> Gallery | None:
+def gallery_of(results: Results, study: Study, pictures: Pictures = ALLOWED) -> Gallery | None:
     """Return what one mix of a study recognises that real-only does not, and the reverse.
 
     It is None where no mix was judged, or an older xprobe kept neither hits nor places of images.
@@ -75,15 +82,18 @@ def gallery_of(results: Results, study: Study) -> Gallery | None:
     before, after = (_times_right(hits, row) for row in (study.real_only, mix))
     if before is None or after is None:
         return None
-    won, n_won = _pictures(study, hits, places, before, after, sign=1)
-    lost, n_lost = _pictures(study, hits, places, before, after, sign=-1)
+    shows = pictures.shows
+    won, n_won = _pictures(study, hits, places, before, after, 1, shows)
+    lost, n_lost = _pictures(study, hits, places, before, after, -1, shows)
+    every = [*won, *lost]
     return Gallery(
         title=" · ".join(filter(None, [study_title(study), mix.generator, setting_title(mix)])),
         won=won,
         lost=lost,
         n_won=n_won,
         n_lost=n_lost,
-        missing=sum(not picture.uri for picture in (*won, *lost)),
+        missing=sum(picture.is_shown and not picture.uri for picture in every),
+        note=pictures.note(picture.licence for picture in every),
     )
 
 
@@ -98,19 +108,24 @@ def _times_right(hits: Hits, row: Result) -> Ints | None:
 
 
 def _pictures(
-    study: Study, hits: Hits, places: Mapping[str, str], before: Ints, after: Ints, sign: int
-) -> tuple[list[Picture], int]:
+    study: Study, hits: Hits, places: Mapping[str, Place], before: Ints, after: Ints, sign: int,
+    shows: Callable[[str], bool],
+) -> tuple[list[Picture], int]:  # fmt: skip
     """Return the clearest images of one side, and how many there are on it."""
     gain = sign * (after - before)
     order = np.argsort(-gain, kind="stable")[: int((gain > 0).sum())]
-    classes = study.manifest.classes
-    return [
-        Picture(
-            label=classes[int(hits.label[i])],
-            uri=thumbnail_uri(places.get(str(hits.image[i]), ""), THUMBNAIL_PX),
+    pictures = []
+    for i in order[:MOST_PICTURES]:
+        place = places.get(str(hits.image[i]), Place("", ""))
+        is_shown = shows(place.licence)
+        picture = Picture(
+            label=study.manifest.classes[int(hits.label[i])],
+            uri=thumbnail_uri(place.path, THUMBNAIL_PX) if is_shown else "",
+            licence=place.licence,
+            is_shown=is_shown,
             before=int(before[i]),
             after=int(after[i]),
             repeats=len(hits.seed),
         )
-        for i in order[:MOST_PICTURES]
-    ], len(order)
+        pictures.append(picture)
+    return pictures, len(order)

@@ -12,6 +12,7 @@ from xprobe.base.documents import extend
 from xprobe.learners.kinds import kind_read
 from xprobe.report.class_map import ClassMap, class_maps
 from xprobe.report.figures.drawing import Drawing
+from xprobe.report.licences import licences_words
 from xprobe.report.words import (
     ESTIMANDS,
     FROM_RANDOM,
@@ -66,17 +67,17 @@ class Costs:
 
 
 class Valued(DataValue, frozen=True, kw_only=True):
-    """What the synthetic images of a mix are worth, in words, too.
+    """What a mix or an alternative is worth, in words, too.
 
     Attributes:
-        study, setting: titles of the study and of the setting.
+        study, title: titles of the study and of the setting.
         interval: the interval of `value`, as people read it.
         words: a sentence that says what they are worth, without its full stop.
         cost: which way to the same accuracy is cheaper; None without costs.
     """
 
     study: str
-    setting: str
+    title: str
     interval: str
     words: str
     cost: str | None
@@ -201,6 +202,7 @@ class StudyView:
         trained: how fine-tunes trained; empty of heads.
         document: the study itself.
         encoder_and_head: what was trained, which the title of a named study does not say.
+        licences: those of its images, in words.
     """
 
     title: str
@@ -224,6 +226,7 @@ class StudyView:
     trained: list[TrainedView]
     document: Study
     encoder_and_head: str
+    licences: str
 
 
 def random_words(study: Study) -> str:
@@ -260,6 +263,7 @@ def study_view(
         trained=_trained(study),
         document=study,
         encoder_and_head=family_title(study.encoder.title, study.config.head, study.part),
+        licences=licences_words(study.manifest),
     )
 
 
@@ -387,13 +391,13 @@ def _range(values: Sequence[float | None], words: Callable[[float], str]) -> str
 
 
 def worth_view(studies: Sequence[Study], costs: Costs | None) -> list[Valued]:
-    """Return what synthetic images are worth: a row for each mix of a learning curve."""
+    """Return what mixes and alternatives are worth: a row for each one of a learning curve."""
     return [
         extend(
             Valued,
             row,
             study=study_title(study),
-            setting=ratio_title(row.ratio),
+            title=setting_title(row),
             interval=worth_interval(row),
             words=worth_words(row),
             cost=_cost(row, len(study.manifest.classes), costs) if costs else None,
@@ -404,9 +408,14 @@ def worth_view(studies: Sequence[Study], costs: Costs | None) -> list[Valued]:
 
 
 def _cost(row: DataValue, classes: int, costs: Costs) -> str:
-    """Say what the synthetic images cost, what real ones of their worth do, and which is less."""
+    """Say what the synthetic images cost, what real ones of their worth do, and which is less.
+
+    Augmenting costs no image, so that nothing is cheaper than it.
+    """
     synthetic = row.synthetic_per_class * classes * costs.synthetic
     value, low, high = (n * classes * costs.real for n in (row.value, row.low, row.high))
+    if row.generator is None:
+        return f"{value:,.2f} for as many real ones"
     said = f"{synthetic:,.2f} for the synthetic, {value:,.2f} for as many real ones"
     if low > synthetic:
         return f"{said}: synthetic images are cheaper"

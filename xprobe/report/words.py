@@ -286,17 +286,21 @@ def left_out_note(n: int, counting: int) -> str:
 
 
 def worth_words(row: DataValue) -> str:
-    """Say what the synthetic images of a mix are worth."""
-    added = f"{row.synthetic_per_class:.0f} of these synthetic images of each class, added to "
-    added += f"{row.real_per_class:.0f} real ones,"
+    """Say what the synthetic images of a mix are worth, or an augmentation of the real ones."""
+    n = f"{row.real_per_class:.0f}"
+    if row.generator is None:
+        valued = f"augmenting {n} real images of each class ({row.setting}) is worth"
+    else:
+        valued = f"{row.synthetic_per_class:.0f} of these synthetic images of each class, added to "
+        valued += f"{n} real ones{' and augmented' if row.augment else ''}, are worth"
     end, value = row.most - row.real_per_class, round(row.value)
     if row.value >= end:
-        return f"{added} are worth {end:.0f} real ones or more (the end of the curve)"
+        return f"{valued} {end:.0f} real ones or more (the end of the curve)"
     if row.value <= 0:
-        return f"{added} are worth no real one"
+        return f"{valued} no real one"
     words = "less than one real one" if row.value < 0.5 else f"{value} further real one"
     words += "s" * (value > 1)
-    return f"{added} are worth {words}{', and maybe none' if row.at_most else ''}"
+    return f"{valued} {words}{', and maybe none' if row.at_most else ''}"
 
 
 def leaks_sentence(kinds: Mapping[str, int], looked_for: bool) -> str:

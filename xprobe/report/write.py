@@ -23,6 +23,7 @@ from xprobe.report.figures.plots import distance_plots, study_plots
 from xprobe.report.forest import forests_of
 from xprobe.report.gallery import gallery_of
 from xprobe.report.glossary import GLOSSARY
+from xprobe.report.licences import Pictures, licence_of
 from xprobe.report.matrix import matrix_of, shown_study
 from xprobe.report.overview import (
     count_tables,
@@ -37,7 +38,7 @@ from xprobe.report.shown import distances_of, read_shown
 from xprobe.report.study_section import Costs, Valued, study_view, worth_view
 from xprobe.report.tables.write import Contents, write_tables
 from xprobe.report.words import FLOOR, METRICS, QUESTION, badge, study_title, title_of_family
-from xprobe.results.distance import load_distances, with_aliases
+from xprobe.results.distance import is_wanted, load_distances, with_aliases
 from xprobe.results.families import Family, families
 from xprobe.results.study import Results, Study
 
@@ -68,6 +69,7 @@ class Written(Document, frozen=True, kw_only=True):
         figures: paths of the figures' files.
         tables: paths of the tables' files.
         tables_lack: what the tables lack, in sentences.
+        pictures: what became of pictures of images that may not be passed on, in sentences.
     """
 
     report: str
@@ -79,6 +81,7 @@ class Written(Document, frozen=True, kw_only=True):
     figures: tuple[str, ...]
     tables: tuple[str, ...]
     tables_lack: tuple[str, ...]
+    pictures: tuple[str, ...]
 
 
 def write_report(
@@ -90,6 +93,7 @@ def write_report(
     generators: Sequence[str] = (),
     all_figures: bool = False,
     predictions: bool | None = None,
+    images: bool | None = None,
 ) -> Written:
     """Write the report of the studies in a results folder, or in several taken together.
 
@@ -106,6 +110,7 @@ def write_report(
             those alone that the page shows.
         predictions: whether to write predictions.parquet; None: unless it has too many rows to be
             written in a few seconds.
+        images: whether pictures of images are shown; None: those that may be passed on.
 
     Raises:
         XprobeError: there are no results, or none of a named encoder or generator, or some are
@@ -124,7 +129,8 @@ def write_report(
         )
     distances = of_encoders(document, named)
     shown = shown_study(studies)
-    plots = [*study_plots(studies, shown, all_figures), *distance_plots(document, named)]
+    pictures = Pictures(images)
+    plots = [*study_plots(studies, shown, all_figures), *distance_plots(document, named, pictures)]
     drawings = draw_all(plots, out / "figures")
     _warn_of_fonts(studies)
     said = answer(studies, every, costs)
@@ -132,10 +138,13 @@ def write_report(
     valued = worth_view(studies, costs)
     view = _studies_view(studies, shown, compared, drawings) | {
         "answer": said, "worth": valued, "distance": None,
-        "gallery": None if shown is None else gallery_of(results, shown),
+        "gallery": None if shown is None else gallery_of(results, shown, pictures),
     }  # fmt: skip
+    notes = [] if view["gallery"] is None else [view["gallery"].note]
     if document is not None:
-        view["distance"] = distance_view(document, distances, studies, drawings)
+        pairs = [row for row in document.examples if is_wanted(row, named)]
+        notes.append(pictures.note(licence_of(row) for row in pairs))
+        view["distance"] = distance_view(document, distances, studies, drawings, notes[-1])
         view["warnings"] += distance_warnings(document, view["warnings"])
     contents = Contents(results, studies, compared, document, distances)
     tables, tables_lack = write_tables(out, contents, predictions)
@@ -158,6 +167,7 @@ def write_report(
         ),
         tables=tuple(str(file) for file in tables),
         tables_lack=tuple(tables_lack),
+        pictures=tuple(dict.fromkeys(filter(None, notes))),
     )
 
 

@@ -35,7 +35,7 @@ class SweepAnswer(Document, frozen=True, kw_only=True):
             there; empty where another one of them is damaged.
         families: all families of comparisons among these rows.
         settings: confusion matrix, recall, precision and F1 of every setting.
-        data_value: what the synthetic images of mixes are worth, by learning curves.
+        data_value: what mixes and alternatives are worth in real images, by learning curves.
         warnings: the warnings of all studies, each once.
     """
 

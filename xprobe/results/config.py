@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from xprobe.base.documents import Document, Number
 
 
@@ -42,6 +44,8 @@ class StudyConfig(Document, frozen=True, kw_only=True):
         margin: accuracy differences up to this size counted as equal; None: no margin was given.
     """
 
+    OPTIONAL: ClassVar[tuple[str, ...]] = ("overhead",)
+
     ratios: tuple[Number, ...]
     per_class: int | None = None
     real_fraction: Number = 1.0
@@ -60,6 +64,7 @@ class StudyConfig(Document, frozen=True, kw_only=True):
     recipe: TrainingRecipe | None = None
     alternatives: tuple[str, ...] = ()
     with_synthetic: bool = False
+    overhead: bool = False
     seed: int
     allow_fewer: bool = False
     margin: Number | None = None

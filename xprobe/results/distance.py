@@ -150,8 +150,11 @@ class PlaceRow(OfEncoder, frozen=True, kw_only=True):
 class Example(OfEncoder, frozen=True, kw_only=True):
     """A synthetic image, the `which` (closest, median or farthest) of its class, and a real one.
 
-    The real image is its nearest neighbour; `distance` is the distance of their features.
+    The real image is its nearest neighbour; `distance` is the distance of their features. The
+    licences are those that count for either (`design.lineage.licences`).
     """
+
+    OPTIONAL: ClassVar[tuple[str, ...]] = (*OfEncoder.OPTIONAL, "licence", "neighbour_licence")
 
     generator: str
     class_: str = msgspec.field(name="class")
@@ -161,6 +164,8 @@ class Example(OfEncoder, frozen=True, kw_only=True):
     neighbour: str
     neighbour_path: str
     distance: Number
+    licence: str = ""
+    neighbour_licence: str = ""
 
 
 class MapPoint(Document, frozen=True, kw_only=True):

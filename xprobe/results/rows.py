@@ -229,11 +229,12 @@ class Run(SettingRow, frozen=True, kw_only=True):
     moved: Number | None = None
 
 
-class DataValue(Document, frozen=True, kw_only=True):
-    """What the synthetic images of a mix are worth, in images of each class.
+class DataValue(SettingRow, frozen=True, kw_only=True):
+    """What a mix, or an alternative, adds to its real images, in further real images of each class.
 
     Attributes:
-        encoder, alias, head, generator, ratio: the mix that is valued.
+        setting, ratio, generator, augment: what is valued, a mix where they are left out.
+        encoder, alias, head: how it was trained.
         real_per_class, synthetic_per_class: images that it trained on.
         most: the largest number of real images of the learning curve.
         value: number of further real images that gives the same accuracy.
@@ -241,13 +242,12 @@ class DataValue(Document, frozen=True, kw_only=True):
         at_least, at_most: whether `high` is the end of the curve, and `low` is none at all.
     """
 
-    OPTIONAL: ClassVar[tuple[str, ...]] = ("alias",)
+    OPTIONAL: ClassVar[tuple[str, ...]] = ("alias", "setting", "augment")
 
+    setting: str = "mix"
     encoder: str | None = None
     alias: str = ""
     head: str | None = None
-    generator: str
-    ratio: Number
     real_per_class: Number
     synthetic_per_class: Number
     most: Number
@@ -256,6 +256,11 @@ class DataValue(Document, frozen=True, kw_only=True):
     high: Number
     at_least: bool
     at_most: bool
+
+    @property
+    def is_alternative(self) -> bool:
+        """Whether it is an augmentation, with synthetic images or without."""
+        return family_kind(self.setting, self.augment) == "alternatives"
 
 
 def family_kind(setting: str, augment: str | None) -> str:

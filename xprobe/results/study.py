@@ -97,12 +97,32 @@ class EncoderUsed(Document, frozen=True, kw_only=True):
         return self.weights.startswith(RANDOM)
 
 
+class LicenceCount(Document, frozen=True, kw_only=True):
+    """How many images of a source (``real`` or ``synthetic``) a licence counts for.
+
+    Attributes:
+        licence: its name, that of the source image where an edit may be passed on no more than it;
+            empty: none is known.
+    """
+
+    licence: str
+    source: str
+    n: int
+
+
 class ImagesStudied(Document, frozen=True, kw_only=True):
-    """The image table of a study, in numbers."""
+    """The image table of a study, in numbers.
+
+    Attributes:
+        licences: the licences of the images; empty where no image has any.
+    """
+
+    OPTIONAL: ClassVar[tuple[str, ...]] = ("licences",)
 
     fingerprint: str
     classes: tuple[str, ...]
     counts: tuple[Count, ...] = ()
+    licences: tuple[LicenceCount, ...] = ()
 
 
 class Study(Document, frozen=True, kw_only=True):
@@ -116,7 +136,8 @@ class Study(Document, frozen=True, kw_only=True):
         versions, commit, platform: what computed it; `commit` is None outside of a git checkout.
         comparisons: mixes against each other and against further real images.
         prompts: the prompts of the zero-shot row.
-        data_value: what mixes are worth, in a study on a learning curve; None in others.
+        data_value: what mixes and alternatives are worth, in a study on a learning curve; None in
+            others.
         option_sources: where an option came from, by its name, unless at its default.
         name: short name that somebody gave it; empty: none.
         predictions: key of the predictions of each setting and repeat, repeat by repeat, the

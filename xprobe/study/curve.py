@@ -1,4 +1,4 @@
-"""Studies at several numbers of real images → what synthetic ones are worth in real ones."""
+"""Studies at several numbers of real images → what synthetic ones, or augmentations, are worth."""
 
 from __future__ import annotations
 
@@ -46,11 +46,11 @@ class Point:
 
 
 def value_points(points: Sequence[Point], seed: int, refusal: str = "") -> list[Point]:
-    """Return the points, by size, with ``data_value`` in their documents: a row for each mix.
+    """Return the points, by size, with ``data_value`` in their documents.
 
-    The point of the largest size has no row, as there is nothing to compare it with. None has if
-    the value is refused, as `refusal` says or since the sizes came out too far apart; it is then a
-    warning in their documents.
+    It has a row for each mix and each alternative. The point of the largest size has no row, as
+    there is nothing to compare it with. None has if the value is refused, as `refusal` says or
+    since the sizes came out too far apart; it is then a warning in their documents.
     """
     points = sorted(points, key=lambda point: point.size)
     sizes = [point.size for point in points]
@@ -86,17 +86,19 @@ def _refused(point: Point, refusal: str) -> Point:
 def _worth_rows(
     point: Point, sizes: Sequence[float], real: Bools, seed: int
 ) -> Iterator[DataValue]:
-    """Yield what each mix of a point is worth; `real` is (T, R, N), hits of real-only by size."""
+    """Yield what mixes and then alternatives are worth; `real` is (T, R, N), real-only by size."""
     hits, label, group = point.hits
-    for setting, hit in hits.items():
-        if setting.name != "mix" or setting.augment:
-            continue
+    valued = [setting for setting in hits if setting.name == "mix" or setting.is_alternative]
+    for setting in sorted(valued, key=lambda setting: setting.is_alternative):
+        hit = hits[setting]
         value = worth(sizes, real, point.size, hit, label, group, stream(seed, "worth"))
         yield DataValue(
             encoder=point.document.encoder.label,
             head=point.document.config.head,
-            generator=setting.generator or "",
-            ratio=setting.ratio or 0,
+            setting=setting.name,
+            ratio=setting.ratio,
+            generator=setting.generator,
+            augment=setting.augment or None,
             real_per_class=point.size,
             synthetic_per_class=point.synthetic_per_class(setting),
             most=sizes[-1],

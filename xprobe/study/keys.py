@@ -51,8 +51,10 @@ def study_key(encoder: str, fingerprint: str, config: SweepConfig) -> str:
         fingerprint: the fingerprint of the images that have features.
         config: what was trained, and how it is judged; its margin stands last in the digest.
     """
-    # Whether lineage is required decides no result, only whether there is one.
-    values = named_values(config, _CONFIG, apart=("recipe", "margin", "require_lineage"))
+    # Whether lineage is required decides no result, only whether there is one; whether images are
+    # from above decides the names of augmentations alone, which count.
+    apart = "recipe", "margin", "require_lineage", "overhead"
+    values = named_values(config, _CONFIG, apart=apart)
     values["recipe"] = named_values(config.recipe, _RECIPE)
     return digest_of([encoder, fingerprint, values, config.margin])
 
@@ -133,10 +135,13 @@ def _tokens(design: Design) -> Any:
     images = list(zip(study.sha256, study.label, study.id, strict=True))
     words: list[Sequence[str]] = [*images]
     for rows in design.alternatives:
+        view = rows.view
         for i, (first, second) in enumerate(rows.source):
             pair = (*images[first], *images[second])
             share = rows.share[i].hex()
             number = str(i % rows.per_image)
+            if rows.is_mixed and rows.views:
+                number += f" of view {view[i]}"
             words += [(rows.name, number, share, str(c), *pair) for c in range(rows.copies)]
     digests = [hashlib.sha256("\0".join(row).encode()).digest()[:16] for row in words]
     return np.array(digests, dtype="V16")

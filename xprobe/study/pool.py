@@ -12,7 +12,7 @@ from xprobe.design.alternatives import Made
 from xprobe.design.design import Design
 from xprobe.encoders.prompts import TextFeatures, zero_shot_logits
 from xprobe.features.shards import Index, StoredRows
-from xprobe.images.augment import MIXUP, view_digest
+from xprobe.images.augment import steps_of, view_digest
 from xprobe.images.manifest import Manifest
 from xprobe.learners.problem import Pool, unit_rows
 
@@ -22,34 +22,42 @@ _CHUNK = 8192
 
 @dataclass(frozen=True, eq=False)
 class _DesignRows:
-    """Features of the rows of a design: its images, views of them, and mixed ones."""
+    """Features of the rows of a design: its images, and the alternatives behind them.
+
+    Attributes:
+        images: the features of the images.
+        views: those of the views of images, one alternative after the other.
+        alternatives: each with the rows (m, 2) of what it is made of, in `views` if it has some,
+            else in `images`.
+    """
 
     images: StoredRows
     views: StoredRows
-    mixed: Made | None
+    alternatives: tuple[tuple[Made, Ints], ...]
 
     @property
     def dim(self) -> int:
         return self.images.dim
 
     def __len__(self) -> int:
-        n = len(self.images) + len(self.views)
-        return n if self.mixed is None else self.mixed.stop
+        return self.alternatives[-1][0].stop if self.alternatives else len(self.images)
 
     def __getitem__(self, rows: Ints) -> Floats:
         x = np.empty((len(rows), self.dim), dtype=np.float32)
-        n, m = len(self.images), len(self.images) + len(self.views)
-        image, view, mix = rows < n, (rows >= n) & (rows < m), rows >= m
-        x[image] = self.images[rows[image]]
-        if view.any():
-            x[view] = self.views[rows[view] - n]
-        if mix.any():
-            assert self.mixed is not None
-            number = (rows[mix] - m) // self.mixed.copies
-            sources = self.mixed.source[number].T
-            first, second = (unit_rows(self.images[source]) for source in sources)
-            share = self.mixed.share[number, None].astype(np.float32)
-            x[mix] = share * first + (1 - share) * second
+        is_image = rows < len(self.images)
+        x[is_image] = self.images[rows[is_image]]
+        for part, sources in self.alternatives:
+            chosen = (rows >= part.start) & (rows < part.stop)
+            if not chosen.any():
+                continue
+            number = (rows[chosen] - part.start) // part.copies
+            stored = self.views if part.views else self.images
+            if part.is_mixed:
+                first, second = (unit_rows(stored[source]) for source in sources[number].T)
+                share = part.share[number, None].astype(np.float32)
+                x[chosen] = share * first + (1 - share) * second
+            else:
+                x[chosen] = stored[sources[number, 0]]
         return x
 
 
@@ -74,11 +82,12 @@ def make_pool(
     study, alternatives = design.study, design.alternatives
     row = {id_: i for i, id_ in enumerate(ids)}
     images = stored.select(np.array([row[i] for i in study.id], dtype=np.intp))
-    embedded = [rows for rows in alternatives if rows.name != MIXUP]
-    names = [digest for rows in embedded for digest in _view_digests(rows, study)]
-    views = index.stored_rows(names, stored.dim)
-    mixed = next((rows for rows in alternatives if rows.name == MIXUP), None)
-    features = _DesignRows(images, views, mixed)
+    names: list[str] = []
+    placed: list[tuple[Made, Ints]] = []
+    for part in alternatives:
+        placed.append((part, _view_rows(part, len(names)) if part.views else part.source))
+        names += _view_digests(part, study)
+    features = _DesignRows(images, index.stored_rows(names, stored.dim), tuple(placed))
     image = np.concatenate([np.arange(len(study)), *(rows.label_of for rows in alternatives)])
     y = np.searchsorted(np.array(study.classes), study.label.astype(str))[image]
     origins = ["", *design.generators]  # Real images have an empty generator.
@@ -100,7 +109,15 @@ def make_pool(
     return replace(pool, text_logits=np.concatenate(logits))
 
 
-def _view_digests(views: Made, study: Manifest) -> list[str]:
-    """Return the digest under which the store keeps each view."""
-    contents = study.sha256[views.source[:, 0]]
-    return [view_digest(c, views.name, i % views.per_image) for i, c in enumerate(contents)]
+def _view_digests(part: Made, study: Manifest) -> list[str]:
+    """Return the digest under which the store keeps each view, image after image."""
+    name, _ = steps_of(part.name)
+    contents = study.sha256[part.images]
+    return [view_digest(content, name, v) for content in contents for v in range(part.views)]
+
+
+def _view_rows(part: Made, start: int) -> Ints:
+    """Return (m, 2) the rows of the views that stand for the images of a row of `part.source`."""
+    place = np.empty(int(part.images.max()) + 1, dtype=np.intp)
+    place[part.images] = np.arange(len(part.images))
+    return np.asarray(start + place[part.source] * part.views + part.view[:, None])

@@ -23,7 +23,7 @@ from xprobe.features.aliases import choose_encoders
 from xprobe.features.remarks import remarks_on
 from xprobe.features.shards import Index, StoredEncoder
 from xprobe.features.store import Store
-from xprobe.images.augment import COPY_PASTE, MIXING, MIXUP, view_digest
+from xprobe.images.augment import COPY_PASTE, MIXUP, steps_of, view_digest
 from xprobe.images.manifest import Manifest
 from xprobe.images.polygons import read_polygons
 from xprobe.images.survey import find_problems
@@ -183,9 +183,10 @@ def _count_views(usable: Manifest, index: Index, config: SweepConfig) -> dict[st
     contents = dict.fromkeys(usable.sha256[is_trained_on])
     counts = {}
     for name in config.alternatives:
-        number = 0
-        while number < max(1, round(max(config.ratios))) and all(
-            view_digest(content, name, number) in index.rows for content in contents
+        view, number = steps_of(name)[0], 0
+        most = max(1, round(max(config.ratios))) if view else 0
+        while number < most and all(
+            view_digest(content, view, number) in index.rows for content in contents
         ):
             number += 1
         counts[name] = number
@@ -197,12 +198,12 @@ def _possible(config: SweepConfig, views: dict[str, int]) -> tuple[SweepConfig, 
     kind = kind_of(config.head)
     if kind.takes_steps:
         return config, []
-    names = [
-        name for name in config.alternatives if views[name] or (kind.weighs_rows and name == MIXUP)
-    ]
-    lacking = [name for name in config.alternatives if name not in names]
+    mixable = ("", MIXUP) if kind.weighs_rows else ("",)
+    able = [name for name in config.alternatives if steps_of(name)[1] in mixable]
+    viewless = [name for name in able if steps_of(name)[0] and not views[name]]
+    names = [name for name in able if name not in viewless]
     without = []
-    if viewless := [name for name in lacking if name not in MIXING]:
+    if viewless:
         without.append(
             f"the {config.head} head goes without the alternatives {first_few(viewless, 9)}: the "
             f"store has no such views; run 'xprobe embed --augment {','.join(viewless)}'"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ from xprobe.base.errors import XprobeError, XprobeWarning
 from xprobe.base.progress import Progress, no_progress
 from xprobe.design.blocks import Block
 from xprobe.design.config import Grid, SweepConfig
+from xprobe.design.lineage import licences
 from xprobe.design.setting import head_title
 from xprobe.encoders.network import Network
 from xprobe.engine.device import pick_device
@@ -90,7 +92,7 @@ def sweep(
         documents[document.key] = document
         study_module.save_study(folder, document)
         if study.usable.fingerprint not in placed:
-            save_places(folder, study.usable)
+            save_places(folder, study.usable, licences(study.usable))
             placed.add(study.usable.fingerprint)
         if grid.real_curve:
             point = Point(study.design, hits(study.design, study.runs, folder), document)
@@ -285,6 +287,7 @@ def _study_document(
             fingerprint=usable.fingerprint,
             classes=tuple(usable.classes),
             counts=tuple(counts(usable)),
+            licences=tuple(_licence_counts(usable)),
         ),
         **provenance.provenance(),
         results=judged.results,
@@ -298,3 +301,14 @@ def _study_document(
         name=study_module.given_name(folder, key),
         predictions=tuple(pooled.runs),
     )
+
+
+def _licence_counts(usable: Manifest) -> list[study_module.LicenceCount]:
+    """Return how many images each licence counts for; none where no image has a licence."""
+    licence = licences(usable)
+    if not any(licence):
+        return []
+    return [
+        study_module.LicenceCount(licence=name, source=source, n=n)
+        for (name, source), n in sorted(Counter(zip(licence, usable.source, strict=True)).items())
+    ]

@@ -1,4 +1,5 @@
-"""How many real images synthetic ones are worth (docs/concepts/protocol.md, "Data value"). Pure.
+"""How many real images synthetic ones, or an augmentation, are worth (docs/concepts/protocol.md,
+"Data value"). Pure.
 
 Shapes are written with T sizes of the real training part, N test images and R repeats.
 """
@@ -19,13 +20,13 @@ DRAWS = 1000
 
 @dataclass(frozen=True)
 class Worth:
-    """What synthetic images are worth, in real training images of each class.
+    """What a mix, or an alternative to it, is worth, in real training images of each class.
 
     Attributes:
-        value: M, the number of further real images that give the accuracy of the synthetic ones.
+        value: M, the number of further real images that give the same accuracy.
         low, high: ends of the 95 % interval of M.
         at_least: whether `high` is the end of the curve, so that M may be larger.
-        at_most: whether `low` is 0, so that synthetic images may add nothing.
+        at_most: whether `low` is 0, so that it may add nothing.
     """
 
     value: float
@@ -45,7 +46,7 @@ def worth(
     rng: Generator,
     draws: int = DRAWS,
 ) -> Worth:
-    """Compare real images with synthetic ones beside a learning curve over real images alone.
+    """Compare a mix, or an alternative, with a learning curve over real images alone.
 
     The curve is made monotone (isotonic regression) and is linear in the logarithm of the size
     between its points. It is never extended: the value lies between 0 and the largest size less
@@ -55,10 +56,10 @@ def worth(
         sizes: (T,) numbers of real training images of each class, ascending; neighbours should be
             close (`design.sizes.are_close`).
         hit_real: (T, R, N) whether real-only of a size classified an image correctly.
-        base: number of real images of each class in the mix, one of `sizes`.
-        hit: (R, N) whether the mix classified an image correctly.
+        base: number of real images of each class that it trained on, one of `sizes`.
+        hit: (R, N) whether it classified an image correctly.
         label, group: (N,) class and group of each test image.
-        rng: draws the bootstrap over groups; the curve and the mix share its draws.
+        rng: draws the bootstrap over groups; all share its draws.
         draws: number of bootstrap draws.
     """
     # The rows (T + 1, N) are the sizes of the curve and then the mix.

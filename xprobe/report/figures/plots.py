@@ -9,6 +9,7 @@ from xprobe.report.confusions import confusions_of_shown, shares, shown_mix
 from xprobe.report.figures.drawing import Names
 from xprobe.report.figures.plot import Plot
 from xprobe.report.figures.thumbnail import thumbnail
+from xprobe.report.licences import ALLOWED, Pictures, licence_of
 from xprobe.report.matrix import judged_mixes
 from xprobe.report.words import (
     ALTERNATIVES,
@@ -161,8 +162,13 @@ def _by_size(studies: Sequence[Study]) -> Iterator[tuple[str, list[Sized]]]:
                 yield family_title(encoder, head, (1.0, None), generator), part
 
 
-def distance_plots(document: Distances | None, encoders: Sequence[str] = ()) -> Iterator[Plot]:
-    """Yield the figures of what `xprobe distance` found, of these encoders or of all."""
+def distance_plots(
+    document: Distances | None, encoders: Sequence[str] = (), pictures: Pictures = ALLOWED
+) -> Iterator[Plot]:
+    """Yield the figures of what `xprobe distance` found, of these encoders or of all.
+
+    `pictures` says which images may be shown.
+    """
     if document is None:
         return
     names = Names()
@@ -174,7 +180,12 @@ def distance_plots(document: Distances | None, encoders: Sequence[str] = ()) -> 
             stem = names.new(f"map-{plane.title}-{plane.method}")
             yield _plot(stem, "map", None, title, "distance:feature_map", plane.points, title,
                         plane.method == "pca")  # fmt: skip
-    yield from _examples([row for row in document.examples if is_wanted(row, encoders)], names)
+    examples = [
+        row
+        for row in document.examples
+        if is_wanted(row, encoders) and pictures.shows(licence_of(row))
+    ]
+    yield from _examples(examples, names)
 
 
 def _bars(rows: Sequence[DistanceRow], names: Names) -> Iterator[Plot]:

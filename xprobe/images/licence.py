@@ -1,0 +1,25 @@
+"""Licences of images by name: whether the images, and their pictures, may be passed on."""
+
+from __future__ import annotations
+
+from functools import cache
+
+NO_REDISTRIBUTION = "no-redistribution"
+"""The mark of a licence whose images may not be passed on."""
+
+
+@cache
+def _marks() -> dict[str, str]:
+    """Return the mark of each licence that is known; empty: its images may be passed on."""
+    return {"xbd": NO_REDISTRIBUTION}
+
+
+def is_redistributable(name: str) -> bool | None:
+    """Return whether images under a licence may be passed on; None: the name is not known."""
+    mark = _marks().get(name.strip().casefold())
+    return None if mark is None else mark != NO_REDISTRIBUTION
+
+
+def is_withheld(name: str) -> bool:
+    """Return whether a licence is known to forbid that its images are passed on."""
+    return is_redistributable(name) is False

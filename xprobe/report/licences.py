@@ -1,0 +1,80 @@
+"""Which pictures a report may hold, by the licences of the images, and what it says of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from xprobe.base.errors import counted, first_few
+from xprobe.images.licence import is_redistributable, is_withheld
+from xprobe.results.distance import Example
+from xprobe.results.study import ImagesStudied
+
+_WORDS = {
+    True: "may be passed on",
+    False: "may not be passed on",
+    None: "not known to xprobe: see whether its images may be passed on",
+}
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """Which pictures of images a report holds.
+
+    Attributes:
+        asked: True: all of them; False: none; None: all but those of images that, by their
+            licence, may not be passed on.
+    """
+
+    asked: bool | None = None
+
+    def shows(self, licence: str) -> bool:
+        """Return whether a picture is shown for which a licence counts."""
+        return not is_withheld(licence) if self.asked is None else self.asked
+
+    def note(self, licences: Iterable[str]) -> str:
+        """Say what became of pictures, and why; nothing if all are shown as ever.
+
+        Args:
+            licences: those that count for the pictures that there are; an entry a picture.
+        """
+        every = list(licences)
+        strict = [name for name in every if is_withheld(name)]
+        if not every or (self.asked is not False and not strict):
+            return ""
+        if self.asked is False:
+            return f"{counted(len(every), 'picture is', 'pictures are')} left out (--no-images)."
+        names, n = first_few(sorted(set(strict))), len(strict)
+        if self.asked:
+            return (
+                f"{counted(n, 'picture shows an image', 'pictures show images')} that may not be "
+                f"passed on ({names}): keep this report to yourself, or write it without --images."
+            )
+        return (
+            f"{counted(n, 'picture is', 'pictures are')} left out, of images that may not be "
+            f"passed on, nor what was made from them ({names}): 'xprobe report --images' shows "
+            f"them in a report to keep to yourself."
+        )
+
+
+ALLOWED = Pictures()
+"""The pictures that a report holds unless something else is asked."""
+
+
+def licence_of(pair: Example) -> str:
+    """Return the licence that counts for a picture of both images of a pair."""
+    return pair.licence if is_withheld(pair.licence) else pair.neighbour_licence
+
+
+def licences_words(images: ImagesStudied) -> str:
+    """Return the licences of the images of a study, in words; nothing if no image has one."""
+    by_name: dict[str, list[str]] = {}
+    for row in images.licences:
+        by_name.setdefault(row.licence, []).append(f"{row.n:,} {row.source}")
+    return "; ".join(_licence_words(name, numbers) for name, numbers in by_name.items())
+
+
+def _licence_words(name: str, numbers: Sequence[str]) -> str:
+    of_images = f"{' and '.join(numbers)} images"
+    words = f"{name} ({_WORDS[is_redistributable(name)]})" if name else "none given"
+    return f"{words}: {of_images}"
