@@ -11,6 +11,8 @@ from xprobe.images.sources.xbd.tiles import Tile
 
 DAMAGED, UNDAMAGED = "damaged", "undamaged"
 
+Draw = Callable[..., Generator]  # from names; equal names have equal generators
+
 
 def is_undamaged(tile: Tile) -> bool:
     """Return whether there are graded buildings, and none of them is damaged."""
@@ -51,21 +53,21 @@ def by_damage(tiles: Iterable[Tile]) -> list[Tile]:
 
 
 def sample(
-    tiles: Iterable[Tile], per_class: int | None, rng: Generator, *, matched: bool = False
+    tiles: Iterable[Tile], per_class: int | None, draw: Draw, *, matched: bool = False
 ) -> list[Tile]:
     """Return random tiles of each class, drawn evenly from its events.
 
-    Events that have few tiles give all of them, and the others give more. With an equal generator
-    a smaller number gives a subset.
+    Events that have few tiles give all of them, and the others give more. With equal draws a
+    smaller number gives a subset, and which other classes there are changes nothing.
 
     Args:
         tiles: the tiles, whose order does not matter.
         per_class: how many of each class; all, if there are no more. None: all.
-        rng: draws the tiles of each event.
+        draw: generator of a class and event, or of an event.
         matched: take as many tiles of every class from each event, so that events say nothing of
             classes.
     """
-    shuffled = _shuffled(tiles, rng)
+    shuffled = _shuffled(tiles, draw)
     classes = sorted({label for label, _ in shuffled})
     capacity: dict[str, dict[str, int]] = {label: {} for label in classes}
     for (label, event), of_event in shuffled.items():
@@ -74,7 +76,7 @@ def sample(
         events = {event for _, event in shuffled}
         least = {e: min(capacity[label].get(e, 0) for label in classes) for e in events}
         capacity = dict.fromkeys(classes, least)
-    order = rng.permutation(sorted({event for _, event in shuffled})).tolist()
+    order = sorted({event for _, event in shuffled}, key=lambda event: draw(event).random())
     chosen: list[Tile] = []
     for label in classes:
         shares = spread(capacity[label], per_class, order)
@@ -107,11 +109,11 @@ def spread(capacity: Mapping[str, int], total: int | None, order: Sequence[str])
     return given
 
 
-def _shuffled(tiles: Iterable[Tile], rng: Generator) -> dict[tuple[str, str], list[Tile]]:
+def _shuffled(tiles: Iterable[Tile], draw: Draw) -> dict[tuple[str, str], list[Tile]]:
     """Return the tiles of each class and event in random order, which only these tiles decide."""
     parts: dict[tuple[str, str], list[Tile]] = {}
     for tile in sorted(tiles, key=lambda tile: tile.name):
         parts.setdefault((tile.label, tile.event), []).append(tile)
     return {
-        key: [part[i] for i in rng.permutation(len(part))] for key, part in sorted(parts.items())
+        key: [part[i] for i in draw(*key).permutation(len(part))] for key, part in parts.items()
     }

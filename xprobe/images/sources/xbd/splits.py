@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 from numpy.random import Generator
 
@@ -188,8 +189,8 @@ def _guarded(
 
 def _sample(tiles: Sequence[Tile], config: XbdConfig, part: str) -> list[Tile]:
     wanted = config.per_class if part == "train" else config.test_per_class
-    rng = stream(config.seed, "xbd", part)
-    return sample(tiles, wanted, rng, matched=config.label == "damage")
+    draw = partial(stream, config.seed, "xbd", part)
+    return sample(tiles, wanted, draw, matched=config.label == "damage")
 
 
 def _shortages(division: Division, config: XbdConfig) -> list[str]:
