@@ -744,7 +744,7 @@ def test_features_that_say_little_are_a_warning(study: tuple[Manifest, Store, Pa
 def alike_in_events(make_manifest: MakeManifest, tmp_path: Path) -> tuple[Manifest, Store, Path]:
     """Return a study whose test images lie in 16 events, those of an event close to each other.
 
-    Synthetic images turn the boundary between the classes, which flips events of one class as a whole.
+    Synthetic images turn the boundary between the classes, which flips whole events of one class.
     """
     rng = np.random.default_rng(0)
     images, angles = [], []
