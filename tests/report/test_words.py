@@ -37,6 +37,8 @@ def test_titles_are_those_of_head_and_part() -> None:
         ("5-fold cross-validation, 10 repeats", None, False, 5),
         ("fixed hold-out, 1 repeat, 50 % of the real training images", "fixed hold-out, 1 repeat",
          True, None),
+        ("fixed hold-out, 1 repeat, errors over 4 events, 9 of each class of the real training "
+         "images", "fixed hold-out, 1 repeat, errors over 4 events", True, None),
         ("leave-one-group-out cross-validation over 7 groups, 2 repeats", None, False, None),
         (f"{'9' * 5000}-fold cross-validation", None, False, None),
     ],

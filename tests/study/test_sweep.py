@@ -7,11 +7,13 @@ import sys
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from makers import SPEC, MakeManifest
 from msgspec import structs
 from PIL import Image
 from scipy import stats
@@ -30,6 +32,7 @@ from xprobe.images.sources import table as table_module
 from xprobe.results import predictions as predictions_module
 from xprobe.results import study as study_module
 from xprobe.results.families import families
+from xprobe.results.hits import load_hits
 from xprobe.results.rows import Result
 from xprobe.results.study import Study
 from xprobe.study.sweep import sweep
@@ -765,3 +768,57 @@ def test_features_that_say_little_are_a_warning(study: tuple[Manifest, Store, Pa
         (document,) = sweep(*study, replace(CONFIG, repeats=1), grid, execution)
         (told,) = [line for line in document.warnings if "features of" in line]
         assert told.startswith("features of flat are the same for all images")
+
+
+def alike_in_events(make_manifest: MakeManifest, tmp_path: Path) -> tuple[Manifest, Store, Path]:
+    """Return a study whose test images lie in 16 events, those of an event close to each other.
+
+    Synthetic images turn the boundary between the classes, which flips whole events of one class.
+    """
+    rng = np.random.default_rng(0)
+    images, angles = [], []
+    for c, side, last in (("a", -0.5, 0.8), ("b", 0.5, 0.1)):
+        for i in range(8):
+            images.append((c, f"real-{c}{i}", "real", "train", "old"))
+            angles.append(side)
+        for i in range(16):
+            images.append((c, f"synthetic-{c}{i}", "synthetic", "train", ""))
+            angles.append(side + 0.4)
+        for i in range(40):
+            images.append((c, f"test-{c}{i}", "real", "test", f"{c}{i // 5}"))
+            angles.append(side + np.linspace(0.0, last, 8)[i // 5])
+    label, id_, source, split, event = (list(column) for column in zip(*images, strict=True))
+    content = [sha256(name.encode()).hexdigest() for name in id_]
+    plain = make_manifest(label, id=id_, source=source, split=split, sha256=content)
+    columns: Any = {name: getattr(plain, name) for name in Manifest.columns()}
+    table = Manifest(**columns, further={"event": event})
+    noisy = angles + 0.02 * rng.standard_normal(len(angles))
+    x = np.stack([np.cos(noisy), np.sin(noisy), np.zeros(len(noisy))], axis=1)
+    store = Store(tmp_path / "features", create=True)
+    store.write_shard(store.add_encoder("golden", SPEC), table.sha256.tolist(), x, {})
+    return table, store, tmp_path / "results"
+
+
+def test_errors_over_events_are_wider_where_images_of_an_event_are_alike(
+    make_manifest: MakeManifest, tmp_path: Path
+) -> None:
+    table, store, folder = alike_in_events(make_manifest, tmp_path)
+    plain = run((table, store, folder))
+    trained = sorted((folder / "predictions").iterdir())
+    wide = run((table, store, folder), errors_by="event")
+    assert sorted((folder / "predictions").iterdir()) == trained
+    narrow_row, wide_row = (rows(found)["default", "mix", 2] for found in (plain, wide))
+    assert narrow_row.difference == wide_row.difference != 0
+    assert (narrow_row.n_groups, wide_row.n_groups) == (80, 16)
+    assert wide_row.se > 1.5 * narrow_row.se
+    assert wide_row.df < 16 < narrow_row.df
+    assert narrow_row.p_mcnemar is not None
+    assert wide_row.p_mcnemar is None
+    events = set(table.column("event")) - {"", "old"}
+    assert set(load_hits(folder, wide).group) == events
+    assert wide.config.errors_by == "event"
+
+    fewer = [e and f"{e[0]}{ord(e[-1]) // 2}" for e in table.column("event")]
+    columns: Any = {name: getattr(table, name) for name in Manifest.columns()}
+    other = run((Manifest(**columns, further={"event": fewer}), store, folder), errors_by="event")
+    assert len({plain.key, wide.key, other.key}) == 3

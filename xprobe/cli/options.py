@@ -17,7 +17,7 @@ from xprobe.base.errors import OptionError, XprobeError
 from xprobe.cli.completion import Completer, complete_generator, complete_stored, completer
 from xprobe.cli.printing import notes
 from xprobe.cli.settings import read_settings
-from xprobe.images.config import DEFAULT_DATA
+from xprobe.images.config import DEFAULT_DATA, WIDER
 from xprobe.images.sources.registry import forms
 
 SEVERAL = "Several are one study together."
@@ -33,7 +33,7 @@ Group = Annotated[
         help="event: images of an event stay together, by that column of the manifest, instead of "
         "those of a scene.",
         rich_help_panel=PROTOCOL,
-        autocompletion=completer(("event",)),
+        autocompletion=completer(WIDER),
     ),
 ]
 ResultFolders = Annotated[

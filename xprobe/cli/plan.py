@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from xprobe.design.power import Detectable
 
 PLANNED = (
-    "ratios", "folds", "holdout", "leave_one_group_out", "repeats", "finetune_repeats",
+    "ratios", "folds", "holdout", "leave_one_group_out", "errors_by", "repeats",
+    "finetune_repeats",
 )  # fmt: skip
 
 

@@ -25,6 +25,7 @@ from xprobe.base.errors import OptionError, XprobeError
 from xprobe.design.sizes import MOST_APART, are_close, closer_sizes
 from xprobe.features.config import EmbedConfig
 from xprobe.images.augment import AUGMENTATIONS, check_augmentation, meant
+from xprobe.images.config import WIDER
 from xprobe.learners.finetune.recipe import Recipe
 from xprobe.learners.kinds import C_GRID, C_RULES, DENSE_C_GRID, KINDS, kind_of
 
@@ -51,6 +52,8 @@ class SweepConfig:
             is one.
         holdout: share of the real images that is drawn to be a fixed hold-out; None: none is.
         leave_one_group_out: whether each group is a fold of its own.
+        errors_by: a column wider than groups, ``event``, over which the standard errors are taken;
+            empty: over groups. Folds and lineage are by groups all the same.
         ignore_lineage: train on synthetic images that were made from test images, too; only to
             show the size of the leak.
         require_lineage: refuse synthetic images whose source is no real image of the study.
@@ -102,6 +105,11 @@ class SweepConfig:
     leave_one_group_out: bool = option(
         False, "Make each group a fold; for few groups (up to 50), such as events.",
         panel=PROTOCOL,
+    )  # fmt: skip
+    errors_by: str = option(
+        "", "event: take the standard errors over events, by that column of the manifest, instead "
+        "of over groups; what is trained and tested stays the same.",
+        panel=PROTOCOL, metavar="NAME", values=WIDER,
     )  # fmt: skip
     ignore_lineage: bool = option(
         False, "Train on synthetic images that were made from test images, too: only to show the "
@@ -166,11 +174,7 @@ class SweepConfig:
             raise OptionError("--train-per-class must be 1 or more")
         if not 0 < self.real_fraction <= 1:
             raise OptionError("--real-fraction takes numbers above 0 and at most 1, such as 0.5,1")
-        if self.holdout is not None and not 0 < self.holdout < 1:
-            raise OptionError("--holdout takes a share between 0 and 1, such as 0.3")
-        ways = (self.folds is not None, self.holdout is not None, self.leave_one_group_out)
-        if sum(ways) > 1:
-            raise OptionError("choose one of --folds, --holdout and --leave-one-group-out")
+        self._check_protocol()
         if self.ignore_lineage and self.require_lineage:
             raise OptionError("choose one of --ignore-lineage and --require-lineage")
         if not self.c_grid or any(not math.isfinite(c) or c <= 0 for c in self.c_grid):
@@ -188,6 +192,20 @@ class SweepConfig:
             raise OptionError("--with-synthetic needs --alternatives, such as classic")
         if self.margin is not None and not 0 < self.margin < 1:
             raise OptionError("--margin is a fraction between 0 and 1, such as 0.02")
+
+    def _check_protocol(self) -> None:
+        if self.holdout is not None and not 0 < self.holdout < 1:
+            raise OptionError("--holdout takes a share between 0 and 1, such as 0.3")
+        ways = (self.folds is not None, self.holdout is not None, self.leave_one_group_out)
+        if sum(ways) > 1:
+            raise OptionError("choose one of --folds, --holdout and --leave-one-group-out")
+        if self.errors_by not in ("", *WIDER):
+            raise OptionError(f"--errors-by {self.errors_by}: it takes {' or '.join(WIDER)}")
+        if self.errors_by and self.leave_one_group_out:
+            raise OptionError(
+                "--leave-one-group-out takes the standard errors over the groups that it leaves "
+                "out; leave out --errors-by"
+            )
 
     @property
     def head_options(self) -> Options:

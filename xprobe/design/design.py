@@ -14,12 +14,13 @@ from types import MappingProxyType
 
 import numpy as np
 
-from xprobe.base.arrays import Ints
+from xprobe.base.arrays import Ints, Strings
 from xprobe.base.errors import XprobeError, first_few
 from xprobe.base.streams import stream
 from xprobe.design import folds, lineage, seen
 from xprobe.design.alternatives import Made, lay_out
 from xprobe.design.blocks import Block, BlockMaker, source_of
+from xprobe.design.clusters import check_clusters, cluster_warnings, clusters_of
 from xprobe.design.config import SweepConfig
 from xprobe.design.folds import Fold
 from xprobe.design.seen import Left
@@ -50,6 +51,7 @@ class Design:
         alternatives: the rows that heads train on besides images; they stand behind the study's.
         warnings: what the reader of the results must know.
         left: what is left of generators that were trained on events that are tested.
+        errors_by: what is wider than groups and the standard errors are taken over, or empty.
     """
 
     study: Manifest
@@ -59,11 +61,17 @@ class Design:
     alternatives: tuple[Made, ...]
     warnings: tuple[str, ...]
     left: tuple[Left, ...] = ()
+    errors_by: str = ""
 
     @cached_property
     def tested(self) -> Ints:
         """Rows (n,) of the images that are tested, ascending: every block tests just these."""
         return np.unique(self.blocks[0].test)
+
+    @cached_property
+    def clusters(self) -> Strings:
+        """What the standard errors are taken over (n,): the group of each of `tested`, or wider."""
+        return clusters_of(self.study.select(self.tested), self.errors_by)
 
 
 def make_design(
@@ -115,7 +123,7 @@ def make_design(
     if any(not fold.inner for fold in all_folds):
         warnings.append("a class has a single group to train on: C is fixed, not chosen")
     tested = real if test is None else test
-    warnings += _dominance_warnings(tested)
+    warnings += cluster_warnings(tested, config.errors_by)
     left = seen.left_of(synthetic, sources, seen.groups_tested(all_folds, tested))
     if not config.ignore_lineage:
         seen.check_left(left)
@@ -141,7 +149,10 @@ def make_design(
     if config.ignore_lineage:
         warnings.insert(0, _ignored_lineage_warning(maker, all_folds, generators))
     alternatives = tuple(maker.alternatives.values())
-    return Design(study, protocol, generators, tuple(blocks), alternatives, tuple(warnings), left)
+    return Design(
+        study, protocol, generators, tuple(blocks), alternatives, tuple(warnings), left,
+        config.errors_by,
+    )  # fmt: skip
 
 
 def parts(manifest: Manifest, config: SweepConfig) -> tuple[Manifest, Manifest | None, list[str]]:
@@ -178,26 +189,6 @@ def _check_groups(real: Manifest) -> None:
             f"fewer than two real images or groups of class {first_few(few)}; one is needed to "
             f"train, another to test or to choose by: add images, or remove the class"
         )
-
-
-def _check_test_part(test: Manifest) -> None:
-    if len(set(test.group)) < 2:
-        raise XprobeError(
-            f"all {len(test)} test images are of one group ({test.group[0]}): how much groups vary "
-            f"cannot be told from one; put a second one into the test part, or leave out --group "
-            f"where images rather than groups are what varies"
-        )
-
-
-def _dominance_warnings(tested: Manifest) -> list[str]:
-    """Return a warning where one group holds more than a third of the test images."""
-    group, n = Counter(tested.group).most_common(1)[0]
-    if len(set(tested.group)) == len(tested) or 3 * n <= len(tested):
-        return []
-    return [
-        f"{n} of {len(tested)} test images are of one group ({group}): the intervals, which are "
-        f"about further groups, rest on little else"
-    ]
 
 
 def _one_class_warnings(tested: Manifest, balanced: bool) -> list[str]:
@@ -237,8 +228,7 @@ def lay_out_folds(
         XprobeError: a class has too few images or groups for that.
     """
     _check_groups(real)
-    if test is not None:
-        _check_test_part(test)
+    n_clusters = check_clusters(real if test is None else test, config.errors_by)
     repeats = repeats_words(config.repeats)
     all_folds = []
     if test is not None:  # No real image is drawn, so that every repeat has the same folds.
@@ -265,6 +255,8 @@ def lay_out_folds(
         for r in range(config.repeats):
             rng = stream(config.seed, "folds", r)
             all_folds += folds.cross_validation(real, k, r, config.inner_folds, rng)
+    if config.errors_by:
+        protocol += f", errors over {n_clusters} {config.errors_by}s"
     size, fraction = config.train_per_class, config.real_fraction
     if size is None and fraction == 1:
         return all_folds, protocol

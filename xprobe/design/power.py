@@ -9,6 +9,7 @@ import numpy as np
 
 from xprobe.base.documents import Document, Number
 from xprobe.base.streams import stream
+from xprobe.design.clusters import clusters_of
 from xprobe.design.config import SweepConfig
 from xprobe.design.design import HOLD_OUT, lay_out_folds, parts
 from xprobe.design.folds import choose_real
@@ -286,8 +287,9 @@ def study_of(manifest: Manifest, config: SweepConfig, takes_steps: bool, repeats
     n = len(real) + (len(tested) if config.holdout is not None else 0)
     if config.train_per_class is not None or config.real_fraction < 1:
         n = max(len(fold.train_real) for fold in folds)
+    groups = set(clusters_of(tested, config.errors_by))
     return Study(
-        n / len(manifest.classes), len(tested), len(set(tested.group)), len(config.ratios),
+        n / len(manifest.classes), len(tested), len(groups), len(config.ratios),
         repeats * len(folds) if takes_steps else 0, repeats,
     )  # fmt: skip
 

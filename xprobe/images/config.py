@@ -11,6 +11,9 @@ from xprobe.base.errors import OptionError, first_few
 
 DEFAULT_DATA = Path("data")
 
+WIDER = ("event",)
+"""Columns of a table that are wider than scenes: what groups, or standard errors, may be by."""
+
 Data = str | Path | Sequence[str | Path] | None
 """DATA: a folder or table, or several that are taken together; None: `DEFAULT_DATA`."""
 

@@ -127,9 +127,6 @@ OPTIONAL = ("id", "group", "parent", "generator", "split", "prompt", "polygons")
 RECORDED = ("event", "licence", "damage", "trained_on", "control", "date")
 """Columns that single commands use or write, which most tables lack; `Manifest.column` has them."""
 
-# Columns whose groups are wider than scenes; `read` takes one in place of the scenes, if asked to.
-WIDER = ("event",)
-
 # Further keys of a row, which are columns of no file.
 SCENE = "\0scene"
 """The scene of a real image whose group is a wider one."""

@@ -10,7 +10,7 @@ from dataclasses import replace
 from xprobe.base.errors import OptionError, XprobeError, XprobeWarning
 from xprobe.images import contents
 from xprobe.images.classes import check_classes
-from xprobe.images.config import Data, DataConfig
+from xprobe.images.config import WIDER, Data, DataConfig
 from xprobe.images.manifest import (
     DEFAULT_GENERATOR,
     LAYOUT,
@@ -19,7 +19,6 @@ from xprobe.images.manifest import (
     SCENE,
     SPELT,
     TABLE,
-    WIDER,
     WRITTEN,
     Manifest,
     Row,

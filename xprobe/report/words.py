@@ -205,7 +205,8 @@ class Protocol:
         """Return what the words of a protocol say."""
         folds, _, repeats = text.partition("-fold cross-validation")
         k = int(folds) if repeats and folds.isdecimal() and len(folds) < 10 else None
-        short = ", ".join(text.split(", ")[:2])
+        parts = enumerate(text.split(", "))
+        short = ", ".join(part for i, part in parts if i < 2 or part.startswith("errors over "))
         return cls(text, short, text.startswith(HOLD_OUT), k)
 
 

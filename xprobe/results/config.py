@@ -53,6 +53,7 @@ class StudyConfig(Document, frozen=True, kw_only=True):
     folds: int | None = None
     holdout: Number | None = None
     leave_one_group_out: bool = False
+    errors_by: str = ""
     ignore_lineage: bool = False
     repeats: int
     inner_folds: int

@@ -32,7 +32,7 @@ class Hits:
         fold: (R, N) fold in which the image was tested.
         seed: (R,) seed of the repeat.
         image: (N,) digests of the contents of the test images.
-        group: (N,) names of their groups.
+        group: (N,) names of their groups, or of what is wider and the standard errors are over.
         label: (N,) index of their classes.
     """
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from xprobe.base import documents
 from xprobe.base.arrays import Bools, Ints
+from xprobe.base.errors import first_few
 from xprobe.base.streams import stream
 from xprobe.design.design import Design
 from xprobe.design.setting import Setting
@@ -24,8 +25,8 @@ class Point:
 
     Attributes:
         design: what the study trained on.
-        hits: whether each setting was right (R, N); label and group (N,) of the test images, which
-            are the same for all points.
+        hits: whether each setting was right (R, N); label and cluster (N,) of the test images,
+            which are the same for all points.
         document: the document of the study.
     """
 
@@ -54,7 +55,7 @@ def value_points(points: Sequence[Point], seed: int, refusal: str = "") -> list[
     """
     points = sorted(points, key=lambda point: point.size)
     sizes = [point.size for point in points]
-    if refusal := refusal or _refusal(sizes):
+    if refusal := refusal or _refusal(sizes) or _single_refusal(points[0]):
         return [_refused(point, refusal) for point in points]
     real = np.stack([point.hits[0][Setting("real-only")] for point in points])
     valued = []
@@ -74,6 +75,20 @@ def _refusal(sizes: Sequence[float]) -> str:
         f"groups of real images stay whole, so that the sizes of --real-curve became {became}: "
         f"neighbours more than {MOST_APART:g} times apart do not tell how many real images the "
         f"synthetic ones are worth. Take larger sizes, or some between"
+    )
+
+
+def _single_refusal(point: Point) -> str:
+    """Say which classes are tested on one group, which no bootstrap draws anew; nothing if none."""
+    _, label, cluster = point.hits
+    _, first = np.unique(cluster, return_index=True)
+    numbers, times = np.unique(label[first], return_counts=True)
+    names = [point.design.study.classes[number] for number in numbers[times == 1]]
+    if not names:
+        return ""
+    return (
+        f"test images of class {first_few(names)} are of one {point.design.errors_by or 'group'}: "
+        f"how many real images the synthetic ones are worth cannot be told without a second one"
     )
 
 

@@ -113,7 +113,7 @@ def _hits(pooled: Pooled, tested: Mapping[Setting, Tested], y: Ints) -> Hits:
         fold=folds_of(first, order),
         seed=np.array(pooled.seed_of_repeat),
         image=design.study.sha256[order],
-        group=design.study.group[order],
+        group=design.clusters,
         label=y,
     )
 

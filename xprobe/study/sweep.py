@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import numpy as np
 
+from xprobe.base.arrays import digest_of
 from xprobe.base.documents import from_json, replace, to_json
 from xprobe.base.errors import XprobeError, XprobeWarning
 from xprobe.base.progress import Progress, no_progress
@@ -269,7 +270,10 @@ def _study_document(
 ) -> study_module.Study:
     """Return the document of a study, as the folder of its results keeps it."""
     encoder, usable = study.encoder, study.usable
-    key = study_key(encoder.key, usable.fingerprint, study.config)[:32]
+    images = usable.fingerprint
+    if study.config.errors_by:  # No other study depends on that column.
+        images = digest_of([images, pooled.design.clusters.tolist()])
+    key = study_key(encoder.key, images, study.config)[:32]
     before, after = study.notes
     names = {
         "label": study.label, "alias": study.title, "name": encoder.name, "key": encoder.key,

@@ -53,7 +53,7 @@ def folds_of(tested: Tested, order: Ints) -> Ints:
 
 
 def hits(design: Design, runs: list[str], folder: Path) -> tuple[dict[Setting, Bools], Ints, Ints]:
-    """Return whether each setting was right (R, N), and label and group (N,) of the test images."""
+    """Return whether each setting was right (R, N), and label and cluster (N,) of test images."""
     tested, y, group = gather(design, runs, folder)
     return {setting: repeats.predicted == y for setting, repeats in tested.items()}, y, group
 
@@ -61,7 +61,7 @@ def hits(design: Design, runs: list[str], folder: Path) -> tuple[dict[Setting, B
 def gather(
     design: Design, runs: list[str], folder: Path
 ) -> tuple[dict[Setting, Tested], Ints, Ints]:
-    """Load every block's predictions; return them by setting, with labels and groups (N,)."""
+    """Load every block's predictions; return them by setting, with labels and clusters (N,)."""
     order = design.tested
     ids = design.study.id[order]
     y = np.searchsorted(np.array(design.study.classes), design.study.label[order].astype(str))
@@ -72,7 +72,7 @@ def gather(
         setting: _tested(folder, repeats, ids, y.astype(np.intp))
         for setting, repeats in by_setting.items()
     }
-    _, group = np.unique(design.study.group[order].astype(str), return_inverse=True)
+    _, group = np.unique(design.clusters.astype(str), return_inverse=True)
     return tested, y.astype(np.intp), group.astype(np.intp)
 
 

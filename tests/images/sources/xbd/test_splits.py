@@ -138,6 +138,7 @@ def test_a_target_domain_gives_sources_beside_its_test_part(tiles: list[Tile]) -
         division
     )
     assert "806 tiles of the test events lie outside the test part" in said(division)
+    assert "--errors-by event' takes the standard errors over the 2 test events" in said(division)
     half = divide(tiles, replace(config, test_per_class=None))
     assert by_class(half.test) == {"flooding": 310, "wind": 114}
     assert len(half.sources) == 619 + 227 - 310 - 114

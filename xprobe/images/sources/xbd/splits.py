@@ -72,7 +72,8 @@ def _events(tiles: Sequence[Tile], config: XbdConfig) -> Division:
     others = [tile for tile in tiles if tile.event not in held]
     division = _guarded(others, tested, _sample(tested, config, "test"), config)
     note = f"held-out events, by --seed {config.seed}: {first_few(sorted(held), 20)}"
-    return replace(division, warnings=[*left_out, *division.warnings], notes=[note])
+    notes = [note, *_errors_note(division.test)]
+    return replace(division, warnings=[*left_out, *division.warnings], notes=notes)
 
 
 def _leave_one_event_out(tiles: Sequence[Tile], config: XbdConfig) -> Division:
@@ -113,8 +114,19 @@ def _target_domain(tiles: Sequence[Tile], config: XbdConfig) -> Division:
         {"train": trained, "test": tested, "sources": sources},
         _sample(trained, config, "train"), test, sources, left_out,
         [f"{len(sources)} tiles of the test events lie outside the test part: their images from "
-         f"before, of split pre, are the sources of images to be generated"],
+         f"before, of split pre, are the sources of images to be generated", *_errors_note(test)],
     )  # fmt: skip
+
+
+def _errors_note(test: Sequence[Tile]) -> list[str]:
+    """Say how a sweep judges by test events, where there are two."""
+    n = len({tile.event for tile in test})
+    if n < 2:
+        return []
+    return [
+        f"'xprobe sweep TABLE --errors-by event' takes the standard errors over the {n} test "
+        f"events, and guards lineage by scene"
+    ]
 
 
 _POLICIES: dict[str, Callable[[Sequence[Tile], XbdConfig], Division]] = {
