@@ -758,7 +758,8 @@ def alike_in_events(make_manifest: MakeManifest, tmp_path: Path) -> tuple[Manife
         for i in range(40):
             images.append((c, f"test-{c}{i}", "real", "test", f"{c}{i // 5}"))
             angles.append(side + np.linspace(0.0, last, 8)[i // 5])
-    label, id_, source, split, event = (list(column) for column in zip(*images, strict=True))
+    columns_of: Any = zip(*images, strict=True)
+    label, id_, source, split, event = (list(column) for column in columns_of)
     content = [sha256(name.encode()).hexdigest() for name in id_]
     plain = make_manifest(label, id=id_, source=source, split=split, sha256=content)
     columns: Any = {name: getattr(plain, name) for name in Manifest.columns()}
@@ -789,7 +790,7 @@ def test_errors_over_events_are_wider_where_images_of_an_event_are_alike(
     assert set(load_hits(folder, wide).group) == events
     assert wide.config.errors_by == "event"
 
-    fewer = [e and f"{e[0]}{ord(e[-1]) // 2}" for e in table.column("event")]
+    fewer: Any = [e and f"{e[0]}{ord(e[-1]) // 2}" for e in table.column("event")]
     columns: Any = {name: getattr(table, name) for name in Manifest.columns()}
     other = run((Manifest(**columns, further={"event": fewer}), store, folder), errors_by="event")
     assert len({plain.key, wide.key, other.key}) == 3

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from xprobe.base.documents import Document, Number
 
 
@@ -41,6 +43,8 @@ class StudyConfig(Document, frozen=True, kw_only=True):
     Attributes:
         margin: accuracy differences up to this size counted as equal; None: no margin was given.
     """
+
+    OPTIONAL: ClassVar[tuple[str, ...]] = ("errors_by",)
 
     ratios: tuple[Number, ...]
     per_class: int | None = None
