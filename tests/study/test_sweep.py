@@ -18,6 +18,7 @@ from msgspec import structs
 from PIL import Image
 from scipy import stats
 
+from xprobe.base.arrays import frozen_strings
 from xprobe.base.errors import XprobeError
 from xprobe.design.config import Grid, SweepConfig
 from xprobe.encoders import load as encoders
@@ -758,12 +759,11 @@ def alike_in_events(make_manifest: MakeManifest, tmp_path: Path) -> tuple[Manife
         for i in range(40):
             images.append((c, f"test-{c}{i}", "real", "test", f"{c}{i // 5}"))
             angles.append(side + np.linspace(0.0, last, 8)[i // 5])
-    columns_of: Any = zip(*images, strict=True)
-    label, id_, source, split, event = (list(column) for column in columns_of)
+    label, id_, source, split, event = (list(column) for column in zip(*images, strict=True))
     content = [sha256(name.encode()).hexdigest() for name in id_]
     plain = make_manifest(label, id=id_, source=source, split=split, sha256=content)
     columns: Any = {name: getattr(plain, name) for name in Manifest.columns()}
-    table = Manifest(**columns, further={"event": event})
+    table = Manifest(**columns, further={"event": frozen_strings(event)})
     noisy = angles + 0.02 * rng.standard_normal(len(angles))
     x = np.stack([np.cos(noisy), np.sin(noisy), np.zeros(len(noisy))], axis=1)
     store = Store(tmp_path / "features", create=True)
@@ -790,7 +790,8 @@ def test_errors_over_events_are_wider_where_images_of_an_event_are_alike(
     assert set(load_hits(folder, wide).group) == events
     assert wide.config.errors_by == "event"
 
-    fewer: Any = [e and f"{e[0]}{ord(e[-1]) // 2}" for e in table.column("event")]
+    fewer = [e and f"{e[0]}{ord(e[-1]) // 2}" for e in table.column("event")]
     columns: Any = {name: getattr(table, name) for name in Manifest.columns()}
-    other = run((Manifest(**columns, further={"event": fewer}), store, folder), errors_by="event")
+    table = Manifest(**columns, further={"event": frozen_strings(fewer)})
+    other = run((table, store, folder), errors_by="event")
     assert len({plain.key, wide.key, other.key}) == 3
