@@ -7,7 +7,7 @@ but for the rank correlation of the two.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +38,7 @@ from xprobe.report.shown import distances_of, read_shown
 from xprobe.report.study_section import Costs, Valued, study_view, worth_view
 from xprobe.report.tables.write import Contents, write_tables
 from xprobe.report.words import FLOOR, METRICS, QUESTION, badge, study_title, title_of_family
-from xprobe.results.distance import is_wanted, load_distances, with_aliases
+from xprobe.results.distance import Distances, is_wanted, load_distances, with_aliases
 from xprobe.results.families import Family, families
 from xprobe.results.study import Results, Study
 
@@ -119,14 +119,10 @@ def write_report(
     """
     studies, every = read_shown(results, encoders, generators)
     compared = families(row for study in studies for row in study.results)
-    document = load_distances(results)
     named = [study.encoder.label for study in studies] if encoders else []
-    if document is not None:
-        aliases = {study.encoder.label: study.encoder.alias for study in every}
-        shown_generators = list(dict.fromkeys(g for study in studies for g in study.generators))
-        document = distances_of(
-            with_aliases(document, aliases), shown_generators if generators else ()
-        )
+    aliases = {study.encoder.label: study.encoder.alias for study in every}
+    chosen = dict.fromkeys(g for study in studies for g in study.generators) if generators else ()
+    document = _distances_shown(results, aliases, list(chosen))
     distances = of_encoders(document, named)
     shown = shown_study(studies)
     pictures = Pictures(images)
@@ -169,6 +165,14 @@ def write_report(
         tables_lack=tuple(tables_lack),
         pictures=tuple(dict.fromkeys(filter(None, notes))),
     )
+
+
+def _distances_shown(
+    results: Results, aliases: Mapping[str, str], generators: Sequence[str]
+) -> Distances | None:
+    """Return what `xprobe distance` found of generators (none named: all), by today's aliases."""
+    document = load_distances(results)
+    return None if document is None else distances_of(with_aliases(document, aliases), generators)
 
 
 def _warn_of_fonts(studies: Sequence[Study]) -> None:
