@@ -42,8 +42,8 @@ CONFIG = SweepConfig(
 NETWORK = "timm:test_resnet@32"
 
 FINE_TUNES = SweepConfig(
-    ratios=(1,), per_class=PER_CLASS, folds=3, inner_folds=2, c_grid=CONFIG.c_grid,
-    recipe=Recipe(method="full", epochs=4, batch_size=32, lr=3e-3, layer_decay=1.0),
+    ratios=(1,), per_class=PER_CLASS, pooled=False, folds=3, inner_folds=2, c_grid=CONFIG.c_grid,
+    recipe=Recipe(method="full", epochs=3, batch_size=32, lr=3e-3, layer_decay=1.0),
 )  # fmt: skip
 
 ABOUT = """
@@ -56,8 +56,9 @@ weights, mix 1:1, which must also beat the real digits alone trained for as many
 
 CUT = """
 To end in three minutes this demo takes 1 repeat of the folds instead of 10, 4 values of C instead
-of 10 and 2 inner folds instead of 5; fine-tunes have 3 folds instead of 5, one ratio and 4 epochs
-of a very small network. Its intervals are wider than a full study's for that.
+of 10 and 2 inner folds instead of 5; fine-tunes have 3 folds instead of 5, one ratio, no arm of both
+generators together and 3 epochs of a very small network. Its intervals are wider than a full
+study's for that.
 """
 
 
