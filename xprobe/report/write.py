@@ -169,7 +169,7 @@ def write_report(
 def _distances_shown(
     results: Results, studies: Sequence[Study], generators: Sequence[str]
 ) -> Distances | None:
-    """Return what `xprobe distance` found of generators (none named: all), by aliases of studies."""
+    """Return what `xprobe distance` found of generators (none: all), by aliases of studies."""
     document = load_distances(results)
     aliases = {study.encoder.label: study.encoder.alias for study in studies}
     return None if document is None else distances_of(with_aliases(document, aliases), generators)
