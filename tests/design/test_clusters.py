@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from makers import MakeManifest
 
+from xprobe.base.arrays import frozen_strings
 from xprobe.base.errors import OptionError, XprobeError
 from xprobe.design.clusters import check_clusters, cluster_warnings, clusters_of
 from xprobe.design.config import SweepConfig
@@ -33,7 +34,7 @@ def table(make_manifest: MakeManifest, rows: Sequence[Row]) -> Manifest:
     manifest = make_manifest(**{name: [row[name] for row in filled] for name in names})
     event = [row.get("event", "") for row in filled]
     columns = {name: getattr(manifest, name) for name in Manifest.columns()}
-    return Manifest(**columns, further={"event": event})
+    return Manifest(**columns, further={"event": frozen_strings(event)})
 
 
 def images_of(make_manifest: MakeManifest, *rows: tuple[str, str]) -> Manifest:
@@ -111,7 +112,7 @@ def test_a_plan_counts_events(target_domain: Manifest) -> None:
 def test_test_images_of_one_event_are_refused(target_domain: Manifest) -> None:
     columns = {name: getattr(target_domain, name) for name in Manifest.columns()}
     event = ["new" if e.startswith("new") else e for e in target_domain.column("event")]
-    one = Manifest(**columns, further={"event": event})
+    one = Manifest(**columns, further={"event": frozen_strings(event)})
     assert make_design(one, replace(BY_EVENT, errors_by=""))
     with pytest.raises(
         XprobeError,

@@ -19,6 +19,7 @@ from PIL import Image
 from scipy import stats
 
 from xprobe.base import documents
+from xprobe.base.arrays import frozen_strings
 from xprobe.base.errors import XprobeError
 from xprobe.design.config import Grid, SweepConfig
 from xprobe.encoders import load as encoders
@@ -791,7 +792,7 @@ def alike_in_events(make_manifest: MakeManifest, tmp_path: Path) -> tuple[Manife
     content = [sha256(name.encode()).hexdigest() for name in id_]
     plain = make_manifest(label, id=id_, source=source, split=split, sha256=content)
     columns: Any = {name: getattr(plain, name) for name in Manifest.columns()}
-    table = Manifest(**columns, further={"event": event})
+    table = Manifest(**columns, further={"event": frozen_strings(event)})
     noisy = angles + 0.02 * rng.standard_normal(len(angles))
     x = np.stack([np.cos(noisy), np.sin(noisy), np.zeros(len(noisy))], axis=1)
     store = Store(tmp_path / "features", create=True)
@@ -820,5 +821,6 @@ def test_errors_over_events_are_wider_where_images_of_an_event_are_alike(
 
     fewer = [e and f"{e[0]}{ord(e[-1]) // 2}" for e in table.column("event")]
     columns: Any = {name: getattr(table, name) for name in Manifest.columns()}
-    other = run((Manifest(**columns, further={"event": fewer}), store, folder), errors_by="event")
+    table = Manifest(**columns, further={"event": frozen_strings(fewer)})
+    other = run((table, store, folder), errors_by="event")
     assert len({plain.key, wide.key, other.key}) == 3

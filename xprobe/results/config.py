@@ -44,7 +44,7 @@ class StudyConfig(Document, frozen=True, kw_only=True):
         margin: accuracy differences up to this size counted as equal; None: no margin was given.
     """
 
-    OPTIONAL: ClassVar[tuple[str, ...]] = ("overhead",)
+    OPTIONAL: ClassVar[tuple[str, ...]] = ("errors_by", "overhead")
 
     ratios: tuple[Number, ...]
     per_class: int | None = None
