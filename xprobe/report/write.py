@@ -7,7 +7,7 @@ but for the rank correlation of the two.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -120,9 +120,8 @@ def write_report(
     studies, every = read_shown(results, encoders, generators)
     compared = families(row for study in studies for row in study.results)
     named = [study.encoder.label for study in studies] if encoders else []
-    aliases = {study.encoder.label: study.encoder.alias for study in every}
     chosen = dict.fromkeys(g for study in studies for g in study.generators) if generators else ()
-    document = _distances_shown(results, aliases, list(chosen))
+    document = _distances_shown(results, every, list(chosen))
     distances = of_encoders(document, named)
     shown = shown_study(studies)
     pictures = Pictures(images)
@@ -168,10 +167,11 @@ def write_report(
 
 
 def _distances_shown(
-    results: Results, aliases: Mapping[str, str], generators: Sequence[str]
+    results: Results, studies: Sequence[Study], generators: Sequence[str]
 ) -> Distances | None:
-    """Return what `xprobe distance` found of generators (none named: all), by today's aliases."""
+    """Return what `xprobe distance` found of generators (none: all), by aliases of studies."""
     document = load_distances(results)
+    aliases = {study.encoder.label: study.encoder.alias for study in studies}
     return None if document is None else distances_of(with_aliases(document, aliases), generators)
 
 
