@@ -123,7 +123,7 @@ def test_names_of_files_and_classes_reach_the_terminal_written_out(
     assert all(visible(line) == line for line in failed.splitlines())
 
 
-@pytest.mark.parametrize("arguments", [(NASTY,), ("scan", "b", NASTY), ("report", "--x" + NASTY)])
+@pytest.mark.parametrize("arguments", [(NASTY,), ("report", NASTY), ("report", "--x" + NASTY)])
 def test_wrong_usage_is_said_without_what_a_terminal_obeys(
     arguments: tuple[str, ...], xprobe: Callable[..., Ran]
 ) -> None:

@@ -67,7 +67,7 @@ def test_a_study_of_fine_tunes_keeps_its_verdicts_whole_at_80_columns() -> None:
     drawn = draw(of_family(study, "default"), 80)
     text = "\n".join(drawn.lines)
     assert "+5.0 [+3.0, +7.0]" in text
-    assert "-6.0 [-8.0, -4.0]" in text
+    assert "−6.0 [−8.0, −4.0]" in text
     assert "±2.8" in text
     assert "synthetic-only" in text
     assert set(drawn.left_out) == {"95 %", "p", "judged by", "study-wide p"}
