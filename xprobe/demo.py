@@ -56,8 +56,8 @@ weights, mix 1:1, which must also beat the real digits alone trained for as many
 
 CUT = """
 To end in three minutes this demo takes 1 repeat of the folds instead of 10, 4 values of C instead
-of 10 and 2 inner folds instead of 5; fine-tunes have 3 folds instead of 5, one ratio, no arm of both
-generators together and 3 epochs of a very small network. Its intervals are wider than a full
+of 10 and 2 inner folds instead of 5; fine-tunes have 3 folds instead of 5, one ratio, no arm of
+both generators together and 3 epochs of a very small network. Its intervals are wider than a full
 study's for that.
 """
 
