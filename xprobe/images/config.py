@@ -84,7 +84,7 @@ class DataConfig:
 
     @property
     def places_named(self) -> tuple[str, ...]:
-        """The folders and tables that stand beside DATA, or in its place."""
+        """What ``--real``, ``--test``, ``--extra`` and ``--synthetic`` name, as it was written."""
         return (*self.real, *self.test, *self.extra, *self.synthetic)
 
     def places(self, data: Data = None) -> tuple[Path, ...]:

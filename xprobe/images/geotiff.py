@@ -175,7 +175,11 @@ def _reason(error: BaseException) -> str:
 
 
 def _check_samples(file: Any) -> None:
-    """Check that samples have a brightness, and that a block of them fits into memory."""
+    """Refuse a file whose samples cannot be shown as shades, or whose blocks are too large.
+
+    A complex number is no shade, and samples of fewer than 8 bits would come out too dark.
+    GDAL unpacks a block, a tile or some lines of the image, as a whole in memory.
+    """
     kind = np.dtype(file.dtypes[0])
     if kind.kind == "c":
         raise UnusableImageError("complex samples, which have no brightness")

@@ -90,7 +90,8 @@ def to_rgb(image: Image.Image, reading: Reading) -> Image.Image:
     have more than 8 bits.
 
     Raises:
-        UnusableImageError: there is no such band, samples have no brightness, or all are nodata.
+        UnusableImageError: there is no such band, its samples are not finite or in no
+            range that is known, or all of them are nodata.
     """
     if is_deep(image):
         _check_bands(image, 3, reading.bands)
@@ -122,7 +123,7 @@ def data_of(image: Image.Image, samples: NDArray[Any]) -> NDArray[np.bool_] | No
     """Return which samples of one band are not the value that a TIFF has for nodata; None: all."""
     try:
         nodata = float(getattr(image, "tag_v2", {})[_NODATA])
-    except (KeyError, TypeError, ValueError):  # There is none, or no number.
+    except (KeyError, TypeError, ValueError):  # The file has no such tag, or its text is no number.
         return None
     if math.isnan(nodata):
         return np.asarray(~np.isnan(samples))

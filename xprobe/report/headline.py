@@ -36,7 +36,7 @@ UNCLAIMED = "No study here may claim more of these synthetic images."
 
 
 def headline(findings: Sequence[Finding], is_leaky: bool = False) -> str:
-    """Return the headline: one sentence on all generators together, then one on each of them.
+    """Return the headline: a sentence about all generators, then one about each generator.
 
     Args:
         findings: one of each generator.

@@ -183,7 +183,7 @@ def _ranked(study: Study, ratio: float, costs: Costs | None) -> list[Ranked]:
 def _at(ratios: Sequence[str], every: Sequence[str]) -> str | None:
     """Return in words at which of all ratios something holds, None if at none of them.
 
-    Of a single ratio nothing is said: the sentence names it.
+    Where the study has one ratio the words are empty, since the sentence names that ratio itself.
     """
     if not ratios:
         return None

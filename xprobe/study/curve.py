@@ -79,7 +79,10 @@ def _refusal(sizes: Sequence[float]) -> str:
 
 
 def _single_refusal(point: Point) -> str:
-    """Say which classes are tested on one group, which no bootstrap draws anew; nothing if none."""
+    """Return why there is no data value where a class is tested on a single group; else ``""``.
+
+    The bootstrap draws groups of a class anew, and with one group it would always draw the same.
+    """
     _, label, cluster = point.hits
     _, first = np.unique(cluster, return_index=True)
     numbers, times = np.unique(label[first], return_counts=True)

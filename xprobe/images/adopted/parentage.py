@@ -58,7 +58,10 @@ class Scenes:
         return Origin()
 
     def named(self, name: str) -> Origin:
-        """Return the origin that has a name, however it is spelled."""
+        """Return what an image was made from that names its source, in any spelling of `parents`.
+
+        A name that no real image and no scene has is kept as that of a source outside DATA.
+        """
         if not name:
             return Origin()
         targets = (

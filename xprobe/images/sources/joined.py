@@ -219,7 +219,7 @@ def _is_contrary(earlier: Row, later: Row, column: str) -> bool:
 def _by_tables(
     pairs: Iterable[tuple[Row, Row]],
 ) -> list[tuple[tuple[str, str], list[tuple[Row, Row]]]]:
-    """Return pairs of rows by the tables that the two are from."""
+    """Return (table of the first row, table of the second) → pairs of such rows, as a list."""
     lists: dict[tuple[str, str], list[tuple[Row, Row]]] = {}
     for first, second in pairs:
         lists.setdefault((first[TABLE], second[TABLE]), []).append((first, second))

@@ -19,7 +19,7 @@ Kinds = Counter[tuple[str, str]]
 
 @dataclass(frozen=True)
 class Step:
-    """What a step of the selection leaves.
+    """The tiles that are left after a step of the selection, such as a filter or a draw, counted.
 
     Attributes:
         name: what was asked for, such as ``damage any``.

@@ -163,7 +163,7 @@ def half_of_groups(tiles: Iterable[Tile], unit: str, rng: Generator) -> list[Til
 
 
 def events_of(tiles: Iterable[Tile]) -> dict[str, list[str]]:
-    """Return the events of each kind of disaster, sorted."""
+    """Return kind of disaster → its events in the order of the alphabet."""
     events: dict[str, set[str]] = {}
     for tile in tiles:
         events.setdefault(tile.disaster, set()).add(tile.event)

@@ -84,7 +84,7 @@ class Tile:
 
     @property
     def name(self) -> str:
-        """Name of the tile in all of xBD, which is that of its scene."""
+        """Event and number, which no other tile of xBD has; the scene of the study is called so."""
         return f"{self.event}_{self.number}"
 
 
