@@ -195,6 +195,16 @@ def test_the_squared_calibration_error_is_that_of_bins_less_chance(n: int, bins:
     assert calibration(confidence, hit) == pytest.approx(expected, rel=1e-9)
 
 
+@pytest.mark.parametrize("digits", [0, 1, 2, 17])
+@pytest.mark.parametrize("n", [12, 150, 907])
+def test_equal_confidences_are_dealt_out_to_bins_in_their_order(n: int, digits: int) -> None:
+    """As by ranks in a stable order, also where every confidence is one."""
+    rng = np.random.default_rng(n)
+    confidence = np.round(rng.uniform(0.5, 1, n), digits)
+    hit = (rng.random(n) < 0.6).astype(float)
+    assert error_of(confidence, hit) == pytest.approx(calibration(confidence, hit), rel=1e-9)
+
+
 def test_a_calibrated_model_has_no_calibration_error_on_average() -> None:
     """At 180 images, where the plain estimate says that it had."""
     rng = np.random.default_rng(0)
