@@ -31,6 +31,7 @@ from xprobe.results.distance import (
     Distances,
     LeakRow,
     LeakThreshold,
+    PlaceRow,
     Shortcut,
     with_aliases,
 )
@@ -261,6 +262,33 @@ def test_no_copies(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("no_figures")
+def make_place(encoder: str, before: float, low: float | None, share: float | None) -> PlaceRow:
+    """What a head knows of 40 scenes before an event, by chance a half of them."""
+    return PlaceRow(
+        encoder=encoder, after=0.875, before=before, chance=0.5, share=share, low=low,
+        high=None if low is None else before + 0.1, n=40,
+    )  # fmt: skip
+
+
+def test_what_is_known_from_the_place_is_said_of_each_encoder(tmp_path: Path) -> None:
+    rows = (
+        make_place("clip", 0.75, 0.65, 2 / 3), make_place("hog", 0.55, 0.45, None),
+        make_place("nobody", 0.9, 0.8, 1.0),
+    )  # fmt: skip
+    studies = make_study("clip"), make_study("hog")
+    document = make_distance(encoders=("clip", "hog"), place=rows)
+    page, summary, _ = written(tmp_path, document, *studies, encoders=["clip", "hog"])
+    shown = section(page)
+    assert "The event or the place?" in shown
+    assert "clip 87.5 75.0 [65.0, 85.0] 50.0 67 % 40 knows the place" in shown
+    assert "hog 87.5 55.0 [45.0, 65.0] 50.0 – 40 no sign that it knows the place" in shown
+    assert "nobody" not in shown  # That encoder was not asked for.
+    assert "| clip | 87.5 | 75.0 [65.0, 85.0] | 50.0 | 67 % | 40 | knows the place |" in summary
+    page, summary, _ = written(tmp_path / "none", make_distance())
+    assert "place?" not in section(page) and "place |" not in summary
+    assert words.place_words(make_place("clip", 1.0, None, 1.0)) == "a single scene says nothing"
+
+
 def test_shortcuts(tmp_path: Path) -> None:
     rows = (
         make_shortcut("format", 0.97, True),

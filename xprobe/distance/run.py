@@ -17,7 +17,7 @@ from xprobe.design.config import SweepConfig
 from xprobe.distance.checks.fingerprints import fingerprints
 from xprobe.distance.checks.leaks import Leaks, find_leaks
 from xprobe.distance.checks.place import place_share
-from xprobe.distance.checks.shortcuts import all_facts, find_shortcuts
+from xprobe.distance.checks.shortcuts import ALL, NAMES, all_facts, find_shortcuts
 from xprobe.distance.maps import lay_out
 from xprobe.distance.measure import measure
 from xprobe.distance.metrics import PAIRED, headline
@@ -369,7 +369,7 @@ class _Measured:
 
 def _place_warnings(place: Sequence[PlaceRow]) -> list[str]:
     return [
-        f"{row.encoder} knows the place: of {row.n} unseen scenes it gets "
+        f"{row.title} knows the place: of {row.n} unseen scenes it gets "
         f"{100 * row.before:.1f} % right before the event (after it {100 * row.after:.1f} %, "
         f"chance {100 * row.chance:.1f} %)"
         for row in place
@@ -405,9 +405,9 @@ def _image_warnings(manifest: Manifest, leaks: Leaks, shortcuts: Sequence[Shortc
         warnings.append("without a fixed hold-out every training image is tested in some fold")
     for generator in sorted({row.generator for row in shortcuts}):
         names = [
-            row.property
+            NAMES.get(row.property, row.property)
             for row in shortcuts
-            if row.generator == generator and row.tells_apart and row.property != "all"
+            if row.generator == generator and row.tells_apart and row.property != ALL
         ]
         if names:
             warnings.append(

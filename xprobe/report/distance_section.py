@@ -24,7 +24,14 @@ from xprobe.report.words import (
     study_title,
     threshold_sentence,
 )
-from xprobe.results.distance import DistanceRow, Distances, LeakRow, Shortcut, is_wanted
+from xprobe.results.distance import (
+    DistanceRow,
+    Distances,
+    LeakRow,
+    PlaceRow,
+    Shortcut,
+    is_wanted,
+)
 from xprobe.results.rows import Result
 from xprobe.results.study import Study
 from xprobe.verdict.correlation import rank_correlation
@@ -130,6 +137,7 @@ class DistanceView:
         rows: these metrics of all classes together.
         drawings, maps, examples: figures.
         note: what became of the pictures of other examples, and why; empty if there are none.
+        place: what each encoder knows from the place; empty without images from before the event.
         predictions: how distance and gain go together, a sentence each.
     """
 
@@ -144,6 +152,7 @@ class DistanceView:
     note: str
     leaks: LeaksView
     shortcuts: ShortcutsView
+    place: list[PlaceRow]
     predictions: list[str]
     created: str
     command: str
@@ -164,6 +173,7 @@ def distance_view(
 ) -> DistanceView:
     """Return what the section on distances shows; `note` says what became of its pictures."""
     first = headline()
+    shown = {row.encoder for row in distances}
     rows = [row for row in distances if row.metric in first]
     others = [row for row in distances if row.metric not in first and row.class_ is None]
     return DistanceView(
@@ -180,6 +190,7 @@ def distance_view(
         note=note,
         leaks=_leaks(document),
         shortcuts=_shortcuts(document),
+        place=[row for row in document.place if row.encoder in shown],
         predictions=_predictions(distances, studies),
         created=document.created,
         command=document.command,

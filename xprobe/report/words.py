@@ -12,7 +12,7 @@ from xprobe.design.config import SweepConfig
 from xprobe.design.design import HOLD_OUT
 from xprobe.design.setting import head_title, part_title
 from xprobe.design.setting import setting_title as title_of
-from xprobe.results.distance import LeakThreshold, Shortcut
+from xprobe.results.distance import LeakThreshold, PlaceRow, Shortcut
 from xprobe.results.families import Family
 from xprobe.results.rows import ClassResult, DataValue, OfSetting, Result
 from xprobe.results.study import Study
@@ -330,6 +330,25 @@ def shortcut_sentence(row: Shortcut, name: str | None) -> str:
     words = "all file properties together" if name is None else f"{name} alone"
     how_well = "" if row.auc is None else f" (AUC {row.auc:.2f})"
     return f"Real and generator {row.generator} can be told apart by {words}{how_well}."
+
+
+def place_estimate(row: PlaceRow) -> str:
+    """Return the accuracy before the event and its interval, in percent: ``63.3 [50.0, 76.7]``."""
+    if row.low is None or row.high is None:
+        return percent(row.before)
+    return f"{percent(row.before)} [{percent(row.low)}, {percent(row.high)}]"
+
+
+def place_share(row: PlaceRow) -> str:
+    """Return which share of what an encoder knows the place explains: ``71 %``; a dash if none."""
+    return "–" if row.share is None else f"{100 * row.share:.0f} %"
+
+
+def place_words(row: PlaceRow) -> str:
+    """Say whether an encoder knows the place where an image was taken."""
+    if row.low is None:
+        return "a single scene says nothing"
+    return "knows the place" if row.low > row.chance else "no sign that it knows the place"
 
 
 def gain_sentence(head: str, part: Part, ratio: float, correlation: Correlation) -> str:
