@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from xprobe.base.errors import counted
 from xprobe.design.config import SweepConfig
 from xprobe.design.design import HOLD_OUT
 from xprobe.design.setting import head_title, part_title
@@ -213,10 +214,19 @@ class Protocol:
 # --- sentences -----------------------------------------------------------------------------
 
 
+def verdict_word(row: Result | ClassResult) -> str:
+    """Return how people read a verdict, without how it lies to the margin; empty without one."""
+    return of_setting(row.verdict or "", row)
+
+
+def of_setting(verdict: str, row: OfSetting) -> str:
+    """Return how people read a verdict, or its kind, of this setting."""
+    return verdict if row.setting == "mix" else _INSTEAD.get(verdict, verdict)
+
+
 def verdict_words(row: Result) -> str:
     """Return how people read a verdict; one that is certain may be of less than the margin."""
-    verdict = row.verdict or ""
-    words = verdict if row.setting == "mix" else _INSTEAD.get(verdict, verdict)
+    words = verdict_word(row)
     is_small = row.within_margin and row.kind in (HELPS, HURTS)
     return f"{words}, by less than the margin" if is_small else words
 
@@ -276,14 +286,16 @@ def families_note(families: Sequence[Family], most: int = 3) -> str:
 
 def left_out_note(n: int, counting: int) -> str:
     """Say that so many studies are not shown, of which some count in the study-wide p."""
+    words = counted(
+        n, "other study of these results is not shown",
+        "other studies of these results are not shown",
+    )  # fmt: skip
+    if not counting:
+        return words
     if n == 1:
-        count_too = ", but counts in the study-wide p" if counting else ""
-        return f"1 other study of these results is not shown{count_too}"
-    count_too = ""
-    if counting:
-        many = "all" if counting == n else f"{counting} of them"
-        count_too = f"; {many} count{'s' if counting == 1 else ''} in the study-wide p"
-    return f"{n} other studies of these results are not shown{count_too}"
+        return f"{words}, but counts in the study-wide p"
+    many = "all" if counting == n else f"{counting} of them"
+    return f"{words}; {many} count{'s' if counting == 1 else ''} in the study-wide p"
 
 
 def worth_words(row: DataValue) -> str:
@@ -308,7 +320,7 @@ def leaks_sentence(kinds: Mapping[str, int], looked_for: bool) -> str:
     """Say how many images are copies or duplicates, by kind."""
     if kinds:
         n = sum(kinds.values())
-        many = "1 image was" if n == 1 else f"{n:,} images were"
+        many = counted(n, "image was", "images were")
         counts = "; ".join(f"{n:,} × {kind}" for kind, n in kinds.items())
         return f"{many} found to be copies or duplicates: {counts}."
     if looked_for:
