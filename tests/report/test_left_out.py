@@ -49,9 +49,8 @@ def test_every_option_that_differs_is_named_whatever_a_document_leaves_out() -> 
     unknown = {"sieve": 3, "is_loud": False}
     newer = changed_config(shown, unknown=shown.config.unknown | unknown, alternatives=("classic",))
     assert reasons(structs.replace(newer, key="3"), older) == ["older; no alternatives; no sieve"]
-    assert reasons(shown, structs.replace(older, prompts="disasters-en")) == [
-        "older; other prompts"
-    ]
+    prompted = structs.replace(changed_config(older, seed=1), seeds=(1,), prompts="disasters-en")
+    assert reasons(shown, prompted) == ["older; seed 1; other prompts"]
 
 
 def test_a_study_whose_repeats_are_pooled_is_said_to_be_part_of_another() -> None:
