@@ -403,15 +403,23 @@ def _image_warnings(manifest: Manifest, leaks: Leaks, shortcuts: Sequence[Shortc
     held_out = (manifest.split == "test").any()
     if any("copy of" in kind for kind in leaks.counts) and not held_out:
         warnings.append("without a fixed hold-out every training image is tested in some fold")
+    return [*warnings, *_shortcut_warnings(shortcuts)]
+
+
+def _shortcut_warnings(shortcuts: Sequence[Shortcut]) -> list[str]:
+    """Return one warning for all generators that the same properties of files give away."""
+    by_names: dict[str, list[str]] = {}
     for generator in sorted({row.generator for row in shortcuts}):
-        names = [
+        names = ", ".join(
             NAMES.get(row.property, row.property)
             for row in shortcuts
             if row.generator == generator and row.tells_apart and row.property != ALL
-        ]
+        )
         if names:
-            warnings.append(
-                f"files alone tell generator {generator} from real images: {', '.join(names)}; "
-                f"a network that is trained on both may learn that instead of the classes"
-            )
-    return warnings
+            by_names.setdefault(names, []).append(generator)
+    return [
+        f"files alone tell {'generator' if len(generators) == 1 else 'generators'} "
+        f"{', '.join(generators)} from real images: {names}; a network that is trained on both may "
+        f"learn that instead of the classes"
+        for names, generators in by_names.items()
+    ]

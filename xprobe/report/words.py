@@ -13,7 +13,7 @@ from xprobe.design.config import SweepConfig
 from xprobe.design.design import HOLD_OUT
 from xprobe.design.setting import head_title, part_title
 from xprobe.design.setting import setting_title as title_of
-from xprobe.results.distance import LeakThreshold, PlaceRow, Shortcut
+from xprobe.results.distance import LeakThreshold, PlaceRow
 from xprobe.results.families import Family
 from xprobe.results.rows import ClassResult, DataValue, OfSetting, Result
 from xprobe.results.study import Study
@@ -141,6 +141,13 @@ def worth_interval(row: DataValue) -> str:
     low = "≤ 0" if row.at_most else f"{row.low:.0f}"
     high = f"≥ {row.high:.0f}" if row.at_least else f"{row.high:.0f}"
     return f"[{low}, {high}]"
+
+
+def moment(created: str) -> str:
+    """Return a moment as people read it, to the minute: ``2026-01-02 18:25 UTC``."""
+    day, _, time = created.partition("T")
+    is_utc = time.endswith("+00:00")
+    return f"{day} {time[:5]} UTC" if is_utc else created
 
 
 # --- titles --------------------------------------------------------------------------------
@@ -337,11 +344,25 @@ def threshold_sentence(threshold: LeakThreshold) -> str:
     )
 
 
-def shortcut_sentence(row: Shortcut, name: str | None) -> str:
-    """Say that a property of this name tells images apart; None: all properties together."""
-    words = "all file properties together" if name is None else f"{name} alone"
-    how_well = "" if row.auc is None else f" (AUC {row.auc:.2f})"
-    return f"Real and generator {row.generator} can be told apart by {words}{how_well}."
+def shortcut_sentence(generator: str, aucs: Mapping[str | None, float | None]) -> str:
+    """Say which properties of files tell a generator's images from real ones.
+
+    Args:
+        generator: its name.
+        aucs: property in words → its AUC, where one is known; None: all of them together.
+    """
+    alone = {name: auc for name, auc in aucs.items() if name is not None}
+    *some, last = alone or [""]
+    names = f"each of {', '.join(some)} and {last}" if some else last
+    parts = [f"{names} alone{_aucs(list(alone.values()))}"] if alone else []
+    if None in aucs:
+        parts.append(f"all file properties together{_aucs([aucs[None]])}")
+    return f"Real and generator {generator} can be told apart by {', and by '.join(parts)}."
+
+
+def _aucs(values: Sequence[float | None]) -> str:
+    known = sorted(f"{value:.2f}" for value in values if value is not None)
+    return f" (AUC {' to '.join(dict.fromkeys((known[0], known[-1])))})" if known else ""
 
 
 def place_estimate(row: PlaceRow) -> str:
