@@ -94,6 +94,6 @@ def _unknown_events(tiles: Iterable[Tile], config: XbdConfig) -> Iterable[str]:
         done = "left out, since the study names no class for them"
         if config.classes == "metadata":
             done = "taken with the class that their label files say"
-        of = counted(len(counts), "unknown event", "unknown events")
+        events = counted(len(counts), "unknown event", "unknown events")
         shown = first_few((f"{event} ({n})" for event, n in sorted(counts.items())), 3)
-        yield f"{counted(counts.total(), 'tile is', 'tiles are')} of {of} ({done}): {shown}"
+        yield f"{counted(counts.total(), 'tile is', 'tiles are')} of {events} ({done}): {shown}"
