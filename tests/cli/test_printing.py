@@ -184,7 +184,7 @@ def test_a_command_says_again_what_the_one_before_has_said(
     make_data: MakeData, xprobe: Callable[..., Ran]
 ) -> None:
     data = make_data()
-    first, second = (xprobe("scan", data, "--limit", "2").err for _ in range(2))
+    first, second = (xprobe("scan", str(data), "--limit", "2").err for _ in range(2))
     assert first == second and first.count("SMOKE TEST") == 1
 
 
