@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 from makers import MakeData, Ran
+from rich.cells import cell_len
 from rich.console import Console
 
 from xprobe.base.documents import Document
@@ -151,6 +152,40 @@ def test_errors_and_warnings_of_libraries_are_written_out(
     assert f"UserWarning: a library: {visible(NASTY)}" in said
     assert f"ValueError: {visible(NASTY)}" in said
     assert "\x1b" not in said
+
+
+class Terminal(io.StringIO):
+    """A stream that says it is a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_terminal_breaks_warnings_between_words_and_has_each_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    path = "/a/folder/of/which/the/name/is/longer/than/the/terminal"
+    text = f"帽子 and other names of {path} are wider than their letters are many"
+    for stream in (Terminal(), io.StringIO()):
+        monkeypatch.setattr(sys, "stderr", stream)
+        monkeypatch.setenv("COLUMNS", "40")
+        printing.forget_warnings()
+        printing.warn([text, text])
+        printing.warn([text, "another\x1b"])
+        *lines, last = stream.getvalue().splitlines()
+        assert last == "warning: another\\x1b"
+        if stream.isatty():
+            assert [cell_len(line) <= 40 or line == f"  {path}" for line in lines] == [True] * 3
+            assert lines[:2] == ["warning: 帽子 and other names of", f"  {path}"]
+        assert " ".join(line.strip() for line in lines) == f"warning: {text}"
+
+
+def test_a_command_says_again_what_the_one_before_has_said(
+    make_data: MakeData, xprobe: Callable[..., Ran]
+) -> None:
+    data = make_data()
+    first, second = (xprobe("scan", str(data), "--limit", "2").err for _ in range(2))
+    assert first == second and first.count("SMOKE TEST") == 1
 
 
 def test_a_bar_shows_a_title_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:

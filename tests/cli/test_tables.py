@@ -5,7 +5,8 @@ from __future__ import annotations
 from makers import changed, claimed, make_study
 
 from xprobe.cli.sheets import Sheet
-from xprobe.cli.tables import of_families, of_family, side_by_side
+from xprobe.cli.tables import of_families, of_family, of_place, side_by_side
+from xprobe.results.distance import PlaceRow
 from xprobe.results.families import families
 
 
@@ -64,3 +65,13 @@ def test_side_by_side_a_small_difference_is_said_to_be_small() -> None:
     columns, rows = read(side_by_side(studies, "default"))
     assert columns == ["setting", "a, logistic head", "b, logistic head"]
     assert rows["1:2"] == ["75.0 helps, by less than the margin", "75.0 helps"]
+
+
+def test_what_is_known_from_the_place_stands_in_a_row_of_each_encoder() -> None:
+    row = PlaceRow(
+        encoder="timm:vit/weights.pt", alias="vit", after=0.875, before=0.75, chance=0.5,
+        share=2 / 3, low=0.65, high=0.85, n=40,
+    )  # fmt: skip
+    columns, rows = read(of_place([row]))
+    assert columns[1:] == ["after", "before", "chance", "share of the place", "scenes", "verdict"]
+    assert rows == {"vit": ["87.5", "75.0 [65.0, 85.0]", "50.0", "67 %", "40", "knows the place"]}

@@ -327,7 +327,7 @@ def test_rows_of_equal_images_may_differ_in_their_last_bits(data: Path, save: Sa
     x[twins[1]] = x[twins[0]] * (1 + 1e-3 * np.sign(x[twins[0]]))
     done = run(table, file := save(x=x, id=table.id.tolist()))
     (remark,) = imports.remarks(done, file)
-    assert done.nearly_equal_rows == 1 and "1 rows of" in remark and "last bits" in remark
+    assert done.nearly_equal_rows == 1 and "1 row of" in remark and "last bits" in remark
     x[twins[1]] = x[twins[0]]
     np.testing.assert_array_equal(stored(file.parent / "features", table), x)
 
@@ -353,7 +353,7 @@ def test_rows_of_zeros_and_rounded_numbers_are_counted_and_said(
     done = run(table, file := save(x=x, id=table.id.tolist()))
     assert (done.zero_rows, done.rounded_rows) == (len(x[::3]), 1)
     rounded, zeros = imports.remarks(done, file)
-    assert "1 rows of" in rounded and "float32 rounds" in rounded
+    assert "1 row of" in rounded and "float32 rounds" in rounded
     assert f"{len(x[::3])} rows of" in zeros and "all zeros" in zeros
 
 
@@ -549,7 +549,7 @@ def test_import_sweep_and_report_give_a_study(
     again = xprobe(*arguments)
     assert again.code == 0
     assert "nothing new: features had all of it" in again.out
-    assert "warning: 1 rows of foreign.npz" in again.err
+    assert "warning: 1 row of foreign.npz" in again.err
     swept = xprobe("sweep", "--encoder", "skysense-o", *FAST, "--json").json
     assert {r["encoder"] for r in swept["results"]} == {"skysense-o"}
     reported = xprobe("report")
@@ -597,4 +597,4 @@ def test_the_command_line_allows_missing_and_fails_in_one_line(
     done = xprobe(*arguments, "--allow-missing", "--out", "kept", "--json")
     assert (done.json["missing_images"], done.json["encoders"][0]["failed"]) == (1, 1)
     assert done.json["store"] == "kept"
-    assert "warning: 1 images have no row" in done.err
+    assert "warning: 1 image has no row" in done.err

@@ -65,6 +65,15 @@ def test_every_sentence_of_a_comparison_names_its_images() -> None:
     assert all("80 real ones" in line.sentence for line in lines)
 
 
+def test_generators_without_a_claim_stand_below_the_opening_too() -> None:
+    said = answer_to(changed_config(make_study(generators=("x", "y")), real_fraction=0.25))
+    assert said.opening.startswith("Of a part of the real images. ")
+    assert "enerator x" not in said.opening and "generator x: " in said.headline
+    assert [one.generator for one in said.listed] == ["x", "y"]
+    alone = answer_to(changed_config(make_study(), real_fraction=0.25))
+    assert (alone.opening, alone.listed) == (alone.headline, ())
+
+
 def test_studies_that_are_not_shown_are_listed() -> None:
     shown = claimed(make_study(created="2026"))
     seed = structs.replace(changed_config(shown, seed=1), key="1")

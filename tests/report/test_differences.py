@@ -29,6 +29,9 @@ def test_a_title_that_two_have_says_which_options_differ() -> None:
     assert titles(changed_config(study, seed=3, holdout=0.5), other) == [
         "clip · holdout 0.5, seed 3", "clip · no holdout, seed 0"
     ]  # fmt: skip
+    assert titles(changed_config(study, errors_by="event"), other) == [
+        "clip · errors by event", "clip · errors by group"
+    ]  # fmt: skip
     # Of the same options they are told by their generators, and else by their ids.
     assert titles(study, other) == ["clip · A", "clip · B"]
     same = structs.replace(other, generators=("A",))

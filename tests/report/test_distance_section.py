@@ -31,6 +31,7 @@ from xprobe.results.distance import (
     Distances,
     LeakRow,
     LeakThreshold,
+    PlaceRow,
     Shortcut,
     with_aliases,
 )
@@ -146,16 +147,20 @@ def test_the_headline_table(tmp_path: Path) -> None:
     assert row in shown
     assert "clip far 100 + 400 0.110 [0.100, 0.122] 0.0200 0.001" in shown
     assert "| clip | near | 0.0500 [0.0400, 0.0620] | 0.0200 | 0.001 | 0.0500" in summary
-    assert "Measured 2026-01-02T00:00:00+00:00 by xprobe distance" in shown
+    assert "Measured 2026-01-02 00:00 UTC by xprobe distance" in shown
 
 
 @pytest.mark.usefixtures("no_figures")
-def test_a_headline_metric_that_was_not_asked_for_is_a_dash(tmp_path: Path) -> None:
-    document = make_distance()
+def test_a_headline_metric_that_was_not_asked_for_is_a_dash_or_no_column(tmp_path: Path) -> None:
+    document = make_distance(generators=("near", "far"))
     rows = tuple(row for row in document.distances if row.metric == "energy")
+    (both, *_) = document.distances
+    page, summary, _ = written(tmp_path, structs.replace(document, distances=(both, *rows)))
+    assert "clip far 100 + 400 – – – 0.110 [0.100, 0.122] 0.0200 0.001" in section(page)
+    assert "| clip | far | – | – | – | 0.110 [0.100, 0.122] |" in summary
     page, summary, _ = written(tmp_path, structs.replace(document, distances=rows))
-    assert "clip default 100 + 400 – – – 0.0500 [0.0400, 0.0620] 0.0200 0.001" in section(page)
-    assert "| clip | default | – | – | – | 0.0500 [0.0400, 0.0620] |" in summary
+    assert "clip far 100 + 400 0.110 [0.100, 0.122] 0.0200 0.001" in section(page)
+    assert "| clip | far | 0.110 [0.100, 0.122] |" in summary and "MMD" not in summary
 
 
 @pytest.mark.usefixtures("no_figures")
@@ -261,6 +266,33 @@ def test_no_copies(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("no_figures")
+def make_place(encoder: str, before: float, low: float | None, share: float | None) -> PlaceRow:
+    """What a head knows of 40 scenes before an event, by chance a half of them."""
+    return PlaceRow(
+        encoder=encoder, after=0.875, before=before, chance=0.5, share=share, low=low,
+        high=None if low is None else before + 0.1, n=40,
+    )  # fmt: skip
+
+
+def test_what_is_known_from_the_place_is_said_of_each_encoder(tmp_path: Path) -> None:
+    rows = (
+        make_place("clip", 0.75, 0.65, 2 / 3), make_place("hog", 0.55, 0.45, None),
+        make_place("nobody", 0.9, 0.8, 1.0),
+    )  # fmt: skip
+    studies = make_study("clip"), make_study("hog")
+    document = make_distance(encoders=("clip", "hog"), place=rows)
+    page, summary, _ = written(tmp_path, document, *studies, encoders=["clip", "hog"])
+    shown = section(page)
+    assert "The event or the place?" in shown
+    assert "clip 87.5 75.0 [65.0, 85.0] 50.0 67 % 40 knows the place" in shown
+    assert "hog 87.5 55.0 [45.0, 65.0] 50.0 – 40 no sign that it knows the place" in shown
+    assert "nobody" not in shown  # That encoder was not asked for.
+    assert "| clip | 87.5 | 75.0 [65.0, 85.0] | 50.0 | 67 % | 40 | knows the place |" in summary
+    page, summary, _ = written(tmp_path / "none", make_distance())
+    assert "place?" not in section(page) and "place |" not in summary
+    assert words.place_words(make_place("clip", 1.0, None, 1.0)) == "a single scene says nothing"
+
+
 def test_shortcuts(tmp_path: Path) -> None:
     rows = (
         make_shortcut("format", 0.97, True),
@@ -270,10 +302,11 @@ def test_shortcuts(tmp_path: Path) -> None:
     )
     page, summary, _ = written(tmp_path, make_distance(shortcuts=rows))
     shown = section(page)
-    told = "Real and generator default can be told apart by file format alone (AUC 0.97)."
+    told = (
+        "Real and generator default can be told apart by file format alone (AUC 0.97), and by all "
+        "file properties together (AUC 0.99)."
+    )
     assert told in shown and f"- {told}" in summary
-    told = "Real and generator default can be told apart by all file properties together (AUC 0.99)"
-    assert told in shown
     assert "default file format 0.970 [0.870, 1.00]" in shown
     assert "default colour mode – colour mode: left out" in shown
     assert "default all together 0.990" in shown

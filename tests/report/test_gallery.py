@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import io
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,6 +15,7 @@ from PIL import Image
 
 from xprobe.base.arrays import frozen_strings
 from xprobe.images.manifest import Manifest
+from xprobe.report.figures.thumbnail import GONE
 from xprobe.report.gallery import Gallery, gallery_of
 from xprobe.report.licences import Pictures
 from xprobe.results.hits import Hits, save_hits
@@ -62,7 +65,7 @@ def test_the_clearest_come_first_with_their_counts(tmp_path: Path) -> None:
         ("cat", 0, 2, 2), ("dog", 1, 2, 2),
     ]  # fmt: skip
     assert [(p.label, p.before, p.after) for p in gallery.lost] == [("dog", 2, 1)]
-    assert (gallery.n_won, gallery.n_lost, gallery.missing) == (2, 1, 0)
+    assert (gallery.n_won, gallery.n_lost, gallery.lacking) == (2, 1, [])
     assert all(p.uri.startswith("data:image/jpeg;base64,") for p in (*gallery.won, *gallery.lost))
 
 
@@ -71,7 +74,11 @@ def test_images_that_are_gone_are_counted(tmp_path: Path) -> None:
     (tmp_path / "1.png").unlink()
     (tmp_path / "3.png").write_bytes(b"no image")
     gallery = shown(tmp_path, study)
-    assert gallery.missing == 2
+    assert gallery.lacking == [
+        "1 image is not where it was when the study was made.",
+        "1 image cannot be shown: not an image, or in a format that Pillow cannot read.",
+    ]
+    assert [p.instead for p in (gallery.won[0], *gallery.lost)] == [GONE, "cannot be shown"]
     assert [picture.uri == "" for picture in (*gallery.won, *gallery.lost)] == [True, False, True]
 
 
@@ -93,7 +100,27 @@ def test_images_that_may_not_be_passed_on_are_told_without_their_picture(
     assert [picture.is_shown for picture in every] == pictures
     assert [picture.label for picture in every] == ["cat", "dog", "dog"]
     assert gallery.note.startswith(note)
-    assert gallery.missing == 0
+    assert gallery.lacking == []
+    assert {p.instead for p in every if not p.is_shown} <= {"left out"}
+
+
+def test_pictures_show_what_the_encoder_was_given(tmp_path: Path) -> None:
+    """Samples of 11 bits in 16 are nearly black, unless they are stretched as the encoder's."""
+    study = made(tmp_path)
+    Image.fromarray(np.full((200, 300), 2047, dtype=np.uint16)).save(tmp_path / "1.png")
+    dark = shown(tmp_path, study).won[0].uri
+    encoder = structs.replace(study.encoder, stretch=(0, 2047))
+    bright = shown(tmp_path, structs.replace(study, encoder=encoder)).won[0].uri
+    assert [brightness(uri) for uri in (dark, bright)] == [pytest.approx(8, abs=1), 255]
+    lost = shown(tmp_path, structs.replace(study, encoder=structs.replace(encoder, bands=(4,))))
+    assert [p.instead for p in lost.lost] == ["cannot be shown"]
+    assert "3 bands that Pillow gives, of which --bands asks for number 4" in lost.lacking[0]
+
+
+def brightness(uri: str) -> float:
+    """The mean sample of a picture in a page."""
+    content = base64.b64decode(uri.partition(",")[2])
+    return float(np.asarray(Image.open(io.BytesIO(content))).mean())
 
 
 def test_without_places_or_hits_there_is_none(tmp_path: Path) -> None:

@@ -38,6 +38,21 @@ def test_the_reason_is_what_differs_from_the_study_that_is_shown() -> None:
     ]  # fmt: skip
 
 
+def test_every_option_that_differs_is_named_whatever_a_document_leaves_out() -> None:
+    shown = make_study(created="2026", seeds=(0,))
+    by_event = structs.replace(changed_config(shown, errors_by="event", overhead=True), key="1")
+    assert reasons(shown, by_event) == ["older; errors by event; overhead"]
+    older = structs.replace(shown, key="2", created="2025")
+    assert reasons(structs.replace(by_event, created="2026"), older) == [
+        "older; errors by group; no overhead"
+    ]
+    unknown = {"sieve": 3, "is_loud": False}
+    newer = changed_config(shown, unknown=shown.config.unknown | unknown, alternatives=("classic",))
+    assert reasons(structs.replace(newer, key="3"), older) == ["older; no alternatives; no sieve"]
+    prompted = structs.replace(changed_config(older, seed=1), seeds=(1,), prompts="disasters-en")
+    assert reasons(shown, prompted) == ["older; seed 1; other prompts"]
+
+
 def test_a_study_whose_repeats_are_pooled_is_said_to_be_part_of_another() -> None:
     def of(seed: int, *seeds: int) -> Study:
         study = make_study(created=f"2026-01-0{1 + seed}", key=f"{seed}", seeds=seeds)

@@ -208,3 +208,11 @@ def test_a_page_is_no_wider_than_its_window(width: int, browser: Browser, report
     browser.show(report / "index.html", width)
     browser.value("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
     assert browser.value("[innerWidth, document.documentElement.scrollWidth]") == [width, width]
+
+
+def test_no_tick_of_an_axis_is_cut(browser: Browser, report: Path) -> None:
+    browser.show(report / "index.html", width=390)
+    ends = browser.value(
+        "[...document.querySelectorAll('.ticks span')].map(e => e.getBoundingClientRect().right)"
+    )
+    assert ends and max(ends) <= 390

@@ -120,3 +120,21 @@ def test_studies_that_are_not_shown_are_counted() -> None:
     assert words.left_out_note(3, 1).endswith("shown; 1 of them counts in the study-wide p")
     assert words.left_out_note(3, 2).endswith("shown; 2 of them count in the study-wide p")
     assert words.left_out_note(3, 3).endswith("shown; all count in the study-wide p")
+
+
+def test_the_properties_that_tell_a_generator_stand_in_one_sentence() -> None:
+    told = "Real and generator g can be told apart by"
+    aucs: dict[str | None, float | None] = {"width": 0.8}
+    assert words.shortcut_sentence("g", aucs) == f"{told} width alone (AUC 0.80)."
+    aucs |= {"JPEG quality": 0.97, "height": None, None: 1.0}
+    assert words.shortcut_sentence("g", aucs) == (
+        f"{told} each of width, JPEG quality and height alone (AUC 0.80 to 0.97), and by all file "
+        f"properties together (AUC 1.00)."
+    )
+    assert words.shortcut_sentence("g", {None: None}) == f"{told} all file properties together."
+
+
+def test_a_moment_is_read_to_the_minute() -> None:
+    assert words.moment("2026-01-02T18:25:58.675637+00:00") == "2026-01-02 18:25 UTC"
+    assert words.moment("2026-01-02T18:25:58+02:00") == "2026-01-02T18:25:58+02:00"
+    assert words.moment("") == ""

@@ -14,7 +14,7 @@ import typer
 from xprobe import __version__
 from xprobe.base.errors import OptionError, XprobeError, XprobeWarning, explain_os_error
 from xprobe.cli.commands import CommandRow, lazy_group
-from xprobe.cli.printing import err, out, prepare_streams
+from xprobe.cli.printing import err, forget_warnings, out, prepare_streams, warn
 
 COMMANDS = (
     CommandRow(
@@ -105,6 +105,7 @@ def main() -> None:
     its value.
     """
     prepare_streams()
+    forget_warnings()
     sys.excepthook = _show_traceback
     signal.signal(signal.SIGTERM, _interrupt)
     # Worker processes that are ended early leave semaphores that their tracker clears, and reports.
@@ -134,7 +135,7 @@ def _show_warning(
 ) -> None:
     """Print a warning, one of this package in its own words alone."""
     if isinstance(message, XprobeWarning):
-        err.print(f"warning: {message}")
+        warn([str(message)])
     else:
         err.print(*warnings.formatwarning(message, category, filename, lineno).splitlines())
 
@@ -149,7 +150,7 @@ def _interrupt(_signal: int, _frame: object) -> None:
 
 
 def _fail(message: str, status: int = 1) -> None:
-    err.print(f"error: {message}")
+    err.say(f"error: {message}")
     sys.exit(status)
 
 

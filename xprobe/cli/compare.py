@@ -25,11 +25,11 @@ def compare(
     if as_json:
         print_json(beside)
         return
-    out.print(f"A: {beside.a}", f"B: {beside.b}")
+    out.say(f"A: {beside.a}", f"B: {beside.b}")
     for pair in beside.pairs:
         for table in tables.of_pair(pair):
             print_table(table)
-        out.print(tables.pair_words(pair))
+        out.say(tables.pair_words(pair))
     alone = [
         f"{side}: {n}" for side, n in (("A", len(beside.only_a)), ("B", len(beside.only_b))) if n
     ]

@@ -39,6 +39,6 @@ def demo(
         return
     print_tables(studies, answer)
     warn(answer.warnings)
-    out.print(*written.brief, "")
+    out.say(*written.brief, "")
     notes.print(*demonstration.CUT.strip().splitlines(), "")
     out.print(f"report: {written.report}")

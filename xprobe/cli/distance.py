@@ -85,6 +85,8 @@ def distance(
         print_table(tables.of_distances(document.distances))
         if document.leaks:
             print_table(tables.of_leaks(document.leaks[:20]))
+        if document.place:
+            print_table(tables.of_place(document.place))
         if drop_leaks is not None:
             notes.print(f"wrote {drop_leaks}: {len(clean)} of {len(manifest)} images")
     warn([*survey.find_problems(manifest), *document.warnings])

@@ -133,8 +133,8 @@ def _show_embedded(
     for e in done:
         if e.batch_size < e.asked_batch_size:
             warn([
-                f"{e.alias}: batches of {e.asked_batch_size} images did not fit into memory; "
-                f"halved to {e.batch_size}"
+                f"{e.alias}: batches of {counted(e.asked_batch_size, 'image', 'images')} did not "
+                f"fit into memory; halved to {e.batch_size}"
             ])  # fmt: skip
     failed = {id_ for e in done for id_ in e.failures}
     if failed:

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from xprobe.base.errors import counted
 from xprobe.cli import progress
 from xprobe.cli.commands import add
 from xprobe.cli.help import Group
@@ -66,7 +67,7 @@ def xbd(
         return
     print_table(tables.of_steps(selected.steps))
     warn(said)
-    notes.print(*division.notes, f"wrote {output}: {len(manifest)} images")
+    notes.print(*division.notes, f"wrote {output}: {counted(len(manifest), 'image', 'images')}")
 
 
 add(import_app, xbd, "xprobe import xbd xbd -o study.csv --damage any --per-class 100")

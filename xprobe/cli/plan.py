@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from xprobe.base.declared import COMPARED, option, parse_counts, parse_names, split_names
+from xprobe.base.errors import counted
 from xprobe.cli.options import Data, Group, Json, filled_in, pick
 from xprobe.cli.printing import notes, out, print_json, print_table, warn
 from xprobe.design.config import SweepConfig, check_head
@@ -112,9 +113,9 @@ def _print(rows: Sequence[Detectable], study_wide: int | None) -> None:
         "--finetune-repeats do."
     )
     if study_wide is not None:
-        out.print(
-            f"A study-wide p takes {study_wide} comparisons together: ratios × encoders but for "
-            "floors × generators × heads."
+        out.say(
+            f"A study-wide p takes {counted(study_wide, 'comparison', 'comparisons')} together: "
+            "ratios × encoders but for floors × generators × heads."
         )
     if any(row.basis == "typical" for row in rows):
         warn([

@@ -39,6 +39,8 @@ _SPELLED = {
 
 _SPELLING = "xprobe.spelling"
 
+_HANGING = "  "  # begins the further lines of a sentence
+
 
 class Lines:
     """A standard stream that lines are printed to."""
@@ -49,6 +51,15 @@ class Lines:
     def print(self, *lines: str) -> None:
         """Print each text as a line of its own, whatever it holds."""
         self.write("".join(f"{visible(line)}\n" for line in lines))
+
+    def say(self, *sentences: str) -> None:
+        """Print each text as a line of its own; a terminal breaks it between words."""
+        if getattr(sys, self.name).isatty():
+            width = shutil.get_terminal_size((PIPE_WIDTH, 0)).columns
+            sentences = tuple(_broken(visible(text), width) for text in sentences)
+            self.write("".join(f"{text}\n" for text in sentences))
+        else:
+            self.print(*sentences)
 
     def write(self, text: str) -> None:
         """Write text as it is.
@@ -70,6 +81,19 @@ class Lines:
 out, err = Lines("stdout"), Lines("stderr")
 
 
+def _broken(text: str, width: int) -> str:
+    """Return text in lines of so many cells; a word that is longer, such as a path, stays whole."""
+    from rich.cells import cell_len
+
+    lines: list[str] = []
+    for word in text.split(" "):
+        if lines and cell_len(lines[-1]) + 1 + cell_len(word) <= width:
+            lines[-1] += f" {word}"
+        else:
+            lines.append(f"{_HANGING if lines else ''}{word}")
+    return "\n".join(lines)
+
+
 class Notes:
     """What a command says beside its result and its warnings.
 
@@ -83,7 +107,7 @@ class Notes:
     def print(self, *lines: str) -> None:
         """Print each text as a line of stdout, if notes are wanted."""
         if self.wanted:
-            out.print(*lines)
+            out.say(*lines)
 
 
 notes = Notes()
@@ -156,6 +180,17 @@ def print_table(sheet: Sheet) -> None:
         notes.print(f"no room in {width} columns: {names}; a wider terminal and --json have it", "")
 
 
+_said: set[str] = set()
+"""The warnings that a command has printed."""
+
+
 def warn(warnings: Sequence[str]) -> None:
-    """Print what the user should know."""
-    err.print(*(f"warning: {warning}" for warning in warnings))
+    """Print what the user should know, each text once in a command."""
+    new = [text for text in dict.fromkeys(warnings) if text not in _said]
+    _said.update(new)
+    err.say(*(f"warning: {text}" for text in new))
+
+
+def forget_warnings() -> None:
+    """Begin a command, which has printed no warning yet."""
+    _said.clear()

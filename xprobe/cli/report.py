@@ -83,4 +83,4 @@ def report(
     if as_json:
         print_json(written)
         return
-    out.print(*written.brief, "", f"report: {written.report}")
+    out.say(*written.brief, "", f"report: {written.report}")

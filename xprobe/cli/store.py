@@ -76,13 +76,13 @@ def verify(folder: Folder = DEFAULT, as_json: Json = False) -> None:
         )
     if damaged:
         raise XprobeError(
-            f"{folder}: {len(damaged)} receipts without a whole shard; delete these receipts and "
-            f"run 'xprobe embed' again, which embeds only what was in them"
+            f"{folder}: {counted(len(damaged), 'receipt', 'receipts')} without a whole shard; "
+            f"delete what is named and run 'xprobe embed' again, which embeds only what was lost"
         )
     if unreadable:
         raise XprobeError(
-            f"{folder}: {len(unreadable)} shards or receipts cannot be read now; see to that, and "
-            f"delete nothing: they may be whole"
+            f"{folder}: {counted(len(unreadable), 'shard or receipt', 'shards or receipts')} "
+            f"cannot be read now; see to that, and delete nothing: what is unread may be whole"
         )
     if any(not encoder.is_newer for encoder in unusable):
         raise XprobeError(f"{folder}: has encoders that cannot be used; do as their lines say")

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from xprobe.design.power import Detectable
     from xprobe.images.sources.xbd.selection import Step
     from xprobe.images.survey import Shape
-    from xprobe.results.distance import DistanceRow, LeakRow
+    from xprobe.results.distance import DistanceRow, LeakRow, PlaceRow
     from xprobe.results.families import Family
     from xprobe.results.rows import DataValue, Result
     from xprobe.results.study import Study
@@ -155,6 +155,22 @@ def of_leaks(rows: Sequence[LeakRow]) -> Sheet:
     cells = [[row.id, row.kind, row.neighbour, row.similarity] for row in rows]
     columns = ["id", "kind", "neighbour", "similarity"]
     return table("copies and duplicates", columns, cells, ("similarity",))
+
+
+def of_place(rows: Sequence[PlaceRow]) -> Sheet:
+    """Return the table of what encoders know from the place alone, accuracy in percent."""
+    from xprobe.report.words import place_estimate, place_share, place_words
+
+    columns = ["encoder", "after", "before", "chance", "share of the place", "scenes", "verdict"]
+    cells = [
+        [
+            row.title, _percent(row.after), place_estimate(row), _percent(row.chance),
+            place_share(row), row.n, place_words(row),
+        ]
+        for row in rows
+    ]  # fmt: skip
+    title = "the event or the place · accuracy on unseen scenes after and before the event, %"
+    return table(title, columns, cells, ("scenes", "chance"))
 
 
 def of_families(families: Sequence[Family]) -> Sheet:

@@ -17,7 +17,7 @@ from xprobe.design.config import SweepConfig
 from xprobe.distance.checks.fingerprints import fingerprints
 from xprobe.distance.checks.leaks import Leaks, find_leaks
 from xprobe.distance.checks.place import place_share
-from xprobe.distance.checks.shortcuts import all_facts, find_shortcuts
+from xprobe.distance.checks.shortcuts import ALL, NAMES, all_facts, find_shortcuts
 from xprobe.distance.maps import lay_out
 from xprobe.distance.measure import measure
 from xprobe.distance.metrics import PAIRED, headline
@@ -369,7 +369,7 @@ class _Measured:
 
 def _place_warnings(place: Sequence[PlaceRow]) -> list[str]:
     return [
-        f"{row.encoder} knows the place: of {row.n} unseen scenes it gets "
+        f"{row.title} knows the place: of {row.n} unseen scenes it gets "
         f"{100 * row.before:.1f} % right before the event (after it {100 * row.after:.1f} %, "
         f"chance {100 * row.chance:.1f} %)"
         for row in place
@@ -403,15 +403,23 @@ def _image_warnings(manifest: Manifest, leaks: Leaks, shortcuts: Sequence[Shortc
     held_out = (manifest.split == "test").any()
     if any("copy of" in kind for kind in leaks.counts) and not held_out:
         warnings.append("without a fixed hold-out every training image is tested in some fold")
+    return [*warnings, *_shortcut_warnings(shortcuts)]
+
+
+def _shortcut_warnings(shortcuts: Sequence[Shortcut]) -> list[str]:
+    """Return one warning for all generators that the same properties of files give away."""
+    by_names: dict[str, list[str]] = {}
     for generator in sorted({row.generator for row in shortcuts}):
-        names = [
-            row.property
+        names = ", ".join(
+            NAMES.get(row.property, row.property)
             for row in shortcuts
-            if row.generator == generator and row.tells_apart and row.property != "all"
-        ]
+            if row.generator == generator and row.tells_apart and row.property != ALL
+        )
         if names:
-            warnings.append(
-                f"files alone tell generator {generator} from real images: {', '.join(names)}; "
-                f"a network that is trained on both may learn that instead of the classes"
-            )
-    return warnings
+            by_names.setdefault(names, []).append(generator)
+    return [
+        f"files alone tell {'generator' if len(generators) == 1 else 'generators'} "
+        f"{', '.join(generators)} from real images: {names}; a network that is trained on both may "
+        f"learn that instead of the classes"
+        for names, generators in by_names.items()
+    ]

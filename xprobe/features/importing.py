@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from xprobe.base.arrays import Floats
-from xprobe.base.errors import XprobeError, first_few
+from xprobe.base.errors import XprobeError, counted, first_few
 from xprobe.base.progress import Progress, no_progress
 from xprobe.encoders.presets import ENCODERS, IMPORT_ONLY
 from xprobe.encoders.spec import EncoderSpec
@@ -134,25 +134,28 @@ def import_features(
 
 def remarks(done: Imported, file: str | Path) -> list[str]:
     """Return what the user should know of an import that went through."""
+
+    def rows(n: int, one: str, many: str) -> str:
+        return counted(n, f"row of {file} {one}", f"rows of {file} {many}")
+
     sentences = []
-    if done.unmatched_rows:
-        sentences.append(f"{done.unmatched_rows} rows of {file} are of no readable image of DATA")
-    if done.missing_images:
-        sentences.append(f"{done.missing_images} images have no row in {file}, and take no part")
-    if done.nearly_equal_rows:
+    if n := done.unmatched_rows:
+        sentences.append(f"{rows(n, 'is', 'are')} of no readable image of DATA")
+    if n := done.missing_images:
+        no_part = f"no row in {file}, and no part in what follows"
+        sentences.append(counted(n, f"image has {no_part}", f"images have {no_part}"))
+    if n := done.nearly_equal_rows:
         sentences.append(
-            f"{done.nearly_equal_rows} rows of {file} are of files that equal an earlier one, and "
-            f"differ in their last bits; the first row of each was taken"
+            f"{rows(n, 'is of a file that equals', 'are of files that equal')} an earlier one, but "
+            f"for last bits; the first row of each was taken"
         )
-    if done.rounded_rows:
+    if n := done.rounded_rows:
         sentences.append(
-            f"{done.rounded_rows} rows of {file} hold numbers that float32 rounds (whole numbers "
-            f"above 2^24) or holds as zero; scale them before they are saved, if that matters"
+            f"{rows(n, 'holds', 'hold')} numbers that float32 rounds (whole numbers above 2^24) or "
+            f"holds as zero; scale them before they are saved, if that matters"
         )
-    if done.zero_rows:
-        sentences.append(
-            f"{done.zero_rows} rows of {file} are all zeros, as if those images were not embedded"
-        )
+    if n := done.zero_rows:
+        sentences.append(f"{rows(n, 'is', 'are')} all zeros, as of images not embedded")
     if done.label != done.name:
         sentences.append(
             f"the store has other features called {done.name}; these are --encoder {done.label}"

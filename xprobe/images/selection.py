@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 
 from xprobe.base.declared import split_names
-from xprobe.base.errors import XprobeError, XprobeWarning, did_you_mean, first_few
+from xprobe.base.errors import XprobeError, XprobeWarning, counted, did_you_mean, first_few
 from xprobe.images.classes import generators, lacking, missing_classes
 from xprobe.images.config import DataConfig
 from xprobe.images.manifest import SPELT, Manifest, Row, id_of
@@ -35,8 +35,9 @@ def settle_validation(rows: Iterable[Row], val: str) -> Iterator[Row]:
         _warn(f"val is trained with ({what} images); --val test tests on its real ones instead")
     elif counts:
         n = counts["synthetic"]
-        without = f"; {n} synthetic ones are left out" if n else ""
-        _warn(f"val is tested on, as asked ({counts['real']} real images{without})")
+        left_out = counted(n, "synthetic one is left out", "synthetic ones are left out")
+        real = counted(counts["real"], "real image", "real images")
+        _warn(f"val is tested on, as asked ({real}{f'; {left_out}' if n else ''})")
 
 
 def take_few(rows: Iterable[Row], limit: int | None) -> list[Row]:
@@ -102,7 +103,8 @@ def choose_generators(manifest: Manifest, config: DataConfig, data: object) -> M
             f"{data}: every generator lacks a class: {lacking(missing)}; add images, or remove the "
             f"class from real"
         )
-    _warn(f"left out {len(missing)} generators that lack a class: {lacking(missing)}")
+    without = counted(len(missing), "generator that lacks a class", "generators that lack a class")
+    _warn(f"left out {without}: {lacking(missing)}")
     return _of(complete, manifest)
 
 

@@ -195,7 +195,12 @@ class Answer:
     def opening(self) -> str:
         """The headline without the sentences of generators, where they stand in it as they are."""
         told = " ".join(one.sentence for one in self.generators)
-        return self.headline.replace(f" {told}", "") if told else self.headline
+        if not told:
+            return self.headline
+        inside = f": {told[:1].lower()}{told[1:]}"
+        if len(self.generators) > 1 and inside in self.headline:
+            return self.headline.replace(inside, ".")
+        return self.headline.replace(f" {told}", "")
 
     @property
     def listed(self) -> tuple[GeneratorAnswer, ...]:

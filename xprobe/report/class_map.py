@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from xprobe.report.words import badge, in_order, points, setting_title, span
+from xprobe.base.errors import counted
+from xprobe.report.words import badge, in_order, points, setting_title, span, verdict_word
 from xprobe.results.rows import ClassResult
 from xprobe.results.study import Study
 from xprobe.verdict.family import HELPS, HURTS
@@ -79,9 +80,10 @@ def _map(generator: str, rows: list[ClassResult]) -> ClassMap:
 
 
 def _cell(row: ClassResult, scale: float) -> ClassCell:
+    n = counted(row.n_test, "test image", "test images")
     about = (
         f"{row.class_} at {setting_title(row)}: {points(row.difference)} points of recall "
-        f"{span(row.low, row.high)}, {row.verdict}; {row.n_test} test images"
+        f"{span(row.low, row.high)}, {verdict_word(row)}; {n}"
     )
     shade = min(1.0, max(-1.0, row.difference / scale))
     return ClassCell(row, badge(row), shade, about)

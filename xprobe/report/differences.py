@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from xprobe.base.documents import replace, to_json
+from xprobe.base.documents import field_names, replace, to_json
 from xprobe.report.words import study_title
 from xprobe.results.study import Study
 
@@ -16,8 +16,13 @@ def differences(study: Study, other: Study) -> list[str]:
     """Return in words what a study has unlike another one."""
     words = ["other images"] if study.manifest.fingerprint != other.manifest.fingerprint else []
     words += ["other weights or preprocessing"] if study.encoder.key != other.encoder.key else []
-    fields, others = to_json(study.config), to_json(other.config)
-    words += [_option(name, fields[name]) for name in fields if fields[name] != others.get(name)]
+    options, others = _options(study), _options(other)
+    names = dict.fromkeys([*options, *others])
+    words += [
+        _option(name, options.get(name)) for name in names if options.get(name) != others.get(name)
+    ]
+    if study.prompts != other.prompts:
+        words.append("other prompts" if study.prompts else "no prompts")
     if study.version != other.version:
         words.append(f"judged by the rules of version {study.version}")
     return words
@@ -45,22 +50,37 @@ def told_apart(studies: Sequence[Study]) -> list[Study]:
 
 def _own_words(studies: Sequence[Study]) -> list[str]:
     """Return what tells each of some studies from the others."""
-    configs = [to_json(study.config) for study in studies]
-    differing = [name for name in configs[0] if any(c[name] != configs[0][name] for c in configs)]
+    configs = [_options(study) for study in studies]
+    names = dict.fromkeys(name for config in configs for name in config)
+    differing = [name for name in names if len({repr(c.get(name)) for c in configs}) > 1]
     choices = [
-        [", ".join(_option(name, config[name]) for name in differing) for config in configs],
+        [", ".join(_option(name, config.get(name)) for name in differing) for config in configs],
         [", ".join(study.generators) for study in studies],
     ]
     clear = (words for words in choices if len({*words, ""}) > len(studies))
     return next(clear, [study.key for study in studies])
 
 
+def _options(study: Study) -> dict[str, object]:
+    """Return every option of a study, also what its document leaves out; None: it is not in use."""
+    config = study.config
+    fields = {name: to_json(getattr(config, name)) for name in field_names(type(config))}
+    options = fields | config.unknown
+    return {name: None if _is_off(value) else value for name, value in options.items()}
+
+
+def _is_off(value: object) -> bool:
+    return value is False or value in ("", [])
+
+
 def _option(name: str, value: object) -> str:
     """Return how people read an option of a study; of a recipe its name says enough."""
     if name == "per_class":
         return f"{'all' if value is None else value} real images of each class"
+    if name == "errors_by":
+        return f"errors by {value or 'group'}"
     words = name.replace("_", " ")
-    if isinstance(value, bool) or value is None:
+    if value is True or value is None:
         return words if value else f"no {words}"
     if isinstance(value, dict):
         return f"another {words}"

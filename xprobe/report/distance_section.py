@@ -24,7 +24,14 @@ from xprobe.report.words import (
     study_title,
     threshold_sentence,
 )
-from xprobe.results.distance import DistanceRow, Distances, LeakRow, Shortcut, is_wanted
+from xprobe.results.distance import (
+    DistanceRow,
+    Distances,
+    LeakRow,
+    PlaceRow,
+    Shortcut,
+    is_wanted,
+)
 from xprobe.results.rows import Result
 from xprobe.results.study import Study
 from xprobe.verdict.correlation import rank_correlation
@@ -126,10 +133,11 @@ class DistanceView:
 
     Attributes:
         notes: say so if the distances are not of the images that were studied, or are older.
-        headline: the metrics that `rows` and `classes` show side by side.
+        headline: the metrics that `rows` and `classes` show side by side, those that were measured.
         rows: these metrics of all classes together.
         drawings, maps, examples: figures.
         note: what became of the pictures of other examples, and why; empty if there are none.
+        place: what each encoder knows from the place; empty without images from before the event.
         predictions: how distance and gain go together, a sentence each.
     """
 
@@ -144,6 +152,7 @@ class DistanceView:
     note: str
     leaks: LeaksView
     shortcuts: ShortcutsView
+    place: list[PlaceRow]
     predictions: list[str]
     created: str
     command: str
@@ -164,11 +173,12 @@ def distance_view(
 ) -> DistanceView:
     """Return what the section on distances shows; `note` says what became of its pictures."""
     first = headline()
+    shown = {row.encoder for row in distances}
     rows = [row for row in distances if row.metric in first]
     others = [row for row in distances if row.metric not in first and row.class_ is None]
     return DistanceView(
         notes=list(filter(None, [_other_images(document, studies), _older_rules(distances)])),
-        headline=[DISTANCES[name] for name in first],
+        headline=[DISTANCES[name] for name in first if any(r.metric == name for r in rows)],
         rows=_side_by_side([row for row in rows if row.class_ is None]),
         classes=_classes([row for row in rows if row.class_ is not None]),
         others=[
@@ -180,6 +190,7 @@ def distance_view(
         note=note,
         leaks=_leaks(document),
         shortcuts=_shortcuts(document),
+        place=[row for row in document.place if row.encoder in shown],
         predictions=_predictions(distances, studies),
         created=document.created,
         command=document.command,
@@ -266,13 +277,11 @@ def _leaks(document: Distances) -> LeaksView:
 
 def _shortcuts(document: Distances) -> ShortcutsView:
     rows = document.shortcuts
-    told = [
-        shortcut_sentence(
-            row, None if row.property == ALL else NAMES.get(row.property, row.property)
-        )
-        for row in rows
-        if row.tells_apart
-    ]
+    by_generator: dict[str, list[Shortcut]] = {}
+    for row in rows:
+        if row.tells_apart:
+            by_generator.setdefault(row.generator, []).append(row)
+    told = [shortcut_sentence(name, _by_title(rows)) for name, rows in by_generator.items()]
     none = "No property of the files was found to tell real and synthetic images apart; how sure "
     none += "that is, the intervals say."
     if all(row.auc is None for row in rows):
@@ -280,6 +289,14 @@ def _shortcuts(document: Distances) -> ShortcutsView:
     titles = {**NAMES, ALL: "all together"}
     views = [ShortcutView(row, titles.get(row.property, row.property)) for row in rows]
     return ShortcutsView(bool(told), told or [none], views)
+
+
+def _by_title(rows: Sequence[Shortcut]) -> dict[str | None, float | None]:
+    """Return how well each property tells images apart by its title, all together by None."""
+    return {
+        None if row.property == ALL else NAMES.get(row.property, row.property): row.auc
+        for row in rows
+    }
 
 
 def _predictions(distances: Sequence[DistanceRow], studies: Sequence[Study]) -> list[str]:

@@ -10,7 +10,13 @@ import numpy as np
 from xprobe.base.arrays import Ints
 from xprobe.base.errors import XprobeError
 from xprobe.report.confusions import shown_mix
-from xprobe.report.figures.thumbnail import thumbnail_uri
+from xprobe.report.figures.thumbnail import (
+    GONE,
+    Thumbnail,
+    lacking_words,
+    reading_of,
+    thumbnail,
+)
 from xprobe.report.licences import ALLOWED, Pictures
 from xprobe.report.words import setting_title, study_title
 from xprobe.results.hits import Hits, load_hits
@@ -30,7 +36,8 @@ class Picture:
 
     Attributes:
         label: its class.
-        uri: the picture itself; empty if its file is gone, or it is not to be shown.
+        uri: the picture itself; empty if there is none, or it is not to be shown.
+        reason: why there is none that could be shown.
         licence: the licence that counts for it; empty: none is known.
         is_shown: whether it is to be shown.
         before, after: in how many of `repeats` real-only and the mix recognised it.
@@ -38,11 +45,19 @@ class Picture:
 
     label: str
     uri: str
+    reason: str
     licence: str
     is_shown: bool
     before: int
     after: int
     repeats: int
+
+    @property
+    def instead(self) -> str:
+        """What stands in the place of a picture, in a few words."""
+        if not self.is_shown:
+            return "left out"
+        return GONE if self.reason == GONE else "cannot be shown"
 
 
 @dataclass(frozen=True)
@@ -53,7 +68,7 @@ class Gallery:
         title: what is compared.
         won, lost: images that the mix recognises more often than real-only, and less often.
         n_won, n_lost: how many images these are of.
-        missing: how many of those that are to be shown are not where they were.
+        lacking: why there is no picture of some that are to be shown, a sentence a reason.
         note: what became of the others, and why; empty if there are none.
     """
 
@@ -62,7 +77,7 @@ class Gallery:
     lost: list[Picture]
     n_won: int
     n_lost: int
-    missing: int
+    lacking: list[str]
     note: str
 
 
@@ -92,7 +107,7 @@ def gallery_of(results: Results, study: Study, pictures: Pictures = ALLOWED) -> 
         lost=lost,
         n_won=n_won,
         n_lost=n_lost,
-        missing=sum(picture.is_shown and not picture.uri for picture in every),
+        lacking=lacking_words(picture.reason for picture in every),
         note=pictures.note(picture.licence for picture in every),
     )
 
@@ -114,13 +129,15 @@ def _pictures(
     """Return the clearest images of one side, and how many there are on it."""
     gain = sign * (after - before)
     order = np.argsort(-gain, kind="stable")[: int((gain > 0).sum())]
-    pictures = []
+    pictures, reading = [], reading_of(study.encoder)
     for i in order[:MOST_PICTURES]:
         place = places.get(str(hits.image[i]), Place("", ""))
         is_shown = shows(place.licence)
+        small = thumbnail(place.path, THUMBNAIL_PX, reading) if is_shown else Thumbnail(None)
         picture = Picture(
             label=study.manifest.classes[int(hits.label[i])],
-            uri=thumbnail_uri(place.path, THUMBNAIL_PX) if is_shown else "",
+            uri=small.uri,
+            reason=small.reason,
             licence=place.licence,
             is_shown=is_shown,
             before=int(before[i]),

@@ -75,6 +75,7 @@ def licences_words(images: ImagesStudied) -> str:
 
 
 def _licence_words(name: str, numbers: Sequence[str]) -> str:
-    of_images = f"{' and '.join(numbers)} images"
+    is_one = len(numbers) == 1 and numbers[0].startswith("1 ")
+    of_images = f"{' and '.join(numbers)} image{'' if is_one else 's'}"
     words = f"{name} ({_WORDS[is_redistributable(name)]})" if name else "none given"
     return f"{words}: {of_images}"

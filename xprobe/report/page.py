@@ -18,9 +18,13 @@ from xprobe.report.words import (
     count,
     estimate,
     interval,
+    moment,
     number,
     p_value,
     percent,
+    place_estimate,
+    place_share,
+    place_words,
     points,
     signed,
     span,
@@ -61,6 +65,8 @@ def render(template: str, view: Mapping[str, Any]) -> bytes:
         "percent": percent, "points": points, "span": span, "p": p_value, "count": count,
         "estimate": estimate, "number": number, "interval": interval, "verdict": verdict_words,
         "whole": whole, "figure": figure, "points0": lambda value: signed(100 * value, 0),
+        "moment": moment, "place_estimate": place_estimate, "place_share": place_share,
+        "place_words": place_words,
     }  # fmt: skip
     return environment.get_template(template).render(view).strip().encode() + b"\n"
 

@@ -8,11 +8,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from xprobe.base.errors import counted
 from xprobe.design.config import SweepConfig
 from xprobe.design.design import HOLD_OUT
 from xprobe.design.setting import head_title, part_title
 from xprobe.design.setting import setting_title as title_of
-from xprobe.results.distance import LeakThreshold, Shortcut
+from xprobe.results.distance import LeakThreshold, PlaceRow
 from xprobe.results.families import Family
 from xprobe.results.rows import ClassResult, DataValue, OfSetting, Result
 from xprobe.results.study import Study
@@ -142,6 +143,13 @@ def worth_interval(row: DataValue) -> str:
     return f"[{low}, {high}]"
 
 
+def moment(created: str) -> str:
+    """Return a moment as people read it, to the minute: ``2026-01-02 18:25 UTC``."""
+    day, _, time = created.partition("T")
+    is_utc = time.endswith("+00:00")
+    return f"{day} {time[:5]} UTC" if is_utc else created
+
+
 # --- titles --------------------------------------------------------------------------------
 
 
@@ -213,10 +221,19 @@ class Protocol:
 # --- sentences -----------------------------------------------------------------------------
 
 
+def verdict_word(row: Result | ClassResult) -> str:
+    """Return how people read a verdict, without how it lies to the margin; empty without one."""
+    return of_setting(row.verdict or "", row)
+
+
+def of_setting(verdict: str, row: OfSetting) -> str:
+    """Return how people read a verdict, or its kind, of this setting."""
+    return verdict if row.setting == "mix" else _INSTEAD.get(verdict, verdict)
+
+
 def verdict_words(row: Result) -> str:
     """Return how people read a verdict; one that is certain may be of less than the margin."""
-    verdict = row.verdict or ""
-    words = verdict if row.setting == "mix" else _INSTEAD.get(verdict, verdict)
+    words = verdict_word(row)
     is_small = row.within_margin and row.kind in (HELPS, HURTS)
     return f"{words}, by less than the margin" if is_small else words
 
@@ -276,14 +293,16 @@ def families_note(families: Sequence[Family], most: int = 3) -> str:
 
 def left_out_note(n: int, counting: int) -> str:
     """Say that so many studies are not shown, of which some count in the study-wide p."""
+    words = counted(
+        n, "other study of these results is not shown",
+        "other studies of these results are not shown",
+    )  # fmt: skip
+    if not counting:
+        return words
     if n == 1:
-        count_too = ", but counts in the study-wide p" if counting else ""
-        return f"1 other study of these results is not shown{count_too}"
-    count_too = ""
-    if counting:
-        many = "all" if counting == n else f"{counting} of them"
-        count_too = f"; {many} count{'s' if counting == 1 else ''} in the study-wide p"
-    return f"{n} other studies of these results are not shown{count_too}"
+        return f"{words}, but counts in the study-wide p"
+    many = "all" if counting == n else f"{counting} of them"
+    return f"{words}; {many} count{'s' if counting == 1 else ''} in the study-wide p"
 
 
 def worth_words(row: DataValue) -> str:
@@ -308,7 +327,7 @@ def leaks_sentence(kinds: Mapping[str, int], looked_for: bool) -> str:
     """Say how many images are copies or duplicates, by kind."""
     if kinds:
         n = sum(kinds.values())
-        many = "1 image was" if n == 1 else f"{n:,} images were"
+        many = counted(n, "image was", "images were")
         counts = "; ".join(f"{n:,} × {kind}" for kind, n in kinds.items())
         return f"{many} found to be copies or duplicates: {counts}."
     if looked_for:
@@ -325,11 +344,44 @@ def threshold_sentence(threshold: LeakThreshold) -> str:
     )
 
 
-def shortcut_sentence(row: Shortcut, name: str | None) -> str:
-    """Say that a property of this name tells images apart; None: all properties together."""
-    words = "all file properties together" if name is None else f"{name} alone"
-    how_well = "" if row.auc is None else f" (AUC {row.auc:.2f})"
-    return f"Real and generator {row.generator} can be told apart by {words}{how_well}."
+def shortcut_sentence(generator: str, aucs: Mapping[str | None, float | None]) -> str:
+    """Say which properties of files tell a generator's images from real ones.
+
+    Args:
+        generator: its name.
+        aucs: property in words → its AUC, where one is known; None: all of them together.
+    """
+    alone = {name: auc for name, auc in aucs.items() if name is not None}
+    *some, last = alone or [""]
+    names = f"each of {', '.join(some)} and {last}" if some else last
+    parts = [f"{names} alone{_aucs(list(alone.values()))}"] if alone else []
+    if None in aucs:
+        parts.append(f"all file properties together{_aucs([aucs[None]])}")
+    return f"Real and generator {generator} can be told apart by {', and by '.join(parts)}."
+
+
+def _aucs(values: Sequence[float | None]) -> str:
+    known = sorted(f"{value:.2f}" for value in values if value is not None)
+    return f" (AUC {' to '.join(dict.fromkeys((known[0], known[-1])))})" if known else ""
+
+
+def place_estimate(row: PlaceRow) -> str:
+    """Return the accuracy before the event and its interval, in percent: ``63.3 [50.0, 76.7]``."""
+    if row.low is None or row.high is None:
+        return percent(row.before)
+    return f"{percent(row.before)} [{percent(row.low)}, {percent(row.high)}]"
+
+
+def place_share(row: PlaceRow) -> str:
+    """Return which share of what an encoder knows the place explains: ``71 %``; a dash if none."""
+    return "–" if row.share is None else f"{100 * row.share:.0f} %"
+
+
+def place_words(row: PlaceRow) -> str:
+    """Say whether an encoder knows the place where an image was taken."""
+    if row.low is None:
+        return "a single scene says nothing"
+    return "knows the place" if row.low > row.chance else "no sign that it knows the place"
 
 
 def gain_sentence(head: str, part: Part, ratio: float, correlation: Correlation) -> str:

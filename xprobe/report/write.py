@@ -18,6 +18,7 @@ from xprobe.report.answer import answer
 from xprobe.report.confusions import confusions_data, confusions_view
 from xprobe.report.distance_section import distance_view, distance_warnings, of_encoders
 from xprobe.report.figures.drawing import Drawing
+from xprobe.report.figures.examples import example_plots, lacking, pairs_of
 from xprobe.report.figures.kept import draw_all
 from xprobe.report.figures.plots import distance_plots, study_plots
 from xprobe.report.forest import forests_of
@@ -106,10 +107,8 @@ def write_report(
         costs: what an image costs, to say which way to the same accuracy is cheaper.
         generators: names to report on, or lists of them; none: all. What is shown changes no
             study-wide p.
-        all_figures: whether classes and confusions of every study and setting are drawn, and not
-            those alone that the page shows.
-        predictions: whether to write predictions.parquet; None: unless it has too many rows to be
-            written in a few seconds.
+        all_figures: whether classes and confusions of every study and setting are drawn.
+        predictions: whether to write predictions.parquet; None: unless it has very many rows.
         images: whether pictures of images are shown; None: those that may be passed on.
 
     Raises:
@@ -125,8 +124,9 @@ def write_report(
     distances = of_encoders(document, named)
     shown = shown_study(studies)
     pictures = Pictures(images)
-    plots = [*study_plots(studies, shown, all_figures), *distance_plots(document, named, pictures)]
-    drawings = draw_all(plots, out / "figures")
+    pairs = pairs_of(document, every, named, pictures)
+    plots = [*study_plots(studies, shown, all_figures), *distance_plots(document, named)]
+    drawings = draw_all([*plots, *example_plots(pairs)], out / "figures")
     _warn_of_fonts(studies)
     said = answer(studies, every, costs)
     others = said.left_out.others if said.left_out else ()
@@ -137,9 +137,10 @@ def write_report(
     }  # fmt: skip
     notes = [] if view["gallery"] is None else [view["gallery"].note]
     if document is not None:
-        pairs = [row for row in document.examples if is_wanted(row, named)]
-        notes.append(pictures.note(licence_of(row) for row in pairs))
-        view["distance"] = distance_view(document, distances, studies, drawings, notes[-1])
+        examples = [row for row in document.examples if is_wanted(row, named)]
+        notes.append(pictures.note(licence_of(row) for row in examples))
+        note = " ".join(filter(None, [notes[-1], *lacking(pairs)]))
+        view["distance"] = distance_view(document, distances, studies, drawings, note)
         view["warnings"] += distance_warnings(document, view["warnings"])
     contents = Contents(results, studies, compared, document, distances)
     tables, tables_lack = write_tables(out, contents, predictions)

@@ -128,7 +128,7 @@ def test_real_rows_of_such_a_table_are_left_out(data: Path) -> None:
     put_table(data / "synthetic/x", [*edits(), ("../../real/a/0.png", "a", "real", "", "", "", "")])
     with pytest.warns(XprobeWarning) as said:
         assert len(read(data)) == 40
-    assert "x/manifest.csv: 1 rows are of another source than synthetic" in str(said[0].message)
+    assert "x/manifest.csv: 1 row is of another source than synthetic" in str(said[0].message)
 
 
 def test_a_table_in_the_folder_of_a_class_is_none(data: Path) -> None:

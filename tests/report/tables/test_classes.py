@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from makers import make_study
+from makers import changed, make_study
 from msgspec import structs
 
 from xprobe.report.tables.classes import CLASSES, CONFUSION, classes, confusion
@@ -52,6 +52,16 @@ def test_a_class_has_its_rates_and_its_difference_to_real_only() -> None:
     assert (mix["encoder"], mix["head"], mix["ratio"], mix["study"]) == (
         "clip", "logistic", 2, study.key
     )  # fmt: skip
+
+
+def test_a_class_has_the_word_of_the_page() -> None:
+    study = make_classes()
+    for part in ("classes", "settings"):
+        study = changed(
+            study, part, lambda row: row.setting == "mix", setting="synthetic-only", ratio=None
+        )
+    rows = list(classes([study]))
+    assert {row.get("verdict") for row in rows} == {None, "better than real-only"}
 
 
 def test_confusions_are_long_and_whole() -> None:

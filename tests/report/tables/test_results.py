@@ -8,6 +8,7 @@ from msgspec import structs
 from xprobe.base import documents
 from xprobe.report.tables.columns import OF_STUDY
 from xprobe.report.tables.results import RESULTS, comparisons, runs
+from xprobe.report.words import verdict_words
 from xprobe.results.rows import Result, Run
 from xprobe.verdict.metrics import METRICS
 
@@ -32,6 +33,7 @@ def test_a_row_has_every_number_of_its_setting() -> None:
         if metric == "accuracy":
             measured = ("metric", "value", "ci_low", "ci_high", "protocol")
             alike = {k for k in result if k not in measured and not k.startswith("difference")}
+            alike -= {"verdict"} if result["setting"] != "mix" else set()
             assert {k: row[k] for k in alike} == {k: result[k] for k in alike}
 
 
@@ -52,6 +54,18 @@ def test_settings_that_differ_in_one_name_are_rows_of_their_own() -> None:
         1:
     ] == names
     assert all(row["verdict"] for row in rows[1:])  # also where accuracy is not the first metric
+
+
+def test_what_adds_nothing_to_the_real_images_has_the_word_of_the_page() -> None:
+    study = changed(make_study(effect=-0.05), "results", lambda row: True, within_margin=True)
+    only = next(row for row in study.results if row.setting == "synthetic-only" and row.verdict)
+    classic = structs.replace(only, setting="classic", generator=None)
+    rows = comparisons([structs.replace(study, results=(*study.results, classic))])
+    assert [(row["setting"], row["verdict"]) for row in rows] == [
+        ("real-only", None), *[("mix", "hurts")] * 3, ("synthetic-only", "worse than real-only"),
+        ("classic", "worse than real-only"),
+    ]  # fmt: skip
+    assert verdict_words(only) == "worse than real-only, by less than the margin"
 
 
 def test_a_control_has_its_accuracy_alone() -> None:

@@ -26,6 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xprobe.base.arrays import Bools, Floats, Ints
+from xprobe.base.errors import counted
 from xprobe.distance.checks.fingerprints import COSINES, KEPT, SIDE, WEIGHT, mirrored
 from xprobe.images.manifest import Manifest
 
@@ -297,11 +298,13 @@ def calibrate(
         return SURE, f"there are no two groups of real images to compare: {SURE:g}, as a rule"
     allowed = int(FALSE_ALARMS * len(rest))
     smallest = float(rest[allowed])
-    words = f"{allowed} of {len(rest)} real images have one of another group below {smallest:.3f}"
+    have = "has" if allowed == 1 else "have"
+    words = f"{allowed} of {len(rest)} real images {have} one of another group below {smallest:.3f}"
     if aside:
         words += f" ({aside} nearer than {SURE:g} set aside as duplicates)"
     if close and not aside:
-        words += f"; {close} real images are nearer than {SURE:g} to others, as these data are"
+        near = counted(close, "real image is", "real images are")
+        words += f"; {near} nearer than {SURE:g} to others, as these data are"
     if smallest > LIMIT:
         return LIMIT, f"{words}; {LIMIT:g} is the most that is used"
     return smallest, words

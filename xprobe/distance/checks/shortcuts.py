@@ -35,15 +35,15 @@ NAMES = {
     "width": "width",
     "height": "height",
     "aspect": "aspect ratio",
-    "bytes_per_pixel": "file size per pixel",
+    "bytes_per_pixel": "bytes per pixel",
     "quantisation": "JPEG quantisation tables",
     "jpeg_quality": "JPEG quality",
     "subsampling": "chroma subsampling",
     "mode": "colour mode",
     "has_exif": "EXIF data",
     "has_alpha": "transparency",
-    "high_frequency": "high-frequency energy",
-    "blockiness": "edges of 8-pixel blocks",
+    "high_frequency": "high frequencies",
+    "blockiness": "JPEG blockiness",
 }
 
 ALL = "all"  # This name stands for all properties together.

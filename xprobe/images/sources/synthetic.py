@@ -94,7 +94,8 @@ def only_of(source: str, rows: Iterable[Row], table: str) -> list[Row]:
         raise XprobeError(f"{table}: all of its images are of another source than {source}")
     if others := len(rows) - len(kept):
         warnings.warn(
-            f"{table}: {others} rows are of another source than {source} and left out",
+            f"{table}: {counted(others, 'row is', 'rows are')} of another source than {source} and "
+            f"left out",
             XprobeWarning,
             stacklevel=3,
         )

@@ -8,8 +8,6 @@ from typing import Any
 from xprobe.report.confusions import confusions_of_shown, shares, shown_mix
 from xprobe.report.figures.drawing import Names
 from xprobe.report.figures.plot import Plot
-from xprobe.report.figures.thumbnail import thumbnail
-from xprobe.report.licences import ALLOWED, Pictures, licence_of
 from xprobe.report.matrix import judged_mixes
 from xprobe.report.words import (
     ALTERNATIVES,
@@ -19,15 +17,13 @@ from xprobe.report.words import (
     setting_title,
     study_title,
 )
-from xprobe.results.distance import DistanceRow, Distances, Example, is_wanted
+from xprobe.results.distance import DistanceRow, Distances, is_wanted
 from xprobe.results.rows import OfSetting, Result
 from xprobe.results.study import Study
 
 ROWS_A_PAGE = 44
 
 SHOWN_DISTANCE = "mmd"
-
-_THUMBNAIL_PX = 96
 
 _METHODS = {"pca": "Two principal axes", "tsne": "t-SNE", "umap": "UMAP"}
 
@@ -162,13 +158,8 @@ def _by_size(studies: Sequence[Study]) -> Iterator[tuple[str, list[Sized]]]:
                 yield family_title(encoder, head, (1.0, None), generator), part
 
 
-def distance_plots(
-    document: Distances | None, encoders: Sequence[str] = (), pictures: Pictures = ALLOWED
-) -> Iterator[Plot]:
-    """Yield the figures of what `xprobe distance` found, of these encoders or of all.
-
-    `pictures` says which images may be shown.
-    """
+def distance_plots(document: Distances | None, encoders: Sequence[str] = ()) -> Iterator[Plot]:
+    """Yield the figures of what `xprobe distance` measured, of these encoders or of all."""
     if document is None:
         return
     names = Names()
@@ -180,12 +171,6 @@ def distance_plots(
             stem = names.new(f"map-{plane.title}-{plane.method}")
             yield _plot(stem, "map", None, title, "distance:feature_map", plane.points, title,
                         plane.method == "pca")  # fmt: skip
-    examples = [
-        row
-        for row in document.examples
-        if is_wanted(row, encoders) and pictures.shows(licence_of(row))
-    ]
-    yield from _examples(examples, names)
 
 
 def _bars(rows: Sequence[DistanceRow], names: Names) -> Iterator[Plot]:
@@ -197,21 +182,3 @@ def _bars(rows: Sequence[DistanceRow], names: Names) -> Iterator[Plot]:
         if any(row.value is not None for row in part):
             stem = names.new(f"distance-{encoder}")
             yield _plot(stem, "distance", None, title, "distance:bars", part, title)
-
-
-def _examples(examples: Sequence[Example], names: Names) -> Iterator[Plot]:
-    """Yield synthetic images beside their nearest real ones, a figure an encoder and generator.
-
-    Classes whose files are gone are left out, and figures without any.
-    """
-    for who in dict.fromkeys((row.title, row.generator) for row in examples):
-        rows = [row for row in examples if (row.title, row.generator) == who]
-        pairs = [
-            (row, *(thumbnail(path, _THUMBNAIL_PX) for path in (row.path, row.neighbour_path)))
-            for row in rows
-        ]
-        whole = [pair for pair in pairs if pair[1] is not None and pair[2] is not None]
-        if whole:
-            title = f"Synthetic images and the nearest real ones, {' · '.join(who)}"
-            stem = names.new(f"examples-{'-'.join(who)}")
-            yield _plot(stem, "examples", None, title, "distance:examples", whole, title)

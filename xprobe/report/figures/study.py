@@ -26,7 +26,7 @@ from xprobe.report.figures.style import (
     headline,
     shown,
 )
-from xprobe.report.words import points, ratio_title, setting_title, span
+from xprobe.report.words import of_setting, points, ratio_title, setting_title, span
 from xprobe.results.rows import Result
 
 _DASHES = ("-", (0, (5, 1.5)), (0, (1.5, 1.5)), (0, (5, 1.5, 1, 1.5)))
@@ -230,11 +230,12 @@ def forest(blocks: Sequence[Block], title: str) -> Figure:
     ax.set_xlabel("← worse\u2003Difference in accuracy (percentage points)\u2003better →")
     headline(figure, f"{title}, with simultaneous 95 % intervals")
     margins = {margin for _, margin, _ in blocks} - {None}
-    figure.legend(handles=_verdict_legend(seen, margins), loc="outside lower center", ncols=5)
+    figure.legend(handles=_verdict_legend(seen, margins), loc="outside lower center", ncols=4)
     return figure
 
 
-def _difference(ax: Axes, y: float, row: Result) -> str:
+def _difference(ax: Axes, y: float, row: Result) -> tuple[str, str]:
+    """Draw a difference; return the kind of its verdict, and how people read that."""
     colour, marker, filled = VERDICTS[row.kind]
     difference, low, high = (
         end or 0.0 for end in (row.difference, row.difference_low, row.difference_high)
@@ -248,20 +249,22 @@ def _difference(ax: Axes, y: float, row: Result) -> str:
     text = f"{points(difference)}\u2002{span(low, high)}"
     across = ax.get_yaxis_transform()
     ax.text(1.02, y, text, transform=across, va="center", fontsize=8)
-    return row.kind
+    return row.kind, of_setting(row.kind, row)
 
 
-def _verdict_legend(seen: Sequence[str], margins: set[Any]) -> list[Line2D | Patch]:
+def _verdict_legend(seen: Sequence[tuple[str, str]], margins: set[Any]) -> list[Line2D | Patch]:
+    """Return a mark for each word of a verdict; what adds to real images has another word."""
+    order = list(VERDICTS)
     handles: list[Line2D | Patch] = []
-    for kind, (colour, marker, filled) in VERDICTS.items():
-        if kind in seen:
-            inside = colour if filled else "white"
-            handles.append(
-                Line2D(
-                    [], [], lw=1.5, label=kind, color=colour, marker=marker, mfc=inside, mew=1.3,
-                    ms=5.5,
-                )
-            )  # fmt: skip
+    for kind, word in sorted(dict.fromkeys(seen), key=lambda pair: order.index(pair[0])):
+        colour, marker, filled = VERDICTS[kind]
+        inside = colour if filled else "white"
+        handles.append(
+            Line2D(
+                [], [], lw=1.5, label=word, color=colour, marker=marker, mfc=inside, mew=1.3,
+                ms=5.5,
+            )
+        )  # fmt: skip
     if margins:
         words = " or ".join(f"±{100 * m:g}" for m in sorted(margins))
         handles.append(Patch(color="#009E73", alpha=0.13, lw=0, label=f"margin {words} points"))

@@ -13,6 +13,7 @@ from xprobe.report.tables.columns import (
     setting_fields,
     study_fields,
 )
+from xprobe.report.words import verdict_word
 from xprobe.results.rows import ClassResult, SettingResult
 from xprobe.results.study import Study
 
@@ -53,7 +54,7 @@ def _difference(row: ClassResult | None) -> dict[str, object]:
         return {}
     return {
         "difference": row.difference, "difference_low": row.low, "difference_high": row.high,
-        "p_adjusted": row.p_adjusted, "verdict": row.verdict,
+        "p_adjusted": row.p_adjusted, "verdict": verdict_word(row),
     }  # fmt: skip
 
 

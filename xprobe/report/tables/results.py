@@ -14,6 +14,7 @@ from xprobe.report.tables.columns import (
     study_fields,
     types_of,
 )
+from xprobe.report.words import verdict_word
 from xprobe.results.rows import Result
 from xprobe.results.study import Study
 from xprobe.verdict.metrics import METRICS
@@ -57,7 +58,8 @@ nothing of so many classes leaves its cells empty.
 def comparisons(studies: Sequence[Study]) -> list[Row]:
     """Return the rows of results.csv: one a setting of a study.
 
-    The parts of a protocol are parted by semicolons, so that only names and commands have commas.
+    The parts of a protocol are parted by semicolons, so that only names and commands have commas. A
+    verdict is the word of the page.
     """
     return [row for study in studies for row in _comparisons(study)]
 
@@ -76,8 +78,11 @@ def _comparisons(study: Study) -> list[Row]:
             for row in metrics
             for column, field in _of_metric(row.metric).items()
         }
-        row = documents.to_json(judged) | cells | of_study
-        rows.append(row | {"protocol": judged.protocol.replace(", ", "; ")})
+        words = {
+            "protocol": judged.protocol.replace(", ", "; "),
+            "verdict": verdict_word(judged) or None,
+        }
+        rows.append(documents.to_json(judged) | cells | of_study | words)
     return rows
 
 

@@ -55,7 +55,7 @@ def test_the_table_of_a_study_names_other_classes(tiles: list[Tile]) -> None:
         "volcano": 319, "storm": 343 + 149 + 227 + 405 + 546,
     }  # fmt: skip
     assert selection.warnings == (
-        "4 tiles are of 1 unknown events (left out, since the study names no class for them): "
+        "4 tiles are of 1 unknown event (left out, since the study names no class for them): "
         "new-fire (4)",
     )
     assert "taken with the class" in select([*tiles, *stray], XbdConfig()).warnings[0]

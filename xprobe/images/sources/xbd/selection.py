@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from xprobe.base.errors import XprobeError, first_few
+from xprobe.base.errors import XprobeError, counted, first_few
 from xprobe.base.packed import packed_table
 from xprobe.images.sources.xbd.config import XbdConfig
 from xprobe.images.sources.xbd.filters import by_damage, by_study, damage_filter
@@ -94,5 +94,6 @@ def _unknown_events(tiles: Iterable[Tile], config: XbdConfig) -> Iterable[str]:
         done = "left out, since the study names no class for them"
         if config.classes == "metadata":
             done = "taken with the class that their label files say"
+        events = counted(len(counts), "unknown event", "unknown events")
         shown = first_few((f"{event} ({n})" for event, n in sorted(counts.items())), 3)
-        yield f"{counts.total()} tiles are of {len(counts)} unknown events ({done}): {shown}"
+        yield f"{counted(counts.total(), 'tile is', 'tiles are')} of {events} ({done}): {shown}"

@@ -12,7 +12,7 @@ from functools import partial
 
 from numpy.random import Generator
 
-from xprobe.base.errors import OptionError, did_you_mean, first_few
+from xprobe.base.errors import OptionError, counted, did_you_mean, first_few
 from xprobe.base.streams import stream
 from xprobe.images.sources.xbd.config import XbdConfig
 from xprobe.images.sources.xbd.filters import sample
@@ -113,8 +113,9 @@ def _target_domain(tiles: Sequence[Tile], config: XbdConfig) -> Division:
     return Division(
         {"train": trained, "test": tested, "sources": sources},
         _sample(trained, config, "train"), test, sources, left_out,
-        [f"{len(sources)} tiles of the test events lie outside the test part: their images from "
-         f"before, of split pre, are the sources of images to be generated", *_errors_note(test)],
+        [f"{counted(len(sources), 'tile of the test events lies', 'tiles of the test events lie')} "
+         f"outside the test part: the images from before, of split pre, are the sources of images "
+         f"to be generated", *_errors_note(test)],
     )  # fmt: skip
 
 
@@ -192,7 +193,8 @@ def _guarded(
     groups = {group_of(tile, config.group) for tile in test}
     train = [tile for tile in others if group_of(tile, config.group) not in groups]
     n = len(others) - len(train)
-    warning = f"left out of training {n} tiles that share a {config.group} with the test part"
+    shared = counted(n, "tile that shares", "tiles that share")
+    warning = f"left out of training {shared} a {config.group} with the test part"
     return Division(
         {"train": train, "test": tested}, _sample(train, config, "train"), test,
         warnings=[warning] * (n > 0),

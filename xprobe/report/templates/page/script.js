@@ -62,7 +62,7 @@ if (data) {
       row.cells.forEach((value, j) => {
         const cell = line.insertCell();
         const sign = value < 0 ? "−" : signed && value > 0 ? "+" : "";
-        cell.textContent = Math.abs(value) < 0.5 ? "" : sign + Math.abs(value).toFixed(0);
+        cell.textContent = Math.abs(value) <= 0.5 ? "" : sign + Math.abs(value).toFixed(0);
         cell.className = `shade${value < 0 ? " down" : ""}${i === j ? " right" : ""}`;
         cell.style.setProperty("--s", Math.min(1, Math.abs(value) / (signed ? 30 : 100)).toFixed(2));
         cell.title = `${classes[i]} taken for ${classes[j]}: ${sign}${Math.abs(value).toFixed(1)}`;
