@@ -18,7 +18,7 @@ from xprobe.base.errors import XprobeError
 from xprobe.base.progress import Progress, no_progress
 from xprobe.images.formats import is_image
 from xprobe.images.sources.tree import list_folder
-from xprobe.images.sources.xbd.labels import UNREADABLE, Label, read_label
+from xprobe.images.sources.xbd.labels import UNREADABLE, Label, read_label, reason_of
 from xprobe.images.sources.xbd.remarks import Remarks
 from xprobe.images.sources.xbd.tiles import Tile
 
@@ -202,7 +202,7 @@ def _read(path: str, remarks: Remarks) -> Label | None:
         return read_label(path)
     except UNREADABLE as error:
         remarks.add("label file cannot be read", "label files cannot be read",
-                    _LEFT_OUT, f"{path} ({error})")  # fmt: skip
+                    _LEFT_OUT, f"{path} ({reason_of(error)})")  # fmt: skip
         return None
 
 
