@@ -63,7 +63,8 @@ def test_outlines_are_checked_one_by_one(post: Path) -> None:
 
 @pytest.mark.parametrize(
     "content",
-    [b"", b"[]", b'{"other": ' + b"[" * 100_000, b'{"features": {"xy": []}}', b'{"features": {"xy": 1}, "metadata": {}}',
+    [b"", b"[]", b'{"features": {"xy": []}}', b'{"other": ' + b"[" * 100_000,
+     b'{"features": {"xy": 1}, "metadata": {}}',
      b'{"features": {"xy": []}, "metadata": {"disaster_type": "\xff"}}'],
 )  # fmt: skip
 def test_what_is_no_label_file_is_told(content: bytes, tmp_path: Path) -> None:
