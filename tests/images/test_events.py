@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from xprobe.base.errors import XprobeError
-from xprobe.images.events import as_cell, event_key, keys_in, read_events
+from xprobe.base.errors import XprobeError, XprobeWarning
+from xprobe.images.events import as_cell, event_key, keys_in, read_events, unify_events
 
 
 def test_spellings_of_an_event_are_one() -> None:
@@ -47,3 +47,16 @@ def test_a_file_of_something_else_is_refused(tmp_path: Path, text: str, said: st
 def test_a_file_that_is_missing_is_refused() -> None:
     with pytest.raises(XprobeError, match=r"no such file; .* name xbd for its 19 events"):
         read_events("nowhere.txt")
+
+
+def test_an_event_has_one_spelling_also_as_a_group() -> None:
+    rows = [
+        {"event": "Big Storm", "group": "Big Storm"}, {"event": "big-storm", "group": "big-storm"},
+        {"event": "", "parent": "big-storm"}, {"event": "flood", "group": "7"}, {},
+    ]  # fmt: skip
+    with pytest.warns(XprobeWarning, match=r"t: .* are one: big-storm \(Big Storm\)"):
+        unify_events(rows, "t")
+    assert rows == [
+        {"event": "Big Storm", "group": "Big Storm"}, {"event": "Big Storm", "group": "Big Storm"},
+        {"event": "", "parent": "Big Storm"}, {"event": "flood", "group": "7"}, {},
+    ]  # fmt: skip

@@ -40,14 +40,18 @@ def test_well_known_text_and_xbd_labels_are_read(tmp_path: Path) -> None:
     assert len(read_polygons(label_file(tmp_path / "l.json", SQUARE, HOLED))) == 2
     assert read_polygons(label_file(tmp_path / "none.json")) == []
     assert read_polygons("") == []
+    assert read_polygons("POLYGON EMPTY") == []
 
 
 @pytest.mark.parametrize(
     ("text", "match"),
     [
         ("POLYGON ((0 0, 1", "no well-known text"),
-        ("POINT (1 1)", "Point is no polygon"),
+        ("POINT (1 1)", "no well-known text of a polygon"),
         ("nowhere.json", "no such file"),
+        ("POLYGON ((inf 0, 1 1, 2 2, inf 0))", "corners that are no finite numbers"),
+        # Collections are read by recursion, which would end the process without a word.
+        ("GEOMETRYCOLLECTION (" * 100_000, "no well-known text of a polygon"),
     ],
 )
 def test_what_is_no_polygon_is_refused(text: str, match: str) -> None:

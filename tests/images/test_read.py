@@ -877,3 +877,12 @@ def test_labels_that_are_numbers_are_one_class_over_all_tables(tmp_path: Path) -
         file.write_text(file.read_text().replace(",a,", f",{label},"))
     with pytest.warns(XprobeWarning, match="labels that are spelt in two ways, .* one class: 1$"):
         assert read([real, x]).classes == ("1", "b")
+
+
+def test_an_event_that_tables_spell_otherwise_is_one_group(tmp_path: Path) -> None:
+    one = table(tmp_path / "one", [row("1.png", event="Big_Storm"), row("2.png", event="flood")])
+    two = table(tmp_path / "two", [row("3.png", event="big-storm"), row("4.png", event="Flood")])
+    with pytest.warns(XprobeWarning, match="two ways are one: big-storm"):
+        manifest = read([one, two], whole=False, group="event")
+    assert sorted(manifest.group) == ["Big_Storm", "Big_Storm", "flood", "flood"]
+    assert manifest.column("event").tolist() == manifest.group.tolist()

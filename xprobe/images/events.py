@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable
+import warnings
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from xprobe.base.errors import XprobeError
+from xprobe.base.errors import XprobeError, XprobeWarning, first_few
 from xprobe.base.packed import packed_table
+from xprobe.images.manifest import Row
 from xprobe.images.text import lines_of
 
 XBD = "xbd"
@@ -31,6 +33,34 @@ def event_key(name: str) -> str:
 def keys_in(cell: str) -> frozenset[str]:
     """Return the keys of the events that a cell lists, with semicolons between them."""
     return frozenset(key for name in cell.split(SEPARATOR) if (key := event_key(name)))
+
+
+def unify_events(rows: Sequence[Row], where: object) -> None:
+    """Give events one spelling, the first, that differ in case, hyphens and spaces alone.
+
+    An event of two spellings would be two groups, of which one is trained on and the other tested.
+
+    Args:
+        rows: rows of a table; those of several that are taken together may be grouped by event.
+        where: what the warning calls the table.
+    """
+    first: dict[str, str] = {}
+    others: dict[str, str] = {}
+    for row in rows:
+        if name := row.get("event", ""):
+            spelling = first.setdefault(event_key(name), name)
+            if spelling != name:
+                others[name] = spelling
+    if not others:
+        return
+    for row in rows:
+        for column in ("event", "group", "parent"):
+            if row.get(column, "") in others:
+                row[column] = others[row[column]]
+    shown = first_few((f"{name} ({spelling})" for name, spelling in others.items()), 3)
+    warnings.warn(
+        f"{where}: events that are spelt in two ways are one: {shown}", XprobeWarning, stacklevel=3
+    )
 
 
 def as_cell(events: Iterable[str]) -> str:

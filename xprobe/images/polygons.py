@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 import shapely
@@ -13,8 +13,12 @@ from shapely.geometry import MultiPolygon, Polygon
 
 from xprobe.base.arrays import digest_of
 from xprobe.base.errors import XprobeError
-from xprobe.base.regular import check_regular
+from xprobe.images import contents
 from xprobe.images.manifest import Manifest
+
+# GEOS reads collections within collections by recursion, until the process is out of stack and
+# dies. So nothing else is given to it.
+_OUTLINE = re.compile(r"\s*(MULTI)?POLYGON", re.IGNORECASE)
 
 
 def read_polygons(text: str) -> list[Polygon]:
@@ -32,33 +36,45 @@ def read_polygons(text: str) -> list[Polygon]:
     texts = [text]
     if text.endswith(".json"):
         try:
-            check_regular(text)
-            label = json.loads(Path(text).read_text(encoding="utf-8"))
-            texts = [building["wkt"] for building in label["features"]["xy"]]
+            label = json.loads(contents.read(text))
+            texts = [str(building["wkt"]) for building in label["features"]["xy"]]
         except OSError as error:
-            raise XprobeError(f"{text}: {(error.strerror or str(error)).lower()}") from error
-        except (ValueError, KeyError, TypeError) as error:
+            raise XprobeError(f"{text}: {contents.reason_of(error)}") from error
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise XprobeError(f"{text}: not an xBD label file with features.xy[].wkt") from error
-    polygons: list[Polygon] = []
-    for wkt in texts:
-        try:
+    return [polygon for wkt in texts for polygon in _polygons_of(wkt)]
+
+
+def _polygons_of(wkt: str) -> list[Polygon]:
+    """Return the polygons of a well-known text that have an outline.
+
+    Raises:
+        XprobeError: it is none, or one of something else.
+    """
+    if not _OUTLINE.match(wkt):
+        raise XprobeError(f"polygons {wkt[:60]!r}: no well-known text of a polygon")
+    try:
+        with np.errstate(invalid="ignore"):
             shape = shapely.from_wkt(wkt)
-        except ShapelyError as error:
-            raise XprobeError(f"polygons {wkt[:60]!r}: no well-known text ({error})") from error
-        if not isinstance(shape, (Polygon, MultiPolygon)):
-            raise XprobeError(f"polygons {wkt[:60]!r}: {shape.geom_type} is no polygon")
-        polygons += shape.geoms if isinstance(shape, MultiPolygon) else [shape]
-    return polygons
+    except ShapelyError as error:
+        raise XprobeError(f"polygons {wkt[:60]!r}: no well-known text ({error})") from error
+    if not (shape.is_empty or np.isfinite(shape.bounds).all()):
+        raise XprobeError(f"polygons {wkt[:60]!r}: corners that are no finite numbers")
+    shapes = shape.geoms if isinstance(shape, MultiPolygon) else [shape]
+    return [polygon for polygon in shapes if not polygon.is_empty]
 
 
 def are_outlines(texts: Sequence[str]) -> list[bool]:
     """Return whether each of some texts is a polygon, or several, as `read_polygons` takes them."""
     if not texts:
         return []
-    shapes = shapely.from_wkt(np.array(texts, dtype=object), on_invalid="ignore")
+    plain = [text if _OUTLINE.match(text) else "" for text in texts]
+    with np.errstate(invalid="ignore"):
+        shapes = shapely.from_wkt(np.array(plain, dtype=object), on_invalid="ignore")
     kinds = shapely.get_type_id(shapes)
     polygons = (shapely.GeometryType.POLYGON, shapely.GeometryType.MULTIPOLYGON)
-    return [bool(is_outline) for is_outline in np.isin(kinds, polygons)]
+    is_finite = np.isfinite(shapely.bounds(shapes)).all(axis=1) | shapely.is_empty(shapes)
+    return [bool(is_outline) for is_outline in np.isin(kinds, polygons) & is_finite]
 
 
 def outlines_digest(manifest: Manifest) -> str:

@@ -11,6 +11,7 @@ from xprobe.base.errors import OptionError, XprobeError, XprobeWarning
 from xprobe.images import contents
 from xprobe.images.classes import check_classes
 from xprobe.images.config import WIDER, Data, DataConfig
+from xprobe.images.events import unify_events
 from xprobe.images.manifest import (
     DEFAULT_GENERATOR,
     LAYOUT,
@@ -102,6 +103,7 @@ def _rows(config: DataConfig, data: Data, group: str) -> list[Row]:
     rows = [row for part in parts for row in part]
     if len({row[TABLE] for row in rows}) > 1:
         unify_labels(rows, config.words(data))
+        unify_events(rows, config.words(data))
     return joined(parts)
 
 

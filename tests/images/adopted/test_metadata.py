@@ -7,7 +7,9 @@ import zlib
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from makers import tiff_of
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
@@ -93,6 +95,18 @@ def test_what_xmp_says(tmp_path: Path) -> None:
 )
 def test_xmp_that_is_broken_or_hostile_is_said_and_no_more(tmp_path: Path, text: str) -> None:
     assert said_by(with_xmp(tmp_path / "a.webp", text)) == Said(remarks=(UNREADABLE,))
+
+
+def test_entities_in_utf_16_are_not_followed(tmp_path: Path) -> None:
+    text = '<?xml version="1.0"?><!DOCTYPE a [<!ENTITY b "boom">]><a CreatorTool="&b;"/>'
+    Image.new("RGB", (8, 8)).save(tmp_path / "a.webp", xmp=text.encode("utf-16"))
+    assert said_by(str(tmp_path / "a.webp")) == Said(remarks=(UNREADABLE,))
+
+
+def test_an_image_that_pillow_does_not_know_says_nothing(tmp_path: Path) -> None:
+    pytest.importorskip("rasterio")
+    (tmp_path / "a.tif").write_bytes(tiff_of(np.zeros((13, 8, 8), np.uint16)))
+    assert said_by(str(tmp_path / "a.tif")) == Said()
 
 
 def test_a_prompt_without_end_is_not_taken(tmp_path: Path) -> None:

@@ -107,6 +107,15 @@ def test_what_is_wrong_with_a_table_is_counted(tmp_path: Path) -> None:
     )
 
 
+def test_a_source_may_be_called_by_a_number(tmp_path: Path) -> None:
+    file = tmp_path / "lineage.jsonl"
+    file.write_text('{"file": "b/4.png", "parent": 0}\n{"file": "b/3.png", "parent": null}\n')
+    records = read_records(file, NAMES)
+    assert {name: row["parent"] for name, row in records.rows.items()} == {
+        "b/4.png": "0", "b/3.png": "",
+    }  # fmt: skip
+
+
 def test_a_table_without_its_columns_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "lineage.csv"
     file.write_text("file,source\n1.png,p\n")

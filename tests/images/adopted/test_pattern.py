@@ -29,6 +29,13 @@ from xprobe.images.adopted.pattern import Pattern
         ("{a}_{a}", "7_7.png", ("7",)),
         ("{a}_{a}", "7_8.png", None),
         ("tile({n})", "tile(4).png", ("4",)),
+        ("*_{n}-q", "_a-q_b-q.png", ("b",)),
+        ("{a}_*_{a}", "7_8_7.png", ("7",)),
+        # Letters may be composed in one and not in the other.
+        ("caf\u00e9_{n}", "cafe\u0301_1.png", ("1",)),
+        ("cafe\u0301_{n}", "caf\u00e9_1.png", ("1",)),
+        # With a search over all places of all stars this would not end.
+        ("*_*_*_*_*_*_{n}_z", "_a" * 120, None),
     ],
 )
 def test_values_of_a_pattern(pattern: str, path: str, values: tuple[str, ...] | None) -> None:

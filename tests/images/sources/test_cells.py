@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -122,3 +123,11 @@ def test_columns_of_parquet_keep_their_values(tmp_path: Path) -> None:
     table: dict[str, list[Any]] = {"path": ["1.png"], "label": [1.5], "box": [[1, 2]]}
     pq.write_table(pa.table(table), tmp_path / "m.parquet")
     assert read_cells(tmp_path / "m.parquet")[1] == [{"path": "1.png", "label": 1.5, "box": [1, 2]}]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
+def test_a_pipe_in_the_place_of_a_table_is_not_waited_for(tmp_path: Path) -> None:
+    for name in ("a.csv", "a.jsonl", "a.parquet"):
+        os.mkfifo(tmp_path / name)
+        with pytest.raises(XprobeError, match="a named pipe"):
+            read_cells(tmp_path / name)

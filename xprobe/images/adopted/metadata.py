@@ -18,10 +18,9 @@ from xml.etree import ElementTree
 
 from PIL import ExifTags, Image
 
-from xprobe.base.errors import first_line
 from xprobe.images import contents
 from xprobe.images.adopted import credentials
-from xprobe.images.decode import UnusableImageError, probe
+from xprobe.images.decode import probe
 from xprobe.images.formats import opened
 
 LONGEST = 10_000
@@ -94,9 +93,9 @@ def said_by(path: str) -> Said:
             for read in (_read_texts, _read_exif, _read_xmp):
                 _try(read, image, notes)
             is_sealed = credentials.are_in(image)
-    except Exception as error:  # Pillow's plugins raise errors of any type on damaged input.
-        probe(path)  # It says in words why it fails.
-        raise UnusableImageError(first_line(error)) from error
+    except Exception:  # Pillow's plugins raise errors of any type on damaged input.
+        probe(path)  # It says in words why it fails, unless another library reads the image.
+        return Said()
     if is_sealed and not credentials.can_read():
         notes.remarks.append(SEALED)
     elif is_sealed:
@@ -178,8 +177,10 @@ def _read_xmp(image: Image.Image, notes: _Notes) -> None:
     packet = xmp.encode() if isinstance(xmp, str) else bytes(xmp)
     if not packet:
         return
-    # Entities could make a short text fill the memory, and no XMP has any.
-    if len(packet) > _MOST_XMP_BYTES or b"<!" in packet.replace(b"<!--", b""):
+    # Entities could make a short text fill the memory, and no XMP has any. In UTF-16 and UTF-32
+    # zeros lie between the characters.
+    plain = packet.replace(b"\0", b"").replace(b"<!--", b"")
+    if len(packet) > _MOST_XMP_BYTES or b"<!" in plain:
         notes.remarks.append(UNREADABLE)
         return
     for name, text in _xmp_values(ElementTree.fromstring(packet.strip(b"\0 \r\n\t"))):

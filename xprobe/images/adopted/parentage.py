@@ -197,5 +197,7 @@ def read_records(file: Path, names: Sequence[str]) -> Records:
 
 
 def _text(value: object) -> str:
-    text = as_plain_text(value if isinstance(value, str | bytes) else str(value or ""))
+    if value is None:
+        return ""
+    text = as_plain_text(value if isinstance(value, str | bytes) else str(value))
     return "" if is_missing(text) or len(text) > LONGEST else text

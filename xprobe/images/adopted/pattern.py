@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from itertools import pairwise
 
 from xprobe.base.errors import XprobeError
@@ -32,7 +33,8 @@ class Pattern:
     def __init__(self, text: str) -> None:
         self.text = text
         self._depth = text.count("/") + 1
-        bare = without_suffix(text.removesuffix(".*"))
+        # Names are composed (NFC), too.
+        bare = without_suffix(unicodedata.normalize("NFC", text).removesuffix(".*"))
         tokens = [match.groups() for match in _TOKEN.finditer(bare)]
         if any(brace for *_, brace in tokens):
             raise XprobeError(
@@ -66,17 +68,26 @@ class Pattern:
 
 
 def _regex_of(tokens: list[tuple[str, ...]]) -> str:
-    pieces, known = [], set()
+    """Return a regular expression whose time grows with the length of a name, and no power of it.
+
+    What stands between two stars is taken where it fits first: if the rest, which begins with a
+    star, fits behind a later place, it fits behind this one, too. So no other place is tried
+    (``(?>…)``), unless fields must be matched again.
+    """
+    pieces, known = [""], set[str]()
+    fields = [field for field, *_ in tokens if field]
     for i, (field, star, literal, _) in enumerate(tokens):
-        if literal:
-            pieces.append(re.escape(literal))
-        elif star:
+        if star:
             pieces.append("[^/]*?")
+        elif literal:
+            pieces[-1] += re.escape(literal)
         elif field in known:
-            pieces.append(f"(?P={field})")
+            pieces[-1] += f"(?P={field})"
         else:
             known.add(field)
             follows = tokens[i + 1][2] if i + 1 < len(tokens) else ""
             until = f"(?!{re.escape(follows)})" if follows else ""
-            pieces.append(f"(?P<{field}>(?:{until}[^/])+)")
-    return "".join(pieces)
+            pieces[-1] += f"(?P<{field}>(?:{until}[^/])+)"
+    is_repeated = len(set(fields)) < len(fields)
+    *firsts, last = pieces
+    return "".join(firsts if is_repeated else (f"(?>{piece})" for piece in firsts)) + last

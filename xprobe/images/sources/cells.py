@@ -14,6 +14,7 @@ from typing import Any
 
 from xprobe.base.arrays import UNREADABLE
 from xprobe.base.errors import XprobeError, XprobeWarning, first_few
+from xprobe.base.regular import check_regular
 from xprobe.images.text import read_text, unified
 
 SEPARATORS = ",;\t|"
@@ -42,7 +43,9 @@ def read_cells(file: Path, columns: Sequence[str] = ()) -> tuple[list[str], list
 
     Raises:
         XprobeError: the file cannot be read, or a row does not fit its columns.
+        OSError: there is no such file.
     """
+    check_regular(file)
     suffix = file.suffix.lower()
     if suffix == ".parquet":
         names, rows = _read_parquet(file)

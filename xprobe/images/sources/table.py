@@ -21,7 +21,7 @@ from xprobe.base.errors import (
     did_you_mean,
     first_few,
 )
-from xprobe.base.regular import check_regular
+from xprobe.images.events import unify_events
 from xprobe.images.manifest import (
     OPTIONAL,
     RECORDED,
@@ -115,7 +115,6 @@ def read_table(file: Path, group: str = "") -> tuple[list[Row], Path]:
             another, or cells do not fit.
     """
     try:
-        check_regular(file)
         names, cells = read_cells(file, _KNOWN)
     except PermissionError as error:
         raise cannot_read(file, error) from error
@@ -128,6 +127,7 @@ def read_table(file: Path, group: str = "") -> tuple[list[Row], Path]:
             f"{file}: --group {group}: no such column; add it, with a name for every real image"
         )
     unify_labels(rows, file)
+    unify_events(rows, file)
     _unify_numbers(rows)
     _unify_paths(rows, file)
     return _regroup(rows, group, file) if group else rows, file.parent

@@ -46,7 +46,10 @@ def test_what_cannot_be_meant_is_refused(fields: dict[str, Any], message: str) -
         XbdConfig(**fields)
 
 
-@pytest.mark.parametrize("text", ["", "some", "buildings:0", "buildings:", "share:0", "share:2"])
+@pytest.mark.parametrize(
+    "text",
+    ["", "some", "buildings:0", "buildings:", "buildings:" + "9" * 5000, "share:0", "share:2"],
+)
 def test_damage_is_one_of_six(text: str) -> None:
     (parse,) = [words.parse for field, words in options(XbdConfig) if field.name == "damage"]
     assert parse is not None

@@ -63,7 +63,8 @@ def test_outlines_are_checked_one_by_one(post: Path) -> None:
 
 @pytest.mark.parametrize(
     "content",
-    [b"", b"[]", b'{"features": {"xy": []}}', b'{"features": {"xy": 1}, "metadata": {}}',
+    [b"", b"[]", b'{"features": {"xy": []}}', b'{"other": ' + b"[" * 100_000,
+     b'{"features": {"xy": 1}, "metadata": {}}',
      b'{"features": {"xy": []}, "metadata": {"disaster_type": "\xff"}}'],
 )  # fmt: skip
 def test_what_is_no_label_file_is_told(content: bytes, tmp_path: Path) -> None:
@@ -86,3 +87,33 @@ def test_labels_of_other_editions_need_less(tmp_path: Path) -> None:
     label = read_label(tmp_path / "a.json")
     assert (label.size, label.strip, label.damage) == (None, "", Damage())
     assert outlines_in(tmp_path / "a.json") == []
+
+
+def test_a_name_of_a_kind_can_stand_in_a_table(post: Path) -> None:
+    content = json.loads(post.read_text())
+    for name, disaster in {
+        " wind\n": "wind", "nan": "", "None": "", "wi\0nd": "", "wi\x1b[1mnd": "", "w" * 10**6: "",
+    }.items():  # fmt: skip
+        content["metadata"] |= {"disaster_type": name, "catalog_id": name}
+        post.write_text(json.dumps(content))
+        label = read_label(post)
+        assert (label.disaster, label.strip) == (disaster, disaster)
+
+
+@pytest.mark.parametrize(("number", "strip"), [(None, ""), (1030, "1030")])
+def test_a_strip_may_have_no_name_or_a_number(post: Path, number: int | None, strip: str) -> None:
+    content = json.loads(post.read_text())
+    content["metadata"]["catalog_id"] = number
+    post.write_text(json.dumps(content))
+    assert read_label(post).strip == strip
+
+
+def test_outlines_that_would_end_the_process_are_none(post: Path) -> None:
+    content = json.loads(post.read_text())
+    nested, endless = "GEOMETRYCOLLECTION (" * 100_000, "POLYGON ((inf 0, 1 1, 2 2, inf 0))"
+    for building, wkt in zip(
+        content["features"]["xy"], [nested, endless, *[TILE_OUTLINE] * 3], strict=True
+    ):
+        building["wkt"] = wkt
+    post.write_text(json.dumps(content))
+    assert outlines_in(post) == [False, False, True, True, True]

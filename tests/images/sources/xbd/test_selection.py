@@ -74,3 +74,12 @@ def test_nothing_left_is_an_error_and_one_class_a_warning(tiles: list[Tile]) -> 
         select(tiles, XbdConfig(damage="buildings:9"))
     fires = [tile for tile in tiles if tile.label == "fire"]
     assert "needs two classes, and there is fire" in select(fires, XbdConfig()).warnings[-1]
+
+
+def test_a_study_without_a_tile_to_train_on_is_no_table(tiles: list[Tile]) -> None:
+    one_event_each = [t for t in tiles if t.event in ("mexico-earthquake", "joplin-tornado")]
+    with pytest.raises(XprobeError, match="to train on with --splits events; left out class"):
+        select(one_event_each, XbdConfig(splits="events"))
+    tested = [tile for tile in tiles if tile.part == "test"]
+    with pytest.raises(XprobeError, match="to train on with --splits official; no tile of class"):
+        select(tested, XbdConfig(splits="official"))

@@ -147,6 +147,15 @@ def test_a_target_domain_gives_sources_beside_its_test_part(tiles: list[Tile]) -
     assert used[0] and used[1] and not used[0] & used[1]
 
 
+def test_a_target_domain_that_tests_all_its_tiles_has_no_sources(tiles: list[Tile]) -> None:
+    config = XbdConfig(
+        splits="target-domain", train_events=("hurricane-harvey", "nepal-flooding"),
+        test_events=("joplin-tornado", "midwest-flooding"), test_per_class=10_000,
+    )  # fmt: skip
+    warnings = divide(tiles, config).warnings
+    assert any("choose a smaller --test-per-class" in warning for warning in warnings)
+
+
 def test_unknown_events_of_a_target_domain_are_refused(tiles: list[Tile]) -> None:
     config = XbdConfig(
         splits="target-domain", train_events=("hurricane-harvy",), test_events=("nepal-flooding",)

@@ -158,3 +158,35 @@ def test_xbd_is_recognised_by_its_folders_and_names(root: Path) -> None:
     assert not is_xbd(root / "train/labels/socal-fire_00000001_pre_disaster.json")
     (root / "real").mkdir()
     assert not is_xbd(root)
+
+
+@pytest.mark.parametrize("name", ["Train", "train/train", "more"])
+def test_a_split_of_another_name_is_told(root: Path, name: str) -> None:
+    (root / "train").rename(root / "aside")
+    (root / name).parent.mkdir(exist_ok=True)
+    (root / "aside").rename(root / name)
+    tiles, remarks = read_tiles(root)
+    assert len(tiles) == 3
+    assert (
+        "1 folder holds images or labels, and is no split of xBD (left out; call it train, "
+        in (remarks[0])
+    )
+    assert remarks[0].endswith(f": {root / name}")
+
+
+def test_a_folder_beside_the_splits_that_holds_something_else_is_none(root: Path) -> None:
+    (root / "papers/2019").mkdir(parents=True)
+    assert read_tiles(root)[1] == []
+    (tiles, remarks) = read_tiles(root / "train")
+    assert (len(tiles), remarks) == (1, [])
+
+
+def test_a_tile_whose_name_is_no_text_is_left_out(root: Path) -> None:
+    for name in ("images/{}_{}_disaster.png", "labels/{}_{}_disaster.json"):
+        for moment in ("pre", "post"):
+            old, new = (name.format(n, moment) for n in ("socal-fire_00000001", "f\udce9_00000001"))
+            (root / "train" / old).rename(root / "train" / new)
+    tiles, remarks = read_tiles(root)
+    assert len(tiles) == 3
+    assert remarks[0].startswith("4 files have no name of an image or label of a tile (left out): ")
+    assert "f\\xe9_00000001_post" in remarks[0]

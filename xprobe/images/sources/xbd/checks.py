@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from xprobe.base.progress import Progress, no_progress
 from xprobe.images.decode import UnusableImageError, probe
-from xprobe.images.sources.xbd.labels import UNREADABLE, outlines_in
+from xprobe.images.sources.xbd.labels import UNREADABLE, outlines_in, reason_of
 from xprobe.images.sources.xbd.remarks import Remarks
 from xprobe.images.sources.xbd.splits import Division
 from xprobe.images.sources.xbd.tiles import Tile
@@ -65,7 +65,7 @@ def _with_outlines(label: str, remarks: Remarks) -> str:
         outlines = outlines_in(label)
     except UNREADABLE as error:
         remarks.add("label file cannot be read", "label files cannot be read", _WITHOUT,
-                    f"{label} ({error})")  # fmt: skip
+                    f"{label} ({reason_of(error)})")  # fmt: skip
         return ""
     if not all(outlines):
         remarks.add(

@@ -15,7 +15,7 @@ LABELS = ("class", "damage")
 
 SPLITS = ("none", "official", "events", "leave-one-event-out", "target-domain")
 
-_DAMAGE = re.compile(r"all|none|any|major|buildings:[1-9]\d*|share:(0?\.\d*[1-9]\d*|1|1\.0*)")
+_DAMAGE = re.compile(r"all|none|any|major|buildings:[1-9]\d{0,8}|share:(0?\.\d*[1-9]\d*|1|1\.0*)")
 
 
 def _parse_damage(text: str) -> str:

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import msgspec
 
-from xprobe.base.regular import opener
+from xprobe.images import contents
+from xprobe.images.manifest import is_missing
 from xprobe.images.polygons import are_outlines
 from xprobe.images.sources.xbd.tiles import GRADES, Damage
 
@@ -30,7 +31,7 @@ class _Features(msgspec.Struct):
 
 class _Metadata(msgspec.Struct):
     disaster_type: str = ""
-    catalog_id: str = ""
+    catalog_id: str | int | None = None
     width: int | None = None
     height: int | None = None
 
@@ -48,8 +49,9 @@ class Label:
     """What a label file says of its image.
 
     Attributes:
-        disaster: kind of the disaster; files from before an event name it, too.
-        strip: catalogue number of the strip that the image was cut from.
+        disaster: kind of the disaster; files from before an event name it, too. Empty: there is
+            no name of a kind.
+        strip: catalogue number of the strip that the image was cut from; empty: there is none.
         size: width and height, pixels; None: the file says none.
         damage: buildings by their damage; those of an unknown grade count as ``un-classified``.
         unknown_grades: grades that xBD does not have.
@@ -62,8 +64,17 @@ class Label:
     unknown_grades: tuple[str, ...]
 
 
-UNREADABLE = (OSError, msgspec.MsgspecError, UnicodeDecodeError)
+UNREADABLE = (OSError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 """What is raised of a file that cannot be read, is no JSON, is cut off, or lacks what it needs."""
+
+_LONGEST_NAME = 100
+
+
+def reason_of(error: BaseException) -> str:
+    """Return in a few words why a label file cannot be read; the error is one of `UNREADABLE`."""
+    if isinstance(error, OSError):
+        return contents.reason_of(error)
+    return "nested too deeply" if isinstance(error, RecursionError) else str(error)
 
 
 def read_label(path: str | Path) -> Label:
@@ -81,8 +92,8 @@ def read_label(path: str | Path) -> Label:
     if metadata.width is not None and metadata.height is not None:
         size = (metadata.width, metadata.height)
     return Label(
-        disaster=metadata.disaster_type,
-        strip=metadata.catalog_id,
+        disaster=_name(metadata.disaster_type),
+        strip=_name(metadata.catalog_id),
         size=size,
         damage=Damage((*counts, len(buildings) - sum(counts))),  # type: ignore[arg-type]
         unknown_grades=tuple(unknown),
@@ -101,5 +112,11 @@ def outlines_in(path: str | Path) -> list[bool]:
 
 
 def _decoded(path: str | Path) -> _File:
-    with open(path, "rb", opener=opener) as stream:  # A Path takes no opener.
-        return _DECODER.decode(stream.read())
+    return _DECODER.decode(contents.read(str(path)))
+
+
+def _name(value: object) -> str:
+    """Return a name that can stand in a table; ``""`` if the value is none."""
+    text = str(value).strip()
+    is_name = text.isprintable() and len(text) <= _LONGEST_NAME and not is_missing(text)
+    return text if is_name else ""

@@ -49,7 +49,7 @@ def select(tiles: Sequence[Tile], config: XbdConfig) -> Selection:
     """Return the tiles of a study, chosen as `config` says; equal seeds choose equal tiles.
 
     Raises:
-        XprobeError: no tile is left, or an event that was asked for does not exist.
+        XprobeError: no tile is left to train on, or an event that was asked for does not exist.
     """
     warnings = list(_unknown_events(tiles, config))
     if config.classes == "study":
@@ -65,8 +65,12 @@ def select(tiles: Sequence[Tile], config: XbdConfig) -> Selection:
         tiles = [tile for tile in tiles if passes(tile)]
         steps.append(_step(f"damage {config.damage}", tiles))
     if not tiles:
-        raise XprobeError(f"no tile is left after --damage {config.damage} --label {config.label}")
+        asked = f"--damage {config.damage} --label {config.label} --classes {config.classes}"
+        raise XprobeError("; ".join([f"no tile is left after {asked}", *warnings]))
     division = divide(tiles, config)
+    if not division.train:
+        what = f"no tile is left to train on with --splits {config.splits}"
+        raise XprobeError("; ".join([what, *division.warnings[:2]]))
     is_sampled = config.per_class or config.test_per_class or config.label == "damage"
     if is_sampled:
         steps += [

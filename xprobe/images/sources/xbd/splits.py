@@ -110,12 +110,22 @@ def _target_domain(tiles: Sequence[Tile], config: XbdConfig) -> Division:
     test = _sample(tested, config, "test")
     groups = {group_of(tile, config.group) for tile in test}
     sources = [tile for tile in aimed if group_of(tile, config.group) not in groups]
+    notes = _errors_note(test)
+    if sources:
+        notes.insert(
+            0,
+            f"{counted(len(sources), 'tile of the test events lies', 'tiles of the test events lie')} "
+            f"outside the test part: the images from before, of split pre, are the sources of images "
+            f"to be generated",
+        )
+    elif test:
+        left_out.append(
+            "all tiles of the test events are tested, so that none is a source of images to be "
+            "generated; choose a smaller --test-per-class"
+        )
     return Division(
         {"train": trained, "test": tested, "sources": sources},
-        _sample(trained, config, "train"), test, sources, left_out,
-        [f"{counted(len(sources), 'tile of the test events lies', 'tiles of the test events lie')} "
-         f"outside the test part: the images from before, of split pre, are the sources of images "
-         f"to be generated", *_errors_note(test)],
+        _sample(trained, config, "train"), test, sources, left_out, notes,
     )  # fmt: skip
 
 

@@ -17,8 +17,9 @@ from pathlib import Path
 from xprobe.base.errors import XprobeError
 from xprobe.base.progress import Progress, no_progress
 from xprobe.images.formats import is_image
+from xprobe.images.manifest import as_text
 from xprobe.images.sources.tree import list_folder
-from xprobe.images.sources.xbd.labels import UNREADABLE, Label, read_label
+from xprobe.images.sources.xbd.labels import UNREADABLE, Label, read_label, reason_of
 from xprobe.images.sources.xbd.remarks import Remarks
 from xprobe.images.sources.xbd.tiles import Tile
 
@@ -66,6 +67,7 @@ def read_tiles(root: Path, progress: Progress = no_progress) -> tuple[list[Tile]
     if not folders:
         raise _no_tree(root)
     remarks = Remarks()
+    _note_other_folders(root, [folder for _, folder in folders], remarks)
     files = _without_copies([(part, _listed(folder, remarks)) for part, folder in folders], remarks)
     tiles = []
     with progress("read label files", len(files)) as advance:
@@ -85,6 +87,28 @@ def _folders(root: Path) -> list[tuple[str, Path]]:
     if root.resolve().name in PARTS and (root / "labels").is_dir():
         parts = [(root.resolve().name, root)]
     return parts if any((folder / "labels").is_dir() for _, folder in parts) else []
+
+
+def _note_other_folders(root: Path, folders: Iterable[Path], remarks: Remarks) -> None:
+    """Note what holds images or labels and is not read: Train, train/train, a split of no name."""
+    read = {folder for folder in folders if (folder / "labels").is_dir()}
+    for path in () if root in read else _inner(root):
+        for place in () if path in read else (path, *_inner(path)):
+            if {inner.name.lower() for inner in _inner(place)} & {"images", "labels"}:
+                remarks.add(
+                    "folder holds images or labels, and is no split of xBD",
+                    "folders hold images or labels, and are no split of xBD",
+                    f"left out; call it train, test, hold or tier3, and put it into {root}",
+                    f"{place}",
+                )  # fmt: skip
+
+
+def _inner(folder: Path) -> list[Path]:
+    """Return the folders in a folder; none if it cannot be listed, such as lost+found."""
+    try:
+        return sorted(path for path in folder.iterdir() if path.is_dir())
+    except OSError:
+        return []
 
 
 def _no_tree(root: Path) -> XprobeError:
@@ -108,11 +132,13 @@ def _listed(folder: Path, remarks: Remarks) -> dict[str, _Files]:
         listing = list_folder(str(folder / below))
         for name in listing.files:
             path, match = f"{folder / below}/{name}", _NAME.fullmatch(name)
-            if match is None or not _is_of(below, name):
+            # A name that is no UTF-8 cannot stand in a table.
+            if match is None or not _is_of(below, name) or as_text(name) != name:
                 if not name.startswith("."):
                     remarks.add(
                         "file has no name of an image or label of a tile",
-                        "files have no name of an image or label of a tile", _LEFT_OUT, path,
+                        "files have no name of an image or label of a tile", _LEFT_OUT,
+                        as_text(path),
                     )  # fmt: skip
                 continue
             tile = files.setdefault(match["tile"], _Files())
@@ -202,7 +228,7 @@ def _read(path: str, remarks: Remarks) -> Label | None:
         return read_label(path)
     except UNREADABLE as error:
         remarks.add("label file cannot be read", "label files cannot be read",
-                    _LEFT_OUT, f"{path} ({error})")  # fmt: skip
+                    _LEFT_OUT, f"{path} ({reason_of(error)})")  # fmt: skip
         return None
 
 
