@@ -73,6 +73,7 @@ def test_json_is_one_document_a_command_with_the_promised_fields(
     assert Path(xprobe("report", "--json").json["report"]).is_file()
 
 
+@pytest.mark.usefixtures("no_figures")
 def test_a_loop_over_encoders_adds_to_one_report(data: Path, xprobe: Callable[..., Ran]) -> None:
     for name in ("hog", "pixels"):
         assert xprobe("embed", "--encoder", name, "--json").json

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 from makers import changed, claimed, make_study
 
 from xprobe.cli.sheets import Sheet
@@ -13,6 +16,12 @@ from xprobe.results.families import families
 def read(sheet: Sheet) -> tuple[list[str], dict[str, list[str]]]:
     """The columns of a table, and its rows by their first cell."""
     return list(sheet.columns), {row[0]: list(row[1:]) for row in sheet.rows}
+
+
+def test_what_only_lists_loads_no_scipy() -> None:
+    code = "import sys\nimport xprobe.cli.outputs, xprobe.cli.tables\nprint('scipy' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "False\n", "")
 
 
 def test_a_mix_has_the_study_wide_p_beside_its_familys() -> None:

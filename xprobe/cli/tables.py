@@ -9,7 +9,6 @@ from xprobe.base.documents import Document, to_json
 from xprobe.base.visible import visible
 from xprobe.cli.sheets import Sheet
 from xprobe.design.setting import head_title, setting_title
-from xprobe.verdict.family import NOT_DETECTED
 
 if TYPE_CHECKING:
     from xprobe.design.power import Detectable
@@ -253,6 +252,8 @@ def of_pair(pair: StudyPair) -> list[Sheet]:
 
 def _short(verdict: str) -> str:
     """Return a verdict in words that a narrow column has room for."""
+    from xprobe.verdict.family import NOT_DETECTED  # It loads SciPy, which most tables do without.
+
     return "not detected" if verdict == NOT_DETECTED else verdict
 
 

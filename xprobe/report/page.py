@@ -7,6 +7,8 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence
+from functools import cache
+from pathlib import PurePath
 from typing import Any
 
 import jinja2
@@ -53,13 +55,23 @@ _BESIDE = re.compile(
 
 def render(template: str, view: Mapping[str, Any]) -> bytes:
     """Return a template filled with a view."""
+    kind = "".join(PurePath(template).suffixes)
+    return _environment(kind).get_template(template).render(view).strip().encode() + b"\n"
+
+
+@cache
+def _environment(kind: str) -> jinja2.Environment:
+    """Return what templates of a kind (``.html.j2``, ``.md.j2``, ``.txt.j2``) are rendered by.
+
+    It keeps them compiled, which takes as long as drawing two figures.
+    """
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("xprobe.report"),
-        autoescape=template.endswith(".html.j2"),
+        autoescape=kind == ".html.j2",
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
-        finalize=_markdown if template.endswith(".md.j2") else _visible,
+        finalize=_markdown if kind == ".md.j2" else _visible,
     )
     environment.filters |= {
         "percent": percent, "points": points, "span": span, "p": p_value, "count": count,
@@ -68,7 +80,7 @@ def render(template: str, view: Mapping[str, Any]) -> bytes:
         "moment": moment, "place_estimate": place_estimate, "place_share": place_share,
         "place_words": place_words,
     }  # fmt: skip
-    return environment.get_template(template).render(view).strip().encode() + b"\n"
+    return environment
 
 
 def page(view: Mapping[str, Any]) -> bytes:
