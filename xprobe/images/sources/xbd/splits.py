@@ -112,12 +112,12 @@ def _target_domain(tiles: Sequence[Tile], config: XbdConfig) -> Division:
     sources = [tile for tile in aimed if group_of(tile, config.group) not in groups]
     notes = _errors_note(test)
     if sources:
-        notes.insert(
-            0,
-            f"{counted(len(sources), 'tile of the test events lies', 'tiles of the test events lie')} "
-            f"outside the test part: the images from before, of split pre, are the sources of images "
-            f"to be generated",
-        )
+        lie = "tile of the test events lies", "tiles of the test events lie"
+        notes = [
+            f"{counted(len(sources), *lie)} outside the test part: the images from before, of "
+            f"split pre, are the sources of images to be generated",
+            *notes,
+        ]
     elif test:
         left_out.append(
             "all tiles of the test events are tested, so that none is a source of images to be "
