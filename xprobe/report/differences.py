@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from xprobe.base.documents import field_names, replace, to_json
+from xprobe.base.documents import replace, to_json
 from xprobe.report.words import study_title
 from xprobe.results.study import Study
 
@@ -62,10 +62,8 @@ def _own_words(studies: Sequence[Study]) -> list[str]:
 
 
 def _options(study: Study) -> dict[str, object]:
-    """Return every option of a study, also what its document leaves out; None: it is not in use."""
-    config = study.config
-    fields = {name: to_json(getattr(config, name)) for name in field_names(type(config))}
-    options = fields | config.unknown
+    """Return the options that a study's document has; None: an option is not in use."""
+    options = to_json(study.config)
     return {name: None if _is_off(value) else value for name, value in options.items()}
 
 
