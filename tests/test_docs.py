@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from draw_map import ORDER, ROOT
+from makers import make_study, written
 
 from xprobe.base import documents
 from xprobe.cli.app import COMMANDS as COMMAND_ROWS
@@ -124,6 +125,24 @@ def test_the_example_of_an_own_encoder_runs(
     encoder = encoders.load("example_of_an_encoder:MeanColour")
     pixels = np.full((2, 32, 32, 3), 7, dtype=np.uint8)
     np.testing.assert_array_equal(encoder.forward(pixels), np.full((2, 3), 7))
+
+
+@pytest.mark.usefixtures("no_figures")
+def test_the_table_of_a_paper_has_the_numbers_of_the_report(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    guide = (ROOT / "docs/guide/own.md").read_text(encoding="utf-8")
+    (snippet,) = re.findall(r"```python\n(.*?)```", guide, flags=re.S)
+    _, out = written(tmp_path, make_study(generators=("sd_1", "flux"), ratios=(1, 2)))
+    out.rename(tmp_path / "report")
+    monkeypatch.chdir(tmp_path)
+    exec(snippet, {})
+    table = (tmp_path / "table.tex").read_text(encoding="utf-8")
+    rows = [line.split(" & ") for line in table.splitlines() if " & " in line]
+    assert [row[3] for row in rows] == ["ratio", "real only", "1:1", "1:2", "1:1", "1:2"]
+    assert [row[2] for row in rows[1:]] == ["", r"sd\_1", r"sd\_1", "flux", "flux"]
+    assert rows[1][5] == "" and {row[5] for row in rows[2:]} == {"+5.0 [+3.0, +7.0]"}
+    assert {row[6].split(" ")[0] for row in rows[2:]} == {"helps"}
 
 
 def test_readme_begins_with_the_two_commands() -> None:

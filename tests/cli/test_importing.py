@@ -41,7 +41,7 @@ def test_a_study_is_made_and_every_step_is_counted(root: Path, xprobe: Callable[
     assert "earthquake mexico-earthquake 6 3 1 2 1 1" in lines
     assert "wind all 18 9 5 4 2 1" in lines
     assert lines[-1] == "wrote study.csv: 34 images"
-    assert "warning: fewer than --per-class 2 of class earthquake (1): all there are" in ran.err
+    assert "warning: fewer than --per-class 2 of class earthquake (1): all of them" in ran.err
     assert Counter((row["label"], row["split"]) for row in rows() if row["split"] != "pre") == {
         **{(kind, "train"): 2 for kind in ("fire", "flooding", "tsunami", "volcano", "wind")},
         ("earthquake", "train"): 1,

@@ -43,7 +43,7 @@ def test_without_a_policy_all_are_trained_on(tiles: list[Tile]) -> None:
     assert not division.test and not division.sources and not said(division)
     few = divide(tiles, XbdConfig(per_class=200))
     assert by_class(few.train) == dict.fromkeys(by_class(tiles), 200) | {"earthquake": 193}
-    assert "fewer than --per-class 200 of class earthquake (193): all there are" in said(few)
+    assert "fewer than --per-class 200 of class earthquake (193): all of them" in said(few)
     share = Counter(tile.event for tile in few.train if tile.label == "volcano")
     assert share == {"guatemala-volcano": 28, "lower-puna-volcano": 172}
     fires = Counter(tile.event for tile in few.train if tile.label == "fire")
@@ -117,7 +117,7 @@ def test_each_event_can_be_left_out_in_turn(tiles: list[Tile]) -> None:
     assert not division.test
     assert events(division.train) == events(tiles) - {"mexico-earthquake"}
     assert all(len(names) > 1 for names in events_of(division.train).values())
-    assert "--leave-one-group-out --group event" in said(division)
+    assert "--leave-one-group-out --group event --balanced'" in said(division)
     assert "fewer than 5 events to test in turn of class flooding (4), tsunami (2), vol" in said(
         division
     )

@@ -78,9 +78,12 @@ def _events(tiles: Sequence[Tile], config: XbdConfig) -> Division:
 
 def _leave_one_event_out(tiles: Sequence[Tile], config: XbdConfig) -> Division:
     tiles, left_out = _without_single_events(tiles, config, "could not be trained without it")
-    note = "every event is tested once by 'xprobe sweep TABLE --leave-one-group-out --group event'"
-    if config.label == "class":
-        note += ": its accuracy is the recall of an unseen event's class, averaged over events"
+    options = "--leave-one-group-out --group event"
+    meaning = ""
+    if config.label == "class":  # Without its event a class is rarer in training than others.
+        options += " --balanced"
+        meaning = ": its accuracy is the recall of an unseen event's class, averaged over events"
+    note = f"every event is tested once by 'xprobe sweep TABLE {options}'{meaning}"
     train = _sample(tiles, config, "train")
     return Division({"train": tiles}, train, warnings=left_out, notes=[note])
 
@@ -230,8 +233,8 @@ def _shortages(division: Division, config: XbdConfig) -> list[str]:
         few = [f"{label} ({n})" for label, n in counts.items() if n < least]
         if few and wanted:
             notes.append(
-                f"fewer than {option} {wanted} of class {first_few(few, 10)}: all there are are "
-                f"taken, and nothing fills them up"
+                f"fewer than {option} {wanted} of class {first_few(few, 10)}: all of "
+                f"them are taken, and nothing fills them up"
             )
         elif few:
             names = first_few(label for label, n in counts.items() if not n)
