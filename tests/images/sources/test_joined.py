@@ -162,3 +162,13 @@ def test_a_scene_has_one_wider_group_over_all_tables() -> None:
     message = r"b\.csv: images of the scene s are of event b, but in a\.csv of event a; give"
     with pytest.raises(XprobeError, match=message):
         joined(rows)
+
+
+def test_tables_whose_guessed_generators_have_one_name_are_told() -> None:
+    def edits(table: str, **more: str) -> list[Row]:
+        return [image(table, f"{table}-1", source="synthetic", generator="out", **more)]
+
+    guessed = {GUESSED: "out"}
+    with pytest.warns(XprobeWarning, match="a, b: they name no generator, and count as one, out,"):
+        joined([edits("a", **guessed), edits("b", **guessed)])
+    joined([edits("a", **guessed), edits("b")])  # What is said is meant.

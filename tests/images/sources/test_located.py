@@ -46,7 +46,8 @@ def test_synthetic_images_are_called_as_in_a_folder() -> None:
 @pytest.mark.parametrize(
     ("table", "name"),
     [("x/sdxl/manifest.csv", "sdxl"), ("x/sdxl.csv", "sdxl"), ("x/data", "data"),
-     ("x/data/", "data"), ("x/gen.v1", "gen.v1"), ("x/..", Path.cwd().name)],
+     ("x/sdxl/Manifest.jsonl", "sdxl"), ("x/data/", "data"), ("x/gen.v1", "gen.v1"),
+     ("x/..", Path.cwd().name)],
 )  # fmt: skip
 def test_a_table_is_called_by_its_file_or_else_its_folder(table: str, name: str) -> None:
     assert name_of(table) == name

@@ -42,6 +42,7 @@ def joined(parts: Sequence[Sequence[Row]]) -> list[Row]:
         union.add(row)
     union.finish()
     _check_scenes(union.rows)
+    _warn_of_one_name(union.rows)
     return union.rows
 
 
@@ -253,6 +254,21 @@ def _check_scenes(rows: Sequence[Row]) -> None:
             f"{first_table} has, too, and taken for one scene: {first_few(shared, _EXAMPLES)}; "
             f"give them other names if they are not"
         )
+
+
+def _warn_of_one_name(rows: Iterable[Row]) -> None:
+    """Warn of tables that name no generator, and are called alike themselves."""
+    tables: dict[str, dict[str, None]] = {}
+    for row in rows:
+        if name := row.get(GUESSED):
+            tables.setdefault(name, {})[row[TABLE]] = None
+    for name, several in tables.items():
+        if len(several) > 1:
+            _warn(
+                f"{first_few(several, _EXAMPLES)}: they name no generator, and count as one, "
+                f"{name}, since they are called so; fill in the column generator if they are of "
+                f"several"
+            )
 
 
 def _warn(text: str) -> None:

@@ -99,9 +99,9 @@ def once(places: Iterable[str | Path]) -> list[Path]:
 def name_of(table: str) -> str:
     """Return what a DATA is called beside others: its folder, or its file if it has a name."""
     path = Path(table).resolve()
-    if path.name == MANIFEST:
-        return path.parent.name
-    return path.stem if path.suffix.lower() in SUFFIXES else path.name
+    if path.suffix.lower() not in SUFFIXES:
+        return path.name
+    return path.parent.name if path.stem.lower() == Path(MANIFEST).stem else path.stem
 
 
 def generator_of(table: str) -> str:
