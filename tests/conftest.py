@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 from zlib import crc32
 
 # One thread of linear algebra, here and in whatever a test starts, said before NumPy and torch read
@@ -50,6 +51,14 @@ def save_picture() -> SavePicture:
     return save
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _no_waiting_for_disks() -> Iterator[None]:
+    """Nothing here is about power cuts, and all processes see what is written before it is safe."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda _file: None)
+        yield
+
+
 @pytest.fixture
 def no_figures(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave the figures out of reports whose words alone are tested: drawing takes the time."""
@@ -62,17 +71,17 @@ def no_figures(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("xprobe.report.write.draw_all", draw_none)
 
 
-@pytest.fixture
-def make_data(tmp_path: Path, save_picture: SavePicture) -> MakeData:
-    """``make_data(classes=("a", "b"), real=4, synthetic=8, …)``: a study's folder; returns DATA.
+@pytest.fixture(scope="session")
+def make_data_in(save_picture: SavePicture) -> MakeData:
+    """``make_data_in(data, classes=("a", "b"), real=4, synthetic=8, …)``: a study's folder `data`.
 
     The numbers are images a class: ``real/<class>/0.png``, … and so on for `synthetic` (for each
     of `generators`; None: no folder of its own), `test` and `extra`. All pictures differ, and the
-    classes differ in colour, so that a head can learn them. `name` is the folder's, for tests
-    that need several.
+    classes differ in colour, so that a head can learn them.
     """
 
     def make(
+        data: Path,
         classes: Sequence[str] = ("a", "b"),
         *,
         real: int = 4,
@@ -80,9 +89,7 @@ def make_data(tmp_path: Path, save_picture: SavePicture) -> MakeData:
         test: int = 0,
         extra: int = 0,
         generators: Sequence[str | None] = (None,),
-        name: str = "data",
     ) -> Path:
-        data = tmp_path / name
         parts = {"real": real, "test": test, "extra": extra}
         parts |= {f"synthetic/{g}" if g else "synthetic": synthetic for g in generators}
         for part, n in parts.items():
@@ -91,6 +98,19 @@ def make_data(tmp_path: Path, save_picture: SavePicture) -> MakeData:
                     file = f"{part}/{label}/{i}.png"
                     save_picture(data / file, file, round(255 * (k + 0.5) / len(classes)))
         return data
+
+    return make
+
+
+@pytest.fixture
+def make_data(tmp_path: Path, make_data_in: MakeData) -> MakeData:
+    """``make_data(classes=("a", "b"), …)``: as `make_data_in`, in a folder of the test's own.
+
+    `name` is the folder's, for tests that need several.
+    """
+
+    def make(*classes: Sequence[str], name: str = "data", **numbers: Any) -> Path:
+        return make_data_in(tmp_path / name, *classes, **numbers)
 
     return make
 

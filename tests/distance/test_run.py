@@ -6,11 +6,11 @@ import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
-from makers import make_study
+from makers import MakeData, make_study
 from msgspec import structs
 from PIL import Image
 
@@ -33,17 +33,26 @@ METRICS = ("mmd", "energy", "precision")
 ONE_WORKER = Execution(workers=1)
 
 
-@pytest.fixture
-def study(
-    make_data: Callable[..., Path], tmp_path: Path
+class Measured(NamedTuple):
+    """A study, how to measure it, and what comes of it with rows of classes and without."""
+
+    table: Manifest
+    store: Store
+    run: Callable[..., Distances]
+    document: Distances
+    overall: Distances
+
+
+def ready(
+    data: Path, folder: Path, make: MakeData
 ) -> tuple[Manifest, Store, Callable[..., Distances]]:
-    """Two generators, the second of which has two copies of training images."""
-    data = make_data(real=12, synthetic=8, generators=("good", "thief"))
+    """Make two generators, the second of which has two copies of training images."""
+    make(data, real=12, synthetic=8, generators=("good", "thief"))
     for label in "ab":
         shutil.copy(data / f"real/{label}/3.png", data / f"synthetic/thief/{label}/copy.png")
     table = manifests.read(data)
-    extract.embed_all(table, ["pixels"], tmp_path / "features")
-    store = Store(tmp_path / "features")
+    extract.embed_all(table, ["pixels"], folder / "features")
+    store = Store(folder / "features")
 
     def run(table: Manifest = table, **given: Any) -> Distances:
         how = {"metrics": METRICS, "permutations": 99, "workers": 1} | given
@@ -52,12 +61,28 @@ def study(
     return table, store, run
 
 
+@pytest.fixture
+def study(
+    make_data_in: MakeData, tmp_path: Path
+) -> tuple[Manifest, Store, Callable[..., Distances]]:
+    """A study of the test's own, whose images and features it may change."""
+    return ready(tmp_path / "data", tmp_path, make_data_in)
+
+
+@pytest.fixture(scope="module")
+def measured(make_data_in: MakeData, tmp_path_factory: pytest.TempPathFactory) -> Measured:
+    """The same study for all tests, which leave it as it is."""
+    folder = tmp_path_factory.mktemp("measured")
+    table, store, run = ready(folder / "data", folder, make_data_in)
+    return Measured(table, store, run, run(), run(by_class=False))
+
+
 def by(document: Distances) -> dict[tuple[Any, ...], Any]:
     return {(r.generator, r.class_, r.metric): r for r in document.distances}
 
 
-def test_every_generator_and_class_has_its_rows(study: Any) -> None:
-    rows = by(study[2]())
+def test_every_generator_and_class_has_its_rows(measured: Measured) -> None:
+    rows = by(measured.document)
     for generator in ("good", "thief"):
         assert {m for g, name, m in rows if (g, name) == (generator, None)} == set(METRICS)
         for label in "ab":
@@ -74,9 +99,8 @@ def test_every_generator_and_class_has_its_rows(study: Any) -> None:
     assert row.encoder == "pixels"
 
 
-def test_copies_are_named_set_aside_and_shown_beside(study: Any) -> None:
-    table, store, run = study
-    document = run()
+def test_copies_are_named_set_aside_and_shown_beside(measured: Measured) -> None:
+    table, store, _, document, _ = measured
     leaks = {row.id: row for row in document.leaks}
     assert set(leaks) == {f"synthetic/thief/{label}/copy.png" for label in "ab"}
     row = leaks["synthetic/thief/a/copy.png"]
@@ -91,26 +115,26 @@ def test_copies_are_named_set_aside_and_shown_beside(study: Any) -> None:
     assert set(table.id) - set(clean.id) == set(leaks)
 
 
-def test_the_same_seed_gives_the_same_and_other_metrics_change_nothing(study: Any) -> None:
-    run = study[2]
-    one, same = run(), run()
+def test_the_same_seed_gives_the_same_and_other_metrics_change_nothing(measured: Measured) -> None:
+    run, one = measured.run, measured.document
+    same = run()
     assert one.distances == same.distances
-    alone = by(run(metrics=("energy",)))
-    for key, row in alone.items():
+    alone = run(metrics=("energy",))
+    for key, row in by(alone).items():
         assert by(one)[key] == row
-    assert run(seed=1).distances != one.distances
+    assert run(metrics=("energy",), seed=1).distances != alone.distances
 
 
-def test_a_class_that_a_generator_has_none_of_is_a_row_with_its_reason(study: Any) -> None:
-    table, _, run = study
+def test_a_class_that_a_generator_has_none_of_is_a_row_with_its_reason(measured: Measured) -> None:
+    table, _, run, *_ = measured
     lacking = table.select((table.generator != "good") | (table.label != "b"))
-    row = by(run(lacking))["good", "b", "mmd"]
+    row = by(run(lacking, metrics=("mmd",)))["good", "b", "mmd"]
     assert row.value is None
     assert row.reason
 
 
-def test_edits_are_compared_with_the_true_image_of_their_scene(study: Any) -> None:
-    table, store, run = study
+def test_edits_are_compared_with_the_true_image_of_their_scene(measured: Measured) -> None:
+    table, store, run, _, overall = measured
     group = [
         Path(i).stem if s == "real" else "" for i, s in zip(table.id, table.source, strict=True)
     ]
@@ -132,7 +156,7 @@ def test_edits_are_compared_with_the_true_image_of_their_scene(study: Any) -> No
     headline = edited["good", None, "mmd"]
     assert (headline.units_real, headline.units_synthetic) == (24, 16)
     assert headline.assumption is None
-    assert headline.value != by(run(by_class=False))["good", None, "mmd"].value
+    assert headline.value != by(overall)["good", None, "mmd"].value
     row = edited["good", None, "paired"]
     assert (row.n, row.n_real) == (16, 16)
     features = store.read(store.encoders()[0], named)[0]
@@ -145,7 +169,7 @@ def test_edits_are_compared_with_the_true_image_of_their_scene(study: Any) -> No
     assert row.value == pytest.approx(expected, rel=1e-5)
     assert row.ci_low <= row.value <= row.ci_high
     assert row.floor > 0
-    assert "paired" not in {r.metric for r in run(by_class=False).distances}
+    assert "paired" not in {r.metric for r in overall.distances}
 
 
 def test_shortcuts_are_told_as_warnings(study: Any, tmp_path: Path) -> None:
@@ -174,9 +198,8 @@ def test_features_that_are_zeros_are_a_warning(study: Any) -> None:
     assert f"nothing but zeros for {len(x[::7])} of {len(x)} images" in told
 
 
-def test_a_sweep_repeats_the_warnings(study: Any, tmp_path: Path) -> None:
-    table, store, run = study
-    document = run(by_class=False)
+def test_a_sweep_repeats_the_warnings(measured: Measured, tmp_path: Path) -> None:
+    table, store, _, _, document = measured
     config = SweepConfig(ratios=(0.5,), repeats=1, folds=2, inner_folds=2, c_grid=(1.0,))
     save_distance(tmp_path / "r", document)
     (found,) = sweep(table, store, tmp_path / "r", config, execution=ONE_WORKER)
@@ -186,9 +209,9 @@ def test_a_sweep_repeats_the_warnings(study: Any, tmp_path: Path) -> None:
     assert not set(document.warnings) & set(found.warnings)
 
 
-def test_examples_are_the_closest_the_median_and_the_farthest(study: Any) -> None:
-    table, store, run = study
-    rows = [r for r in run(by_class=False).examples if r.generator == "good"]
+def test_examples_are_the_closest_the_median_and_the_farthest(measured: Measured) -> None:
+    table, store, *_ = measured
+    rows = [r for r in measured.overall.examples if r.generator == "good"]
     assert [(r.class_, r.which) for r in rows] == [
         (label, which) for label in "ab" for which in ("closest", "median", "farthest")
     ]
@@ -208,8 +231,8 @@ def test_examples_are_the_closest_the_median_and_the_farthest(study: Any) -> Non
             assert found[which] == (pytest.approx(distance, abs=1e-5), neighbour)
 
 
-def test_the_map_has_every_source_and_shows_the_largest_axis_first(study: Any) -> None:
-    maps = study[2](by_class=False).maps
+def test_the_map_has_every_source_and_shows_the_largest_axis_first(measured: Measured) -> None:
+    maps = measured.overall.maps
     assert [each.method for each in maps][:2] == ["pca", "tsne"]
     assert all(len(each.points) == len(maps[0].points) for each in maps)
     points = maps[0].points
@@ -224,7 +247,7 @@ def test_the_map_has_every_source_and_shows_the_largest_axis_first(study: Any) -
 def test_the_report_shows_maps_and_examples(study: Any, tmp_path: Path) -> None:
     table, store, run = study
     config = SweepConfig(ratios=(0.5,), repeats=1, folds=2, inner_folds=2, c_grid=(1.0,))
-    save_distance(tmp_path / "r", run())
+    save_distance(tmp_path / "r", run(by_class=False, metrics=("energy",), permutations=9))
     sweep(table, store, tmp_path / "r", config, execution=ONE_WORKER)
     Path(table.path[list(table.id).index("synthetic/good/a/0.png")]).unlink()
     written = write_report(tmp_path / "r", tmp_path / "report")

@@ -34,9 +34,8 @@ OTHERS: list[Any] = [None, 7, -0.5, "text", [], {}, float("nan")]
 
 
 @pytest.fixture
-def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
+def store(tmp_path: Path) -> Store:
     """A store with one of every kind of file."""
-    monkeypatch.setattr(os, "fsync", lambda _: None)  # nothing here is about power cuts
     store = Store(tmp_path / "store", create=True)
     encoder = store.add_encoder("golden", SPEC)
     store.write_shard(encoder, [digest("a"), digest("b")], np.eye(3)[:2], {digest("bad"): "why"})

@@ -16,6 +16,8 @@ from numpy.testing import assert_allclose
 from xprobe.base.errors import XprobeError
 from xprobe.design.config import Grid, SweepConfig
 from xprobe.engine.execution import Execution
+from xprobe.features.store import Store
+from xprobe.images.manifest import Manifest
 from xprobe.results.hits import Hits, hits_file, load_hits, save_hits
 from xprobe.results.rows import SettingRow
 from xprobe.results.study import Study, load_studies, newest
@@ -34,6 +36,15 @@ def swept(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Study]]:
     folder = tmp_path_factory.mktemp("claims")
     table, store = featured(folder, ("one", "two"))
     return folder / "results", sweep(table, store, folder / "results", CONFIG, execution=ALONE)
+
+
+@pytest.fixture(scope="module")
+def single(tmp_path_factory: pytest.TempPathFactory) -> tuple[Manifest, Store, Path, Study]:
+    """Images and features of one encoder, a folder of results, and the one study in it."""
+    folder = tmp_path_factory.mktemp("single")
+    table, store = featured(folder)
+    (study,) = sweep(table, store, folder / "results", CONFIG, execution=ALONE)
+    return table, store, folder / "results", study
 
 
 def claims(studies: list[Study]) -> dict[tuple[str, str | None, float | None], float]:
@@ -100,10 +111,11 @@ def test_several_folders_claim_what_one_folder_does(
         with_claims(folders[:2], load_studies(folders[:2]))
 
 
-def test_a_second_try_counts(swept: tuple[Path, list[Study]], tmp_path: Path) -> None:
+def test_a_second_try_counts(single: tuple[Manifest, Store, Path, Study], tmp_path: Path) -> None:
     """Another configuration of the folder makes every p larger or leaves it, but for draws."""
-    table, store = featured(tmp_path, ("one",))
-    first = claims(sweep(table, store, tmp_path / "results", CONFIG, execution=ALONE))
+    table, store, before, study = single
+    shutil.copytree(before, tmp_path / "results")
+    first = claims([study])
     second = sweep(
         table, store, tmp_path / "results", replace(CONFIG, ratios=(1, 2, 3)), execution=ALONE
     )
@@ -199,10 +211,12 @@ def test_hits_that_do_not_fit_together_are_no_hits() -> None:
 # --- seeds ---------------------------------------------------------------------------------
 
 
-def test_another_seed_is_repeats_of_the_same_study(tmp_path: Path) -> None:
-    table, store = featured(tmp_path)
+def test_another_seed_is_repeats_of_the_same_study(
+    single: tuple[Manifest, Store, Path, Study], tmp_path: Path
+) -> None:
+    table, store, before, first = single
     folder = tmp_path / "results"
-    (first,) = sweep(table, store, folder, CONFIG, execution=ALONE)
+    shutil.copytree(before, folder)
     (both,) = sweep(table, store, folder, replace(CONFIG, seed=7), execution=ALONE)
     assert (first.seeds, both.seeds) == ((0,), (7, 0))
     assert both.protocol == "3-fold cross-validation, 4 repeats of 2 seeds"
@@ -222,7 +236,10 @@ def test_another_seed_is_repeats_of_the_same_study(tmp_path: Path) -> None:
 def test_a_seed_that_draws_other_images_is_no_repeat(tmp_path: Path) -> None:
     table, store = featured(tmp_path)
     for number, changes in enumerate(({"holdout": 0.4, "folds": None}, {"per_class": 8})):
-        config, folder = replace(CONFIG, **changes), tmp_path / f"results-{number}"
+        config, folder = (
+            replace(CONFIG, ratios=(1,), repeats=1, **changes),
+            tmp_path / f"results-{number}",
+        )
         for seed in (0, 1):
             (study,) = sweep(table, store, folder, replace(config, seed=seed), execution=ALONE)
         assert study.seeds == (1,)
@@ -264,10 +281,9 @@ def test_mixes_are_compared_with_each_other_and_with_further_real_images(tmp_pat
 
 
 def test_the_pooled_arm_draws_from_all_generators_alike_and_can_be_left_out(
-    tmp_path: Path,
+    single: tuple[Manifest, Store, Path, Study], tmp_path: Path
 ) -> None:
-    table, store = featured(tmp_path)
-    (study,) = sweep(table, store, tmp_path / "a", CONFIG, execution=ALONE)
+    table, store, _, study = single
     of = {(r.setting, r.ratio): r for r in study.results if r.metric == "accuracy"}
     assert of["mix-pooled", 2].n_train_synthetic == of["mix", 2].n_train_synthetic
     assert of["mix-pooled", 2].verdict is None
