@@ -69,7 +69,7 @@ def sweep(
         print_tables(studies, answer)
     warn([text for text in answer.warnings if text not in refusal])
     if answer.headline and not as_json:
-        out.print(answer.headline)
+        out.say(answer.headline)
 
 
 def print_tables(studies: Sequence[Study], answer: SweepAnswer) -> None:
