@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import shutil
 import sys
 from collections import Counter
 from collections.abc import Callable
@@ -13,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from makers import SPEC, MakeManifest
+from makers import SPEC, MakeData, MakeManifest
 from msgspec import structs
 from PIL import Image
 from scipy import stats
@@ -43,23 +44,54 @@ ONE_WORKER = Execution(workers=1)
 
 CONFIG = SweepConfig(ratios=(1, 2), repeats=2, c_grid=(10.0,), inner_folds=2)
 
+SMALL = replace(CONFIG, ratios=(1,), repeats=1, folds=3)
+"""What takes a fifth of the fits, for what does not depend on how many there are."""
+
+Place = tuple[Manifest, Store, Path]
+"""An image table, the features of its images, and the folder of results."""
+
+
+@pytest.fixture(scope="module")
+def swept(tmp_path_factory: pytest.TempPathFactory, make_data_in: MakeData) -> tuple[Place, Study]:
+    """A place that was swept, and its study. Tests share it, and leave it as it is."""
+    folder = tmp_path_factory.mktemp("swept")
+    data = make_data_in(folder / "data", real=6, synthetic=12, generators=("one", "two"))
+    place = embedded(data, folder)
+    return place, run(place)
+
 
 @pytest.fixture
-def study(make_data: Callable[..., Path], tmp_path: Path) -> tuple[Manifest, Store, Path]:
-    data = make_data(real=6, synthetic=12, generators=("one", "two"))
-    return embedded(data, tmp_path)
+def study(swept: tuple[Place, Study], tmp_path: Path) -> Place:
+    """The images and features of `swept`, and a folder without results."""
+    (table, store, _), _ = swept
+    return table, store, tmp_path / "results"
 
 
-def embedded(data: Path, tmp_path: Path) -> tuple[Manifest, Store, Path]:
+@pytest.fixture
+def done(swept: tuple[Place, Study], study: Place) -> Place:
+    """A copy of `swept` whose results may be added to."""
+    shutil.copytree(swept[0][2], study[2])
+    return study
+
+
+@pytest.fixture
+def apart(study: Place, tmp_path: Path) -> Place:
+    """The images of `swept`, and a copy of its features that may be added to."""
+    table, store, folder = study
+    shutil.copytree(store.folder, tmp_path / "features")
+    return table, Store(tmp_path / "features"), folder
+
+
+def embedded(data: Path, tmp_path: Path) -> Place:
     table = manifest.read(data)
     store = Store(tmp_path / "features", create=True)
     extract.embed(table, encoders.load("pixels"), "pixels", store)
     return table, store, tmp_path / "results"
 
 
-def run(study: tuple[Manifest, Store, Path], **changes: Any) -> Study:
+def run(study: Place, config: SweepConfig = CONFIG, **changes: Any) -> Study:
     table, store, folder = study
-    (found,) = sweep(table, store, folder, replace(CONFIG, **changes), execution=ONE_WORKER)
+    (found,) = sweep(table, store, folder, replace(config, **changes), execution=ONE_WORKER)
     return found
 
 
@@ -68,15 +100,15 @@ def rows(study: Study, metric: str = "accuracy") -> dict[tuple[Any, ...], Any]:
 
 
 def test_every_setting_of_every_generator_has_a_row(
-    study: tuple[Manifest, Store, Path],
+    swept: tuple[Place, Study],
 ) -> None:
-    found = rows(run(study))
+    found = rows(swept[1])
     expected = {(None, "real-only", None), (None, "mix-pooled", 1), (None, "mix-pooled", 2)}
     for generator in ("one", "two"):
         expected |= {(generator, "synthetic-only", None)}
         expected |= {(generator, "mix", ratio) for ratio in (1, 2)}
     assert set(found) == expected
-    assert set(rows(run(study), "macro_f1")) == expected
+    assert set(rows(swept[1], "macro_f1")) == expected
     for row in found.values():
         assert isinstance(row, Result)
         assert row.ci_low <= row.value <= row.ci_high
@@ -84,9 +116,9 @@ def test_every_setting_of_every_generator_has_a_row(
 
 
 def test_real_only_has_no_difference_and_the_others_differ_from_it(
-    study: tuple[Manifest, Store, Path],
+    swept: tuple[Place, Study],
 ) -> None:
-    found = rows(run(study))
+    found = rows(swept[1])
     real = found[None, "real-only", None]
     assert real.difference is real.verdict is real.p_adjusted is None
     for key, row in found.items():
@@ -100,9 +132,9 @@ def test_real_only_has_no_difference_and_the_others_differ_from_it(
         assert row.detectable > 0
 
 
-def test_training_images_are_counted(study: tuple[Manifest, Store, Path]) -> None:
+def test_training_images_are_counted(swept: tuple[Place, Study]) -> None:
     """6 real images of 2 classes in 5 folds: 9.6 to train on in the mean."""
-    found = rows(run(study))
+    found = rows(swept[1])
     assert found[None, "real-only", None].n_train_real == pytest.approx(9.6)
     assert found["one", "mix", 2].n_train_synthetic == pytest.approx(19.2)
     assert found["one", "mix", 2].ratio_actual == 2
@@ -111,21 +143,18 @@ def test_training_images_are_counted(study: tuple[Manifest, Store, Path]) -> Non
 
 
 def test_a_second_run_solves_nothing_and_says_the_same(
-    study: tuple[Manifest, Store, Path], monkeypatch: pytest.MonkeyPatch
+    swept: tuple[Place, Study], done: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first = run(study)
-
     def refuse(*_: object) -> None:
         raise AssertionError("solved again")
 
     monkeypatch.setattr(sys.modules["xprobe.study.sweep"], "solve", refuse)
-    assert run(study).results == first.results
+    assert run(done).results == swept[1].results
 
 
 def test_an_interrupted_sweep_goes_on_where_it_was(
-    study: tuple[Manifest, Store, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    swept: tuple[Place, Study], study: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = run((study[0], study[1], tmp_path / "whole"))
     solve, solved = sys.modules["xprobe.study.sweep"].solve, []
 
     def interrupted(*arguments: Any) -> Any:
@@ -148,12 +177,12 @@ def test_an_interrupted_sweep_goes_on_where_it_was(
 
     solved.clear()
     monkeypatch.setattr(sys.modules["xprobe.study.sweep"], "solve", counted)
-    assert run(study).results == whole.results
+    assert run(study).results == swept[1].results
     assert len(solved) == (2 * 9 - 4) * 5
 
 
 def test_more_ratios_or_repeats_leave_what_is_done_as_it_is(
-    study: tuple[Manifest, Store, Path],
+    study: Place,
 ) -> None:
     run(study, ratios=(1,))
 
@@ -173,32 +202,30 @@ def test_more_ratios_or_repeats_leave_what_is_done_as_it_is(
 @pytest.mark.parametrize(
     "change", [{"seed": 1}, {"c_grid": (0.1, 10.0)}, {"inner_folds": 3}, {"per_class": 5}]
 )
-def test_whatever_decides_a_result_is_part_of_its_key(
-    study: tuple[Manifest, Store, Path], change: dict[str, Any]
-) -> None:
-    run(study)
+def test_whatever_decides_a_result_is_part_of_its_key(study: Place, change: dict[str, Any]) -> None:
+    run(study, SMALL)
     before = len(list((study[2] / "predictions").rglob("*.npz")))
-    run(study, **change)
+    run(study, SMALL, **change)
     assert len(list((study[2] / "predictions").rglob("*.npz"))) == 2 * before
 
 
 def test_the_same_seed_gives_the_same_and_another_seed_another(
-    study: tuple[Manifest, Store, Path], tmp_path: Path
+    study: Place, tmp_path: Path
 ) -> None:
     table, store, _ = study
     one, again, other = (
-        run((table, store, tmp_path / name), seed=seed).results
+        run((table, store, tmp_path / name), SMALL, seed=seed).results
         for name, seed in (("a", 0), ("b", 0), ("c", 1))
     )
     assert one == again
     assert one != other
 
 
-def test_saved_predictions_give_the_accuracy_again(study: tuple[Manifest, Store, Path]) -> None:
-    found = rows(run(study))
+def test_saved_predictions_give_the_accuracy_again(swept: tuple[Place, Study]) -> None:
+    (_, _, folder), found = swept[0], rows(swept[1])
     hits: dict[tuple[Any, ...], list[float]] = {}
-    for file in (study[2] / "predictions").rglob("*.npz"):
-        loaded = predictions_module.load_predictions(study[2], file.stem)
+    for file in (folder / "predictions").rglob("*.npz"):
+        loaded = predictions_module.load_predictions(folder, file.stem)
         assert loaded is not None
         predictions, about = loaded
         assert len(set(predictions.id)) == 12
@@ -215,7 +242,7 @@ def test_images_that_could_not_be_embedded_take_no_part_and_are_counted(
 ) -> None:
     data = make_data(real=6, synthetic=14)
     (data / "real/a/broken.png").write_bytes(b"no image")
-    found = run(embedded(data, tmp_path))
+    found = run(embedded(data, tmp_path), SMALL)
     assert rows(found)[None, "real-only", None].n_test == 12
     assert any("1 image could not be embedded" in w for w in found.warnings)
 
@@ -313,10 +340,10 @@ def test_too_few_synthetic_images_are_an_error_unless_allowed(
 
 
 def test_a_choice_at_the_edge_of_the_grid_is_a_warning(
-    study: tuple[Manifest, Store, Path],
+    study: Place,
 ) -> None:
-    found = run(study, c_grid=(1e-6, 1e-5))
-    assert any("edge of its grid in 90 of 90 cases" in w for w in found.warnings)
+    found = run(study, SMALL, c_grid=(1e-6, 1e-5))
+    assert any("edge of its grid in 18 of 18 cases" in w for w in found.warnings)
 
 
 def test_a_study_without_synthetic_images_is_refused(
@@ -341,9 +368,9 @@ def test_a_class_with_one_image_is_refused(make_data: Callable[..., Path], tmp_p
 
 
 def test_mixes_and_synthetic_only_are_families_of_their_own(
-    study: tuple[Manifest, Store, Path],
+    swept: tuple[Place, Study],
 ) -> None:
-    judged = families(run(study).results)
+    judged = families(swept[1].results)
     assert [(f.generator, f.setting, f.comparisons) for f in judged] == [
         ("one", "mix", 2), ("one", "synthetic-only", 1), ("two", "mix", 2),
         ("two", "synthetic-only", 1),
@@ -352,30 +379,30 @@ def test_mixes_and_synthetic_only_are_families_of_their_own(
 
 
 def test_a_study_is_superseded_under_a_new_label_too(
-    study: tuple[Manifest, Store, Path],
+    swept: tuple[Place, Study],
+    done: Place,
 ) -> None:
     """The label of an encoder gets its key when another of the same name comes in."""
-    found = run(study, repeats=1)
+    found = swept[1]
     key = found.encoder.key
     renamed = structs.replace(found.encoder, label=f"pixels@{key[:8]}")
     found = structs.replace(found, encoder=renamed, created="9999-01-01T00:00:00")
-    study_module.save_study(study[2], structs.replace(found, key="f" * 32))
-    (shown,) = study_module.load_studies(study[2])
+    study_module.save_study(done[2], structs.replace(found, key="f" * 32))
+    (shown,) = study_module.load_studies(done[2])
     assert shown.encoder.label == f"pixels@{key[:8]}"
 
 
 def test_a_study_document_is_plain_json_and_the_newest_counts(
-    study: tuple[Manifest, Store, Path],
+    done: Place,
 ) -> None:
-    run(study, repeats=1)
-    newest = run(study)
-    assert newest == study_module.load_studies(study[2])[0]
+    newest = run(done, repeats=1)
+    assert newest == study_module.load_studies(done[2])[0]
     with pytest.raises(XprobeError, match="did you mean pixels"):
-        study_module.newest(study_module.load_studies(study[2]), ["pixel"])
+        study_module.newest(study_module.load_studies(done[2]), ["pixel"])
 
 
-def test_every_head_has_a_study_of_its_own(study: tuple[Manifest, Store, Path]) -> None:
-    table, store, folder = study
+def test_every_head_has_a_study_of_its_own(done: Place) -> None:
+    table, store, folder = done
     heads = ("logistic", "ridge", "knn")
     found = sweep(table, store, folder, CONFIG, Grid(heads=heads), ONE_WORKER)
     assert [each.config.head for each in found] == list(heads)
@@ -386,14 +413,10 @@ def test_every_head_has_a_study_of_its_own(study: tuple[Manifest, Store, Path]) 
     assert neighbours <= {1, 3, 5, 10, 20, 50, 100}
 
 
-def test_features_beyond_the_memory_limit_give_the_same_study(
-    study: tuple[Manifest, Store, Path], tmp_path: Path
-) -> None:
+def test_features_beyond_the_memory_limit_give_the_same_study(study: Place, tmp_path: Path) -> None:
     table, store, folder = study
-    (held,) = sweep(table, store, folder, CONFIG, execution=ONE_WORKER)
-    (streamed,) = sweep(
-        table, store, tmp_path / "two", CONFIG, execution=Execution(1, memory_gib=0)
-    )
+    (held,) = sweep(table, store, folder, SMALL, execution=ONE_WORKER)
+    (streamed,) = sweep(table, store, tmp_path / "two", SMALL, execution=Execution(1, memory_gib=0))
     same = ("accuracy", "macro_f1", "c")
     assert [[getattr(run, name) for name in same] for run in streamed.runs] == [
         [getattr(run, name) for name in same] for run in held.runs
@@ -402,9 +425,9 @@ def test_features_beyond_the_memory_limit_give_the_same_study(
         sweep(table, store, folder, CONFIG, Grid(heads=("knn",)), Execution(1, memory_gib=0))
 
 
-def test_rules_of_the_choice_reach_the_fits(study: tuple[Manifest, Store, Path]) -> None:
+def test_rules_of_the_choice_reach_the_fits(study: Place) -> None:
     table, store, folder = study
-    config = replace(CONFIG, c_grid=(0.01, 0.1, 1.0, 10.0, 100.0))
+    config = replace(SMALL, c_grid=(0.01, 0.1, 1.0, 10.0, 100.0))
     chosen, kept = {}, 0
     for rule in ("best", "one-se"):
         (found,) = sweep(table, store, folder, replace(config, c_rule=rule), execution=ONE_WORKER)
@@ -420,7 +443,7 @@ def test_further_real_images_are_a_control_where_there_are_some(
     make_data: Callable[..., Path], tmp_path: Path
 ) -> None:
     table, store, folder = embedded(make_data(real=6, synthetic=12, extra=8), tmp_path)
-    found = run((table, store, folder))
+    found = run((table, store, folder), repeats=1)
     own = rows(found)
     real = own[None, "real-only", None]
     row = own[None, "real-more", 1]
@@ -445,17 +468,14 @@ def loaded(folder: Path, file: Path) -> list[str]:
 
 
 def curve(
-    study: tuple[Manifest, Store, Path], *sizes: int, config: SweepConfig = CONFIG, **how: Any
+    study: Place, *sizes: int, config: SweepConfig = CONFIG, **how: Any
 ) -> list[dict[str, Any]]:
     table, store, folder = study
     return sweep(table, store, folder, config, Grid(real_curve=sizes, **how), ONE_WORKER)
 
 
-SMALL = replace(CONFIG, ratios=(1,), repeats=1, folds=3)
-
-
 def test_a_learning_curve_has_a_study_a_size_and_says_what_synthetic_images_are_worth(
-    study: tuple[Manifest, Store, Path],
+    study: Place,
 ) -> None:
     small, middle, large = curve(study, 4, 2, 3, config=replace(CONFIG, repeats=1))
     assert [d.config.train_per_class for d in (small, middle, large)] == [2, 3, 4]
@@ -485,7 +505,7 @@ def test_a_learning_curve_has_a_study_a_size_and_says_what_synthetic_images_are_
     assert [d.data_value for d in kept] == [small.data_value, middle.data_value, ()]
 
 
-def test_alternatives_are_worth_real_images_too(study: tuple[Manifest, Store, Path]) -> None:
+def test_alternatives_are_worth_real_images_too(study: Place) -> None:
     """A row each, with synthetic images and without, after the rows of the mixes."""
     plain = curve(study, 2, 3, config=SMALL)[0].data_value
     config = replace(SMALL, alternatives=("mixup",), with_synthetic=True)
@@ -514,7 +534,7 @@ def test_alternatives_are_worth_real_images_too(study: tuple[Manifest, Store, Pa
 
 
 def test_sizes_too_far_apart_give_a_curve_and_no_data_value(
-    study: tuple[Manifest, Store, Path],
+    study: Place,
 ) -> None:
     documents = curve(study, 4, 2, config=SMALL)
     assert [d.config.train_per_class for d in documents] == [2, 4]
@@ -531,7 +551,7 @@ def test_sizes_too_far_apart_give_a_curve_and_no_data_value(
 
 
 def test_groups_that_bring_sizes_apart_leave_no_data_value(
-    study: tuple[Manifest, Store, Path],
+    study: Place,
 ) -> None:
     """Scenes of two images stay whole, so that two images remain two, and three become four."""
     table, store, folder = study
@@ -546,7 +566,7 @@ def test_groups_that_bring_sizes_apart_leave_no_data_value(
 
 
 def test_all_sizes_of_a_curve_are_tested_on_the_same_images_in_the_same_folds(
-    study: tuple[Manifest, Store, Path],
+    study: Place,
 ) -> None:
     curve(study, 2, 4, config=replace(SMALL, repeats=2))
     folds: dict[int, set[tuple[tuple[str, int], ...]]] = {}
@@ -561,7 +581,7 @@ def test_all_sizes_of_a_curve_are_tested_on_the_same_images_in_the_same_folds(
 
 
 def test_a_curve_that_goes_on_keeps_what_is_done_and_values_anew(
-    study: tuple[Manifest, Store, Path],
+    study: Place,
 ) -> None:
     first = curve(study, 2, 3, config=SMALL)
     before = set((study[2] / "predictions").rglob("*.npz"))
@@ -578,7 +598,7 @@ def test_a_curve_that_goes_on_keeps_what_is_done_and_values_anew(
 
 
 def test_each_encoder_and_head_has_a_curve_of_its_own(
-    study: tuple[Manifest, Store, Path],
+    study: Place,
 ) -> None:
     found = curve(study, 3, 4, config=SMALL, heads=("logistic", "ridge"))
     kinds = [(d.config.head, d.config.train_per_class) for d in found]
@@ -596,7 +616,7 @@ def test_each_encoder_and_head_has_a_curve_of_its_own(
     ],
 )
 def test_a_curve_that_cannot_be_is_refused(
-    study: tuple[Manifest, Store, Path], sizes: tuple[int, ...], how: dict[str, Any], said: str
+    study: Place, sizes: tuple[int, ...], how: dict[str, Any], said: str
 ) -> None:
     with pytest.raises(XprobeError, match=said):
         curve(study, *sizes, **how)
@@ -605,7 +625,7 @@ def test_a_curve_that_cannot_be_is_refused(
 # --- what stands beside accuracy -------------------------------------------------------------
 
 
-def test_each_class_is_compared_with_real_only(study: tuple[Manifest, Store, Path]) -> None:
+def test_each_class_is_compared_with_real_only(study: Place) -> None:
     found = run(study, folds=3)
     recall = {
         (s.generator, s.setting, s.ratio): dict(zip(found.manifest.classes, s.recall, strict=True))
@@ -732,10 +752,10 @@ def test_mcnemars_p_is_of_the_first_repeat_on_a_hold_out_without_groups(
 
 
 def test_a_sweep_reads_an_index_once_and_features_once(
-    study: tuple[Manifest, Store, Path], monkeypatch: pytest.MonkeyPatch
+    apart: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With a thousand shards, each look at all of them counts."""
-    table, store, _ = study
+    table, store, _ = apart
     extract.embed(table, encoders.load("hog"), "hog", store)
     calls = {name: Counter[str]() for name in ("digests", "check", "open")}
     receipts = Counter[str]()
@@ -747,17 +767,17 @@ def test_a_sweep_reads_an_index_once_and_features_once(
     for name, counter in calls.items():
         monkeypatch.setattr(Shard, name, counted(getattr(Shard, name), counter))
     grid, execution = Grid(heads=("logistic", "ridge")), Execution(workers=1)
-    sweep(*study, replace(CONFIG, repeats=1), grid, execution)
+    sweep(*apart, SMALL, grid, execution)
     for counter in (receipts, calls["digests"], calls["check"]):
         assert len(counter) == 2  # encoders of one shard
         assert set(counter.values()) == {1}
     assert set(calls["open"].values()) == {3}  # for the digests, the check and the features
-    sweep(*study, replace(CONFIG, repeats=1, alternatives=("mixup",)), grid, execution)
+    sweep(*apart, replace(SMALL, alternatives=("mixup",)), grid, execution)
     assert set(receipts.values()) == set(calls["digests"].values()) == {2}
 
 
-def test_features_that_say_little_are_a_warning(study: tuple[Manifest, Store, Path]) -> None:
-    table, store, _ = study
+def test_features_that_say_little_are_a_warning(apart: Place) -> None:
+    table, store, _ = apart
     encoder = store.add_encoder(
         "flat", structs.replace(store.encoders()[0].spec, source="import:flat")
     )
@@ -766,12 +786,12 @@ def test_features_that_say_little_are_a_warning(study: tuple[Manifest, Store, Pa
     grid = Grid(encoders=("flat",), heads=("ridge",))
     for memory_gib in (1.0, 0.0):
         execution = Execution(workers=1, memory_gib=memory_gib)
-        (document,) = sweep(*study, replace(CONFIG, repeats=1), grid, execution)
+        (document,) = sweep(*apart, SMALL, grid, execution)
         (told,) = [line for line in document.warnings if "features of" in line]
         assert told.startswith("features of flat are the same for all images")
 
 
-def alike_in_events(make_manifest: MakeManifest, tmp_path: Path) -> tuple[Manifest, Store, Path]:
+def alike_in_events(make_manifest: MakeManifest, tmp_path: Path) -> Place:
     """Return a study whose test images lie in 16 events, those of an event close to each other.
 
     Synthetic images turn the boundary between the classes, which flips whole events of one class.
