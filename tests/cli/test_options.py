@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import typer
+from makers import Ran, error_of
 from typer.testing import CliRunner
 
 from xprobe.base.declared import PROTOCOL, check_least, option, parse_numbers
@@ -104,3 +105,18 @@ def test_options_and_the_function_that_takes_them_have_the_same_defaults() -> No
     for name, default in declared.items():
         if name != "metrics":  # none means all
             assert taken[name].default == default
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("scan", "nowhere", "-o", "study.xls"),
+        ("import", "xbd", "nowhere", "-o", "study.xls"),
+        ("adopt", "nowhere", "--generator", "g", "-o", "study.xls"),
+        ("distance", "nowhere", "--drop-leaks", "study.xls"),
+    ],
+)
+def test_a_table_that_cannot_be_written_is_told_before_anything_is_read(
+    arguments: tuple[str, ...], xprobe: Callable[..., Ran]
+) -> None:
+    assert "study.xls: name a table .csv" in error_of(xprobe(*arguments))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from xprobe.cli import progress
-from xprobe.cli.options import Json
+from xprobe.cli.options import Json, table_file
 from xprobe.cli.printing import notes, print_json, print_table, warn
 from xprobe.images.config import DEFAULT_DATA
 from xprobe.images.sources.registry import forms
@@ -64,7 +64,12 @@ def adopt(
     ] = "",
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", help="Table to write. Default: FOLDER/manifest.csv."),
+        typer.Option(
+            "--output",
+            "-o",
+            help="Table to write. Default: FOLDER/manifest.csv.",
+            callback=table_file,
+        ),
     ] = None,
     as_json: Json = False,
 ) -> None:

@@ -11,7 +11,7 @@ import typer
 from xprobe.base.declared import COMPARED, PROTOCOL, check_least, option, parse_names, same
 from xprobe.base.errors import OptionError
 from xprobe.cli import progress
-from xprobe.cli.options import Data, Files, Json, filled_in, pick
+from xprobe.cli.options import Data, Files, Json, filled_in, pick, table_file
 from xprobe.cli.printing import notes, print_json, print_table, warn
 from xprobe.design.config import Grid, SweepConfig
 from xprobe.distance.names import METRICS, check_metrics
@@ -56,7 +56,10 @@ def distance(
     data: Data = None,
     drop_leaks: Annotated[
         Path | None,
-        typer.Option(help="Write a manifest without synthetic copies of real images to this file."),
+        typer.Option(
+            help="Write a manifest without synthetic copies of real images to this file.",
+            callback=table_file,
+        ),
     ] = None,
     as_json: Json = False,
 ) -> None:

@@ -11,7 +11,7 @@ from xprobe.base.errors import counted
 from xprobe.cli import progress
 from xprobe.cli.commands import add
 from xprobe.cli.help import Group
-from xprobe.cli.options import Json, filled_in
+from xprobe.cli.options import Json, filled_in, table_file
 from xprobe.cli.printing import notes, print_json, print_table, warn
 from xprobe.images.config import DEFAULT_DATA, DataConfig
 from xprobe.images.sources.registry import forms
@@ -37,7 +37,13 @@ def xbd(
         ),
     ],
     output: Annotated[
-        Path, typer.Option("--output", "-o", help="Table to write, which is DATA from then on.")
+        Path,
+        typer.Option(
+            "--output",
+            "-o",
+            help="Table to write, which is DATA from then on.",
+            callback=table_file,
+        ),
     ],
     as_json: Json = False,
 ) -> None:

@@ -56,6 +56,15 @@ Settings = Annotated[
 ]
 
 
+def table_file(file: Path | None) -> Path | None:
+    """Check the suffix of a table to be written before the work whose result it shall hold."""
+    if file is not None:
+        from xprobe.images.sources.cells import check_suffix
+
+        check_suffix(file)
+    return file
+
+
 def _take_quiet(context: typer.Context, quiet: bool) -> bool:
     """Let a command say no more than its result, its warnings and its errors, if asked to."""
     outer = context.parent.params if context.parent is not None else {}

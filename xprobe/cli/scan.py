@@ -9,7 +9,7 @@ from warnings import catch_warnings
 import typer
 
 from xprobe.base.errors import XprobeError, counted, first_few
-from xprobe.cli.options import Data, Json, filled_in
+from xprobe.cli.options import Data, Json, filled_in, table_file
 from xprobe.cli.printing import notes, print_json, print_table, warn
 from xprobe.images.config import DataConfig
 
@@ -19,7 +19,8 @@ def scan(
     images: DataConfig,
     data: Data = None,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Write the table to this file.")
+        Path | None,
+        typer.Option("--output", "-o", help="Write the table to this file.", callback=table_file),
     ] = None,
     as_json: Json = False,
 ) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from xprobe.base.errors import XprobeError, first_few
 from xprobe.images.manifest import Manifest
-from xprobe.images.sources.cells import SUFFIXES, Cells, read_cells
+from xprobe.images.sources.cells import Cells, check_suffix, read_cells
 from xprobe.images.sources.table import write_table
 
 
@@ -26,8 +26,7 @@ def write_adopted(manifest: Manifest, file: Path) -> bool:
     if not file.exists():
         write_table(manifest, file)
         return True
-    if file.suffix.lower() not in SUFFIXES:
-        raise XprobeError(f"{file}: name a table {', '.join(SUFFIXES)}")
+    check_suffix(file)
     # It is written beside the other one and read, so that both are compared as they are read.
     temporary = file.with_name(f".tmp-{uuid.uuid4().hex}{file.suffix}")
     try:

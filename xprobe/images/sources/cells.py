@@ -35,6 +35,16 @@ Cells = dict[str, Any]
 """A row of a file: column → text, or what JSON and Parquet have in its place."""
 
 
+def check_suffix(file: Path) -> None:
+    """Check that a file's suffix is that of a table.
+
+    Raises:
+        XprobeError: it is not.
+    """
+    if file.suffix.lower() not in SUFFIXES:
+        raise XprobeError(f"{file}: name a table {', '.join(SUFFIXES)}")
+
+
 def read_cells(file: Path, columns: Sequence[str] = ()) -> tuple[list[str], list[Cells]]:
     """Return the names of the columns of a table in a file, and its rows.
 

@@ -36,7 +36,7 @@ from xprobe.images.manifest import (
     is_missing,
 )
 from xprobe.images.paths import as_on_disk, why_no_path, with_slashes
-from xprobe.images.sources.cells import SUFFIXES, Cells, read_cells
+from xprobe.images.sources.cells import Cells, check_suffix, read_cells
 from xprobe.images.sources.splits import SPLIT_OF, VAL
 
 _KNOWN = (*REQUIRED, *OPTIONAL, *RECORDED)
@@ -51,9 +51,8 @@ def write_table(manifest: Manifest, file: str | Path) -> None:
         XprobeError: the suffix is unknown, or a name of a file is no text.
     """
     file = Path(file)
+    check_suffix(file)
     suffix = file.suffix.lower()
-    if suffix not in SUFFIXES:
-        raise XprobeError(f"{file}: name a manifest {', '.join(SUFFIXES)}")
     names, rows = _rows_of(manifest, file.parent.resolve())
     file.parent.mkdir(parents=True, exist_ok=True)
     if suffix in (".csv", ".tsv"):
