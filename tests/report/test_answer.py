@@ -67,8 +67,8 @@ def test_every_sentence_of_a_comparison_names_its_images() -> None:
 
 def test_generators_without_a_claim_stand_below_the_opening_too() -> None:
     said = answer_to(changed_config(make_study(generators=("x", "y")), real_fraction=0.25))
-    assert said.opening.startswith("Of a part of the real images. ")
-    assert "enerator x" not in said.opening and "generator x: " in said.headline
+    assert said.opening.startswith("Of a part of the real images: 2 generators, with 40 real ")
+    assert "in its family alone: x, y. " in said.opening and "generator x: " in said.headline
     assert [one.generator for one in said.listed] == ["x", "y"]
     alone = answer_to(changed_config(make_study(), real_fraction=0.25))
     assert (alone.opening, alone.listed) == (alone.headline, ())

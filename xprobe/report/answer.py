@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from xprobe.images.augment import AUGMENTATIONS
 from xprobe.report.finding import Finding, find
 from xprobe.report.gains import class_sentences, size_sentence
-from xprobe.report.headline import MOST_GENERATORS, headline
+from xprobe.report.headline import MOST_GENERATORS, headline, opening
 from xprobe.report.headline import sentences as sentences_of
 from xprobe.report.left_out import LeftOut, curve_note, former_note, left_out
 from xprobe.report.panel import panels
@@ -137,6 +137,7 @@ class Answer:
 
     Attributes:
         headline: the answer, with a sentence for each generator if these are few.
+        opening: the headline as it stands above what each generator does.
         generators: what each generator does.
         ranking: the places of generators that were compared with each other.
         ranked: the same in sentences, and what all generators do together.
@@ -152,6 +153,7 @@ class Answer:
     """
 
     headline: str
+    opening: str
     generators: tuple[GeneratorAnswer, ...]
     ranking: tuple[Ranked, ...]
     ranked: tuple[str, ...]
@@ -192,17 +194,6 @@ class Answer:
         ]
 
     @property
-    def opening(self) -> str:
-        """The headline without the sentences of generators, where they stand in it as they are."""
-        told = " ".join(one.sentence for one in self.generators)
-        if not told:
-            return self.headline
-        inside = f": {told[:1].lower()}{told[1:]}"
-        if len(self.generators) > 1 and inside in self.headline:
-            return self.headline.replace(inside, ".")
-        return self.headline.replace(f" {told}", "")
-
-    @property
     def listed(self) -> tuple[GeneratorAnswer, ...]:
         """The generators whose sentences are not in the opening."""
         is_whole = self.opening == self.headline
@@ -239,8 +230,10 @@ def answer(studies: Sequence[Study], every: Sequence[Study], costs: Costs | None
     ranks = ranking(speaking, costs)
     rows = ((s, r) for s in studies for r in sorted(s.results, key=in_order))
     judged = [(s, r) for s, r in rows if r.verdict is not None]
+    is_leaky = any(study.config.ignore_lineage for study in studies)
     return Answer(
-        headline=headline(findings, any(study.config.ignore_lineage for study in studies)),
+        headline=headline(findings, is_leaky),
+        opening=opening(findings, is_leaky),
         generators=tuple(
             _generator(finding, sentence, costs)
             for finding, sentence in zip(findings, sentences_of(findings), strict=True)

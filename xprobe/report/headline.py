@@ -35,31 +35,44 @@ OPENINGS = {
 UNCLAIMED = "No study here may claim more of these synthetic images."
 
 
-def headline(findings: Sequence[Finding], is_leaky: bool = False) -> str:
+def headline(
+    findings: Sequence[Finding], is_leaky: bool = False, most: int = MOST_GENERATORS
+) -> str:
     """Return the headline: a sentence about all generators, then one about each generator.
 
     Args:
         findings: one of each generator.
         is_leaky: whether lineage was ignored, so that nothing is answered.
+        most: of more generators the verdicts alone are named.
     """
     if not findings:
         return NOTHING
     inside = [finding for finding in findings if finding.panel.is_inside]
     if is_leaky:
-        return (
-            f"{LINEAGE_IGNORED}. With the leak of these synthetic images: {_small(_told(findings))}"
-        )
+        told = _small(_told(findings, most))
+        return f"{LINEAGE_IGNORED}. With the leak of these synthetic images: {told}"
     if inside:
-        return f"{opening(inside)} {_told(findings)}"
+        return f"{_answer(inside)} {_told(findings, most)}"
     reasons = reasons_of(findings)
     several = len({study.encoder.key for f in findings for study in f.panel.studies}) > 1
     first, *more = [reason.several if several else reason.one for reason in reasons]
     beginning = " and ".join([first, *map(_small, more)])
     meaning = UNCLAIMED if more else reasons[0].meaning
-    return f"{beginning}: {_small(_told(findings))} {meaning}"
+    return f"{beginning}: {_small(_told(findings, most))} {meaning}"
 
 
-def opening(inside: Sequence[Finding]) -> str:
+def opening(findings: Sequence[Finding], is_leaky: bool = False) -> str:
+    """Return the headline as it stands above a list of what each generator does.
+
+    Of a single generator without a claim it is the whole headline, which no list follows.
+    """
+    inside = [finding for finding in findings if finding.panel.is_inside]
+    if inside and not is_leaky and len(findings) <= MOST_GENERATORS:
+        return _answer(inside)
+    return headline(findings, is_leaky, most=1)
+
+
+def _answer(inside: Sequence[Finding]) -> str:
     """Return the answer of findings that claim: yes and no only where all generators say so."""
     kinds = {finding.kind for finding in inside}
     if kinds == {NOT_CERTAIN, NOT_DETECTED}:
@@ -93,8 +106,8 @@ def _why(finding: Finding) -> str:
     return "".join(f", {_small(reason.one)}" for reason in finding.panel.outsides[:1])
 
 
-def _told(findings: Sequence[Finding]) -> str:
-    if len(findings) <= MOST_GENERATORS:
+def _told(findings: Sequence[Finding], most: int) -> str:
+    if len(findings) <= most:
         return " ".join(sentences(findings))
     by_kind: dict[str, list[str]] = {}
     for finding in findings:
