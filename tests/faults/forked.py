@@ -43,7 +43,9 @@ class Child:
         self, arguments: list[str], folder: Path, log: Path, prepare: Callable[[], None]
     ) -> None:
         """Start ``xprobe ARGUMENTS`` in a folder, after `prepare` was called in the child."""
-        self._log = log
+        self._logs = [Path(f"{log}{suffix}") for suffix in (".out", ".err")]
+        for file in self._logs:  # A child may be killed before it opens them.
+            file.write_bytes(b"")
         self._start = time.monotonic()
         self.process = os.fork()
         if self.process == 0:
@@ -54,9 +56,8 @@ class Child:
         code = 70
         try:
             os.setpgid(0, 0)
-            for number, suffix in ((1, ".out"), (2, ".err")):
-                file = os.open(f"{self._log}{suffix}", os.O_CREAT | os.O_TRUNC | os.O_WRONLY)
-                os.dup2(file, number)
+            for number, file in enumerate(self._logs, start=1):
+                os.dup2(os.open(file, os.O_WRONLY), number)
             os.chdir(folder)
             resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
             from xprobe.cli import app
@@ -89,10 +90,7 @@ class Child:
                 self.kill()
             time.sleep(0.005)
         code = os.waitstatus_to_exitcode(os.waitpid(self.process, 0)[1])
-        texts = [
-            Path(f"{self._log}{suffix}").read_text(errors="replace") for suffix in (".out", ".err")
-        ]
-        return Ended(code, *texts)
+        return Ended(code, *(file.read_text(errors="replace") for file in self._logs))
 
 
 def run(arguments: list[str], folder: Path, prepare: Callable[[], None] = lambda: None) -> Ended:
