@@ -66,9 +66,12 @@ def test_every_sentence_of_a_comparison_names_its_images() -> None:
 
 
 def test_generators_without_a_claim_stand_below_the_opening_too() -> None:
-    said = answer_to(changed_config(make_study(generators=("x", "y")), real_fraction=0.25))
+    effects = {"x": 0.05, "y": 0.0}
+    study = make_study(generators=tuple(effects), effect=effects)
+    said = answer_to(changed_config(study, real_fraction=0.25))
     assert said.opening.startswith("Of a part of the real images: 2 generators, with 40 real ")
-    assert "in its family alone: x, y. " in said.opening and "generator x: " in said.headline
+    assert "helps in its family alone: x; no difference detected: y. " in said.opening
+    assert "generator x: " in said.headline
     assert [one.generator for one in said.listed] == ["x", "y"]
     alone = answer_to(changed_config(make_study(), real_fraction=0.25))
     assert (alone.opening, alone.listed) == (alone.headline, ())

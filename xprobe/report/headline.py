@@ -111,7 +111,8 @@ def _told(findings: Sequence[Finding], most: int) -> str:
         return " ".join(sentences(findings))
     by_kind: dict[str, list[str]] = {}
     for finding in findings:
-        alone = "" if finding.panel.is_inside else " in its family alone"
+        is_claim = finding.kind not in (NOT_DETECTED, EQUIVALENT)
+        alone = " in its family alone" if is_claim and not finding.panel.is_inside else ""
         by_kind.setdefault(f"{finding.word}{alone}", []).append(finding.panel.generator)
     words = "; ".join(f"{kind}: {first_few(names, 12)}" for kind, names in by_kind.items())
     numbers = dict.fromkeys(finding.panel.real for finding in findings)
