@@ -48,6 +48,21 @@ def test_an_edit_has_the_licence_of_its_source_where_that_is_stricter(table: Man
     }  # fmt: skip
 
 
+def test_copies_of_an_image_that_may_not_be_passed_on_may_not_either(table: Manifest) -> None:
+    before = dict(zip(table.id, licences(table), strict=True))
+    copy_of = {"r2": "r0", "e7": "r0", "e6": "r1"}
+    digests = [copy_of.get(name, name) for name in table.id]
+    object.__setattr__(table, "sha256", np.array(digests, dtype=object))
+    after = dict(zip(table.id, licences(table), strict=True))
+    assert after == before | {"r2": "xBD", "e7": "xBD"}
+
+
+def test_images_that_were_not_read_are_no_copies(table: Manifest) -> None:
+    before = licences(table).tolist()
+    object.__setattr__(table, "sha256", np.array([""] * len(table), dtype=object))
+    assert licences(table).tolist() == before
+
+
 def test_without_licences_nothing_is_looked_for(
     make_manifest: MakeManifest, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -151,20 +151,33 @@ def require(synthetic: Manifest, real: Manifest) -> None:
 def licences(images: Manifest) -> Strings:
     """Return (n,) the licence that counts for each image; empty where none is known.
 
-    It is the image's own. An edit is a derived work: where the image that it was made from, or one
-    of the scene that its parent or group names, may not be passed on, that licence counts.
+    It is the image's own. Where an image with the same content may not be passed on, that licence
+    counts for both. An edit is a derived work: where the image that it was made from, or one of
+    the scene that its parent or group names, may not be passed on, that licence counts.
     """
     licence = images.column("licence")
     strict = {name for name in set(licence) if is_withheld(name)}
     if not strict:
         return licence
+    digests = images.sha256
+    of_content = {
+        digest: name
+        for digest, name in zip(digests, licence, strict=True)
+        if digest and name in strict
+    }
+    counting = np.array(
+        [
+            name if name in strict else of_content.get(digest, name)
+            for digest, name in zip(digests, licence, strict=True)
+        ],
+        dtype=object,
+    )
     is_real = np.asarray(images.source == "real", dtype=bool)
     of_scene = {
         group: name
-        for group, name in zip(images.group[is_real], licence[is_real], strict=True)
+        for group, name in zip(images.group[is_real], counting[is_real], strict=True)
         if group and name in strict
     }
-    counting = np.array(licence, dtype=object)
     for part in (is_real, ~is_real):  # An edit may be made from a crop of a real image.
         of_image = dict(zip(images.id[is_real], counting[is_real], strict=True))
         for i in np.flatnonzero(part):
