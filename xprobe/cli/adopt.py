@@ -19,6 +19,14 @@ if TYPE_CHECKING:
     from xprobe.images.survey import Count
 
 
+Output = Annotated[
+    Path | None,
+    typer.Option(
+        "--output", "-o", help="Table to write. Default: FOLDER/manifest.csv.", callback=table_file
+    ),
+]
+
+
 def adopt(
     folder: Annotated[
         Path,
@@ -62,15 +70,7 @@ def adopt(
             "of xBD. A sweep that tests one of them drops the images.",
         ),
     ] = "",
-    output: Annotated[
-        Path | None,
-        typer.Option(
-            "--output",
-            "-o",
-            help="Table to write. Default: FOLDER/manifest.csv.",
-            callback=table_file,
-        ),
-    ] = None,
+    output: Output = None,
     as_json: Json = False,
 ) -> None:
     from xprobe.images import read as manifests
