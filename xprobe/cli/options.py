@@ -57,7 +57,7 @@ Settings = Annotated[
 
 
 def table_file(file: Path | None) -> Path | None:
-    """Check the suffix of a table to be written before the work whose result it shall hold."""
+    """Check the name of a table that a command will write, before the command does its work."""
     if file is not None:
         from xprobe.images.sources.cells import check_suffix
 

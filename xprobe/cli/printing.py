@@ -53,7 +53,7 @@ class Lines:
         self.write("".join(f"{visible(line)}\n" for line in lines))
 
     def say(self, *sentences: str) -> None:
-        """Print each text as a line of its own; a terminal breaks it between words."""
+        """Print each sentence on a line of its own; a terminal gets long ones wrapped."""
         if getattr(sys, self.name).isatty():
             width = shutil.get_terminal_size((PIPE_WIDTH, 0)).columns
             sentences = tuple(_broken(visible(text), width) for text in sentences)
@@ -82,7 +82,7 @@ out, err = Lines("stdout"), Lines("stderr")
 
 
 def _broken(text: str, width: int) -> str:
-    """Return text in lines of so many cells; a word that is longer, such as a path, stays whole."""
+    """Return text wrapped to a width in cells; a longer word, such as a path, stays whole."""
     from rich.cells import cell_len
 
     lines: list[str] = []
@@ -192,5 +192,5 @@ def warn(warnings: Sequence[str]) -> None:
 
 
 def forget_warnings() -> None:
-    """Begin a command, which has printed no warning yet."""
+    """Forget the warnings that were printed, as a new command begins."""
     _said.clear()

@@ -252,7 +252,7 @@ def of_pair(pair: StudyPair) -> list[Sheet]:
 
 def _short(verdict: str) -> str:
     """Return a verdict in words that a narrow column has room for."""
-    from xprobe.verdict.family import NOT_DETECTED  # It loads SciPy, which most tables do without.
+    from xprobe.verdict.family import NOT_DETECTED  # Here, since it loads SciPy, which is slow.
 
     return "not detected" if verdict == NOT_DETECTED else verdict
 

@@ -192,7 +192,7 @@ def _check_groups(real: Manifest) -> None:
 
 
 def _one_class_warnings(tested: Manifest, balanced: bool) -> list[str]:
-    """Return what is reported where every group that is left out has images of one class alone."""
+    """Return warnings of a study that leaves groups out which each hold a single class."""
     pairs = set(zip(tested.group, tested.label, strict=True))
     n = len(set(tested.group))
     if n < len(pairs) or n == len(tested):

@@ -36,7 +36,7 @@ def keys_in(cell: str) -> frozenset[str]:
 
 
 def unify_events(rows: Sequence[Row], where: object) -> None:
-    """Give events one spelling, the first, that differ in case, hyphens and spaces alone.
+    """Replace spellings of an event that differ in case, hyphens and spaces alone by the first.
 
     An event of two spellings would be two groups, of which one is trained on and the other tested.
 

@@ -23,5 +23,5 @@ def is_redistributable(name: str) -> bool | None:
 
 
 def is_withheld(name: str) -> bool:
-    """Return whether a licence is known to forbid that its images are passed on."""
+    """Return whether images under this licence may not be passed on, as far as xprobe knows it."""
     return is_redistributable(name) is False

@@ -46,7 +46,7 @@ def read_polygons(text: str) -> list[Polygon]:
 
 
 def _polygons_of(wkt: str) -> list[Polygon]:
-    """Return the polygons of a well-known text that have an outline.
+    """Return the polygons of a well-known text (WKT), without empty ones.
 
     Raises:
         XprobeError: it is none, or one of something else.

@@ -123,7 +123,7 @@ def data_of(image: Image.Image, samples: NDArray[Any]) -> NDArray[np.bool_] | No
     """Return which samples of one band are not the value that a TIFF has for nodata; None: all."""
     try:
         nodata = float(getattr(image, "tag_v2", {})[_NODATA])
-    except (KeyError, TypeError, ValueError):  # The file has no such tag, or its text is no number.
+    except (KeyError, TypeError, ValueError):  # No nodata tag, or no number in it.
         return None
     if math.isnan(nodata):
         return np.asarray(~np.isnan(samples))

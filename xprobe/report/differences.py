@@ -62,7 +62,7 @@ def _own_words(studies: Sequence[Study]) -> list[str]:
 
 
 def _options(study: Study) -> dict[str, object]:
-    """Return the options that a study's document has; None: an option is not in use."""
+    """Return the options of a study by name; the value of one that is switched off is None."""
     options = to_json(study.config)
     return {name: None if _is_off(value) else value for name, value in options.items()}
 

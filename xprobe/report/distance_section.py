@@ -292,7 +292,7 @@ def _shortcuts(document: Distances) -> ShortcutsView:
 
 
 def _by_title(rows: Sequence[Shortcut]) -> dict[str | None, float | None]:
-    """Return how well each property tells images apart by its title, all together by None."""
+    """Return the AUC of each property by its title; that of all together has the key None."""
     return {
         None if row.property == ALL else NAMES.get(row.property, row.property): row.auc
         for row in rows

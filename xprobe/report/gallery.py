@@ -54,7 +54,7 @@ class Picture:
 
     @property
     def instead(self) -> str:
-        """What stands in the place of a picture, in a few words."""
+        """The words that are shown instead of a picture that is missing or withheld."""
         if not self.is_shown:
             return "left out"
         return GONE if self.reason == GONE else "cannot be shown"

@@ -91,7 +91,7 @@ def _cut(study: Study, names: Sequence[str]) -> Study:
     if generators == study.generators:
         return study
     blocks, predictions = study.blocks, study.predictions
-    if len(blocks) == len(predictions):  # An older xprobe kept none.
+    if len(blocks) == len(predictions):  # Studies of older versions have no `blocks`.
         pairs = zip(blocks, predictions, strict=True)
         predictions = tuple(key for (run, *_), key in pairs if _is_shown(run, names))
     return replace(

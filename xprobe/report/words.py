@@ -222,12 +222,12 @@ class Protocol:
 
 
 def verdict_word(row: Result | ClassResult) -> str:
-    """Return how people read a verdict, without how it lies to the margin; empty without one."""
+    """Return a verdict as people read it, without the margin; empty if there is none."""
     return of_setting(row.verdict or "", row)
 
 
 def of_setting(verdict: str, row: OfSetting) -> str:
-    """Return how people read a verdict, or its kind, of this setting."""
+    """Return a verdict as people read it: only mixes help or hurt, others are better or worse."""
     return verdict if row.setting == "mix" else _INSTEAD.get(verdict, verdict)
 
 

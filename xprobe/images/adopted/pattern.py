@@ -68,7 +68,7 @@ class Pattern:
 
 
 def _regex_of(tokens: list[tuple[str, ...]]) -> str:
-    """Return a regular expression whose time grows with the length of a name, and no power of it.
+    """Return a regular expression whose time is proportional to the length of a name.
 
     What stands between two stars is taken where it fits first: if the rest, which begins with a
     star, fits behind a later place, it fits behind this one, too. So no other place is tried

@@ -257,7 +257,7 @@ def _check_scenes(rows: Sequence[Row]) -> None:
 
 
 def _warn_of_one_name(rows: Iterable[Row]) -> None:
-    """Warn of tables that name no generator, and are called alike themselves."""
+    """Warn of tables without a generator that count as one, since they have the same name."""
     tables: dict[str, dict[str, None]] = {}
     for row in rows:
         if name := row.get(GUESSED):

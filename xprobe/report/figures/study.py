@@ -253,7 +253,7 @@ def _difference(ax: Axes, y: float, row: Result) -> tuple[str, str]:
 
 
 def _verdict_legend(seen: Sequence[tuple[str, str]], margins: set[Any]) -> list[Line2D | Patch]:
-    """Return a mark for each word of a verdict; what adds to real images has another word."""
+    """Return the entries of the legend: the mark of each verdict, and its word in these rows."""
     order = list(VERDICTS)
     handles: list[Line2D | Patch] = []
     for kind, word in sorted(dict.fromkeys(seen), key=lambda pair: order.index(pair[0])):

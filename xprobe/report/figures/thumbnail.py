@@ -23,14 +23,14 @@ _MOST_REASONS = 3
 
 @dataclass(frozen=True)
 class Thumbnail:
-    """A small picture of an image; or None, and why there is none."""
+    """A small picture of an image, or the reason why there is none."""
 
     image: Image.Image | None
     reason: str = ""
 
     @property
     def uri(self) -> str:
-        """The picture as the address of a small JPEG; nothing if there is none."""
+        """The picture as a small JPEG in a ``data:`` address; empty if there is no picture."""
         if self.image is None:
             return ""
         buffer = io.BytesIO()
@@ -57,7 +57,7 @@ def thumbnail(path: str, most_px: int, reading: Reading = AS_IT_IS) -> Thumbnail
 
 
 def lacking_words(reasons: Iterable[str]) -> list[str]:
-    """Say of images without a picture how many there are, a sentence a reason."""
+    """Return a sentence for each reason why images have no picture, with how many they are."""
     counts = Counter(filter(None, reasons))
     sentences = []
     if n := counts.pop(GONE, 0):

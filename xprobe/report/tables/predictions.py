@@ -58,7 +58,7 @@ class _Source:
 
     @property
     def fingerprint(self) -> list[str]:
-        """What tells it from others, and from itself with other generators, names or results."""
+        """What decides the rows of the table: the study, its time, names and generators."""
         encoder = self.study.encoder
         names = encoder.label, encoder.title, *self.study.generators
         return [self.study.key, self.study.created, *names]

@@ -116,7 +116,7 @@ def _decoded(path: str | Path) -> _File:
 
 
 def _name(value: object) -> str:
-    """Return a name that can stand in a table; ``""`` if the value is none."""
+    """Return a value as a name in a table; ``""`` if it is missing, too long or unprintable."""
     text = str(value).strip()
     is_name = text.isprintable() and len(text) <= _LONGEST_NAME and not is_missing(text)
     return text if is_name else ""

@@ -177,7 +177,7 @@ def half_of_groups(tiles: Iterable[Tile], unit: str, rng: Generator) -> list[Til
 
 
 def events_of(tiles: Iterable[Tile]) -> dict[str, list[str]]:
-    """Return kind of disaster → its events in the order of the alphabet."""
+    """Return the events of each kind of disaster, in alphabetical order."""
     events: dict[str, set[str]] = {}
     for tile in tiles:
         events.setdefault(tile.disaster, set()).add(tile.event)

@@ -90,7 +90,7 @@ def _folders(root: Path) -> list[tuple[str, Path]]:
 
 
 def _note_other_folders(root: Path, folders: Iterable[Path], remarks: Remarks) -> None:
-    """Note what holds images or labels and is not read: Train, train/train, a split of no name."""
+    """Note folders with images or labels that are not read, such as Train or train/train."""
     read = {folder for folder in folders if (folder / "labels").is_dir()}
     for path in () if root in read else _inner(root):
         for place in () if path in read else (path, *_inner(path)):
