@@ -127,6 +127,11 @@ OPTIONAL = ("id", "group", "parent", "generator", "split", "prompt", "polygons")
 RECORDED = ("event", "licence", "damage", "trained_on", "control", "date")
 """Columns that single commands use or write, which most tables lack; `Manifest.column` has them."""
 
+DESCRIBED = (
+    "provider", "model", "parameters", "seed", "size", "cost", "request_id", "watermark", "terms",
+)  # fmt: skip
+"""Columns that say how an image was generated, which are kept, and shown as they are."""
+
 # Further keys of a row, which are columns of no file.
 SCENE = "\0scene"
 """The scene of a real image whose group is a wider one."""

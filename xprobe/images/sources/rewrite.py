@@ -1,4 +1,4 @@
-"""The table of adopted images in a file: written anew only where nothing that it says is lost."""
+"""A table that a command makes is written anew only where nothing that it says is lost."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from xprobe.images.sources.cells import Cells, check_suffix, read_cells
 from xprobe.images.sources.table import write_table
 
 
-def write_adopted(manifest: Manifest, file: Path) -> bool:
+def rewrite_table(manifest: Manifest, file: Path) -> bool:
     """Write a table, and return whether it is new or differs from the one that was there.
 
     A file that is there is replaced if the new table has all that it says: images may be added to
@@ -62,7 +62,7 @@ def _lost(old: Sequence[Cells], new: dict[Any, Cells], folder: Path) -> list[str
         path = row.get("path")
         if path not in new:
             if path is None or (folder / str(path)).exists():
-                lost.append(f"{path or 'a row without path'} (not adopted now)")
+                lost.append(f"{path or 'a row without path'} (not in the new table)")
             continue
         names = [name for name, cell in row.items() if cell and cell != new[path].get(name)]
         if names:
