@@ -18,10 +18,15 @@ PROTOCOL = "Protocol"
 HEADS = "Heads"
 FINE_TUNES = "Fine-tunes"
 ALTERNATIVES = "Alternatives"
+GENERATED = "What is generated"
+MONEY = "Money and consent"
 EXECUTION = "Execution"
 FILES = "Input and output"
 
-PANELS = (ENCODING, COMPARED, PROTOCOL, HEADS, FINE_TUNES, ALTERNATIVES, EXECUTION, FILES)
+PANELS = (
+    ENCODING, COMPARED, PROTOCOL, HEADS, FINE_TUNES, ALTERNATIVES, GENERATED, MONEY, EXECUTION,
+    FILES,
+)  # fmt: skip
 """Headings of options, in the order in which a help shows them."""
 
 
