@@ -76,8 +76,8 @@ def adopt(
     from xprobe.images import read as manifests
     from xprobe.images import survey
     from xprobe.images.adopted import adopt as adoption
-    from xprobe.images.sources.rewrite import rewrite_table
     from xprobe.images.events import read_events
+    from xprobe.images.sources.rewrite import rewrite_table
 
     events = read_events(trained_on) if trained_on else ()
     request = adoption.Request(generator, parent_from, label, events)

@@ -17,6 +17,7 @@ from xprobe.generation.base import (
     Answer,
     LostError,
     NotMadeError,
+    Provider,
     RefusedError,
     Request,
     StoppedError,
@@ -70,6 +71,12 @@ class Asking:
         self.changed = threading.Condition()
 
     @property
+    def provider(self) -> Provider:
+        """Who is asked."""
+        assert self.job.provider is not None, "there was nothing to be made"
+        return self.job.provider
+
+    @property
     def ended(self) -> int:
         """How many images were made, or will not be made by this run."""
         return self.made + len(self.failures)
@@ -105,7 +112,7 @@ class Asking:
             self._note_sent(orders)
             tries += 1
             try:
-                answers = self.job.provider.make(requests)
+                answers = self.provider.make(requests)
             except NotMadeError as error:
                 self.ledger.add(*(self._ended(order, "not-made", str(error)) for order in orders))
                 pause = pause_after(tries, error.after_s)
@@ -141,8 +148,10 @@ class Asking:
 
     def _note_sent(self, orders: Sequence[Order]) -> None:
         """Enter that requests leave; on this machine once is enough, since nothing is paid."""
-        is_local = not self.job.provider.hosts
-        new = [o for o in orders if not (is_local and self.ledger.state_of(o.key) == "unknown")]
+        is_local = not self.job.hosts
+        new = [
+            o for o in orders if not (is_local and self.ledger.state_of(o.key) == "paid-unknown")
+        ]
         if new:
             self.ledger.add(*map(self.sent, new))
 
@@ -156,10 +165,10 @@ class Asking:
             for order in orders:
                 self._fail(order, "waiting", str(error), cost=0.0)
             return
-        is_local = not self.job.provider.hosts
+        is_local = not self.job.hosts
         if isinstance(error, XprobeError) or (is_local and not _is_known(error)):
             raise error
-        state: State = "unknown"
+        state: State = "paid-unknown"
         words, cost = str(error), None
         if isinstance(error, RefusedError):
             state, cost = "refused", error.cost or 0.0
@@ -192,7 +201,7 @@ class Asking:
             keep(file, answer.content, self._wait)
             self.ledger.add(self.kept(order, file, picture, answer, cost))
         except ElsewhereError as error:
-            self.ledger.add(self._ended(order, "unknown", str(error), cost))
+            self.ledger.add(self._ended(order, "paid-unknown", str(error), cost))
             raise
         self.purse.settle(self.expected(order), self.expected(order) if cost is None else cost)
         with self.changed:

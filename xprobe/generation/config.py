@@ -11,12 +11,11 @@ from types import MappingProxyType
 from xprobe.base.declared import EXECUTION, GENERATED, MONEY, check_least, option
 from xprobe.base.errors import OptionError
 from xprobe.generation.base import Parameter
+from xprobe.generation.presets import PROMPTS
 from xprobe.generation.registry import PROVIDERS
 
 ORIGINS = ("pre", "real", "text")
 """What a synthetic image is made from: an image from before, a real image, or text alone."""
-
-PROMPT_SETS = ("disasters-en", "disasters-zh", "null")
 
 # What no provider takes as a parameter, since it is a secret or has an option of its own.
 _SECRET = re.compile(r"key|token|secret|password|authorization", re.IGNORECASE)
@@ -52,8 +51,9 @@ class GenerateConfig:
     )  # fmt: skip
     prompts: str = option(
         "", "Prompts: a .txt file with one template a line, taken in turn, a .json file with those "
-        "of each class, or a set: disasters-en, disasters-zh, null (return the image unchanged).",
-        panel=GENERATED, metavar="FILE", values=PROMPT_SETS,
+        "of each class, or a set that xprobe brings along, such as disasters-en, or null (return "
+        "the image unchanged).",
+        panel=GENERATED, metavar="FILE", values=PROMPTS,
     )  # fmt: skip
     origin: str = option(
         "", "What images are made from: pre (twins from before the event), real, or text. Default: "

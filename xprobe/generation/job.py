@@ -16,7 +16,8 @@ class Job:
 
     Attributes:
         folder: folder of the images, their table and their ledger.
-        provider: who makes them.
+        hosts: hosts that requests go to; empty: nothing leaves this machine, and nothing is paid.
+        provider: who makes them; None where there is nothing to be made.
         maker: names of the provider and of the model.
         generator: what the images are called.
         parameters: what is asked beside the prompt.
@@ -28,7 +29,8 @@ class Job:
     """
 
     folder: Path
-    provider: Provider
+    hosts: tuple[str, ...]
+    provider: Provider | None
     maker: tuple[str, str]
     generator: str
     parameters: Mapping[str, Parameter]
@@ -46,7 +48,7 @@ class Failure:
 
     Attributes:
         order: what was asked for.
-        state: ``refused``, ``unknown`` or ``not-made`` as in `ledger.State`; ``waiting`` for a
+        state: ``refused``, ``paid-unknown`` or ``not-made`` as in `ledger.State`; ``waiting`` for a
             person; or ``unreadable``, as its source is.
         words: why, in the provider's words where it says.
     """

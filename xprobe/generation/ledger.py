@@ -27,10 +27,10 @@ FILE = "requests.jsonl"
 
 FORMAT, VERSION = "xprobe-requests", 1
 
-State = Literal["kept", "refused", "unknown", "not-made"]
-"""How a request ended: ``kept``, the image is in the folder; ``refused`` for good; ``unknown``: it
+State = Literal["kept", "refused", "paid-unknown", "not-made"]
+"""How a request ended: ``kept``, the image is in the folder; ``refused`` for good; ``paid-unknown``: it
 may have been paid for, and there is no image; ``not-made``: nothing was paid, and it may be asked
-again. A request that left, and of which nothing else is known, is ``unknown``, too."""
+again. A request that left, and of which nothing else is known, is ``paid-unknown``, too."""
 
 
 class Head(Document, frozen=True, kw_only=True):
@@ -162,7 +162,7 @@ class Ledger:
         """Return the state of a request; empty: it never left."""
         if key in self.ended:
             return self.ended[key].state
-        return "unknown" if key in self.sent else ""
+        return "paid-unknown" if key in self.sent else ""
 
     @property
     def spent(self) -> float:
@@ -170,7 +170,7 @@ class Ledger:
 
     def _cost_of(self, key: str) -> float:
         ended, expected = self.ended.get(key), self.sent[key].expected or 0.0
-        if ended is None or ended.state == "unknown":
+        if ended is None or ended.state == "paid-unknown":
             return expected
         if ended.state == "not-made":
             return 0.0

@@ -73,7 +73,7 @@ class Plan:
 
 
 def key_of(
-    maker: Sequence[str], prompt: str, parameters: Mapping[str, Parameter], content: str, k: int
+    maker: Sequence[str], prompt: str, parameters: Mapping[str, Parameter], source: str, k: int
 ) -> str:
     """Return what identifies a request: equal keys ask for the same image.
 
@@ -81,10 +81,11 @@ def key_of(
         maker: provider and model.
         prompt: the text.
         parameters: by name; their order does not count.
-        content: SHA-256 of the image that is sent; empty: none.
+        source: SHA-256 of the image that is sent; of text alone, its class and the image whose
+            caption it is, on two lines.
         k: number of the request among otherwise equal ones, from 0.
     """
-    parts = [*maker, prompt, dict(parameters), content, k]
+    parts = [*maker, prompt, dict(parameters), source, k]
     text = json.dumps(parts, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:KEY_DIGITS]
 
@@ -123,18 +124,20 @@ def make_plan(
         maker_of(config), dict(parameters) | ({"seed": config.seed} if config.seed else {})
     )
     if origin == "text" and not _needs_caption(prompts, manifest.classes):
-        n = config.per_class
+        n, labels = config.per_class, _trained_classes(manifest)
+        prompts.check(labels, with_source=False)
         if n is None:
             raise OptionError("--from text needs --per-class, such as --per-class 100")
         orders = [
-            keys.order(template.fill(_values(prompts, label)), label, control=prompts.control)
-            for label in _trained_classes(manifest)
+            keys.order(template.fill({"class": label}, f"text of class {label}"), label)
+            for label in labels
             for template in _in_turn(prompts.of_class(label), n)
         ]
         return Plan(tuple(orders), origin, (f"{n} images of each class from text alone",), ())
     if config.per_class is not None:
         raise OptionError("prompts with {caption} are of single images: use --per-image")
     sources, notes, warnings = _sources(manifest, origin, prompts.control)
+    prompts.check(sources.label, with_source=origin != "text")
     licences = dict(zip(manifest.id, lineage.licences(manifest), strict=True))
     k = config.per_image or 1
     orders = []
@@ -143,7 +146,7 @@ def make_plan(
         captions = captions_of(row["prompt"])
         for j, template in enumerate(_in_turn(prompts.of_class(row["label"]), k)):
             caption = captions[j % len(captions)] if captions else ""
-            values = _values(prompts, row["label"], row["event"], caption)
+            values = {"class": row["label"], "event": row["event"], "caption": caption}
             facts: dict[str, str] = {}
             if origin != "text":
                 facts = {
@@ -169,10 +172,10 @@ class _Keys:
         self.taken: set[str] = set()
 
     def order(self, prompt: str, label: str, **facts: str) -> Order:
-        content = facts.get("content", "")
-        k = self.counts[prompt, content]
-        self.counts[prompt, content] += 1
-        key = key_of(self.maker, prompt, self.parameters, content, k)
+        source = facts.get("content") or f"{label}\n{facts.get('parent', '')}"
+        k = self.counts[prompt, source]
+        self.counts[prompt, source] += 1
+        key = key_of(self.maker, prompt, self.parameters, source, k)
         assert key not in self.taken, "two requests of one key"
         self.taken.add(key)
         return Order(key, prompt, k, label, **facts)
@@ -194,12 +197,8 @@ def _in_turn(templates: Sequence[Template], n: int) -> Iterable[Template]:
     return (templates[i % len(templates)] for i in range(n))
 
 
-def _values(prompts: Prompts, label: str, event: str = "", caption: str = "") -> dict[str, str]:
-    return {"class": prompts.word_of(label), "event": event, "caption": caption}
-
-
 def _needs_caption(prompts: Prompts, classes: Iterable[str]) -> bool:
-    return any("caption" in t.fields for label in classes for t in prompts.of_class(label))
+    return any("{caption}" in t.text for label in classes for t in prompts.of_class(label))
 
 
 def _trained_classes(manifest: Manifest) -> list[str]:

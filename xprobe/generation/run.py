@@ -15,7 +15,7 @@ from xprobe.generation.asking import Asking
 from xprobe.generation.base import LostError
 from xprobe.generation.job import Failure, Job, Outcome
 from xprobe.generation.ledger import Ledger
-from xprobe.generation.pictures import picture_of
+from xprobe.generation.pictures import SUFFIXES, picture_of
 from xprobe.generation.plan import Order
 
 LOCK = "requests.lock"
@@ -79,12 +79,18 @@ class _Run:
         An image that lies in its place is one, even if a kill or an editor took its last entry.
         """
         kept = set()
-        lying = {file.stem: file for file in self.job.folder.glob("*/*")}
+        folders = {table.folder_of(order.label) for order in self.orders}
+        lying = {
+            file.stem: file
+            for name in folders
+            for file in self.job.folder.joinpath(name).glob("*")
+            if file.suffix in SUFFIXES.values()
+        }
         for order in self.orders:
             file = lying.get(order.key)
             if self.ledger.state_of(order.key) == "kept":
                 kept.add(order.key)
-            elif file is not None and file.parent.name == table.folder_of(order.label):
+            elif file is not None:
                 with suppress(LostError):  # It is no image.
                     entry = self.asking.kept(order, file, picture_of(file.read_bytes()))
                     is_new = order.key not in self.ledger.sent
@@ -95,15 +101,15 @@ class _Run:
     def _is_open(self, order: Order, retry_unknown: bool) -> bool:
         """Return whether an image may be asked for now."""
         state = self.ledger.state_of(order.key)
-        if state == "unknown":
+        if state == "paid-unknown":
             # On this machine nothing is paid for, so that what was lost is simply made again.
-            return retry_unknown or not self.job.provider.hosts
+            return retry_unknown or not self.job.hosts
         return state in ("", "not-made")
 
     def go(self, advance: Advance) -> None:
         """Make the images in threads, and wait for them."""
         # A pipeline on this machine uses all of it for one call.
-        n = self.job.concurrency if self.job.provider.hosts else 1
+        n = self.job.concurrency if self.job.hosts else 1
         threads = [
             threading.Thread(target=self._work, daemon=True)
             for _ in range(min(n, len(self.waiting)))
@@ -152,7 +158,7 @@ class _Run:
         batch: list[Order] = []
         asking, purse = self.asking, self.asking.purse
         with self.taking:
-            while self.waiting and len(batch) < self.job.provider.batch:
+            while self.waiting and len(batch) < asking.provider.batch:
                 if asking.is_over.is_set():
                     break
                 if not purse.reserve(asking.expected(self.waiting[0])):
@@ -172,7 +178,7 @@ class _Run:
             if order.key in self.asking.failures:
                 failures.append(Failure(order, *self.asking.failures[order.key]))
             elif state != "kept":
-                usual = "the answer was lost" if state == "unknown" else "not asked for yet"
+                usual = "the answer was lost" if state == "paid-unknown" else "not asked for yet"
                 words = ended.words if ended is not None else ""
                 failures.append(Failure(order, state or "not-made", words or usual))
         gone = [

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from xprobe.base.arrays import Bools, Ints, Strings, digest_of, frozen_strings
-from xprobe.base.errors import XprobeError, first_few
+from xprobe.base.errors import OptionError, XprobeError, first_few
 
 SOURCES = ("real", "synthetic")
 
@@ -163,6 +163,22 @@ Row = dict[str, str]
 def is_missing(text: str) -> bool:
     """Return whether a cell of a table says that there is no value."""
     return text.strip().lower() in _MISSING
+
+
+def check_generator(name: str, flag: str) -> None:
+    """Refuse a name of a generator that tables, options or people would misread.
+
+    Args:
+        name: the name.
+        flag: option that gave it, for the message.
+
+    Raises:
+        OptionError: it is none.
+    """
+    if is_missing(name) or name != name.strip() or not name.isprintable() or "," in name:
+        raise OptionError(
+            f"{flag} {name!r}: give what made the images a name without commas, such as rsedit"
+        )
 
 
 def as_text(name: str) -> str:
