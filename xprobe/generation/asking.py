@@ -52,18 +52,19 @@ class Asking:
         job: Job,
         ledger: Ledger,
         check: Callable[[], None],
-        wait: Callable[[float], object] | None = None,
+        gate: Gate | None = None,
     ) -> None:
         """Take the job and its ledger.
 
         Args:
+            job: who makes the images, and where they go.
+            ledger: the ledger of the folder.
             check: raises an error if the ledger may no longer be written.
-            wait: waits so many seconds; None: that ends early once `is_over` is set.
+            gate: what requests pass; None: one that lets nobody wait once `is_over` is set.
         """
         self.job, self.ledger, self._check = job, ledger, check
         self.is_over, self.stopped = threading.Event(), ""
-        self._wait = wait or self.is_over.wait
-        self._gate = Gate(self._wait)
+        self._gate = gate or Gate(self.is_over.wait)
         self.purse = Purse(job.max_cost, ledger.spent)
         self.made = 0
         self.failures: dict[str, tuple[str, str]] = {}
@@ -192,13 +193,13 @@ class Asking:
             picture = picture_of(answer.content)
         except LostError as error:
             place = self.job.folder / UNUSABLE / order.key
-            keep(place, answer.content, self._wait)
+            keep(place, answer.content, self._gate.pause)
             self._give_up([order], LostError(f"{error}; it is kept in {UNUSABLE}"))
             return
         cost = self.job.cost_of(answer)
         try:
             file = self.place_of(order, picture)
-            keep(file, answer.content, self._wait)
+            keep(file, answer.content, self._gate.pause)
             self.ledger.add(self.kept(order, file, picture, answer, cost))
         except ElsewhereError as error:
             self.ledger.add(self._ended(order, "paid-unknown", str(error), cost))

@@ -18,7 +18,11 @@ PATIENCE_S = 600.0
 
 class Gate:
     """What all requests of a run pass before they leave; it is shut while a provider is to be left
-    in peace: a limit on requests holds for all of them."""
+    in peace: a limit on requests holds for all of them.
+
+    Attributes:
+        pause: waits so many seconds.
+    """
 
     def __init__(
         self,
@@ -26,7 +30,7 @@ class Gate:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Take what waits so many seconds, and a clock in seconds."""
-        self._wait, self._clock = wait, clock
+        self.pause, self._clock = wait, clock
         self._opens = 0.0
         self._lock = threading.Lock()
 
@@ -38,7 +42,7 @@ class Gate:
     def wait(self) -> None:
         """Return when requests may pass."""
         while (left := self._opens - self._clock()) > 0:
-            self._wait(left)
+            self.pause(left)
 
 
 def pause_after(tries: int, after_s: float | None) -> float | None:

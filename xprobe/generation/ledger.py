@@ -28,9 +28,10 @@ FILE = "requests.jsonl"
 FORMAT, VERSION = "xprobe-requests", 1
 
 State = Literal["kept", "refused", "paid-unknown", "not-made"]
-"""How a request ended: ``kept``, the image is in the folder; ``refused`` for good; ``paid-unknown``: it
-may have been paid for, and there is no image; ``not-made``: nothing was paid, and it may be asked
-again. A request that left, and of which nothing else is known, is ``paid-unknown``, too."""
+"""How a request ended: ``kept``, the image is in the folder; ``refused`` for good;
+``paid-unknown``: it may have been paid for, and there is no image; ``not-made``: nothing was paid,
+and it may be asked again. A request that left, and of which nothing else is known, is
+``paid-unknown``, too."""
 
 
 class Head(Document, frozen=True, kw_only=True):

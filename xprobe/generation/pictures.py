@@ -15,6 +15,8 @@ from xprobe.images.samples import bits_of
 _SENT = ("PNG", "JPEG", "WEBP")
 SUFFIXES = {"PNG": ".png", "JPEG": ".jpg", "WEBP": ".webp", "AVIF": ".avif", "GIF": ".gif"}
 
+_NO_PNG = "cannot be sent as they are; make PNGs of 8 bits of such images"
+
 _SHOWN = 80  # characters of an answer that is no image
 
 
@@ -42,8 +44,8 @@ def source_content(path: str) -> bytes:
     everything else as a PNG of the same pixels.
 
     Raises:
-        UnusableImageError: it is no image, or has samples of more than 8 bits, of which nobody
-            knows which range is meant.
+        UnusableImageError: it is no image, or has bands or samples of more than 8 bits, of which
+            nobody knows which are meant.
     """
     try:
         content = contents.read(path)
@@ -51,14 +53,16 @@ def source_content(path: str) -> bytes:
         raise UnusableImageError(contents.reason_of(error), passing=True) from error
     if kind_of(content[:HEAD_BYTES]) in _SENT:
         return content
-    with opened(content) as image:
-        bits = bits_of(image)
+    image = decode(content)
+    try:
+        with opened(content) as file:
+            bits = bits_of(file)
+    except Exception as error:  # It is one of those that GDAL alone reads.
+        raise UnusableImageError(f"its bands or samples {_NO_PNG}") from error
     if bits > 8:
-        raise UnusableImageError(
-            f"samples of {bits} bits, which providers do not take; make 8-bit PNGs of such images"
-        )
+        raise UnusableImageError(f"its samples of {bits} bits {_NO_PNG}")
     stream = io.BytesIO()
-    decode(content).save(stream, "PNG")
+    image.save(stream, "PNG")
     return stream.getvalue()
 
 

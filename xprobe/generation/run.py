@@ -5,13 +5,14 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 
 from xprobe.base.lock import Lock
 from xprobe.base.progress import Advance, Progress, no_progress
 from xprobe.generation import table
 from xprobe.generation.asking import Asking
+from xprobe.generation.backoff import Gate
 from xprobe.generation.base import LostError
 from xprobe.generation.job import Failure, Job, Outcome
 from xprobe.generation.ledger import Ledger
@@ -33,7 +34,7 @@ def generate(
     *,
     retry_unknown: bool = False,
     progress: Progress = no_progress,
-    wait: Callable[[float], object] | None = None,
+    gate: Gate | None = None,
 ) -> Outcome:
     """Ask for all images of a plan that there are not, and say what became of them.
 
@@ -45,14 +46,14 @@ def generate(
         orders: the images.
         retry_unknown: whether those are asked for again that may have been paid for.
         progress: how progress is shown.
-        wait: waits so many seconds; None: that ends early where the run does.
+        gate: what requests pass before they leave; None: one that ends with the run.
 
     Raises:
         XprobeError: the ledger or the table of the folder cannot be used.
     """
     job.folder.mkdir(parents=True, exist_ok=True)
     with Lock(job.folder / LOCK) as lock, Ledger(job.folder) as ledger:
-        run = _Run(Asking(job, ledger, lock.check, wait), orders, retry_unknown)
+        run = _Run(Asking(job, ledger, lock.check, gate), orders, retry_unknown)
         table.write_images(job.folder, ledger, checks=True)
         try:
             with progress(f"generate {job.generator}", len(run.waiting)) as advance:
@@ -110,28 +111,31 @@ class _Run:
         """Make the images in threads, and wait for them."""
         # A pipeline on this machine uses all of it for one call.
         n = self.job.concurrency if self.job.hosts else 1
+        whole = self.asking.purse.spent + sum(map(self.asking.expected, self.waiting))
         threads = [
             threading.Thread(target=self._work, daemon=True)
             for _ in range(min(n, len(self.waiting)))
         ]
-        for thread in threads:
-            thread.start()
         try:
-            self._look_on(threads, advance)
+            for thread in threads:
+                thread.start()
+            self._look_on(threads, advance, whole)
         except KeyboardInterrupt:
             self.asking.stop("interrupted")
             deadline = time.monotonic() + ANSWERS_WITHIN_S
-            for thread in threads:
+            for thread in filter(threading.Thread.is_alive, threads):
                 thread.join(max(0.0, deadline - time.monotonic()))
             raise
         if self.error is not None:
             raise self.error
 
-    def _look_on(self, threads: Sequence[threading.Thread], advance: Advance) -> None:
-        """Show how far the work is, and write the table now and then, until all threads end."""
+    def _look_on(self, threads: Sequence[threading.Thread], advance: Advance, whole: float) -> None:
+        """Show how far the work is, and write the table now and then, until all threads end.
+
+        `whole` are the dollars that all images of the folder are expected to cost.
+        """
         asking = self.asking
         shown, written = 0, time.monotonic()
-        whole = asking.purse.spent + sum(map(asking.expected, self.waiting))
         while any(thread.is_alive() for thread in threads):
             with asking.changed:
                 asking.changed.wait(0.2)

@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 from xprobe.generation.ledger import Ended, Ledger, Sent
-from xprobe.images.manifest import Manifest
+from xprobe.images.manifest import DESCRIBED, Manifest
 from xprobe.images.sources.rewrite import rewrite_table
 from xprobe.images.sources.table import write_table
 
@@ -52,7 +52,10 @@ def write_images(folder: Path, ledger: Ledger, *, checks: bool = False) -> None:
         for name, cell in _cells(*row).items():
             further.setdefault(name, []).append(cell)
     manifest = Manifest(**columns, further=further)  # type: ignore[arg-type]  # It freezes them.
-    (rewrite_table if checks else write_table)(manifest, folder / FILE)
+    if checks:
+        rewrite_table(manifest, folder / FILE, facts=("date", *DESCRIBED))
+    else:
+        write_table(manifest, folder / FILE)
 
 
 def _cells(sent: Sent, ended: Ended) -> dict[str, str]:
