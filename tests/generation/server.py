@@ -210,10 +210,14 @@ class Server(ThreadingHTTPServer):
     def __init__(self, protocol: str, size_px: int = 4) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.protocol = PROTOCOLS[protocol]
-        self.seen: list[Seen] = []
-        self.reply: Callable[[Seen], Reply] = self._image_of
+        self.forget()
         self._size_px = size_px
         self._picture = png("", size_px)
+
+    def forget(self) -> None:
+        """Be as new: with no request seen, and with images as answers."""
+        self.seen: list[Seen] = []
+        self.reply: Callable[[Seen], Reply] = self._image_of
 
     @property
     def origin(self) -> str:
@@ -241,6 +245,7 @@ class _Handler(BaseHTTPRequestHandler):
     server: Server
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
+    wbufsize = 2**16  # a small answer is one packet
 
     def do_GET(self) -> None:
         self._answer(Seen(self.path, self._names()))
@@ -268,11 +273,13 @@ class _Handler(BaseHTTPRequestHandler):
         if reply.drip_s:
             for byte in reply.body:
                 self.wfile.write(bytes([byte]))
+                self.wfile.flush()
                 time.sleep(reply.drip_s)
         elif reply.cut is None:
             self.wfile.write(reply.body)
         else:
             self.wfile.write(reply.body[: reply.cut])
+            self.wfile.flush()
             self.connection.shutdown(socket.SHUT_RDWR)
             self.close_connection = True
 

@@ -87,7 +87,7 @@ class Gemini:
             for piece in answers.items(candidate, "content", "parts")
             if answers.part(piece, "thought") is not True
         ]
-        images = [piece for piece in parts if answers.text(piece, "inlineData", "data")]
+        images = [piece for piece in parts if answers.part(piece, "inlineData") is not None]
         if not images:
             words = [*_reasons(document), *(answers.text(piece, "text") for piece in parts)]
             if not any(words):

@@ -69,10 +69,9 @@ class OpenAI:
         """
         self._is_compatible = bool(access.base_url)
         self._check(access)
-        host = httpx2.URL(access.base_url).host
-        self._server = _SERVERS.get(host, _Server())
-        self._wire = Wire(httpx2, access, _URL, self._server.answer_hosts)
+        self._wire = Wire(httpx2, access, _URL)
         self.hosts = self._wire.hosts
+        self._server = _SERVERS.get(self.hosts[0], _Server())
         # Names of an account at OpenAI are nothing to other servers.
         account = ("OpenAI-Organization", "OpenAI-Project")
         client = openai.OpenAI(
@@ -134,7 +133,7 @@ class OpenAI:
             kind = answers.text(document, "output_format")
             media_type = f"image/{kind}" if kind else ""
         elif address:
-            content, media_type = self._wire.fetch(address)
+            content, media_type = self._wire.fetch(address, self._server.answer_hosts)
         else:
             words = answers.text(images, 0, "error", "message") or answers.text(
                 images, 0, "revised_prompt"

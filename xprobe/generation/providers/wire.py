@@ -10,6 +10,7 @@ from __future__ import annotations
 import ipaddress
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -67,16 +68,13 @@ class Wire:
         async_client: client for SDKs that want one beside it; it sends nothing.
     """
 
-    def __init__(
-        self, library: Any, access: Access, url: str, answer_hosts: Sequence[str] = ()
-    ) -> None:
+    def __init__(self, library: Any, access: Access, url: str) -> None:
         """Prepare a line; nothing is sent.
 
         Args:
             library: ``httpx`` or ``httpx2``, whichever the SDK is made for.
             access: how the service is reached.
             url: the service's own address, unless `access` has another.
-            answer_hosts: hosts beside its own from which the service lets images be fetched.
 
         Raises:
             XprobeError: the address or the key cannot be one, or a proxy cannot be used.
@@ -87,7 +85,6 @@ class Wire:
         self._origin = _checked(self.url)
         host = self._origin.hostname or ""
         self.hosts = (host,)
-        self._answer_hosts = {host, *answer_hosts}
         self._key = access.key
         self._timeout_s = access.timeout_s
         self._library = library
@@ -104,6 +101,8 @@ class Wire:
             raise XprobeError(
                 f"the proxy of the environment cannot be used: {self.words(first_line(error))}"
             ) from None
+        # Connections that are kept for the next request are closed with the line.
+        weakref.finalize(self, self._inner.close)
         self.client = library.Client(transport=_transport(library, self), trust_env=False)
         self.async_client = library.AsyncClient(
             transport=library.AsyncBaseTransport(), trust_env=False
@@ -150,16 +149,20 @@ class Wire:
             raise NotMadeError(f"{self.hosts[0]} answered with something else than a list")
         return document
 
-    def fetch(self, url: str) -> tuple[bytes, str]:
+    def fetch(self, url: str, hosts: Sequence[str] = ()) -> tuple[bytes, str]:
         """Return the image at an address that an answer gives, and its media type.
 
         It is asked for without the key, over https and of the service's hosts only; a service on
         the loopback address may name a plain one there.
 
+        Args:
+            url: the address.
+            hosts: hosts beside its own at which the service keeps images.
+
         Raises:
             LostError: it may not be fetched from there, or does not come.
         """
-        if not self._may_fetch(url):
+        if not self._may_fetch(url, hosts):
             raise LostError(
                 self.words(
                     f"the answer gives an address for its image that is not one of "
@@ -173,7 +176,7 @@ class Wire:
         reason = failure or failure_of(status, headers, body, self.words)
         raise LostError(f"the image did not come from the address in the answer: {reason}")
 
-    def _may_fetch(self, url: str) -> bool:
+    def _may_fetch(self, url: str, hosts: Sequence[str]) -> bool:
         try:
             parts = _checked(url)
         except XprobeError:
@@ -181,7 +184,8 @@ class Wire:
         host = parts.hostname or ""
         if is_loopback(host):
             return is_loopback(self.hosts[0])
-        return host in self._answer_hosts and parts.port in (None, 443, self._origin.port)
+        is_origin = host == self.hosts[0] and parts.port == self._origin.port
+        return host in (*self.hosts, *hosts) and (is_origin or parts.port in (None, 443))
 
     def carry(self, request: Any) -> Any:
         """Send a request of the SDK and keep its answer for `ask`; return a success without a body.
@@ -218,7 +222,7 @@ class Wire:
         try:
             response = self._inner.handle_request(
                 library.Request(
-                    request.method, request.url, headers=headers, stream=request.stream,
+                    request.method, request.url, headers=headers, content=request.read(),
                     extensions={"timeout": {"connect": CONNECT_S, **silence}},
                 )
             )  # fmt: skip
