@@ -68,5 +68,3 @@ def error_reply(
     else:
         error |= {"code": status, "status": code or "UNKNOWN"}
     return json_reply({"error": error}, status, **(headers or {}))
-
-

@@ -152,7 +152,8 @@ def test_an_answer_that_is_cut_may_have_been_paid(service: Service, length: int)
 
 
 @pytest.mark.parametrize(
-    "body", [b"", b"<html>Bad gateway</html>", b"{", b"[]", b"null", b'{"data": 1, "candidates": 1}']
+    "body",
+    [b"", b"<html>Bad gateway</html>", b"{", b"[]", b"null", b'{"data": 1, "candidates": 1}'],
 )
 def test_an_answer_without_an_image_or_words_is_lost(service: Service, body: bytes) -> None:
     assert type(service.failure(Reply(body, media_type="text/html"))) is LostError

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
 from xprobe.generation.base import LostError, NotMadeError, RefusedError, StoppedError
-from xprobe.generation.providers.answers import part, read_json
+from xprobe.generation.providers.replies import part, read_json
 
 Failure = LostError | NotMadeError | RefusedError | StoppedError
 

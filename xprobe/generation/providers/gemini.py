@@ -9,7 +9,7 @@ from google import genai
 from google.genai import types
 
 from xprobe.generation.base import Answer, ListedModel, LostError, RefusedError, Request
-from xprobe.generation.providers import answers, parameters, pictures
+from xprobe.generation.providers import parameters, replies, uploads
 from xprobe.generation.providers.wire import Received, Wire
 from xprobe.generation.registry import Access
 
@@ -70,7 +70,7 @@ class Gemini:
         )
         contents = [types.Part.from_text(text=request.prompt)]
         if request.image is not None:
-            kind = pictures.media_type(request.image)
+            kind = uploads.media_type(request.image)
             contents.insert(0, types.Part.from_bytes(data=request.image, mime_type=kind))
         return self._models.generate_content(
             model=request.model,
@@ -83,22 +83,22 @@ class Gemini:
         # Models that think show their drafts as parts of their own.
         parts = [
             piece
-            for candidate in answers.items(document, "candidates")
-            for piece in answers.items(candidate, "content", "parts")
-            if answers.part(piece, "thought") is not True
+            for candidate in replies.items(document, "candidates")
+            for piece in replies.items(candidate, "content", "parts")
+            if replies.part(piece, "thought") is not True
         ]
-        images = [piece for piece in parts if answers.part(piece, "inlineData") is not None]
+        images = [piece for piece in parts if replies.part(piece, "inlineData") is not None]
         if not images:
-            words = [*_reasons(document), *(answers.text(piece, "text") for piece in parts)]
+            words = [*_reasons(document), *(replies.text(piece, "text") for piece in parts)]
             if not any(words):
                 raise LostError("the answer holds no image, and no words")
             line = ": ".join(word for word in words if word)
             raise RefusedError(self._wire.words(f"no image in the answer: {line}"))
         return Answer(
-            answers.content_of(answers.text(images, 0, "inlineData", "data")),
-            self._wire.words(answers.text(images, 0, "inlineData", "mimeType")),
+            replies.content_of(replies.text(images, 0, "inlineData", "data")),
+            self._wire.words(replies.text(images, 0, "inlineData", "mimeType")),
             usage=_usage(document),
-            request_id=self._wire.words(answers.text(document, "responseId")),
+            request_id=self._wire.words(replies.text(document, "responseId")),
             seed=parameters.seed_of(request),
             n_images=len(images),
         )
@@ -109,32 +109,32 @@ class Gemini:
         document = self._wire.listed(lambda: self._models.list(config=config))
         return [
             ListedModel(self._wire.words(name.removeprefix("models/")))
-            for model in answers.items(document, "models")
-            if "generateContent" in answers.items(model, "supportedGenerationMethods")
-            and any(word in (name := answers.text(model, "name")) for word in ("image", "banana"))
+            for model in replies.items(document, "models")
+            if "generateContent" in replies.items(model, "supportedGenerationMethods")
+            and any(word in (name := replies.text(model, "name")) for word in ("image", "banana"))
         ]
 
 
 def _reasons(document: object) -> list[str]:
     """Return why an answer holds no image, in the service's words."""
     words = [
-        answers.text(document, "promptFeedback", "blockReason"),
-        answers.text(document, "promptFeedback", "blockReasonMessage"),
+        replies.text(document, "promptFeedback", "blockReason"),
+        replies.text(document, "promptFeedback", "blockReasonMessage"),
     ]
-    for candidate in answers.items(document, "candidates"):
-        words += [answers.text(candidate, "finishReason"), answers.text(candidate, "finishMessage")]
+    for candidate in replies.items(document, "candidates"):
+        words += [replies.text(candidate, "finishReason"), replies.text(candidate, "finishMessage")]
     return words
 
 
 def _usage(document: object) -> dict[str, int]:
-    usage = answers.part(document, "usageMetadata")
+    usage = replies.part(document, "usageMetadata")
     tokens = dict.fromkeys(("text_in", "image_in", "text_out", "image_out"), 0)
     for field, kind in (("promptTokensDetails", "in"), ("candidatesTokensDetails", "out")):
-        for detail in answers.items(usage, field):
-            name = f"{answers.text(detail, 'modality').lower()}_{kind}"
+        for detail in replies.items(usage, field):
+            name = f"{replies.text(detail, 'modality').lower()}_{kind}"
             if name in tokens:
-                tokens[name] += answers.count(detail, "tokenCount")
-    tokens["text_out"] += answers.count(usage, "thoughtsTokenCount")
-    if not answers.items(usage, "candidatesTokensDetails"):
-        tokens["image_out"] = answers.count(usage, "candidatesTokenCount")
+                tokens[name] += replies.count(detail, "tokenCount")
+    tokens["text_out"] += replies.count(usage, "thoughtsTokenCount")
+    if not replies.items(usage, "candidatesTokensDetails"):
+        tokens["image_out"] = replies.count(usage, "candidatesTokenCount")
     return {kind: n for kind, n in tokens.items() if n}

@@ -13,7 +13,7 @@ from openai.resources.images import Images
 
 from xprobe.base.errors import XprobeError, did_you_mean
 from xprobe.generation.base import Answer, ListedModel, LostError, RefusedError, Request
-from xprobe.generation.providers import answers, pictures
+from xprobe.generation.providers import replies, uploads
 from xprobe.generation.providers.wire import Received, Wire
 from xprobe.generation.registry import Access
 
@@ -116,26 +116,26 @@ class OpenAI:
         if image is None:
             return self._images.generate(**fields, extra_body=extra)
         if self._server.edits_in_generate:
-            extra["image"] = pictures.data_url(image)
+            extra["image"] = uploads.data_url(image)
             return self._images.generate(**fields, extra_body=extra)
-        file = (pictures.file_name(image), image, pictures.media_type(image))
+        file = (uploads.file_name(image), image, uploads.media_type(image))
         return self._images.edit(**fields, image=file, extra_body=extra)
 
     def _answer(self, received: Received) -> Answer:
         document = received.document
-        images = answers.items(document, "data")
+        images = replies.items(document, "data")
         if not images:
-            words = answers.text(document, "error", "message") or "no list of images"
+            words = replies.text(document, "error", "message") or "no list of images"
             raise LostError(self._wire.words(f"the answer holds no image: {words}"))
-        encoded, address = answers.part(images, 0, "b64_json"), answers.text(images, 0, "url")
+        encoded, address = replies.part(images, 0, "b64_json"), replies.text(images, 0, "url")
         if isinstance(encoded, str):
-            content = answers.content_of(encoded)
-            kind = answers.text(document, "output_format")
+            content = replies.content_of(encoded)
+            kind = replies.text(document, "output_format")
             media_type = f"image/{kind}" if kind else ""
         elif address:
             content, media_type = self._wire.fetch(address, self._server.answer_hosts)
         else:
-            words = answers.text(images, 0, "error", "message") or answers.text(
+            words = replies.text(images, 0, "error", "message") or replies.text(
                 images, 0, "revised_prompt"
             )
             raise RefusedError(self._wire.words(f"no image in the answer: {words}"))
@@ -150,7 +150,7 @@ class OpenAI:
     def models(self) -> list[ListedModel]:
         """Return the models whose names speak of images; it lists no prices, nor what they make."""
         document = self._wire.listed(self._models.list)
-        names = (answers.text(model, "id") for model in answers.items(document, "data"))
+        names = (replies.text(model, "id") for model in replies.items(document, "data"))
         return [
             ListedModel(self._wire.words(name))
             for name in sorted(names)
@@ -159,13 +159,13 @@ class OpenAI:
 
 
 def _usage(document: object) -> dict[str, int]:
-    usage = answers.part(document, "usage")
+    usage = replies.part(document, "usage")
     into, out = "input_tokens_details", "output_tokens_details"
     tokens = {
-        "text_in": answers.count(usage, into, "text_tokens"),
-        "image_in": answers.count(usage, into, "image_tokens"),
-        "text_out": answers.count(usage, out, "text_tokens"),
-        "image_out": answers.count(usage, out, "image_tokens")
-        or answers.count(usage, "output_tokens"),
+        "text_in": replies.count(usage, into, "text_tokens"),
+        "image_in": replies.count(usage, into, "image_tokens"),
+        "text_out": replies.count(usage, out, "text_tokens"),
+        "image_out": replies.count(usage, out, "image_tokens")
+        or replies.count(usage, "output_tokens"),
     }
     return {kind: n for kind, n in tokens.items() if n}

@@ -13,7 +13,7 @@ from openrouter.images import Images
 from openrouter.utils.logger import NoOpLogger
 
 from xprobe.generation.base import Answer, ListedModel, LostError, RefusedError, Request
-from xprobe.generation.providers import answers, parameters, pictures
+from xprobe.generation.providers import parameters, replies, uploads
 from xprobe.generation.providers.wire import Received, Wire
 from xprobe.generation.registry import Access
 
@@ -60,24 +60,24 @@ class OpenRouter:
     def _send(self, request: Request) -> object:
         fields: dict[str, Any] = parameters.sent(request)
         if request.image is not None:
-            address = ContentPartImageImageURL(url=pictures.data_url(request.image))
+            address = ContentPartImageImageURL(url=uploads.data_url(request.image))
             fields["input_references"] = [ContentPartImage(image_url=address, type="image_url")]
         return self._images.generate(model=request.model, prompt=request.prompt, **fields)
 
     def _answer(self, request: Request, received: Received) -> Answer:
         document, headers = received.document, received.headers
-        images = answers.items(document, "data")
-        cost = answers.dollars(document, "usage", "cost")
-        encoded = answers.part(images, 0, "b64_json")
+        images = replies.items(document, "data")
+        cost = replies.dollars(document, "usage", "cost")
+        encoded = replies.part(images, 0, "b64_json")
         if not images or not isinstance(encoded, str):
-            words = answers.text(document, "error", "message")
-            words = words or answers.text(images, 0, "error", "message")
+            words = replies.text(document, "error", "message")
+            words = words or replies.text(images, 0, "error", "message")
             if not words:
                 raise LostError("the answer holds no image, and no words")
             raise RefusedError(self._wire.words(f"no image in the answer: {words}"), cost)
         return Answer(
-            answers.content_of(encoded),
-            self._wire.words(answers.text(images, 0, "media_type")),
+            replies.content_of(encoded),
+            self._wire.words(replies.text(images, 0, "media_type")),
             cost=cost,
             usage=_usage(document),
             request_id=self._wire.words(
@@ -91,13 +91,15 @@ class OpenRouter:
         """Return the models that make images, each with its prices in dollars a token or image."""
         document = self._wire.listed(lambda: self._models.list(output_modalities="image"))
         return [
-            ListedModel(self._wire.words(answers.text(model, "id")), self._wire.words(_price(model)))
-            for model in answers.items(document, "data")
+            ListedModel(
+                self._wire.words(replies.text(model, "id")), self._wire.words(_price(model))
+            )
+            for model in replies.items(document, "data")
         ]
 
 
 def _price(model: object) -> str:
-    prices = answers.part(model, "pricing")
+    prices = replies.part(model, "pricing")
     if not isinstance(prices, dict):
         return ""
     # What costs nothing is not told; the words are the service's.
@@ -109,8 +111,8 @@ def _price(model: object) -> str:
 
 
 def _usage(document: object) -> dict[str, int]:
-    usage = answers.part(document, "usage")
-    image_out = answers.count(usage, "completion_tokens_details", "image_tokens")
+    usage = replies.part(document, "usage")
+    image_out = replies.count(usage, "completion_tokens_details", "image_tokens")
     # Tokens of the prompt and of its image are told as one number.
-    tokens = {"image_out": image_out or answers.count(usage, "completion_tokens")}
+    tokens = {"image_out": image_out or replies.count(usage, "completion_tokens")}
     return {kind: n for kind, n in tokens.items() if n}

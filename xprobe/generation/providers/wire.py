@@ -20,9 +20,9 @@ from urllib.request import getproxies, proxy_bypass
 from xprobe import __version__
 from xprobe.base.errors import XprobeError, first_line
 from xprobe.generation.base import LostError, NotMadeError, RefusedError, StoppedError
-from xprobe.generation.providers.answers import read_json
 from xprobe.generation.providers.failures import failure_of
 from xprobe.generation.providers.redaction import cleaned
+from xprobe.generation.providers.replies import read_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

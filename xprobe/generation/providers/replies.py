@@ -42,7 +42,7 @@ def items(document: object, *path: str | int) -> list[object]:
 def count(document: object, *path: str | int) -> int:
     """Return the count that stands there, such as one of tokens; 0: none does."""
     value = part(document, *path)
-    return value if isinstance(value, int) and value > 0 else 0
+    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 0
 
 
 def dollars(document: object, *path: str | int) -> float | None:
