@@ -27,6 +27,13 @@ COMMANDS = (
         "xprobe.cli.adopt:adopt",
     ),
     CommandRow(
+        "generate",
+        "Make synthetic images from real ones and prompts, by a service or on this machine.",
+        "xprobe generate study.csv --provider openai --model gpt-image-2.6-flare "
+        "--prompts disasters-en --per-image 4 -o flare --dry-run",
+        "xprobe.cli.generate:generate",
+    ),
+    CommandRow(
         "encoders",
         "List the encoders: names, dimension, input size, licence, whether the weights are here.",
         "xprobe encoders --json", "xprobe.cli.encoders:encoders_app",
