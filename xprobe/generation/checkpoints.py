@@ -29,6 +29,8 @@ _FILES = (
 )  # fmt: skip
 _WEIGHTS = re.compile(r"(diffusion_pytorch_)?model(-\d+-of-\d+)?\.safetensors")
 
+_DIGITS = 20  # of a digest, that tell any number of checkpoints apart
+
 # Endings of weights that may run code when they are read.
 _PICKLES = (".bin", ".ckpt", ".pt", ".pth")
 
@@ -86,7 +88,7 @@ class Checkpoint:
             with file.open("rb") as stream:
                 content = hashlib.file_digest(stream, "sha256").hexdigest()
             digest.update(f"{file.relative_to(self.folder).as_posix()} {content}\n".encode())
-        return f"sha256:{digest.hexdigest()}"
+        return f"sha256:{digest.hexdigest()[:_DIGITS]}"
 
 
 def locate(model: str, *, allow_code: bool = False) -> Checkpoint:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import csv
 import functools
 import io
 import json
+import os
 import shutil
+import subprocess
+import sys
 import warnings
+from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +19,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from draw_map import ROOT
 from makers import letters, save_pipeline, text_encoder
 from PIL import Image
 
@@ -408,3 +414,45 @@ def test_the_revision_of_a_folder_tells_weights_apart(copied: Callable[..., Path
     changed_index(folder, _comment="x")
     assert before == again != opened(folder).provenance["revision"]
     assert str(before).startswith("sha256:")
+
+
+# --- the whole way ---
+
+SCRIPT = """
+xprobe generate study.csv --provider diffusers --model "$MODEL" --prompts prompts.txt \\
+  --per-image 2 --param num_inference_steps=2 --device cpu -o edits
+xprobe embed study.csv edits/manifest.csv --encoder hog
+xprobe sweep study.csv edits/manifest.csv --ratios 1,2 --folds 2 --repeats 2
+xprobe report
+"""
+
+
+def test_from_images_before_the_event_to_a_report_offline(pipelines: Path, tmp_path: Path) -> None:
+    rows = ["path,label,source,split,group,event"]
+    for i in range(16):
+        label, scene = ("flooding", "wind")[i % 2], f"scene{i}"
+        for split, seed in ("pre", i), ("train", 100 + i):
+            (tmp_path / f"{scene}-{split}.png").write_bytes(picture(40 + 20 * (i % 2), 40, seed))
+            rows.append(f"{scene}-{split}.png,{label},real,{split},{scene},event{i % 4}")
+    (tmp_path / "study.csv").write_text("\n".join(rows))
+    (tmp_path / "prompts.txt").write_text("make it suffer from {class}\n{class}, seen from above\n")
+    setting = os.environ | {
+        "MODEL": str(pipelines / "edit"), "PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1",
+        "PYTHON": sys.executable,
+    }  # fmt: skip
+    shell = 'set -eu\nxprobe() { "$PYTHON" -m xprobe "$@"; }\n' + SCRIPT
+    ran = subprocess.run(
+        ["bash", "-c", shell], cwd=tmp_path, capture_output=True, text=True, env=setting
+    )
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    with (tmp_path / "edits/manifest.csv").open() as file:
+        edits = list(csv.DictReader(file))
+    assert len(edits) == 32
+    assert Counter(Path(edit["parent"]).stem.partition("-")[2] for edit in edits) == {"pre": 32}
+    assert len({edit["seed"] for edit in edits}) == 32
+    recorded = json.loads(edits[0]["parameters"])
+    assert recorded["num_inference_steps"] == 2
+    assert recorded["pipeline"] == "StableDiffusionInstructPix2PixPipeline"
+    assert str(recorded["revision"]).startswith("sha256:")
+    page = (tmp_path / "report/index.html").read_text()
+    assert "hog" in page and "edit" in page
