@@ -14,6 +14,7 @@ from PIL import Image
 from xprobe.generation.base import Answer, ListedModel, RefusedError, Request
 from xprobe.generation.job import Job
 from xprobe.generation.plan import Order, key_of
+from xprobe.generation.registry import Access, ProviderKind
 
 Reply = bytes | Answer | Exception | Callable[[], bytes]
 
@@ -73,3 +74,26 @@ def job_of(provider: Scripted, folder: Path, **fields: Any) -> Job:
         "generator": "m", "parameters": {}, "expected": lambda _order: 0.01, "concurrency": 1,
     }  # fmt: skip
     return Job(**usual | fields)
+
+
+KEY_VARIABLE = "SCRIPTED_KEY"
+
+opened: list[Access] = []
+"""What `open_current` was given, the last one at the end."""
+
+current = Scripted()
+"""The provider that commands get by the name ``scripted``."""
+
+
+def open_current(access: Access) -> Scripted:
+    """Return the provider of the row ``scripted``."""
+    opened.append(access)
+    return current
+
+
+def row() -> ProviderKind:
+    """A row of the registry that leads to `current`."""
+    return ProviderKind(
+        "scripted", "Answers as it is told.", "scripted:open_current", key_variable=KEY_VARIABLE,
+        hosts=("example.org",), takes_base_url=True,
+    )  # fmt: skip

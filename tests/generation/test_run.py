@@ -55,7 +55,7 @@ def test_images_are_kept_as_they_were_received_with_a_row_each(folder: Path) -> 
     provider = Scripted({"a": [png(1)], "b": [png(2, kind="JPEG")]})
     orders = orders_of("a", "b")
     outcome = generate(job_of(provider, folder, parameters={"quality": "low"}), orders)
-    assert (outcome.made, outcome.already, outcome.failures) == (2, 0, ())
+    assert (outcome.created, outcome.already, outcome.failures) == (2, 0, ())
     rows = rows_of(folder)
     assert [row["path"] for row in rows] == [
         f"flooding/{orders[0].key}.png", f"flooding/{orders[1].key}.jpg",
@@ -83,7 +83,7 @@ def test_running_again_asks_for_what_is_missing_alone(folder: Path) -> None:
     generate(job_of(provider, folder), orders_of("a", "b"))
     table = (folder / "manifest.csv").read_bytes()
     outcome = generate(job_of(provider, folder), orders_of("a", "b"))
-    assert (outcome.made, outcome.already, provider.asked) == (0, 2, ["a", "b"])
+    assert (outcome.created, outcome.already, provider.asked) == (0, 2, ["a", "b"])
     assert (folder / "manifest.csv").read_bytes() == table
     generate(job_of(provider, folder), orders_of("a", "b", "c"))
     assert provider.asked == ["a", "b", "c"]
@@ -93,7 +93,7 @@ def test_a_request_that_was_not_made_is_tried_again_after_a_while(folder: Path) 
     provider = Scripted({"a": [NotMadeError("slow down", 7.0), NotMadeError("busy"), png()]})
     time = [0.0]
     outcome = generate(job_of(provider, folder), orders_of("a"), gate=gate_of(time))
-    assert (outcome.made, provider.asked, time) == (1, ["a"] * 3, [7 + 2])
+    assert (outcome.created, provider.asked, time) == (1, ["a"] * 3, [7 + 2])
     assert outcome.spent == pytest.approx(0.01)
 
 
@@ -104,7 +104,7 @@ def test_a_provider_that_stays_away_ends_the_run_and_nothing_is_lost(folder: Pat
     assert outcome.stopped == "no connection (given up after 6 tries)"
     assert states_of(outcome) == {"a": "not-made", "b": "not-made"}
     assert outcome.spent == 0
-    assert generate(job_of(Scripted(), folder), orders_of("a", "b")).made == 2
+    assert generate(job_of(Scripted(), folder), orders_of("a", "b")).created == 2
 
 
 def test_what_is_refused_is_never_asked_for_again(folder: Path) -> None:
@@ -125,14 +125,14 @@ def test_an_answer_that_was_lost_is_asked_for_again_only_if_told(folder: Path) -
         assert states_of(outcome) == {"a": "paid-unknown"}
         assert outcome.spent == pytest.approx(0.02)
     outcome = generate(job_of(provider, folder), orders, retry_unknown=True)
-    assert (outcome.made, outcome.failures, provider.asked) == (1, (), ["a", "b", "a"])
+    assert (outcome.created, outcome.failures, provider.asked) == (1, (), ["a", "b", "a"])
     assert outcome.spent == pytest.approx(0.03)  # The lost one may have been paid for, too.
 
 
 def test_on_this_machine_what_was_lost_is_made_again(folder: Path) -> None:
     provider = Scripted({"a": [LostError("killed"), png()]}, hosts=())
     generate(job_of(provider, folder), orders_of("a"))
-    assert generate(job_of(provider, folder), orders_of("a")).made == 1
+    assert generate(job_of(provider, folder), orders_of("a")).created == 1
 
 
 def test_a_wrong_key_ends_the_run_and_may_be_mended(folder: Path) -> None:
@@ -140,7 +140,7 @@ def test_a_wrong_key_ends_the_run_and_may_be_mended(folder: Path) -> None:
     outcome = generate(job_of(provider, folder), orders_of("a", "b"))
     assert (outcome.stopped, provider.asked) == ("wrong key", ["a"])
     assert states_of(outcome) == {"a": "not-made", "b": "not-made"}
-    assert generate(job_of(provider, folder), orders_of("a", "b")).made == 2
+    assert generate(job_of(provider, folder), orders_of("a", "b")).created == 2
 
 
 def test_an_error_that_nobody_expected_says_its_name_alone(folder: Path) -> None:
@@ -155,7 +155,7 @@ def test_what_waits_for_a_person_is_no_failure_of_the_run(folder: Path) -> None:
     provider = Scripted({"a": [WaitingError("by hand"), png()]}, hosts=())
     outcome = generate(job_of(provider, folder), orders_of("a", "b"))
     assert states_of(outcome) == {"a": "waiting"}
-    assert generate(job_of(provider, folder), orders_of("a", "b")).made == 1
+    assert generate(job_of(provider, folder), orders_of("a", "b")).created == 1
 
 
 @pytest.mark.parametrize(
@@ -180,7 +180,7 @@ def test_odd_answers_are_kept_and_told(folder: Path) -> None:
     odd = Answer(png(kind="JPEG"), "image/png", n_images=2)
     job = job_of(Scripted({"a": [odd]}), folder, parameters={"size": "9x9"})
     outcome = generate(job, orders_of("a"))
-    assert outcome.made == 1
+    assert outcome.created == 1
     assert dict(outcome.remarks) == {
         "sent as PNG, and are JPEG": 1,
         "not of the size that was asked for, 9x9": 1,
@@ -205,10 +205,10 @@ def test_the_limit_is_kept_with_what_is_under_way(folder: Path) -> None:
         assert ready.acquire(timeout=10)
     go_on.set()
     thread.join()
-    assert (len(provider.asked), ended[0].made) == (3, 3)
+    assert (len(provider.asked), ended[0].created) == (3, 3)
     assert ended[0].stopped.startswith("the next image might pass --max-cost 0.035")
     again = generate(job, orders_of(*"abcdefgh"))  # The limit is of all that the folder cost.
-    assert (again.made, again.already) == (0, 3)
+    assert (again.created, again.already) == (0, 3)
 
 
 def test_an_interrupt_keeps_the_answers_that_are_under_way(folder: Path) -> None:
@@ -222,7 +222,7 @@ def test_an_interrupt_keeps_the_answers_that_are_under_way(folder: Path) -> None
     kept = len(rows_of(folder))
     assert kept == len(provider.asked) >= 1
     outcome = generate(job_of(Scripted(), folder), orders_of(*"abcdefgh"))
-    assert (outcome.already, outcome.made) == (kept, 8 - kept)
+    assert (outcome.already, outcome.created) == (kept, 8 - kept)
 
 
 def test_an_image_whose_entry_was_lost_is_taken_in(folder: Path) -> None:
@@ -260,7 +260,7 @@ def test_calls_of_several_images_are_for_providers_of_this_machine(folder: Path)
     make = provider.make
     provider.make = lambda requests: sizes.append(len(requests)) or make(requests)  # type: ignore
     outcome = generate(job_of(provider, folder), orders_of(*"abcdefgh"))
-    assert (outcome.made, sizes) == (8, [3, 3, 2])
+    assert (outcome.created, sizes) == (8, [3, 3, 2])
 
 
 def test_progress_counts_images_and_money(folder: Path) -> None:

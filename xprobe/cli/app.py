@@ -29,8 +29,7 @@ COMMANDS = (
     CommandRow(
         "generate",
         "Make synthetic images from real ones and prompts, by a service or on this machine.",
-        "xprobe generate study.csv --provider openai --model gpt-image-2.6-flare "
-        "--prompts disasters-en --per-image 4 -o flare --dry-run",
+        "xprobe generate --provider openai --model ID --prompts disasters-en -o made",
         "xprobe.cli.generate:generate",
     ),
     CommandRow(

@@ -85,8 +85,7 @@ def generate(
         return
     provider = None
     if prepared.open:
-        has_terminal = sys.stdin is not None and sys.stdin.isatty()
-        prepared.check(has_terminal)
+        prepared.check(has_terminal())
         provider = prepared.provider(execution.device)
         warn([words for words in [prepared.models_left(provider)] if words])
         if prepared.hosts:
@@ -101,6 +100,11 @@ def generate(
     warn(answer.warnings)
     if answer.stopped or answer.left:
         raise XprobeError(_end_words(answer))
+
+
+def has_terminal() -> bool:
+    """Return whether somebody is there who can be asked."""
+    return sys.stdin.isatty()
 
 
 def _ask(plan: GeneratePlan, is_asked: bool) -> None:
@@ -134,8 +138,8 @@ def _price(plan: GeneratePlan) -> str:
 
 
 def dollars(amount: float) -> str:
-    """Return an amount as people read it; below a dollar with three digits."""
-    return f"${amount:,.2f}" if amount >= 1 or not amount else f"${amount:.3g}"
+    """Return an amount as people read it; what is less than ten cents has four digits."""
+    return f"${amount:,.2f}" if amount >= 0.1 or not amount else f"${amount:.4f}"
 
 
 def _print_plan(plan: GeneratePlan) -> None:
@@ -178,7 +182,7 @@ def _print_answer(answer: Generated) -> None:
 
     columns = (
         "images",
-        "made",
+        "created",
         "already",
         "refused",
         "paid_unknown",
@@ -203,7 +207,7 @@ def _print_answer(answer: Generated) -> None:
         )
     if answer.spent_usd:
         notes.print(f"spent in all: {dollars(answer.spent_usd)}")
-    if answer.made or answer.already:
+    if answer.created or answer.already:
         notes.print(f"table: {answer.table}")
 
 

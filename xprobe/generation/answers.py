@@ -60,7 +60,7 @@ class GeneratePlan(Document, frozen=True, kw_only=True):
             paid for and are not there.
         open: how many this run asks for.
         expected_usd: dollars that this is expected to cost; None: not known.
-        price_source: where the price is from; empty: from the user, or not known.
+        price_source: where the price is said; empty: nowhere.
         terms, watermark: what is known of the model's images.
         ratio: synthetic images of the scarcest class for each real one in a fold of a sweep, when
             edits of what it tests are left out; None: the real images make no study.
@@ -121,7 +121,7 @@ class Generated(Document, frozen=True, kw_only=True):
         folder, table: folder of the images, and their table.
         provider, model, generator: who made them, and what they are called.
         images: how many were to be made in all.
-        made, already: how many this run made, and how many there were before.
+        created, already: how many this run made, and how many there were before.
         gone: how many of these are no longer in the folder; the table lacks them.
         refused, paid_unknown, unreadable, waiting, left: how many there are not, by reason; what
             is left is asked for when the command is run again.
@@ -137,7 +137,7 @@ class Generated(Document, frozen=True, kw_only=True):
     model: str
     generator: str
     images: int
-    made: int
+    created: int
     already: int
     gone: int
     refused: int
@@ -159,7 +159,7 @@ def plan_answer(prepared: Prepared, manifest: Manifest) -> GeneratePlan:
         manifest: the images of the study.
     """
     orders, config, model = prepared.plan.orders, prepared.config, prepared.model
-    has_price = prepared.hosts and prepared.spending.price is None
+    price = model.price(prepared.parameters)
     return GeneratePlan(
         folder=str(prepared.folder), provider=config.provider, model=config.model,
         generator=prepared.generator, origin=prepared.plan.origin,
@@ -167,7 +167,7 @@ def plan_answer(prepared: Prepared, manifest: Manifest) -> GeneratePlan:
         parameters=dict(prepared.parameters), hosts=prepared.hosts, images=len(orders),
         kept=prepared.count("kept"), refused=prepared.count("refused"),
         paid_unknown=prepared.count("paid-unknown"), open=len(prepared.open),
-        expected_usd=prepared.expected_usd, price_source=model.source if has_price else "",
+        expected_usd=_rounded(prepared.expected_usd), price_source=price.source if prepared.hosts else "",
         terms=model.terms, watermark=model.watermark, ratio=ratio_left(manifest, orders),
         counts=tuple(_counts(prepared)),
         licences=tuple(
@@ -197,9 +197,9 @@ def run_answer(prepared: Prepared, outcome: Outcome) -> Generated:
     return Generated(
         folder=str(prepared.folder), table=str(prepared.folder / table.FILE),
         provider=prepared.config.provider, model=prepared.config.model,
-        generator=prepared.generator, images=len(prepared.plan.orders), made=outcome.made,
+        generator=prepared.generator, images=len(prepared.plan.orders), created=outcome.created,
         already=outcome.already, gone=outcome.gone, **n_of, left=outcome.count("not-made"),
-        spent_usd=round(outcome.spent, 6), stopped=outcome.stopped,
+        spent_usd=_rounded(outcome.spent) or 0.0, stopped=outcome.stopped,
         missing=tuple(
             Missing(
                 key=f.order.key, state=f.state, class_=f.order.label, parent=f.order.parent,
@@ -209,3 +209,8 @@ def run_answer(prepared: Prepared, outcome: Outcome) -> Generated:
         ),
         warnings=(*prepared.warnings, *remarks),
     )  # fmt: skip
+
+
+def _rounded(dollars: float | None) -> float | None:
+    """Return an amount to a millionth of a dollar, below which sums of prices are not exact."""
+    return None if dollars is None else round(dollars, 6)

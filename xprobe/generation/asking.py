@@ -42,7 +42,7 @@ class Asking:
     Attributes:
         is_over: set once no further request may leave.
         stopped: why, in words.
-        made: how many images were made.
+        created: how many images were made.
         failures: key → state and words of the images that there are not.
         remarks: what is odd about images that were kept, in words → of how many.
         changed: is notified when one of these changes.
@@ -67,7 +67,7 @@ class Asking:
         self.is_over, self.stopped = threading.Event(), ""
         self._gate = gate or Gate(self.is_over.wait)
         self.purse = Purse(job.max_cost, ledger.spent)
-        self.made = 0
+        self.created = 0
         self.failures: dict[str, tuple[str, str]] = {}
         self.remarks: Counter[str] = Counter()
         self.changed = threading.Condition()
@@ -81,7 +81,7 @@ class Asking:
     @property
     def ended(self) -> int:
         """How many images were made, or will not be made by this run."""
-        return self.made + len(self.failures)
+        return self.created + len(self.failures)
 
     def expected(self, order: Order) -> float:
         """Return the dollars that are set aside for an image."""
@@ -126,8 +126,8 @@ class Asking:
             except Exception as error:
                 self._give_up(orders, error)
                 return
-            for order, answer in zip(orders, answers, strict=True):
-                self._receive(order, answer)
+            for order, request, answer in zip(orders, requests, answers, strict=True):
+                self._receive(order, request, answer)
             return
 
     def _readable(self, batch: Sequence[Order]) -> tuple[list[Order], list[Request]]:
@@ -185,7 +185,7 @@ class Asking:
         if not isinstance(error, RefusedError | LostError):
             self.stop(words)
 
-    def _receive(self, order: Order, answer: Answer | RefusedError) -> None:
+    def _receive(self, order: Order, request: Request, answer: Answer | RefusedError) -> None:
         """Keep an image, or enter why it is none."""
         if isinstance(answer, RefusedError):
             self._give_up([order], answer)
@@ -197,7 +197,7 @@ class Asking:
             keep(place, answer.content, self._gate.pause)
             self._give_up([order], LostError(f"{error}; it is kept in {UNUSABLE}"))
             return
-        cost = self.job.cost_of(answer)
+        cost = self.job.cost_of(request, answer)
         try:
             file = self.place_of(order, picture)
             keep(file, answer.content, self._gate.pause)
@@ -207,7 +207,7 @@ class Asking:
             raise
         self.purse.settle(self.expected(order), self.expected(order) if cost is None else cost)
         with self.changed:
-            self.made += 1
+            self.created += 1
             self.remarks.update(_remarks(answer, picture, self.job))
             self.changed.notify_all()
 
@@ -231,8 +231,8 @@ class Asking:
         return Sent(
             key=order.key, time=now(), provider=job.maker[0], model=job.maker[1],
             prompt=order.prompt, parameters={**provenance, **job.parameters},
-            seed=seed_of(order.key), generator=job.generator, label=order.label, parent=order.parent, event=order.event,
-            licence=order.licence, control=order.control, content=order.content, k=order.k,
+            seed=seed_of(order.key), generator=job.generator, label=order.label,
+            parent=order.parent, event=order.event, licence=order.licence, control=order.control, content=order.content, k=order.k,
             expected=job.expected(order), watermark=job.watermark, terms=job.terms,
         )  # fmt: skip
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from xprobe.generation.base import Answer, Parameter, Provider
+from xprobe.generation.base import Answer, Parameter, Provider, Request
 from xprobe.generation.plan import Order
 
 
@@ -22,7 +22,7 @@ class Job:
         generator: what the images are called.
         parameters: what is asked beside the prompt.
         expected: what an order is expected to cost, in dollars; None: not known.
-        cost_of: what an answer cost, in dollars; None: not known.
+        cost_of: what the answer to a request cost, in dollars; None: not known.
         max_cost: dollars that the images of the folder may cost in all; None: no limit.
         concurrency: how many requests are under way at once.
         watermark, terms: as in `ledger.Sent`.
@@ -35,7 +35,7 @@ class Job:
     generator: str
     parameters: Mapping[str, Parameter]
     expected: Callable[[Order], float | None] = lambda _order: None
-    cost_of: Callable[[Answer], float | None] = lambda answer: answer.cost
+    cost_of: Callable[[Request, Answer], float | None] = lambda _request, answer: answer.cost
     max_cost: float | None = None
     concurrency: int = 8
     watermark: str = ""
@@ -64,7 +64,7 @@ class Outcome:
 
     Attributes:
         already: how many of the images there were before it.
-        made: how many it made.
+        created: how many it made.
         gone: how many of those there were before are no longer in the folder.
         failures: the images that there are not, in the order of the plan.
         spent: dollars that the requests of the folder cost in all, as far as is known.
@@ -73,7 +73,7 @@ class Outcome:
     """
 
     already: int
-    made: int
+    created: int
     gone: int
     failures: tuple[Failure, ...]
     spent: float

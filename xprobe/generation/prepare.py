@@ -6,16 +6,16 @@ import ipaddress
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from xprobe.base.errors import OptionError, XprobeError, counted, first_few
-from xprobe.generation.base import Answer, NotMadeError, Parameter, Provider, StoppedError
+from xprobe.generation.base import NotMadeError, Parameter, Provider, StoppedError
 from xprobe.generation.config import GenerateConfig, Spending
 from xprobe.generation.job import Job
 from xprobe.generation.ledger import Ledger
-from xprobe.generation.models import Model, model_of
+from xprobe.generation.models import Model, model_of, read_models
 from xprobe.generation.plan import Order, Plan, make_plan, maker_of
 from xprobe.generation.prompts import read_prompts
 from xprobe.generation.registry import PROVIDERS, Access, ProviderKind
@@ -68,8 +68,6 @@ class Prepared:
         """Return the dollars that an image is expected to cost; None: not known."""
         if not self.hosts:
             return 0.0
-        if self.spending.price is not None:
-            return self.spending.price
         return self.model.expected_usd(order.prompt, self.parameters, bool(order.path))
 
     @property
@@ -130,21 +128,19 @@ class Prepared:
 
     def job(self, provider: Provider | None) -> Job:
         """Return what `run.generate` takes; without a provider nothing is to be made."""
-
-        def cost_of(answer: Answer) -> float | None:
-            return self.model.usd_of(answer.usage) if answer.cost is None else answer.cost
-
         return Job(
             folder=self.folder, hosts=self.hosts, provider=provider, maker=maker_of(self.config),
             generator=self.generator, parameters=self.parameters, expected=self.expected,
-            cost_of=cost_of, max_cost=self.spending.max_cost,
+            cost_of=self.model.paid_usd if self.hosts else (lambda *_: None),
+            max_cost=self.spending.max_cost,
             concurrency=self.spending.concurrency, watermark=self.model.watermark,
             terms=self.model.terms,
         )  # fmt: skip
 
     def models_left(self, provider: Provider) -> str:
         """Return in words what a provider lists, if the model is withdrawn; else nothing."""
-        if not self.model.is_withdrawn(datetime.now(UTC).date()):
+        withdrawn = self.model.withdrawn
+        if withdrawn is None or withdrawn.day > _today():
             return ""
         try:
             listed = [model.name for model in provider.models()]
@@ -179,18 +175,24 @@ def prepare(
     check_generator(generator, "--name" if config.generator else "--model")
     parameters = {**kind.defaults, **config.asked()}
     plan = make_plan(manifest, read_prompts(config.prompts), config, parameters)
-    model = model_of(config.provider, config.model, spending.models)
+    model = model_of(read_models(spending.models), config.provider, config.model)
+    if spending.price is not None:
+        model = model.priced(spending.price)
     ledger = Ledger(folder)
     states = {order.key: ledger.state_of(order.key) for order in plan.orders}
     if not hosts:  # On this machine nothing is paid for, so that what was lost is made again.
         states = {key: "" if state == "paid-unknown" else state for key, state in states.items()}
-    warnings = [*plan.warnings, *model.warnings(datetime.now(UTC).date())]
+    warnings = [*plan.warnings, *filter(None, [model.withdrawn_words(_today())])]
     return Prepared(
         folder=folder, config=config, spending=spending, kind=kind, hosts=hosts,
         parameters=parameters, generator=generator, model=model, plan=plan,
         states=states,
         warnings=tuple(warnings),
     )  # fmt: skip
+
+
+def _today() -> date:
+    return datetime.now(UTC).date()
 
 
 def _host_of(url: str) -> str:

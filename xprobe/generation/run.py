@@ -191,7 +191,7 @@ class _Run:
             if not (self.job.folder / self.ledger.ended[key].file).exists()
         ]
         return Outcome(
-            already=len(self.kept_before), made=self.asking.made, gone=len(gone),
+            already=len(self.kept_before), created=self.asking.created, gone=len(gone),
             failures=tuple(failures), spent=self.ledger.spent, stopped=self.asking.stopped,
             remarks=dict(self.asking.remarks),
         )  # fmt: skip

@@ -28,14 +28,14 @@ def ratio_left(manifest: Manifest, orders: Sequence[Order]) -> float | None:
     except XprobeError:
         return None
     sources = manifest.select(manifest.source == "real")
-    made = lineage.trace(_manifest_of(orders), sources)
+    traced = lineage.trace(_manifest_of(orders), sources)
     label = np.array([order.label for order in orders], dtype=object)
     label_of = dict(zip(manifest.id, manifest.label, strict=True))
     group_of = dict(zip(manifest.id, manifest.group, strict=True))
     ratios = []
     for fold in all_folds:
         held = np.array([group_of[i] for i in fold.test_real], dtype=object)
-        synthetic = Counter(label[made.allowed(held)])
+        synthetic = Counter(label[traced.allowed(held)])
         trained = Counter(label_of[i] for i in fold.train_real)
         ratios += [synthetic[name] / n for name, n in trained.items()]
     return min(ratios, default=None)

@@ -8,8 +8,8 @@ import pytest
 from makers import MakeManifest
 
 from xprobe.base.errors import XprobeError
-from xprobe.images.sources.rewrite import rewrite_table
 from xprobe.images.manifest import Manifest
+from xprobe.images.sources.rewrite import rewrite_table
 
 
 def table(make_manifest: MakeManifest, folder: Path, *names: str, **columns: list[str]) -> Manifest:
