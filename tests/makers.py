@@ -499,3 +499,47 @@ def tiff_of(samples: np.ndarray, colours: Sequence[str] = (), **profile: Any) ->
             if colours:
                 file.colorinterp = [ColorInterp[colour] for colour in colours]
         return bytes(memory.getbuffer())
+
+
+def letters() -> Any:
+    """A tokenizer of CLIP whose words are letters."""
+    from transformers import CLIPTokenizer
+
+    signs = [chr(code) for code in range(33, 127)]
+    words = [*signs, *(f"{sign}</w>" for sign in signs), "<|startoftext|>", "<|endoftext|>"]
+    vocabulary = {word: i for i, word in enumerate(words)}
+    return CLIPTokenizer(vocab=vocabulary, merges=[], model_max_length=77)
+
+
+def text_encoder() -> Any:
+    """A tiny one of CLIP, for the tokens of `letters`."""
+    from transformers import CLIPTextConfig, CLIPTextModel
+
+    config = CLIPTextConfig(
+        vocab_size=190, hidden_size=8, intermediate_size=16, num_attention_heads=2,
+        num_hidden_layers=1, bos_token_id=188, eos_token_id=189, pad_token_id=189,
+    )  # fmt: skip
+    return CLIPTextModel(config)
+
+
+def save_pipeline(pipeline: str, channels: int, folder: Path) -> None:
+    """Save a tiny Stable Diffusion for 64 × 64 pixels, its UNet taking so many channels."""
+    import diffusers
+
+    torch.manual_seed(0)
+    unet = diffusers.UNet2DConditionModel(
+        sample_size=32, in_channels=channels, out_channels=4, block_out_channels=(4, 8),
+        layers_per_block=1, norm_num_groups=2, cross_attention_dim=8, attention_head_dim=2,
+        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
+        up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
+    )  # fmt: skip
+    vae = diffusers.AutoencoderKL(
+        block_out_channels=(4, 8), latent_channels=4, norm_num_groups=2,
+        down_block_types=("DownEncoderBlock2D",) * 2, up_block_types=("UpDecoderBlock2D",) * 2,
+    )  # fmt: skip
+    getattr(diffusers, pipeline)(
+        unet=unet, vae=vae, text_encoder=text_encoder(), tokenizer=letters(),
+        # It adds noise in every step, so that each image needs a generator for itself.
+        scheduler=diffusers.EulerAncestralDiscreteScheduler(steps_offset=1),
+        safety_checker=None, feature_extractor=None, requires_safety_checker=False,
+    ).save_pretrained(folder)  # fmt: skip

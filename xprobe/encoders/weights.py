@@ -7,7 +7,7 @@ import os
 import socket
 import urllib.parse
 import urllib.request
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -119,6 +119,51 @@ def hub_file(
         except Exception as error:  # The hub raises a dozen types of errors.
             raise XprobeError(f"{missing} [the download failed: {first_line(error)}]") from error
     raise XprobeError(f"{encoder}: {repository} has no {' or '.join(names)}; it holds no weights")
+
+
+def hub_folder(
+    repository: str,
+    revision: str,
+    file: str,
+    needed: Sequence[str] = (),
+    is_whole: Callable[[Path], bool] = Path.is_dir,
+    command: str = "hf download",
+) -> Path:
+    """Return the folder of a file of a hub repository: from the local cache, else fetched.
+
+    Args:
+        repository: ``org/name``.
+        revision: a branch, tag or commit.
+        file: the file, within the repository.
+        needed: what else is needed, ``*`` standing for any part of a name.
+        is_whole: whether a folder of the cache holds all that is needed.
+        command: what fetches it by hand, for the error.
+
+    Raises:
+        XprobeError: it is not whole on this machine and cannot be fetched; the message says how to
+            provide it.
+    """
+    from huggingface_hub import snapshot_download, try_to_load_from_cache
+    from huggingface_hub.constants import ENDPOINT, HF_HUB_CACHE
+    from huggingface_hub.utils import disable_progress_bars
+
+    disable_progress_bars()
+    cached = try_to_load_from_cache(repository, file, revision=revision)
+    if isinstance(cached, str) and is_whole(Path(cached).parent):
+        return Path(cached).parent
+    missing = (
+        f"{repository} is not on this machine, or not all of it; run '{command}' on one with a "
+        f"network and copy {HF_HUB_CACHE} here; or set HF_ENDPOINT to a mirror"
+    )
+    if is_offline():
+        raise XprobeError(f"{missing} [offline, as asked]")
+    if not _reachable(ENDPOINT):
+        raise XprobeError(f"{missing} [{ENDPOINT} cannot be reached]")
+    try:
+        root = snapshot_download(repository, revision=revision, allow_patterns=[file, *needed])
+    except Exception as error:  # The hub raises a dozen types of errors.
+        raise XprobeError(f"{missing} [the download failed: {first_line(error)}]") from error
+    return Path(root, file).parent
 
 
 def address_file(url: str, file: Path, encoder: str) -> Path:

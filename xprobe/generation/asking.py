@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from xprobe.base.errors import XprobeError
@@ -17,6 +17,7 @@ from xprobe.generation.base import (
     Answer,
     LostError,
     NotMadeError,
+    Parameter,
     Provider,
     RefusedError,
     Request,
@@ -225,11 +226,13 @@ class Asking:
     def sent(self, order: Order) -> Sent:
         """Return the entry of a request that leaves."""
         job = self.job
+        # A local provider says what else decides its images, such as the commit of its weights.
+        provenance: Mapping[str, Parameter] = getattr(job.provider, "provenance", {})
         return Sent(
             key=order.key, time=now(), provider=job.maker[0], model=job.maker[1],
-            prompt=order.prompt, parameters=dict(job.parameters), seed=seed_of(order.key),
-            generator=job.generator, label=order.label, parent=order.parent, event=order.event,
-            licence=order.licence, control=order.control, content=order.content, k=order.k,
+            prompt=order.prompt, parameters={**provenance, **job.parameters},
+            seed=seed_of(order.key), generator=job.generator, label=order.label,
+            parent=order.parent, event=order.event, licence=order.licence, control=order.control, content=order.content, k=order.k,
             expected=job.expected(order), watermark=job.watermark, terms=job.terms,
         )  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""Outlines of the objects in an image, as well-known text or xBD label files."""
+"""Outlines of the objects in an image, as well-known text or xBD label files, and painted."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import shapely
+from PIL import Image, ImageDraw
 from shapely.errors import ShapelyError
 from shapely.geometry import MultiPolygon, Polygon
 
@@ -62,6 +63,17 @@ def _polygons_of(wkt: str) -> list[Polygon]:
         raise XprobeError(f"polygons {wkt[:60]!r}: corners that are no finite numbers")
     shapes = shape.geoms if isinstance(shape, MultiPolygon) else [shape]
     return [polygon for polygon in shapes if not polygon.is_empty]
+
+
+def paint_polygons(polygons: Sequence[Polygon], size: tuple[int, int]) -> Image.Image:
+    """Return a mask of `size` = (width, height): grey levels, 255 within the polygons, else 0."""
+    canvas = Image.new("L", size)
+    pen = ImageDraw.Draw(canvas)
+    for polygon in polygons:
+        pen.polygon([(x, y) for x, y, *_ in polygon.exterior.coords], fill=255)
+        for hole in polygon.interiors:
+            pen.polygon([(x, y) for x, y, *_ in hole.coords], fill=0)
+    return canvas
 
 
 def are_outlines(texts: Sequence[str]) -> list[bool]:

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw
-from shapely.geometry import Polygon
 
 from xprobe.base.arrays import Ints
 from xprobe.base.errors import XprobeError
 from xprobe.encoders.base import Encoder
 from xprobe.images.decode import UnusableImageError, decode
 from xprobe.images.manifest import Manifest
-from xprobe.images.polygons import read_polygons
+from xprobe.images.polygons import paint_polygons, read_polygons
 
 
 class Masks:
@@ -39,21 +37,16 @@ class Masks:
         if not self.polygons[row]:
             return np.zeros(self.shape, dtype=bool)
         if row not in self.drawn:
-            mask = self._draw_polygons(self.path[row], read_polygons(self.polygons[row]))
-            self.drawn[row] = np.packbits(mask)
+            self.drawn[row] = np.packbits(self._draw_mask(row))
         bits = np.unpackbits(self.drawn[row], count=self.shape[0] * self.shape[1])
         return bits.reshape(self.shape).astype(bool)
 
-    def _draw_polygons(self, path: str, polygons: list[Polygon]) -> NDArray[np.bool_]:
+    def _draw_mask(self, row: int) -> NDArray[np.bool_]:
+        path, polygons = self.path[row], read_polygons(self.polygons[row])
         try:
-            canvas = Image.new("L", decode(path, self.encoder.spec.reading).size)
+            size = decode(path, self.encoder.spec.reading).size
         except UnusableImageError as error:
             raise XprobeError(f"{path}: {error}") from error
-        pen = ImageDraw.Draw(canvas)
-        for polygon in polygons:
-            pen.polygon([(x, y) for x, y, *_ in polygon.exterior.coords], fill=255)
-            for hole in polygon.interiors:
-                pen.polygon([(x, y) for x, y, *_ in hole.coords], fill=0)
         # The mask is scaled and cut in the same way as the pixels of the image.
-        seen = self.encoder.preprocess(canvas.convert("RGB"))
+        seen = self.encoder.preprocess(paint_polygons(polygons, size).convert("RGB"))
         return np.asarray(seen[..., 0] > 127)
