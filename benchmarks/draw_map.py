@@ -41,6 +41,7 @@ FOLDERS = {
     "learners": "training part → scores",
     "design": "what is trained and tested",
     "distance": "how far synthetic is",
+    "generation": "images from prompts",
     "study": "the sweep",
     "report": "words, figures, pages",
     "demo": "an offline study",

@@ -10,6 +10,7 @@ from xprobe.base.documents import Document
 from xprobe.cli import outputs
 from xprobe.design import power
 from xprobe.features import records
+from xprobe.generation import answers as answers_of_generate
 from xprobe.images.adopted import adopt
 from xprobe.report import write
 from xprobe.results import answers, distance, removal, study
@@ -23,6 +24,8 @@ DOCUMENTS: dict[str, type[Document]] = {
     "encoders-fetch": outputs.Fetched,
     "import-xbd": outputs.ImportXbd,
     "plan": power.Plan,
+    "generate": answers_of_generate.Generated,
+    "generate-dry-run": answers_of_generate.GeneratePlan,
     "embed": outputs.Embed,
     "import-features": outputs.ImportFeatures,
     "sweep": answers.SweepAnswer,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -63,6 +65,22 @@ def test_a_lock_that_nobody_renews_is_taken_over(file: Path) -> None:
         held.check()
     assert lock.STALE_S <= sum(waited) < lock.STALE_S + 2 * lock.BEAT_S
     assert not file.exists()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems do not say who is there")
+def test_a_lock_of_a_process_that_was_killed_is_taken_over_at_once(file: Path) -> None:
+    holding = f"""
+import os, pathlib, signal
+from xprobe.base.lock import Lock
+Lock(pathlib.Path({str(file)!r})).__enter__()
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+    subprocess.run([sys.executable, "-c", holding], check=False)
+    assert file.exists()
+    waited: list[float] = []
+    with Lock(file, waiting(waited)) as held:
+        held.check()
+    assert waited == [lock.BEAT_S]
 
 
 @pytest.mark.filterwarnings("ignore:.*waiting for")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import Field, dataclass, field, fields, replace
+from keyword import iskeyword
 from typing import Any
 
 from xprobe.base.errors import XprobeError
@@ -18,10 +19,15 @@ PROTOCOL = "Protocol"
 HEADS = "Heads"
 FINE_TUNES = "Fine-tunes"
 ALTERNATIVES = "Alternatives"
+GENERATED = "What is generated"
+MONEY = "Money and consent"
 EXECUTION = "Execution"
 FILES = "Input and output"
 
-PANELS = (ENCODING, COMPARED, PROTOCOL, HEADS, FINE_TUNES, ALTERNATIVES, EXECUTION, FILES)
+PANELS = (
+    ENCODING, COMPARED, PROTOCOL, HEADS, FINE_TUNES, ALTERNATIVES, GENERATED, MONEY, EXECUTION,
+    FILES,
+)  # fmt: skip
 """Headings of options, in the order in which a help shows them."""
 
 
@@ -53,8 +59,9 @@ class Option:
 
     @property
     def name(self) -> str:
-        """The flag as a name of Python and of the settings file, such as ``real_fraction``."""
-        return self.flag.removeprefix("--").replace("-", "_")
+        """The flag as a name of Python, such as ``real_fraction``, or ``from_`` of a keyword."""
+        name = self.flag.removeprefix("--").replace("-", "_")
+        return f"{name}_" if iskeyword(name) else name
 
 
 def option(

@@ -1,7 +1,8 @@
 """A lock that holds on network file systems, and after a kill: a file that its holder renews.
 
 Locks of the operating system do neither everywhere. Nobody compares clocks: a lock is stale if its
-content has stayed the same for as long as the one who waits has measured himself.
+content has stayed the same for as long as the one who waits has measured himself, or if its holder
+was a process of this machine that is gone.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import uuid
 import warnings
 from collections.abc import Callable
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 
 from xprobe.base.atomic import create_if_absent, put
@@ -64,13 +66,14 @@ class Lock:
         unchanged_s = 0.0
         while not create_if_absent(self.file, self._content()):
             content = self._read()
-            if seen is None:
+            is_left = _is_left(content)
+            if seen is None and not is_left:
                 warnings.warn(
                     f"{self.file}: waiting for {_holder(content)}", XprobeWarning, stacklevel=4
                 )
-            if content != seen:
+            if content != seen and not is_left:
                 seen, unchanged_s = content, 0.0
-            elif unchanged_s >= STALE_S:
+            elif is_left or unchanged_s >= STALE_S:
                 put(self.file, self._content())
                 self._wait(BEAT_S)  # Of several who take over, the last one has it.
                 if self._is_held():
@@ -90,7 +93,8 @@ class Lock:
 
     def _content(self) -> bytes:
         holder = f"process {os.getpid()} on {platform.node()}"
-        return f"{holder}\n{self._token}\n{self._beats}\n".encode(errors="replace")
+        lines = (holder, self._token, self._beats, f"{_machine()} {os.getpid()}")
+        return "".join(f"{line}\n" for line in lines).encode(errors="replace")
 
     def _read(self) -> bytes:
         try:
@@ -100,6 +104,34 @@ class Lock:
 
     def _is_held(self) -> bool:
         return self._token.encode() in self._read().split(b"\n")
+
+
+@cache
+def _machine() -> str:
+    """Return what only processes have in common that see each other's numbers; else nothing.
+
+    Linux says which start of the machine this is, and which space of process numbers.
+    """
+    try:
+        start = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+        return f"{start} {Path('/proc/self/ns/pid').readlink()}"
+    except OSError:
+        return ""
+
+
+def _is_left(content: bytes) -> bool:
+    """Return whether the holder of a lock of this content was of this machine, and is gone."""
+    last = content.decode(errors="replace").splitlines()[-1:]
+    machine, _, number = "".join(last).rpartition(" ")
+    if not machine or machine != _machine() or not number.isdecimal():
+        return False
+    try:
+        os.kill(int(number), 0)  # This asks whether the process is there, and does nothing to it.
+    except ProcessLookupError:
+        return True
+    except OSError:  # It is there, and of another user.
+        return False
+    return False
 
 
 def _holder(content: bytes) -> str:

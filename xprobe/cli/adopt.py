@@ -76,8 +76,8 @@ def adopt(
     from xprobe.images import read as manifests
     from xprobe.images import survey
     from xprobe.images.adopted import adopt as adoption
-    from xprobe.images.adopted.write import write_adopted
     from xprobe.images.events import read_events
+    from xprobe.images.sources.rewrite import rewrite_table
 
     events = read_events(trained_on) if trained_on else ()
     request = adoption.Request(generator, parent_from, label, events)
@@ -88,7 +88,7 @@ def adopt(
     table, parts, said = adoption.adopt(
         folder, manifest, request, (file, usual, Path(parent_from)), progress.bar
     )
-    is_new = write_adopted(table, file)
+    is_new = rewrite_table(table, file)
     counts = survey.counts(table)
     if as_json:
         print_json(

@@ -27,6 +27,12 @@ COMMANDS = (
         "xprobe.cli.adopt:adopt",
     ),
     CommandRow(
+        "generate",
+        "Make synthetic images from real ones and prompts, by a service or on this machine.",
+        "xprobe generate --provider openai --model ID --prompts disasters-en -o made",
+        "xprobe.cli.generate:generate",
+    ),
+    CommandRow(
         "encoders",
         "List the encoders: names, dimension, input size, licence, whether the weights are here.",
         "xprobe encoders --json", "xprobe.cli.encoders:encoders_app",

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from threading import Event, Thread
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
+from xprobe.base.progress import Advance
 from xprobe.base.visible import visible
 from xprobe.cli.printing import duration, err, notes
 
@@ -53,13 +54,13 @@ def _text(words: str) -> Text:
 
 
 @contextmanager
-def bar(title: str, total: int | None) -> Iterator[Callable[[int], None]]:
+def bar(title: str, total: int | None) -> Iterator[Advance]:
     """Show how far work is, with rate and time left, if there is any and nobody asked for quiet.
 
     A `total` of None says that nobody knows how much work there is.
     """
     if total == 0 or not notes.wanted:
-        yield lambda _n: None
+        yield lambda _n, _words="": None
     elif _console().is_terminal:
         with _drawn_bar(title, total) as advance:
             yield advance
@@ -70,7 +71,7 @@ def bar(title: str, total: int | None) -> Iterator[Callable[[int], None]]:
 
 
 @contextmanager
-def _drawn_bar(title: str, total: int | None) -> Iterator[Callable[[int], None]]:
+def _drawn_bar(title: str, total: int | None) -> Iterator[Advance]:
     from rich.progress import (
         BarColumn,
         MofNCompleteColumn,
@@ -87,10 +88,16 @@ def _drawn_bar(title: str, total: int | None) -> Iterator[Callable[[int], None]]
 
     words, bar_width = laid_out(visible(title), total, _console().width)
     description = TextColumn("{task.description}", markup=False)
+    further = TextColumn("{task.fields[further]}", markup=False)
     columns = (description, BarColumn(bar_width), MofNCompleteColumn(), Rate(""))
-    with Progress(*columns, TimeRemainingColumn(), console=_console(), transient=True) as shown:
-        task = shown.add_task(words, total=total)
-        yield lambda n: shown.advance(task, n)
+    behind = (TimeRemainingColumn(), further)
+    with Progress(*columns, *behind, console=_console(), transient=True) as shown:
+        task = shown.add_task(words, total=total, further="")
+
+        def advance(n: int, words: str = "", /) -> None:
+            shown.update(task, advance=n, further=visible(words))
+
+        yield advance
 
 
 def laid_out(title: str, total: int | None, width: int) -> tuple[str, int]:
@@ -113,9 +120,11 @@ class _Work:
 
     def __init__(self, title: str, total: int | None) -> None:
         self.title, self.total, self.done, self.start = title, total, 0, monotonic()
+        self.words = ""
 
-    def advance(self, n: int) -> None:
+    def advance(self, n: int, words: str = "", /) -> None:
         self.done += n
+        self.words = words
 
     def line(self) -> str:
         """Return how far it is, in words."""
@@ -124,10 +133,14 @@ class _Work:
         if not self.done:
             return f"{self.title}: {so_far}"
         rate = self.done / seconds
+        further = f", {self.words}" if self.words else ""
         if self.total is None:
-            return f"{self.title}: {self.done:,} ({rate:.3g}/s, {so_far})"
+            return f"{self.title}: {self.done:,} ({rate:.3g}/s, {so_far}{further})"
         left = duration(max(0, self.total - self.done) / rate)
-        return f"{self.title}: {self.done:,} of {self.total:,} ({rate:.3g}/s, about {left} left)"
+        return (
+            f"{self.title}: {self.done:,} of {self.total:,} ({rate:.3g}/s, about {left} left"
+            f"{further})"
+        )
 
 
 @contextmanager

@@ -66,6 +66,10 @@ def _path(context: typer.Context) -> list[str]:
     return names
 
 
+OF_TRUST = frozenset(("base_url", "yes", "send_restricted", "allow_remote_code"))
+"""Options that a settings file may not give which only lies in the folder where a command runs."""
+
+
 class _Reader:
     """Checks tables of one file against the commands, and turns values into what Typer takes."""
 
@@ -100,6 +104,12 @@ class _Reader:
             if name not in parameters:
                 self._refuse(
                     f"[{title}] has no option {key}{did_you_mean(name, parameters, most=1)}"
+                )
+            if name in OF_TRUST and value and not self.runs_code:
+                self._refuse(
+                    f"[{title}] {key} decides where keys and images go, or what code runs; give it "
+                    f"on the command line, or name this file with --config {self.file}, if you "
+                    f"trust it"
                 )
             parameter = parameters[name]
             if parameter.name in defaults:

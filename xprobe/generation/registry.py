@@ -54,7 +54,9 @@ class ProviderKind:
         extra: the extra of xprobe that it needs; empty: none.
         key_variable: variable of the environment that holds its key; empty: it needs none.
         defaults: parameters that are sent unless others are given; they are recorded like these.
+        hosts: names of the hosts that requests go to; empty: it works on this machine, for nothing.
         takes_base_url: whether it can speak to a compatible server.
+        model_words: what its model is called by, for messages.
     """
 
     name: str
@@ -63,7 +65,9 @@ class ProviderKind:
     extra: str = ""
     key_variable: str = ""
     defaults: Mapping[str, Parameter] = field(default_factory=lambda: MappingProxyType({}))
+    hosts: tuple[str, ...] = ()
     takes_base_url: bool = False
+    model_words: str = "the provider's name of the model"
 
     def open(self, access: Access) -> Provider:
         """Return the provider.
@@ -109,24 +113,26 @@ PROVIDERS: Registry[ProviderKind] = Registry(
             "openai", "OpenAI's Images API, or a compatible server by --base-url.",
             f"{_FOLDER}.openai:OpenAI", "openai", "OPENAI_API_KEY",
             {"quality": "medium", "size": "1024x1024", "output_format": "png"},
-            takes_base_url=True,
+            hosts=("api.openai.com",), takes_base_url=True,
         ),
         ProviderKind(
             "openrouter", "OpenRouter: models of many vendors by one key.",
             f"{_FOLDER}.openrouter:OpenRouter", "openrouter", "OPENROUTER_API_KEY",
-            takes_base_url=True,
+            hosts=("openrouter.ai",), takes_base_url=True,
         ),
         ProviderKind(
             "gemini", "Google's Gemini API.", f"{_FOLDER}.gemini:Gemini", "gemini",
-            "GEMINI_API_KEY", takes_base_url=True,
+            "GEMINI_API_KEY", hosts=("generativelanguage.googleapis.com",), takes_base_url=True,
         ),
         ProviderKind(
             "diffusers", "A pipeline of the library diffusers, on this machine.",
             f"{_FOLDER}.diffusers:Diffusers", "diffusers",
+            model_words="a folder with model_index.json, or owner/name of the hub",
         ),
         ProviderKind(
             "folder", "Files to be taken to a web page by hand, and brought back.",
             f"{_FOLDER}.folder:Folder",
+            model_words="a name for what makes the images by hand, such as seedream-web",
         ),
     ),
 )  # fmt: skip

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from xprobe.base.arrays import Bools, Ints, Strings, digest_of, frozen_strings
-from xprobe.base.errors import XprobeError, first_few
+from xprobe.base.errors import OptionError, XprobeError, first_few
 
 SOURCES = ("real", "synthetic")
 
@@ -127,6 +127,11 @@ OPTIONAL = ("id", "group", "parent", "generator", "split", "prompt", "polygons")
 RECORDED = ("event", "licence", "damage", "trained_on", "control", "date")
 """Columns that single commands use or write, which most tables lack; `Manifest.column` has them."""
 
+DESCRIBED = (
+    "provider", "model", "parameters", "seed", "size", "cost", "request_id", "watermark", "terms",
+)  # fmt: skip
+"""Columns that say how an image was generated, which are kept, and shown as they are."""
+
 # Further keys of a row, which are columns of no file.
 SCENE = "\0scene"
 """The scene of a real image whose group is a wider one."""
@@ -158,6 +163,22 @@ Row = dict[str, str]
 def is_missing(text: str) -> bool:
     """Return whether a cell of a table says that there is no value."""
     return text.strip().lower() in _MISSING
+
+
+def check_generator(name: str, flag: str) -> None:
+    """Refuse a name of a generator that tables, options or people would misread.
+
+    Args:
+        name: the name.
+        flag: option that gave it, for the message.
+
+    Raises:
+        OptionError: it is none.
+    """
+    if is_missing(name) or name != name.strip() or not name.isprintable() or "," in name:
+        raise OptionError(
+            f"{flag} {name!r}: give what made the images a name without commas, such as rsedit"
+        )
 
 
 def as_text(name: str) -> str:

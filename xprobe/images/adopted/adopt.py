@@ -25,7 +25,7 @@ from xprobe.images.adopted.pattern import EXAMPLE, Pattern, is_pattern
 from xprobe.images.classes import spelling
 from xprobe.images.decode import UnusableImageError
 from xprobe.images.events import as_cell, event_key
-from xprobe.images.manifest import Manifest, as_text, is_missing
+from xprobe.images.manifest import Manifest, as_text, check_generator
 from xprobe.images.sources.leftovers import MASKS, LeftOut
 from xprobe.images.sources.pictures import pictures_of
 from xprobe.images.sources.tree import Folder, Listing, list_folder
@@ -57,12 +57,7 @@ class Request:
     trained_on: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        name = self.generator
-        if is_missing(name) or name != name.strip() or not name.isprintable() or "," in name:
-            raise XprobeError(
-                f"--generator {name!r}: give what made the images a name without commas, such as "
-                f"rsedit"
-            )
+        check_generator(self.generator, "--generator")
 
 
 class Part(Document, frozen=True, kw_only=True):

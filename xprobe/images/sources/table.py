@@ -23,6 +23,7 @@ from xprobe.base.errors import (
 )
 from xprobe.images.events import unify_events
 from xprobe.images.manifest import (
+    DESCRIBED,
     OPTIONAL,
     RECORDED,
     REQUIRED,
@@ -133,7 +134,7 @@ def read_table(file: Path, group: str = "") -> tuple[list[Row], Path]:
 
 
 def _check_columns(file: Path, names: Sequence[str]) -> None:
-    further = [name for name in names if name not in _KNOWN]
+    further = [name for name in names if name not in (*_KNOWN, *DESCRIBED)]
     for name in further:
         if not _is_text(name):
             raise XprobeError(f"{file}: the name of the column {name!r} is no text; rename it")

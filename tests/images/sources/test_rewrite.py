@@ -8,8 +8,8 @@ import pytest
 from makers import MakeManifest
 
 from xprobe.base.errors import XprobeError
-from xprobe.images.adopted.write import write_adopted
 from xprobe.images.manifest import Manifest
+from xprobe.images.sources.rewrite import rewrite_table
 
 
 def table(make_manifest: MakeManifest, folder: Path, *names: str, **columns: list[str]) -> Manifest:
@@ -26,8 +26,8 @@ def table(make_manifest: MakeManifest, folder: Path, *names: str, **columns: lis
 def test_the_same_again_is_nothing_new(make_manifest: MakeManifest, tmp_path: Path) -> None:
     file = tmp_path / "manifest.csv"
     images = table(make_manifest, tmp_path, "1.png", "2.png")
-    assert write_adopted(images, file)
-    assert not write_adopted(images, file)
+    assert rewrite_table(images, file)
+    assert not rewrite_table(images, file)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["1.png", "2.png", "manifest.csv"]
 
 
@@ -35,12 +35,12 @@ def test_cells_are_filled_in_images_are_added_and_rows_without_image_go(
     make_manifest: MakeManifest, tmp_path: Path
 ) -> None:
     file = tmp_path / "manifest.csv"
-    write_adopted(table(make_manifest, tmp_path, "1.png", "2.png"), file)
+    rewrite_table(table(make_manifest, tmp_path, "1.png", "2.png"), file)
     new = table(make_manifest, tmp_path, "1.png", "3.png", parent=["p", ""])
-    with pytest.raises(XprobeError, match=r"1 images, such as 2.png \(not adopted now\)"):
-        write_adopted(new, file)
+    with pytest.raises(XprobeError, match=r"1 images, such as 2.png \(not in the new table\)"):
+        rewrite_table(new, file)
     (tmp_path / "2.png").unlink()
-    assert write_adopted(new, file)
+    assert rewrite_table(new, file)
     assert "g/1.png,1.png,a,synthetic,,p," in file.read_text()
     assert "g/3.png" in file.read_text()
 
@@ -48,13 +48,13 @@ def test_cells_are_filled_in_images_are_added_and_rows_without_image_go(
 def test_nothing_that_a_table_says_is_lost(make_manifest: MakeManifest, tmp_path: Path) -> None:
     file = tmp_path / "manifest.csv"
     images = table(make_manifest, tmp_path, "1.png", parent=["p"])
-    write_adopted(images, file)
+    rewrite_table(images, file)
     corrected = file.read_text().replace(",p,", ",q,")
     others = ("path,label,source,seed\n1.png,a,synthetic,7\n", "caption\na flood\n", corrected)
     for text in others:
         file.write_text(text)
         with pytest.raises(XprobeError, match="is there, and says otherwise of 1 images"):
-            write_adopted(images, file)
+            rewrite_table(images, file)
         assert file.read_text() == text
     assert sorted(path.name for path in tmp_path.iterdir()) == ["1.png", "manifest.csv"]
 
@@ -63,5 +63,5 @@ def test_what_is_no_table_stays(make_manifest: MakeManifest, tmp_path: Path) -> 
     file = tmp_path / "manifest.jsonl"
     file.write_text("no table\n")
     with pytest.raises(XprobeError, match="in the place of the table to write"):
-        write_adopted(table(make_manifest, tmp_path, "1.png"), file)
+        rewrite_table(table(make_manifest, tmp_path, "1.png"), file)
     assert file.read_text() == "no table\n"

@@ -1,9 +1,9 @@
-"""The table of adopted images in a file: written anew only where nothing that it says is lost."""
+"""A table that a command makes is written anew only where nothing that it says is lost."""
 
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +13,17 @@ from xprobe.images.sources.cells import Cells, check_suffix, read_cells
 from xprobe.images.sources.table import write_table
 
 
-def write_adopted(manifest: Manifest, file: Path) -> bool:
+def rewrite_table(manifest: Manifest, file: Path, facts: Collection[str] = ()) -> bool:
     """Write a table, and return whether it is new or differs from the one that was there.
 
     A file that is there is replaced if the new table has all that it says: images may be added to
     it, cells that are empty may be filled in, and rows may go whose image is gone. So the same
     command may be run again, and no table of somebody else, or corrected by hand, is lost.
+
+    Args:
+        manifest: the table.
+        file: where it goes.
+        facts: columns that nobody corrects by hand, which may change.
 
     Raises:
         XprobeError: the file says what the new table does not, or it is no table.
@@ -32,7 +37,7 @@ def write_adopted(manifest: Manifest, file: Path) -> bool:
     try:
         write_table(manifest, temporary)
         rows = read_cells(temporary)[1]
-        if lost := _lost(_rows_of(file), {row["path"]: row for row in rows}, file.parent):
+        if lost := _lost(_rows_of(file), {row["path"]: row for row in rows}, file.parent, facts):
             raise XprobeError(
                 f"{file} is there, and says otherwise of {len(lost)} images, such as "
                 f"{first_few(lost, 3)}; remove or rename it, or choose another file with -o"
@@ -55,16 +60,22 @@ def _rows_of(file: Path) -> list[Cells]:
         ) from error
 
 
-def _lost(old: Sequence[Cells], new: dict[Any, Cells], folder: Path) -> list[str]:
+def _lost(
+    old: Sequence[Cells], new: dict[Any, Cells], folder: Path, facts: Collection[str]
+) -> list[str]:
     """Return what a new table says otherwise, or no longer, than an old one."""
     lost = []
     for row in old:
         path = row.get("path")
         if path not in new:
             if path is None or (folder / str(path)).exists():
-                lost.append(f"{path or 'a row without path'} (not adopted now)")
+                lost.append(f"{path or 'a row without path'} (not in the new table)")
             continue
-        names = [name for name, cell in row.items() if cell and cell != new[path].get(name)]
+        names = [
+            name
+            for name, cell in row.items()
+            if name not in facts and cell and cell != new[path].get(name)
+        ]
         if names:
             lost.append(f"{path} ({first_few(names, 3)})")
     return lost
