@@ -169,7 +169,8 @@ def plan_answer(prepared: Prepared, manifest: Manifest) -> GeneratePlan:
         parameters=dict(prepared.parameters), hosts=prepared.hosts, images=len(orders),
         kept=prepared.count("kept"), refused=prepared.count("refused"),
         paid_unknown=prepared.count("paid-unknown"), open=len(prepared.open),
-        expected_usd=_rounded(prepared.expected_usd), price_source=price.source if prepared.hosts else "",
+        expected_usd=_rounded(prepared.expected_usd),
+        price_source=price.source if prepared.hosts else "",
         terms=model.terms, watermark=model.watermark, ratio=ratio_left(manifest, orders),
         counts=tuple(_counts(prepared)),
         licences=tuple(
