@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from xprobe.images.survey import Shape
     from xprobe.results.distance import DistanceRow, LeakRow, PlaceRow
     from xprobe.results.families import Family
-    from xprobe.results.rows import DataValue, Result
+    from xprobe.results.rows import DataValue, MixComparison, Result
     from xprobe.results.study import Study
     from xprobe.study.beside import BesideRow, StudyPair
 

@@ -23,6 +23,7 @@ from xprobe.base.errors import (
 )
 from xprobe.images.events import unify_events
 from xprobe.images.manifest import (
+    CONTROLS,
     OPTIONAL,
     RECORDED,
     REQUIRED,
@@ -242,6 +243,17 @@ def _clean_row(row: Cells, where: str) -> Row:
             f"{where}: a synthetic image of split {split!r}; tests are always on real images, so "
             f"leave the split of synthetic images empty"
         )
+    if control := clean.get("control"):
+        if control not in CONTROLS:
+            raise XprobeError(
+                f"{where}: control {control!r}{did_you_mean(control, CONTROLS)}; it is "
+                f"{' or '.join(CONTROLS)}, or empty"
+            )
+        if clean["source"] != "synthetic":
+            raise XprobeError(
+                f"{where}: a real image with the control {control}, which is for synthetic images: "
+                f"leave it empty"
+            )
     return clean
 
 
