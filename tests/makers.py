@@ -213,6 +213,32 @@ def with_comparisons(study: Study, *rows: MixComparison) -> Study:
     return structs.replace(study, comparisons=rows)
 
 
+def with_null_edits(study: Study, alone: float, left: float, *ratios: float) -> Study:
+    """Return a study with null edits of its generators at these ratios.
+
+    Args:
+        alone: what null edits change against real-only, ± 0.02.
+        left: how far the mixes lie above them, ± 0.02.
+    """
+    controls = [
+        structs.replace(
+            row, setting="null-edit", value=0.7 + alone, difference=alone,
+            difference_low=alone - 0.02, difference_high=alone + 0.02, verdict=None,
+            p_adjusted=None, p_study_wide=None, detectable=None, judged_low=None, judged_high=None,
+        )
+        for row in study.results
+        if row.setting == "mix" and row.metric == "accuracy" and row.ratio in ratios
+    ]  # fmt: skip
+    rows = [
+        make_comparison("null-edit", "mix", "null-edit", left, generator=g, ratio=ratio)
+        for g in study.generators
+        for ratio in ratios
+    ]
+    return structs.replace(
+        study, results=(*study.results, *controls), comparisons=(*study.comparisons, *rows)
+    )
+
+
 def changed(
     document: AnyDocument, rows: str, where: Callable[[Any], bool], **fields: Any
 ) -> AnyDocument:
