@@ -223,9 +223,9 @@ class BlockMaker:
         for fold in folds:
             allowed = self._allowed(supply, (fold.test_real,))
             allowed &= self._made_of(supply, fold.train_real)
-            n = Counter(supply.images.label[allowed])
-            for name, n_real in Counter(self.study.label[self.rows(fold.train_real)]).items():
-                least[name] = min(least.get(name, np.inf), n[name] / n_real)
+            label = self.study.label[self.rows(fold.train_real)]
+            for name, n in lineage.supply_per_real(supply.images, allowed, label).items():
+                least[name] = min(least.get(name, n), n)
         return least
 
     def _orders(self, source: str, folds: list[Fold], repeat: int) -> list[Ints]:
@@ -327,16 +327,19 @@ class BlockMaker:
         """
         supply = self.supply[source_of(setting)]
         allowed = kept = self._allowed(supply, held)
+        label, possible = self.study.label[self.rows(train)], ratio
         if setting.name == NULL_EDIT:
+            # All classes fall as short as the shortest, so that the fingerprint names none of them.
             allowed = kept & self._made_of(supply, train)
+            per_real = lineage.supply_per_real(supply.images, allowed, label)
+            possible = min(ratio, *per_real.values())
         if setting.name in (POOLED, NULL_EDIT):
             order = supply.in_turn(order[allowed[order]])
-        label = self.study.label[self.rows(train)]
-        drawn = lineage.draw(supply.images, allowed, order, label, ratio)
+        drawn = lineage.draw(supply.images, allowed, order, label, possible)
         rows = self.rows(supply.images.id[drawn.rows])
         if setting.name != "synthetic-only":
             rows = np.concatenate([self.rows(train), rows])
-        return np.sort(rows), int((~kept).sum()), drawn.short
+        return np.sort(rows), int((~kept).sum()), drawn.short or possible < ratio
 
     def _can_teach(self, rows: Ints) -> bool:
         """Return whether rows have two classes: a generator may have seen all that is held out."""

@@ -82,7 +82,7 @@ def possible_ratios(per_real: Mapping[str, float], ratios: Sequence[float]) -> t
 
 def too_few_words(generator: str, per_real: Mapping[str, float], lacking: Sequence[float]) -> str:
     """Say for which ratios a generator has too few null edits."""
-    counts = (f"{name} {n:.2g}" for name, n in sorted(per_real.items(), key=lambda pair: pair[1]))
+    counts = (f"{name} {n:#.2g}" for name, n in sorted(per_real.items(), key=lambda pair: pair[1]))
     titles = ", ".join(f"1:{ratio:g}" for ratio in lacking)
     return (
         f"null edits of generator {generator} are too few for {titles} (for a real training image "
