@@ -309,10 +309,10 @@ def test_nothing_is_expanded_and_the_error_says_what_was_looked_for(
     assert any(str(tmp_path / name) in str(error.value) for name in (path, "~/2.png"))
 
 
-def test_a_control_that_nobody_knows_is_refused_with_its_row(tmp_path: Path) -> None:
-    rows = rows_of(control=["", "", "null_edit"])
-    with pytest.raises(
-        XprobeError,
-        match=r"row 3: control 'null_edit' \(did you mean null-edit\?\); it is null-edit, or empty",
-    ):
+@pytest.mark.parametrize("word", ["null_edit", "null", "Null", "copy"])
+def test_a_control_that_nobody_knows_is_refused_with_its_row(tmp_path: Path, word: str) -> None:
+    rows = rows_of(control=["", None, word])
+    with pytest.raises(XprobeError, match=f"row 3: control '{word}'.*; it is null-edit, or empty"):
         read_table(table(tmp_path, rows))
+    rows[2]["control"] = "None"
+    assert [row["control"] for row in read_table(table(tmp_path, rows))[0]] == [""] * 3

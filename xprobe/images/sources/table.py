@@ -286,6 +286,8 @@ def _clean_cell(name: str, value: Any, where: str) -> str:
             f"{where}: {name} {text!r:.40} holds a NUL character; is the text UTF-16? save it as "
             f"UTF-8"
         )
+    if name == "control" and text.lower() == "null":
+        return text  # It may be meant for null edits, which must not pass for other images.
     return "" if is_missing(text) else text
 
 
