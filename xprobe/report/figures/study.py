@@ -72,7 +72,7 @@ def curves(rows: Sequence[Result], metric: str, title: str) -> Figure:
             _points(axes[1], [shift] * len(only), only, colour, marker, "none")
         handles.append(_handle(shown(f"real + {generator}", 38), colour, marker, dash))
         if null := sorted((row for row in part if row.setting == "null-edit"), key=_ratio):
-            x = [place[_ratio(row)] + shift for row in null]
+            x = [place[_ratio(row)] + shift + step / 2 for row in null]
             _points(axes[0], x, null, colour, "x", _DOTTED)
             name = shown(f"null edits of {generator}", 38)
             handles.append(_handle(name, colour, "x", _DOTTED))
