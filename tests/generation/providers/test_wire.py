@@ -200,7 +200,8 @@ def test_no_redirect_is_followed(service: Service, name: str, status: int) -> No
 
 @pytest.mark.parametrize("name", ["openrouter", "gemini"])
 def test_a_request_that_the_sdk_refuses_is_not_sent(service: Service) -> None:
-    failure = service.failure(request=asked(**{"size\n": object()}))
+    wrong: dict[str, Any] = {"size\n": object()}
+    failure = service.failure(request=asked(**wrong))
     assert type(failure) is StoppedError
     assert service.server.seen == []
 
