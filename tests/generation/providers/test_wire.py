@@ -229,7 +229,7 @@ def test_ids_that_show_the_key_are_not_kept(service: Service) -> None:
     assert "[key]" in answer.request_id
 
 
-def test_logs_and_tracebacks_hold_no_key(
+def test_logs_and_tracebacks_hold_neither_the_key_nor_what_is_sent(
     name: str,
     caplog: pytest.LogCaptureFixture,
     capfd: pytest.CaptureFixture[str],
@@ -247,6 +247,7 @@ def test_logs_and_tracebacks_hold_no_key(
     written = "".join([caplog.text, *capfd.readouterr(), *lines, repr(service.provider)])
     assert KEY not in written
     assert repr(KEY) not in written
+    assert asked().prompt not in written
 
 
 # --- where requests go ---
