@@ -200,7 +200,8 @@ def test_no_redirect_is_followed(service: Service, name: str, status: int) -> No
 
 @pytest.mark.parametrize("name", ["openrouter", "gemini"])
 def test_a_request_that_the_sdk_refuses_is_not_sent(service: Service) -> None:
-    failure = service.failure(request=asked(**{"size\n": object()}))
+    wrong: dict[str, Any] = {"size\n": object()}
+    failure = service.failure(request=asked(**wrong))
     assert type(failure) is StoppedError
     assert service.server.seen == []
 
@@ -228,7 +229,7 @@ def test_ids_that_show_the_key_are_not_kept(service: Service) -> None:
     assert "[key]" in answer.request_id
 
 
-def test_logs_and_tracebacks_hold_no_key(
+def test_logs_and_tracebacks_hold_neither_the_key_nor_what_is_sent(
     name: str,
     caplog: pytest.LogCaptureFixture,
     capfd: pytest.CaptureFixture[str],
@@ -246,6 +247,7 @@ def test_logs_and_tracebacks_hold_no_key(
     written = "".join([caplog.text, *capfd.readouterr(), *lines, repr(service.provider)])
     assert KEY not in written
     assert repr(KEY) not in written
+    assert asked().prompt not in written
 
 
 # --- where requests go ---
