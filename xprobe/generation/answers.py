@@ -172,7 +172,7 @@ def plan_answer(prepared: Prepared, manifest: Manifest) -> GeneratePlan:
         expected_usd=_rounded(prepared.expected_usd),
         price_source=price.source if prepared.hosts else "",
         price_seen=str(price.seen or "") if prepared.hosts else "",
-        terms=model.terms, watermark=model.watermark, ratio=ratio_left(manifest, orders),
+        terms=model.terms, watermark=prepared.watermark, ratio=ratio_left(manifest, orders),
         counts=tuple(_counts(prepared)),
         licences=tuple(
             LicenceCount(licence=name, images=n) for name, n in sorted(prepared.licences.items())
