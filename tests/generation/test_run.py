@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import csv
+import errno
 import os
 import signal
+import tempfile
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +15,7 @@ import pytest
 from makers import MakeData
 from scripted import Scripted, job_of, orders_of, png
 
-from xprobe.base.errors import XprobeError
+from xprobe.base.errors import XprobeError, XprobeWarning
 from xprobe.generation.backoff import Gate
 from xprobe.generation.base import (
     Answer,
@@ -217,12 +219,34 @@ def test_an_interrupt_keeps_the_answers_that_are_under_way(folder: Path) -> None
         return png()
 
     provider = Scripted({"a": [interrupted]})
-    with pytest.raises(KeyboardInterrupt):
+    told = pytest.warns(XprobeWarning, match="for 1 answer under way, which may be paid for")
+    with told, pytest.raises(KeyboardInterrupt):
         generate(job_of(provider, folder), orders_of(*"abcdefgh"))
     kept = len(rows_of(folder))
     assert kept == len(provider.asked) >= 1
     outcome = generate(job_of(Scripted(), folder), orders_of(*"abcdefgh"))
     assert (outcome.already, outcome.created) == (kept, 8 - kept)
+
+
+def test_a_full_disk_says_where_the_image_is(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(file: Path, _content: bytes) -> None:
+        if file.suffix == ".png" and file.is_relative_to(folder):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        file.write_bytes(_content)
+
+    monkeypatch.setattr("xprobe.generation.keep.atomic.put", full)
+    monkeypatch.setattr(tempfile, "gettempdir", lambda: str(tmp_path))
+    order, *_ = orders = orders_of("a", "b")
+    with pytest.raises(XprobeError, match=r"no space left on device.*run 'mv ") as caught:
+        generate(job_of(Scripted(), folder), orders, gate=gate_of([0.0]))
+    refuge, place = tmp_path / f"{order.key}.png", folder / "flooding" / f"{order.key}.png"
+    assert f"mv {refuge} {place}" in str(caught.value)
+    monkeypatch.undo()
+    refuge.rename(place)
+    outcome = generate(job_of(Scripted(), folder), orders)
+    assert (outcome.already, outcome.created) == (1, 1)
 
 
 def test_an_image_whose_entry_was_lost_is_taken_in(folder: Path) -> None:

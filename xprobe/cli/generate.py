@@ -170,6 +170,11 @@ def _print_plan(plan: GeneratePlan) -> None:
             f"a sweep of DATA and these images can go up to the ratio 1:{_down(plan.ratio):g}, as "
             f"what is made from a scene is never trained on where that scene is tested"
         )
+    if plan.control and plan.ratio is not None:
+        lines.append(
+            f"they are the control of mixes up to the ratio 1:{_down(plan.ratio):g}; --per-image "
+            f"makes more of them"
+        )
     notes.print(*lines)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from xprobe.base.errors import XprobeError
@@ -203,7 +204,8 @@ class Asking:
             keep(file, answer.content, self._gate.pause)
             self.ledger.add(self.kept(order, file, picture, answer, cost))
         except ElsewhereError as error:
-            self.ledger.add(self._ended(order, "paid-unknown", str(error), cost))
+            with suppress(OSError):  # The ledger lies on the same full disk.
+                self.ledger.add(self._ended(order, "paid-unknown", str(error), cost))
             raise
         self.purse.settle(self.expected(order), self.expected(order) if cost is None else cost)
         with self.changed:

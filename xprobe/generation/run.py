@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import threading
 import time
+import warnings
 from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
 
+from xprobe.base.errors import XprobeWarning, counted
 from xprobe.base.lock import Lock
 from xprobe.base.progress import Advance, Progress, no_progress
 from xprobe.generation import table
@@ -122,6 +124,14 @@ class _Run:
             self._look_on(threads, advance, whole)
         except KeyboardInterrupt:
             self.asking.stop("interrupted")
+            if under_way := sum(thread.is_alive() for thread in threads):
+                warnings.warn(
+                    f"waiting up to {ANSWERS_WITHIN_S:.0f} s for "
+                    f"{counted(under_way, 'answer', 'answers')} under way, which may be paid for; "
+                    f"a second interrupt gives them up",
+                    XprobeWarning,
+                    stacklevel=2,
+                )
             deadline = time.monotonic() + ANSWERS_WITHIN_S
             for thread in filter(threading.Thread.is_alive, threads):
                 thread.join(max(0.0, deadline - time.monotonic()))
@@ -136,9 +146,11 @@ class _Run:
         """
         asking = self.asking
         shown, written = 0, time.monotonic()
-        while any(thread.is_alive() for thread in threads):
+        is_going_on = True
+        while is_going_on:
+            is_going_on = any(thread.is_alive() for thread in threads)
             with asking.changed:
-                asking.changed.wait(0.2)
+                asking.changed.wait(0.2 if is_going_on else 0)
                 ended = asking.ended
             if ended > shown:
                 words = f"${asking.purse.spent:.2f} of about ${whole:.2f}" if whole else ""
