@@ -21,6 +21,7 @@ from PIL import Image
 from torch import nn
 
 from xprobe.base import documents
+from xprobe.base.arrays import frozen_strings
 from xprobe.base.documents import AnyDocument
 from xprobe.base.packed import packed_table
 from xprobe.design.config import SweepConfig
@@ -426,7 +427,7 @@ def featured(
     table = Manifest(
         id=id_, path=id_, sha256=[digest(i) for i in id_], label=label, source=source, group=group,
         parent=parent, generator=generator, split=split_, prompt=[""] * len(id_),
-        further={"control": control} if null_edits else {},
+        further={"control": frozen_strings(control)} if null_edits else {},
     )  # fmt: skip
     of_parent = [id_.index(p or i) for i, p in zip(id_, parent, strict=True)]
     store = Store(folder / "features", create=True)

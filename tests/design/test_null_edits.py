@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from makers import MakeManifest
 
+from xprobe.base.arrays import frozen_strings
 from xprobe.base.errors import XprobeError
 from xprobe.design.blocks import Block
 from xprobe.design.config import SweepConfig
@@ -59,7 +60,8 @@ def make_study(make_manifest: MakeManifest) -> MakeStudy:
             row |= {name: make_value(row) for name, make_value in columns.items()}
         names = ("id", "label", "source", "split", "group", "parent", "generator")
         table = make_manifest(**{name: [row.get(name, "") for row in rows] for name in names})
-        return replace(table, further={"control": [row.get("control", "") for row in rows]})
+        control = frozen_strings(row.get("control", "") for row in rows)
+        return replace(table, further={"control": control})
 
     return make
 

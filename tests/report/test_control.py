@@ -90,3 +90,13 @@ def test_null_edits_say_what_the_fingerprint_does_and_what_is_left() -> None:
         "its fingerprint alone (null edits: the real images passed through it unchanged) gave +5.0 "
         "points [+3.0, +7.0]; without it 0.0 points [−2.0, +2.0] are left, not detected"
     ]
+
+
+def test_null_edits_of_fine_tunes_are_told_beside_training_as_long() -> None:
+    study = changed(
+        with_null_edits(claimed(make_study()), 0.05, 0.0, 1), "results",
+        lambda row: row.setting == "null-edit", control_difference=0.01, control_low=-0.01,
+        control_high=0.03,
+    )  # fmt: skip
+    (said,) = clauses(study)
+    assert "gave +1.0 points [−1.0, +3.0] over real images trained as long, not detected;" in said

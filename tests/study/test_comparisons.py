@@ -10,11 +10,15 @@ import pytest
 from makers import featured
 
 from xprobe.design.config import SweepConfig
+from xprobe.design.setting import Setting
 from xprobe.engine.execution import Execution
 from xprobe.images.manifest import Manifest
 from xprobe.results.hits import load_hits
 from xprobe.results.study import Study
+from xprobe.study.prepare import prepare
+from xprobe.study.result_rows import ResultRows
 from xprobe.study.sweep import sweep
+from xprobe.study.tested import gather
 
 CONFIG = SweepConfig(ratios=(1, 2), repeats=2, c_grid=(0.1, 10.0), inner_folds=2, folds=3)
 
@@ -94,6 +98,29 @@ def test_a_fingerprint_shows_against_real_only_and_not_against_null_edits(tmp_pa
         (left,) = [c for c in study.comparisons if (c.kind, c.ratio) == ("null-edit", ratio)]
         assert abs(left.difference) < abs(mix.difference) / 3
         assert left.verdict == "no detectable difference"
+
+
+def test_null_edits_stand_beside_training_as_long_where_there_is_such_a_control(
+    tmp_path: Path,
+) -> None:
+    """Heads have none: the mix stands for the real images that a fine-tune trains on as long."""
+    config = replace(CONFIG, ratios=(1,), repeats=1)
+    table, store = featured(tmp_path, null_edits=1, generators=("x",))
+    sweep(table, store, tmp_path / "results", config, execution=ALONE)
+    (study,) = prepare(table, store, config)
+    tested, y, group = gather(study.design, study.runs, tmp_path / "results")
+    real, mix = tested[Setting("real-only")], tested[Setting("mix", 1, "x")]
+    null_edits = {s: t for s, t in tested.items() if s.name == "null-edit"}
+    maker = ResultRows(study.design, config, "one", y, group)
+    (alone,) = maker.controls(real, null_edits, tested)
+    assert (alone.control_difference, alone.verdict) == (None, None)
+    as_long = Setting("real-duplicated", 1)
+    (beside,) = maker.controls(real, null_edits, {**tested, as_long: mix})
+    value = float((mix.predicted == y).mean())
+    assert beside.control_difference == pytest.approx(beside.value - value, abs=1e-12)
+    assert beside.difference == alone.difference
+    (other,) = maker.controls(real, {as_long: mix}, {as_long: mix})
+    assert other.control_difference is None
 
 
 def test_seeds_are_pooled_where_both_have_the_control(tmp_path: Path) -> None:

@@ -72,8 +72,7 @@ def measure_domain(
 
     All real images but extra ones are the real side. Synthetic images that are copies of real
     ones are set aside first; the document has the values with them beside those without. Those
-    that are made for a control, such as null edits, are meant to be copies: nothing is measured of
-    them, and they stay in the manifest.
+    that are made for a control are meant to be copies: they are not measured, and not left out.
 
     Args:
         manifest: the images.
@@ -92,8 +91,7 @@ def measure_domain(
     chosen = choose_encoders(store, manifest, encoders)
     reading = _reading_of([encoder.spec for encoder, _ in chosen])
     studied = manifest.without_controls()
-    is_real, paths = np.asarray(studied.source == "real", dtype=bool), list(studied.path)
-    leaks = find_leaks(studied, fingerprints(paths, is_real, workers, progress, reading))
+    leaks = _leaks_in(studied, reading, workers, progress)
     clean = leaks.without(manifest)
     rows: list[DistanceRow] = []
     place: list[PlaceRow] = []
@@ -116,7 +114,7 @@ def measure_domain(
         maps += measured.maps()
         usable.append(measured.readable)
         said += measured.warnings
-    facts = all_facts(paths, workers, progress, reading)
+    facts = all_facts(list(studied.path), workers, progress, reading)
     shortcuts = find_shortcuts(studied, facts, stream(seed, "shortcuts"))
     document = Distances(
         version=DISTANCE_VERSION,
@@ -131,8 +129,7 @@ def measure_domain(
         examples=tuple(examples),
         maps=tuple(maps),
         warnings=(
-            *lineage_module.outside_warnings(*lineage_module.sides(studied)),
-            *_control_warnings(manifest),
+            *_source_warnings(manifest),
             *_image_warnings(studied, leaks, shortcuts),
             *_place_warnings(place),
             *said,
@@ -145,6 +142,12 @@ def _reading_of(specs: Sequence[EncoderSpec]) -> Reading:
     """Return how all encoders read samples; if they differ, samples are read as they are."""
     readings = {spec.reading for spec in specs}
     return readings.pop() if len(readings) == 1 else AS_IT_IS
+
+
+def _leaks_in(images: Manifest, reading: Reading, workers: int | None, progress: Progress) -> Leaks:
+    is_real = np.asarray(images.source == "real", dtype=bool)
+    prints = fingerprints(list(images.path), is_real, workers, progress, reading)
+    return find_leaks(images, prints)
 
 
 def _leak_rows(manifest: Manifest, leaks: Leaks) -> list[LeakRow]:
@@ -373,10 +376,11 @@ class _Measured:
         return float(np.mean(distances)) if distances else None
 
 
-def _control_warnings(manifest: Manifest) -> list[str]:
-    """Return a note of the synthetic images that are made for a control."""
+def _source_warnings(manifest: Manifest) -> list[str]:
+    """Return warnings of sources outside of the table, and of images made for a control."""
+    outside = lineage_module.outside_warnings(*lineage_module.sides(manifest.without_controls()))
     counts = Counter(manifest.column("control")[manifest.is_control])
-    return [
+    return outside + [
         f"{counted(n, 'synthetic image is', 'synthetic images are')} made for the control {name}: "
         f"nothing here is measured of them"
         for name, n in sorted(counts.items())

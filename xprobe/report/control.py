@@ -61,7 +61,10 @@ def _real_more(panel: Panel, ratio: float | None) -> list[str]:
 
 
 def _null_edits(panel: Panel, ratio: float | None) -> list[str]:
-    """Say what the fingerprint of a generator does, and what is left of the mix without it."""
+    """Say what the fingerprint of a generator does, and what is left of the mix without it.
+
+    Null edits of fine-tunes are told beside real images trained for as many steps.
+    """
     rows = _against(panel, "null-edit")
     if not rows:
         return []
@@ -75,15 +78,25 @@ def _null_edits(panel: Panel, ratio: float | None) -> list[str]:
         and row.difference is not None
     ]
     where = "" if nearest == ratio else f"at {ratio_title(nearest)} "
-    gave = hull([(row.difference_low or 0, row.difference_high or 0) for row in alone])
+    is_controlled = all(row.control_difference is not None for row in alone)
+    over = " over real images trained as long" if is_controlled else ""
+    differences = [_with_ends(row) for row in alone]
+    gave = hull([(low, high) for _, low, high in differences])
     left = hull([(row.low, row.high) for row in compared])
     return [
         f"{where}its fingerprint alone (null edits: the real images passed through it unchanged) "
-        f"gave {points(median(row.difference or 0 for row in alone))} points {span(*gave)}"
-        f"{_of_some(alone, panel)}{_sure(*gave)}; without it "
+        f"gave {points(median(difference for difference, *_ in differences))} points "
+        f"{span(*gave)}{over}{_of_some(alone, panel)}{_sure(*gave)}; without it "
         f"{points(median(row.difference for row in compared))} points {span(*left)} are left"
         f"{_sure(*left)}"
     ]
+
+
+def _with_ends(row: Result) -> tuple[float, float, float]:
+    """Return a difference with its interval: to the control if there is one, else to real-only."""
+    if row.control_difference is not None:
+        return row.control_difference, row.control_low or 0, row.control_high or 0
+    return row.difference or 0, row.difference_low or 0, row.difference_high or 0
 
 
 def _sure(low: float, high: float) -> str:

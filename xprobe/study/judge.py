@@ -75,7 +75,7 @@ def judge(
     real = tested[Setting("real-only")]
     rows = maker.alone(Setting("real-only"), real)
     for settings in _controls(tested):
-        rows += maker.controls(real, {s: tested[s] for s in settings})
+        rows += maker.controls(real, {s: tested[s] for s in settings}, tested)
     for setting, pooled_mix in tested.items():
         if setting.name == "mix-pooled":
             rows += maker.alone(setting, pooled_mix)

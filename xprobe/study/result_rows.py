@@ -82,11 +82,22 @@ class ResultRows:
             rows.append(row)
         return rows
 
-    def controls(self, real: Tested, settings: Mapping[Setting, Tested]) -> list[Result]:
-        """Return what controls change against real-only; they claim nothing: no verdict."""
+    def controls(
+        self, real: Tested, settings: Mapping[Setting, Tested], every: Mapping[Setting, Tested]
+    ) -> list[Result]:
+        """Return what controls change against real-only; they claim nothing: no verdict.
+
+        Null edits of a fine-tune stand beside the real images trained for as many steps, too. For
+        the arguments see `family`.
+        """
         family = self.compare(real.predicted, list(settings.values()))
+        null_edits = {s: tested for s, tested in settings.items() if s.name == "null-edit"}
+        against = self._against_controls(null_edits, every)
         return [
-            _with_difference(self._accuracy_row(setting, tested), comparison)
+            _with_control(
+                _with_difference(self._accuracy_row(setting, tested), comparison),
+                against.get(setting),
+            )
             for (setting, tested), comparison in zip(
                 settings.items(), family.comparisons, strict=True
             )
@@ -146,11 +157,7 @@ class ResultRows:
             within_margin=judgement.within_margin,
             detectable=comparison.detectable,
         )
-        if control is not None:
-            row = replace(
-                row, control_difference=control.difference, control_low=control.low,
-                control_high=control.high,
-            )  # fmt: skip
+        row = _with_control(row, control)
         if self.design.protocol.startswith(HOLD_OUT) and self.n_groups == len(self.y):
             p = intervals.mcnemar(real.predicted[0] == self.y, tested.predicted[0] == self.y)
             row = replace(row, p_mcnemar=p)
@@ -242,4 +249,13 @@ def _with_difference(row: Result, comparison: verdict.Comparison) -> Result:
     return replace(
         row, difference=comparison.difference, difference_low=comparison.low,
         difference_high=comparison.high, se=comparison.se, df=comparison.df,
+    )  # fmt: skip
+
+
+def _with_control(row: Result, control: verdict.Comparison | None) -> Result:
+    if control is None:
+        return row
+    return replace(
+        row, control_difference=control.difference, control_low=control.low,
+        control_high=control.high,
     )  # fmt: skip
