@@ -23,7 +23,8 @@ import time
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -80,6 +81,12 @@ def png(seed: str = "", size_px: int = 4) -> bytes:
         struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
         for name, data in chunks
     )
+
+
+def _text_chunk(text: str) -> bytes:
+    """Return a chunk of a PNG that holds a text."""
+    content = b"tEXtname\0" + text.encode()
+    return struct.pack(">I", len(content) - 4) + content + struct.pack(">I", zlib.crc32(content))
 
 
 # --- the protocols: what a request asks for, and how images are answered ---
@@ -212,7 +219,6 @@ class Server(ThreadingHTTPServer):
         self.protocol = PROTOCOLS[protocol]
         self.forget()
         self._size_px = size_px
-        self._picture = png("", size_px)
 
     def forget(self) -> None:
         """Be as new: with no request seen, and with images as answers."""
@@ -233,9 +239,19 @@ class Server(ThreadingHTTPServer):
         name = f"{seen.prompt} {hashlib.sha256(seen.image or b'').hexdigest()} {len(self.seen)}"
         if self._size_px <= 16:
             return self.protocol.images(png(name, self._size_px))
-        text = b"tEXt" + b"name\0" + name.encode("latin-1", "replace")
-        chunk = struct.pack(">I", len(text) - 4) + text + struct.pack(">I", zlib.crc32(text))
-        return self.protocol.images(self._picture[:33] + chunk + self._picture[33:])
+        chunk = base64.b64encode(_text_chunk(hashlib.sha256(name.encode()).hexdigest()))
+        return replace(self._large, body=chunk.join(self._around))
+
+    @cached_property
+    def _large(self) -> Reply:
+        """An answer with a large picture, which takes too long to make for each request."""
+        picture = png("", self._size_px)
+        return self.protocol.images(picture[:33] + _text_chunk("0" * 64) + picture[33:])
+
+    @cached_property
+    def _around(self) -> list[bytes]:
+        """What stands in its body before and after the chunk, each a multiple of 3 bytes long."""
+        return self._large.body.split(base64.b64encode(_text_chunk("0" * 64)))
 
     def handle_error(self, request: object, client_address: object) -> None:
         """Say nothing: clients that hang up are part of the game."""

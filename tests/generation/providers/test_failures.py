@@ -29,6 +29,11 @@ def google(code: int, message: str, status: str, *details: Any) -> object:
     return {"error": error}
 
 
+def router(code: int, vendor: object) -> object:
+    metadata = {"raw": json.dumps(vendor), "provider_name": "X"}
+    return {"error": {"code": code, "message": "Provider returned error", "metadata": metadata}}
+
+
 def violation(quota: str) -> object:
     return {"@type": "type.googleapis.com/google.rpc.QuotaFailure",
             "violations": [{"quotaId": quota}]}  # fmt: skip
@@ -48,6 +53,12 @@ CASES: list[tuple[int, object, type[Exception]]] = [
                  "InputImageSensitiveContentDetected", "BadRequest"), RefusedError),
     (403, {"error": {"code": 403, "message": "flagged",
                      "metadata": {"reasons": ["violence"], "flagged_input": "…"}}}, RefusedError),
+    (403, {"error": {"code": 403, "message": "flagged",
+                     "metadata": {"error_type": "content_policy_violation"}}}, RefusedError),
+    (400, router(400, openai("Not this one.", "OutputImageSensitiveContentDetected")),
+     RefusedError),
+    (400, router(400, [google(400, "Unable to process input image.", "INVALID_ARGUMENT")]),
+     RefusedError),
     (400, google(400, "Unable to process input image.", "INVALID_ARGUMENT"), RefusedError),
     (413, None, RefusedError),
     # What every further request would meet, too.
@@ -64,6 +75,7 @@ CASES: list[tuple[int, object, type[Exception]]] = [
     (400, openai("Invalid value: 'huge'.", "invalid_value", "image_generation_user_error"),
      StoppedError),
     (404, openai("The model 'x' does not exist.", "model_not_found"), StoppedError),
+    (400, router(400, openai("Invalid size.", "invalid_value")), StoppedError),
     (422, {"detail": "no such size"}, StoppedError),
     (429, openai("You exceeded your current quota.", "insufficient_quota", "insufficient_quota"),
      StoppedError),
@@ -78,6 +90,7 @@ CASES: list[tuple[int, object, type[Exception]]] = [
      NotMadeError),
     (429, {"error": {"code": 429, "message": "Provider returned error",
                      "metadata": {"raw": "try later", "provider_name": "X"}}}, NotMadeError),
+    (429, router(429, google(429, "Slow down.", "RESOURCE_EXHAUSTED", RETRY)), NotMadeError),
     (429, "what is this", NotMadeError),
     # What may have been paid.
     (408, None, LostError),
@@ -99,9 +112,19 @@ def test_the_errors_of_services(status: int, document: object, kind: type[Except
         assert document["error"]["message"] in str(failure)
 
 
-def test_words_of_the_vendor_behind_a_router_are_kept() -> None:
+def test_words_of_the_vendor_behind_a_router_are_told() -> None:
     document = {"error": {"message": "Provider returned error", "metadata": {"raw": "no birds"}}}
-    assert str(told(500, document)) == "HTTP 500: Provider returned error (no birds)"
+    assert str(told(500, document)) == "HTTP 500: Provider returned error: no birds"
+    document = router(500, openai("no birds", None))
+    assert str(told(500, document)) == "HTTP 500: Provider returned error: no birds"
+
+
+def test_credits_that_are_only_set_aside_pass() -> None:
+    document = {"error": {"code": 402, "message": "Requests under way may cost the rest."}}
+    failure = told(402, document, retry_after="20")
+    assert isinstance(failure, NotMadeError)
+    assert failure.after_s == 20
+    assert type(told(402, document)) is StoppedError
 
 
 def test_the_words_of_a_page_are_told_without_its_tags() -> None:
@@ -135,6 +158,8 @@ def test_the_time_to_wait_may_be_a_date() -> None:
 
 
 def test_google_says_the_time_to_wait_in_its_details() -> None:
-    failure = told(429, google(429, "Slow down.", "RESOURCE_EXHAUSTED", RETRY))
-    assert isinstance(failure, NotMadeError)
-    assert failure.after_s == 34.07
+    document = google(429, "Slow down.", "RESOURCE_EXHAUSTED", RETRY)
+    for error in (document, router(429, document), router(429, [document])):
+        failure = told(429, error)
+        assert isinstance(failure, NotMadeError)
+        assert failure.after_s == 34.07

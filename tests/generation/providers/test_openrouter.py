@@ -9,7 +9,7 @@ from generation.server import COST, Reply, json_reply, png
 from generation.services import KEY, SOURCE, Service, asked, error_reply
 
 from xprobe.base.errors import XprobeError
-from xprobe.generation.base import ListedModel, NotMadeError, RefusedError, StoppedError
+from xprobe.generation.base import ListedModel, LostError, NotMadeError, RefusedError, StoppedError
 from xprobe.generation.registry import PROVIDERS, Access
 
 
@@ -69,6 +69,17 @@ def test_moderation_and_credits_are_told_apart(service: Service) -> None:
     assert type(service.failure(json_reply({"error": error}, 403))) is RefusedError
     assert type(service.failure(error_reply("openrouter", 403, "Key disabled."))) is StoppedError
     assert type(service.failure(error_reply("openrouter", 402, "No credits."))) is StoppedError
+
+
+@pytest.mark.parametrize(
+    ("code", "kind"), [(400, StoppedError), (429, NotMadeError), (502, LostError)]
+)
+def test_an_error_may_stand_in_a_good_answer(
+    service: Service, code: int, kind: type[Exception]
+) -> None:
+    failure = service.failure(json_reply({"error": {"code": code, "message": "Vendor."}}))
+    assert type(failure) is kind
+    assert str(failure) == f"HTTP {code}: Vendor."
 
 
 def test_words_instead_of_an_image_are_a_refusal_with_its_cost(service: Service) -> None:

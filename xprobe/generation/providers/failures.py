@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
 from xprobe.generation.base import LostError, NotMadeError, RefusedError, StoppedError
-from xprobe.generation.providers.replies import part, read_json
+from xprobe.generation.providers.replies import items, part, read_json, text
 
 Failure = LostError | NotMadeError | RefusedError | StoppedError
 
@@ -40,18 +40,18 @@ def failure_of(
         body: its body, whole; JSON with a part ``error``, or anything.
         words: turns what a service says into what may be shown, such as `redaction.cleaned`.
     """
-    document = read_json(body)
-    said = words(f"HTTP {status}: {_message(document, body)}")
-    codes = list(_codes(document))
+    errors = list(_errors(read_json(body)))
+    codes = [code for error in errors for code in _codes(error)]
+    said = words(f"HTTP {status}: {_message(errors, body)}")
     if 300 <= status < 400:
         place = words(headers.get("location", "") or "nowhere")
         return StoppedError(
             f"{said.rstrip(': ')}: redirected to {place}; redirects are not followed, for they "
             f"would take the image to another host"
         )
-    if status == 429 and not any(_USED_UP.search(code) for code in codes):
-        return NotMadeError(said, _after_s(headers, document))
-    if status == 413 or (400 <= status < 500 and _is_refused(status, codes, document)):
+    if _passes(status, headers, codes):
+        return NotMadeError(said, _after_s(headers, errors))
+    if status == 413 or (400 <= status < 500 and _is_refused(status, codes, said)):
         return RefusedError(said)
     if status in (408, 499) or not 400 <= status < 500:
         return LostError(said)
@@ -59,73 +59,71 @@ def failure_of(
     return StoppedError(said)
 
 
-def _is_refused(status: int, codes: list[str], document: object) -> bool:
-    if status in (402, 429):
-        return False
-    # OpenRouter says which rules a prompt broke beside the code 403.
-    flagged = part(document, "error", "metadata", "reasons")
-    message = part(document, "error", "message")
-    return (
-        any(_REFUSED.search(code) for code in codes)
-        or bool(flagged)
-        or (isinstance(message, str) and bool(_BAD_IMAGE.search(message)))
+def _passes(status: int, headers: Mapping[str, str], codes: list[str]) -> bool:
+    if status == 402:  # OpenRouter, while requests under way might cost all that is left.
+        return "retry-after" in headers
+    return status == 429 and not any(_USED_UP.search(code) for code in codes)
+
+
+def _is_refused(status: int, codes: list[str], said: str) -> bool:
+    is_of_request = status not in (402, 429)
+    return is_of_request and (
+        any(_REFUSED.search(code) for code in codes) or bool(_BAD_IMAGE.search(said))
     )
 
 
-def _message(document: object, body: bytes) -> str:
-    """Return what a service says of its error, by whichever name it says it."""
-    for path in (("error", "message"), ("message",), ("error",), ("detail",)):
-        message = part(document, *path)
-        if isinstance(message, str) and message:
-            # OpenRouter passes on what the vendor said as a text beside its own words.
-            raw = part(document, "error", "metadata", "raw")
-            return f"{message} ({raw})" if isinstance(raw, str) and raw else message
-    text = body[:4000].decode(errors="replace")
-    return re.sub(r"<(style|script).*?</\1>|<[^>]*>", " ", text, flags=re.DOTALL)
+def _errors(document: object) -> Iterator[object]:
+    """Yield what a service says of an error, and what the vendor behind a router said to it."""
+    error = part(document, "error")
+    yield error if isinstance(error, dict) else document
+    vendor = read_json(text(error, "metadata", "raw").encode())
+    if vendor is not None:
+        yield from _errors(part(vendor, 0) or vendor)
 
 
-def _codes(document: object) -> Iterator[str]:
-    """Yield the codes of an error; Google's are in its details."""
+def _message(errors: list[object], body: bytes) -> str:
+    """Return the words of an error, by whichever name a service gives them."""
+    words = [
+        text(error, "message") or text(error, "error") or text(error, "detail") for error in errors
+    ]
+    if len(errors) == 1:  # Not of a vendor that says it in JSON.
+        words.append(text(errors[0], "metadata", "raw"))
+    line = ": ".join(word for word in words if word)
+    page = body[:4000].decode(errors="replace")
+    return line or re.sub(r"<(style|script).*?</\1>|<[^>]*>", " ", page, flags=re.DOTALL)
+
+
+def _codes(error: object) -> Iterator[str]:
+    """Yield the codes of an error; Google's are in its details, OpenRouter's beside its words."""
     for name in ("code", "type", "status"):
-        code = part(document, "error", name)
-        if isinstance(code, str):
-            yield code
-    for detail in _details(document):
-        reason = part(detail, "reason")
-        if isinstance(reason, str):
-            yield reason
-        violations = part(detail, "violations")
-        for violation in violations if isinstance(violations, list) else []:
-            quota = part(violation, "quotaId")
-            if isinstance(quota, str):
-                # "FreeTier-…Quota" is a name; only the period in it decides.
-                yield "perday" if "perday" in quota.lower() else ""
+        yield text(error, name)
+    for name in ("error_type", "provider_code"):
+        yield text(error, "metadata", name)
+    if items(error, "metadata", "reasons"):  # the rules that a prompt broke
+        yield "moderation"
+    for detail in items(error, "details"):
+        yield text(detail, "reason")
+        # Of the name of a quota only its period counts.
+        quotas = (text(violation, "quotaId") for violation in items(detail, "violations"))
+        yield from ("perday" for quota in quotas if "perday" in quota.lower())
 
 
-def _details(document: object) -> list[object]:
-    details = part(document, "error", "details")
-    return details if isinstance(details, list) else []
-
-
-def _after_s(headers: Mapping[str, str], document: object) -> float | None:
+def _after_s(headers: Mapping[str, str], errors: list[object]) -> float | None:
     """Return how long a service asks to wait, seconds; None: it does not say."""
     milliseconds = _seconds(headers.get("retry-after-ms", ""))
     if milliseconds is not None:
         return milliseconds / 1000
-    text = headers.get("retry-after", "").strip()
-    if text:
-        seconds = _seconds(text)
-        return _until(text) if seconds is None else seconds
-    for detail in _details(document):
-        delay = part(detail, "retryDelay")
-        if isinstance(delay, str):
-            return _seconds(delay.removesuffix("s"))
-    return None
+    moment = headers.get("retry-after", "").strip()
+    if moment:
+        seconds = _seconds(moment)
+        return _until(moment) if seconds is None else seconds
+    delays = (text(detail, "retryDelay") for error in errors for detail in items(error, "details"))
+    return next((_seconds(delay.removesuffix("s")) for delay in delays if delay), None)
 
 
-def _seconds(text: str) -> float | None:
+def _seconds(number: str) -> float | None:
     try:
-        seconds = float(text)
+        seconds = float(number)
     except ValueError:
         return None
     return max(0.0, seconds) if math.isfinite(seconds) else None

@@ -22,7 +22,7 @@ from xprobe.base.errors import XprobeError, first_line
 from xprobe.generation.base import LostError, NotMadeError, RefusedError, StoppedError
 from xprobe.generation.providers.failures import failure_of
 from xprobe.generation.providers.redaction import cleaned
-from xprobe.generation.providers.replies import read_json
+from xprobe.generation.providers.replies import count, part, read_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -213,9 +213,14 @@ class Wire:
         status, headers, body, failure = self._exchange(request)
         if failure is not None:
             return failure
+        document = read_json(body)
+        # A router that has passed a request on answers 200, and writes here what became of it.
+        code = count(document, "error", "code")
+        if status == 200 and code >= 400 and not part(document, "data"):
+            status = code
         if status != 200:
             return failure_of(status, headers, body, self.words)
-        return Received(headers, read_json(body))
+        return Received(headers, document)
 
     def _exchange(self, request: Any) -> tuple[int, Any, bytes, Exception | None]:
         """Return status, headers and body of an answer, or the failure if there is none."""
