@@ -291,6 +291,23 @@ def test_requests_that_the_pipeline_cannot_take_stop_before_weights_are_loaded(
         provider.make([request(1, picture())])
 
 
+def test_what_is_not_in_the_call_s_signature_is_known_of_some_pipelines(
+    tmp_path: Path, pipelines: Path
+) -> None:
+    index = tmp_path / "model_index.json"
+    index.write_text('{"_class_name": "QwenImageEditPipeline"}')
+    assert opened(tmp_path).provenance["negative_prompt"] == " "  # Else it has no guidance.
+    index.write_text('{"_class_name": "PixArtSigmaPipeline"}')
+    provider = opened(tmp_path)
+    assert "negative_prompt" not in provider.provenance
+    with pytest.raises(StoppedError, match="takes texts alone, and the request has an image"):
+        provider.make([request(1, picture())])
+    kontext = opened(pipelines / "kontext")
+    assert "negative_prompt" not in kontext.provenance
+    (answer,) = kontext.make([request(1, height=32, width=32, max_area=1024)])
+    assert pixels(answer).shape == (32, 32, 3)
+
+
 @pytest.mark.parametrize(
     ("parameters", "words"),
     [
@@ -422,7 +439,7 @@ SCRIPT = """
 xprobe generate study.csv --provider diffusers --model "$MODEL" --prompts prompts.txt \\
   --per-image 2 --param num_inference_steps=2 --device cpu -o edits
 xprobe embed study.csv edits/manifest.csv --encoder hog
-xprobe sweep study.csv edits/manifest.csv --ratios 1,2 --folds 2 --repeats 2
+xprobe sweep study.csv edits/manifest.csv --ratios 1 --folds 2 --repeats 1 --c-grid 1 --workers 1
 xprobe report
 """
 
