@@ -213,6 +213,32 @@ def with_comparisons(study: Study, *rows: MixComparison) -> Study:
     return structs.replace(study, comparisons=rows)
 
 
+def with_null_edits(study: Study, alone: float, left: float, *ratios: float) -> Study:
+    """Return a study with null edits of its generators at these ratios.
+
+    Args:
+        alone: what null edits change against real-only, ± 0.02.
+        left: how far the mixes lie above them, ± 0.02.
+    """
+    controls = [
+        structs.replace(
+            row, setting="null-edit", value=0.7 + alone, difference=alone,
+            difference_low=alone - 0.02, difference_high=alone + 0.02, verdict=None,
+            p_adjusted=None, p_study_wide=None, detectable=None, judged_low=None, judged_high=None,
+        )
+        for row in study.results
+        if row.setting == "mix" and row.metric == "accuracy" and row.ratio in ratios
+    ]  # fmt: skip
+    rows = [
+        make_comparison("null-edit", "mix", "null-edit", left, generator=g, ratio=ratio)
+        for g in study.generators
+        for ratio in ratios
+    ]
+    return structs.replace(
+        study, results=(*study.results, *controls), comparisons=(*study.comparisons, *rows)
+    )
+
+
 def changed(
     document: AnyDocument, rows: str, where: Callable[[Any], bool], **fields: Any
 ) -> AnyDocument:
@@ -367,12 +393,14 @@ def random_hits(
 
 def featured(
     folder: Path, encoders: tuple[str, ...] = ("one",), *, generators: tuple[str, ...] = ("x", "y"),
-    real: int = 12, extra: int = 0, effect: float = 0.0,
+    real: int = 12, extra: int = 0, effect: float = 0.0, null_edits: int = 0,
+    fingerprint: float = 0.0,
 ) -> tuple[Manifest, Store]:  # fmt: skip
     """An image table of two classes in scenes of two, and features of encoders that learned.
 
     Synthetic images are near their class by `effect`; there are four of each real image and
-    generator.
+    generator, and so many null edits with the features of the real image. A fingerprint moves what
+    a generator made towards the other class.
     """
     rows = [
         (f"{part}{c}-{i}", f"c{c}", "real", f"scene{part}{c}-{i // 2}", "", "", split)
@@ -386,11 +414,21 @@ def featured(
         for g in generators
         for i in range(4 * real)
     ]
+    rows += [
+        (f"n{c}-{g}-{i:02}-{k}", f"c{c}", "synthetic", "", f"r{c}-{i}", g, "train")
+        for c in range(2)
+        for g in generators
+        for i in range(real)
+        for k in range(null_edits)
+    ]
     id_, label, source, group, parent, generator, split_ = zip(*sorted(rows), strict=True)
+    control = ["null-edit" if i.startswith("n") else "" for i in id_]
     table = Manifest(
         id=id_, path=id_, sha256=[digest(i) for i in id_], label=label, source=source, group=group,
         parent=parent, generator=generator, split=split_, prompt=[""] * len(id_),
+        further={"control": control} if null_edits else {},
     )  # fmt: skip
+    of_parent = [id_.index(p or i) for i, p in zip(id_, parent, strict=True)]
     store = Store(folder / "features", create=True)
     for number, name in enumerate(encoders):
         rng = np.random.default_rng(number)
@@ -403,6 +441,8 @@ def featured(
         x[:, 0] += np.where(is_second, 1.0, -1.0) * np.where(
             np.array(source) == "real", 0.6, effect
         )
+        x = x[of_parent]
+        x[:, 0] -= fingerprint * np.where(is_second, 1, -1) * (np.array(source) == "synthetic")
         store.write_shard(store.add_encoder(name, spec), list(table.sha256), x, {})
     return table, store
 

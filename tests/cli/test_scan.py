@@ -137,3 +137,39 @@ def test_tables_that_xprobe_brings_along_are_no_images(
     shutil.rmtree(data / "real")
     shutil.rmtree(data / "synthetic")
     assert "no folder data/real; a study needs data/real/<class>" in error_of(xprobe("scan"))
+
+
+def test_null_edits_stay_what_they_are_in_every_table(
+    data: Path, xprobe: Callable[..., Ran]
+) -> None:
+    """A folder of real images, and the table of what a generator made of them."""
+    made = data / "synthetic"
+    rows = []
+    for file in sorted(data.glob("real/*/*.png")):
+        copy = made / "same" / file.parent.name / file.name
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(file, copy)
+        where = f"{copy.relative_to(made).as_posix()},{file.parent.name},synthetic"
+        rows.append(f"{where},real/{file.parent.name}/{file.name},null-edit")
+    for file in sorted(p for p in made.glob("*/*.png") if p.parent.parent == made):
+        rows.append(f"{file.relative_to(made).as_posix()},{file.parent.name},synthetic,,")
+    (made / "manifest.csv").write_text("\n".join(["path,label,source,parent,control", *rows]))
+    real = ("--real", str(data / "real"))
+    named = (*real, "--synthetic", f"g={made}")
+    xprobe("scan", *named, "-o", "all.csv")
+    xprobe("scan", *real, "-o", "real.csv")
+    both = ("real.csv", str(made / "manifest.csv"))
+    for what in (named, ("all.csv",), both, (*both, "--limit", "3")):
+        counts = xprobe("scan", *what, "--json").json["counts"]
+        found = {(row["source"], row.get("control")): row["n"] for row in counts}
+        assert found.keys() == {
+            ("real", None), ("synthetic", None), ("synthetic", "null-edit")
+        }  # fmt: skip
+        assert found["synthetic", "null-edit"] == found["real", None]
+    assert "null-edit" in xprobe("scan", "all.csv").out
+    assert xprobe("embed", "all.csv", "--encoder", "pixels").code == 0
+    measure = ("distance", "all.csv", "--permutations", "99", "--metrics", "mmd")
+    ran = xprobe(*measure, "--drop-leaks", "clean.csv", "--json")
+    assert ran.json["leaks"] == []
+    assert "made for the control null-edit: nothing here is measured of them" in ran.err
+    assert Path("clean.csv").read_text().count("null-edit") == len(list(data.glob("real/*/*.png")))

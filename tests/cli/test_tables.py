@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
-from makers import changed, claimed, make_study
+from makers import changed, claimed, make_study, with_null_edits
 
 from xprobe.cli.sheets import Sheet
 from xprobe.cli.tables import of_families, of_family, of_place, side_by_side
@@ -84,3 +84,12 @@ def test_what_is_known_from_the_place_stands_in_a_row_of_each_encoder() -> None:
     columns, rows = read(of_place([row]))
     assert columns[1:] == ["after", "before", "chance", "share of the place", "scenes", "verdict"]
     assert rows == {"vit": ["87.5", "75.0 [65.0, 85.0]", "50.0", "67 %", "40", "knows the place"]}
+
+
+def test_a_mix_has_what_is_left_without_the_fingerprint_beside_it() -> None:
+    columns, rows = read(of_family(with_null_edits(make_study(), 0.01, 0.03, 2), "default"))
+    place = columns.index("minus null edits") - 1
+    assert columns[place] == "minus real-only"
+    assert rows["mix 1:2"][place] == "+3.0 [+1.0, +5.0]"
+    assert {rows[title][place] for title in rows if title != "mix 1:2"} == {"–"}
+    assert rows["1:2 null edit"][:place] == ["71.0", "[72.0, 78.0]", "+1.0 [−1.0, +3.0]"]

@@ -308,3 +308,32 @@ def test_the_index_of_each_encoder_is_read_once(
     document = run(metrics=("energy",), by_class=False)
     assert {row.encoder for row in document.distances} == {"hog", "pixels"}
     assert len(keys) == len(set(keys)) == 2
+
+
+def test_nothing_is_measured_of_null_edits_and_they_are_no_copies(
+    measured: Measured, make_data_in: MakeData
+) -> None:
+    table, document = measured.table, measured.document
+    is_copy = np.isin(table.id.astype(str), [row.id for row in document.leaks])
+    marked = replace(table, further={"control": np.where(is_copy, "null-edit", "")})
+    clean: list[Manifest] = []
+
+    def run() -> Distances:
+        again, kept = measure_domain(
+            marked, measured.store, metrics=METRICS, permutations=99, workers=1
+        )
+        clean.append(kept)
+        return again
+
+    again = run()
+    assert again.leaks == ()
+    assert list(clean[0].id) == list(table.id)
+    assert again.fingerprint == marked.fingerprint in again.holds_for
+    without = {key: row for key, row in by(document).items() if key[2] == "mmd"}
+    for key, row in without.items():
+        assert by(again)[key].value == row.value, key
+        assert by(again)[key].value_with_leaks is None
+    assert sum(p.generator == "thief" for p in again.maps[0].points) == 16
+    note = "2 synthetic images are made for the control null-edit: nothing here is measured of them"
+    assert note in again.warnings
+    assert not any("control" in text for text in document.warnings)

@@ -78,6 +78,12 @@ class Child:
         finally:
             os._exit(code)
 
+    @property
+    def has_ended(self) -> bool:
+        """Whether it has ended; it may be waited for all the same."""
+        how = os.WEXITED | os.WNOHANG | os.WNOWAIT
+        return os.waitid(os.P_PID, self.process, how) is not None
+
     def kill(self) -> None:
         """End it at once, with all that it has started."""
         with contextlib.suppress(ProcessLookupError):
@@ -85,7 +91,7 @@ class Child:
 
     def wait(self, timeout_s: float = TIMEOUT_S) -> Ended:
         """Wait until it has ended, or end it after a time."""
-        while os.waitid(os.P_PID, self.process, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
+        while not self.has_ended:
             if time.monotonic() - self._start > timeout_s:
                 self.kill()
             time.sleep(0.005)

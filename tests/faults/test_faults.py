@@ -4,6 +4,7 @@ The scripts beside this file say what they do and what is asked; each runs by it
 
     python tests/faults/mutate.py --tars 2000 --shards 2000 --manifests 300
     python tests/faults/kill.py --gc 50 --kills 300
+    python tests/faults/paid.py --kills 100 --images 200
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import pytest
 FEW = [
     ("mutate.py", "--tars", "6", "--shards", "6", "--manifests", "6"),
     ("kill.py", "--gc", "1", "--kills", "2"),
+    ("paid.py", "--kills", "2", "--images", "12"),
 ]
 MANY = [
     ("mutate.py", "--tars", "2000"),
@@ -24,6 +26,7 @@ MANY = [
     ("mutate.py", "--manifests", "300"),
     ("kill.py", "--gc", "50"),
     ("kill.py", "--kills", "300"),
+    ("paid.py", "--kills", "100", "--images", "200"),
 ]
 
 

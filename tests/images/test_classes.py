@@ -6,7 +6,13 @@ import pytest
 from makers import MakeManifest
 
 from xprobe.base.errors import XprobeError, XprobeWarning
-from xprobe.images.classes import check_classes, check_spellings, composed, missing_classes
+from xprobe.images.classes import (
+    check_classes,
+    check_spellings,
+    composed,
+    generators,
+    missing_classes,
+)
 
 
 @pytest.mark.parametrize("other", ["Flood", "FLOOD", " flood", "flood ", "\uff46lood", "\ufb02ood"])
@@ -47,3 +53,19 @@ def test_missing_classes_are_those_of_real_images_to_train_on(make_manifest: Mak
         generator=["", "", "", "x", "y", "y"],
     )
     assert missing_classes(manifest) == {"x": ["b"]}
+
+
+def test_null_edits_are_no_images_of_a_generator(make_manifest: MakeManifest) -> None:
+    manifest = make_manifest(
+        "abababa",
+        source=["real"] * 2 + ["synthetic"] * 5,
+        generator=["", "", *"xxxyy"],
+        further={"control": ["", "", "", "null-edit", *["null-edit"] * 3]},
+    )
+    assert generators(manifest) == ["x"]
+    assert missing_classes(manifest) == {"x": ["b"]}
+    unknown = make_manifest(
+        "ab", source=["real", "synthetic"], further={"control": ["", "null-edit"]}
+    )
+    with pytest.raises(XprobeError, match=r"class 'b' of synthetic \(generator default\) has no"):
+        check_classes(unknown, "data", whole=False)

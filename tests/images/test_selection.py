@@ -175,3 +175,12 @@ def test_a_table_says_that_it_is_one_of_a_smoke_test(make_data: MakeData) -> Non
     (said,) = find_problems(few)
     assert said.startswith("SMOKE TEST on 18 images, as asked (--limit 3)")
     assert find_problems(whole) == []
+
+
+def test_a_smoke_test_keeps_as_many_null_edits_for_an_image_as_there_are() -> None:
+    rows = images_of("real", "a", 10)
+    rows += images_of("s", "a", 30, "synthetic", generator="sd")
+    rows += images_of("n", "a", 10, "synthetic", generator="sd", control="null-edit")
+    for limit in range(2, 6):
+        few = [row["path"].partition("/")[0] for row in take_few(rows, limit)]
+        assert [few.count(part) for part in ("real", "s", "n")] == [limit, 3 * limit, limit]

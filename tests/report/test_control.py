@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from makers import changed, claimed, make_comparison, make_study, with_comparisons
+from makers import (
+    changed,
+    claimed,
+    make_comparison,
+    make_study,
+    with_comparisons,
+    with_null_edits,
+)
 from msgspec import structs
 
 from xprobe.report.control import control_clauses
@@ -65,3 +72,21 @@ def test_the_best_augmentation_stands_beside() -> None:
     ]
     mixed = changed(claimed(make_study()), "results", lambda row: row.ratio == 4, augment="classic")
     assert clauses(mixed) == []
+
+
+def test_null_edits_say_what_the_fingerprint_does_and_what_is_left() -> None:
+    of_one = [with_null_edits(claimed(make_study(e)), 0.01, 0.03, 1, 2) for e in ("a", "b")]
+    said = (
+        "its fingerprint alone (null edits: the real images passed through it unchanged) gave +1.0 "
+        "points [−1.0, +3.0], not detected; without it +3.0 points [+1.0, +5.0] are left"
+    )
+    assert clauses(*of_one) == [said]
+    assert clauses(of_one[0], ratio=4) == [f"at 1:2 {said}"]
+    assert clauses(of_one[0], claimed(make_study("c"))) == [
+        said.replace(", not", " (1 of 2 encoders), not")
+    ]
+    small = with_null_edits(claimed(make_study()), 0.05, 0.0, 1)
+    assert clauses(small) == [
+        "its fingerprint alone (null edits: the real images passed through it unchanged) gave +5.0 "
+        "points [+3.0, +7.0]; without it 0.0 points [−2.0, +2.0] are left, not detected"
+    ]

@@ -15,7 +15,7 @@ from msgspec import structs
 
 from xprobe.report import words
 from xprobe.report import write as report
-from xprobe.report.overview import facts, plans, warnings_of
+from xprobe.report.overview import count_tables, facts, plans, warnings_of
 from xprobe.report.words import Warned
 from xprobe.results import study as study_module
 from xprobe.results.hits import Hits, save_hits
@@ -266,3 +266,16 @@ def test_what_is_shown_changes_nothing_about_what_is_claimed(tmp_path: Path) -> 
     assert f"{words.p_value(p[0][0])} study-wide" in summary
     with (one / "results.csv").open(encoding="utf-8", newline="") as stream:
         assert str(p[0][0]) in {row["p_study_wide"] for row in csv.DictReader(stream)}
+
+
+def test_null_edits_are_counted_apart() -> None:
+    study = make_study()
+    rows = [row for row in study.manifest.counts if row.generator]
+    more = [structs.replace(row, control="null-edit", n=7) for row in rows]
+    images = structs.replace(study.manifest, counts=(*study.manifest.counts, *more))
+    (table,) = count_tables([structs.replace(study, manifest=images)])
+    assert table.columns == [
+        ("real", "", "train"), ("synthetic", "default", "train"),
+        ("synthetic", "default, null-edit", "train"),
+    ]  # fmt: skip
+    assert table.totals == [201, 201, 14]

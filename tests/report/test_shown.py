@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from makers import claimed, make_comparison, make_study, with_comparisons
+from makers import claimed, make_comparison, make_study, with_comparisons, with_null_edits
 from msgspec import structs
 
 from xprobe.base.errors import XprobeError
@@ -44,3 +44,11 @@ def test_an_unknown_generator_is_an_error_that_names_the_others() -> None:
     studies = [make_study(generators=("sdxl", "flux"))]
     with pytest.raises(XprobeError, match=r"sdxk \(did you mean sdxl\?\); there are: flux, sdxl"):
         of_generators(studies, ["sdxk"])
+
+
+def test_null_edits_are_shown_with_their_generator() -> None:
+    study = with_null_edits(claimed(make_study(generators=("A", "B"))), 0.01, 0.03, 1)
+    (alone,) = of_generators([study], ["A"])
+    rows = [row for row in alone.results if row.setting == "null-edit"]
+    assert [row.generator for row in rows] == ["A"]
+    assert [(row.kind, row.generator) for row in alone.comparisons] == [("null-edit", "A")]

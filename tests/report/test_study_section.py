@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from makers import make_row, make_study
+from makers import make_row, make_study, with_null_edits
 
 from xprobe.base.documents import replace
 from xprobe.report import study_section
@@ -67,3 +67,18 @@ def test_metrics_of_which_less_is_better_are_told(monkeypatch: pytest.MonkeyPatc
 def test_the_words_are_those_of_log_loss_and_brier_score_too() -> None:
     lower = study_section.study_view(0, make_study(), []).others.lower
     assert "Log-loss" in lower and "Brier score" in lower
+
+
+def test_null_edits_stand_in_the_table_and_beside_their_mixes() -> None:
+    view = study_section.study_view(0, with_null_edits(make_study(), 0.01, 0.03, 1, 2), [])
+    assert view.has_null_edits
+    lines = {line.title: line for group in view.groups for line in group.rows}
+    assert [*lines] == [
+        "real-only", "1:1", "1:2", "1:4", "synthetic-only", "1:1 null edit", "1:2 null edit",
+    ]  # fmt: skip
+    left = {title: line.left and line.left.difference for title, line in lines.items()}
+    assert left == dict.fromkeys(lines) | {"1:1": 0.03, "1:2": 0.03}
+    assert lines["1:1 null edit"].verdict == ""
+    asked = "what is left without the generator's fingerprint"
+    assert [row.what for row in view.comparisons] == [asked] * 2
+    assert not study_section.study_view(0, make_study(), []).has_null_edits

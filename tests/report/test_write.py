@@ -16,7 +16,16 @@ from typing import Any
 from xml.etree import ElementTree
 
 import pytest
-from makers import Page, changed, changed_config, claimed, make_row, make_study, written
+from makers import (
+    Page,
+    changed,
+    changed_config,
+    claimed,
+    make_row,
+    make_study,
+    with_null_edits,
+    written,
+)
 from msgspec import structs
 from PIL import Image
 
@@ -675,3 +684,22 @@ def test_a_path_of_weights_stands_in_provenance_alone(
     assert any(Path(file).stem == "accuracy-帽-子" for file in again.figures)
     only = report.write_report(results, tmp_path / "only", ["vit"])
     assert not any("hog" in file for file in only.figures)
+
+
+@pytest.mark.usefixtures("no_figures")
+def test_null_edits_have_a_column_on_the_page_and_in_the_summary(tmp_path: Path) -> None:
+    _, out = written(tmp_path, with_null_edits(make_study(), 0.01, 0.03, 1))
+    title, left = "To as many null edits, points", "+3.0 [+1.0, +5.0]"
+    page = (out / "index.html").read_text()
+    assert f"<th>{title}</th>" in page
+    assert "<td>+3.0 <small>[+1.0, +5.0]</small></td>" in page
+    summary = (out / "summary.md").read_text()
+    assert f" {title} |" in summary and f"| {left} |" in summary
+    heads = [line for line in summary.splitlines() if line.startswith("| Generator | Setting |")]
+    start = summary.splitlines().index(heads[0])
+    table = summary.splitlines()[start : start + 6]
+    assert len({line.count("|") for line in table}) == 1
+    assert "its fingerprint alone (null edits" in summary
+    (tmp_path / "plain").mkdir()
+    _, plain = written(tmp_path / "plain", make_study())
+    assert title not in (plain / "index.html").read_text() + (plain / "summary.md").read_text()

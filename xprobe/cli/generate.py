@@ -133,7 +133,8 @@ def _ask(plan: GeneratePlan, is_asked: bool) -> None:
 def _price(plan: GeneratePlan) -> str:
     if plan.expected_usd is None:
         return "at a price that is not known"
-    source = f" ({plan.price_source})" if plan.price_source else ""
+    seen = f", read on {plan.price_seen}" if plan.price_seen else ""
+    source = f" ({plan.price_source}{seen})" if plan.price_source else ""
     return f"about {dollars(plan.expected_usd)}{source}"
 
 

@@ -61,7 +61,8 @@ def scan(
             )
         )  # fmt: skip
         return
-    columns = ("class", "source", "generator", "split", "n")
+    control = ("control",) if any(row.control for row in counts) else ()
+    columns = ("class", "source", "generator", *control, "split", "n")
     print_table(tables.of_rows(counted(len(manifest), "image", "images"), columns, counts))
     print_table(tables.of_formats(formats))
     warn(warnings)

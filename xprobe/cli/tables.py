@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from xprobe.images.survey import Shape
     from xprobe.results.distance import DistanceRow, LeakRow, PlaceRow
     from xprobe.results.families import Family
-    from xprobe.results.rows import DataValue, Result
+    from xprobe.results.rows import DataValue, MixComparison, Result
     from xprobe.results.study import Study
     from xprobe.study.beside import BesideRow, StudyPair
 
@@ -42,11 +42,13 @@ def of_rows(
 ) -> Sheet:
     """Return a table of these fields of flat rows; a list is shown as the number of its entries.
 
+    An optional field that a row leaves out is a dash.
+
     `spare` names fields, as `Sheet` names headings.
     """
     names = [column.replace("_", " ") for column in columns]
     flat = [to_json(row) for row in rows]
-    cells = [[row[column] for column in columns] for row in flat]
+    cells = [[row.get(column) for column in columns] for row in flat]
     return table(
         title, names, [[len(c) if isinstance(c, list) else c for c in row] for row in cells],
         [column.replace("_", " ") for column in spare],
@@ -84,13 +86,18 @@ def of_family(study: Study, generator: str) -> Sheet:
     )  # fmt: skip
     rows = _accuracies(study, generator)
     columns = ["setting", "accuracy", "95 %", "minus real-only"]
+    left = [study.without_fingerprint(row) for row in rows]
+    if any(left):
+        columns.append("minus null edits")
     if any(row.control_difference is not None for row in rows):
         columns += ["minus its control", "judged by"]
     columns.append("p")
     if any(row.p_study_wide is not None for row in rows):
         columns.append("study-wide p")
     columns += ["verdict", "detectable"]
-    cells = [[_result_cells(row)[c] for c in columns] for row in rows]
+    cells = [
+        [_result_cells(row, null)[c] for c in columns] for row, null in zip(rows, left, strict=True)
+    ]
     return table(" · ".join(names), columns, cells, ("95 %", "p", "judged by", "study-wide p"))
 
 
@@ -190,8 +197,8 @@ def of_families(families: Sequence[Family]) -> Sheet:
     return table(title, columns, cells, ("smallest p", "of"))
 
 
-def _result_cells(row: Result) -> dict[str, str | None]:
-    """Return the cells of a result by the name of their column."""
+def _result_cells(row: Result, left: MixComparison | None) -> dict[str, str | None]:
+    """Return the cells of a result, and of a mix's comparison with null edits, by column."""
     from xprobe.report.words import verdict_words
 
     mix = "mix " if row.setting == "mix" else ""
@@ -204,6 +211,7 @@ def _result_cells(row: Result) -> dict[str, str | None]:
         "accuracy": f"{100 * row.value:.1f}",
         "95 %": interval,
         "minus real-only": _span(row.difference, row.difference_low, row.difference_high),
+        "minus null edits": None if left is None else _span(left.difference, left.low, left.high),
         "minus its control": _span(row.control_difference, row.control_low, row.control_high),
         "judged by": _ends(row.judged_low, row.judged_high) if is_controlled else None,
         "p": _p(row.p_adjusted),

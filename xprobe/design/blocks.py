@@ -8,26 +8,29 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
+from numpy.typing import NDArray
 
 from xprobe.base.arrays import Bools, Ints, Strings
 from xprobe.base.streams import stream
-from xprobe.design import lineage
+from xprobe.design import lineage, null_edits
 from xprobe.design.alternatives import Made
 from xprobe.design.config import SweepConfig
 from xprobe.design.folds import Fold
 from xprobe.design.lineage import Lineage
 from xprobe.design.setting import Setting
-from xprobe.images.manifest import Manifest
+from xprobe.images.manifest import NULL_EDIT, Manifest
 from xprobe.learners.kinds import kind_of
 from xprobe.learners.problem import Problem
 
 POOLED, REAL_MORE = "mix-pooled", "real-more"
-_GENERATOR = "generator:"
+_GENERATOR, _NULL_EDIT = "generator:", f"{NULL_EDIT}:"
 
 
 def source_of(setting: Setting) -> str:
     """Return the `Supply.source` that a setting draws from."""
-    return setting.name if setting.generator is None else _GENERATOR + setting.generator
+    if setting.generator is None:
+        return setting.name
+    return (_NULL_EDIT if setting.name == NULL_EDIT else _GENERATOR) + setting.generator
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,8 +38,8 @@ class Supply:
     """What is added to the real images: those of a generator, of all of them, or further real ones.
 
     Attributes:
-        source: ``generator:<name>``, ``mix-pooled`` for all generators, ``real-more`` for further
-            real images.
+        source: ``generator:<name>``, ``null-edit:<name>`` for the null edits of a generator,
+            ``mix-pooled`` for all generators, ``real-more`` for further real images.
         images: what there is to draw from.
         lineage: which of them show what real images show.
     """
@@ -52,14 +55,19 @@ class Supply:
         return stream(seed, "draw", name, repeat, fold).permutation(len(self.images))
 
     @cached_property
+    def made_of(self) -> NDArray[np.str_]:
+        """(n,) the real image that each one is made of (`null_edits.sources_of`)."""
+        return null_edits.sources_of(self.images)
+
+    @cached_property
     def _part(self) -> Ints:
-        """(n,) number of the generator and class of each image."""
-        names = np.char.add(self.images.generator.astype(str), "\0")
-        names = np.char.add(names, self.images.label.astype(str))
+        """(n,) number of what takes turns: a generator's class; of null edits the real image."""
+        names = null_edits.with_label(self.images.generator, self.images.label)
+        names = self.made_of if self.source.startswith(_NULL_EDIT) else names
         return np.asarray(np.unique(names, return_inverse=True)[1])
 
     def in_turn(self, order: Ints) -> Ints:
-        """Return an order of the same images in which generators take turns, class by class."""
+        """Return an order of the same images in which generators, or real images, take turns."""
         part = self._part[order]
         by_part = np.argsort(part, kind="stable")
         _, first = np.unique(part[by_part], return_index=True)
@@ -122,12 +130,17 @@ class BlockMaker:
         self.row = {id_: i for i, id_ in enumerate(study.id)}
         self.group = dict(zip(study.id, study.group, strict=True))
         self.alternatives: dict[str, Made] = {}
+        # Of each generator the ratios at which it has the control of null edits.
+        self.null_ratios: dict[str, tuple[float, ...]] = {}
         # An alternative makes as many rows of an image as the largest mix adds synthetic images.
         self.most = max(1, round(max(config.ratios)))
         generators = sorted(set(study.generator) - {""})
-        rows: dict[str, Bools] = {_GENERATOR + g: study.generator == g for g in generators}
+        is_control = study.is_control
+        is_of = {g: np.asarray(study.generator == g) for g in generators}
+        rows: dict[str, Bools] = {_GENERATOR + g: is_of[g] & ~is_control for g in generators}
+        rows |= {_NULL_EDIT + g: is_of[g] & is_control for g in generators if is_control.any()}
         if config.pooled and len(generators) > 1:
-            rows[POOLED] = study.source == "synthetic"
+            rows[POOLED] = (study.source == "synthetic") & ~is_control
         if extra:
             rows[REAL_MORE] = np.isin(study.id.astype(str), np.array(extra, dtype=str))
         self.supply: dict[str, Supply] = {}
@@ -160,6 +173,12 @@ class BlockMaker:
                 blocks += [
                     self._augmented(blocks[-1], augment) for augment in self._augmentations()
                 ]
+            if ratios := self.null_ratios.get(name, ()):
+                orders = self._orders(_NULL_EDIT + name, folds, repeat)
+                blocks += [
+                    self._block(Setting(NULL_EDIT, ratio, name), ratio, folds, orders, repeat)
+                    for ratio in ratios
+                ]
         if POOLED in self.supply:
             orders = self._orders(POOLED, folds, repeat)
             blocks += [
@@ -183,6 +202,31 @@ class BlockMaker:
         return (
             lineage.check_supply(self.supply[REAL_MORE].images, "extra", wanted, (ratio,)) is None
         )
+
+    def choose_null_ratios(self, folds: Sequence[Fold], generators: Sequence[str]) -> list[str]:
+        """Choose at which ratios there are enough null edits; say at which there are too few."""
+        warnings = []
+        for name in generators:
+            supply = self.supply.get(_NULL_EDIT + name)
+            if supply is None or not len(supply.images):
+                continue
+            per_real = self._null_edits_per_real(supply, folds)
+            chosen = null_edits.possible_ratios(per_real, self.config.ratios)
+            self.null_ratios[name] = chosen
+            if lacking := [ratio for ratio in self.config.ratios if ratio not in chosen]:
+                warnings.append(null_edits.too_few_words(name, per_real, lacking))
+        return warnings
+
+    def _null_edits_per_real(self, supply: Supply, folds: Sequence[Fold]) -> dict[str, float]:
+        """Return of each class the null edits for a real image, in the fold with the fewest."""
+        least: dict[str, float] = {}
+        for fold in folds:
+            allowed = self._allowed(supply, (fold.test_real,))
+            allowed &= self._made_of(supply, fold.train_real)
+            label = self.study.label[self.rows(fold.train_real)]
+            for name, n in lineage.supply_per_real(supply.images, allowed, label).items():
+                least[name] = min(least.get(name, n), n)
+        return least
 
     def _orders(self, source: str, folds: list[Fold], repeat: int) -> list[Ints]:
         """Return in what order each fold draws from a supply."""
@@ -262,7 +306,7 @@ class BlockMaker:
             if setting.name == REAL_MORE:
                 n_real.append(len(train))
             else:
-                n_real.append(len(fold.train_real) if setting.name in ("mix", POOLED) else 0)
+                n_real.append(0 if setting.name == "synthetic-only" else len(fold.train_real))
             n_synthetic.append(len(train) - n_real[-1])
             dropped.append(n_kept_out)
             dropped_inner.append(float(np.mean([d[1] for d in drawn])) if drawn else 0.0)
@@ -282,15 +326,20 @@ class BlockMaker:
         part and the test part.
         """
         supply = self.supply[source_of(setting)]
-        allowed = self._allowed(supply, held)
-        if setting.name == POOLED:
+        allowed = kept = self._allowed(supply, held)
+        label, possible = self.study.label[self.rows(train)], ratio
+        if setting.name == NULL_EDIT:
+            # All classes fall as short as the shortest, so that the fingerprint names none of them.
+            allowed = kept & self._made_of(supply, train)
+            per_real = lineage.supply_per_real(supply.images, allowed, label)
+            possible = min(ratio, *per_real.values())
+        if setting.name in (POOLED, NULL_EDIT):
             order = supply.in_turn(order[allowed[order]])
-        label = self.study.label[self.rows(train)]
-        drawn = lineage.draw(supply.images, allowed, order, label, ratio)
+        drawn = lineage.draw(supply.images, allowed, order, label, possible)
         rows = self.rows(supply.images.id[drawn.rows])
         if setting.name != "synthetic-only":
             rows = np.concatenate([self.rows(train), rows])
-        return np.sort(rows), int((~allowed).sum()), drawn.short
+        return np.sort(rows), int((~kept).sum()), drawn.short or possible < ratio
 
     def _can_teach(self, rows: Ints) -> bool:
         """Return whether rows have two classes: a generator may have seen all that is held out."""
@@ -300,6 +349,10 @@ class BlockMaker:
         if self.config.ignore_lineage:
             return np.ones(len(supply.images), dtype=bool)
         return supply.lineage.allowed(self.groups_of(*held))
+
+    def _made_of(self, supply: Supply, train: Strings) -> Bools:
+        """Return (n,) whether images are made of these real images, and of their class."""
+        return null_edits.are_made_of(supply.made_of, self.study.select(self.rows(train)))
 
     def groups_of(self, *parts: Strings) -> Strings:
         """Return the groups of some real images."""

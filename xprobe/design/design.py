@@ -23,8 +23,10 @@ from xprobe.design.blocks import Block, BlockMaker, source_of
 from xprobe.design.clusters import check_clusters, cluster_warnings, clusters_of
 from xprobe.design.config import SweepConfig
 from xprobe.design.folds import Fold
+from xprobe.design.null_edits import null_edits_of
 from xprobe.design.seen import Left
 from xprobe.design.setting import Setting
+from xprobe.design.shares import share_warnings
 from xprobe.design.sizes import closer_sizes
 from xprobe.images.manifest import Manifest
 from xprobe.learners.kinds import kind_of
@@ -94,6 +96,7 @@ def make_design(
         XprobeError: no synthetic images; too few images or groups of a class; their lineage is
             required, and not known; or a generator was trained on what is tested.
     """
+    whole, manifest = manifest, manifest.without_controls()
     real, test, warnings = parts(manifest, config)
     every = real
     real = folds.choose_real(every, config.per_class, stream(config.seed, "choose"))
@@ -113,6 +116,8 @@ def make_design(
     if config.require_lineage:
         lineage.require(synthetic, sources)
     generators = tuple(sorted(set(synthetic.generator)))
+    null_edits, unused = null_edits_of(whole, real, generators)
+    warnings += unused
     warnings += _supply_warnings(synthetic, generators, real, all_folds, config)
     takes_steps = kind_of(config.head).takes_steps
     if takes_steps and len(all_folds) == 1:
@@ -131,19 +136,17 @@ def make_design(
     warnings += seen.unchecked_warnings(synthetic, manifest.select(manifest.source == "real"))
     if config.leave_one_group_out:
         warnings += _one_class_warnings(tested, config.balanced)
-    study = manifest.select(
-        np.isin(manifest.id.astype(str), np.concatenate([real.id, tested.id]).astype(str))
-        | (manifest.source == "synthetic")
-        | np.isin(manifest.id.astype(str), np.array(extra, dtype=str))
-    )
+    taking_part = [*real.id, *tested.id, *extra, *synthetic.id, *null_edits.id]
+    study = whole.select(np.isin(whole.id.astype(str), np.array(taking_part, dtype=str)))
     maker = BlockMaker(study, extra, sources, config)
     if config.alternatives and not takes_steps:
         maker.alternatives = lay_out(
             maker.rows(real.id), config.alternatives, views, maker.most, len(study),
             stream(config.seed, "alternatives"),
         )  # fmt: skip
+    warnings += maker.choose_null_ratios(all_folds, generators)
     blocks = [b for r in range(config.repeats) for b in maker.blocks(all_folds, r, generators)]
-    warnings += _choice_warnings(blocks, all_folds)
+    warnings += [*_choice_warnings(blocks, all_folds), *share_warnings(study, blocks)]
     warnings += lineage.outside_warnings(synthetic, sources)
     warnings += lineage.unknown_warnings(synthetic, sources)
     if config.ignore_lineage:
@@ -342,6 +345,7 @@ def left_in_sweep(manifest: Manifest, config: SweepConfig) -> tuple[Left, ...]:
     Raises:
         XprobeError: as that sweep would.
     """
+    manifest = manifest.without_controls()
     real, test, _ = parts(manifest, config)
     real = folds.choose_real(real, config.per_class, stream(config.seed, "choose"))
     all_folds, _ = lay_out_folds(real, test, config)

@@ -3,6 +3,7 @@ their generator was trained on; nested draws of synthetic images."""
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 
 import numpy as np
@@ -218,6 +219,12 @@ def draw(
         short |= len(rows_of_class) < n_wanted
         rows.append(rows_of_class)
     return Draw(np.sort(np.concatenate(rows)), short)
+
+
+def supply_per_real(synthetic: Manifest, allowed: Bools, train_label: Strings) -> dict[str, float]:
+    """Return of each class how many allowed images there are for a real training image."""
+    n = Counter(synthetic.label[allowed])
+    return {name: n[name] / n_real for name, n_real in sorted(Counter(train_label).items())}
 
 
 def check_supply(

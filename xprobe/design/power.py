@@ -16,6 +16,7 @@ from xprobe.design.folds import choose_real
 from xprobe.design.seen import Left
 from xprobe.encoders.names import asked_aliases
 from xprobe.encoders.presets import ENCODERS, canonical
+from xprobe.images.classes import generators as names_of_generators
 from xprobe.images.manifest import Manifest
 from xprobe.learners.kinds import kind_of, kind_read
 from xprobe.results import study as study_module
@@ -264,7 +265,7 @@ def count_study_wide(
     """
     learned = {name for name in asked_aliases(encoders) if not _is_floor(name)}
     kinds = {kind_of(name).name for name in heads}
-    generators = set(manifest.generator[manifest.source == "synthetic"])
+    generators = names_of_generators(manifest)
     return len(config.ratios) * len(learned) * len(kinds) * max(1, len(generators))
 
 

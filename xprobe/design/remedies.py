@@ -70,6 +70,7 @@ Tries = Iterator[tuple[str, SweepConfig]]
 
 def _enough(manifest: Manifest, config: SweepConfig) -> dict[str, int]:
     """Return of each class for how many real images there are enough synthetic ones."""
+    manifest = manifest.without_controls()
     synthetic = manifest.select(manifest.source == "synthetic")
     counts = [
         Counter(synthetic.label[synthetic.generator == name]) for name in set(synthetic.generator)

@@ -12,7 +12,10 @@ WITHOUT_GENERATOR = (
 )  # fmt: skip
 """Settings without synthetic images, or with those of all generators together."""
 
-WITH_RATIO = ("mix", "mix-pooled", "real-duplicated", "real-more")
+WITH_GENERATOR = ("synthetic-only", "mix", "null-edit")
+"""Settings with synthetic images of one generator."""
+
+WITH_RATIO = ("mix", "mix-pooled", "null-edit", "real-duplicated", "real-more")
 """Settings that need a ratio."""
 
 
@@ -21,9 +24,10 @@ class Setting:
     """What is trained on: ``real-only``, ``synthetic-only`` or ``mix`` 1:ratio of one generator.
 
     ``zero-shot`` trains on no image: the encoder's text features classify. ``real-more`` has as
-    many further real images as the mix 1:ratio has synthetic ones. ``mix-pooled`` has as many
-    synthetic images as the mix 1:ratio, in equal shares of all generators. Fine-tunes have the
-    control ``real-duplicated``: the real images alone for as many steps as the mix 1:ratio. The
+    many further real images as the mix 1:ratio has synthetic ones, ``null-edit`` as many copies of
+    the real images themselves that the generator was asked to return unchanged. ``mix-pooled`` has
+    as many synthetic images as the mix 1:ratio, in equal shares of all generators. Fine-tunes have
+    the control ``real-duplicated``: the real images alone for as many steps as the mix 1:ratio. The
     name of an augmentation is an alternative to synthetic images: the real images alone, augmented,
     for as many steps as the mix of the largest ratio. A mix with `augment` is an alternative, too.
     """
@@ -34,7 +38,7 @@ class Setting:
     augment: str = ""
 
     def __post_init__(self) -> None:
-        if self.name not in (*WITHOUT_GENERATOR, "synthetic-only", "mix"):
+        if self.name not in (*WITHOUT_GENERATOR, *WITH_GENERATOR):
             raise ValueError(f"unknown setting {self.name!r}")
         if (self.ratio is None) == (self.name in WITH_RATIO):
             raise ValueError("a ratio belongs to a mix or its control, and to nothing else")
@@ -73,7 +77,7 @@ def setting_title(name: str, ratio: float | None, augment: str | None = "") -> s
         return name
     titles = {
         "mix": f"1:{ratio:g}", "mix-pooled": f"1:{ratio:g} pooled",
-        "real-more": f"1:{ratio:g} real",
+        "real-more": f"1:{ratio:g} real", "null-edit": f"1:{ratio:g} null edit",
     }  # fmt: skip
     title = titles.get(name, f"real × {1 + ratio:g}")
     return f"{title} + {augment}" if augment else title

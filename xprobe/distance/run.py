@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
@@ -70,7 +71,9 @@ def measure_domain(
     """Measure how far synthetic images lie from real ones, and look for copies and shortcuts.
 
     All real images but extra ones are the real side. Synthetic images that are copies of real
-    ones are set aside first; the document has the values with them beside those without.
+    ones are set aside first; the document has the values with them beside those without. Those
+    that are made for a control, such as null edits, are meant to be copies: nothing is measured of
+    them, and they stay in the manifest.
 
     Args:
         manifest: the images.
@@ -88,8 +91,9 @@ def measure_domain(
     """
     chosen = choose_encoders(store, manifest, encoders)
     reading = _reading_of([encoder.spec for encoder, _ in chosen])
-    is_real, paths = np.asarray(manifest.source == "real", dtype=bool), list(manifest.path)
-    leaks = find_leaks(manifest, fingerprints(paths, is_real, workers, progress, reading))
+    studied = manifest.without_controls()
+    is_real, paths = np.asarray(studied.source == "real", dtype=bool), list(studied.path)
+    leaks = find_leaks(studied, fingerprints(paths, is_real, workers, progress, reading))
     clean = leaks.without(manifest)
     rows: list[DistanceRow] = []
     place: list[PlaceRow] = []
@@ -110,10 +114,10 @@ def measure_domain(
                 advance(1)
         place += measured.place(workers)
         maps += measured.maps()
-        usable.append(measured.usable)
+        usable.append(measured.readable)
         said += measured.warnings
     facts = all_facts(paths, workers, progress, reading)
-    shortcuts = find_shortcuts(manifest, facts, stream(seed, "shortcuts"))
+    shortcuts = find_shortcuts(studied, facts, stream(seed, "shortcuts"))
     document = Distances(
         version=DISTANCE_VERSION,
         **provenance.call(),
@@ -127,8 +131,9 @@ def measure_domain(
         examples=tuple(examples),
         maps=tuple(maps),
         warnings=(
-            *lineage_module.outside_warnings(*lineage_module.sides(manifest)),
-            *_image_warnings(manifest, leaks, shortcuts),
+            *lineage_module.outside_warnings(*lineage_module.sides(studied)),
+            *_control_warnings(manifest),
+            *_image_warnings(studied, leaks, shortcuts),
             *_place_warnings(place),
             *said,
         ),
@@ -170,8 +175,9 @@ class _Measured:
         self.label, self.title = store.labels()[encoder.key], store.titles()[encoder.key]
         self.warnings = remarks_on([features.x], self.title)
         self.seed = seed
-        self.usable = manifest.select(~np.isin(manifest.id.astype(str), list(failed)))
-        self.x = unit_rows(features.x)
+        self.readable = manifest.select(~np.isin(manifest.id.astype(str), list(failed)))
+        self.usable = self.readable.without_controls()
+        self.x = unit_rows(features.x[~self.readable.is_control])
         self.copies = ~np.isin(self.usable.id.astype(str), clean.id.astype(str))
         self.is_real = np.isin(self.usable.split, ("train", "test")) & (
             self.usable.source == "real"
@@ -365,6 +371,16 @@ class _Measured:
             if len(others):
                 distances.append(np.linalg.norm(self.x[others] - self.x[row], axis=1).mean())
         return float(np.mean(distances)) if distances else None
+
+
+def _control_warnings(manifest: Manifest) -> list[str]:
+    """Return a note of the synthetic images that are made for a control."""
+    counts = Counter(manifest.column("control")[manifest.is_control])
+    return [
+        f"{counted(n, 'synthetic image is', 'synthetic images are')} made for the control {name}: "
+        f"nothing here is measured of them"
+        for name, n in sorted(counts.items())
+    ]
 
 
 def _place_warnings(place: Sequence[PlaceRow]) -> list[str]:

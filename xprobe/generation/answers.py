@@ -60,7 +60,8 @@ class GeneratePlan(Document, frozen=True, kw_only=True):
             paid for and are not there.
         open: how many this run asks for.
         expected_usd: dollars that this is expected to cost; None: not known.
-        price_source: where the price is said; empty: nowhere.
+        price_source, price_seen: where the price is said, and the day on which it was read there;
+            empty: not known.
         terms, watermark: what is known of the model's images.
         ratio: synthetic images of the scarcest class for each real one in a fold of a sweep, when
             edits of what it tests are left out; None: the real images make no study.
@@ -84,6 +85,7 @@ class GeneratePlan(Document, frozen=True, kw_only=True):
     open: int
     expected_usd: Number | None
     price_source: str
+    price_seen: str
     terms: str
     watermark: str
     ratio: Number | None
@@ -167,7 +169,8 @@ def plan_answer(prepared: Prepared, manifest: Manifest) -> GeneratePlan:
         parameters=dict(prepared.parameters), hosts=prepared.hosts, images=len(orders),
         kept=prepared.count("kept"), refused=prepared.count("refused"),
         paid_unknown=prepared.count("paid-unknown"), open=len(prepared.open),
-        expected_usd=_rounded(prepared.expected_usd), price_source=price.source if prepared.hosts else "",
+        expected_usd=_rounded(prepared.expected_usd),
+        price_source=price.source if prepared.hosts else "",
         terms=model.terms, watermark=model.watermark, ratio=ratio_left(manifest, orders),
         counts=tuple(_counts(prepared)),
         licences=tuple(

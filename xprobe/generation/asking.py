@@ -232,9 +232,9 @@ class Asking:
             key=order.key, time=now(), provider=job.maker[0], model=job.maker[1],
             prompt=order.prompt, parameters={**provenance, **job.parameters},
             seed=seed_of(order.key), generator=job.generator, label=order.label,
-            parent=order.parent, event=order.event, licence=order.licence,
-            control=order.control, content=order.content, k=order.k, expected=job.expected(order),
-            watermark=job.watermark, terms=job.terms,
+            parent=order.parent, event=order.event, licence=order.licence, control=order.control,
+            content=order.content, k=order.k,
+            expected=job.expected(order), watermark=job.watermark, terms=job.terms,
         )  # fmt: skip
 
     def kept(

@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -26,6 +26,8 @@ from xprobe.base.visible import visible
 from xprobe.encoders.presets import PROMPTS as CLASS_PROMPTS
 from xprobe.generation.presets import PROMPTS
 from xprobe.images.text import read_text, unified
+
+T = TypeVar("T")
 
 NULL_EDIT = "null-edit"
 """The control whose images are real ones that a generator returned unchanged."""
@@ -55,7 +57,7 @@ _BETWEEN_WORDS = re.compile(r"[\s_-]+")
 _MOST_BYTES, _MOST_TEMPLATES, _MOST_CHARACTERS = 4 * 2**20, 10_000, 8_000
 
 
-class TemplateEntry(Document):
+class TemplateEntry(Document, frozen=True):
     """A template in a JSON file.
 
     Attributes:
@@ -67,7 +69,7 @@ class TemplateEntry(Document):
     strength: str = ""
 
 
-class PromptsFile(Document):
+class PromptsFile(Document, frozen=True):
     """A JSON file of prompts.
 
     Attributes:
@@ -254,7 +256,7 @@ def _text_of(file: Path) -> str:
             raise XprobeError(
                 f"{file}: larger than {_MOST_BYTES // 2**20} MiB; that is no file of prompts"
             )
-        return read_text(file).removeprefix("\ufeff")
+        return read_text(file)
     except PermissionError as error:
         raise cannot_read(file, error) from error
 
@@ -350,7 +352,7 @@ def _is_of_classes(raw: Any) -> bool:
     return "classes" in raw or any(isinstance(t, str) and "{}" in t for t in raw["templates"])
 
 
-def _by_key(file: Path, what: str, by_label: Mapping[str, Any]) -> dict[str, Any]:
+def _by_key(file: Path, what: str, by_label: Mapping[str, T]) -> dict[str, T]:
     """Return values by the keys of their classes, of which no two may be equal."""
     labels: dict[str, str] = {}
     for label in by_label:

@@ -71,24 +71,23 @@ def check_classes(manifest: Manifest, data: object, whole: bool) -> None:
 
 def _classes_of_parts(manifest: Manifest) -> dict[str, set[str]]:
     """Return the classes of all that stands beside the real images to train on."""
-    parts = {
-        f"synthetic (generator {name})": manifest.generator == name for name in generators(manifest)
-    }
+    names = sorted(set(manifest.generator) - {""})
+    parts = {f"synthetic (generator {name})": manifest.generator == name for name in names}
     parts |= {split: manifest.split == split for split in ("test", "extra")}
     return {part: set(manifest.label[mask]) for part, mask in parts.items() if mask.any()}
 
 
 def generators(manifest: Manifest) -> list[str]:
-    """Return the names of the generators, sorted."""
-    return sorted(set(manifest.generator) - {""})
+    """Return the names of the generators, sorted; those of controls alone are none."""
+    return sorted(set(manifest.generator[~manifest.is_control]) - {""})
 
 
 def missing_classes(manifest: Manifest) -> dict[str, list[str]]:
     """Return the classes of real that each generator has no image of, if it lacks any."""
-    real = _real_classes(manifest)
+    real, images = _real_classes(manifest), manifest.without_controls()
     missing = {
-        name: sorted(real - set(manifest.label[manifest.generator == name]))
-        for name in generators(manifest)
+        name: sorted(real - set(images.label[images.generator == name]))
+        for name in generators(images)
     }
     return {name: classes for name, classes in missing.items() if classes}
 

@@ -17,6 +17,11 @@ SOURCES = ("real", "synthetic")
 
 SPLITS = ("train", "test", "extra", "pre")
 
+NULL_EDIT = "null-edit"
+
+CONTROLS = (NULL_EDIT,)
+"""Values of the column ``control``: synthetic images that are made for a control alone."""
+
 
 @dataclass(frozen=True, eq=False)
 class Manifest:
@@ -45,7 +50,8 @@ class Manifest:
             there are.
 
     Raises:
-        XprobeError: two images have one id, or a source or split is unknown.
+        XprobeError: two images have one id, a source, split or control is unknown, or a real image
+            has a control.
     """
 
     id: Strings
@@ -82,12 +88,19 @@ class Manifest:
                 f"ids given twice: {first_few(names[counts > 1])}; give every image an id of its "
                 f"own"
             )
-        for column, known in (("source", SOURCES), ("split", SPLITS)):
-            unknown = sorted(set(getattr(self, column)) - set(known))
+        known_values = {"source": SOURCES, "split": SPLITS, "control": ("", *CONTROLS)}
+        for column, known in known_values.items():
+            unknown = sorted(set(self.column(column)) - set(known))
             if unknown:
                 raise XprobeError(
-                    f"unknown {column} {first_few(map(repr, unknown))}; known: {', '.join(known)}"
+                    f"unknown {column} {first_few(map(repr, unknown))}; known: "
+                    f"{', '.join(filter(None, known))}"
                 )
+        if (wrong := self.is_control & (self.source == "real")).any():
+            raise XprobeError(
+                f"real images with a control: {first_few(self.id[wrong])}; the column control is "
+                f"for synthetic images"
+            )
 
     @classmethod
     def columns(cls) -> tuple[str, ...]:
@@ -111,12 +124,24 @@ class Manifest:
         return self.further.get(name, frozen_strings([""] * len(self)))
 
     @property
+    def is_control(self) -> Bools:
+        """(n,) whether a synthetic image is made for a control alone, so that no mix takes it."""
+        return np.array([bool(control) for control in self.column("control")], dtype=bool)
+
+    def without_controls(self) -> Manifest:
+        """Return the real images, and those synthetic ones that are made to be trained on."""
+        is_control = self.is_control
+        return self.select(~is_control) if is_control.any() else self
+
+    @property
     def fingerprint(self) -> str:
         """Digest of all columns and classes that every study of the table depends on."""
         columns = [c for c in self.columns() if c not in ("path", "prompt", "polygons")]
         decisive = [list(self.classes), [getattr(self, c).tolist() for c in columns]]
         if any(self.column("trained_on")):  # Without that column events decide nothing.
             decisive.append([self.column(c).tolist() for c in ("event", "trained_on")])
+        if any(self.column("control")):
+            decisive.append(["control", self.column("control").tolist()])
         return digest_of(decisive)
 
 

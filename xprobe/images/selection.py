@@ -43,19 +43,20 @@ def settle_validation(rows: Iterable[Row], val: str) -> Iterator[Row]:
 def take_few(rows: Iterable[Row], limit: int | None) -> list[Row]:
     """Return up to `limit` real images of each class and split, and synthetic ones in proportion.
 
-    Of the synthetic images of a class and generator as many times `limit` stay, rounded up, as
-    there are for each real image to train on, so that the ratios that all images allow are possible
-    with fewer, too. Which ones stay follows from their ids alone, so that all commands choose the
-    same; those made from a real image that stays go before others. None leaves all.
+    Of the synthetic images of a class, generator and control as many times `limit` stay, rounded
+    up, as there are for each real image to train on, so that the ratios that all images allow are
+    possible with fewer, too. Which ones stay follows from their ids alone, so that all commands
+    choose the same; those made from a real image that stays go before others. None leaves all.
     """
     rows = list(rows)
     if limit is None:
         return rows
     real: dict[tuple[str, str], list[Row]] = {}
-    synthetic: dict[tuple[str, str], list[Row]] = {}
+    synthetic: dict[tuple[str, str, str], list[Row]] = {}
     for row in rows:
         if row["source"] == "synthetic":
-            synthetic.setdefault((row["label"], row.get("generator", "")), []).append(row)
+            kind = row["label"], row.get("generator", ""), row.get("control", "")
+            synthetic.setdefault(kind, []).append(row)
         else:
             real.setdefault((row["label"], row.get("split") or "train"), []).append(row)
     kept = [row for part in real.values() for row in sorted(part, key=_draw)[:limit]]
@@ -67,7 +68,7 @@ def take_few(rows: Iterable[Row], limit: int | None) -> list[Row]:
         sources = {row.get("parent", ""), row.get("group", "")} - {""}
         return bool(sources) and not sources & names
 
-    for (label, _), part in synthetic.items():
+    for (label, *_), part in synthetic.items():
         times = math.ceil(len(part) / max(1, len(real.get((label, "train"), ()))))
         part.sort(key=lambda row: (is_last(row), _draw(row)))
         kept += part[: limit * times]

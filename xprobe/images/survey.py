@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import ClassVar
 
 import msgspec
 import numpy as np
@@ -23,13 +24,17 @@ class Count(Document, frozen=True, kw_only=True):
         class_: class of the images.
         source: ``real`` or ``synthetic``.
         generator: name of the generator; None: real images.
+        control: control that synthetic images are made for; empty: none.
         split: ``train``, ``test`` or ``extra``.
         n: number of images.
     """
 
+    OPTIONAL: ClassVar[tuple[str, ...]] = ("control",)
+
     class_: str = msgspec.field(name="class")
     source: str
     generator: str | None = None
+    control: str = ""
     split: str
     n: int
 
@@ -52,12 +57,16 @@ class Shape(Document, frozen=True, kw_only=True):
 
 
 def counts(manifest: Manifest) -> list[Count]:
-    """Return the number of images per class × source × generator × split, sorted."""
-    keys = zip(manifest.label, manifest.source, manifest.generator, manifest.split, strict=True)
+    """Return the number of images per class × source × generator × control × split, sorted."""
+    names = ("label", "source", "generator", "control", "split")
+    keys = zip(*map(manifest.column, names), strict=True)
     return [
-        Count(class_=label, source=source, generator=generator or None, split=split, n=n)
-        for (label, source, generator, split), n in sorted(Counter(keys).items())
-    ]
+        Count(
+            class_=label, source=source, generator=generator or None, control=control, split=split,
+            n=n,
+        )
+        for (label, source, generator, control, split), n in sorted(Counter(keys).items())
+    ]  # fmt: skip
 
 
 def shapes(manifest: Manifest) -> tuple[list[Shape], dict[str, str]]:

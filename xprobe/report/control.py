@@ -1,4 +1,4 @@
-"""What synthetic images must beat: as many further real ones, and augmented real ones."""
+"""What synthetic images must beat: further real ones, null edits, and augmented real ones."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def control_clauses(panel: Panel, ratio: float | None) -> list[str]:
         panel: the studies that speak of a generator.
         ratio: the ratio that is told of; None: the largest that was compared.
     """
-    return [*_real_more(panel, ratio), *_augmented(panel)]
+    return [*_real_more(panel, ratio), *_null_edits(panel, ratio), *_augmented(panel)]
 
 
 def hull(ends: Sequence[tuple[float, float]]) -> tuple[float, float]:
@@ -30,10 +30,15 @@ def hull(ends: Sequence[tuple[float, float]]) -> tuple[float, float]:
 
 def against_real_more(panel: Panel) -> dict[float, list[MixComparison]]:
     """Return the comparisons with as many further real images by ratio, one of each encoder."""
+    return _against(panel, "real-more")
+
+
+def _against(panel: Panel, kind: str) -> dict[float, list[MixComparison]]:
+    """Return the comparisons of a kind by ratio, one of each encoder that has it."""
     rows: dict[float, list[MixComparison]] = {}
     for study in panel.studies:
         for row in study.comparisons:
-            is_of_panel = row.kind == "real-more" and row.generator == panel.generator
+            is_of_panel = row.kind == kind and row.generator == panel.generator
             if is_of_panel and row.ratio is not None:
                 rows.setdefault(row.ratio, []).append(row)
     return dict(sorted(rows.items()))
@@ -49,11 +54,41 @@ def _real_more(panel: Panel, ratio: float | None) -> list[str]:
     low, high = hull([(row.low, row.high) for row in compared])
     where = "" if nearest == ratio else f"at {ratio_title(nearest)} "
     size = points(abs(difference)).lstrip("+")
-    sure = "" if low > 0 or high < 0 else ", not detected"
     return [
         f"{where}that is {size} points {'less' if difference < 0 else 'more'} than as many further "
-        f"real images gave {span(low, high)}{_of_some(compared, panel)}{sure}"
+        f"real images gave {span(low, high)}{_of_some(compared, panel)}{_sure(low, high)}"
     ]
+
+
+def _null_edits(panel: Panel, ratio: float | None) -> list[str]:
+    """Say what the fingerprint of a generator does, and what is left of the mix without it."""
+    rows = _against(panel, "null-edit")
+    if not rows:
+        return []
+    nearest = ratio if ratio in rows else max(rows)
+    compared = rows[nearest]
+    alone = [
+        row
+        for study in panel.studies
+        for row in study.results
+        if (row.setting, row.generator, row.ratio) == ("null-edit", panel.generator, nearest)
+        and row.difference is not None
+    ]
+    where = "" if nearest == ratio else f"at {ratio_title(nearest)} "
+    gave = hull([(row.difference_low or 0, row.difference_high or 0) for row in alone])
+    left = hull([(row.low, row.high) for row in compared])
+    return [
+        f"{where}its fingerprint alone (null edits: the real images passed through it unchanged) "
+        f"gave {points(median(row.difference or 0 for row in alone))} points {span(*gave)}"
+        f"{_of_some(alone, panel)}{_sure(*gave)}; without it "
+        f"{points(median(row.difference for row in compared))} points {span(*left)} are left"
+        f"{_sure(*left)}"
+    ]
+
+
+def _sure(low: float, high: float) -> str:
+    """Return what is said behind an interval that holds 0."""
+    return "" if low > 0 or high < 0 else ", not detected"
 
 
 def _of_some(rows: Sequence[object], panel: Panel) -> str:

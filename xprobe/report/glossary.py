@@ -4,6 +4,12 @@ GLOSSARY: tuple[tuple[str, str], ...] = (
     ("real-only", "Trained on the real images alone: what everything else is compared with."),
     ("1:r", "A mix of r synthetic images for each real one of a class, all of one generator."),
     ("1:r real", "As many further real images in place of the synthetic ones: the best control."),
+    (
+        "1:r null edit",
+        "The real images again in place of the synthetic ones, passed through the generator with "
+        "the prompt to return them unchanged: what its fingerprint (codec, watermark) alone does. "
+        "The mix less these is what is left without it.",
+    ),
     ("synthetic-only", "Trained on synthetic images alone; tested on real ones, as always."),
     (
         "family",

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from xprobe.base.documents import replace
 from xprobe.design.design import repeats_words
+from xprobe.images.survey import Count
 from xprobe.learners.kinds import Kind, kind_read
 from xprobe.report.words import (
     ESTIMANDS,
@@ -206,7 +207,12 @@ def count_tables(studies: Sequence[Study]) -> list[CountTable]:
 
 
 def _count_table(images: ImagesStudied) -> CountTable:
-    n = {(row.class_, (row.source, row.generator or "", row.split)): row.n for row in images.counts}
+    n = {(row.class_, (row.source, _made_by(row), row.split)): row.n for row in images.counts}
     columns = sorted({column for _, column in n})
     rows = [(name, [n.get((name, c), 0) for c in columns]) for name in images.classes]
     return CountTable(images.fingerprint, columns, rows, [])
+
+
+def _made_by(row: Count) -> str:
+    """Return the generator of some images, with the control that they are made for."""
+    return ", ".join(filter(None, (row.generator, row.control)))

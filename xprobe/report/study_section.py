@@ -46,6 +46,7 @@ COMPARED = {
     "generators": "one generator or another",
     "ratios": "one ratio or another",
     "real-more": "synthetic, or as many further real images",
+    "null-edit": "what is left without the generator's fingerprint",
     "pooled": "all generators together",
 }
 
@@ -92,6 +93,7 @@ class SettingView:
         verdict: the verdict in words; `badge` is its style.
         actual: the ratio, if it is not the one asked for.
         made_of: of how many images its synthetic ones were made, if there are fewer.
+        left: the comparison of a mix with as many null edits; None without them.
     """
 
     row: Result
@@ -101,6 +103,7 @@ class SettingView:
     badge: str
     actual: str | None
     made_of: str | None
+    left: MixComparison | None
 
 
 @dataclass(frozen=True)
@@ -192,8 +195,8 @@ class StudyView:
     Attributes:
         floor: whether the encoder has no learned weights, by design.
         leaky, random: warnings in its title, or nothing.
-        dropped, controlled, mcnemar, together: whether the table has these columns; the last is
-            the study-wide p.
+        dropped, controlled, has_null_edits, mcnemar, together: whether the table has these columns;
+            the last is the study-wide p.
         estimand: what differences are the mean over, in words.
         is_shown: whether its figures and classes stand on the page by themselves.
         curves, bars: figures.
@@ -212,6 +215,7 @@ class StudyView:
     groups: list[SettingGroup]
     dropped: bool
     controlled: bool
+    has_null_edits: bool
     mcnemar: bool
     together: bool
     estimand: str
@@ -249,6 +253,7 @@ def study_view(
         groups=_setting_groups(study),
         dropped=any(row.dropped_by_lineage for row in study.results),
         controlled=any(row.control_difference is not None for row in study.results),
+        has_null_edits=any(row.kind == "null-edit" for row in study.comparisons),
         mcnemar=any(row.p_mcnemar is not None for row in study.results),
         together=any(row.p_study_wide is not None for row in study.results),
         estimand=ESTIMANDS.get(study.real_only.estimand, ""),
@@ -281,6 +286,7 @@ def _setting_groups(study: Study) -> list[SettingGroup]:
             badge=badge(row),
             actual=_other_ratio(row),
             made_of=units_words(row),
+            left=study.without_fingerprint(row),
         )
         groups.setdefault(row.generator, []).append(view)
     return [SettingGroup(generator, rows) for generator, rows in groups.items()]

@@ -128,7 +128,8 @@ class MixComparison(Document, frozen=True, kw_only=True):
     Attributes:
         kind: what is compared, a family each: ``generators`` (all pairs at each ratio), ``ratios``
             (all pairs, within each generator), ``real-more`` (mixes against as many further real
-            images), ``pooled`` (all generators together against real-only).
+            images), ``null-edit`` (mixes of each generator against as many null edits), ``pooled``
+            (all generators together against real-only).
         subject, against: names of the two: generators, ratios such as ``1:2``, or settings; in JSON
             ``of`` and ``against``.
         generator, ratio: what both share; None where they differ in it, or have none.
@@ -277,8 +278,8 @@ def family_kind(setting: str, augment: str | None) -> str:
 
 def check_setting(row: OfSetting) -> None:
     """Raise a ValueError unless the fields that name a setting go together."""
-    if row.setting == "mix" and (row.ratio is None or row.generator is None):
-        raise ValueError("a mix has a ratio and a generator")
+    if row.setting in ("mix", "null-edit") and (row.ratio is None or row.generator is None):
+        raise ValueError(f"a {row.setting} has a ratio and a generator")
     if row.ratio is not None and row.ratio <= 0:
         raise ValueError("a ratio is above 0")
 

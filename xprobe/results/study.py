@@ -20,6 +20,7 @@ from xprobe.results.rows import (
     ClassResult,
     DataValue,
     MixComparison,
+    OfSetting,
     Result,
     Run,
     SettingResult,
@@ -134,7 +135,7 @@ class Study(Document, frozen=True, kw_only=True):
         seeds: seeds whose repeats are pooled in it; empty in version 1.
         protocol: how it was tested, in words.
         versions, commit, platform: what computed it; `commit` is None outside of a git checkout.
-        comparisons: mixes against each other and against further real images.
+        comparisons: mixes against each other and against controls.
         prompts: the prompts of the zero-shot row.
         data_value: what mixes and alternatives are worth, in a study on a learning curve; None in
             others.
@@ -189,6 +190,13 @@ class Study(Document, frozen=True, kw_only=True):
     def part(self) -> tuple[Number, int | None]:
         """Which part of the real images was trained on: a share, or so many of each class."""
         return self.config.real_fraction, self.config.train_per_class
+
+    def without_fingerprint(self, row: OfSetting) -> MixComparison | None:
+        """Return the comparison of a mix with as many null edits of its generator, or None."""
+        name = ("null-edit", row.generator, row.ratio)
+        if row.setting != "mix" or row.augment:
+            return None
+        return next((c for c in self.comparisons if (c.kind, c.generator, c.ratio) == name), None)
 
     @property
     def blocks(self) -> list[tuple[Run, ...]]:

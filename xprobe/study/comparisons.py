@@ -1,4 +1,4 @@
-"""Mixes against each other, against further real images, and all generators together."""
+"""Mixes against each other, against controls, and all generators together."""
 
 from __future__ import annotations
 
@@ -35,6 +35,7 @@ def compare_mixes(rows: ResultRows, tested: Mapping[Setting, Tested]) -> Iterato
         ("generators", _pairs_of_generators(mixes)),
         *(("ratios", pairs) for pairs in _pairs_of_ratios(mixes)),
         ("real-more", _against_real_more(mixes, tested)),
+        *(("null-edit", pairs) for pairs in _against_null_edits(mixes, tested)),
         ("pooled", _pooled_against_real(tested)),
     ):
         if not pairs:
@@ -82,6 +83,21 @@ def _against_real_more(mixes: list[Setting], tested: Mapping[Setting, Tested]) -
         _Pair(mix, more, ("mix", "real-more"), mix.generator, mix.ratio)
         for mix in mixes
         if (more := Setting("real-more", mix.ratio)) in tested
+    ]
+
+
+def _against_null_edits(
+    mixes: list[Setting], tested: Mapping[Setting, Tested]
+) -> list[list[_Pair]]:
+    """Return the pairs of each generator: what is left of a mix without its fingerprint."""
+    return [
+        [
+            _Pair(mix, null, (mix.name, null.name), generator, mix.ratio)
+            for mix in mixes
+            if mix.generator == generator
+            and (null := Setting("null-edit", mix.ratio, generator)) in tested
+        ]
+        for generator in dict.fromkeys(mix.generator for mix in mixes)
     ]
 
 

@@ -74,9 +74,8 @@ def judge(
     maker = ResultRows(design, config, label, y, group)
     real = tested[Setting("real-only")]
     rows = maker.alone(Setting("real-only"), real)
-    controls = {s: t for s, t in tested.items() if s.name in ("real-duplicated", "real-more")}
-    if controls:
-        rows += maker.controls(real, controls)
+    for settings in _controls(tested):
+        rows += maker.controls(real, {s: tested[s] for s in settings})
     for setting, pooled_mix in tested.items():
         if setting.name == "mix-pooled":
             rows += maker.alone(setting, pooled_mix)
@@ -116,6 +115,15 @@ def _hits(pooled: Pooled, tested: Mapping[Setting, Tested], y: Ints) -> Hits:
         group=design.clusters,
         label=y,
     )
+
+
+def _controls(settings: Iterable[Setting]) -> list[list[Setting]]:
+    """Return the controls whose intervals hold together: of real images; of each generator."""
+    controls: dict[str | None, list[Setting]] = {}
+    for setting in settings:
+        if setting.name in ("real-duplicated", "real-more", "null-edit"):
+            controls.setdefault(setting.generator, []).append(setting)
+    return list(controls.values())
 
 
 def families_of(settings: Iterable[Setting]) -> list[list[Setting]]:

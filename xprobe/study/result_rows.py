@@ -77,13 +77,13 @@ class ResultRows:
                 n_train_real=n_real,
                 n_train_synthetic=n_synthetic,
                 synthetic_units=units,
-                ratio_actual=round(n_synthetic / n_real, 3) if setting.name == "mix" else None,
+                ratio_actual=_actual(setting, n_real, n_synthetic),
             )
             rows.append(row)
         return rows
 
     def controls(self, real: Tested, settings: Mapping[Setting, Tested]) -> list[Result]:
-        """Return what longer training on real images changes; it claims nothing: no verdict."""
+        """Return what controls change against real-only; they claim nothing: no verdict."""
         family = self.compare(real.predicted, list(settings.values()))
         return [
             _with_difference(self._accuracy_row(setting, tested), comparison)
@@ -227,6 +227,11 @@ class ResultRows:
                 numbers.append((real, len(synthetic), len(np.unique(unit[synthetic]))))
         real, n_synthetic, units = np.mean(numbers, axis=0).tolist()
         return real, n_synthetic, units
+
+
+def _actual(setting: Setting, n_real: float, n_synthetic: float) -> float | None:
+    """Return the ratio that was trained on, which is that of the images there were."""
+    return round(n_synthetic / n_real, 3) if setting.name in ("mix", "null-edit") else None
 
 
 def _metrics_of(tested: Tested) -> list[metrics.Metric]:

@@ -42,8 +42,8 @@ class Pooled:
 def pool_seeds(study: Study, folder: Path) -> Pooled:
     """Return a study with the repeats of other seeds that the folder holds.
 
-    Seeds are pooled where the real images and the test images are the same: not where a seed also
-    draws which real images are trained on, or held out.
+    Seeds are pooled where the real images and the test images are the same, and the settings: not
+    where a seed also draws which real images are trained on, or held out.
     """
     first = study.design
     blocks, runs = list(first.blocks), list(study.runs)
@@ -55,6 +55,7 @@ def pool_seeds(study: Study, folder: Path) -> Pooled:
         except XprobeError:  # That seed draws other images, of which a class has too few.
             continue
         is_same = np.array_equal(design.study.id, first.study.id)
+        is_same &= {b.setting for b in design.blocks} == {b.setting for b in first.blocks}
         if not is_same or not np.array_equal(design.tested, first.tested):
             continue
         keys = run_keys(design, study.encoder.key, config, study.text)

@@ -179,6 +179,14 @@ def test_a_long_answer_is_not_read_to_its_end(
     assert "longer than" in str(failure)
 
 
+@pytest.mark.parametrize("packed", ["gzip, gzip", "br", "zstd"])
+def test_an_answer_that_may_unpack_to_anything_is_not_read(service: Service, packed: str) -> None:
+    body = gzip.compress(gzip.compress(good(service).body))
+    failure = service.failure(Reply(body, headers={"content-encoding": packed}))
+    assert type(failure) is LostError
+    assert "not asked for" in str(failure)
+
+
 @pytest.mark.parametrize("status", [301, 302, 307, 308])
 def test_no_redirect_is_followed(service: Service, name: str, status: int) -> None:
     with running(name) as other:
@@ -192,7 +200,8 @@ def test_no_redirect_is_followed(service: Service, name: str, status: int) -> No
 
 @pytest.mark.parametrize("name", ["openrouter", "gemini"])
 def test_a_request_that_the_sdk_refuses_is_not_sent(service: Service) -> None:
-    failure = service.failure(request=asked(**{"size\n": object()}))
+    wrong: dict[str, Any] = {"size\n": object()}
+    failure = service.failure(request=asked(**wrong))
     assert type(failure) is StoppedError
     assert service.server.seen == []
 
@@ -220,7 +229,7 @@ def test_ids_that_show_the_key_are_not_kept(service: Service) -> None:
     assert "[key]" in answer.request_id
 
 
-def test_logs_and_tracebacks_hold_no_key(
+def test_logs_and_tracebacks_hold_neither_the_key_nor_what_is_sent(
     name: str,
     caplog: pytest.LogCaptureFixture,
     capfd: pytest.CaptureFixture[str],
@@ -238,6 +247,7 @@ def test_logs_and_tracebacks_hold_no_key(
     written = "".join([caplog.text, *capfd.readouterr(), *lines, repr(service.provider)])
     assert KEY not in written
     assert repr(KEY) not in written
+    assert asked().prompt not in written
 
 
 # --- where requests go ---
@@ -316,10 +326,14 @@ def test_a_proxy_carries_https_alone(
     assert [options["proxy"] for options in network] == ["http://127.0.0.1:7890", None, None]
 
 
-def test_a_proxy_that_cannot_be_used_is_told(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("https_proxy", "gopher://127.0.0.1:70")
-    with pytest.raises(XprobeError, match="the proxy of the environment cannot be used"):
+@pytest.mark.parametrize("address", ["gopher://u:secret@127.0.0.1:70", "http://u:secret@x:y"])
+def test_a_proxy_that_cannot_be_used_is_told(
+    name: str, address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("https_proxy", address)
+    with pytest.raises(XprobeError, match="the proxy of the environment") as caught:
         opened(name)
+    assert "secret" not in str(caught.value)
 
 
 @pytest.mark.parametrize(

@@ -264,6 +264,7 @@ def test_numbers_with_a_point_name_the_images_that_have_none(tmp_path: Path) -> 
         ("label", ["a"], r"row 2: label is \['a'\], and no text"),
         ("group", {"a": 1}, "row 2: group is .*, and no text"),
         ("n\ud800", "1", "the name of the column .* is no text"),
+        ("control", "null-edit", "row 2: a real image with the control null-edit, which is for sy"),
     ],
 )
 def test_a_cell_that_cannot_be_is_refused_with_its_row(
@@ -306,3 +307,12 @@ def test_nothing_is_expanded_and_the_error_says_what_was_looked_for(
     with pytest.raises(XprobeError) as error:
         read(file)
     assert any(str(tmp_path / name) in str(error.value) for name in (path, "~/2.png"))
+
+
+@pytest.mark.parametrize("word", ["null_edit", "null", "Null", "copy"])
+def test_a_control_that_nobody_knows_is_refused_with_its_row(tmp_path: Path, word: str) -> None:
+    rows = rows_of(control=["", None, word])
+    with pytest.raises(XprobeError, match=f"row 3: control '{word}'.*; it is null-edit, or empty"):
+        read_table(table(tmp_path, rows))
+    rows[2]["control"] = "None"
+    assert [row["control"] for row in read_table(table(tmp_path, rows))[0]] == [""] * 3

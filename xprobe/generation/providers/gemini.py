@@ -49,8 +49,7 @@ class Gemini:
                 httpx_async_client=self._wire.async_client,
             ),
         )
-        # Held, for it closes what it is made of when nobody does.
-        self._client, self._models = client, client.models
+        self._models = client.models
 
     def make(self, requests: Sequence[Request]) -> list[Answer | RefusedError]:
         """Return the answer to the one request; see `base.Provider.make`."""

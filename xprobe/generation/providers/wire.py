@@ -41,6 +41,9 @@ _SENT = frozenset(
      "authorization", "x-goog-api-key", "openai-organization", "openai-project")
 )  # fmt: skip
 
+# How a body may be packed though this is not asked for: once, and not to less than a thousandth.
+_PACKED = frozenset(("", "identity", "gzip", "deflate"))
+
 _FETCHES = 3
 """How often a paid image is asked for at its address before it counts as lost."""
 
@@ -97,9 +100,11 @@ class Wire:
                 proxy=None if is_loopback(host) else _proxy(host),
                 verify=self._origin.scheme == "https",
             )
-        except (ImportError, ValueError) as error:
+        except (ImportError, ValueError, library.InvalidURL) as error:
+            # Only what says which package is missing is shown: an address may hold a password.
+            reason = first_line(error) if isinstance(error, ImportError) else "it is no address"
             raise XprobeError(
-                f"the proxy of the environment cannot be used: {self.words(first_line(error))}"
+                f"the proxy of the environment (https_proxy or all_proxy) cannot be used: {reason}"
             ) from None
         # Connections that are kept for the next request are closed with the line.
         weakref.finalize(self, self._inner.close)
@@ -243,6 +248,8 @@ class Wire:
         return 0, library.Headers(), b"", failure
 
     def _limited(self, response: Any) -> Iterator[bytes]:
+        if response.headers.get("content-encoding", "").strip().lower() not in _PACKED:
+            raise LostError("the answer is packed in a way that was not asked for")
         size, end = 0, time.monotonic() + self._timeout_s
         for chunk in response.iter_bytes():
             size += len(chunk)
@@ -308,7 +315,7 @@ def _reason(error: Exception) -> str:
 def _transport(library: Any, wire: Wire) -> Any:
     """Return a wire as the library's own kind of transport."""
 
-    class Transport(library.BaseTransport):  # type: ignore[misc]
+    class Transport(library.BaseTransport):
         def handle_request(self, request: Any) -> Any:
             return wire.carry(request)
 

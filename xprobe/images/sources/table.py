@@ -23,6 +23,7 @@ from xprobe.base.errors import (
 )
 from xprobe.images.events import unify_events
 from xprobe.images.manifest import (
+    CONTROLS,
     DESCRIBED,
     OPTIONAL,
     RECORDED,
@@ -243,6 +244,17 @@ def _clean_row(row: Cells, where: str) -> Row:
             f"{where}: a synthetic image of split {split!r}; tests are always on real images, so "
             f"leave the split of synthetic images empty"
         )
+    if control := clean.get("control"):
+        if control not in CONTROLS:
+            raise XprobeError(
+                f"{where}: control {control!r}{did_you_mean(control, CONTROLS)}; it is "
+                f"{' or '.join(CONTROLS)}, or empty"
+            )
+        if clean["source"] != "synthetic":
+            raise XprobeError(
+                f"{where}: a real image with the control {control}, which is for synthetic images: "
+                f"leave it empty"
+            )
     return clean
 
 
@@ -275,6 +287,8 @@ def _clean_cell(name: str, value: Any, where: str) -> str:
             f"{where}: {name} {text!r:.40} holds a NUL character; is the text UTF-16? save it as "
             f"UTF-8"
         )
+    if name == "control" and text.lower() == "null":
+        return text  # It may be meant for null edits, which must not pass for other images.
     return "" if is_missing(text) else text
 
 

@@ -29,14 +29,16 @@ from xprobe.report.figures.style import (
 from xprobe.report.words import of_setting, points, ratio_title, setting_title, span
 from xprobe.results.rows import Result
 
-_DASHES = ("-", (0, (5, 1.5)), (0, (1.5, 1.5)), (0, (5, 1.5, 1, 1.5)))
+_DOTTED = (0, (1.5, 1.5))
+_DASHES = ("-", (0, (5, 1.5)), _DOTTED, (0, (5, 1.5, 1, 1.5)))
 
 
 def curves(rows: Sequence[Result], metric: str, title: str) -> Figure:
     """Draw a metric over ratios: a line a generator, which begins at ratio 0 with real-only.
 
-    As many further real images are a grey line where they were measured. Synthetic-only stands on
-    an axis of its own, since it lies far away.
+    As many further real images are a grey line where they were measured, the null edits of a
+    generator a dotted one of its colour. Synthetic-only stands on an axis of its own, since it lies
+    far away.
     """
     figure = Figure(figsize=(5.4, 3.9), layout="constrained")
     generators = list(dict.fromkeys(r.generator for r in rows if r.generator is not None))
@@ -52,8 +54,8 @@ def curves(rows: Sequence[Result], metric: str, title: str) -> Figure:
     more = sorted((row for row in rows if row.setting == "real-more"), key=_ratio)
     if more:
         x = [place[0], *(place[_ratio(row)] for row in more)]
-        _points(axes[0], x, [*start, *more], MUTED, "*", (0, (1.5, 1.5)))
-        handles.append(_handle("as many further real images", MUTED, "*", (0, (1.5, 1.5))))
+        _points(axes[0], x, [*start, *more], MUTED, "*", _DOTTED)
+        handles.append(_handle("as many further real images", MUTED, "*", _DOTTED))
     for i, generator in enumerate(generators):
         colour, marker = COLOURS[i % len(COLOURS)], MARKERS[i % len(MARKERS)]
         dash = _DASHES[i % len(_DASHES)]
@@ -69,6 +71,11 @@ def curves(rows: Sequence[Result], metric: str, title: str) -> Figure:
         if has_only:
             _points(axes[1], [shift] * len(only), only, colour, marker, "none")
         handles.append(_handle(shown(f"real + {generator}", 38), colour, marker, dash))
+        if null := sorted((row for row in part if row.setting == "null-edit"), key=_ratio):
+            x = [place[_ratio(row)] + shift + step / 2 for row in null]
+            _points(axes[0], x, null, colour, "x", _DOTTED)
+            name = shown(f"null edits of {generator}", 38)
+            handles.append(_handle(name, colour, "x", _DOTTED))
     axes[0].set_xticks(list(place.values()), ["0", *map(ratio_title, ratios)])
     axes[0].set_xlabel("Real : synthetic training images")
     axes[0].set_ylabel(f"{metric} (%)")
