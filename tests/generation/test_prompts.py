@@ -13,7 +13,8 @@ import pytest
 from xprobe.base.errors import XprobeError
 from xprobe.base.packed import packed_table
 from xprobe.generation.presets import PROMPTS
-from xprobe.generation.prompts import NULL_EDIT, read_prompts
+from xprobe.generation.prompts import read_prompts
+from xprobe.images.manifest import NULL_EDIT
 
 ROOT = Path(__file__).parents[2]
 

@@ -6,8 +6,8 @@ import pytest
 from makers import make_study
 from msgspec import structs
 
-from xprobe.report.licences import Pictures, licences_words
-from xprobe.results.study import LicenceCount
+from xprobe.report.licences import Pictures, encoder_licence, licences_words, makers_words
+from xprobe.results.study import LicenceCount, MakerCount
 
 
 @pytest.mark.parametrize(
@@ -63,3 +63,21 @@ def test_the_licences_of_images_in_words() -> None:
         "none given: 7 synthetic images; mine (not known to xprobe: see whether its images may be "
         "passed on): 3 real images; xBD (may not be passed on): 1,200 real and 9 synthetic images"
     )
+
+
+def test_who_made_images_in_words() -> None:
+    images = make_study().manifest
+    assert makers_words(images) == ""
+    row = MakerCount(
+        generator="flare", provider="openai", model="gpt", terms="https://terms", watermark="",
+        first="2026-11-01", last="2026-11-02", n=40,
+    )  # fmt: skip
+    assert makers_words(structs.replace(images, makers=(row,))) == (
+        "flare by gpt of openai (40 images, 2026-11-01 to 2026-11-02; terms: https://terms; "
+        "watermark: not known)"
+    )
+
+
+def test_the_licence_of_an_encoder_is_that_of_its_preset() -> None:
+    assert encoder_licence("open_clip:ViT-B-16-SigLIP2/webli") == "Apache-2.0"
+    assert encoder_licence("builtin:hog") == encoder_licence("timm:of_mine") == ""

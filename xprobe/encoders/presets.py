@@ -18,6 +18,10 @@ _SEE_HUB = "see its repository"
 FLOOR = "no weights; a floor that a learned encoder must beat, and for demo and tests"
 
 
+NO_LICENCE = "-"
+"""Stands in the place of a licence where there are no weights."""
+
+
 @dataclass(frozen=True)
 class Preset:
     """What is known of an encoder with a short name before it is loaded.
@@ -92,8 +96,8 @@ def _timm(name: str, dim: int, input_px: int, licence: str) -> Preset:
 
 
 ENCODERS: dict[str, Preset] = {
-    "hog": Preset("builtin:hog", 420, 64, "-", note=FLOOR),
-    "pixels": Preset("builtin:pixels", 768, 16, "-", note=FLOOR),
+    "hog": Preset("builtin:hog", 420, 64, NO_LICENCE, note=FLOOR),
+    "pixels": Preset("builtin:pixels", 768, 16, NO_LICENCE, note=FLOOR),
     "clip-rn50": _clip("RN50", "resnet50_clip.openai", 224),
     "clip-vit-b32": _clip("ViT-B-32", "vit_base_patch32_clip_224.openai", 224, "the default"),
     "clip-vit-b16": _clip("ViT-B-16", "vit_base_patch16_clip_224.openai", 224),

@@ -171,7 +171,8 @@ def plan_answer(prepared: Prepared, manifest: Manifest) -> GeneratePlan:
         paid_unknown=prepared.count("paid-unknown"), open=len(prepared.open),
         expected_usd=_rounded(prepared.expected_usd),
         price_source=price.source if prepared.hosts else "",
-        terms=model.terms, watermark=model.watermark, ratio=ratio_left(manifest, orders),
+        price_seen=str(price.seen or "") if prepared.hosts else "",
+        terms=model.terms, watermark=prepared.watermark, ratio=ratio_left(manifest, orders),
         counts=tuple(_counts(prepared)),
         licences=tuple(
             LicenceCount(licence=name, images=n) for name, n in sorted(prepared.licences.items())

@@ -64,6 +64,14 @@ class Prepared:
         """Return how many images are in a state already."""
         return sum(self.states[order.key] == state for order in self.plan.orders)
 
+    @property
+    def watermark(self) -> str:
+        """What is known of watermarks in the images, and whether a visible one is turned off."""
+        known = self.model.watermark
+        if self.parameters.get("watermark") is False:
+            return f"a visible one was turned off (watermark=false); {known}".rstrip("; ")
+        return known
+
     def expected(self, order: Order) -> float | None:
         """Return the dollars that an image is expected to cost; None: not known."""
         if not self.hosts:
@@ -133,7 +141,7 @@ class Prepared:
             generator=self.generator, parameters=self.parameters, expected=self.expected,
             cost_of=self.model.paid_usd if self.hosts else (lambda *_: None),
             max_cost=self.spending.max_cost,
-            concurrency=self.spending.concurrency, watermark=self.model.watermark,
+            concurrency=self.spending.concurrency, watermark=self.watermark,
             terms=self.model.terms,
         )  # fmt: skip
 

@@ -25,12 +25,10 @@ from xprobe.base.regular import check_regular
 from xprobe.base.visible import visible
 from xprobe.encoders.presets import PROMPTS as CLASS_PROMPTS
 from xprobe.generation.presets import PROMPTS
+from xprobe.images.manifest import CONTROLS
 from xprobe.images.text import read_text, unified
 
 T = TypeVar("T")
-
-NULL_EDIT = "null-edit"
-"""The control whose images are real ones that a generator returned unchanged."""
 
 FIELDS = ("class", "event", "caption")
 """What a template may hold in braces."""
@@ -329,7 +327,7 @@ def _content_of(file: Path) -> PromptsFile:
             )
     for key, value, values in (
         ("use", content.use, (EDIT, TEXT)),
-        ("control", content.control, (NULL_EDIT,)),
+        ("control", content.control, CONTROLS),
     ):
         if value and value not in values:
             raise XprobeError(f"{file}: {key} {value!r}; it is {' or '.join(values)}, or left out")

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from xprobe.base.errors import counted, first_few
+from xprobe.encoders.presets import ENCODERS, NO_LICENCE
 from xprobe.images.licence import is_redistributable, is_withheld
 from xprobe.results.distance import Example
 from xprobe.results.study import ImagesStudied
@@ -72,6 +73,23 @@ def licences_words(images: ImagesStudied) -> str:
     for row in images.licences:
         by_name.setdefault(row.licence, []).append(f"{row.n:,} {row.source}")
     return "; ".join(_licence_words(name, numbers) for name, numbers in by_name.items())
+
+
+def makers_words(images: ImagesStudied) -> str:
+    """Return who made synthetic images, and under which terms; nothing if no table says."""
+    return "; ".join(
+        f"{row.generator} by {row.model or 'a model that is not named'} of "
+        f"{row.provider or 'an unnamed provider'} ({counted(row.n, 'image', 'images')}, "
+        f"{' to '.join(dict.fromkeys((row.first, row.last))) or 'no day given'}; terms: "
+        f"{row.terms or 'not known'}; watermark: {row.watermark or 'not known'})"
+        for row in images.makers
+    )
+
+
+def encoder_licence(source: str) -> str:
+    """Return the licence of an encoder's weights; nothing if xprobe does not know it."""
+    known = (preset.licence for preset in ENCODERS.values() if preset.source == source)
+    return next((name for name in known if name != NO_LICENCE), "")
 
 
 def _licence_words(name: str, numbers: Sequence[str]) -> str:

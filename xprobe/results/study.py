@@ -111,19 +111,43 @@ class LicenceCount(Document, frozen=True, kw_only=True):
     n: int
 
 
+class MakerCount(Document, frozen=True, kw_only=True):
+    """How many images of a generator were made in one way, as `xprobe generate` wrote it down.
+
+    Attributes:
+        generator: what the images are called.
+        provider, model: who made them.
+        terms: address of the provider's terms; empty: not known.
+        watermark: what is known of watermarks in them, and whether one was turned off.
+        first, last: the days on which they were made, as the table has them.
+        n: number of images.
+    """
+
+    generator: str
+    provider: str
+    model: str
+    terms: str
+    watermark: str
+    first: str
+    last: str
+    n: int
+
+
 class ImagesStudied(Document, frozen=True, kw_only=True):
     """The image table of a study, in numbers.
 
     Attributes:
         licences: the licences of the images; empty where no image has any.
+        makers: who made synthetic images, under which terms; empty where the table does not say.
     """
 
-    OPTIONAL: ClassVar[tuple[str, ...]] = ("licences",)
+    OPTIONAL: ClassVar[tuple[str, ...]] = ("licences", "makers")
 
     fingerprint: str
     classes: tuple[str, ...]
     counts: tuple[Count, ...] = ()
     licences: tuple[LicenceCount, ...] = ()
+    makers: tuple[MakerCount, ...] = ()
 
 
 class Study(Document, frozen=True, kw_only=True):

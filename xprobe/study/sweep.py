@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -45,6 +44,7 @@ from xprobe.study.curve import Point, value_points
 from xprobe.study.judge import Judged, judge
 from xprobe.study.keys import augmentation_of, study_key
 from xprobe.study.prepare import Study, prepare
+from xprobe.study.rights import licence_counts, maker_counts
 from xprobe.study.seeds import Pooled, pool_seeds
 from xprobe.study.tested import hits
 
@@ -291,7 +291,8 @@ def _study_document(
             fingerprint=usable.fingerprint,
             classes=tuple(usable.classes),
             counts=tuple(counts(usable)),
-            licences=tuple(_licence_counts(usable)),
+            licences=tuple(licence_counts(usable)),
+            makers=tuple(maker_counts(usable)),
         ),
         **provenance.provenance(),
         results=judged.results,
@@ -305,14 +306,3 @@ def _study_document(
         name=study_module.given_name(folder, key),
         predictions=tuple(pooled.runs),
     )
-
-
-def _licence_counts(usable: Manifest) -> list[study_module.LicenceCount]:
-    """Return how many images each licence counts for; none where no image has a licence."""
-    licence = licences(usable)
-    if not any(licence):
-        return []
-    return [
-        study_module.LicenceCount(licence=name, source=source, n=n)
-        for (name, source), n in sorted(Counter(zip(licence, usable.source, strict=True)).items())
-    ]

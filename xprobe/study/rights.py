@@ -1,0 +1,40 @@
+"""Under which licences and terms the images of a study stand, in numbers."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+
+from xprobe.design.lineage import licences
+from xprobe.images.manifest import Manifest
+from xprobe.results.study import LicenceCount, MakerCount
+
+_WAY = ("generator", "provider", "model", "terms", "watermark")
+
+
+def licence_counts(images: Manifest) -> list[LicenceCount]:
+    """Return how many images each licence counts for; none where no image has a licence."""
+    licence = licences(images)
+    if not any(licence):
+        return []
+    return [
+        LicenceCount(licence=name, source=source, n=n)
+        for (name, source), n in sorted(Counter(zip(licence, images.source, strict=True)).items())
+    ]
+
+
+def maker_counts(images: Manifest) -> list[MakerCount]:
+    """Return by whom synthetic images were made, as far as the table has a provider or a model."""
+    is_told = (images.column("provider") != "") | (images.column("model") != "")
+    told = images.select(np.asarray((images.source == "synthetic") & is_told, dtype=bool))
+    ways = list(zip(*(told.column(name) for name in _WAY), strict=True))
+    days: dict[tuple[str, ...], list[str]] = {}
+    for way, date in zip(ways, told.column("date"), strict=True):
+        days.setdefault(way, []).append(date[:10])
+    return [
+        MakerCount(
+            **dict(zip(_WAY, way, strict=True)), first=min(dates), last=max(dates), n=len(dates)
+        )
+        for way, dates in sorted(days.items())
+    ]
