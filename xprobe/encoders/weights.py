@@ -154,7 +154,8 @@ def hub_folder(
         return Path(cached).parent
     missing = (
         f"{repository} is not on this machine, or not all of it; run '{command}' on one with a "
-        f"network and copy {HF_HUB_CACHE} here; or set HF_ENDPOINT to a mirror"
+        f"network and copy {HF_HUB_CACHE} here; or set HF_ENDPOINT to a mirror; or name a local "
+        f"folder instead"
     )
     if is_offline():
         raise XprobeError(f"{missing} [offline, as asked]")

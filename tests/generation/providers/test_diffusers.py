@@ -285,7 +285,7 @@ def test_requests_that_the_pipeline_cannot_take_stop_before_weights_are_loaded(
     folder = copied("edit")
     provider = opened(folder)
     (folder / "unet/diffusion_pytorch_model.safetensors").write_bytes(b"no weights")
-    with pytest.raises(StoppedError, match="takes images, and the request has no image"):
+    with pytest.raises(StoppedError, match="edits images, and there is none: use --from pre"):
         provider.make([request(1)])
     with pytest.raises(StoppedError, match="copy: Unable to load weights"):
         provider.make([request(1, picture())])
@@ -300,7 +300,7 @@ def test_what_is_not_in_the_call_s_signature_is_known_of_some_pipelines(
     index.write_text('{"_class_name": "PixArtSigmaPipeline"}')
     provider = opened(tmp_path)
     assert "negative_prompt" not in provider.provenance
-    with pytest.raises(StoppedError, match="takes texts alone, and the request has an image"):
+    with pytest.raises(StoppedError, match="takes texts alone: use --from text"):
         provider.make([request(1, picture())])
     kontext = opened(pipelines / "kontext")
     assert "negative_prompt" not in kontext.provenance
