@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from xprobe.base.errors import XprobeError
+from xprobe.base.errors import XprobeError, XprobeWarning
 from xprobe.encoders import weights
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -46,7 +46,8 @@ def test_what_is_not_whole_is_fetched(cache: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("HF_HUB_OFFLINE", "")
     monkeypatch.setattr(weights, "_reachable", lambda _: True)
     monkeypatch.setattr("huggingface_hub.snapshot_download", download)
-    assert fetched(COMMIT, is_whole=lambda folder: (folder / "a.bin").exists()) == cache
+    with pytest.warns(XprobeWarning, match="owner/name is fetched to"):
+        assert fetched(COMMIT, is_whole=lambda folder: (folder / "a.bin").exists()) == cache
     patterns = ["part/index.json", "part/*.bin"]
     assert asked == [("owner/name", {"revision": COMMIT, "allow_patterns": patterns})]
 
@@ -54,7 +55,10 @@ def test_what_is_not_whole_is_fetched(cache: Path, monkeypatch: pytest.MonkeyPat
         raise OSError("403: you are not on the list\nand more")
 
     monkeypatch.setattr("huggingface_hub.snapshot_download", refuse)
-    with pytest.raises(XprobeError, match=r"the download failed: 403: you are not on the list]$"):
+    with (
+        pytest.warns(XprobeWarning),
+        pytest.raises(XprobeError, match=r"the download failed: 403: you are not on the list]$"),
+    ):
         fetched("v2")
 
 

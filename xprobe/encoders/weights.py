@@ -7,11 +7,12 @@ import os
 import socket
 import urllib.parse
 import urllib.request
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from xprobe.base.errors import XprobeError, first_few, first_line
+from xprobe.base.errors import XprobeError, XprobeWarning, first_few, first_line
 from xprobe.encoders.states import State
 
 OPEN_CLIP_FILES = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
@@ -153,12 +154,15 @@ def hub_folder(
         return Path(cached).parent
     missing = (
         f"{repository} is not on this machine, or not all of it; run '{command}' on one with a "
-        f"network and copy {HF_HUB_CACHE} here; or set HF_ENDPOINT to a mirror"
+        f"network and copy {HF_HUB_CACHE} here; or set HF_ENDPOINT to a mirror; or name a local "
+        f"folder instead"
     )
     if is_offline():
         raise XprobeError(f"{missing} [offline, as asked]")
     if not _reachable(ENDPOINT):
         raise XprobeError(f"{missing} [{ENDPOINT} cannot be reached]")
+    if needed:  # They may be gigabytes.
+        warnings.warn(XprobeWarning(f"{repository} is fetched to {HF_HUB_CACHE}"), stacklevel=2)
     try:
         root = snapshot_download(repository, revision=revision, allow_patterns=[file, *needed])
     except Exception as error:  # The hub raises a dozen types of errors.

@@ -71,8 +71,9 @@ class Pipelines:
     def defaults(self) -> Mapping[str, Parameter]:
         """Parameters that the pipeline's authors ask for and its own defaults leave out."""
         scale = arguments_of(self.saved).get("true_cfg_scale")
+        is_guided = scale is not None and scale.default not in (None, 1.0, scale.empty)
         # Without a negative prompt, Qwen-Image and its like ignore the scale of their guidance.
-        return {"negative_prompt": " "} if scale is not None and scale.default > 1 else {}
+        return {"negative_prompt": " "} if is_guided else {}
 
     def class_for(self, has_image: bool) -> type | None:
         """Return the pipeline that takes a text and an image, or a text alone; None: there is none.
@@ -123,15 +124,18 @@ class Pipelines:
         """
         wanted = self.class_for(has_image)
         if wanted is None:
-            takes, gets = ("texts alone", "an") if has_image else ("images", "no")
-            raise XprobeError(
-                f"{self.checkpoint.name}: {self.saved.__name__} takes {takes}, and the request has "
-                f"{gets} image"
+            needs = (
+                "takes texts alone: use --from text"
+                if has_image
+                else "edits images, and there is none: use --from pre or --from real"
             )
+            raise XprobeError(f"{self.checkpoint.name}: {self.saved.__name__} {needs}")
         if self.saved not in self._loaded:
             self._load()
         if wanted not in self._loaded:
-            edits = self._diffusers.AutoPipelineForImage2Image.from_pipe(self._loaded[self.saved])
+            to_edits = self._diffusers.AutoPipelineForImage2Image
+            with quiet():
+                edits = to_edits.from_pipe(self._loaded[self.saved])
             edits.set_progress_bar_config(disable=True)
             self._loaded[wanted] = edits
         return self._loaded[wanted]

@@ -285,10 +285,27 @@ def test_requests_that_the_pipeline_cannot_take_stop_before_weights_are_loaded(
     folder = copied("edit")
     provider = opened(folder)
     (folder / "unet/diffusion_pytorch_model.safetensors").write_bytes(b"no weights")
-    with pytest.raises(StoppedError, match="takes images, and the request has no image"):
+    with pytest.raises(StoppedError, match="edits images, and there is none: use --from pre"):
         provider.make([request(1)])
     with pytest.raises(StoppedError, match="copy: Unable to load weights"):
         provider.make([request(1, picture())])
+
+
+def test_what_is_not_in_the_call_s_signature_is_known_of_some_pipelines(
+    tmp_path: Path, pipelines: Path
+) -> None:
+    index = tmp_path / "model_index.json"
+    index.write_text('{"_class_name": "QwenImageEditPipeline"}')
+    assert opened(tmp_path).provenance["negative_prompt"] == " "  # Else it has no guidance.
+    index.write_text('{"_class_name": "PixArtSigmaPipeline"}')
+    provider = opened(tmp_path)
+    assert "negative_prompt" not in provider.provenance
+    with pytest.raises(StoppedError, match="takes texts alone: use --from text"):
+        provider.make([request(1, picture())])
+    kontext = opened(pipelines / "kontext")
+    assert "negative_prompt" not in kontext.provenance
+    (answer,) = kontext.make([request(1, height=32, width=32, max_area=1024)])
+    assert pixels(answer).shape == (32, 32, 3)
 
 
 @pytest.mark.parametrize(
@@ -422,7 +439,7 @@ SCRIPT = """
 xprobe generate study.csv --provider diffusers --model "$MODEL" --prompts prompts.txt \\
   --per-image 2 --param num_inference_steps=2 --device cpu -o edits
 xprobe embed study.csv edits/manifest.csv --encoder hog
-xprobe sweep study.csv edits/manifest.csv --ratios 1,2 --folds 2 --repeats 2
+xprobe sweep study.csv edits/manifest.csv --ratios 1 --folds 2 --repeats 1 --c-grid 1 --workers 1
 xprobe report
 """
 

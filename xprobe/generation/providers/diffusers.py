@@ -62,6 +62,7 @@ class Diffusers:
     Attributes:
         hosts: nothing leaves this machine.
         batch: how many images are made at once; it is halved where the memory does not suffice.
+        provenance: what decides the images beside the requests, to be recorded with them.
     """
 
     hosts: tuple[str, ...] = ()
@@ -80,21 +81,16 @@ class Diffusers:
         preset = PRESETS[access.model].parameters if access.model in PRESETS else {}
         self._defaults = {**self._pipelines.defaults, **preset}
         self._pipelines.check({**self._defaults, **access.parameters})
+        self.provenance: Mapping[str, Parameter] = {
+            **self._defaults,
+            "revision": checkpoint.revision,
+            "pipeline": self._pipelines.saved.__name__,
+            "dtype": self._pipelines.dtype,
+            "diffusers": self._pipelines.version,
+        }
         self.batch = _BATCH_ON_GPU if device.startswith("cuda") else 1
         self._prompts: set[str] = set()  # Those whose length was looked at.
         self._lock = threading.Lock()
-
-    @property
-    def provenance(self) -> Mapping[str, Parameter]:
-        """What decides the images beside the requests, to be recorded with them."""
-        pipelines = self._pipelines
-        return {
-            **self._defaults,
-            "revision": pipelines.checkpoint.revision,
-            "pipeline": pipelines.saved.__name__,
-            "dtype": pipelines.dtype,
-            "diffusers": pipelines.version,
-        }
 
     def models(self) -> Sequence[ListedModel]:
         """Return the presets; other pipelines are folders, or names of the hub."""
