@@ -195,14 +195,14 @@ def _counts(prepared: Prepared) -> Iterable[ClassCount]:
 
 def run_answer(prepared: Prepared, outcome: Outcome) -> Generated:
     """Return what became of a plan."""
-    states = ("refused", "paid-unknown", "unreadable", "waiting")
-    n_of = {name.replace("-", "_"): outcome.count(name) for name in states}
     remarks = [f"{n:,} images are {words}" for words, n in sorted(outcome.remarks.items())]
     return Generated(
         folder=str(prepared.folder), table=str(prepared.folder / table.FILE),
         provider=prepared.config.provider, model=prepared.config.model,
         generator=prepared.generator, images=len(prepared.plan.orders), created=outcome.created,
-        already=outcome.already, gone=outcome.gone, **n_of, left=outcome.count("not-made"),
+        already=outcome.already, gone=outcome.gone, refused=outcome.count("refused"),
+        paid_unknown=outcome.count("paid-unknown"), unreadable=outcome.count("unreadable"),
+        waiting=outcome.count("waiting"), left=outcome.count("not-made"),
         spent_usd=_rounded(outcome.spent) or 0.0, stopped=outcome.stopped,
         missing=tuple(
             Missing(

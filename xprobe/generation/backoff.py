@@ -54,4 +54,4 @@ def pause_after(tries: int, after_s: float | None) -> float | None:
     """
     if tries >= TRIES or (after_s is not None and after_s > PATIENCE_S):
         return None
-    return max(min(LONGEST_S, FIRST_S * 2 ** (tries - 1)), after_s or 0.0)
+    return max(min(LONGEST_S, FIRST_S * 2.0 ** (tries - 1)), after_s or 0.0)

@@ -262,4 +262,6 @@ def _entry(raw: Any, is_first: bool) -> Head | Sent | Ended:
         if head.format != FORMAT:
             raise ValueError(f"the format is {head.format!r}, not {FORMAT!r}")
         return head
-    return documents.from_json(Sent if raw.get("state") == "sent" else Ended, raw)
+    if raw.get("state") == "sent":
+        return documents.from_json(Sent, raw)
+    return documents.from_json(Ended, raw)

@@ -179,7 +179,8 @@ def prepare(
         if not kind.takes_base_url:
             raise OptionError(f"--base-url: provider {kind.name} has no other servers")
         hosts = (_host_of(config.base_url),)
-    generator = config.generator or config.model.rstrip("/").rpartition("/")[2]
+    last = config.model.rstrip("/").rpartition("/")[2]
+    generator = config.generator or last.partition("@")[0]  # without a revision
     check_generator(generator, "--name" if config.generator else "--model")
     parameters = {**kind.defaults, **config.asked()}
     plan = make_plan(manifest, read_prompts(config.prompts), config, parameters)

@@ -34,7 +34,8 @@ def maker_counts(images: Manifest) -> list[MakerCount]:
         days.setdefault(way, []).append(date[:10])
     return [
         MakerCount(
-            **dict(zip(_WAY, way, strict=True)), first=min(dates), last=max(dates), n=len(dates)
+            generator=generator, provider=provider, model=model, terms=terms, watermark=watermark,
+            first=min(dates), last=max(dates), n=len(dates),
         )
-        for way, dates in sorted(days.items())
-    ]
+        for (generator, provider, model, terms, watermark), dates in sorted(days.items())
+    ]  # fmt: skip
