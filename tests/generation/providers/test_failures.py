@@ -113,10 +113,9 @@ def test_the_errors_of_services(status: int, document: object, kind: type[Except
 
 
 def test_words_of_the_vendor_behind_a_router_are_told() -> None:
-    document = {"error": {"message": "Provider returned error", "metadata": {"raw": "no birds"}}}
-    assert str(told(500, document)) == "HTTP 500: Provider returned error: no birds"
-    document = router(500, openai("no birds", None))
-    assert str(told(500, document)) == "HTTP 500: Provider returned error: no birds"
+    error = {"message": "Provider returned error", "metadata": {"raw": "no birds"}}
+    for document in ({"error": error}, router(500, openai("no birds", None))):
+        assert str(told(500, document)) == "HTTP 500: Provider returned error: no birds"
 
 
 def test_credits_that_are_only_set_aside_pass() -> None:

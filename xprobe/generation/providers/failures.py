@@ -51,7 +51,7 @@ def failure_of(
         )
     if _passes(status, headers, codes):
         return NotMadeError(said, _after_s(headers, errors))
-    if status == 413 or (400 <= status < 500 and _is_refused(status, codes, said)):
+    if status == 413 or (400 <= status < 500 and _is_refused(codes, said)):
         return RefusedError(said)
     if status in (408, 499) or not 400 <= status < 500:
         return LostError(said)
@@ -65,11 +65,8 @@ def _passes(status: int, headers: Mapping[str, str], codes: list[str]) -> bool:
     return status == 429 and not any(_USED_UP.search(code) for code in codes)
 
 
-def _is_refused(status: int, codes: list[str], said: str) -> bool:
-    is_of_request = status not in (402, 429)
-    return is_of_request and (
-        any(_REFUSED.search(code) for code in codes) or bool(_BAD_IMAGE.search(said))
-    )
+def _is_refused(codes: list[str], said: str) -> bool:
+    return any(_REFUSED.search(code) for code in codes) or bool(_BAD_IMAGE.search(said))
 
 
 def _errors(document: object) -> Iterator[object]:
