@@ -24,6 +24,7 @@ import resource
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -59,7 +60,8 @@ def run(name: str, n: int, size_px: int) -> dict[str, Any]:
             url = f"http://127.0.0.1:{server.stdout.readline().strip()}"
             url += {"openai": "/v1", "openrouter": "/api/v1"}.get(name, "")
             try:
-                access = Access("m", Path(folder), base_url=url, key="sk-none")
+                slots = threading.Semaphore(CONCURRENCY)
+                access = Access("m", Path(folder), base_url=url, key="sk-none", slots=slots)
                 provider = PROVIDERS[name].open(access)
                 orders = [
                     Order(key_of((name, "m"), f"edit {i}", {}, "", 0), f"edit {i}", 0, "flooding",
@@ -91,10 +93,10 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="a few requests, to see that it works")
     quick = parser.parse_args().quick
     n = 64 if quick else 1334  # A quarter of them warms up, and the rest is measured.
-    rows = [run("openai", n, size_px=256)]
+    rows = [run("openai", n, size_px=64)]
     if not quick:
-        rows += [run(name, n, size_px=256) for name in ("openrouter", "gemini")]
-        rows.append(run("openai", n // 4, size_px=724))
+        rows += [run(name, n, size_px=64) for name in ("openrouter", "gemini")]
+        rows += [run("openai", n // 4, size_px=size_px) for size_px in (256, 724)]
     for row in rows:
         print(row)
     targets = [

@@ -43,10 +43,10 @@ class Asking:
     Attributes:
         is_over: set once no further request may leave.
         stopped: why, in words.
+        under_way: how many calls have no answer yet.
         created: how many images were made.
         failures: key → state and words of the images that there are not.
         remarks: what is odd about images that were kept, in words → of how many.
-        changed: is notified when one of these changes.
     """
 
     def __init__(
@@ -68,10 +68,11 @@ class Asking:
         self.is_over, self.stopped = threading.Event(), ""
         self._gate = gate or Gate(self.is_over.wait)
         self.purse = Purse(job.max_cost, ledger.spent)
+        self.under_way = 0
         self.created = 0
         self.failures: dict[str, tuple[str, str]] = {}
         self.remarks: Counter[str] = Counter()
-        self.changed = threading.Condition()
+        self._counting = threading.Lock()
 
     @property
     def provider(self) -> Provider:
@@ -90,11 +91,10 @@ class Asking:
 
     def stop(self, words: str) -> None:
         """Let no further request leave; only the first reason counts."""
-        with self.changed:
+        with self._counting:
             if not self.is_over.is_set():
                 self.stopped = words
                 self.is_over.set()
-            self.changed.notify_all()
 
     def serve(self, batch: Sequence[Order]) -> None:
         """Ask for the images of a call, whose money is set aside, until the provider answers.
@@ -107,16 +107,10 @@ class Asking:
         tries = 0
         while orders:
             self._gate.wait()
-            if self.is_over.is_set():
-                for order in orders:
-                    self.purse.settle(self.expected(order), 0.0)
-                return
-            self._check()
-            self._note_sent(orders)
-            tries += 1
             try:
-                answers = self.provider.make(requests)
+                answers = self._ask(orders, requests)
             except NotMadeError as error:
+                tries += 1
                 self.ledger.add(*(self._ended(order, "not-made", str(error)) for order in orders))
                 pause = pause_after(tries, error.after_s)
                 if pause is None:
@@ -127,9 +121,29 @@ class Asking:
             except Exception as error:
                 self._give_up(orders, error)
                 return
+            if answers is None:
+                for order in orders:
+                    self.purse.settle(self.expected(order), 0.0)
+                return
             for order, request, answer in zip(orders, requests, answers, strict=True):
                 self._receive(order, request, answer)
             return
+
+    def _ask(
+        self, orders: Sequence[Order], requests: Sequence[Request]
+    ) -> Sequence[Answer | RefusedError] | None:
+        """Return the answers to a call; None: no further request may leave."""
+        if self.is_over.is_set():
+            return None
+        self._check()
+        self._note_sent(orders)
+        with self._counting:
+            self.under_way += 1
+        try:
+            return self.provider.make(requests)
+        finally:
+            with self._counting:
+                self.under_way -= 1
 
     def _readable(self, batch: Sequence[Order]) -> tuple[list[Order], list[Request]]:
         """Return the orders whose source can be read, and their requests."""
@@ -208,18 +222,16 @@ class Asking:
                 self.ledger.add(self._ended(order, "paid-unknown", str(error), cost))
             raise
         self.purse.settle(self.expected(order), self.expected(order) if cost is None else cost)
-        with self.changed:
+        with self._counting:
             self.created += 1
             self.remarks.update(_remarks(answer, picture, self.job))
-            self.changed.notify_all()
 
     def _fail(self, order: Order, state: str, words: str, cost: float | None) -> None:
         """Count an image that there is not; `cost` is None where it is not known."""
         expected = self.expected(order)
         self.purse.settle(expected, expected if cost is None else cost)
-        with self.changed:
+        with self._counting:
             self.failures[order.key] = state, words
-            self.changed.notify_all()
 
     def place_of(self, order: Order, picture: Picture) -> Path:
         """Return the file of an image."""

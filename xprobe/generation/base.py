@@ -123,7 +123,10 @@ class Provider(Protocol):
     batch: int
 
     def make(self, requests: Sequence[Request]) -> Sequence[Answer | RefusedError]:
-        """Return an answer for each request, in order. It is called from several threads.
+        """Return an answer for each request, in order.
+
+        It is called from some threads more than requests may be under way at once: a service
+        enters `Access.slots` while one is.
 
         Raises:
             NotMadeError, LostError, StoppedError, WaitingError: of all the requests.

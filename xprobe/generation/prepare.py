@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import threading
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -131,6 +132,7 @@ class Prepared:
             Access(
                 self.config.model, self.folder, self.parameters, self.config.base_url,
                 self.kind.key(), device, self.config.allow_remote_code, self.spending.timeout_s,
+                threading.Semaphore(self.spending.concurrency),
             )
         )  # fmt: skip
 
@@ -182,7 +184,8 @@ def prepare(
     last = config.model.rstrip("/").rpartition("/")[2]
     generator = config.generator or last.partition("@")[0]  # without a revision
     check_generator(generator, "--name" if config.generator else "--model")
-    parameters = {**kind.defaults, **config.asked()}
+    # What the provider takes need not be what another server takes.
+    parameters = {**({} if config.base_url else kind.defaults), **config.asked()}
     plan = make_plan(manifest, read_prompts(config.prompts), config, parameters)
     model = model_of(read_models(spending.models), config.provider, config.model)
     if spending.price is not None:

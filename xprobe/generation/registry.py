@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING
@@ -31,6 +32,8 @@ class Access:
         device: where a local pipeline runs, as `engine.device` names it; empty: the best one.
         allow_remote_code: whether code that a checkpoint brings may run.
         timeout_s: seconds after which a service that says nothing counts as lost.
+        slots: what a service is to enter (``with access.slots:``) for as long as a request is under
+            way, so that no more are than the user asked for.
     """
 
     model: str
@@ -41,6 +44,7 @@ class Access:
     device: str = ""
     allow_remote_code: bool = False
     timeout_s: float = 300.0
+    slots: AbstractContextManager[object] = field(default_factory=nullcontext, repr=False)
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,12 @@ LOCK = "requests.lock"
 ANSWERS_WITHIN_S = 60.0
 """How long an interrupted run waits for answers that are under way."""
 
+REQUESTS_A_SPARE = 4
+"""For so many requests under way there is a thread more."""
+
+# So often it is looked how far the work is.
+_LOOK_S = 0.2
+
 # The table is written anew every so often; at the end it is whole.
 _TABLE_EVERY_S = 10.0
 
@@ -75,6 +81,8 @@ class _Run:
         self.kept_before = self._take_stock()
         self.waiting = deque(order for order in orders if self._is_open(order, retry_unknown))
         self.taking = threading.Lock()
+        self.threads = self.working = 0  # threads that are to end, and those at work
+        self.all_ended = threading.Event()
 
     def _take_stock(self) -> set[str]:
         """Return the keys of the images that there are.
@@ -111,20 +119,21 @@ class _Run:
 
     def go(self, advance: Advance) -> None:
         """Make the images in threads, and wait for them."""
-        # A pipeline on this machine uses all of it for one call.
-        n = self.job.concurrency if self.job.hosts else 1
+        # While some wait for answers, others prepare requests and keep images. A pipeline on this
+        # machine uses all of it for one call.
+        n = self.job.concurrency
+        n = n + n // REQUESTS_A_SPARE if self.job.hosts else 1
+        self.threads = n = min(n, len(self.waiting))
+        if not n:
+            return
         whole = self.asking.purse.spent + sum(map(self.asking.expected, self.waiting))
-        threads = [
-            threading.Thread(target=self._work, daemon=True)
-            for _ in range(min(n, len(self.waiting)))
-        ]
         try:
-            for thread in threads:
-                thread.start()
-            self._look_on(threads, advance, whole)
+            for _ in range(n):
+                threading.Thread(target=self._work, daemon=True).start()
+            self._look_on(advance, whole)
         except KeyboardInterrupt:
             self.asking.stop("interrupted")
-            if under_way := sum(thread.is_alive() for thread in threads):
+            if under_way := self.asking.under_way:
                 warnings.warn(
                     f"waiting up to {ANSWERS_WITHIN_S:.0f} s for "
                     f"{counted(under_way, 'answer', 'answers')} under way, which may be paid for; "
@@ -132,14 +141,15 @@ class _Run:
                     XprobeWarning,
                     stacklevel=2,
                 )
+            # Not all threads need have begun, so that no event says that none works any more.
             deadline = time.monotonic() + ANSWERS_WITHIN_S
-            for thread in filter(threading.Thread.is_alive, threads):
-                thread.join(max(0.0, deadline - time.monotonic()))
+            while self.working and time.monotonic() < deadline:
+                time.sleep(_LOOK_S / 10)
             raise
         if self.error is not None:
             raise self.error
 
-    def _look_on(self, threads: Sequence[threading.Thread], advance: Advance, whole: float) -> None:
+    def _look_on(self, advance: Advance, whole: float) -> None:
         """Show how far the work is, and write the table now and then, until all threads end.
 
         `whole` are the dollars that all images of the folder are expected to cost.
@@ -148,11 +158,8 @@ class _Run:
         shown, written = 0, time.monotonic()
         is_going_on = True
         while is_going_on:
-            is_going_on = any(thread.is_alive() for thread in threads)
-            with asking.changed:
-                asking.changed.wait(0.2 if is_going_on else 0)
-                ended = asking.ended
-            if ended > shown:
+            is_going_on = not self.all_ended.wait(_LOOK_S)
+            if (ended := asking.ended) > shown:
                 words = f"${asking.purse.spent:.2f} of about ${whole:.2f}" if whole else ""
                 advance(ended - shown, words)
                 shown = ended
@@ -162,12 +169,20 @@ class _Run:
 
     def _work(self) -> None:
         """Serve orders until there are none left, or the run ends; this is a thread."""
+        with self.taking:
+            self.working += 1
         try:
             while batch := self._next():
                 self.asking.serve(batch)
         except Exception as error:  # The thread that waits for all of them raises it.
             self.error = self.error or error
             self.asking.stop(str(error))
+        finally:
+            with self.taking:
+                self.working -= 1
+                self.threads -= 1
+                if not self.threads:
+                    self.all_ended.set()
 
     def _next(self) -> list[Order]:
         """Take the next orders of a call, whose money is set aside; none where the run ends."""

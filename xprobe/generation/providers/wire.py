@@ -90,6 +90,7 @@ class Wire:
         self.hosts = (host,)
         self._key = access.key
         self._timeout_s = access.timeout_s
+        self._slots = access.slots
         self._library = library
         self._last = threading.local()
         # A transport of one's own leaves out what the library takes from the environment; proxies
@@ -230,16 +231,17 @@ class Wire:
         silence = dict.fromkeys(("read", "write", "pool"), self._timeout_s)
         failure: Exception
         try:
-            response = self._inner.handle_request(
-                library.Request(
-                    request.method, request.url, headers=headers, content=request.read(),
-                    extensions={"timeout": {"connect": CONNECT_S, **silence}},
-                )
-            )  # fmt: skip
-            try:
-                body = b"".join(self._limited(response))
-            finally:
-                response.close()
+            with self._slots:
+                response = self._inner.handle_request(
+                    library.Request(
+                        request.method, request.url, headers=headers, content=request.read(),
+                        extensions={"timeout": {"connect": CONNECT_S, **silence}},
+                    )
+                )  # fmt: skip
+                try:
+                    body = b"".join(self._limited(response))
+                finally:
+                    response.close()
             return response.status_code, response.headers, body, None
         except (
             library.ConnectError, library.ConnectTimeout, library.PoolTimeout,
