@@ -33,9 +33,6 @@ from xprobe.generation.plan import Order, seed_of
 from xprobe.generation.purse import Purse
 from xprobe.images.decode import UnusableImageError
 
-UNUSABLE = "unusable"
-"""The folder of answers that are no images, and may have been paid for."""
-
 
 class Asking:
     """Asks a provider for images, and keeps what it gives.
@@ -208,9 +205,9 @@ class Asking:
         try:
             picture = picture_of(answer.content)
         except LostError as error:
-            place = self.job.folder / UNUSABLE / order.key
+            place = self.job.folder / table.UNUSABLE / order.key
             keep(place, answer.content, self._gate.pause)
-            self._give_up([order], LostError(f"{error}; it is kept in {UNUSABLE}"))
+            self._give_up([order], LostError(f"{error}; it is kept in {table.UNUSABLE}"))
             return
         cost = self.job.cost_of(request, answer)
         try:

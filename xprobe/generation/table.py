@@ -13,10 +13,20 @@ from xprobe.images.sources.table import write_table
 
 FILE = "manifest.csv"
 
+TO_DO, DONE, UNUSABLE = "to-do", "done", "unusable"
+"""Folders beside those of the classes: sources to be taken to a web page, images that come back,
+and answers that are no images but may have been paid for."""
+
+_MOST_CHARACTERS = 60  # of a folder's name, which has up to 255 bytes
+
 
 def folder_of(label: str) -> str:
-    """Return the name of the folder of a class; the class itself stands in the table."""
-    return re.sub(r"[^\w.-]+", "_", label).lstrip(".") or "_"
+    """Return the name of the folder of a class; the class itself stands in the table.
+
+    It is no name that anything else in the folder of the images has: files have names with a dot.
+    """
+    name = re.sub(r"[^\w-]+", "_", label)[:_MOST_CHARACTERS] or "_"
+    return f"{name}_" if name.lower() in (TO_DO, DONE, UNUSABLE) else name
 
 
 def write_images(folder: Path, ledger: Ledger, *, checks: bool = False) -> None:

@@ -8,10 +8,8 @@ from xprobe.base import atomic
 from xprobe.base.errors import OptionError
 from xprobe.generation.base import Answer, ListedModel, RefusedError, Request, WaitingError
 from xprobe.generation.registry import Access
+from xprobe.generation.table import DONE, TO_DO
 from xprobe.images.formats import kind_of
-
-OUT, BACK = "to-do", "done"
-"""Folders of what is to be taken to a web page, and of what comes back."""
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 
@@ -33,7 +31,7 @@ class Folder:
         if access.parameters:
             name = next(iter(access.parameters))
             raise OptionError(f"--param {name}: provider folder takes none; a person does it")
-        self.out, self.back = access.folder / OUT, access.folder / BACK
+        self.out, self.back = access.folder / TO_DO, access.folder / DONE
 
     def make(self, requests: Sequence[Request]) -> Sequence[Answer | RefusedError]:
         """Return the image of a request, if it was brought back.
