@@ -21,7 +21,7 @@ class Gate:
     in peace: a limit on requests holds for all of them.
 
     Attributes:
-        pause: waits so many seconds.
+        pause: waits so many seconds; true: nobody is to wait any longer.
     """
 
     def __init__(
@@ -29,7 +29,7 @@ class Gate:
         wait: Callable[[float], object] = time.sleep,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Take what waits so many seconds, and a clock in seconds."""
+        """Take what waits so many seconds (as `pause`), and a clock in seconds."""
         self.pause, self._clock = wait, clock
         self._opens = 0.0
         self._lock = threading.Lock()
@@ -40,9 +40,10 @@ class Gate:
             self._opens = max(self._opens, self._clock() + seconds)
 
     def wait(self) -> None:
-        """Return when requests may pass."""
+        """Return when requests may pass, or when nobody is to wait any longer."""
         while (left := self._opens - self._clock()) > 0:
-            self.pause(left)
+            if self.pause(left):
+                return
 
 
 def pause_after(tries: int, after_s: float | None) -> float | None:
