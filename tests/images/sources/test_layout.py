@@ -301,3 +301,15 @@ def test_images_of_no_class_are_counted() -> None:
         "left out images that lie in no class folder: 3, such as data/real/9.png; move them into "
         "the folder of their class"
     )
+
+
+@pytest.mark.parametrize("made", [{}, {"a": FILES}])
+def test_a_folder_in_which_images_are_being_generated_is_left_out(made: dict[str, Any]) -> None:
+    begun = {"requests.jsonl": None, "to-do": FILES, **made}
+    tree = {"real": CLASSES, "synthetic": {"sdxl": CLASSES, "web": begun}}
+    counts, said = read(tree)
+    assert counts == expected(train="ab", sdxl="ab")
+    assert "synthetic/web is left out: xprobe generate has begun it" in said
+    counts, said = read({"real": CLASSES, "synthetic": begun})
+    assert counts == expected(train="ab")
+    assert "synthetic is left out" in said

@@ -29,7 +29,7 @@ from xprobe.images.sources.pictures import (
     masks_beside,
 )
 from xprobe.images.sources.splits import Split, names_inside, split_of, splits_below, splits_in
-from xprobe.images.sources.synthetic import TabledFolder, has_manifest
+from xprobe.images.sources.synthetic import TabledFolder, has_manifest, is_begun
 from xprobe.images.sources.tree import Folder
 
 
@@ -136,6 +136,8 @@ class Layout:
         if has_manifest(folder):
             self.tabled.append(TabledFolder(folder, DEFAULT_GENERATOR, "train"))
             return
+        if self._leave_out_begun(folder):
+            return
         folder = self._unwrapped(folder)
         splits = self._splits_in(folder, lambda: self.labels)
         for split in self._to_train_on(splits):
@@ -151,6 +153,8 @@ class Layout:
         """
         if has_manifest(folder):
             self.tabled.append(TabledFolder(folder, generator, split))
+            return
+        if self._leave_out_begun(folder):
             return
         inner = self._unwrapped(folder, lambda: self.labels)
         splits = self._splits_in(inner, lambda: self.labels)
@@ -273,6 +277,15 @@ class Layout:
                 self.left_out.add_file(f"{folder.path}/{name}")
         for name in folder.hidden:
             self.left_out.add(HIDDEN, f"{folder.path}/{name}")
+
+    def _leave_out_begun(self, folder: Folder) -> bool:
+        """Return whether a folder holds no images yet that a table lists, and say so."""
+        if is_begun(folder):
+            self.notes.append(
+                f"{folder.path} is left out: xprobe generate has begun it, and it has no table of "
+                f"images yet; run that again"
+            )
+        return is_begun(folder)
 
     def _leave_out_masks(self, folder: Folder) -> None:
         n = sum(len(inner.files) for inner, _ in folder.walk())

@@ -31,9 +31,18 @@ class TabledFolder:
     split: str
 
 
+# What `xprobe generate` writes into a folder before the first image, and the table after it.
+_LEDGER = "requests.jsonl"
+
+
 def has_manifest(folder: Folder) -> bool:
     """Return whether a folder has a table of its images."""
     return MANIFEST in folder.files
+
+
+def is_begun(folder: Folder) -> bool:
+    """Return whether images are being generated in a folder, and no table lists one yet."""
+    return _LEDGER in folder.files and not has_manifest(folder)
 
 
 def rows_of_manifest(part: TabledFolder, group: str, left_out: LeftOut) -> list[Row]:
