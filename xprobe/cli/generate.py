@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
 
 FAILED = "failed.csv"
 """The file in the folder of the images that lists those that there are not, and why."""
+
+WAITING_LINES = 3
+"""So many reasons for which images wait for a person are shown."""
 
 PROMPT_CELLS = 60
 """So much of a prompt is shown in a table."""
@@ -202,8 +206,9 @@ def _print_answer(answer: Generated) -> None:
     for name, words in _STATES.items():
         if n := getattr(answer, name):
             notes.print(counted(n, f"image {words[0]}", f"images {words[1]}"))
-    if waiting := next((m.words for m in answer.missing if m.state == "waiting"), ""):
-        notes.print(f"each of these {waiting}")
+    waiting = Counter(m.words for m in answer.missing if m.state == "waiting")
+    for words, n in waiting.most_common(WAITING_LINES):
+        notes.print(f"of these {n:,} {'each ' if n > 1 else ''}{words}")
     if answer.missing:
         notes.print(f"{Path(answer.folder) / FAILED} lists them, and why")
     if answer.gone:

@@ -34,11 +34,24 @@ def test_source_and_prompt_lie_there_until_the_image_comes_back(
     suffix = {"JPEG": "jpg"}.get(kind, kind.lower())
     assert (tmp_path / "to-do" / f"abc.{suffix}").read_bytes() == source
     assert (tmp_path / "to-do" / "abc.txt").read_text() == "flood it\n"
-    (tmp_path / "done" / "abc.webp").write_bytes(b"anything")
+    back = png(2, kind=kind)
+    (tmp_path / "done" / f"abc.{suffix.upper()}").write_bytes(back)
     (answer,) = provider.make([request(source)])
     assert isinstance(answer, Answer)
-    assert answer.content == b"anything"
+    assert answer.content == back
     assert list((tmp_path / "to-do").iterdir()) == []
+
+
+@pytest.mark.parametrize("content", [b"", png(2)[:60], b"<html>"])
+def test_what_did_not_come_back_whole_is_still_to_be_done(
+    provider: Folder, tmp_path: Path, content: bytes
+) -> None:
+    with pytest.raises(WaitingError):
+        provider.make([request(png(1))])
+    (tmp_path / "done" / "abc.png").write_bytes(content)
+    with pytest.raises(WaitingError, match=r"done/abc.png, but what came back is .*; replace it"):
+        provider.make([request(png(1))])
+    assert len(list((tmp_path / "to-do").iterdir())) == 2
 
 
 def test_text_alone_has_no_picture_to_take_along(provider: Folder, tmp_path: Path) -> None:

@@ -6,12 +6,20 @@ from collections.abc import Sequence
 
 from xprobe.base import atomic
 from xprobe.base.errors import OptionError
-from xprobe.generation.base import Answer, ListedModel, RefusedError, Request, WaitingError
+from xprobe.generation.base import (
+    Answer,
+    ListedModel,
+    LostError,
+    RefusedError,
+    Request,
+    WaitingError,
+)
+from xprobe.generation.pictures import picture_of
 from xprobe.generation.registry import Access
 from xprobe.generation.table import DONE, TO_DO
 from xprobe.images.formats import kind_of
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
+SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".PNG", ".JPG", ".JPEG", ".WEBP")
 
 _SUFFIX_OF = {"PNG": ".png", "JPEG": ".jpg", "WEBP": ".webp"}
 
@@ -37,15 +45,21 @@ class Folder:
         """Return the image of a request, if it was brought back.
 
         Raises:
-            WaitingError: it was not; what is to be taken to a web page lies there.
+            WaitingError: it was not, or not whole; what is to be taken to a web page lies there.
         """
         (request,) = requests
         for suffix in SUFFIXES:
             file = self.back / f"{request.key}{suffix}"
             if file.is_file():
+                content = file.read_bytes()
+                try:
+                    picture_of(content)
+                except LostError as error:  # It may still be on its way.
+                    reason = str(error).replace("the answer", "what came back")
+                    raise WaitingError(f"lies in {file}, but {reason}; replace it") from error
                 for done in self.out.glob(f"{request.key}.*"):
                     done.unlink(missing_ok=True)  # What is left there is what is to be done.
-                return [Answer(file.read_bytes())]
+                return [Answer(content)]
         self.back.mkdir(parents=True, exist_ok=True)
         self.out.mkdir(parents=True, exist_ok=True)
         if request.image is not None:
