@@ -60,6 +60,9 @@ def test_numbers_below_the_least_are_refused() -> None:
         check_least(Chosen(size=1))
     with pytest.raises(OptionError):
         check_least(Chosen(size=1), OptionError)
+    for none in ("nan", "inf"):  # As limits both would be none.
+        with pytest.raises(XprobeError, match=rf"^--size must be a number, not {none}$"):
+            check_least(replace(Chosen(), size=float(none)))  # type: ignore[arg-type]
 
 
 def test_lists_are_read_from_text() -> None:

@@ -6,6 +6,7 @@ fields that `option` declares; Python takes the dataclass itself.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 from dataclasses import Field, dataclass, field, fields, replace
 from keyword import iskeyword
@@ -109,10 +110,13 @@ def check_least(value: Any, error: type[XprobeError] = XprobeError) -> None:
     """Refuse a dataclass with a number below the smallest one that its field allows.
 
     Raises:
-        XprobeError: a number is too small; `error` may name a subclass to raise.
+        XprobeError: a number is too small, or none, as ``nan`` is; `error` may name a subclass to
+            raise.
     """
     for member, words in options(type(value)):
         number = getattr(value, member.name)
+        if isinstance(number, float) and not math.isfinite(number):
+            raise error(f"{words.flag} must be a number, not {number}")
         if words.least is not None and number is not None and number < words.least:
             raise error(f"{words.flag} must be {words.least:g} or more")
 
