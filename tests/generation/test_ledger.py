@@ -68,6 +68,8 @@ def test_a_line_that_was_cut_off_is_none_and_what_follows_is_whole(
         ('{"state": "paid", "key": "z", "time": "t"}', "line 3: Invalid enum value 'paid'"),
         ("[]", "line 3: no entry of a ledger"),
         ("{", "line 3: Expecting property name"),
+        ('{"state": "kept", "key": "z", "time": "t", "cost": -9}', "line 3: -9 is no sum of"),
+        ('{"state": "kept", "key": "z", "time": "t", "cost": NaN}', "line 3: nan is no sum of"),
     ],
 )
 def test_a_line_that_was_edited_is_named(tmp_path: Path, line: str, words: str) -> None:

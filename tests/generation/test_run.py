@@ -26,6 +26,7 @@ from xprobe.generation.base import (
     WaitingError,
 )
 from xprobe.generation.job import Outcome
+from xprobe.generation.ledger import Ledger
 from xprobe.generation.run import generate
 from xprobe.images.read import read
 
@@ -258,6 +259,34 @@ def test_an_image_whose_entry_was_lost_is_taken_in(folder: Path) -> None:
     outcome = generate(job_of(provider, folder), orders_of("a", "b"))
     assert (outcome.already, provider.asked) == (2, [])
     assert [row["prompt"] for row in rows_of(folder)] == ["a", "b"]
+
+
+def test_an_image_whose_request_was_taken_out_of_the_ledger_stays_in_the_table(
+    folder: Path,
+) -> None:
+    generate(job_of(Scripted(), folder), orders_of("a", "b"))
+    ledger = folder / "requests.jsonl"
+    lines = ledger.read_bytes().splitlines(keepends=True)
+    ledger.write_bytes(b"".join(lines[:1] + lines[2:]))
+    provider = Scripted()
+    outcome = generate(job_of(provider, folder), orders_of("a", "b"))
+    assert (outcome.already, provider.asked) == (2, [])
+    assert sorted(row["prompt"] for row in rows_of(folder)) == ["a", "b"]
+
+
+def test_a_request_that_cannot_be_entered_does_not_leave(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_ledger: Ledger, *_entries: object) -> None:
+        monkeypatch.undo()  # Some space is free a moment later.
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Ledger, "add", full)
+    provider = Scripted()
+    with pytest.raises(OSError, match="No space left"):
+        generate(job_of(provider, folder), orders_of("a", "b"))
+    assert provider.asked == []
+    assert generate(job_of(provider, folder), orders_of("a", "b")).created == 2
 
 
 def test_images_that_were_taken_out_by_hand_are_not_paid_for_again(folder: Path) -> None:

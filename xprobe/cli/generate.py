@@ -235,7 +235,9 @@ def _write_missing(file: Path, missing: tuple[Missing, ...]) -> None:
 
 
 def _end_words(answer: Generated) -> str:
-    """Return why not all images were asked for, and how to go on."""
+    """Return why the run ended, and how to go on."""
+    if not answer.left:
+        return f"the run ended early: {answer.stopped}"
     left = counted(answer.left, "image is", "images are")
     reason = answer.stopped or next(m.words for m in answer.missing if m.state == "not-made")
     return f"{left} not made: {reason}; what is there is kept, run the command again to go on"

@@ -104,8 +104,15 @@ class Asking:
         tries = 0
         while orders:
             self._gate.wait()
+            if self.is_over.is_set():
+                for order in orders:
+                    self.purse.settle(self.expected(order), 0.0)
+                return
+            # Where this fails nothing has left, so that it is no failure of the provider.
+            self._check()
+            self._note_sent(orders)
             try:
-                answers = self._ask(orders, requests)
+                answers = self._ask(requests)
             except NotMadeError as error:
                 tries += 1
                 self.ledger.add(*(self._ended(order, "not-made", str(error)) for order in orders))
@@ -118,22 +125,12 @@ class Asking:
             except Exception as error:
                 self._give_up(orders, error)
                 return
-            if answers is None:
-                for order in orders:
-                    self.purse.settle(self.expected(order), 0.0)
-                return
             for order, request, answer in zip(orders, requests, answers, strict=True):
                 self._receive(order, request, answer)
             return
 
-    def _ask(
-        self, orders: Sequence[Order], requests: Sequence[Request]
-    ) -> Sequence[Answer | RefusedError] | None:
-        """Return the answers to a call; None: no further request may leave."""
-        if self.is_over.is_set():
-            return None
-        self._check()
-        self._note_sent(orders)
+    def _ask(self, requests: Sequence[Request]) -> Sequence[Answer | RefusedError]:
+        """Return the answers to a call, which counts as under way meanwhile."""
         with self._counting:
             self.under_way += 1
         try:

@@ -9,6 +9,7 @@ knows whether it was paid for; or its end is known.
 from __future__ import annotations
 
 import json
+import math
 import os
 import threading
 from collections.abc import Mapping
@@ -263,5 +264,12 @@ def _entry(raw: Any, is_first: bool) -> Head | Sent | Ended:
             raise ValueError(f"the format is {head.format!r}, not {FORMAT!r}")
         return head
     if raw.get("state") == "sent":
-        return documents.from_json(Sent, raw)
-    return documents.from_json(Ended, raw)
+        entry: Sent | Ended = documents.from_json(Sent, raw)
+        dollars = entry.expected
+    else:
+        entry = documents.from_json(Ended, raw)
+        dollars = entry.cost
+    # A limit of money is kept only if no sum is less than nothing, or NaN.
+    if dollars is not None and not 0 <= dollars < math.inf:
+        raise ValueError(f"{dollars} is no sum of dollars")
+    return entry

@@ -99,7 +99,7 @@ class _Run:
         }
         for order in self.orders:
             file = lying.get(order.key)
-            if self.ledger.state_of(order.key) == "kept":
+            if self.ledger.state_of(order.key) == "kept" and order.key in self.ledger.sent:
                 kept.add(order.key)
             elif file is not None:
                 with suppress(LostError):  # It is no image.
