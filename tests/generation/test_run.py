@@ -250,6 +250,28 @@ def test_a_full_disk_says_where_the_image_is(
     assert (outcome.already, outcome.created) == (1, 1)
 
 
+def test_a_full_disk_says_where_all_images_are_that_were_under_way(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    both = threading.Barrier(2)
+
+    def full(file: Path, _content: bytes) -> None:
+        if file.suffix == ".png" and file.is_relative_to(folder):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        file.write_bytes(_content)
+
+    def late() -> bytes:
+        both.wait(10)
+        return png()
+
+    monkeypatch.setattr("xprobe.generation.keep.atomic.put", full)
+    monkeypatch.setattr(tempfile, "gettempdir", lambda: str(tmp_path))
+    orders, provider = orders_of("a", "b"), Scripted({"a": [late], "b": [late]})
+    with pytest.raises(XprobeError) as caught:
+        generate(job_of(provider, folder, concurrency=2), orders, gate=gate_of([0.0]))
+    assert all(f"mv {tmp_path / order.key}.png" in str(caught.value) for order in orders)
+
+
 def test_an_image_whose_entry_was_lost_is_taken_in(folder: Path) -> None:
     generate(job_of(Scripted(), folder), orders_of("a", "b"))
     ledger = folder / "requests.jsonl"

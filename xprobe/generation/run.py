@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
 
-from xprobe.base.errors import XprobeWarning, counted
+from xprobe.base.errors import XprobeError, XprobeWarning, counted
 from xprobe.base.lock import Lock
 from xprobe.base.progress import Advance, Progress, no_progress
 from xprobe.generation import table
@@ -17,6 +17,7 @@ from xprobe.generation.asking import Asking
 from xprobe.generation.backoff import Gate
 from xprobe.generation.base import LostError
 from xprobe.generation.job import Failure, Job, Outcome
+from xprobe.generation.keep import ElsewhereError
 from xprobe.generation.ledger import Ledger
 from xprobe.generation.pictures import SUFFIXES, picture_of
 from xprobe.generation.plan import Order
@@ -77,7 +78,7 @@ class _Run:
     def __init__(self, asking: Asking, orders: Sequence[Order], retry_unknown: bool) -> None:
         self.asking, self.job, self.ledger = asking, asking.job, asking.ledger
         self.orders = orders
-        self.error: Exception | None = None
+        self.errors: list[Exception] = []
         self.kept_before = self._take_stock()
         self.waiting = deque(order for order in orders if self._is_open(order, retry_unknown))
         self.taking = threading.Lock()
@@ -146,8 +147,8 @@ class _Run:
             while self.working and time.monotonic() < deadline:
                 time.sleep(_LOOK_S / 10)
             raise
-        if self.error is not None:
-            raise self.error
+        if self.errors:
+            raise _whole_of(self.errors)
 
     def _look_on(self, advance: Advance, whole: float) -> None:
         """Show how far the work is, and write the table now and then, until all threads end.
@@ -175,7 +176,7 @@ class _Run:
             while batch := self._next():
                 self.asking.serve(batch)
         except Exception as error:  # The thread that waits for all of them raises it.
-            self.error = self.error or error
+            self.errors.append(error)
             self.asking.stop(str(error))
         finally:
             with self.taking:
@@ -222,3 +223,10 @@ class _Run:
             failures=tuple(failures), spent=self.ledger.spent, stopped=self.asking.stopped,
             remarks=dict(self.asking.remarks),
         )  # fmt: skip
+
+
+def _whole_of(errors: Sequence[Exception]) -> Exception:
+    """Return the first error of the threads, or one that says where all images are that were paid
+    for and lie elsewhere, which nothing else may say."""
+    elsewhere = [str(error) for error in errors if isinstance(error, ElsewhereError)]
+    return XprobeError("\n".join(elsewhere)) if elsewhere else errors[0]
