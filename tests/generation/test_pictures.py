@@ -35,14 +35,15 @@ def test_other_formats_leave_as_png_with_the_same_pixels(tmp_path: Path) -> None
     assert (sent == real).all()
 
 
-def test_samples_of_16_bits_are_refused(tmp_path: Path) -> None:
-    file = tmp_path / "image.tif"
+@pytest.mark.parametrize("suffix", ["tif", "png"])
+def test_samples_of_16_bits_are_refused(tmp_path: Path, suffix: str) -> None:
+    file = tmp_path / f"image.{suffix}"
     Image.fromarray(np.zeros((4, 4), dtype=np.uint16)).save(file)
     with pytest.raises(UnusableImageError, match="samples of 16 bits"):
         source_content(str(file))
 
 
-@pytest.mark.parametrize("content", [b"no image", b"II*\0", b""])
+@pytest.mark.parametrize("content", [b"no image", b"II*\0", b"", png()[:20]])
 def test_what_is_no_image_or_not_there_is_refused(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "image.tif").write_bytes(content)
     for name in ("image.tif", "missing.png"):

@@ -51,16 +51,20 @@ def source_content(path: str) -> bytes:
         content = contents.read(path)
     except OSError as error:
         raise UnusableImageError(contents.reason_of(error), passing=True) from error
-    if kind_of(content[:HEAD_BYTES]) in _SENT:
-        return content
-    image = decode(content)
+    is_sent = kind_of(content[:HEAD_BYTES]) in _SENT
+    image = None if is_sent else decode(content)
     try:
         with opened(content) as file:
             bits = bits_of(file)
-    except Exception as error:  # It is one of those that GDAL alone reads.
+    except Exception as error:
+        if is_sent:
+            raise UnusableImageError("the image is damaged") from error
+        # It is one of those that GDAL alone reads.
         raise UnusableImageError(f"its bands or samples {_NO_PNG}") from error
     if bits > 8:
         raise UnusableImageError(f"its samples of {bits} bits {_NO_PNG}")
+    if image is None:
+        return content
     stream = io.BytesIO()
     image.save(stream, "PNG")
     return stream.getvalue()
