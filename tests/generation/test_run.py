@@ -154,6 +154,24 @@ def test_an_error_that_nobody_expected_says_its_name_alone(folder: Path) -> None
     assert b"secret" not in b"".join(f.read_bytes() for f in folder.iterdir() if f.is_file())
 
 
+@pytest.mark.parametrize(
+    "answers",
+    [
+        None, [], ["text"], [Answer(png(), cost=-9.0)], [Answer(png(), cost=float("nan"))],
+        [RefusedError("no", cost=-9.0)], [Answer("text")],  # type: ignore[arg-type]
+    ],
+)  # fmt: skip
+def test_a_provider_that_does_not_keep_its_word_ends_the_run(
+    folder: Path, answers: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    provider = Scripted()
+    monkeypatch.setattr(provider, "make", lambda _requests: answers, raising=False)
+    outcome = generate(job_of(provider, folder), orders_of("a", "b"))
+    assert states_of(outcome) == {"a": "paid-unknown", "b": "not-made"}
+    assert outcome.stopped.startswith("unexpected ")
+    assert generate(job_of(Scripted(), folder), orders_of("a", "b")).created == 1
+
+
 def test_what_waits_for_a_person_is_no_failure_of_the_run(folder: Path) -> None:
     provider = Scripted({"a": [WaitingError("by hand"), png()]}, hosts=())
     outcome = generate(job_of(provider, folder), orders_of("a", "b"))

@@ -5,6 +5,7 @@ Several threads do this at once, and share the ledger, the purse and the gate.
 
 from __future__ import annotations
 
+import math
 import threading
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -32,6 +33,10 @@ from xprobe.generation.pictures import Picture, picture_of, source_content
 from xprobe.generation.plan import Order, seed_of
 from xprobe.generation.purse import Purse
 from xprobe.images.decode import UnusableImageError
+
+
+class WrongAnswerError(Exception):
+    """A provider, perhaps of another package, does not keep to `base.Provider`."""
 
 
 class Asking:
@@ -134,10 +139,13 @@ class Asking:
         with self._counting:
             self.under_way += 1
         try:
-            return self.provider.make(requests)
+            answers = self.provider.make(requests)
         finally:
             with self._counting:
                 self.under_way -= 1
+        if len(answers) != len(requests) or not all(map(_is_answer, answers)):
+            raise WrongAnswerError("a provider answered otherwise than base.Provider says")
+        return answers
 
     def _readable(self, batch: Sequence[Order]) -> tuple[list[Order], list[Request]]:
         """Return the orders whose source can be read, and their requests."""
@@ -265,6 +273,20 @@ class Asking:
     @staticmethod
     def _ended(order: Order, state: State, words: str, cost: float | None = None) -> Ended:
         return Ended(key=order.key, time=now(), state=state, words=words, cost=cost)
+
+
+def _is_answer(answer: object) -> bool:
+    """Return whether the ledger can take what a provider gave: a sum may be neither below 0 nor
+    NaN, else a limit of money would not hold."""
+    if not isinstance(answer, Answer | RefusedError):
+        return False
+    if answer.cost is not None and not 0 <= answer.cost < math.inf:
+        return False
+    return isinstance(answer, RefusedError) or (
+        isinstance(answer.content, bytes)
+        and isinstance(answer.request_id, str)
+        and isinstance(answer.seed, int | None)
+    )
 
 
 def _is_known(error: Exception) -> bool:
