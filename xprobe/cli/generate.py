@@ -207,8 +207,8 @@ def _print_answer(answer: Generated) -> None:
         if n := getattr(answer, name):
             notes.print(counted(n, f"image {words[0]}", f"images {words[1]}"))
     waiting = Counter(m.words for m in answer.missing if m.state == "waiting")
-    for words, n in waiting.most_common(WAITING_LINES):
-        notes.print(f"of these {n:,} {'each ' if n > 1 else ''}{words}")
+    for reason, n in waiting.most_common(WAITING_LINES):
+        notes.print(f"of these {n:,} {'each ' if n > 1 else ''}{reason}")
     if answer.missing:
         notes.print(f"{Path(answer.folder) / FAILED} lists them, and why")
     if answer.gone:

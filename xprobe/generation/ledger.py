@@ -263,12 +263,9 @@ def _entry(raw: Any, is_first: bool) -> Head | Sent | Ended:
         if head.format != FORMAT:
             raise ValueError(f"the format is {head.format!r}, not {FORMAT!r}")
         return head
-    if raw.get("state") == "sent":
-        entry: Sent | Ended = documents.from_json(Sent, raw)
-        dollars = entry.expected
-    else:
-        entry = documents.from_json(Ended, raw)
-        dollars = entry.cost
+    is_sent = raw.get("state") == "sent"
+    entry = documents.from_json(Sent, raw) if is_sent else documents.from_json(Ended, raw)
+    dollars = entry.expected if isinstance(entry, Sent) else entry.cost
     # A limit of money is kept only if no sum is less than nothing, or NaN.
     if dollars is not None and not 0 <= dollars < math.inf:
         raise ValueError(f"{dollars} is no sum of dollars")
