@@ -78,6 +78,29 @@ def test_threads_share_a_provider(service: Service) -> None:
     assert [answer.content for answer in answers] == [png(prompt) for prompt in prompts]
 
 
+def test_no_more_requests_are_under_way_than_there_are_slots(service: Service) -> None:
+    url, under_way, most = service.server.url, 0, 0
+    counting, together = threading.Lock(), threading.Barrier(3)
+
+    def reply(_seen: object) -> Reply:
+        nonlocal under_way, most
+        with counting:
+            under_way += 1
+            most = max(most, under_way)
+        together.wait(10)  # Three are there at once, and a fourth would be counted.
+        with counting:
+            under_way -= 1
+        return good(service)
+
+    service.server.reply = reply
+    name = {"/v1": "openai", "/api/v1": "openrouter"}.get(service.server.protocol.path, "gemini")
+    access = Access("m-1", Path(), {}, url, KEY, slots=threading.Semaphore(3))
+    provider = PROVIDERS[name].open(access)
+    with ThreadPoolExecutor(9) as pool:
+        assert len(list(pool.map(lambda i: provider.make([asked(f"{i}")]), range(9)))) == 9
+    assert most == 3
+
+
 def test_sdks_tell_nothing_of_the_machine(service: Service) -> None:
     service.make()
     assert set(service.server.seen[0].headers) <= {
