@@ -197,6 +197,14 @@ def test_an_answer_that_is_no_image_may_have_been_paid_for(
     assert len(rows_of(folder)) == 1
 
 
+def test_an_answer_that_repeats_the_key_is_kept_nowhere(folder: Path) -> None:
+    provider = Scripted({"a": [b"sorry, not with sk-very-secret"]})
+    outcome = generate(job_of(provider, folder, secret="sk-very-secret"), orders_of("a", "b"))
+    assert states_of(outcome) == {"a": "paid-unknown"}
+    assert outcome.failures[0].words == "the answer repeats the key, and is not kept"
+    assert not any(b"secret" in f.read_bytes() for f in folder.rglob("*") if f.is_file())
+
+
 def test_odd_answers_are_kept_and_told(folder: Path) -> None:
     odd = Answer(png(kind="JPEG"), "image/png", n_images=2)
     job = job_of(Scripted({"a": [odd]}), folder, parameters={"size": "9x9"})

@@ -207,6 +207,9 @@ class Asking:
         if isinstance(answer, RefusedError):
             self._give_up([order], answer)
             return
+        if (secret := self.job.secret.encode()) and secret in answer.content:
+            self._give_up([order], LostError("the answer repeats the key, and is not kept"))
+            return
         try:
             picture = picture_of(answer.content)
         except LostError as error:

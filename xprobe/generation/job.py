@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from xprobe.generation.base import Answer, Parameter, Provider, Request
@@ -25,6 +25,7 @@ class Job:
         cost_of: what the answer to a request cost, in dollars; None: not known.
         max_cost: dollars that the images of the folder may cost in all; None: no limit.
         concurrency: how many requests are under way at once.
+        secret: the key that the provider is asked with, which nothing that is written may hold.
         watermark, terms: as in `ledger.Sent`.
     """
 
@@ -38,6 +39,7 @@ class Job:
     cost_of: Callable[[Request, Answer], float | None] = lambda _request, answer: answer.cost
     max_cost: float | None = None
     concurrency: int = 8
+    secret: str = field(default="", repr=False)
     watermark: str = ""
     terms: str = ""
 

@@ -143,7 +143,8 @@ class Prepared:
             generator=self.generator, parameters=self.parameters, expected=self.expected,
             cost_of=self.model.paid_usd if self.hosts else (lambda *_: None),
             max_cost=self.spending.max_cost,
-            concurrency=self.spending.concurrency, watermark=self.watermark,
+            concurrency=self.spending.concurrency,
+            secret=self.kind.key() if provider is not None else "", watermark=self.watermark,
             terms=self.model.terms,
         )  # fmt: skip
 
