@@ -240,8 +240,9 @@ def measured(
     transform = open_clip.image_transform(
         size, is_train=False, mean=encoder.spec.mean, std=encoder.spec.std
     )
-    hf_model, hf_processor = transformers_model(name)
-    hf = hf_model.to(device), hf_processor
+    if peers:
+        hf_model, hf_processor = transformers_model(name)
+        hf = hf_model.to(device), hf_processor
 
     def forward_now() -> float:
         return (forward_cpu_s if on_cpu else forward_gpu_s)(encoder, encoder.auto_batch_size)
@@ -428,7 +429,7 @@ def main() -> None:
         plan = {name: (kinds, 4096, 3) for name, (kinds, _, _) in plan.items()}
     plan = {name: plan[name] for name in chosen.encoders}
     if chosen.quick:
-        plan = {"ViT-B-32": (["jpg64"], 16, 1)}
+        plan = {"ViT-S-32": (["jpg64"], 16, 1)}
     rows: list[dict[str, Any]] = []
     targets: list[dict[str, Any]] = []
     for name, (kinds, n, rounds) in plan.items():

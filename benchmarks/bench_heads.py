@@ -26,7 +26,9 @@ or xprobe's, whichever is lower; ``agreement`` the share of test labels equal to
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib.metadata
+import io
 import json
 import os
 import platform
@@ -47,6 +49,7 @@ from PIL import Image
 from sklearn.linear_model import LogisticRegression, LogisticRegressionCV
 from threadpoolctl import threadpool_limits
 
+from xprobe.cli import app
 from xprobe.learners import solve as heads
 from xprobe.learners.problem import Options, Pool, Problem, unit_rows
 
@@ -340,8 +343,23 @@ def race_large(
     return row
 
 
-def whole_sweep(size: float, d: int, arguments: Sequence[str]) -> float:
-    """Return the seconds of `xprobe sweep` on imported features, start-up included."""
+def run_apart(arguments: Sequence[str], folder: str) -> None:
+    """Run ``xprobe ARGUMENTS`` in a folder, in a process of its own."""
+    command = [sys.executable, "-m", "xprobe", *arguments]
+    subprocess.run(command, cwd=folder, check=True, capture_output=True)
+
+
+def run_within(arguments: Sequence[str], folder: str) -> None:
+    """Run ``xprobe ARGUMENTS`` in a folder, in this process, which has loaded most of it."""
+    sys.argv = ["xprobe", *arguments]
+    with contextlib.chdir(folder), contextlib.redirect_stdout(io.StringIO()):
+        app.main()
+
+
+def whole_sweep(
+    size: float, d: int, arguments: Sequence[str], run: Callable[[Sequence[str], str], None]
+) -> float:
+    """Return the seconds of `xprobe sweep` on imported features, as `run` runs it."""
     x, y, stratum = features(int(600 * size), int(2400 * size), d, 6, 0)
     with tempfile.TemporaryDirectory() as folder:
         paths = []
@@ -352,11 +370,8 @@ def whole_sweep(size: float, d: int, arguments: Sequence[str]) -> float:
             file.parent.mkdir(parents=True, exist_ok=True)
             Image.fromarray(np.array([[[i % 256, i // 256, 9]]], dtype=np.uint8)).save(file)
         np.savez(Path(folder) / "features.npz", id=np.array(paths), x=x)
-        command = [sys.executable, "-m", "xprobe"]
-        arguments_in = ["import-features", "features.npz", "--encoder-name", "made"]
-        quiet: dict[str, Any] = {"cwd": folder, "check": True, "capture_output": True}
-        subprocess.run([*command, *arguments_in], **quiet)
-        return seconds_of(lambda: subprocess.run([*command, "sweep", *arguments], **quiet))
+        run(["import-features", "features.npz", "--encoder-name", "made"], folder)
+        return seconds_of(lambda: run(["sweep", *arguments], folder))
 
 
 class Made:
@@ -442,7 +457,7 @@ def measure(
     for d in dims:
         study = make_study(size, d, d, 1 if size < 1 else REPEATS)
         if size < 1:
-            few = {name: problems[:2] for name, problems in study.problems.items()}
+            few = {name: study.problems[name][:1] for name in ("real-only", "1:1", "1:2")}
             study = replace(study, problems=few)
         way = best_way(study)
         warm = study.problems["real-only"][:2]
@@ -504,7 +519,7 @@ def full() -> dict[str, Any]:
     targets.append(at_least("100 classes, 3,000 rows: × tight", 5, many["tight ratio"]))
     long = race_large(6, 50_000, 768, 3, grid, tight=False)
     targets.append(at_least("50,000 rows: × default", 5, long["ratio"]))
-    sweeps = [whole_sweep(1, 768, []) for _ in range(2)]
+    sweeps = [whole_sweep(1, 768, [], run_apart) for _ in range(2)]  # start-up included
     targets.append(at_most("xprobe sweep, default, d = 768, seconds", 60, min(sweeps)))
     rows += [many, long, {"what": "sweep seconds", "each": sweeps}]
     rows.append(peak_apart("memory", 40_000, 768))
@@ -515,11 +530,11 @@ def full() -> dict[str, Any]:
 
 
 def quick() -> dict[str, Any]:
-    rows, targets = measure(0.1, (64,), 1, (10,))
-    rows.append(race_large(20, 400, 64, 1, (1.0, 100.0), tight=True))
-    seconds = whole_sweep(0.1, 64, ["--repeats", "1", "--workers", "1"])
-    rows.append({"what": "sweep seconds", "each": [seconds]})
-    rows.append(peak_apart("streamed", 20_000, 64))
+    rows, targets = measure(0.05, (32,), 1, (10,))
+    rows.append(race_large(20, 200, 32, 1, (1.0, 100.0), tight=True))
+    few = ["--ratios", "1", "--folds", "2", "--repeats", "1", "--c-grid", "1", "--workers", "1"]
+    rows.append({"what": "sweep seconds", "each": [whole_sweep(0.05, 32, few, run_within)]})
+    peak("streamed", 2_000, 32)
     return document_of(rows, targets)
 
 

@@ -21,7 +21,6 @@ One preset at a time, its checkpoint deleted before the next: at most 5 GB of di
 from __future__ import annotations
 
 import argparse
-import atexit
 import gc
 import importlib.metadata
 import json
@@ -55,7 +54,6 @@ from xprobe.encoders import load as encoders
 from xprobe.encoders.presets import ENCODERS, IMPORT_ONLY, Preset
 
 CACHE = Path(os.environ["HF_HUB_CACHE"])
-atexit.register(shutil.rmtree, CACHE)
 COMMIT = "0" * 40
 QUICK = ("hog", "pixels", "resnet50")  # below 30 M parameters, 224 pixels
 FEATURE, PIXEL, CONTRAST = 1e-5, 1e-6, 1e-3
@@ -410,4 +408,7 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    try:
+        raise SystemExit(main())
+    finally:
+        shutil.rmtree(CACHE)
