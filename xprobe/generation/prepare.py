@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import ipaddress
 import threading
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from xprobe.base.errors import OptionError, XprobeError, counted, first_few
+from xprobe.generation.addresses import checked
 from xprobe.generation.base import NotMadeError, Parameter, Provider, StoppedError
 from xprobe.generation.config import GenerateConfig, Spending
 from xprobe.generation.job import Job
@@ -214,26 +213,10 @@ def _host_of(url: str) -> str:
     Raises:
         OptionError: the address is none that a secret key and images may be sent to.
     """
-    parts = urlsplit(url)
-    if parts.username or parts.password or parts.query:
+    parts = checked(url)
+    if parts.query or parts.fragment:
         raise OptionError(
-            "--base-url holds a name, a password or a query; a key is taken from the environment "
-            "alone"
+            f"--base-url of {parts.hostname} holds more than an address; keys come from the "
+            f"environment"
         )
-    host = parts.hostname or ""
-    if not host or parts.scheme not in ("http", "https"):
-        raise OptionError(f"--base-url {url}: give an address such as https://example.org/api/v3")
-    if parts.scheme == "http" and not is_loopback(host):
-        raise OptionError(
-            f"--base-url {url}: plain http, which anybody on the way can read, is for this machine "
-            f"alone; use https"
-        )
-    return host
-
-
-def is_loopback(host: str) -> bool:
-    """Return whether a host is this machine."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
+    return parts.hostname or ""

@@ -7,7 +7,6 @@ within limits of time and size; and failures are told apart by whether an image 
 
 from __future__ import annotations
 
-import ipaddress
 import threading
 import time
 import weakref
@@ -19,6 +18,7 @@ from urllib.request import getproxies, proxy_bypass
 
 from xprobe import __version__
 from xprobe.base.errors import XprobeError, first_line
+from xprobe.generation.addresses import checked, is_loopback
 from xprobe.generation.base import LostError, NotMadeError, RefusedError, StoppedError
 from xprobe.generation.providers.failures import failure_of
 from xprobe.generation.providers.redaction import cleaned
@@ -85,7 +85,7 @@ class Wire:
         if not access.key.isascii() or not access.key.isprintable() or " " in access.key:
             raise XprobeError("the key holds characters that no key has; set it again")
         self.url = (access.base_url or url).rstrip("/")
-        self._origin = _checked(self.url)
+        self._origin = checked(self.url)
         host = self._origin.hostname or ""
         self.hosts = (host,)
         self._key = access.key
@@ -184,7 +184,7 @@ class Wire:
 
     def _may_fetch(self, url: str, hosts: Sequence[str]) -> bool:
         try:
-            parts = _checked(url)
+            parts = checked(url)
         except XprobeError:
             return False
         host = parts.hostname or ""
@@ -265,41 +265,6 @@ class Wire:
             if time.monotonic() > end:
                 raise LostError(f"the answer did not end within {self._timeout_s:g} s")
             yield chunk
-
-
-def is_loopback(host: str) -> bool:
-    """Say whether a host is this machine, whatever the network says."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
-def _checked(url: str) -> SplitResult:
-    """Return the parts of an address that a key or an image may travel to.
-
-    Raises:
-        XprobeError: it is no address, none of https (http: on the loopback address), or holds more
-            than one does, such as a password.
-    """
-    try:
-        parts = urlsplit(url)
-        host = parts.hostname or ""
-        is_whole = bool(host) and (parts.port or 1) > 0
-    except ValueError:
-        is_whole = False
-    if not is_whole or parts.scheme not in ("https", "http"):
-        raise XprobeError("the base URL is no address such as https://example.org/v1")
-    if parts.scheme == "http" and not is_loopback(host):
-        raise XprobeError(
-            f"the base URL of {host} is plain http, which anybody on the way can read; use https "
-            f"(http is for this machine alone, such as http://127.0.0.1:8000)"
-        )
-    if parts.username is not None or parts.password is not None:
-        raise XprobeError(
-            f"the base URL of {host} holds a user or password; keys come from the environment"
-        )
-    return parts
 
 
 def _place(parts: SplitResult) -> tuple[str, str | None, int]:
