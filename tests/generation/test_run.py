@@ -8,14 +8,14 @@ import os
 import signal
 import tempfile
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from makers import MakeData
 from scripted import Scripted, job_of, orders_of, png
 
-from xprobe.base.errors import XprobeError, XprobeWarning
+from xprobe.base.errors import XprobeError
 from xprobe.generation.backoff import Gate
 from xprobe.generation.base import (
     Answer,
@@ -240,15 +240,35 @@ def test_the_limit_is_kept_with_what_is_under_way(folder: Path) -> None:
     assert (again.created, again.already) == (0, 3)
 
 
-def test_an_interrupt_keeps_the_answers_that_are_under_way(folder: Path) -> None:
+@pytest.fixture
+def _interruptible() -> Iterator[None]:
+    """Let an interrupt be one; in the background of a shell it is ignored."""
+    handler = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, handler)
+
+
+@pytest.mark.usefixtures("_interruptible")
+def test_an_interrupt_keeps_the_answers_that_are_under_way(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    is_told, told = threading.Event(), []
+
+    def tell(words: str, *_: object, **__: object) -> None:
+        told.append(words)
+        is_told.set()
+
     def interrupted() -> bytes:
         os.kill(os.getpid(), signal.SIGINT)
+        assert is_told.wait(10)
         return png()
 
+    monkeypatch.setattr("xprobe.generation.run.warnings.warn", tell)
     provider = Scripted({"a": [interrupted]})
-    told = pytest.warns(XprobeWarning, match="for 1 answer under way, which may be paid for")
-    with told, pytest.raises(KeyboardInterrupt):
+    with pytest.raises(KeyboardInterrupt):
         generate(job_of(provider, folder), orders_of(*"abcdefgh"))
+    assert "for 1 answer under way, which may be paid for" in told[0]
+    monkeypatch.undo()
     kept = len(rows_of(folder))
     assert kept == len(provider.asked) >= 1
     outcome = generate(job_of(Scripted(), folder), orders_of(*"abcdefgh"))

@@ -452,7 +452,7 @@ def test_schedule_warms_up_and_falls_to_nothing(network: Network, pixels: np.nda
         ({"method": "lpft"}, r"unknown 'lpft' \(did you mean lp-ft\?\)"),
         ({"method": "lp-ft", "start": "text"}, "take --method full"),
         ({"lr": 0.0}, "--lr must be above 0"),
-        ({"lr": float("nan")}, "--lr must be above 0"),
+        ({"lr": float("nan")}, "--lr must be a number"),
         ({"epochs": 0}, "--epochs must be 1 or more"),
         ({"batch_size": 1}, "--batch-size must be 2 or more"),
         ({"wise_ft": 1.5}, "--wise-ft must be 0 or more and at most 1, not 1.5"),
