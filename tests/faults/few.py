@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 FEW = (
-    ("mutate.py", "--tars", "6", "--shards", "6", "--manifests", "6"),
+    ("mutate.py", "--tars", "4", "--shards", "4", "--manifests", "4"),
     ("kill.py", "--gc", "1", "--kills", "2"),
     ("paid.py", "--kills", "2", "--images", "12"),
 )
