@@ -57,7 +57,7 @@ class Scripted:
         return Answer(reply, cost=0.01) if isinstance(reply, bytes) else reply
 
     def models(self) -> Sequence[ListedModel]:
-        return [ListedModel("new-model")]
+        return [ListedModel("new-model", "$0.02 an image")]
 
 
 def orders_of(*prompts: str, label: str = "flooding") -> list[Order]:

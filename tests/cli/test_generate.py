@@ -238,4 +238,4 @@ def test_a_model_that_is_withdrawn_is_warned_of_with_what_there_is(
     )
     ran = xprobe(*SENT, "--models", "models.csv")
     assert "maker/one of scripted was withdrawn on 2026-01-02" in ran.err
-    assert "scripted lists new-model" in ran.err
+    assert "scripted lists new-model ($0.02 an image)" in ran.err

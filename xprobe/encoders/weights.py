@@ -108,10 +108,7 @@ def hub_file(
         f"{encoder}' on one with a network and copy {HF_HUB_CACHE} here; or set HF_ENDPOINT to a "
         f"mirror; or {instead}('--encoder hog' needs no weights)"
     )
-    if is_offline():
-        raise XprobeError(f"{missing} [offline, as asked]")
-    if not _reachable(ENDPOINT):
-        raise XprobeError(f"{missing} [{ENDPOINT} cannot be reached]")
+    _check_network(ENDPOINT, missing)
     for name in names:
         try:
             return Path(hf_hub_download(repository, name))
@@ -120,6 +117,14 @@ def hub_file(
         except Exception as error:  # The hub raises a dozen types of errors.
             raise XprobeError(f"{missing} [the download failed: {first_line(error)}]") from error
     raise XprobeError(f"{encoder}: {repository} has no {' or '.join(names)}; it holds no weights")
+
+
+def _check_network(address: str, missing: str) -> None:
+    """Raise an error that says what is missing, unless the hub may be asked and can be reached."""
+    if is_offline():
+        raise XprobeError(f"{missing} [offline, as asked]")
+    if not _reachable(address):
+        raise XprobeError(f"{missing} [{address} cannot be reached]")
 
 
 def hub_folder(
@@ -157,10 +162,7 @@ def hub_folder(
         f"network and copy {HF_HUB_CACHE} here; or set HF_ENDPOINT to a mirror; or name a local "
         f"folder instead"
     )
-    if is_offline():
-        raise XprobeError(f"{missing} [offline, as asked]")
-    if not _reachable(ENDPOINT):
-        raise XprobeError(f"{missing} [{ENDPOINT} cannot be reached]")
+    _check_network(ENDPOINT, missing)
     if needed:  # They may be gigabytes.
         warnings.warn(XprobeWarning(f"{repository} is fetched to {HF_HUB_CACHE}"), stacklevel=2)
     try:

@@ -166,7 +166,11 @@ class Asking:
         return orders, requests
 
     def _note_sent(self, orders: Sequence[Order]) -> None:
-        """Enter that requests leave; on this machine once is enough, since nothing is paid."""
+        """Write into the ledger that requests are about to be sent.
+
+        A request to a local provider costs nothing, and is written down once, however often it is
+        repeated.
+        """
         is_local = not self.job.hosts
         new = [
             o for o in orders if not (is_local and self.ledger.state_of(o.key) == "paid-unknown")

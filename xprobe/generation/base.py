@@ -135,7 +135,7 @@ class Provider(Protocol):
         ...
 
     def models(self) -> Sequence[ListedModel]:
-        """Return the models that make images, as the provider lists them now.
+        """Ask the provider which models for images it offers at present, and return them.
 
         Raises:
             NotMadeError, StoppedError: it cannot be asked now.

@@ -14,7 +14,9 @@ PATIENCE_S = (0.5, 2.0, 8.0)
 
 
 class ElsewhereError(XprobeError):
-    """An image that was paid for could not be written to its place; the message says where it is.
+    """An image that was paid for was written to another folder, as its own has no room.
+
+    The message names the file and how to move it back.
 
     Attributes:
         file: where it is.

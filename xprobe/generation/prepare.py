@@ -153,7 +153,10 @@ class Prepared:
         if withdrawn is None or withdrawn.day > _today():
             return ""
         try:
-            listed = [model.name for model in provider.models()]
+            listed = [
+                f"{model.name} ({model.price})" if model.price else model.name
+                for model in provider.models()
+            ]
         except (NotMadeError, StoppedError) as error:
             return f"{self.kind.name} cannot say now which models it has: {error}"
         return f"{self.kind.name} lists {first_few(listed, MANY_MODELS) or 'no models'}"

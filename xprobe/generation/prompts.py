@@ -412,7 +412,7 @@ def _check_number(file: Path, n: int) -> None:
 
 
 def _clean(value: str) -> str:
-    """Return a value of an image on one line, without characters that nobody sees."""
+    """Return an event, a class or a caption on one line, without invisible characters."""
     line = " ".join(value.split())
     hidden = _hidden(line)
     return line.translate(dict.fromkeys(map(ord, hidden))) if hidden else line

@@ -69,7 +69,7 @@ def write_images(folder: Path, ledger: Ledger, *, checks: bool = False) -> None:
 
 
 def _cells(sent: Sent, ended: Ended) -> dict[str, str]:
-    """Return the cells of an image in the columns that not every image table has."""
+    """Return what the table says of an image beyond the columns of `Manifest`: column → text."""
     seed, cost = ended.seed, ended.cost
     return {
         "event": sent.event,

@@ -191,7 +191,7 @@ def is_missing(text: str) -> bool:
 
 
 def check_generator(name: str, flag: str) -> None:
-    """Refuse a name of a generator that tables, options or people would misread.
+    """Refuse a generator's name that is empty or means *missing*, or holds commas or controls.
 
     Args:
         name: the name.

@@ -93,7 +93,8 @@ def _null_edits(panel: Panel, ratio: float | None) -> list[str]:
 
 
 def _with_ends(row: Result) -> tuple[float, float, float]:
-    """Return a difference with its interval: to the control if there is one, else to real-only."""
+    """Return (difference, low, high) of null edits: of fine-tunes to real-duplicated, else to
+    real-only."""
     if row.control_difference is not None:
         return row.control_difference, row.control_low or 0, row.control_high or 0
     return row.difference or 0, row.difference_low or 0, row.difference_high or 0

@@ -52,7 +52,7 @@ class _Job:
 
     @property
     def kind(self) -> tuple[object, ...]:
-        """What images that are made at once have in common."""
+        """Size and parameters: only requests with the same ones can be made in one batch."""
         return (self.image and self.image.size, *sorted(self.parameters.items()))
 
 
@@ -93,7 +93,7 @@ class Diffusers:
         self._lock = threading.Lock()
 
     def models(self) -> Sequence[ListedModel]:
-        """Return the presets; other pipelines are folders, or names of the hub."""
+        """Return the presets, which are the only models with a short name."""
         return [ListedModel(name, preset.words) for name, preset in PRESETS.items()]
 
     def make(self, requests: Sequence[Request]) -> Sequence[Answer | RefusedError]:

@@ -55,7 +55,8 @@ def failure_of(
         return RefusedError(said)
     if status in (408, 499) or not 400 <= status < 500:
         return LostError(said)
-    # What is left is wrong with every request: the key, the account, the model or a parameter.
+    # Every other 4xx answer is about the key, the account, the model or a parameter, so that all
+    # further requests would fail in the same way.
     return StoppedError(said)
 
 
@@ -79,7 +80,7 @@ def _errors(document: object) -> Iterator[object]:
 
 
 def _message(errors: list[object], body: bytes) -> str:
-    """Return the words of an error, by whichever name a service gives them."""
+    """Return the message of an error; services call this field message, error or detail."""
     words = [
         text(error, "message") or text(error, "error") or text(error, "detail") for error in errors
     ]

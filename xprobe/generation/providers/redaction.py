@@ -9,7 +9,7 @@ MOST_CHARACTERS = 300
 
 _KEY = "[key]"
 
-# So many characters of the key in a row are taken for an echo of it.
+# A service may repeat a part of the key in an error. Any part of this many characters is removed.
 _SHARED = 6
 
 # A word, as a key is one: visible ASCII without a space.
