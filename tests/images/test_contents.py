@@ -14,6 +14,7 @@ import pytest
 from xprobe.base.errors import XprobeError, XprobeWarning
 from xprobe.base.regular import open_regular
 from xprobe.images import contents
+from xprobe.images.containers.tar import members
 
 
 @pytest.fixture
@@ -29,7 +30,7 @@ def archive(tmp_path: Path) -> Path:
 
 
 def test_a_member_is_read_by_name_and_by_place(archive: Path) -> None:
-    places = dict(contents.members(archive))
+    places = dict(members(archive))
     assert list(places) == ["a/1.png", "a/2.png", "a/1.cls"]
     path = f"{archive}::a/2.png"
     assert contents.is_member(path) and not contents.is_member(str(archive))
@@ -55,7 +56,7 @@ def test_a_member_that_the_archive_is_too_short_for_is_not_read(archive: Path) -
 
 
 def test_members_before_damage_are_read_and_others_name_it(archive: Path) -> None:
-    places = dict(contents.members(archive))
+    places = dict(members(archive))
     archive.write_bytes(archive.read_bytes()[: places["a/2.png"][0] - 300])
     assert contents.read(f"{archive}::a/1.png") == b"content of a/1.png"
     with pytest.raises(FileNotFoundError, match=r"no such member; .* damaged or cut at byte"):
@@ -97,7 +98,7 @@ def test_a_compressed_archive_is_refused(tmp_path: Path) -> None:
     with tarfile.open(file, "w:gz") as tar:
         tar.addfile(tarfile.TarInfo("a.png"))
     with pytest.raises(XprobeError, match="unpacked"):
-        list(contents.members(file))
+        list(members(file))
 
 
 class Failing:

@@ -12,7 +12,7 @@ from posixpath import basename, splitext
 from xprobe.base.documents import Document, Number
 from xprobe.base.errors import XprobeWarning, first_few
 from xprobe.images import contents
-from xprobe.images.archives import ArchiveError, members
+from xprobe.images.containers.tar import ArchiveError, members
 from xprobe.images.formats import (
     BESIDE_IMAGES,
     HEAD_BYTES,
@@ -52,7 +52,8 @@ def items_of(manifest: Manifest, has_views: bool = False) -> Iterator[Item]:
     """Yield the images of a manifest; with `has_views`, the real training images have views."""
     columns = (manifest.id, manifest.path, manifest.sha256, manifest.source, manifest.split)
     for id_, path, digest, source, split in zip(*columns, strict=True):
-        yield Item(id_, path, digest, has_views and (source, split) == ("real", "train"))
+        is_viewed = has_views and (source, split) == ("real", "train")
+        yield Item(id_, path, digest, is_viewed, contents.span_of(path))
 
 
 def items_in(file: str | Path, unread: list[str] | None = None) -> Iterator[Item]:

@@ -1,4 +1,4 @@
-"""The bytes of images in files and in members of tar archives, ``shard.tar::member``."""
+"""The bytes of images, in files of their own and in files of many, ``shard.tar::member``."""
 
 from __future__ import annotations
 
@@ -7,18 +7,12 @@ import hashlib
 import io
 import os
 import time
-import warnings
 from collections.abc import Callable
-from functools import lru_cache
-from pathlib import Path
 from typing import BinaryIO
 from zlib import crc32
 
-from xprobe.base.errors import XprobeWarning, first_few
 from xprobe.base.regular import open_regular, opener
-from xprobe.images.archives import ArchiveError, Span, members
-
-_MEMBER_SEPARATOR = ".tar::"
+from xprobe.images.containers.registry import Member, Span, member_of
 
 # A network file system that is away for a moment gives one of these errors.
 _PASSING_ERRORS = frozenset(
@@ -34,29 +28,48 @@ MOST_BYTES = 2**31
 
 
 def read(path: str, span: Span | None = None, wait: Callable[[float], None] = time.sleep) -> bytes:
-    """Return the content of a file or of a member of an archive.
+    """Return the content of a file, or of a member of a file of many images.
 
     Args:
-        path: ``file``, or ``archive.tar::member``.
-        span: offset and size of the member in the archive, if they are known.
+        path: ``file``, or ``file::member`` for a file of `containers.registry.CONTAINERS`.
+        span: offset and size of the member in its file, if they are known.
         wait: function that waits so many seconds, after a network file system failed for a moment.
 
     Raises:
         OSError: the content cannot be read even at the fourth attempt, or there is no such member.
     """
-    file, separator, member = path.partition(_MEMBER_SEPARATOR)
-    if separator:
-        file += ".tar"
+    member = member_of(path)
     for pause in (*PATIENCE_S, None):
         try:
-            if separator and span is None:
-                span = _locate_member(file, member)
-            return _read_span(file, span)
+            if member is None:
+                return _read_span(path, span)
+            if span is None and not member.container.has_spans:
+                return member.container.read_member(member.file, member.name)
+            return _read_span(member.file, span or _locate(member))
         except OSError as error:
             if error.errno not in _PASSING_ERRORS or pause is None:
                 raise
             wait(pause)
     raise AssertionError("the last attempt returns or raises")
+
+
+def span_of(path: str) -> Span | None:
+    """Return where an image lies in a file of many; None: not as it is, or it cannot be read.
+
+    Whoever hands a path to other processes hands this on with it, so that they need not look
+    through the whole file again.
+    """
+    member = member_of(path)
+    if member is None or not member.container.has_spans:
+        return None
+    try:
+        return _locate(member)
+    except OSError:
+        return None
+
+
+def _locate(member: Member) -> Span:
+    return member.container.locate(member.file, member.name)
 
 
 def digest(path: str) -> str:
@@ -68,7 +81,7 @@ def digest(path: str) -> str:
 
 
 def stream_of(path: str) -> BinaryIO:
-    """Open a file, or the content of a member of an archive, to read its beginning.
+    """Open a file, or the content of a member of a file of many, to read its beginning.
 
     Raises:
         OSError: as in `read`.
@@ -106,42 +119,6 @@ def _read_span(file: str, span: Span | None) -> bytes:
         os.close(descriptor)
 
 
-@lru_cache(maxsize=64)
-def _spans_of_members(archive: str, _mtime_ns: int, _size: int) -> tuple[dict[str, Span], str]:
-    """Return the spans in an archive by name, and why it was not read to its end; ``""``: it was.
-
-    A new time or size renews what is cached. Of members that share a name the last one counts, as
-    it does when they are unpacked.
-    """
-    spans: dict[str, Span] = {}
-    doubled = []
-    try:
-        for name, span in members(archive):
-            if name in spans:
-                doubled.append(name)
-            spans[name] = span
-    except ArchiveError as error:
-        return spans, str(error)
-    if doubled:
-        warnings.warn(
-            f"{archive}: {len(doubled)} members have the name of an earlier one, which they "
-            f"replace: {first_few(doubled, 3)}",
-            XprobeWarning,
-            stacklevel=2,
-        )
-    return spans, ""
-
-
-def _locate_member(archive: str, member: str) -> Span:
-    status = Path(archive).stat()
-    spans, damage = _spans_of_members(archive, status.st_mtime_ns, status.st_size)
-    try:
-        return spans[member]
-    except KeyError:
-        reason = f"no such member; {damage}" if damage else "no such member"
-        raise FileNotFoundError(errno.ENOENT, reason, f"{archive}::{member}") from None
-
-
 def is_of_shard(name: str, shard: int, shards: int) -> bool:
     """Return whether an image of this id belongs to one of `shards` parts, counted from 1.
 
@@ -151,5 +128,5 @@ def is_of_shard(name: str, shard: int, shards: int) -> bool:
 
 
 def is_member(path: str) -> bool:
-    """Return whether a path names a member of an archive."""
-    return _MEMBER_SEPARATOR in path
+    """Return whether a path names a member of a file of many images."""
+    return member_of(path) is not None

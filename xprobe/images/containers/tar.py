@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import posixpath
@@ -9,13 +10,12 @@ import re
 import tarfile
 import warnings
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 
 from xprobe.base.errors import XprobeError, XprobeWarning, first_few
 from xprobe.base.regular import opener
-
-Span = tuple[int, int]
-"""Offset and size of a member in its archive, in bytes."""
+from xprobe.images.containers.registry import Span
 
 # A tar ends in two blocks of zeros; every header and all data begin at a whole block.
 _BLOCK, _END = tarfile.BLOCKSIZE, 2 * tarfile.BLOCKSIZE
@@ -74,6 +74,47 @@ def members(archive: str | Path) -> Iterator[tuple[str, Span]]:
         )
     if links:
         yield from _linked(file, links)
+
+
+def locate(file: str, member: str) -> Span:
+    """Return where a member lies; the first call looks through the whole archive.
+
+    Raises:
+        OSError: there is no such member, or the archive cannot be read.
+    """
+    status = Path(file).stat()
+    spans, damage = _spans_of_members(file, status.st_mtime_ns, status.st_size)
+    try:
+        return spans[member]
+    except KeyError:
+        reason = f"no such member; {damage}" if damage else "no such member"
+        raise FileNotFoundError(errno.ENOENT, reason, f"{file}::{member}") from None
+
+
+@lru_cache(maxsize=64)
+def _spans_of_members(archive: str, _mtime_ns: int, _size: int) -> tuple[dict[str, Span], str]:
+    """Return the spans in an archive by name, and why it was not read to its end; ``""``: it was.
+
+    A new time or size renews what is cached. Of members that share a name the last one counts, as
+    it does when they are unpacked.
+    """
+    spans: dict[str, Span] = {}
+    doubled = []
+    try:
+        for name, span in members(archive):
+            if name in spans:
+                doubled.append(name)
+            spans[name] = span
+    except ArchiveError as error:
+        return spans, str(error)
+    if doubled:
+        warnings.warn(
+            f"{archive}: {len(doubled)} members have the name of an earlier one, which they "
+            f"replace: {first_few(doubled, 3)}",
+            XprobeWarning,
+            stacklevel=2,
+        )
+    return spans, ""
 
 
 class _Headers(io.BufferedReader):

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from xprobe.base.errors import XprobeWarning
-from xprobe.images.archives import ArchiveError, members
+from xprobe.images.containers.tar import ArchiveError, members
 
 NAMES = [f"a/{i}.png" for i in range(6)]
 BLOCK = tarfile.BLOCKSIZE

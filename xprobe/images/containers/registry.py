@@ -1,0 +1,76 @@
+"""Files that hold many images, and the paths ``file::member`` of the images in them."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any, NamedTuple
+
+Span = tuple[int, int]
+"""Offset and size of a member that lies in its file as it is, in bytes."""
+
+
+@dataclass(frozen=True)
+class Container:
+    """A kind of file that holds images, known by its name alone.
+
+    Its module in this folder has one function. Where images lie in such files as they are, that is
+    ``locate(file, member)``, which returns a `Span`; else it is ``read_member(file, member)``,
+    which returns the content of an image. Both raise an OSError if there is no such member, or if
+    the file cannot be read.
+
+    Attributes:
+        name: name of the module.
+        file: how the paths of such files end, a regular expression.
+        member: how their members are named, a regular expression.
+        has_spans: whether images lie in such files as they are, in one piece.
+    """
+
+    name: str
+    file: str
+    member: str = ".+"
+    has_spans: bool = False
+
+    def locate(self, file: str, member: str) -> Span:
+        """Return where a member lies, if this container `has_spans`."""
+        span: Span = self._module.locate(file, member)
+        return span
+
+    def read_member(self, file: str, member: str) -> bytes:
+        """Return the content of a member, unless this container `has_spans`."""
+        content: bytes = self._module.read_member(file, member)
+        return content
+
+    @property
+    def _module(self) -> Any:
+        return import_module(f"xprobe.images.containers.{self.name}")
+
+
+CONTAINERS = (
+    Container("tar", r"\.tar", has_spans=True),
+)  # fmt: skip
+
+_BY_NAME = {container.name: container for container in CONTAINERS}
+
+_MEMBER = re.compile(
+    "|".join(f"(?P<{c.name}>(?:{c.file})::(?={c.member}\\Z))" for c in CONTAINERS), re.DOTALL
+)
+
+
+class Member(NamedTuple):
+    """An image in a container."""
+
+    container: Container
+    file: str
+    name: str
+
+
+def member_of(path: str) -> Member | None:
+    """Return what a path ``file::member`` names, or None if it is the path of a file."""
+    if "::" not in path:
+        return None
+    match = _MEMBER.search(path)
+    if match is None:
+        return None
+    return Member(_BY_NAME[str(match.lastgroup)], path[: match.end() - 2], path[match.end() :])
