@@ -23,6 +23,10 @@ class XprobeWarning(UserWarning):
     """The user should know this; the command line prints it on stderr and goes on."""
 
 
+class XprobeNote(XprobeWarning):
+    """The user may want to know this, and nothing is wrong; `--quiet` leaves it out."""
+
+
 def first_line(error: BaseException, most: int = 200) -> str:
     """Return the first line of an error of another library, cut after `most` characters."""
     lines = str(error).strip().splitlines()

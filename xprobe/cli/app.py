@@ -12,9 +12,15 @@ from typing import Annotated, Any
 import typer
 
 from xprobe import __version__
-from xprobe.base.errors import OptionError, XprobeError, XprobeWarning, explain_os_error
+from xprobe.base.errors import (
+    OptionError,
+    XprobeError,
+    XprobeNote,
+    XprobeWarning,
+    explain_os_error,
+)
 from xprobe.cli.commands import CommandRow, lazy_group
-from xprobe.cli.printing import err, forget_warnings, out, prepare_streams, warn
+from xprobe.cli.printing import err, forget_warnings, out, prepare_streams, tell, warn
 
 COMMANDS = (
     CommandRow(
@@ -140,7 +146,9 @@ def _show_warning(
     message: Warning | str, category: type[Warning], filename: str, lineno: int, *_: Any, **__: Any
 ) -> None:
     """Print a warning, one of this package in its own words alone."""
-    if isinstance(message, XprobeWarning):
+    if isinstance(message, XprobeNote):
+        tell([str(message)])
+    elif isinstance(message, XprobeWarning):
         warn([str(message)])
     else:
         err.print(*warnings.formatwarning(message, category, filename, lineno).splitlines())

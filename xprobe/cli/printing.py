@@ -181,14 +181,24 @@ def print_table(sheet: Sheet) -> None:
 
 
 _said: set[str] = set()
-"""The warnings that a command has printed."""
+"""The warnings and notes that a command has printed."""
 
 
 def warn(warnings: Sequence[str]) -> None:
     """Print what the user should know, each text once in a command."""
-    new = [text for text in dict.fromkeys(warnings) if text not in _said]
+    err.say(*(f"warning: {text}" for text in _not_said(warnings)))
+
+
+def tell(texts: Sequence[str]) -> None:
+    """Print on stderr how input was understood, each text once, if notes are wanted."""
+    if notes.wanted:
+        err.say(*_not_said(texts))
+
+
+def _not_said(texts: Sequence[str]) -> list[str]:
+    new = [text for text in dict.fromkeys(texts) if text not in _said]
     _said.update(new)
-    err.say(*(f"warning: {text}" for text in new))
+    return new
 
 
 def forget_warnings() -> None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from xprobe.base.declared import COMPARED, PROTOCOL, check_least, option
+from xprobe.base.declared import COMPARED, PROTOCOL, check_least, option, parse_names
 from xprobe.base.errors import OptionError, first_few
 
 DEFAULT_DATA = Path("data")
@@ -16,6 +16,49 @@ WIDER = ("event",)
 
 Data = str | Path | Sequence[str | Path] | None
 """DATA: a folder or table, or several that are taken together; None: `DEFAULT_DATA`."""
+
+
+def _parse_columns(text: str) -> tuple[tuple[str, str], ...]:
+    """Return pairs (column of xprobe, column of a data set) of ``image=…,label=…``."""
+    pairs = tuple(part.partition("=") for part in parse_names(text))
+    names = [(name.strip(), column.strip()) for name, _, column in pairs]
+    if not all(name and column for name, column in names):
+        raise ValueError("is a list such as image=picture,label=species")
+    if len(dict(names)) < len(names):
+        raise ValueError("names a column of xprobe twice")
+    return tuple(names)
+
+
+@dataclass(frozen=True)
+class FormConfig:
+    """What is said of the form of DATA where it does not say it itself.
+
+    Attributes:
+        layout: name of the source that reads DATA (`sources.registry`); empty: what fits it.
+        columns: (column of xprobe, column of the data set), for Hugging Face's data sets: ``image``
+            or a column of an image table, such as ``label`` and ``source``.
+        label_key: key of the class in the .json members of WebDataset shards; empty: ``label`` or
+            ``cls``.
+        classes: file with the name of a class a line, for classes that are given as numbers, from
+            0; empty: none.
+    """
+
+    layout: str = option(
+        "", "Form of DATA, where several fit or none is recognised, such as imagefolder.",
+        metavar="NAME", shown="the one that fits",
+    )  # fmt: skip
+    columns: tuple[tuple[str, str], ...] = option(
+        (), "Columns of a Hugging Face data set, such as image=picture,label=species,source=origin.",
+        metavar="LIST", parse=_parse_columns, shown="as they are called",
+    )  # fmt: skip
+    label_key: str = option(
+        "", "Key of the class in the .json members of WebDataset shards.",
+        metavar="KEY", shown="label or cls",
+    )  # fmt: skip
+    classes: str = option(
+        "", "File with the name of a class a line, for classes given as numbers, from 0.",
+        metavar="FILE", shown="none",
+    )  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -34,6 +77,7 @@ class DataConfig:
             all.
         limit: real images of each class that take part, in a smoke test; None: all.
         skip_incomplete: whether generators are left out that lack a class of real.
+        form: what is said of the form of DATA.
     """
 
     real: tuple[str, ...] = option(
@@ -70,6 +114,7 @@ class DataConfig:
         "proportion, the same ones in every command.",
         panel=COMPARED, least=2,
     )  # fmt: skip
+    form: FormConfig = FormConfig()
 
     def __post_init__(self) -> None:
         check_least(self, OptionError)

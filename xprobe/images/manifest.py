@@ -149,7 +149,7 @@ REQUIRED = ("path", "label", "source")
 
 OPTIONAL = ("id", "group", "parent", "generator", "split", "prompt", "polygons")
 
-RECORDED = ("event", "licence", "damage", "trained_on", "control", "date")
+RECORDED = ("event", "licence", "dataset", "damage", "trained_on", "control", "date")
 """Columns that single commands use or write, which most tables lack; `Manifest.column` has them."""
 
 DESCRIBED = (

@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from pathlib import Path
 
 from xprobe.base.errors import OptionError, XprobeError, XprobeWarning
 from xprobe.images import contents
@@ -28,8 +29,8 @@ from xprobe.images.parents import tie
 from xprobe.images.selection import choose_generators, settle_validation, take_few
 from xprobe.images.sources.joined import joined
 from xprobe.images.sources.located import below_synthetic, located, once
-from xprobe.images.sources.named import labels_trained_on, read_named
-from xprobe.images.sources.registry import read_rows
+from xprobe.images.sources.named import labels_trained_on, read_named, sets_named
+from xprobe.images.sources.registry import check_form, read_rows, source_of
 from xprobe.images.sources.table import unify_labels
 
 
@@ -43,7 +44,8 @@ def read(
 ) -> Manifest:
     """Return the manifest of a folder or of a CSV, JSONL or Parquet file, contents hashed.
 
-    `sources.registry` lists all sources that can be read; ``<source>:<path>`` chooses one by name.
+    `sources.registry` lists all sources that can be read, published sets among them, of which a
+    note says what they were taken as; ``<source>:<path>`` chooses one by name.
     Several folders and files are read as one table: `sources.joined` says what becomes of images
     that two of them give, of ids that clash, and of parents that lie in another one.
 
@@ -92,8 +94,12 @@ def _rows(config: DataConfig, data: Data, group: str) -> list[Row]:
         XprobeError: one of them cannot be read, or they contradict each other.
     """
     parts: list[list[Row]] = []
-    for place in once(config.places(data)):
-        plain, base = read_rows(place, group)
+    places = once(config.places(data))
+    check_form([*places, *sets_named(config)], config.form)
+    for place in places:
+        if len(places) > 1:
+            _check_is_told(place, config)
+        plain, base = read_rows(place, group, config.form)
         part = list(located(plain, base, str(place)))
         is_whole = any(row["source"] == "real" for row in part)
         parts.append(part if is_whole else below_synthetic(part))
@@ -105,6 +111,21 @@ def _rows(config: DataConfig, data: Data, group: str) -> list[Row]:
         unify_labels(rows, config.words(data))
         unify_events(rows, config.words(data))
     return joined(parts)
+
+
+def _check_is_told(place: Path, config: DataConfig) -> None:
+    """Refuse a folder of mere class folders among several DATA, of which nothing says what it is.
+
+    Raises:
+        XprobeError: its images may be real or synthetic.
+    """
+    source, _ = source_of(place, config.form)
+    if source.is_general and source.title and not config.form.layout:
+        raise XprobeError(
+            f"{place}: class folders, and nothing says whether their images are real or synthetic; "
+            f"if they are real, name all real ones with --real in place of DATA; if they are of "
+            f"synthetic ones, name them beside DATA, --synthetic NAME={place}"
+        )
 
 
 def _manifest_of_rows(rows: Iterable[Row], hashed: bool) -> Manifest:

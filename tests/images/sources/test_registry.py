@@ -11,13 +11,14 @@ from makers import MakeData, put_package
 
 import xprobe
 from xprobe.base.errors import XprobeError
+from xprobe.images.config import FormConfig
 from xprobe.images.manifest import Row
 from xprobe.images.sources.registry import SOURCES_OF_IMAGES, ImageSource, forms
 
 CODE = """
 from xprobe.images.sources.registry import ImageSource
 
-def read(data, group):
+def read(data, group, form):
     rows = []
     for line in data.read_text().splitlines():
         path, label = line.split(" ")
@@ -93,7 +94,7 @@ def test_a_broken_package_is_told_only_where_its_source_is_needed(
 def test_a_source_is_a_row(make_data: MakeData, monkeypatch: pytest.MonkeyPatch) -> None:
     data = make_data(real=2, synthetic=2)
 
-    def read_few(path: Path, group: str) -> tuple[list[Row], Path]:
+    def read_few(path: Path, group: str, form: FormConfig) -> tuple[list[Row], Path]:
         images = ("real/a/0.png", "real/a/1.png", "synthetic/a/0.png")
         return [
             {"path": image, "label": group, "source": image.partition("/")[0]} for image in images
@@ -108,8 +109,9 @@ def test_a_source_is_a_row(make_data: MakeData, monkeypatch: pytest.MonkeyPatch)
 
 def test_the_help_of_commands_is_made_from_the_rows(monkeypatch: pytest.MonkeyPatch) -> None:
     # The folder of one published set is no form of DATA that everybody needs to read of.
-    assert [row.name for row in SOURCES_OF_IMAGES.rows.values() if not row.words] == ["xbd"]
-    row = ImageSource("few", Path.is_file, lambda path, group: ([], path), "list (.few)")
+    rows = SOURCES_OF_IMAGES.rows.values()
+    assert [row.name for row in rows if not (row.words or row.title)] == ["xbd"]
+    row = ImageSource("few", Path.is_file, lambda path, group, form: ([], path), "list (.few)")
     monkeypatch.setitem(SOURCES_OF_IMAGES.rows, "few", row)  # type: ignore[arg-type]
     assert forms().startswith("Folder of images, a manifest (.csv, .tsv, ")
     assert forms().endswith(", or a list (.few).")

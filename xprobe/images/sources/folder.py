@@ -8,6 +8,7 @@ from itertools import chain
 from pathlib import Path
 
 from xprobe.base.errors import XprobeError, XprobeWarning
+from xprobe.images.config import FormConfig
 from xprobe.images.manifest import Row, as_text
 from xprobe.images.sources.layout import ClassFolder, Layout
 from xprobe.images.sources.pictures import Picture, holds_pictures, pictures_of, scenes
@@ -17,7 +18,18 @@ from xprobe.images.sources.synthetic import has_manifest, rows_of_manifest, rows
 from xprobe.images.sources.tree import Folder
 
 
-def read_folder(data: Path, group: str = "") -> tuple[Iterable[Row], Path]:
+def is_study(path: Path) -> bool:
+    """Return whether a folder holds a folder real or synthetic, or a table of its images."""
+    if not path.is_dir():
+        return False
+    folder = Folder(str(path))
+    names = {inner.name.lower() for inner in folder.folders}
+    return bool({"real", "synthetic"} & names) or has_manifest(folder)
+
+
+def read_folder(
+    data: Path, group: str = "", form: FormConfig = FormConfig()
+) -> tuple[Iterable[Row], Path]:
     """Return the rows of a folder of classes, and the folder that their paths are relative to.
 
     A folder without real images of its own, in which a table lies, is that table. Warnings name

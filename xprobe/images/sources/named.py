@@ -5,17 +5,18 @@ from __future__ import annotations
 import warnings
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from xprobe.base.errors import XprobeError, XprobeWarning, first_few
 from xprobe.images.classes import composed
-from xprobe.images.config import DataConfig
+from xprobe.images.config import DataConfig, FormConfig
 from xprobe.images.manifest import TABLE, Row
 from xprobe.images.sources.folder import rows_of
 from xprobe.images.sources.layout import Layout
 from xprobe.images.sources.leftovers import LeftOut
 from xprobe.images.sources.located import MANIFEST, below_synthetic, located, once
-from xprobe.images.sources.registry import read_rows
+from xprobe.images.sources.registry import is_prefixed, particular, read_rows
 from xprobe.images.sources.splits import Split
 from xprobe.images.sources.synthetic import only_of, tell_use
 from xprobe.images.sources.tree import Folder
@@ -38,7 +39,8 @@ def read_named(config: DataConfig, labels: Iterable[str] = (), group: str = "") 
         XprobeError: there is no such folder or table, or it has another layout.
     """
     layout = Layout()
-    rows = [*_from_tables("real", config.real, group)]
+    asked = _Asked(group, replace(config.form, layout=""))
+    rows = [*_from_tables("real", config.real, asked)]
     for folder in _folders("real", config.real, group):
         layout.add_real(folder)
     for split in ("test", "extra"):
@@ -49,13 +51,13 @@ def read_named(config: DataConfig, labels: Iterable[str] = (), group: str = "") 
                 f"--{split} {places[0]}: {inside[0]} is this split already; leave out --{split}, "
                 f"or name the training images alone with --real"
             )
-        rows += (row | {"split": split} for row in _from_tables("real", places, group))
+        rows += (row | {"split": split} for row in _from_tables("real", places, asked))
         for folder in _folders(split, places, group):
             layout.add_split(Split(split, folder))
     layout.labels |= {*labels, *labels_trained_on(rows)}
     for generator, places in _by_generator(config.synthetic).items():
-        tables = [place for place in places if _table_of(place).is_file()]
-        rows += _synthetic(tables, generator, group, layout.left_out)
+        tables = [place for place in places if _is_set(place) or _table_of(place).is_file()]
+        rows += _synthetic(tables, generator, asked, layout.left_out)
         prefix = f"synthetic/{generator}" if generator else "synthetic"
         folders = [place for place in places if place not in tables]
         for folder in _folders(prefix, folders, group):
@@ -65,6 +67,30 @@ def read_named(config: DataConfig, labels: Iterable[str] = (), group: str = "") 
                 layout.add_synthetic(folder)
     yield from rows
     yield from located(rows_of(layout, group), Path(), first_few(config.places_named, 3))
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """What options say of tables and sets: the column of groups, and their form."""
+
+    group: str
+    form: FormConfig
+
+
+def sets_named(config: DataConfig) -> list[Path]:
+    """Return the tables and published sets among what options name; the others are folders."""
+    synthetic = [place for places in _by_generator(config.synthetic).values() for place in places]
+    return [
+        Path(place)
+        for place in (*config.real, *config.test, *config.extra, *synthetic)
+        if _is_set(place)
+    ]
+
+
+def _is_set(place: str | Path) -> bool:
+    """Return whether a path is a table or a published set, and no mere folder of class folders."""
+    path = Path(place)
+    return path.is_file() or any(row.title for row in particular(path)) or is_prefixed(path)
 
 
 def labels_trained_on(rows: Iterable[Row]) -> set[str]:
@@ -95,7 +121,7 @@ def _folders(prefix: str, places: Sequence[str], group: str) -> Iterator[Folder]
     Raises:
         XprobeError: a path leads nowhere, or two folders of one name stand for one prefix.
     """
-    folders = [Path(place) for place in places if not Path(place).is_file()]
+    folders = [Path(place) for place in places if not _is_set(place)]
     names = Counter(folder.resolve().name for folder in folders)
     for folder in folders:
         option, name = f"--{prefix.partition('/')[0]}", folder.resolve().name
@@ -120,25 +146,25 @@ def _folders(prefix: str, places: Sequence[str], group: str) -> Iterator[Folder]
 
 
 def _table_of(place: str | Path) -> Path:
-    """Return the table that a path is, or that would lie in the folder that it is."""
+    """Return the table or set that a path is, or the table that would lie in that folder."""
     path = Path(place)
-    return path / MANIFEST if path.is_dir() else path
+    return path / MANIFEST if path.is_dir() and not _is_set(path) else path
 
 
 def _synthetic(
-    places: Sequence[str], generator: str, group: str, left_out: LeftOut
+    places: Sequence[str], generator: str, asked: _Asked, left_out: LeftOut
 ) -> Iterator[Row]:
-    """Yield the synthetic images of tables, and of folders that have a table.
+    """Yield the synthetic images of tables, of published sets, and of folders that have a table.
 
     Args:
-        places: the tables and folders.
+        places: the tables, sets and folders.
         generator: generator that all images are of; empty: that of their rows.
-        group: column that says which images belong together.
+        asked: what options say of them.
         left_out: takes the pictures of folders that their tables do not list.
     """
-    folders = {_table_of(place): Path(place) for place in places if Path(place).is_dir()}
+    folders = {_table_of(place): Path(place) for place in places if not _is_set(place)}
     for table in once(map(_table_of, places)):
-        rows = list(_from_tables("synthetic", [table], group))
+        rows = list(_from_tables("synthetic", [table], asked))
         if generator:
             others = {row.get("generator", "") for row in rows} - {"", generator}
             if others:
@@ -156,8 +182,8 @@ def _synthetic(
         yield from rows
 
 
-def _from_tables(source: str, places: Sequence[str | Path], group: str) -> Iterator[Row]:
-    """Yield the rows of one source from the tables among some paths; folders are passed over."""
-    for table in once(place for place in places if Path(place).is_file()):
-        rows, base = read_rows(table, group)
+def _from_tables(source: str, places: Sequence[str | Path], asked: _Asked) -> Iterator[Row]:
+    """Yield the rows of one source from the tables and sets among some paths, not from folders."""
+    for table in once(place for place in places if _is_set(place)):
+        rows, base = read_rows(table, asked.group, asked.form, source)
         yield from only_of(source, located(rows, base, str(table)), str(table))

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import importlib
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from xprobe.base.errors import XprobeError
+from xprobe.base.errors import OptionError, XprobeError, XprobeNote, did_you_mean
 from xprobe.base.registry import Registry, by_name
 
 if TYPE_CHECKING:
+    from xprobe.images.config import FormConfig
     from xprobe.images.manifest import Row
 
-    Reader = Callable[[Path, str], tuple[Iterable[Row], Path]]
+    Reader = Callable[[Path, str, FormConfig], tuple[Iterable[Row], Path]]
 
 
 @dataclass(frozen=True)
@@ -22,20 +24,31 @@ class ImageSource:
     """A form of DATA: how images, and what is known of them, lie on disk.
 
     Attributes:
-        name: name by which users choose this source, ``<name>:<DATA>``.
+        name: name by which users choose this source, ``<name>:<DATA>`` or ``--layout <name>``.
         recognises: function that says whether an existing path has this form; it should look at
-            little more than the name.
-        read: ``read(data, group)`` returns rows, and the folder that their paths are relative to.
-            A row maps columns of `manifest.REQUIRED` and `manifest.OPTIONAL` to text. With a
-            `group`, images of one value in that column are a group (`images.read.read`); a source
-            without such a column raises an XprobeError.
+            little more than names. Sources of xprobe are also asked of paths that do not exist,
+            which may be patterns.
+        read: ``read(data, group, form)`` returns rows, and the folder that their paths are relative
+            to. A row maps columns of `manifest.REQUIRED` and `manifest.OPTIONAL` to text; an empty
+            source says that the set does not tell real images from synthetic ones, so that the
+            place on the command line decides. With a `group`, images of one value in that column
+            are a group (`images.read.read`); a source without such a column raises an XprobeError.
+            `form` is what options say of DATA.
         words: what DATA is in this form, for the help of commands; empty: it is not named there.
+        title: what the form is called where commands say what they took DATA for; empty: nothing
+            is said, since it is a form of xprobe's.
+        is_general: whether any DATA may have this form by chance: it is read so only where no other
+            source recognises it.
+        takes: names of the fields of `FormConfig` that the source uses.
     """
 
     name: str
     recognises: Callable[[Path], bool]
     read: Reader
     words: str = ""
+    title: str = ""
+    is_general: bool = False
+    takes: tuple[str, ...] = ()
 
 
 def _is_table(path: Path) -> bool:
@@ -44,40 +57,41 @@ def _is_table(path: Path) -> bool:
     return path.is_file() and path.suffix.lower() in SUFFIXES
 
 
-def _is_xbd(path: Path) -> bool:
-    from xprobe.images.sources.xbd.tree import is_xbd
-
-    return is_xbd(path)
-
-
-def _reader(place: str) -> Reader:
-    """Return the reader ``module:function``, which is imported when it is first called.
+def _function(place: str) -> Callable[..., Any]:
+    """Return the function ``module:name``, which is imported when it is first called.
 
     The help of commands is made from the rows, and must not wait for what readers import.
     """
     module, _, name = place.partition(":")
 
-    def read(data: Path, group: str) -> tuple[Iterable[Row], Path]:
-        reader: Reader = getattr(importlib.import_module(module), name)
-        return reader(data, group)
+    def call(*arguments: Any) -> Any:
+        return getattr(importlib.import_module(f"{__package__}.{module}"), name)(*arguments)
 
-    return read
+    return call
 
 
-_FOLDER = "xprobe.images.sources"
+def _published(name: str, title: str, module: str = "", **further: Any) -> ImageSource:
+    """Return the row of a published form, whose module has `recognises` and `read`."""
+    module = module or f"published.{name.replace('-', '_')}"
+    return ImageSource(
+        name, _function(f"{module}:recognises"), _function(f"{module}:read"), title=title, **further
+    )
+
 
 SOURCES_OF_IMAGES: Registry[ImageSource] = Registry(
     "xprobe.sources",
     "source of images",
     ImageSource,
     by_name(
-        ImageSource("xbd", _is_xbd, _reader(f"{_FOLDER}.xbd.rows:read_xbd")),
+        ImageSource("xbd", _function("xbd.tree:is_xbd"), _function("xbd.rows:read_xbd")),
         ImageSource(
-            "folder", Path.is_dir, _reader(f"{_FOLDER}.folder:read_folder"), "folder of images"
+            "folder", _function("folder:is_study"), _function("folder:read_folder"),
+            "folder of images",
         ),
+        _published("imagefolder", "ImageFolder", is_general=True),
         ImageSource(
-            "table", _is_table, _reader(f"{_FOLDER}.table:read_table"),
-            "manifest (.csv, .tsv, .jsonl, .json, .parquet)",
+            "table", _is_table, _function("table:read_table"),
+            "manifest (.csv, .tsv, .jsonl, .json, .parquet)", is_general=True,
         ),
     ),
 )  # fmt: skip
@@ -94,25 +108,107 @@ def forms(*others: str) -> str:
     return f"{', '.join(parts)}, or {last}."
 
 
-def read_rows(data: Path, group: str = "") -> tuple[Iterable[Row], Path]:
+def read_rows(
+    data: Path, group: str, form: FormConfig, source: str = "real"
+) -> tuple[list[Row], Path]:
     """Return the rows of DATA, and the folder that their paths are relative to.
 
-    The first source that recognises the path reads it, xprobe's own before those of other
-    packages; a path that does not exist may begin with the name of a source, ``<name>:``.
+    `source_of` says which source reads it. A note says what a published form was taken as.
+
+    Args:
+        data: a path, a pattern, or ``<source>:<path>``.
+        group: column that says which images belong together; empty: none.
+        form: what options say of the form of DATA.
+        source: ``real`` or ``synthetic``: what images are that DATA itself does not say it of.
+            Synthetic ones of a test part are left out, since tests are on real images alone.
 
     Raises:
-        XprobeError: no source recognises the path, or its source cannot read it.
+        XprobeError: no source recognises the path, several do, or its source cannot read it.
+    """
+    row, path = source_of(data, form)
+    plain, base = row.read(path, group, form)
+    rows = list(plain)
+    if row.title:
+        from xprobe.images.sources.taken import filled_in, taken_as
+
+        warnings.warn(taken_as(row.title, data, rows), XprobeNote, stacklevel=2)
+        rows = filled_in(rows, source, row.title, data)
+    return rows, base
+
+
+def source_of(data: Path, form: FormConfig) -> tuple[ImageSource, Path]:
+    """Return the source that reads DATA, and the path that it reads.
+
+    What options say goes first, then the name before a colon of a path that does not exist, then
+    the one source of xprobe that is `particular` to it, then the general ones, then those of other
+    packages.
+
+    Raises:
+        XprobeError: there is no such source, or none or several recognise the path.
     """
     sources = SOURCES_OF_IMAGES
+    if form.layout:
+        if form.layout not in sources.names():
+            raise OptionError(
+                f"--layout {form.layout}: unknown{did_you_mean(form.layout, sources.names())}; "
+                f"there are {', '.join(sources.names())}"
+            )
+        return sources[form.layout], data
+    if is_prefixed(data):
+        name, _, rest = str(data).partition(":")
+        return sources[name], Path(rest)
+    fitting = particular(data)
+    if len(fitting) > 1:
+        names = " and ".join(f"{row.title or row.name} ({row.name})" for row in fitting)
+        raise XprobeError(
+            f"{data}: it has the form of {names}; say which with --layout {fitting[0].name} or "
+            f"--layout {fitting[1].name}"
+        )
+    if fitting:
+        return fitting[0], data
     if not data.exists():
-        name, colon, rest = str(data).partition(":")
-        if not colon or name not in sources.names():
-            raise _missing(data)
-        return sources[name].read(Path(rest), group)
-    for source in _in_order():
-        if source.recognises(data):
-            return source.read(data, group)
-    raise XprobeError(f"{data}: a manifest is a .csv, .tsv, .jsonl, .json or .parquet file")
+        raise _missing(data)
+    for row in _in_order():
+        if row.recognises(data):
+            return row, data
+    raise _unknown(data)
+
+
+def is_prefixed(data: Path) -> bool:
+    """Return whether a path that does not exist begins with the name of a source and a colon."""
+    name, colon, _ = str(data).partition(":")
+    return bool(colon) and not data.exists() and name in SOURCES_OF_IMAGES.names()
+
+
+def particular(data: Path) -> list[ImageSource]:
+    """Return the sources of xprobe that recognise DATA and are not general.
+
+    A form of xprobe's, which has no title, goes before published ones.
+    """
+    rows = [row for row in SOURCES_OF_IMAGES.rows.values() if not row.is_general]
+    fitting = [row for row in rows if not row.title and row.recognises(data)][:1]
+    return fitting or [row for row in rows if row.title and row.recognises(data)]
+
+
+def check_form(places: Iterable[Path], form: FormConfig) -> None:
+    """Refuse what is said of the form of DATA if no DATA is of a form that needs it.
+
+    Raises:
+        OptionError: an option is given that no source of these places takes.
+    """
+    asked = [name for name in ("columns", "label_key", "classes") if getattr(form, name)]
+    if not asked:
+        return
+    sources = [source_of(place, form)[0] for place in places]
+    taken = {name for row in sources for name in row.takes}
+    for name in asked:
+        if name not in taken:
+            takers = [row.name for row in SOURCES_OF_IMAGES.rows.values() if name in row.takes]
+            raise OptionError(
+                f"--{name.replace('_', '-')} is for {' and '.join(takers)}, and this was taken as "
+                f"{' and '.join(dict.fromkeys(row.title or row.name for row in sources))}; leave "
+                f"it out, or say --layout NAME"
+            )
 
 
 def _missing(data: Path) -> XprobeError:
@@ -132,8 +228,19 @@ def _missing(data: Path) -> XprobeError:
     )
 
 
+def _unknown(data: Path) -> XprobeError:
+    """Return the error of DATA that no source recognises."""
+    if data.is_dir():
+        from xprobe.images.sources.strangers import no_real_folder
+        from xprobe.images.sources.tree import Folder
+
+        return no_real_folder(Folder(str(data)))
+    return XprobeError(f"{data}: a manifest is a .csv, .tsv, .jsonl, .json or .parquet file")
+
+
 def _in_order() -> Iterator[ImageSource]:
-    """Yield all sources; those of other packages are loaded only when they are reached."""
-    yield from SOURCES_OF_IMAGES.rows.values()
+    """Yield the general sources, and then those of other packages, loaded when they are reached."""
+    yield from (row for row in SOURCES_OF_IMAGES.rows.values() if row.is_general)
     for name in SOURCES_OF_IMAGES.names():
-        yield SOURCES_OF_IMAGES[name]
+        if name not in SOURCES_OF_IMAGES.rows:
+            yield SOURCES_OF_IMAGES[name]

@@ -21,6 +21,7 @@ from xprobe.base.errors import (
     did_you_mean,
     first_few,
 )
+from xprobe.images.config import FormConfig
 from xprobe.images.events import unify_events
 from xprobe.images.manifest import (
     CONTROLS,
@@ -105,7 +106,9 @@ def _as_parquet(names: Sequence[str], rows: Sequence[Row]) -> bytes:
     return bytes(stream.getvalue())
 
 
-def read_table(file: Path, group: str = "") -> tuple[list[Row], Path]:
+def read_table(
+    file: Path, group: str = "", form: FormConfig = FormConfig()
+) -> tuple[list[Row], Path]:
     """Return the rows of a manifest file, and its folder, which their paths are relative to.
 
     Columns that xprobe does not use are kept as they are, and named in a warning. With `group`

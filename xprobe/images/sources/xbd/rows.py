@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from xprobe.base.errors import XprobeError, XprobeWarning
+from xprobe.images.config import FormConfig
 from xprobe.images.manifest import SCENE, Manifest, Row
 from xprobe.images.sources.xbd.splits import Division
 from xprobe.images.sources.xbd.tiles import Tile, group_of
@@ -68,7 +69,9 @@ def table_of(division: Division, unit: str) -> Manifest:
     return Manifest(**columns, further=further)  # type: ignore[arg-type]  # It freezes them.
 
 
-def read_xbd(root: Path, group: str = "") -> tuple[Sequence[Row], Path]:
+def read_xbd(
+    root: Path, group: str = "", form: FormConfig = FormConfig()
+) -> tuple[Sequence[Row], Path]:
     """Return the rows of all tiles of xBD, and the folder that their paths are relative to.
 
     Warnings name what is wrong in the tree. With `group` ``event`` all images of an event are a
