@@ -48,7 +48,7 @@ class FormConfig:
         metavar="NAME", shown="the one that fits",
     )  # fmt: skip
     columns: tuple[tuple[str, str], ...] = option(
-        (), "Columns of a Hugging Face data set, such as image=picture,label=species,source=origin.",
+        (), "Columns of a Hugging Face data set, such as image=picture,label=species.",
         metavar="LIST", parse=_parse_columns, shown="as they are called",
     )  # fmt: skip
     label_key: str = option(

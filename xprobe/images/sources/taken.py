@@ -1,4 +1,4 @@
-"""What a published set was taken as, in a line; and what its rows are where the set says nothing."""
+"""What a published set was taken as, in a line; and what its rows are where it says nothing."""
 
 from __future__ import annotations
 
