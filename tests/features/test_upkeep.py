@@ -1,4 +1,4 @@
-"""xprobe store: info, verify, merge, export, gc."""
+"""xprobe store: info, verify, merge, gc."""
 
 from __future__ import annotations
 
@@ -13,17 +13,14 @@ from typing import Any
 
 import h5py
 import numpy as np
-import pyarrow.parquet as pq
 import pytest
-from makers import SPEC, Ran, digest, manifest_of
-from safetensors.numpy import load_file
+from makers import SPEC, Ran, digest
 
 from xprobe.base import documents, lock
 from xprobe.base.atomic import create_if_absent, put
 from xprobe.base.errors import XprobeError, XprobeWarning
 from xprobe.features import store as features_store
 from xprobe.features import upkeep
-from xprobe.features.hdf5 import write_datasets
 from xprobe.features.records import Agreement
 from xprobe.features.shards import StoredEncoder
 from xprobe.features.store import Store
@@ -205,16 +202,6 @@ def test_collecting_checks_every_shard_and_changes_nothing_if_one_is_damaged(
     assert contents_of(store) == before
 
 
-def test_features_of_a_damaged_shard_are_not_exported(
-    filled: tuple[Store, StoredEncoder], tmp_path: Path
-) -> None:
-    store, encoder = filled
-    flip_feature(next((encoder.folder / "shards").glob("*.h5")))
-    with pytest.raises(XprobeError, match="other bytes than were written"):
-        upkeep.export(store, encoder, tmp_path / "x.npz", None)
-    assert not (tmp_path / "x.npz").exists()
-
-
 @pytest.mark.parametrize("late", ["shard", "receipt"])
 def test_what_is_embedded_while_another_collects_is_kept(
     filled: tuple[Store, StoredEncoder], monkeypatch: pytest.MonkeyPatch, late: str
@@ -385,17 +372,6 @@ def test_what_cannot_be_read_now_is_not_called_damaged(
     assert "run 'xprobe embed'" not in ran.err
 
 
-def test_an_export_to_hdf5_needs_no_lock(filled: tuple[Store, StoredEncoder]) -> None:
-    """Locks that a file system lacks fail as those that another one holds."""
-    fcntl = pytest.importorskip("fcntl")
-    file = filled[0].folder / "x.h5"
-    with file.open("wb") as stream:
-        fcntl.flock(stream, fcntl.LOCK_EX)
-        write_datasets(file, {"x": row(0)}, {})
-    with h5py.File(file) as h5:
-        assert h5["x"][:].tolist() == row(0).tolist()
-
-
 def test_a_merge_takes_nothing_that_lies_elsewhere(
     filled: tuple[Store, StoredEncoder], tmp_path: Path
 ) -> None:
@@ -413,61 +389,6 @@ def test_an_empty_encoder_is_collected(tmp_path: Path) -> None:
     store = Store(tmp_path / "store", create=True)
     encoder = store.add_encoder("golden", SPEC)
     assert upkeep.collect(store, encoder).rows == 0
-
-
-@pytest.mark.parametrize("suffix", upkeep.EXPORTS)
-def test_an_export_holds_every_row(
-    filled: tuple[Store, StoredEncoder], tmp_path: Path, suffix: str
-) -> None:
-    store, encoder = filled
-    file = tmp_path / "out" / f"features{suffix}"
-    assert upkeep.export(store, encoder, file, None) == N
-    expected = held(store)
-    if suffix in (".h5", ".hdf5"):
-        with h5py.File(file) as h5:
-            names, x = [v.decode() for v in h5["sha256"]], h5["x"][:]
-            assert h5.attrs["key"] == SPEC.key
-    elif suffix == ".npz":
-        with np.load(file, allow_pickle=False) as data:
-            names, x = data["sha256"].tolist(), data["x"]
-    elif suffix == ".parquet":
-        table = pq.read_table(file)
-        names, x = table["sha256"].to_pylist(), np.array(table["x"].to_pylist())
-    else:
-        tensors = load_file(str(file))
-        names, x = [bytes(own).hex() for own in tensors["sha256"]], tensors["x"]
-    assert {name: own.tolist() for name, own in zip(names, x, strict=True)} == expected
-    assert not list(file.parent.glob(".tmp*"))
-
-
-@pytest.mark.parametrize("suffix", [".h5", ".npz", ".parquet", ".safetensors"])
-def test_an_export_of_a_manifest_has_its_images_and_columns(
-    filled: tuple[Store, StoredEncoder], tmp_path: Path, suffix: str
-) -> None:
-    store, encoder = filled
-    images = manifest_of("3", "1", "bad 0")
-    file = tmp_path / f"features{suffix}"
-    assert upkeep.export(store, encoder, file, images) == 2
-    if suffix == ".h5":
-        with h5py.File(file) as h5:
-            assert [v.decode() for v in h5["id"]] == ["0-3", "1-1"]
-            assert h5["x"][:].tolist() == [row(3).tolist(), row(1).tolist()]
-    elif suffix == ".npz":
-        with np.load(file, allow_pickle=False) as data:
-            assert data["id"].tolist() == ["0-3", "1-1"] and data["label"].tolist() == ["x", "x"]
-    elif suffix == ".parquet":
-        assert pq.read_table(file)["label"].to_pylist() == ["x", "x"]
-    else:
-        assert load_file(str(file))["label"].tolist() == [0, 0]
-
-
-def test_other_files_and_missing_images_are_refused(
-    filled: tuple[Store, StoredEncoder], tmp_path: Path
-) -> None:
-    with pytest.raises(XprobeError, match=r"name a file \.h5"):
-        upkeep.export(*filled, tmp_path / "a.csv", None)
-    with pytest.raises(XprobeError, match="not embedded"):
-        upkeep.export(*filled, tmp_path / "a.npz", manifest_of("new"))
 
 
 def test_the_commands(

@@ -138,8 +138,8 @@ def export(
 ) -> None:
     """Write the features of an encoder into one file."""
     from xprobe.cli import outputs
+    from xprobe.features.export import export as export_one
     from xprobe.features.store import Store
-    from xprobe.features.upkeep import export as export_one
     from xprobe.images import read as manifests
 
     store = Store(folder)
