@@ -216,16 +216,20 @@ class StoreExport(Document, frozen=True, kw_only=True):
     """Output of ``xprobe store export --json``.
 
     Attributes:
-        file: path of the file that was written.
+        file: path of the file, or of the folder of a data set, that was written.
         name: name of the encoder.
         key: digest of all that decides its features.
         rows: number of rows in the file.
+        images: number of images whose content a data set has; None: it is a file.
+        warnings: what a data set lacks, and why.
     """
 
     file: str
     name: str
     key: str
     rows: int
+    images: int | None = None
+    warnings: tuple[str, ...] = ()
 
 
 class StoreGc(Document, frozen=True, kw_only=True):

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from xprobe.base.errors import XprobeError, counted
+from xprobe.base.errors import OptionError, XprobeError, counted
 from xprobe.cli import progress
 from xprobe.cli.commands import add
 from xprobe.cli.completion import complete_stored
 from xprobe.cli.help import Group
-from xprobe.cli.options import Json
+from xprobe.cli.options import Json, filled_in
 from xprobe.cli.printing import notes, out, print_json, print_table, warn
+from xprobe.images.config import DataConfig
 
 if TYPE_CHECKING:
     from xprobe.features.catalogue import UnusableEncoder
@@ -116,9 +117,16 @@ def merge(
     print_table(tables.of_rows(f"new in {into}", ("from", "alias", "shards", "rows"), rows))
 
 
+@filled_in(chosen=DataConfig)
 def export(
-    file: Annotated[
-        Path, typer.Argument(help="File to write: .h5, .npz, .parquet or .safetensors.")
+    chosen: DataConfig,
+    target: Annotated[
+        Path,
+        typer.Argument(
+            metavar="TARGET",
+            help="File to write: .h5, .npz, .parquet or .safetensors; or, with --data, a folder, "
+            "which becomes a data set that datasets.load_dataset opens.",
+        ),
     ],
     encoder: Annotated[
         str,
@@ -134,11 +142,18 @@ def export(
             "columns."
         ),
     ] = None,
+    images: Annotated[
+        bool | None,
+        typer.Option(
+            "--images/--no-images",
+            help="Of a data set: all images, to keep for yourself, or none. Default: those whose "
+            "licence is known to let them be passed on.",
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Write the features of an encoder into one file."""
+    """Write the features of an encoder into one file, or with its images as a data set."""
     from xprobe.cli import outputs
-    from xprobe.features.export import export as export_one
     from xprobe.features.store import Store
     from xprobe.images import read as manifests
 
@@ -148,12 +163,34 @@ def export(
         labels = store.labels()
         names = ", ".join(labels[candidate.key] for candidate in (one, *more))
         raise XprobeError(f"{folder} has several encoders of that name; name one of {names}")
-    images = None if data is None else manifests.read(data, whole=False)
-    rows = export_one(store, one, file, images)
+    is_all = data is None and chosen == DataConfig()
+    manifest = None if is_all else manifests.read(data, whole=False, config=chosen)
+    if target.suffix:
+        if images is not None:
+            raise OptionError(f"--images is for a data set, a folder, and {target} is a file")
+        from xprobe.features.export import export as export_one
+
+        rows, said, with_content = export_one(store, one, target, manifest), (), None
+    else:
+        if manifest is None:
+            raise XprobeError(
+                f"{target}: a data set needs its images; name them with --data, or a file to write "
+                f"features alone, such as {target}.npz"
+            )
+        from xprobe.report.tables.dataset import write_dataset
+
+        written = write_dataset(target, manifest, store, one, images, progress.bar)
+        rows, said, with_content = written.rows, tuple(written.sentences), written.with_content
     if as_json:
-        print_json(outputs.StoreExport(file=str(file), name=one.name, key=one.key, rows=rows))
+        print_json(
+            outputs.StoreExport(
+                file=str(target), name=one.name, key=one.key, rows=rows, images=with_content,
+                warnings=said,
+            )
+        )  # fmt: skip
         return
-    out.print(f"wrote {file}: {counted(rows, 'row', 'rows')} of {store.titles()[one.key]}")
+    out.print(f"wrote {target}: {counted(rows, 'row', 'rows')} of {store.titles()[one.key]}")
+    warn(said)
 
 
 def gc(folder: Folder = DEFAULT, as_json: Json = False) -> None:

@@ -60,7 +60,7 @@ def test_the_tables_are_those_that_are_documented(tmp_path: Path) -> None:
     names, lacks = written(tmp_path, study)
     listed = re.findall(r"`([\w.]+\.(?:csv|parquet|json))`", PAGE.split("\n## ")[0])
     assert set(listed) == {*names, "distances.csv", "predictions.parquet"}
-    assert sorted(names) == sorted(file.name for file in tmp_path.iterdir())
+    assert sorted([*names, "README.md"]) == sorted(file.name for file in tmp_path.iterdir())
     assert len(lacks) == 1
     assert lacks[0].startswith("predictions.parquet lacks clip: an older xprobe")
     columns = {"results": RESULTS, "classes": CLASSES, "confusion": CONFUSION}
@@ -87,3 +87,16 @@ def test_results_are_the_same_in_csv_and_parquet(tmp_path: Path) -> None:
             is_number = RESULTS[name] in (int, float)
             assert cell == ("" if value is None else cell if is_number else str(value))
             assert value is None or not is_number or float(cell) == value
+
+
+def test_the_card_lists_the_tables_and_leaves_another_readme_alone(tmp_path: Path) -> None:
+    study = make_study()
+    names, before = written(tmp_path, study)
+    card = (tmp_path / "README.md").read_text(encoding="utf-8")
+    listed = re.findall(r'path: "(.+)"', card)
+    assert sorted(listed) == sorted(name for name in names if name.endswith(".csv"))
+    assert listed[0] == "results.csv" and written(tmp_path, study)[1] == before
+    (tmp_path / "README.md").write_text("mine")
+    _, lacks = written(tmp_path, study)
+    assert lacks[:-1] == before and "README.md is another file, and stays" in lacks[-1]
+    assert (tmp_path / "README.md").read_text() == "mine"

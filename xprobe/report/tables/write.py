@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from xprobe.base import documents
 from xprobe.base.atomic import put
+from xprobe.report.tables.card import CARD, card, is_card
 from xprobe.report.tables.classes import CLASSES, CONFUSION, classes, confusion
 from xprobe.report.tables.columns import study_fields
 from xprobe.report.tables.formats import csv_bytes, parquet_bytes
@@ -68,7 +69,32 @@ def write_tables(
     files = [out / name for name in tables]
     large = out / "predictions.parquet"
     lacks = write_predictions(large, contents.results, studies, predictions)
-    return [*files, *([large] if large.is_file() else [])], lacks
+    if large.is_file():
+        files.append(large)
+    return files, [*lacks, *_write_card(out, files)]
+
+
+def _write_card(out: Path, files: Sequence[Path]) -> list[str]:
+    """Write the card by which the datasets library opens the tables, unless another file is there.
+
+    Returns:
+        What there is to say if it is not written.
+    """
+    place = out / CARD
+    if place.exists() and not is_card(place.read_bytes()):
+        return [
+            f"{place} is another file, and stays: 'load_dataset' does not find the tables by it"
+        ]
+    # The library opens files of one format in a folder.
+    tables = {file.stem: {"train": file.name} for file in files if file.suffix == ".csv"}
+    lines = [
+        f"Tables of a report of xprobe: {', '.join(tables)}.",
+        '```python\nimport datasets\n\nresults = datasets.load_dataset("PATH OF THIS FOLDER", '
+        '"results", split="train")\n```',
+        'Files of Parquet open with `load_dataset("parquet", data_files="results.parquet")`.',
+    ]
+    put(place, card(tables, "Do synthetic images help?", lines, ()))
+    return []
 
 
 def _distances_csv(document: Distances, rows: Sequence[DistanceRow]) -> bytes:
