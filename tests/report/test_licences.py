@@ -6,8 +6,14 @@ import pytest
 from makers import make_study
 from msgspec import structs
 
-from xprobe.report.licences import Pictures, encoder_licence, licences_words, makers_words
-from xprobe.results.study import LicenceCount, MakerCount
+from xprobe.report.licences import (
+    Pictures,
+    datasets_words,
+    encoder_licence,
+    licences_words,
+    makers_words,
+)
+from xprobe.results.study import DatasetCount, LicenceCount, MakerCount
 
 
 @pytest.mark.parametrize(
@@ -63,6 +69,15 @@ def test_the_licences_of_images_in_words() -> None:
         "none given: 7 synthetic images; mine (not known to xprobe: see whether its images may be "
         "passed on): 3 real images; xBD (may not be passed on): 1,200 real and 9 synthetic images"
     )
+
+
+def test_the_data_sets_of_images_in_words() -> None:
+    images = make_study().manifest
+    assert datasets_words(images) == ""
+    rows = (("EuroSAT", "real", 1), ("hf:a/b@0", "real", 1200), ("hf:a/b@0", "synthetic", 9))
+    counts = tuple(DatasetCount(dataset=name, source=s, n=n) for name, s, n in rows)
+    said = "EuroSAT: 1 real image; hf:a/b@0: 1,200 real and 9 synthetic images"
+    assert datasets_words(structs.replace(images, datasets=counts)) == said
 
 
 def test_who_made_images_in_words() -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from xprobe.images.manifest import Manifest
-from xprobe.study.rights import licence_counts, maker_counts
+from xprobe.study.rights import dataset_counts, licence_counts, maker_counts
 
 NAMES = ("source", "generator", "licence", "provider", "model", "terms", "watermark", "date")
 ROWS = (
@@ -39,3 +41,12 @@ def test_images_are_counted_by_who_made_them_and_how() -> None:
 def test_images_are_counted_by_licence_and_source() -> None:
     rows = [(row.licence, row.source, row.n) for row in licence_counts(images())]
     assert rows == [("", "synthetic", 1), ("xBD", "real", 1), ("xBD", "synthetic", 3)]
+
+
+def test_images_are_counted_by_data_set_as_far_as_it_is_said() -> None:
+    table = images()
+    assert dataset_counts(table) == []
+    named = ["EuroSAT", "mine", "mine", "EuroSAT", ""]
+    table = replace(table, further={**table.further, "dataset": named})
+    rows = [(row.dataset, row.source, row.n) for row in dataset_counts(table)]
+    assert rows == [("EuroSAT", "real", 1), ("EuroSAT", "synthetic", 1), ("mine", "synthetic", 2)]

@@ -15,10 +15,12 @@ class Scan(Document, frozen=True, kw_only=True):
 
     Attributes:
         images: how many there are.
+        taken_as: what published data sets were taken as, a line each.
         warnings: what looks wrong.
     """
 
     images: int
+    taken_as: tuple[str, ...] = ()
     counts: tuple[Count, ...]
     formats: tuple[Shape, ...]
     warnings: tuple[str, ...]

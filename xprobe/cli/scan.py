@@ -8,9 +8,9 @@ from warnings import catch_warnings
 
 import typer
 
-from xprobe.base.errors import XprobeError, counted, first_few
+from xprobe.base.errors import XprobeError, XprobeNote, counted, first_few
 from xprobe.cli.options import Data, Json, filled_in, table_file
-from xprobe.cli.printing import notes, print_json, print_table, warn
+from xprobe.cli.printing import notes, print_json, print_table, tell, warn
 from xprobe.images.config import DataConfig
 
 
@@ -33,7 +33,9 @@ def scan(
 
     with catch_warnings(record=True) as caught:
         manifest = manifests.read(data, whole=False, config=images)
-    said = [str(warning.message) for warning in caught]
+    taken_as = [str(w.message) for w in caught if isinstance(w.message, XprobeNote)]
+    said = [str(w.message) for w in caught if not isinstance(w.message, XprobeNote)]
+    tell(taken_as)
     warn(said)
     counts = survey.counts(manifest)
     formats, unusable = survey.shapes(manifest)
@@ -56,8 +58,8 @@ def scan(
     if as_json:
         print_json(
             outputs.Scan(
-                images=len(manifest), counts=tuple(counts), formats=tuple(formats),
-                warnings=(*said, *warnings),
+                images=len(manifest), taken_as=tuple(taken_as), counts=tuple(counts),
+                formats=tuple(formats), warnings=(*said, *warnings),
             )
         )  # fmt: skip
         return

@@ -75,6 +75,14 @@ def licences_words(images: ImagesStudied) -> str:
     return "; ".join(_licence_words(name, numbers) for name, numbers in by_name.items())
 
 
+def datasets_words(images: ImagesStudied) -> str:
+    """Return the data sets that images are of, in words; nothing if no table says."""
+    by_name: dict[str, list[str]] = {}
+    for row in images.datasets:
+        by_name.setdefault(row.dataset, []).append(f"{row.n:,} {row.source}")
+    return "; ".join(f"{name}: {_of_images(numbers)}" for name, numbers in by_name.items())
+
+
 def makers_words(images: ImagesStudied) -> str:
     """Return who made synthetic images, and under which terms; nothing if no table says."""
     return "; ".join(
@@ -93,7 +101,10 @@ def encoder_licence(source: str) -> str:
 
 
 def _licence_words(name: str, numbers: Sequence[str]) -> str:
-    is_one = len(numbers) == 1 and numbers[0].startswith("1 ")
-    of_images = f"{' and '.join(numbers)} image{'' if is_one else 's'}"
     words = f"{name} ({_WORDS[is_redistributable(name)]})" if name else "none given"
-    return f"{words}: {of_images}"
+    return f"{words}: {_of_images(numbers)}"
+
+
+def _of_images(numbers: Sequence[str]) -> str:
+    is_one = len(numbers) == 1 and numbers[0].startswith("1 ")
+    return f"{' and '.join(numbers)} image{'' if is_one else 's'}"

@@ -12,7 +12,7 @@ from xprobe.base.documents import extend
 from xprobe.learners.kinds import kind_read
 from xprobe.report.class_map import ClassMap, class_maps
 from xprobe.report.figures.drawing import Drawing
-from xprobe.report.licences import encoder_licence, licences_words, makers_words
+from xprobe.report.licences import datasets_words, encoder_licence, licences_words, makers_words
 from xprobe.report.words import (
     ESTIMANDS,
     FROM_RANDOM,
@@ -206,6 +206,7 @@ class StudyView:
         document: the study itself.
         encoder_and_head: what was trained, which the title of a named study does not say.
         licences: those of its images, in words.
+        datasets: the data sets that its images are of, in words.
         makers: who made its synthetic images, and under which terms, in words.
         encoder_licence: licence of the encoder's weights; empty: not known, or none.
     """
@@ -233,6 +234,7 @@ class StudyView:
     document: Study
     encoder_and_head: str
     licences: str
+    datasets: str
     makers: str
     encoder_licence: str
 
@@ -273,6 +275,7 @@ def study_view(
         document=study,
         encoder_and_head=family_title(study.encoder.title, study.config.head, study.part),
         licences=licences_words(study.manifest),
+        datasets=datasets_words(study.manifest),
         makers=makers_words(study.manifest),
         encoder_licence=encoder_licence(study.encoder.source),
     )

@@ -111,6 +111,20 @@ class LicenceCount(Document, frozen=True, kw_only=True):
     n: int
 
 
+class DatasetCount(Document, frozen=True, kw_only=True):
+    """How many images of a source are of a data set, where the image table says which.
+
+    Attributes:
+        dataset: its name, such as ``EuroSAT`` or ``hf:owner/name@commit``.
+        source: ``real`` or ``synthetic``.
+        n: number of images.
+    """
+
+    dataset: str
+    source: str
+    n: int
+
+
 class MakerCount(Document, frozen=True, kw_only=True):
     """How many images of a generator were made in one way, as `xprobe generate` wrote it down.
 
@@ -139,15 +153,17 @@ class ImagesStudied(Document, frozen=True, kw_only=True):
     Attributes:
         licences: the licences of the images; empty where no image has any.
         makers: who made synthetic images, under which terms; empty where the table does not say.
+        datasets: the data sets that images are of; empty where the table does not say.
     """
 
-    OPTIONAL: ClassVar[tuple[str, ...]] = ("licences", "makers")
+    OPTIONAL: ClassVar[tuple[str, ...]] = ("licences", "makers", "datasets")
 
     fingerprint: str
     classes: tuple[str, ...]
     counts: tuple[Count, ...] = ()
     licences: tuple[LicenceCount, ...] = ()
     makers: tuple[MakerCount, ...] = ()
+    datasets: tuple[DatasetCount, ...] = ()
 
 
 class Study(Document, frozen=True, kw_only=True):

@@ -1,4 +1,4 @@
-"""Under which licences and terms the images of a study stand, in numbers."""
+"""From which data sets the images of a study are, and under which licences and terms."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 
 from xprobe.design.lineage import licences
 from xprobe.images.manifest import Manifest
-from xprobe.results.study import LicenceCount, MakerCount
+from xprobe.results.study import DatasetCount, LicenceCount, MakerCount
 
 _WAY = ("generator", "provider", "model", "terms", "watermark")
 
@@ -21,6 +21,16 @@ def licence_counts(images: Manifest) -> list[LicenceCount]:
     return [
         LicenceCount(licence=name, source=source, n=n)
         for (name, source), n in sorted(Counter(zip(licence, images.source, strict=True)).items())
+    ]
+
+
+def dataset_counts(images: Manifest) -> list[DatasetCount]:
+    """Return how many images are of each data set, as far as the table says it."""
+    pairs = zip(images.column("dataset"), images.source, strict=True)
+    return [
+        DatasetCount(dataset=name, source=source, n=n)
+        for (name, source), n in sorted(Counter(pairs).items())
+        if name
     ]
 
 

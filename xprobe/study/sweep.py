@@ -44,7 +44,7 @@ from xprobe.study.curve import Point, value_points
 from xprobe.study.judge import Judged, judge
 from xprobe.study.keys import augmentation_of, study_key
 from xprobe.study.prepare import Study, prepare
-from xprobe.study.rights import licence_counts, maker_counts
+from xprobe.study.rights import dataset_counts, licence_counts, maker_counts
 from xprobe.study.seeds import Pooled, pool_seeds
 from xprobe.study.tested import hits
 
@@ -293,6 +293,7 @@ def _study_document(
             counts=tuple(counts(usable)),
             licences=tuple(licence_counts(usable)),
             makers=tuple(maker_counts(usable)),
+            datasets=tuple(dataset_counts(usable)),
         ),
         **provenance.provenance(),
         results=judged.results,

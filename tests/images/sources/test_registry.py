@@ -114,8 +114,8 @@ def test_the_help_of_commands_is_made_from_the_rows(monkeypatch: pytest.MonkeyPa
     row = ImageSource("few", Path.is_file, lambda path, group, form: ([], path), "list (.few)")
     monkeypatch.setitem(SOURCES_OF_IMAGES.rows, "few", row)  # type: ignore[arg-type]
     assert forms().startswith("Folder of images, a manifest (.csv, .tsv, ")
-    assert forms().endswith(", or a list (.few).")
-    assert forms("a link").endswith(", a list (.few), or a link.")
+    assert "a list (.few), or a data set as it is (such as ImageFolder" in forms()
+    assert forms("a link").endswith("shards/{000..012}.tar), or a link.")
 
 
 def test_rows_are_known_before_anything_heavy_is_imported() -> None:

@@ -104,7 +104,8 @@ def forms(*others: str) -> str:
         others: further forms that a command takes.
     """
     first, *rows = (row.words for row in SOURCES_OF_IMAGES.rows.values() if row.words)
-    *parts, last = (first.capitalize(), *(f"a {words}" for words in rows), *others)
+    published = "a data set as it is (such as ImageFolder, hf:owner/name, shards/{000..012}.tar)"
+    *parts, last = (first.capitalize(), *(f"a {words}" for words in rows), published, *others)
     return f"{', '.join(parts)}, or {last}."
 
 
