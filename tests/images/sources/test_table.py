@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
+import tarfile
 import unicodedata
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +20,7 @@ from makers import MakeManifest
 
 from xprobe.base import atomic
 from xprobe.base.errors import XprobeError, XprobeWarning
+from xprobe.images import contents
 from xprobe.images.manifest import Manifest
 from xprobe.images.read import read
 from xprobe.images.sources.table import read_table, write_table
@@ -316,3 +320,21 @@ def test_a_control_that_nobody_knows_is_refused_with_its_row(tmp_path: Path, wor
         read_table(table(tmp_path, rows))
     rows[2]["control"] = "None"
     assert [row["control"] for row in read_table(table(tmp_path, rows))[0]] == [""] * 3
+
+
+def test_members_of_archives_keep_their_names_in_a_table(
+    tmp_path: Path, make_manifest: MakeManifest
+) -> None:
+    names = ["./a//1.png", "b/../2.png", "x::3.png"]
+    (tmp_path / "in").mkdir()
+    with tarfile.open(tmp_path / "in/x.tar", "w") as tar:
+        for name in names:
+            member = tarfile.TarInfo(name)
+            member.size = len(name)
+            tar.addfile(member, io.BytesIO(name.encode()))
+    paths = [f"{tmp_path}/in/x.tar::{name}" for name in names]
+    manifest = replace(make_manifest(["a"] * 3), path=paths)
+    for folder in (tmp_path / "in", tmp_path / "out"):
+        write_table(manifest, folder / "m.csv")
+        rows, base = read_table(folder / "m.csv")
+        assert [contents.read(f"{base}/{row['path']}").decode() for row in rows] == names

@@ -22,6 +22,7 @@ from xprobe.base.errors import (
     first_few,
 )
 from xprobe.images.config import FormConfig
+from xprobe.images.containers.registry import member_of
 from xprobe.images.events import unify_events
 from xprobe.images.manifest import (
     CONTROLS,
@@ -80,9 +81,9 @@ def _rows_of(manifest: Manifest, base: Path) -> tuple[list[str], list[Row]]:
     rows = []
     for i in range(len(manifest)):
         row = {name: values[i] for name, values in columns.items()}
-        row["path"] = _path_relative_to(Path(row["path"]), base)
+        row["path"] = _path_relative_to(row["path"], base)
         if row["polygons"].endswith(".json"):
-            row["polygons"] = _path_relative_to(Path(row["polygons"]), base)
+            row["polygons"] = _path_relative_to(row["polygons"], base)
         if row["source"] == "real" and row["group"] == row["id"]:
             row["group"] = ""  # An empty group means this default.
         if as_text(row["path"]) != row["path"]:
@@ -369,8 +370,12 @@ def _unify_paths(rows: Sequence[Row], file: Path) -> None:
         warnings.warn(with_slashes(file, slashed), XprobeWarning, stacklevel=3)
 
 
-def _path_relative_to(path: Path, base: Path) -> str:
+def _path_relative_to(path: str, base: Path) -> str:
+    """Return a path relative to a folder; the name of a member in its file stays as it is."""
+    member = member_of(path)
+    if member is not None:
+        return f"{_path_relative_to(member.file, base)}::{member.name}"
     try:
-        return path.relative_to(base).as_posix()
+        return Path(path).relative_to(base).as_posix()
     except ValueError:
         return os.path.relpath(path, base).replace(os.sep, "/")
