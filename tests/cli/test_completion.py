@@ -69,6 +69,7 @@ def test_generators_are_those_of_the_images(offered: Offered, tmp_path: Path) ->
         (tmp_path / "data" / place).mkdir(parents=True)
     assert offered("sweep", "--generator", "") == ["flux", "sd"]
     assert offered("scan", "data", "--generator", "sd,f") == ["sd,flux"]
+    assert "imagefolder" in offered("scan", "data", "--layout", "image")
     (tmp_path / "m.csv").write_text("path,generator\na.png,\nb.png,dalle\nc.png,dalle\n")
     assert offered("embed", "m.csv", "--generator", "d") == ["dalle"]
     assert offered("embed", "none.csv", "--generator", "") == []

@@ -18,7 +18,7 @@ from xprobe.cli.completion import Completer, complete_generator, complete_stored
 from xprobe.cli.printing import notes
 from xprobe.cli.settings import read_settings
 from xprobe.images.config import DEFAULT_DATA, WIDER
-from xprobe.images.sources.registry import forms
+from xprobe.images.sources.registry import SOURCES_OF_IMAGES, forms
 
 SEVERAL = "Several are one study together."
 
@@ -225,7 +225,12 @@ def _completer(words: Option) -> Completer | None:
     """Return what completes the value of an option; None: the shell does, which offers files."""
     if words.values:
         return completer(words.values)
-    return {"--encoder": complete_stored, "--generator": complete_generator}.get(words.flag)
+    special = {
+        "--encoder": complete_stored,
+        "--generator": complete_generator,
+        "--layout": completer(SOURCES_OF_IMAGES.rows),
+    }
+    return special.get(words.flag)
 
 
 def _fill(kind: type, values: Values, context: typer.Context) -> Any:
