@@ -567,8 +567,8 @@ def _by_python_2(value: Any) -> bytes:
     if isinstance(value, dict):
         parts = (_by_python_2(part) for item in value.items() for part in item)
         return b"}(" + b"".join(parts) + b"u"
-    parts = map(_by_python_2, value)
-    return b"](" + b"".join(parts) + b"e" if isinstance(value, list) else b"(" + b"".join(parts) + b"t"
+    begin, end = (b"](", b"e") if isinstance(value, list) else (b"(", b"t")
+    return begin + b"".join(map(_by_python_2, value)) + end
 
 
 def write_cifar(
@@ -600,7 +600,9 @@ def write_cifar(
         pixels = pixels.reshape(n, -1)
         if form == "binary":
             coarse = b"\0" if is_fine else b""
-            records = [coarse + bytes([k]) + row.tobytes() for k, row in zip(labels, pixels)]
+            records = [
+                coarse + bytes([k]) + row.tobytes() for k, row in zip(labels, pixels, strict=True)
+            ]
             (folder / f"{part}.bin").write_bytes(b"".join(records))
         else:
             values = {"batch_label": part, label_key: labels, "data": pixels,

@@ -223,9 +223,7 @@ def _random_weights_note(encoder: StoredEncoder, title: str, config: SweepConfig
     return [f"{title} has RANDOM WEIGHTS, as asked: this says nothing of any trained encoder"]
 
 
-def _check_usable(
-    manifest: Manifest, usable: Manifest, failed: dict[str, str], label: str
-) -> None:
+def _check_usable(manifest: Manifest, usable: Manifest, failed: dict[str, str], label: str) -> None:
     """Refuse a table of which no real image, or no synthetic one, could be embedded.
 
     Raises:

@@ -143,9 +143,7 @@ def test_nothing_of_an_attack_is_done(tmp_path: Path) -> None:
 def test_an_extension_that_python_knows_is_refused_as_well() -> None:
     copyreg.add_extension("os", "getcwd", 0x7F)  # type: ignore[no-untyped-call]
     try:
-        attack = pickle.dumps(os.getcwd, 2)
-        assert b"\x82\x7f" in attack or b"getcwd" in attack
-        with pytest.raises(PickleError, match="EXT1|getcwd"):
+        with pytest.raises(PickleError, match="instruction EXT1"):
             unpickle(b"\x80\x02\x82\x7f.")
     finally:
         copyreg.remove_extension("os", "getcwd", 0x7F)  # type: ignore[no-untyped-call]

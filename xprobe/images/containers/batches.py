@@ -1,4 +1,4 @@
-"""The batches of CIFAR-10 and CIFAR-100, binary and pickled: files of many images of 32 × 32 pixels.
+"""The batches of CIFAR-10 and CIFAR-100, binary and pickled: files of many small images.
 
 An image is the record of a number, counted from 0, ``data_batch_1.bin::00017``. Its content is a
 PPM of its pixels, equal in both forms. A batch may lie in the archive that it is published in,

@@ -162,10 +162,10 @@ def source_of(data: Path, form: FormConfig) -> tuple[ImageSource, Path]:
                 f"--layout {form.layout}: unknown{did_you_mean(form.layout, sources.names())}; "
                 f"there are {', '.join(sources.names())}"
             )
-        return sources[form.layout], data
+        return _asked_for(sources[form.layout], data)
     if is_prefixed(data):
         name, _, rest = str(data).partition(":")
-        return sources[name], Path(rest)
+        return _asked_for(sources[name], Path(rest))
     fitting = particular(data)
     if len(fitting) > 1:
         names = " and ".join(f"{row.title or row.name} ({row.name})" for row in fitting)
@@ -181,6 +181,17 @@ def source_of(data: Path, form: FormConfig) -> tuple[ImageSource, Path]:
         if row.recognises(data):
             return row, data
     raise _unknown(data)
+
+
+def _asked_for(row: ImageSource, path: Path) -> tuple[ImageSource, Path]:
+    """Return a source that is asked for by name, and the path that it reads.
+
+    Raises:
+        XprobeError: it is of a published form, and the path leads nowhere, nor is it a pattern.
+    """
+    if row.title and not path.exists() and not row.recognises(path):
+        raise _missing(path)
+    return row, path
 
 
 def is_prefixed(data: Path) -> bool:

@@ -87,10 +87,10 @@ def test_both_forms_in_one_folder_are_named(xprobe: Run, tmp_path: Path) -> None
 
 def test_synthetic_images_in_batches(xprobe: Run, tmp_path: Path) -> None:
     write_cifar(tmp_path / "real", "binary", n=12)
-    write_cifar(tmp_path / "made", "python 3", n=16)
+    write_cifar(tmp_path / "made", "python 3", n=24)
     ran = xprobe("embed", "real", "--synthetic", "sd=made", "--encoder", "pixels", "--json")
-    assert "made: 16 synthetic images of a test part left out" in ran.err
-    assert ran.json["encoders"][0]["embedded"] == 36 + 32
+    assert "made: 24 synthetic images of a test part left out" in ran.err
+    assert ran.json["encoders"][0]["embedded"] == 36 + 48
     ran = xprobe("sweep", "real", "--synthetic", "sd=made", *FAST, "--json")
     assert ran.code == 0, ran.err
     results = ran.json["results"]
@@ -108,7 +108,10 @@ def refused(folder: Path, form: FormConfig = FormConfig()) -> str:
 
 @pytest.mark.parametrize(
     ("form", "batch", "names"),
-    [("binary", "data_batch_1.bin", "batches.meta.txt"), ("python", "data_batch_1", "batches.meta")],
+    [
+        ("binary", "data_batch_1.bin", "batches.meta.txt"),
+        ("python", "data_batch_1", "batches.meta"),
+    ],
 )
 def test_batches_and_names_of_classes_that_do_not_fit(
     tmp_path: Path, form: str, batch: str, names: str
@@ -158,8 +161,9 @@ def test_what_cannot_be_told(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     said = refused(tmp_path / "empty", FormConfig(layout="cifar-binary"))
     assert "no batches such as data_batch_1.bin lie in it; name the folder or" in said
-    said = refused(tmp_path / "nowhere.tar.gz", FormConfig(layout="cifar-python"))
-    assert "no batches such as data_batch_1 lie in it" in said
+    (tmp_path / "empty" / "meta").write_bytes(b"")
+    packed(tmp_path / "empty")
+    assert "no batches such as data_batch_1 lie in it" in refused(tmp_path / "empty.tar.gz")
     with pytest.raises(XprobeError, match="--group event: a batch of CIFAR has no columns"):
         xprobe.read(tmp_path / "x" / "10", group="event")
 

@@ -1,4 +1,4 @@
-"""CIFAR-10 and CIFAR-100 as their makers publish them: batches of images, unpacked or in an archive."""
+"""CIFAR-10 and CIFAR-100 as their makers publish them: batches, unpacked or in an archive."""
 
 from __future__ import annotations
 
@@ -122,8 +122,9 @@ class CifarForm:
             for number, label in enumerate(labels):
                 if not 0 <= label < len(names):
                     raise BatchError(
-                        f"{place.path}{file}: image {number} is of class {label}, and {place.cifar.classes} "
-                        f"names {len(names)} classes, from 0; fetch or unpack the data set again"
+                        f"{place.path}{file}: image {number} is of class {label}, and "
+                        f"{place.cifar.classes} names {len(names)} classes, from 0; fetch or "
+                        f"unpack the data set again"
                     )
                 rows.append({
                     "path": f"{place.inside}{file}::{number:0{len(str(len(labels)))}}",

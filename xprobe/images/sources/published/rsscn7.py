@@ -1,4 +1,4 @@
-"""RSSCN7: ``<letter><Class>/<letter><nnn>.jpg``, 400 × 400 pixels; the letter is none of the class."""
+"""RSSCN7: ``<letter><Class>/<letter><nnn>.jpg``, 400 × 400 pixels; the class has no letter."""
 
 from __future__ import annotations
 
