@@ -10,14 +10,16 @@ from __future__ import annotations
 import errno
 import gzip
 import io
+import os
 import posixpath
 import re
 import tarfile
 import zlib
-from collections.abc import Iterator
-from functools import lru_cache
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from threading import Lock
+from typing import BinaryIO, Generic, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,6 +44,8 @@ _ARCHIVE = re.compile(r"(?P<archive>.*?\.(?:tar\.gz|tgz))::(?P<member>.+)", re.D
 
 _BATCH = re.compile(r"(?:data_batch_\d+|test_batch|train|test)(?:\.bin)?")
 
+Value = TypeVar("Value")
+
 _NAMES_OF_CLASSES = frozenset(
     ("batches.meta", "meta", "batches.meta.txt", "fine_label_names.txt", "coarse_label_names.txt")
 )
@@ -56,6 +60,43 @@ class Batch(NamedTuple):
 
     labels: list[int]
     pixels: NDArray[np.uint8]
+
+
+class _Kept(Generic[Value]):
+    """What was read of files that are still the same, as much as fits; each is read once.
+
+    Threads that ask for the same file wait for the first: each would fill the memory else.
+
+    Args:
+        most: of how many files it is kept.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._values: OrderedDict[tuple[object, ...], Value] = OrderedDict()
+        self._unlock()
+        if hasattr(os, "register_at_fork"):  # No thread of a copied process holds the lock.
+            os.register_at_fork(after_in_child=self._unlock)
+
+    def _unlock(self) -> None:
+        self._lock = Lock()
+
+    def get(self, file: str, member: str, read: Callable[[], Value]) -> Value:
+        """Return what a function reads of a file, or of a member of it, whatever leads there."""
+        status = Path(file).stat()
+        key = status.st_dev, status.st_ino, status.st_mtime_ns, status.st_size, member
+        with self._lock:
+            if key not in self._values:
+                while len(self._values) >= self._most:
+                    self._values.popitem(last=False)
+                self._values[key] = read()
+            self._values.move_to_end(key)
+            return self._values[key]
+
+
+# CIFAR-10 has six batches; an archive, or all of its pickles, have 184 million bytes.
+_ARCHIVES: _Kept[dict[str, bytes]] = _Kept(1)
+_BATCHES: _Kept[Batch] = _Kept(6)
 
 
 def is_archive(file: str) -> bool:
@@ -123,8 +164,7 @@ def files_in(archive: str) -> dict[str, bytes]:
     Raises:
         OSError: it cannot be read, or is damaged.
     """
-    status = Path(archive).stat()
-    return _files_in(archive, status.st_mtime_ns, status.st_size)
+    return _ARCHIVES.get(archive, "", lambda: _files_in(archive))
 
 
 def first_name(archive: str) -> str:
@@ -143,8 +183,7 @@ def first_name(archive: str) -> str:
     return ""
 
 
-@lru_cache(maxsize=1)
-def _files_in(archive: str, _mtime_ns: int, _size: int) -> dict[str, bytes]:
+def _files_in(archive: str) -> dict[str, bytes]:
     try:
         return {name: stream.read() for name, stream in _members(archive) if _is_wanted(name)}
     except BatchError:
@@ -246,12 +285,11 @@ def _no_record(file: str, member: str) -> FileNotFoundError:
 
 def _pickled(file: str) -> Batch:
     match = _ARCHIVE.fullmatch(file)
-    status = Path(match["archive"] if match else file).stat()
-    return _pickled_once(file, status.st_mtime_ns, status.st_size)
+    place, member = match.groups() if match else (file, "")
+    return _BATCHES.get(place, member, lambda: _read_pickled(file))
 
 
-@lru_cache(maxsize=6)  # as many as CIFAR-10 has, which are 184 million bytes
-def _pickled_once(file: str, _mtime_ns: int, _size: int) -> Batch:
+def _read_pickled(file: str) -> Batch:
     """Return a pickled batch.
 
     Raises:
