@@ -53,9 +53,9 @@ def test_an_image_has_the_same_content_in_every_form(
     record = (binary / f"{parts[0]}.bin").read_bytes()[: width + 3072][width:]
     planes = np.frombuffer(record, np.uint8).reshape(3, 32, 32)
     np.testing.assert_array_equal(pixels_of(f"{files[1]}::0"), pixels_of(f"{files[0]}::0"))
-    first = f"{binary}/{parts[0]}.bin::00000"
-    np.testing.assert_array_equal(pixels_of(first), planes.transpose(1, 2, 0))
-    assert probe(first) == ("PPM", 32, 32)
+    path = f"{binary}/{parts[0]}.bin::00000"
+    np.testing.assert_array_equal(pixels_of(path), planes.transpose(1, 2, 0))
+    assert probe(path) == ("PPM", 32, 32)
 
 
 @pytest.mark.parametrize("form", ["binary", "python"])

@@ -141,12 +141,12 @@ def test_nothing_of_an_attack_is_done(tmp_path: Path) -> None:
 
 
 def test_an_extension_that_python_knows_is_refused_as_well() -> None:
-    copyreg.add_extension("os", "getcwd", 0x7F)  # type: ignore[no-untyped-call]
+    copyreg.add_extension("os", "getcwd", 0x7F)
     try:
         with pytest.raises(PickleError, match="instruction EXT1"):
             unpickle(b"\x80\x02\x82\x7f.")
     finally:
-        copyreg.remove_extension("os", "getcwd", 0x7F)  # type: ignore[no-untyped-call]
+        copyreg.remove_extension("os", "getcwd", 0x7F)
 
 
 def test_a_memory_of_far_numbers_takes_no_memory() -> None:

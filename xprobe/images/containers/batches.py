@@ -113,8 +113,8 @@ def labels_of(file: str) -> list[int]:
     if not _is_binary(file):
         return _pickled(file).labels
     skipped = _label_bytes(file)
+    labels: list[int] = []
     with opened(file) as stream:
-        labels = []
         for number in range(_count(file, stream)):
             stream.seek(number * (skipped + _PIXELS) + skipped - 1)
             labels += stream.read(1)

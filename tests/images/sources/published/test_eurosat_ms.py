@@ -33,7 +33,7 @@ def data(tmp_path: Path, save_picture: SavePicture) -> tuple[str, ...]:
 def last_line(ran: Ran) -> str:
     """Return the error that a command ended with, behind what DATA was taken as."""
     assert (ran.code, ran.out) == (1, "")
-    return ran.err.splitlines()[-1]
+    return str(ran.err.splitlines()[-1])
 
 
 def test_it_is_known_and_says_what_embed_needs(xprobe: Run, data: tuple[str, ...]) -> None:
