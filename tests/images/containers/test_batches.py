@@ -7,6 +7,7 @@ import pickle
 import tarfile
 from pathlib import Path
 from struct import pack
+from threading import Event, Thread
 from typing import Any
 
 import numpy as np
@@ -147,3 +148,54 @@ def test_of_an_archive_of_something_else_little_is_read(tmp_path: Path) -> None:
     assert batches.first_name(str(packed(folder, archive))) == "other/data_batch_1"
     archive.write_bytes(b"\x1f\x8b no gzip")
     assert batches.first_name(str(archive)) == ""
+
+
+def test_a_file_is_read_once_whatever_leads_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = write_cifar(tmp_path / "x", "python")
+    archive = packed(folder, tmp_path / "x.tar.gz")
+    (tmp_path / "link").symlink_to(folder)
+    read: list[str] = []
+    for name in ("_read_pickled", "_files_in"):
+        function = getattr(batches, name)
+        monkeypatch.setattr(
+            batches, name, lambda file, name=name, f=function: (read.append(name), f(file))[1]
+        )
+    monkeypatch.chdir(tmp_path)
+    for file in (f"{folder}/data_batch_1", "x/data_batch_1", "link/data_batch_1"):
+        labels_of(file)
+    assert read == ["_read_pickled"]
+    for file in (f"{archive}::x/data_batch_1", "x.tar.gz::x/data_batch_1"):
+        labels_of(file)
+    assert read == ["_read_pickled", "_read_pickled", "_files_in"]
+    write_cifar(folder, "python", n=3)
+    assert len(labels_of(f"{folder}/data_batch_1")) == 3
+    assert len(read) == 4
+
+
+def test_threads_wait_for_the_one_that_reads(tmp_path: Path) -> None:
+    file = tmp_path / "x"
+    file.write_text("")
+    kept: batches._Kept[int] = batches._Kept(1)
+    begun, go_on = Event(), Event()
+    values: list[int] = []
+
+    def read_slowly() -> int:
+        begun.set()
+        go_on.wait(60)
+        return 1
+
+    first = Thread(target=lambda: values.append(kept.get(str(file), "", read_slowly)))
+    second = Thread(target=lambda: values.append(kept.get(str(file), "", lambda: 2)))
+    first.start()
+    begun.wait(60)
+    second.start()
+    second.join(0.05)
+    assert values == []
+    go_on.set()
+    first.join(60)
+    second.join(60)
+    assert values == [1, 1]
+    assert kept.get(str(file), "another", lambda: 3) == 3
+    assert kept.get(str(file), "", lambda: 4) == 4  # The first made place for it.
