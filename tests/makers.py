@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
+import pickle
 import sys
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from hashlib import sha256
 from html.parser import HTMLParser
 from pathlib import Path
+from struct import pack
 from typing import TYPE_CHECKING, Any
 from zlib import crc32
 
@@ -540,6 +543,79 @@ def tiff_of(samples: np.ndarray, colours: Sequence[str] = (), **profile: Any) ->
             if colours:
                 file.colorinterp = [ColorInterp[colour] for colour in colours]
         return bytes(memory.getbuffer())
+
+
+def pickled_by_python_2(value: Any) -> bytes:
+    """Return a pickle of protocol 2 as Python 2 and its NumPy write it: texts are bytes."""
+    return b"\x80\x02" + _by_python_2(value) + b"."
+
+
+def _by_python_2(value: Any) -> bytes:
+    if isinstance(value, np.ndarray):
+        dtype = b"cnumpy\ndtype\nU\x02u1K\x00K\x01\x87R(K\x03U\x01|NNN" + 2 * b"J\xff\xff\xff\xff"
+        return (
+            b"cnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\nK\x00\x85U\x01b\x87R(K\x01"
+            + _by_python_2(value.shape) + dtype + b"K\x00tb\x89" + _by_python_2(value.tobytes())
+            + b"tb"
+        )  # fmt: skip
+    if isinstance(value, str | bytes):
+        text = value.encode("latin-1") if isinstance(value, str) else value
+        length = len(text)
+        return (b"U" + bytes([length]) if length < 256 else b"T" + pack("<i", length)) + text
+    if isinstance(value, int):
+        return b"J" + pack("<i", value)
+    if isinstance(value, dict):
+        parts = (_by_python_2(part) for item in value.items() for part in item)
+        return b"}(" + b"".join(parts) + b"u"
+    begin, end = (b"](", b"e") if isinstance(value, list) else (b"(", b"t")
+    return begin + b"".join(map(_by_python_2, value)) + end
+
+
+def write_cifar(
+    folder: Path,
+    form: str,
+    names: Sequence[str] = ("airplane", "cat"),
+    n: int = 4,
+    parts: Sequence[str] = ("data_batch_1", "data_batch_2", "test_batch"),
+) -> Path:
+    """Write batches as those of CIFAR-10 or CIFAR-100 into a folder, and return it.
+
+    Args:
+        folder: the folder.
+        form: ``binary``, ``python`` (as Python 2 wrote it), or ``python 3``.
+        names: the classes, of which images are by turns; the red of a class tells it.
+        n: images of a batch.
+        parts: names of the batches; the set is CIFAR-100 if they are train and test.
+    """
+    rng = np.random.default_rng(n)
+    is_fine = "train" in parts
+    label_key, names_key = ("fine_labels", "fine_label_names") if is_fine else (
+        "labels", "label_names")  # fmt: skip
+    folder.mkdir(parents=True, exist_ok=True)
+    dump = pickled_by_python_2 if form == "python" else partial(pickle.dumps, protocol=4)
+    for part in parts:
+        labels = [i % len(names) for i in range(n)]
+        pixels = rng.integers(0, 256, (n, 3, 32, 32), dtype=np.uint8)
+        pixels[:, 0] = (np.array(labels)[:, None, None] * 200 + pixels[:, 0] % 50).astype(np.uint8)
+        pixels = pixels.reshape(n, -1)
+        if form == "binary":
+            coarse = b"\0" if is_fine else b""
+            records = [
+                coarse + bytes([k]) + row.tobytes() for k, row in zip(labels, pixels, strict=True)
+            ]
+            (folder / f"{part}.bin").write_bytes(b"".join(records))
+        else:
+            values = {"batch_label": part, label_key: labels, "data": pixels,
+                      "filenames": [f"{part}_{i}.png" for i in range(n)]}  # fmt: skip
+            (folder / part).write_bytes(dump(values))
+    if form == "binary":
+        file = "fine_label_names.txt" if is_fine else "batches.meta.txt"
+        (folder / file).write_text("\n".join((*names, "", "")))
+    else:
+        (folder / ("meta" if is_fine else "batches.meta")).write_bytes(
+            dump({names_key: [*names], "num_vis": 3072})
+        )
+    return folder
 
 
 def letters() -> Any:

@@ -147,7 +147,10 @@ def _check_bands(image: Image.Image, count: int, bands: tuple[int, ...]) -> None
         tags = getattr(image, "tag_v2", {})
         if most <= tags.get(TiffImagePlugin.SAMPLESPERPIXEL, 1):
             raise LayoutError(said)
-        raise UnusableImageError(said)
+        raise UnusableImageError(
+            f"{said}; render the images of more bands as RGB once, and leave --bands out "
+            f"(docs/guide/layouts.md, Satellite files)"
+        )
 
 
 def to_8_bit(

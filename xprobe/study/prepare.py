@@ -24,7 +24,7 @@ from xprobe.features.remarks import remarks_on
 from xprobe.features.shards import Index, StoredEncoder
 from xprobe.features.store import Store
 from xprobe.images.augment import COPY_PASTE, MIXUP, steps_of, view_digest
-from xprobe.images.manifest import Manifest
+from xprobe.images.manifest import SOURCES, Manifest
 from xprobe.images.polygons import read_polygons
 from xprobe.images.survey import find_problems
 from xprobe.learners.kinds import kind_of
@@ -123,6 +123,7 @@ def prepare(
             continue
         ids, stored, failed = store.locate(encoder, manifest, index)
         usable = manifest.select(~np.isin(manifest.id.astype(str), list(failed)))
+        _check_usable(manifest, usable, failed, labels[encoder.key])
         views = _count_views(usable, index, config)
         label, title = labels[encoder.key], titles[encoder.key]
         notes = _image_notes(usable, failed)
@@ -220,6 +221,21 @@ def _random_weights_note(encoder: StoredEncoder, title: str, config: SweepConfig
             f"{title} began from RANDOM WEIGHTS, as asked: pretrained ones may answer otherwise"
         ]
     return [f"{title} has RANDOM WEIGHTS, as asked: this says nothing of any trained encoder"]
+
+
+def _check_usable(manifest: Manifest, usable: Manifest, failed: dict[str, str], label: str) -> None:
+    """Refuse a table of which no real image, or no synthetic one, could be embedded.
+
+    Raises:
+        XprobeError: there is none left, with the reason of the first.
+    """
+    for source in SOURCES:
+        ids = manifest.id[manifest.source == source]
+        if len(ids) and not (usable.source == source).any():
+            raise XprobeError(
+                f"none of the {len(ids)} {source} images could be embedded with {label}; the "
+                f"first, {ids[0]}: {failed[ids[0]]}"
+            )
 
 
 def _image_notes(usable: Manifest, failed: dict[str, str]) -> list[str]:

@@ -49,6 +49,9 @@ class Container:
 
 CONTAINERS = (
     Container("tar", r"\.tar", has_spans=True),
+    Container(
+        "batches", r"(?:\A|[/\\:])(?:data_batch_\d+|test_batch|train|test)(?:\.bin)?", r"\d+"
+    ),
 )  # fmt: skip
 
 _BY_NAME = {container.name: container for container in CONTAINERS}

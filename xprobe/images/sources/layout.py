@@ -57,6 +57,9 @@ def name_of(folder: Folder) -> str:
 class Layout:
     """What folders of images are, understood one after the other, the real ones first.
 
+    Args:
+        is_told: whether something else says which splits are read, so that no note need.
+
     Attributes:
         classes: the class folders.
         tabled: folders of synthetic images whose tables say what they are.
@@ -66,13 +69,14 @@ class Layout:
         left_out: what is no picture of a class.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, is_told: bool = False) -> None:
         self.classes: list[ClassFolder] = []
         self.tabled: list[TabledFolder] = []
         self.labels: set[str] = set()
         self.splits: list[Split] = []
         self.notes: list[str] = []
         self._read: dict[str, list[Split]] = {"real": [], "synthetic": []}
+        self._is_told = is_told
         self.left_out = LeftOut()
 
     def add_real(self, folder: Folder, known: Callable[[], set[str]] = set) -> None:
@@ -172,7 +176,7 @@ class Layout:
             scene_of: the scene of each twin.
         """
         for source, splits in self._read.items():
-            if splits:
+            if splits and not self._is_told:
                 words = "splits" if len(splits) > 1 else "a split"
                 self.notes.append(f"read {_paths(splits)} as {words} of {source} images")
         forms: dict[str, set[str]] = {}

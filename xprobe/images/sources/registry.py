@@ -88,6 +88,15 @@ SOURCES_OF_IMAGES: Registry[ImageSource] = Registry(
             "folder", _function("folder:is_study"), _function("folder:read_folder"),
             "folder of images",
         ),
+        _published("cifake", "CIFAKE"),
+        _published("cifar-binary", "binary batches"),
+        _published("cifar-python", "pickled batches"),
+        _published("eurosat", "EuroSAT"),
+        _published("eurosat-ms", "EuroSAT, 13 bands"),
+        _published("resisc45", "NWPU-RESISC45"),
+        _published("ucmerced", "UC Merced"),
+        _published("aid", "AID"),
+        _published("rsscn7", "RSSCN7"),
         _published("imagefolder", "ImageFolder", is_general=True),
         ImageSource(
             "table", _is_table, _function("table:read_table"),
@@ -154,10 +163,10 @@ def source_of(data: Path, form: FormConfig) -> tuple[ImageSource, Path]:
                 f"--layout {form.layout}: unknown{did_you_mean(form.layout, sources.names())}; "
                 f"there are {', '.join(sources.names())}"
             )
-        return sources[form.layout], data
+        return _asked_for(sources[form.layout], data)
     if is_prefixed(data):
         name, _, rest = str(data).partition(":")
-        return sources[name], Path(rest)
+        return _asked_for(sources[name], Path(rest))
     fitting = particular(data)
     if len(fitting) > 1:
         names = " and ".join(f"{row.title or row.name} ({row.name})" for row in fitting)
@@ -173,6 +182,17 @@ def source_of(data: Path, form: FormConfig) -> tuple[ImageSource, Path]:
         if row.recognises(data):
             return row, data
     raise _unknown(data)
+
+
+def _asked_for(row: ImageSource, path: Path) -> tuple[ImageSource, Path]:
+    """Return a source that is asked for by name, and the path that it reads.
+
+    Raises:
+        XprobeError: it is of a published form, and the path leads nowhere, nor is it a pattern.
+    """
+    if row.title and not path.exists() and not row.recognises(path):
+        raise _missing(path)
+    return row, path
 
 
 def is_prefixed(data: Path) -> bool:

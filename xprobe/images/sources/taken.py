@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import unicodedata
 import warnings
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from xprobe.base.errors import XprobeWarning, counted
+from xprobe.base.errors import XprobeError, XprobeWarning, counted
+from xprobe.images.licence import licence_of_sets
 from xprobe.images.manifest import SPLITS, Row
 
 _ORDER = (*SPLITS, "val")
@@ -19,12 +21,16 @@ def taken_as(title: str, data: Path, rows: Sequence[Row]) -> str:
     Args:
         title: name of the form, or of the set.
         data: where it lies.
-        rows: its images; where they are of several splits or sources, each is counted apart.
+        rows: its images; where they are of several splits or sources, each is counted apart. Where
+            all name one data set, that goes before the form.
     """
     parts: dict[tuple[str, str, str], Counter[str]] = {}
     for row in rows:
         part = row.get("split") or "train", row["source"], row.get("generator", "")
         parts.setdefault(part, Counter())[row["label"]] += 1
+    names = {row.get("dataset", "") for row in rows}
+    if len(names) == 1 and any(names):
+        title = f"{names.pop()} ({title})"
     several = len({split for split, _, _ in parts}) > 1
     words = []
     for (split, source, generator), sizes in sorted(parts.items(), key=_rank):
@@ -48,7 +54,7 @@ def _classes(sizes: Counter[str]) -> str:
 
 
 def filled_in(rows: Iterable[Row], source: str, title: str, data: Path) -> list[Row]:
-    """Return rows with a source, where the set says none, and with the name of the set.
+    """Return rows with a source, where the set says none, its name, and its licence if it is known.
 
     Args:
         rows: the images.
@@ -56,16 +62,23 @@ def filled_in(rows: Iterable[Row], source: str, title: str, data: Path) -> list[
             Synthetic ones of a part for tests are left out, and counted.
         title: name of the set.
         data: where it lies, for the message.
+
+    Raises:
+        XprobeError: a class has a name that no folder could have.
     """
     kept, tests = [], 0
+    licences = licence_of_sets()
     for row in rows:
-        further = {"dataset": row.get("dataset") or title}
+        name = row.get("dataset") or title
+        licence = row.get("licence") or licences.get(name, "")
+        further = {"dataset": name} | ({"licence": licence} if licence else {})
         if not row["source"]:
             further["source"] = source
             if source == "synthetic" and row.get("split", "") not in ("", "train", "val"):
                 tests += 1
                 continue
         kept.append(row | further)
+    _check_classes({row["label"] for row in kept}, data)
     if tests:
         warnings.warn(
             f"{data}: {counted(tests, 'synthetic image', 'synthetic images')} of a test part left "
@@ -74,3 +87,17 @@ def filled_in(rows: Iterable[Row], source: str, title: str, data: Path) -> list[
             stacklevel=3,
         )
     return kept
+
+
+def _check_classes(names: Iterable[str], data: Path) -> None:
+    """Refuse names of classes that would break lines of text, or name a folder in a folder.
+
+    Raises:
+        XprobeError: there is one.
+    """
+    for name in sorted(names):
+        if "/" in name or any(unicodedata.category(sign) in ("Cc", "Zl", "Zp") for sign in name):
+            raise XprobeError(
+                f"{data}: the class {name!r} has a slash or a control character in its name; "
+                f"rename it in the data set, or in a manifest of it"
+            )

@@ -47,11 +47,17 @@ def read(data: Path, group: str, form: FormConfig) -> tuple[Iterable[Row], Path]
     """Return the rows of an ImageFolder, whose images are of the source that they are named as.
 
     Raises:
-        XprobeError: a `group` is asked for, which folders have none of; or a folder cannot be
-            listed or told.
+        XprobeError: a `group` is asked for, which folders have none of; DATA is no such folder; or
+            a folder cannot be listed or told.
     """
     if group:
         raise XprobeError(f"{data}: --group {group}: a folder has no columns")
-    layout = Layout()
+    if not recognises(data):
+        raise XprobeError(
+            f"{data}: no ImageFolder: that has two or more class folders that hold pictures "
+            f"themselves, alone or below train, val and test; leave --layout out to have it read "
+            f"by what it is"
+        )
+    layout = Layout(is_told=True)
     layout.add_real(Folder(str(data), place=str(data.resolve())))
     return [row | {"source": ""} for row in rows_of(layout)], data

@@ -1,0 +1,18 @@
+"""UC Merced Land Use: ``Images/<class>/<class><nn>.tif``, 256 × 256 pixels."""
+
+from __future__ import annotations
+
+import re
+
+from xprobe.images.sources.published.class_folders import ClassFolders
+
+_CLASSES = frozenset(
+    ("agricultural", "airplane", "baseballdiamond", "beach", "buildings", "chaparral",
+     "denseresidential", "forest", "freeway", "golfcourse", "harbor", "intersection",
+     "mediumresidential", "mobilehomepark", "overpass", "parkinglot", "river", "runway",
+     "sparseresidential", "storagetanks", "tenniscourt")
+)  # fmt: skip
+
+_SET = ClassFolders("UC Merced", _CLASSES, lambda folder: rf"{re.escape(folder)}\d{{2}}\.tif")
+
+recognises, read = _SET.recognises, _SET.read
