@@ -97,7 +97,7 @@ def test_the_ensemble_is_the_unit_mean_of_unit_features() -> None:
     def embed(texts: Sequence[str]) -> tuple[np.ndarray, float]:
         return np.array([table[t] for t in texts]), 10.0
 
-    text = prompts.embed_classes(embed, ["b"], prompts.Prompts("p", ("a {}", "c {}"), {}))
+    text = prompts.embed_classes(embed, {"b": ["a b", "c b"]}, "p")
     np.testing.assert_allclose(text.x, [[0.5**0.5, 0.5**0.5]], rtol=1e-6)
     assert (text.classes, text.logit_scale, text.prompts) == (("b",), 10.0, "p")
 
@@ -105,7 +105,8 @@ def test_the_ensemble_is_the_unit_mean_of_unit_features() -> None:
 def test_open_clip_text_features_and_zero_shot_scores_are_open_clips(tiny: tuple[Any, str]) -> None:
     model, name = tiny
     classes = ("dog", "sea_lake", "forest")
-    text = prompts.embed_classes(encoders.load(name).embed_text, classes, prompts.read("clip"))
+    filled = {label: prompts.read("clip").of_class(label) for label in classes}
+    text = prompts.embed_classes(encoders.load(name).embed_text, filled, "clip")
     tokenizer = open_clip.get_tokenizer("tiny-text")
     rows = []
     with torch.inference_mode():
