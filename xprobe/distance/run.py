@@ -111,8 +111,7 @@ def measure_domain(
                 wanted = metrics if name is None else [m for m in metrics if m in headline()]
                 rows += measured.rows(generator, name, wanted, permutations)
                 if name is None:
-                    rows += measured.paired(generator)
-                    rows += measured.retrieval(generator)
+                    rows += measured.paired(generator) + measured.retrieval(generator)
                     examples += measured.examples(generator)
                 advance(1)
         place += measured.place(workers)
