@@ -114,7 +114,8 @@ def test_reading_goes_on_while_files_are_gathered(
 ) -> None:
     embed_texts(Spoken(), encoder, ["a"])
     embed_texts(Spoken(), encoder, ["b"])
-    plain, gathered = texts.read_bytes, []
+    plain = texts.read_bytes
+    gathered: list[bool] = []
 
     def late(file: Path) -> bytes:
         if not gathered:
