@@ -47,6 +47,7 @@ DOCUMENTS: dict[str, type[Document]] = {
     "receipt": records.Receipt,
     "agreement": records.Agreement,
     "text-features": records.TextRecord,
+    "texts": records.TextsRecord,
 }
 
 

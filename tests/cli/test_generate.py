@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -239,3 +240,24 @@ def test_a_model_that_is_withdrawn_is_warned_of_with_what_there_is(
     ran = xprobe(*SENT, "--models", "models.csv")
     assert "maker/one of scripted was withdrawn on 2026-01-02" in ran.err
     assert "scripted lists new-model ($0.02 an image)" in ran.err
+
+
+def test_the_captions_of_a_published_set_are_prompts(
+    tmp_path: Path, provider: Scripted, xprobe: Xprobe, save_picture: SavePicture
+) -> None:
+    entries = []
+    for name, split in (("beach_1", "train"), ("park_1", "train"), ("beach_2", "test")):
+        save_picture(tmp_path / f"rsicd/RSICD_images/{name}.jpg")
+        sentences = [{"raw": f"{name} in words"}, {"raw": f"{name} in other words"}]
+        entries.append({"filename": f"{name}.jpg", "split": split, "sentences": sentences})
+    (tmp_path / "rsicd/dataset_rsicd.json").write_text(json.dumps({"images": entries}))
+    (tmp_path / "prompts.txt").write_text("{caption}\n")
+    asked = ("generate", "rsicd", *ASKED[2:], "--from", "text", "--per-image", "2")
+    ran = xprobe(*asked, "--dry-run")
+    assert ran.code == 0
+    assert "beach        1       2     2  beach_1 in words" in ran.out
+    assert "park         1       2     2  park_1 in words" in ran.out
+    assert xprobe(*asked, "--yes", "--max-cost", "9").code == 0
+    assert sorted(provider.asked) == [
+        "beach_1 in other words", "beach_1 in words", "park_1 in other words", "park_1 in words",
+    ]  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -20,6 +21,7 @@ from xprobe.distance.run import measure_domain
 from xprobe.engine.execution import Execution
 from xprobe.features import embed as extract
 from xprobe.features.store import Store
+from xprobe.features.texts import put_texts
 from xprobe.images import read as manifests
 from xprobe.images.manifest import Manifest
 from xprobe.report.licences import licence_of
@@ -170,6 +172,30 @@ def test_edits_are_compared_with_the_true_image_of_their_scene(measured: Measure
     assert row.ci_low <= row.value <= row.ci_high
     assert row.floor > 0
     assert "paired" not in {r.metric for r in overall.distances}
+
+
+def test_images_are_looked_for_by_their_prompts_where_the_store_has_texts(study: Any) -> None:
+    table, store, run = study
+    (encoder,) = store.encoders()
+    is_good = table.generator == "good"
+    cells = np.where(is_good, [f"image {i}" for i in range(len(table))], "").astype(object)
+    first, second = np.flatnonzero(is_good)[:2]
+    cells[second] = json.dumps([cells[first], cells[second]])
+    prompted = replace(table, prompt=frozen_strings(cells))
+    assert not [row for row in run(prompted, by_class=False).distances if row.metric == "r_at_1"]
+    chosen = prompted.select(is_good)
+    features = store.read(encoder, chosen)[0].x
+    put_texts(encoder, [f"image {i}" for i in np.flatnonzero(is_good)], features, 1.0)
+    document = run(prompted, by_class=False)
+    row = by(document)["good", None, "r_at_1"]
+    assert ("thief", None, "r_at_1") not in by(document)  # Its images have no prompts.
+    assert (row.value, row.n, row.n_real, row.n_synthetic) == (1, 16, 0, 16)
+    assert row.floor == pytest.approx((15 + 2) / 16 / 16)
+    assert row.ci_low < 1
+    assert row.assumption == "given these prompts"  # They are fewer than ten a class.
+    assert not any("R@1" in text for text in document.warnings)
+    plain = [r for r in run(table, by_class=False).distances if r.generator == "thief"]
+    assert plain == [r for r in document.distances if r.generator == "thief"]
 
 
 def test_shortcuts_are_told_as_warnings(study: Any, tmp_path: Path) -> None:

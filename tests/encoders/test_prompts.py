@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from scipy.special import log_softmax
 from xprobe.base.errors import XprobeError
 from xprobe.base.packed import packed_table
 from xprobe.design.config import Grid, SweepConfig
+from xprobe.distance.run import measure_domain
 from xprobe.encoders import load as encoders
 from xprobe.encoders import prompts
 from xprobe.engine.execution import Execution
@@ -97,7 +99,7 @@ def test_the_ensemble_is_the_unit_mean_of_unit_features() -> None:
     def embed(texts: Sequence[str]) -> tuple[np.ndarray, float]:
         return np.array([table[t] for t in texts]), 10.0
 
-    text = prompts.embed_classes(embed, ["b"], prompts.Prompts("p", ("a {}", "c {}"), {}))
+    text = prompts.embed_classes(embed, {"b": ["a b", "c b"]}, "p")
     np.testing.assert_allclose(text.x, [[0.5**0.5, 0.5**0.5]], rtol=1e-6)
     assert (text.classes, text.logit_scale, text.prompts) == (("b",), 10.0, "p")
 
@@ -105,7 +107,8 @@ def test_the_ensemble_is_the_unit_mean_of_unit_features() -> None:
 def test_open_clip_text_features_and_zero_shot_scores_are_open_clips(tiny: tuple[Any, str]) -> None:
     model, name = tiny
     classes = ("dog", "sea_lake", "forest")
-    text = prompts.embed_classes(encoders.load(name).embed_text, classes, prompts.read("clip"))
+    filled = {label: prompts.read("clip").of_class(label) for label in classes}
+    text = prompts.embed_classes(encoders.load(name).embed_text, filled, "clip")
     tokenizer = open_clip.get_tokenizer("tiny-text")
     rows = []
     with torch.inference_mode():
@@ -183,6 +186,36 @@ def test_a_sweep_shows_zero_shot_on_the_same_test_images(
     assert row.difference is row.verdict is row.generator is None
     assert study.prompts == "plain"
     assert store.read_text(encoder, ("other", "classes")) is None
+
+
+def test_captions_name_the_classes_and_images_are_looked_for_by_their_prompts(
+    tiny: tuple[Any, str], make_data: Callable[..., Path], tmp_path: Path
+) -> None:
+    plain = manifest.read(make_data(real=5, synthetic=5))
+    prompt = [f"picture {i}" for i in range(len(plain))]
+    table = replace(plain, prompt=prompt, split=["train"] * len(plain))
+    folder = tmp_path / "features"
+    extract.embed_all(table, [tiny[1]], folder, execution=ONE_WORKER)
+    store = Store(folder)
+    (encoder,) = store.encoders()
+    how: dict[str, Any] = {"metrics": ("mmd",), "permutations": 9, "by_class": False, "workers": 1}
+    document, _ = measure_domain(table, store, **how)
+    (said,) = [text for text in document.warnings if "R@1" in text]
+    assert "no R@1, since the store lacks text features of 10 of 10 prompts; run 'xprobe" in said
+    with pytest.warns(match="without a fixed hold-out"):
+        config = EmbedConfig(prompts="captions")
+        extract.embed_all(table, [tiny[1]], folder, config, ONE_WORKER)
+    side = encoders.load(tiny[1])
+    real = [text for text, source in zip(prompt, table.source, strict=True) if source == "real"]
+    expected = [prompts.mean_of(side.embed_text(part)[0]) for part in (real[:5], real[5:])]
+    text = store.read_text(encoder, table.classes)
+    assert text is not None and text.prompts == "captions"
+    np.testing.assert_allclose(text.x, np.stack(expected), atol=1e-5)
+    document, _ = measure_domain(table, store, **how)
+    assert not [text for text in document.warnings if "R@1" in text]
+    (row,) = [row for row in document.distances if row.metric == "r_at_1"]
+    assert (row.n, row.n_synthetic, row.floor) == (10, 10, pytest.approx(0.1))
+    assert row.value is not None and 0 <= row.value <= 1
 
 
 def test_heads_that_start_from_text_are_swept_where_there_is_text(

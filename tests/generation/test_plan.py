@@ -9,7 +9,7 @@ import pytest
 
 from xprobe.base.errors import OptionError, XprobeError
 from xprobe.generation.config import GenerateConfig
-from xprobe.generation.plan import Plan, captions_of, make_plan, seed_of
+from xprobe.generation.plan import Plan, make_plan, seed_of
 from xprobe.generation.prompts import read_prompts
 from xprobe.images.manifest import Manifest
 
@@ -163,17 +163,6 @@ def test_the_image_whose_caption_is_the_prompt_is_the_parent(tmp_path: Path) -> 
         ("a", "a river", ""), ("a", "a bridge", ""), ("a", "a river", ""),
         ("b", "a field", ""), ("b", "a field", ""), ("b", "a field", ""),
     ]  # fmt: skip
-
-
-@pytest.mark.parametrize(
-    ("cell", "captions"),
-    [
-        ("", []), ("  ", []), ("a river", ["a river"]), ('["a", "b"]', ["a", "b"]), ("[]", []),
-        ("[sic] a river", ["[sic] a river"]), ("[1, 2]", ["[1, 2]"]),
-    ],
-)  # fmt: skip
-def test_a_cell_holds_one_caption_or_a_list(cell: str, captions: list[str]) -> None:
-    assert captions_of(cell) == captions
 
 
 def test_null_edits_are_of_real_training_images_and_a_control() -> None:

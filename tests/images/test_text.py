@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from xprobe.base.errors import XprobeError
-from xprobe.images.text import lines_of, read_text
+from xprobe.images.text import lines_of, read_text, start_of
 
 ENCODINGS = ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be"]
 TEXT = "path,é\nŝ\n漢,1"
@@ -54,3 +54,11 @@ def test_a_stump_of_a_file_is_text_or_an_error(tmp_path: Path, content: bytes) -
         read_text(file)
     except XprobeError as error:
         assert "line 1" in str(error)
+
+
+def test_the_start_of_a_text_leaves_out_a_character_that_is_cut(tmp_path: Path) -> None:
+    file = tmp_path / "a.json"
+    file.write_bytes("aé".encode())
+    assert [start_of(file, n) for n in (0, 1, 2, 3, 9)] == ["", "a", "a", "aé", "aé"]
+    file.write_text("aé", "utf-16")
+    assert start_of(file, 5) == "a"

@@ -179,6 +179,32 @@ def test_other_metrics_show_their_value_or_why_there_is_none(tmp_path: Path) -> 
 
 
 @pytest.mark.usefixtures("no_figures")
+def test_how_many_images_find_their_prompt_is_a_sentence_beside_chance(tmp_path: Path) -> None:
+    document = make_distance()
+    row = structs.replace(
+        document.distances[0], metric="r_at_1", value=0.731, ci_low=0.68, ci_high=0.774, n=300,
+        floor=1 / 300, n_real=0, reason="among 300 prompts; the floor is chance",
+    )  # fmt: skip
+    none = structs.replace(row, generator="one", value=None, floor=None, reason="one prompt")
+    given = structs.replace(row, generator="few", ci_low=None, assumption="given these prompts")
+    more = (*document.distances, row, none, given)
+    page, summary, _ = written(tmp_path, structs.replace(document, distances=more))
+    sentences = (
+        "clip, default: 73.1 % [68.0, 77.4] of 400 images find their own prompt among 300 (R@1); "
+        "by chance 0.333 % would.",
+        "clip, one: no R@1; one prompt.",
+        "clip, few: 73.1 % of 400 images find their own prompt among 300 (R@1, given these "
+        "prompts); by chance 0.333 % would.",
+    )
+    for text in sentences:
+        assert text in section(page)
+        assert text in summary
+    assert "R@1 of images to their own prompts larger is nearer 0.731" in section(page)
+    plain = section(written(tmp_path / "plain", document)[0])
+    assert "find" not in plain.split("Copies")[0]
+
+
+@pytest.mark.usefixtures("no_figures")
 def test_no_distance_is_shown_as_a_multiple_of_its_floor(tmp_path: Path) -> None:
     """Such a ratio grows with the number of images: it is a test statistic, and no distance."""
     page, summary, _ = written(tmp_path, make_distance())

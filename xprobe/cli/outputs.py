@@ -193,6 +193,7 @@ class MergedEncoder(Document, frozen=True, kw_only=True):
         key: digest of all that decides its features.
         shards: number of shards that were copied.
         rows: number of rows in them.
+        texts: number of captions and prompts whose features were copied.
     """
 
     from_: str = msgspec.field(name="from")
@@ -201,6 +202,7 @@ class MergedEncoder(Document, frozen=True, kw_only=True):
     key: str
     shards: int
     rows: int
+    texts: int
 
 
 class StoreMerge(Document, frozen=True, kw_only=True):

@@ -47,7 +47,7 @@ def info(folder: Folder = DEFAULT, as_json: Json = False) -> None:
             outputs.StoreInfo(store=str(folder), encoders=tuple(rows), newer=newer, damaged=damaged)
         )
         return
-    columns = ("alias", "dim", "rows", "failed", "shards", "mib", "cosine_to_reference")
+    columns = ("alias", "dim", "rows", "failed", "shards", "mib", "texts", "cosine_to_reference")
     print_table(tables.of_rows(f"features in {folder}", columns, rows))
     for encoder in unusable:
         out.print(str(encoder))
@@ -77,8 +77,9 @@ def verify(folder: Folder = DEFAULT, as_json: Json = False) -> None:
         )
     if damaged:
         raise XprobeError(
-            f"{folder}: {counted(len(damaged), 'receipt', 'receipts')} without a whole shard; "
-            f"delete what is named and run 'xprobe embed' again, which embeds only what was lost"
+            f"{folder}: {counted(len(damaged), 'file is', 'files are')} damaged, or a receipt "
+            f"without a whole shard; delete what is named and run 'xprobe embed' again, which "
+            f"embeds only what was lost"
         )
     if unreadable:
         raise XprobeError(
@@ -106,7 +107,7 @@ def merge(
         rows += [
             outputs.MergedEncoder(
                 from_=str(source.folder), name=row.name, alias=row.alias, key=row.key,
-                shards=row.shards, rows=row.rows,
+                shards=row.shards, rows=row.rows, texts=row.texts,
             )
             for row in merge_one(source, target, progress.bar)
         ]  # fmt: skip
@@ -114,7 +115,9 @@ def merge(
     if as_json:
         print_json(outputs.StoreMerge(store=str(into), merged=tuple(rows)))
         return
-    print_table(tables.of_rows(f"new in {into}", ("from", "alias", "shards", "rows"), rows))
+    print_table(
+        tables.of_rows(f"new in {into}", ("from", "alias", "shards", "rows", "texts"), rows)
+    )
 
 
 @filled_in(chosen=DataConfig)

@@ -121,5 +121,10 @@ def headline() -> list[str]:
     return [name for name, metric in DISTANCES.items() if metric.is_headline]
 
 
-# This metric is no option: `run` measures it wherever synthetic images are edits of real ones.
+# These metrics are no options: `run` measures them wherever synthetic images are edits of real
+# ones, and wherever the store has features of their prompts.
 PAIRED = DistanceMetric("paired", "Edits to the true image of their scene")
+R_AT_1 = DistanceMetric("r_at_1", "R@1 of images to their own prompts", larger_is_nearer=True)
+
+MEASURED: dict[str, DistanceMetric] = {**DISTANCES, **by_name(PAIRED, R_AT_1)}
+"""All metrics that rows of a document may be of."""

@@ -19,18 +19,22 @@ from xprobe.distance.checks.fingerprints import fingerprints
 from xprobe.distance.checks.leaks import Leaks, find_leaks
 from xprobe.distance.checks.place import place_share
 from xprobe.distance.checks.shortcuts import ALL, NAMES, all_facts, find_shortcuts
+from xprobe.distance.edits import between_real, edit_pairs
 from xprobe.distance.maps import lay_out
 from xprobe.distance.measure import measure
 from xprobe.distance.metrics import PAIRED, headline
 from xprobe.distance.names import METRICS
 from xprobe.distance.neighbours import nearest_neighbours
+from xprobe.distance.retrieval import retrieval
 from xprobe.distance.sides import Distance
 from xprobe.distance.units import scenes, units
-from xprobe.encoders.spec import EncoderSpec
+from xprobe.encoders.spec import SHARED_LAYER, EncoderSpec
 from xprobe.features.aliases import choose_encoders
 from xprobe.features.remarks import remarks_on
 from xprobe.features.shards import Index, StoredEncoder
 from xprobe.features.store import Store
+from xprobe.features.texts import read_texts
+from xprobe.images.captions import captions_of
 from xprobe.images.manifest import Manifest
 from xprobe.images.samples import AS_IT_IS, Reading
 from xprobe.learners.problem import unit_rows
@@ -107,7 +111,7 @@ def measure_domain(
                 wanted = metrics if name is None else [m for m in metrics if m in headline()]
                 rows += measured.rows(generator, name, wanted, permutations)
                 if name is None:
-                    rows += measured.paired(generator)
+                    rows += measured.paired(generator) + measured.retrieval(generator)
                     examples += measured.examples(generator)
                 advance(1)
         place += measured.place(workers)
@@ -178,6 +182,7 @@ class _Measured:
         self.label, self.title = store.labels()[encoder.key], store.titles()[encoder.key]
         self.warnings = remarks_on([features.x], self.title)
         self.seed = seed
+        self.encoder, self.texts = encoder, read_texts(encoder)
         self.readable = manifest.select(~np.isin(manifest.id.astype(str), list(failed)))
         self.usable = self.readable.without_controls()
         self.x = unit_rows(features.x[~self.readable.is_control])
@@ -185,7 +190,6 @@ class _Measured:
         self.is_real = np.isin(self.usable.split, ("train", "test")) & (
             self.usable.source == "real"
         )
-        _, self.group = np.unique(self.usable.group.astype(str), return_inverse=True)
         self.sources = manifest.select(manifest.source == "real")
         self.scene = scenes(self.usable, self.sources)
         self.licence = lineage_module.licences(self.usable)
@@ -253,7 +257,7 @@ class _Measured:
             n=values.pop("size"),
             **values,
             value_with_leaks=None if beside is None else beside.value,
-            assumption=None if distance.p is None else assumption,
+            assumption=None if distance.p is None and distance.ci_low is None else assumption,
         )
 
     def paired(self, generator: str) -> list[DistanceRow]:
@@ -262,19 +266,48 @@ class _Measured:
         The true image is a real one of the scene of the edit's source and of the edit's class. The
         floor is the mean distance of two real images of one class and different scenes.
         """
-        pairs, scene = self._edit_pairs(generator)
+        edits = np.flatnonzero((self.usable.generator == generator) & ~self.copies)
+        pairs, scene = edit_pairs(self.usable, edits, self.sources)
         if not len(pairs):
             return []
         rng = stream(self.seed, "paired", generator)
         distance = np.linalg.norm(self.x[pairs[:, 0]] - self.x[pairs[:, 1]], axis=1)
         low, high = interval_of_mean(distance, scene, rng)
-        floor = self._between_real(pairs[:, 1])
+        floor = between_real(self.x, self.usable, self.is_real, pairs[:, 1])
         paired = Distance(
             PAIRED.name, float(distance.mean()), low, high, floor, None, len(set(pairs[:, 1])),
             len(distance), len(distance),
             "mean distance; the floor is that of two real images of one class",
         )  # fmt: skip
         return [self._distance_row(generator, None, paired)]
+
+    def retrieval(self, generator: str) -> list[DistanceRow]:
+        """Return how well images find their own prompts, where the store has features of these.
+
+        Copies of real images are left out, as are images without a prompt.
+        """
+        chosen = np.flatnonzero((self.usable.generator == generator) & ~self.copies)
+        prompts = [captions_of(cell) for cell in self.usable.prompt[chosen]]
+        rows = chosen[[bool(texts) for texts in prompts]]
+        prompts = [texts for texts in prompts if texts]
+        candidates = sorted({text for texts in prompts for text in texts})
+        lacking = sum(text not in self.texts for text in candidates)
+        if lacking and self.encoder.spec.layer == SHARED_LAYER:
+            self.warnings.append(
+                f"{self.title}, {generator}: no R@1, since the store lacks text features of "
+                f"{lacking} of {counted(len(candidates), 'prompt', 'prompts')}; run 'xprobe embed "
+                f"--encoder {self.encoder.name} --prompts clip' on these images"
+            )
+        if lacking or not candidates:
+            return []
+        row_of = {text: row for row, text in enumerate(candidates)}
+        unit = units(self.usable.select(rows), self.scene[rows], self.is_outside[rows])
+        distance = retrieval(
+            self.x[rows], self.texts.of_texts(candidates),
+            [np.array([row_of[text] for text in dict.fromkeys(texts)]) for texts in prompts],
+            unit.number,
+        )  # fmt: skip
+        return [self._distance_row(generator, None, distance, assumption=unit.assumption)]
 
     def examples(self, generator: str) -> list[Example]:
         """Return, for each class, the images of `EXAMPLES`, each with its nearest real image.
@@ -339,41 +372,6 @@ class _Measured:
         if place is None:
             return []
         return [PlaceRow(encoder=self.label, alias=self.title, **asdict(place))]
-
-    def _edit_pairs(self, generator: str) -> tuple[Ints, Ints]:
-        """Return pairs (P, 2) of rows, edit and true image, and their scene numbers (P,)."""
-        usable = self.usable
-        real = usable.select(usable.source == "real")
-        row_of = np.flatnonzero(usable.source == "real")
-        edits = np.flatnonzero((usable.generator == generator) & ~self.copies)
-        lineage = lineage_module.trace(usable.select(edits), self.sources)
-        number = lineage.group_number
-        truth: dict[tuple[int, str], int] = {}
-        for i, (group, label) in enumerate(zip(real.group, real.label, strict=True)):
-            if real.split[i] != "pre":
-                truth.setdefault((number[group], label), int(row_of[i]))
-        pairs, scenes = [], []
-        for edit, sources in zip(edits.tolist(), lineage.source, strict=True):
-            for scene in sources.tolist():
-                true_image = truth.get((scene, usable.label[edit]))
-                if true_image is not None and usable.id[true_image] != usable.parent[edit]:
-                    pairs.append((edit, true_image))
-                    scenes.append(scene)
-                    break
-        return np.array(pairs, dtype=np.intp).reshape(-1, 2), np.array(scenes, dtype=np.intp)
-
-    def _between_real(self, truths: Ints) -> float | None:
-        """Return the mean distance of each true image to one of its class in another scene."""
-        distances = []
-        for row in sorted(set(truths.tolist())):
-            others = np.flatnonzero(
-                self.is_real
-                & (self.usable.label == self.usable.label[row])
-                & (self.group != self.group[row])
-            )
-            if len(others):
-                distances.append(np.linalg.norm(self.x[others] - self.x[row], axis=1).mean())
-        return float(np.mean(distances)) if distances else None
 
 
 def _source_warnings(manifest: Manifest) -> list[str]:

@@ -32,7 +32,8 @@ class Distance:
             without one.
         n_real, n_synthetic: numbers of rows that were given.
         units_real, units_synthetic: numbers of their units; None if nothing was measured.
-        size: number of rows of either side in a comparison.
+        size: number of rows of either side in a comparison; of texts, where images are compared
+            with these.
         reason: why there is no value, or what the reader must know about it; or None.
     """
 

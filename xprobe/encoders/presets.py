@@ -13,6 +13,9 @@ PRECISIONS = ("fp32", "bf16", "fp16")
 PROMPTS = ("clip", "satellite", "satellite-he", "plain", "disasters-en", "disasters-zh")
 """Names of the built-in prompts (prompts.json)."""
 
+CAPTIONS = "captions"
+"""In place of prompts: classes are put into words by the captions of their images."""
+
 _SEE_HUB = "see its repository"
 
 FLOOR = "no weights; a floor that a learned encoder must beat, and for demo and tests"

@@ -13,7 +13,7 @@ import numpy as np
 from xprobe.base.arrays import Floats, frozen_array
 from xprobe.base.errors import XprobeError, did_you_mean
 from xprobe.base.packed import packed
-from xprobe.encoders.presets import PROMPTS
+from xprobe.encoders.presets import CAPTIONS, PROMPTS
 
 _BUILT_IN = Path(__file__).with_name("prompts.json")
 
@@ -79,7 +79,7 @@ def read(name: str) -> Prompts:
     if not file.is_file():
         raise XprobeError(
             f"unknown prompts {name!r}{did_you_mean(name, PROMPTS)}; there are "
-            f"{', '.join(PROMPTS)}, or name a JSON file"
+            f"{', '.join(PROMPTS)}, {CAPTIONS}, or name a JSON file"
         )
     try:
         content: Any = json.loads(file.read_text(encoding="utf-8"))
@@ -95,17 +95,28 @@ def read(name: str) -> Prompts:
 
 def embed_classes(
     embed_text: Callable[[Sequence[str]], tuple[Floats, float]],
-    classes: Sequence[str],
-    prompts: Prompts,
+    texts: Mapping[str, Sequence[str]],
+    name: str,
 ) -> TextFeatures:
-    """Return the text features of classes, averaged over their prompts as in the CLIP paper."""
+    """Return the text features of classes, averaged over their texts as in the CLIP paper.
+
+    Args:
+        embed_text: gives the features (n, d) of texts, and the logit scale.
+        texts: class → its texts, such as prompts that are filled with its name.
+        name: name of the prompts, for the record.
+    """
     rows = []
     scale = 1.0
-    for label in classes:
-        x, scale = embed_text(prompts.of_class(label))
-        mean = (x / np.linalg.norm(x, axis=1, keepdims=True)).mean(axis=0)
-        rows.append(mean / np.linalg.norm(mean))
-    return TextFeatures(tuple(classes), np.stack(rows), scale, prompts.name)
+    for of_class in texts.values():
+        x, scale = embed_text(of_class)
+        rows.append(mean_of(x))
+    return TextFeatures(tuple(texts), np.stack(rows), scale, name)
+
+
+def mean_of(x: Floats) -> Floats:
+    """Return the mean (d,) of the unit features of texts (n, d), rescaled to unit length."""
+    mean = (x / np.linalg.norm(x, axis=1, keepdims=True)).mean(axis=0)
+    return np.asarray(mean / np.linalg.norm(mean))
 
 
 def zero_shot_logits(x: Floats, text: TextFeatures) -> Floats:

@@ -14,6 +14,9 @@ from xprobe.images.samples import Reading
 RANDOM = "random:"
 """The beginning of the field `weights` if the weights were never trained."""
 
+SHARED_LAYER = "projected"
+"""The layer whose features lie in one space with those of texts."""
+
 RESIZE_MODES = ("shortest", "shortest-floor", "longest", "squash", "crop")
 
 

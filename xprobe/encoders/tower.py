@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from xprobe.base.errors import XprobeError
+from xprobe.encoders.spec import SHARED_LAYER
 
 if TYPE_CHECKING:
     import torch
 from xprobe.encoders.base import TextSide
 
-LAYERS = ("projected", "pooled")
+LAYERS = (SHARED_LAYER, "pooled")
 
 
 @dataclass(frozen=True)

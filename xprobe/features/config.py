@@ -14,7 +14,7 @@ from xprobe.base.declared import (
     parse_names,
 )
 from xprobe.base.errors import OptionError, did_you_mean
-from xprobe.encoders.presets import PRECISIONS, PROMPTS
+from xprobe.encoders.presets import CAPTIONS, PRECISIONS, PROMPTS
 from xprobe.images.augment import AUGMENTATIONS, VIEWS, check_views, has_views, meant
 
 
@@ -89,8 +89,9 @@ class EmbedConfig:
         precision, layer, random_weights, codec, resampling: as in `encoders.load`.
         bands: numbers of the bands that are the picture; ``()``: all, the fourth as transparency.
         stretch: the range that samples of more than 8 bits are scaled by; None: that of their type.
-        prompts: name of prompts (`prompts.read`) by which the classes are embedded as text, too,
-            for zero-shot recognition; None: they are not.
+        prompts: name of prompts (`prompts.read`), or ``captions``, by which the classes are
+            embedded as text, too, for zero-shot recognition, and with them the prompts of synthetic
+            images (`words.words_of`); None: they are not.
         augment: augmentations; each real training image also has views under every one of them,
             for alternatives to synthetic images.
         views: number of these views of an image under an augmentation.
@@ -115,8 +116,9 @@ class EmbedConfig:
         panel=ENCODING,
     )  # fmt: skip
     prompts: str | None = option(
-        None, f"Embed the classes as text, too: {', '.join(PROMPTS)}, or a JSON file of templates.",
-        panel=ENCODING, values=PROMPTS,
+        None, f"Embed the classes as text, too: {', '.join(PROMPTS)}, a JSON file of templates, or "
+        f"{CAPTIONS} of their real training images; and the prompts of synthetic images.",
+        panel=ENCODING, values=(*PROMPTS, CAPTIONS),
     )  # fmt: skip
     codec: str = option(
         "", "Encode every image anew in this way before it is resized, such as jpeg-90; another "

@@ -27,8 +27,6 @@ from xprobe.base.errors import XprobeError, XprobeWarning
 from xprobe.base.progress import Progress, no_progress
 from xprobe.base.visible import visible
 from xprobe.encoders.load import Encoder, check_name, load
-from xprobe.encoders.prompts import embed_classes
-from xprobe.encoders.prompts import read as read_prompts
 from xprobe.engine.execution import Execution
 from xprobe.features.aliases import check_aliases, give_aliases, whole_names
 from xprobe.features.config import EmbedConfig
@@ -46,6 +44,7 @@ from xprobe.features.items import Item, ViewId, items_in, items_of
 from xprobe.features.lane import Batch, Embedded, Lane, Rows
 from xprobe.features.reading import reading_of
 from xprobe.features.store import Store
+from xprobe.features.words import words_of
 from xprobe.images import contents
 from xprobe.images.augment import VIEWS, steps_of
 from xprobe.images.manifest import Manifest
@@ -336,12 +335,14 @@ def embed_all(
         without = ", ".join(name for name in aliases if not has_network[name])
         said = f"--random-weights is not for {without}: no weights of it could be left out"
         warnings.warn(said, XprobeWarning, stacklevel=2)
-    chosen = read_prompts(config.prompts) if config.prompts else None
     if not isinstance(images, Manifest) and (config.augment or config.prompts):
         raise XprobeError(
             f"{images}: images without classes have neither prompts nor views; name a folder or a "
             f"manifest with classes"
         )
+    words = None
+    if isinstance(images, Manifest) and config.prompts:
+        words = words_of(images, config.prompts)
     reading = reading_of(images, config.bands, config.stretch)
     store = Store(folder, create=True)
     encoders = {
@@ -356,10 +357,11 @@ def embed_all(
     check_aliases(store, given)
     stored = {name: store.add_encoder(name, encoder.spec) for name, encoder in encoders.items()}
     give_aliases(store, given)
-    if chosen is not None and isinstance(images, Manifest):
+    titles = store.titles()
+    if words is not None:
         for name, encoder in encoders.items():
-            text = embed_classes(encoder.embed_text, images.classes, chosen)
-            store.put_text(stored[name], text)
+            title = f"embed texts {titles[encoder.spec.key]}"
+            words.embed(encoder, stored[name], store, progress, title)
     items: Iterable[Item]
     unread: list[str] = []
     if isinstance(images, Manifest):
@@ -374,7 +376,6 @@ def embed_all(
         views=_numbered_views(config.augment, config.views), workers=execution.workers,
         progress=progress,
     )  # fmt: skip
-    titles = store.titles()
     done = [replace(outcome, alias=titles[outcome.key]) for outcome in done]
     _list_failures(failed_file(folder, config.shard), done)
     if unread:

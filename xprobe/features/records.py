@@ -119,3 +119,17 @@ class TextRecord(Document, frozen=True, kw_only=True):
     classes: tuple[str, ...]
     prompts: str
     logit_scale: Number
+
+
+class TextsRecord(Document, frozen=True, kw_only=True):
+    """The record beside the features of single texts.
+
+    Attributes:
+        version: version of the format of the store.
+        encoder: key of the encoder.
+        logit_scale: factor by which the encoder multiplies cosines.
+    """
+
+    version: Amount
+    encoder: Digest
+    logit_scale: Number

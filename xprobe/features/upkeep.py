@@ -24,6 +24,7 @@ from xprobe.features.inside import listed, read_bytes
 from xprobe.features.records import SHARD_NAME, Receipt, decoders
 from xprobe.features.shards import Index, Shard, ShardError, StoredEncoder
 from xprobe.features.store import Store
+from xprobe.features.texts import check_texts, copy_texts, gather_texts, read_texts
 
 # Many small shards are made into shards of so many rows.
 MERGED_ROWS = 65_536
@@ -45,6 +46,7 @@ class Held(Document, frozen=True, kw_only=True):
         failed: contents that cannot be embedded.
         shards: files of features.
         mib: size of these files, MiB.
+        texts: captions and prompts that have a feature.
         cosine_to_reference: least cosine of a feature to the exact one, if the encoder takes a
             short cut; else None.
     """
@@ -57,6 +59,7 @@ class Held(Document, frozen=True, kw_only=True):
     failed: int
     shards: int
     mib: Number
+    texts: int
     cosine_to_reference: Number | None
 
 
@@ -77,6 +80,7 @@ def describe(store: Store, encoder: StoredEncoder) -> Held:
         failed=len(index.failed),
         shards=len(index.rows.shards),
         mib=round(sum(shard.bytes for shard in index.rows.shards) / 2**20, 3),
+        texts=len(read_texts(encoder).row_of),
         cosine_to_reference=None if agreement is None else agreement.least_cosine,
     )
 
@@ -92,7 +96,7 @@ class Verified(Document, frozen=True, kw_only=True):
         alias: short name by which people read it.
         rows: rows in shards that are whole.
         shards: shards that are whole.
-        damaged: (receipt file, what is wrong with it or its shard).
+        damaged: (receipt file, what is wrong with it or its shard), and the same of files of texts.
         unreadable: (receipt file, why it or its shard cannot be read now), which may pass.
         orphans: files of shards without a receipt, which count for nothing.
     """
@@ -134,14 +138,15 @@ def verify(store: Store, encoder: StoredEncoder, progress: Progress = no_progres
                 unreadable.append((str(file), str(error)))
             except XprobeError as error:
                 damaged.append((str(file), str(error).removeprefix(f"{file}: ")))
+    torn, away = check_texts(encoder)
     return Verified(
         name=encoder.name,
         alias=alias,
         key=encoder.key,
         rows=rows,
         shards=shards,
-        damaged=tuple(damaged),
-        unreadable=tuple(unreadable),
+        damaged=(*damaged, *torn),
+        unreadable=(*unreadable, *away),
         orphans=tuple(
             str(file) for file in listed(encoder.folder / "shards", ".h5") if file.name not in named
         ),
@@ -167,6 +172,7 @@ class Merged(Document, frozen=True, kw_only=True):
         name, key: name and key of the encoder.
         alias: short name by which people read it in the store that it was copied from.
         shards, rows: shards and rows that were copied.
+        texts: features of captions and prompts that were copied.
     """
 
     name: str
@@ -174,6 +180,7 @@ class Merged(Document, frozen=True, kw_only=True):
     key: str
     shards: int
     rows: int
+    texts: int
 
 
 def merge(source: Store, into: Store, progress: Progress = no_progress) -> list[Merged]:
@@ -214,8 +221,11 @@ def merge(source: Store, into: Store, progress: Progress = no_progress) -> list[
             to.parent.mkdir(exist_ok=True)
             create_if_absent(to, content)
         done.append(
-            Merged(name=encoder.name, alias=alias, key=encoder.key, shards=shards, rows=rows)
-        )
+            Merged(
+                name=encoder.name, alias=alias, key=encoder.key, shards=shards, rows=rows,
+                texts=copy_texts(encoder, target),
+            )
+        )  # fmt: skip
     return done
 
 
@@ -290,6 +300,7 @@ def collect(store: Store, encoder: StoredEncoder, progress: Progress = no_progre
             with suppress(FileNotFoundError):
                 if file.name not in named and (file.name in old or _is_left_over(file, now)):
                     _discard(file)
+        gather_texts(encoder)
         for part in (folder, encoder.folder / "receipts"):
             discard_stale(part)
     return Collected(

@@ -17,6 +17,7 @@ from xprobe.design import lineage
 from xprobe.generation.base import Parameter
 from xprobe.generation.config import GenerateConfig
 from xprobe.generation.prompts import Prompts, Template
+from xprobe.images.captions import captions_of
 from xprobe.images.manifest import Manifest
 
 KEY_DIGITS = 20
@@ -179,18 +180,6 @@ class _Keys:
         assert key not in self.taken, "two requests of one key"
         self.taken.add(key)
         return Order(key, prompt, k, label, **facts)
-
-
-def captions_of(cell: str) -> list[str]:
-    """Return the captions in a cell of the column ``prompt``: one text, or a JSON list of texts."""
-    if cell.startswith("["):
-        try:
-            captions = json.loads(cell)
-        except ValueError:
-            return [cell]
-        if isinstance(captions, list) and all(isinstance(text, str) for text in captions):
-            return [text for text in captions if text.strip()]
-    return [cell] if cell.strip() else []
 
 
 def _in_turn(templates: Sequence[Template], n: int) -> Iterable[Template]:

@@ -8,7 +8,7 @@ from collections.abc import Collection, Sequence
 
 from xprobe.base.arrays import Bools
 from xprobe.base.errors import XprobeError, XprobeWarning, did_you_mean, first_few
-from xprobe.images.manifest import Manifest
+from xprobe.images.manifest import UNLABELLED, Manifest
 
 
 def composed(name: str) -> str:
@@ -51,6 +51,12 @@ def check_spellings(parts: Sequence[Collection[str]], data: object) -> None:
 def check_classes(manifest: Manifest, data: object, whole: bool) -> None:
     """Raise if a class has no real images or, with `whole`, if a generator has none of a class."""
     real = _real_classes(manifest)
+    if whole and real == {UNLABELLED}:
+        raise XprobeError(
+            f"{data}: a study compares classes, and no class is known of these images; write a "
+            f"table with 'xprobe scan {data} -o study.csv', correct its column label, and name it "
+            f"as DATA"
+        )
     parts = _classes_of_parts(manifest)
     check_spellings([real, *parts.values()], data)
     if not real:

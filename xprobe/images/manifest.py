@@ -19,6 +19,9 @@ SPLITS = ("train", "test", "extra", "pre")
 
 NULL_EDIT = "null-edit"
 
+UNLABELLED = "unlabelled"
+"""The class of the images of a set that states no classes."""
+
 CONTROLS = (NULL_EDIT,)
 """Values of the column ``control``: synthetic images that are made for a control alone."""
 

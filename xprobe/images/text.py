@@ -46,6 +46,17 @@ def read_text(file: Path) -> str:
         ) from error
 
 
+def start_of(file: Path, size: int) -> str:
+    """Return what the first `size` bytes of a file hold as text; other bytes are left out.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    with file.open("rb") as stream:
+        content = stream.read(size)
+    return content.decode(_encoding_of(content), "ignore")
+
+
 def unified(text: str) -> str:
     """Return a text whose lines end in one character, whichever system wrote them."""
     return text.replace("\r\n", "\n").replace("\r", "\n")

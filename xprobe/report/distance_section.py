@@ -13,13 +13,14 @@ import numpy as np
 
 from xprobe.base.streams import stream
 from xprobe.distance.checks.shortcuts import ALL, NAMES
-from xprobe.distance.metrics import DISTANCES, PAIRED, DistanceMetric, headline
+from xprobe.distance.metrics import DISTANCES, MEASURED, R_AT_1, DistanceMetric, headline
 from xprobe.report.figures.drawing import Drawing
 from xprobe.report.words import (
     Part,
     Warned,
     gain_sentence,
     leaks_sentence,
+    retrieval_sentence,
     shortcut_sentence,
     study_title,
     threshold_sentence,
@@ -139,6 +140,7 @@ class DistanceView:
         note: what became of the pictures of other examples, and why; empty if there are none.
         place: what each encoder knows from the place; empty without images from before the event.
         predictions: how distance and gain go together, a sentence each.
+        retrieval: how many images find their own prompt, a sentence for each encoder and generator.
     """
 
     notes: list[str]
@@ -154,6 +156,7 @@ class DistanceView:
     shortcuts: ShortcutsView
     place: list[PlaceRow]
     predictions: list[str]
+    retrieval: list[str]
     created: str
     command: str
 
@@ -192,6 +195,7 @@ def distance_view(
         shortcuts=_shortcuts(document),
         place=[row for row in document.place if row.encoder in shown],
         predictions=_predictions(distances, studies),
+        retrieval=[retrieval_sentence(row) for row in others if row.metric == R_AT_1.name],
         created=document.created,
         command=document.command,
     )
@@ -199,11 +203,7 @@ def distance_view(
 
 def _metric(row: DistanceRow) -> DistanceMetric:
     """Return the metric of a row; one that this version does not know is titled by its name."""
-    return (
-        PAIRED
-        if row.metric == PAIRED.name
-        else DISTANCES.get(row.metric, DistanceMetric(row.metric, row.metric))
-    )
+    return MEASURED.get(row.metric, DistanceMetric(row.metric, row.metric))
 
 
 def distance_warnings(document: Distances, shared: Sequence[Warned]) -> list[Warned]:

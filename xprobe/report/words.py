@@ -13,7 +13,7 @@ from xprobe.design.config import SweepConfig
 from xprobe.design.design import HOLD_OUT
 from xprobe.design.setting import head_title, part_title
 from xprobe.design.setting import setting_title as title_of
-from xprobe.results.distance import LeakThreshold, PlaceRow
+from xprobe.results.distance import DistanceRow, LeakThreshold, PlaceRow
 from xprobe.results.families import Family
 from xprobe.results.rows import ClassResult, DataValue, OfSetting, Result
 from xprobe.results.study import Study
@@ -382,6 +382,21 @@ def place_words(row: PlaceRow) -> str:
     if row.low is None:
         return "a single scene says nothing"
     return "knows the place" if row.low > row.chance else "no sign that it knows the place"
+
+
+def retrieval_sentence(row: DistanceRow) -> str:
+    """Say how many images of a generator find their own prompt."""
+    start = f"{row.title}, {row.generator}:"
+    if row.value is None or row.floor is None:
+        return f"{start} no R@1; {row.reason}."
+    between = ""
+    if row.ci_low is not None and row.ci_high is not None:
+        between = f" [{percent(row.ci_low)}, {percent(row.ci_high)}]"
+    given = f", {row.assumption}" if row.assumption else ""
+    return (
+        f"{start} {percent(row.value)} %{between} of {row.n_synthetic:,} images find their own "
+        f"prompt among {row.n:,} (R@1{given}); by chance {number(100 * row.floor)} % would."
+    )
 
 
 def gain_sentence(head: str, part: Part, ratio: float, correlation: Correlation) -> str:

@@ -49,9 +49,9 @@ class DistanceRow(OfEncoder, frozen=True, kw_only=True):
         value: distance of synthetic images, without copies, to real ones; None if it cannot be
             computed.
         ci_low, ci_high: its 95 % interval.
-        floor: distance of real images among themselves.
+        floor: distance of real images among themselves; of R@1 the chance level.
         p: p-value of the test whether both sides are of one distribution.
-        n: number of images of either side in the comparison.
+        n: number of images of either side in the comparison; of R@1 number of prompts.
         n_real, n_synthetic: numbers of images that were given.
         value_with_leaks: the value with copies of real images, where there are some.
         reason: why there is no value, or what to know about it.

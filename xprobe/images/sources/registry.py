@@ -97,6 +97,9 @@ SOURCES_OF_IMAGES: Registry[ImageSource] = Registry(
         _published("ucmerced", "UC Merced"),
         _published("aid", "AID"),
         _published("rsscn7", "RSSCN7"),
+        _published("rsicd", "RSICD"),
+        _published("ucm-captions", "UCM-Captions"),
+        _published("rsicap", "RSICap"),
         _published("imagefolder", "ImageFolder", is_general=True),
         ImageSource(
             "table", _is_table, _function("table:read_table"),
@@ -139,9 +142,12 @@ def read_rows(
     plain, base = row.read(path, group, form)
     rows = list(plain)
     if row.title:
+        from xprobe.images.sources.captions import add_captions
         from xprobe.images.sources.taken import filled_in, taken_as
 
         warnings.warn(taken_as(row.title, data, rows), XprobeNote, stacklevel=2)
+        if path.is_dir():
+            rows = add_captions(rows, path)
         rows = filled_in(rows, source, row.title, data)
     return rows, base
 
