@@ -17,7 +17,7 @@ from xprobe.images.containers.tar_headers import ArchiveError, headers
 
 BLOCK = tarfile.BLOCKSIZE
 KINDS = (tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT)
-NAMES = ("a/0.png", "b" * 100, f"{'d' * 60}/{'e' * 60}/3.png", "é.png", "5", "./6.cls")
+NAMES = ("a/0.png", "b" * 100, f"{'d' * 60}/{'e' * 60}/3.png", "é.png", "5/", "./6.cls")
 
 
 def packed(rng: np.random.Generator, kind: int) -> bytes:
