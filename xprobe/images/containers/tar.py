@@ -58,6 +58,9 @@ def members(archive: str | Path) -> Iterator[tuple[str, Span]]:
 
 # --- places that are kept ------------------------------------------------------------------
 
+_File = tuple[int, int]
+"""What is equal for two paths to one archive."""
+
 _Version = tuple[int, int]
 """Time of the last change of an archive, ns, and its size, bytes."""
 
@@ -98,7 +101,7 @@ class _Places:
         return divmod(self._numbers[name], _SIZES)
 
 
-_PLACES: dict[str, tuple[_Version, _Places]] = {}
+_PLACES: dict[_File, tuple[_Version, _Places]] = {}
 _LOOKING = threading.Lock()
 
 
@@ -108,12 +111,12 @@ def kept_members(archive: str | Path) -> Iterator[tuple[str, Span]]:
     An image takes some 150 bytes of memory as long as the process runs.
     """
     file, places = str(archive), _Places()
-    version = _version_of(file)
+    key, version = _identity_of(file)
     for name, span in members(file):
         places.add(name, span)
         yield name, span
     places.tell(file)
-    _PLACES[os.path.abspath(file)] = version, places  # noqa: PTH100  # Without links resolved.
+    _PLACES[key] = version, places
 
 
 def locate(file: str, member: str) -> Span:
@@ -135,8 +138,7 @@ def locate(file: str, member: str) -> Span:
 
 def _places_in(file: str) -> _Places:
     """Return the places in an archive; a new time or size renews what is kept."""
-    version = _version_of(file)
-    key = os.path.abspath(file)  # noqa: PTH100  # As above.
+    key, version = _identity_of(file)
     with _LOOKING:
         known, places = _PLACES.get(key, (None, _Places()))
         if known != version:
@@ -151,9 +153,9 @@ def _places_in(file: str) -> _Places:
         return places
 
 
-def _version_of(file: str) -> _Version:
+def _identity_of(file: str) -> tuple[_File, _Version]:
     status = os.stat(file)  # noqa: PTH116  # A Path is slow.
-    return status.st_mtime_ns, status.st_size
+    return (status.st_dev, status.st_ino), (status.st_mtime_ns, status.st_size)
 
 
 # --- links ---------------------------------------------------------------------------------
