@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
-from xprobe.base.errors import XprobeError
+from xprobe.base.errors import XprobeError, counted, first_few
 
 # Braces without braces in them: a range of numbers, or a list of two texts or more.
 _BRACES = re.compile(r"\{(?:(\d+)\.\.(\d+)|([^{}]*,[^{}]*))\}")
@@ -39,6 +40,26 @@ def spelled_out(pattern: str) -> list[str]:
         before, after = text[: match.start()], text[match.end() :]
         texts += [f"{before}{part}{after}" for part in reversed(parts)]
     return list(dict.fromkeys(whole))
+
+
+def files_of(place: Path) -> list[Path]:
+    """Return the files that a path stands for: itself, or those of a pattern.
+
+    A path that exists is no pattern.
+
+    Raises:
+        XprobeError: some files of a pattern are missing.
+    """
+    if place.exists() or not is_pattern(str(place)):
+        return [place]
+    files = [Path(text) for text in spelled_out(str(place))]
+    missing = [file for file in files if not file.exists()]
+    if missing:
+        raise XprobeError(
+            f"{place}: {len(missing):,} of {counted(len(files), 'file', 'files')} missing: "
+            f"{first_few(map(str, missing), 3)}; fetch them, or correct the pattern"
+        )
+    return files
 
 
 def _parts(pattern: str, match: re.Match[str]) -> list[str]:

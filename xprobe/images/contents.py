@@ -80,14 +80,17 @@ def digest(path: str) -> str:
         return ""
 
 
-def stream_of(path: str) -> BinaryIO:
+def stream_of(path: str, span: Span | None = None) -> BinaryIO:
     """Open a file, or the content of a member of a file of many, to read its beginning.
+
+    Args:
+        path, span: as in `read`.
 
     Raises:
         OSError: as in `read`.
     """
     if is_member(path):
-        return io.BytesIO(read(path))
+        return io.BytesIO(read(path, span))
     return open(path, "rb", opener=opener)  # A Path takes no opener.
 
 

@@ -140,16 +140,17 @@ def _places_in(file: str) -> _Places:
     """Return the places in an archive; a new time or size renews what is kept."""
     key, version = _identity_of(file)
     with _LOOKING:
-        known, places = _PLACES.get(key, (None, _Places()))
-        if known != version:
-            places = _Places()
-            try:
-                for name, span in members(file):
-                    places.add(name, span)
-                places.tell(file)
-            except ArchiveError as error:
-                places.damage = str(error)
-            _PLACES[key] = version, places
+        kept = _PLACES.get(key)
+        if kept and kept[0] == version:
+            return kept[1]
+        places = _Places()
+        try:
+            for name, span in members(file):
+                places.add(name, span)
+            places.tell(file)
+        except ArchiveError as error:
+            places.damage = str(error)
+        _PLACES[key] = version, places
         return places
 
 

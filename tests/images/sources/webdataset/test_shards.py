@@ -53,7 +53,7 @@ def test_shards_of_a_pattern_lie_in_a_common_folder(tmp_path: Path) -> None:
 
 def test_missing_shards_are_counted_and_the_first_are_named(tmp_path: Path) -> None:
     touch(tmp_path / "0.tar", tmp_path / "3.tar")
-    with pytest.raises(XprobeError, match=r"7 of 9 shards missing: .*/1\.tar, .*/2\.tar, .* and 4"):
+    with pytest.raises(XprobeError, match=r"7 of 9 files missing: .*/1\.tar, .*/2\.tar, .* and 4"):
         shards_of(tmp_path / "{0..8}.tar")
 
 

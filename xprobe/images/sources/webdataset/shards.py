@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from xprobe.base.errors import XprobeError, counted, first_few
-from xprobe.images.braces import is_pattern, spelled_out
+from xprobe.base.errors import XprobeError
+from xprobe.images.braces import files_of, is_pattern
 from xprobe.images.lists import ARCHIVE
 from xprobe.images.sources.located import MANIFEST
 from xprobe.images.sources.pictures import holds_pictures
@@ -66,28 +66,10 @@ def shards_of(data: Path) -> tuple[list[Shard], Path]:
     """
     if data.is_dir():
         base, paths = data, list(_shards_in(Folder(str(data))))
-    elif data.is_file():
-        base, paths = data.parent, [data]
     else:
-        paths = present(data)
+        paths = files_of(data)
         base = Path(os.path.commonpath([path.parent for path in paths]))
     return [Shard(path, _split_of(path, base)) for path in sorted(paths)], base
-
-
-def present(pattern: Path) -> list[Path]:
-    """Return the files that a pattern stands for.
-
-    Raises:
-        XprobeError: some of them are missing.
-    """
-    paths = [Path(text) for text in spelled_out(str(pattern))]
-    missing = [path for path in paths if not path.is_file()]
-    if missing:
-        raise XprobeError(
-            f"{pattern}: {len(missing):,} of {counted(len(paths), 'shard', 'shards')} missing: "
-            f"{first_few(map(str, missing), 3)}; fetch them, or correct the pattern"
-        )
-    return paths
 
 
 def _split_of(path: Path, base: Path) -> str:
