@@ -52,9 +52,10 @@ class Item:
 def items_of(manifest: Manifest, has_views: bool = False) -> Iterator[Item]:
     """Yield the images of a manifest; with `has_views`, the real training images have views."""
     columns = (manifest.id, manifest.path, manifest.sha256, manifest.source, manifest.split)
-    for id_, path, digest, source, split in zip(*columns, strict=True):
+    spans = contents.spans_of(manifest.path)
+    for id_, path, digest, source, split, span in zip(*columns, spans, strict=True):
         is_viewed = has_views and (source, split) == ("real", "train")
-        yield Item(id_, path, digest, is_viewed, contents.span_of(path))
+        yield Item(id_, path, digest, is_viewed, span)
 
 
 Streamed = str | Path | Sequence[str | Path]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from importlib import import_module
 from typing import Any, NamedTuple
 
@@ -36,6 +38,17 @@ class Container:
         """Return where a member lies, if this container `has_spans`."""
         span: Span = self._module.locate(file, member)
         return span
+
+    def locator(self, file: str) -> Callable[[str], Span]:
+        """Return the function that says where members of a file lie, if this container `has_spans`.
+
+        A module may have ``locator(file)`` for this, which looks at the file once for many members.
+        """
+        module = self._module
+        if hasattr(module, "locator"):
+            function: Callable[[str], Span] = module.locator(file)
+            return function
+        return partial(self.locate, file)
 
     def read_member(self, file: str, member: str) -> bytes:
         """Return the content of a member, unless this container `has_spans`."""

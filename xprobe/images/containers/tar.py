@@ -8,7 +8,7 @@ import posixpath
 import tarfile
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from xprobe.base.errors import XprobeWarning, first_few
@@ -75,30 +75,46 @@ class _Places:
         damage: why the archive was not read to its end; empty: it was.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, archive: str) -> None:
         self.damage = ""
+        self._archive = archive
         self._numbers: dict[str, int] = {}
         self._doubled: list[str] = []
 
     def add(self, name: str, span: Span) -> None:
         """Keep a span; of members that share a name the last one counts, as when unpacked."""
-        if posixpath.splitext(name)[1].lower() in BESIDE_IMAGES:
+        if _is_beside_images(name):
             return
         if name in self._numbers:
             self._doubled.append(name)
         self._numbers[name] = span[0] * _SIZES + span[1]
 
-    def tell(self, archive: str) -> None:
+    def tell(self) -> None:
         """Warn of members that share a name."""
         if self._doubled:
             _warn(
-                f"{archive}: {len(self._doubled)} members have the name of an earlier one, which "
-                f"they replace: {first_few(self._doubled, 3)}"
+                f"{self._archive}: {len(self._doubled)} members have the name of an earlier one, "
+                f"which they replace: {first_few(self._doubled, 3)}"
             )
 
-    def span_of(self, name: str) -> Span:
-        """Return where a member lies; a KeyError says that there is none of that name."""
-        return divmod(self._numbers[name], _SIZES)
+    def locate(self, name: str) -> Span:
+        """Return where an image lies.
+
+        Raises:
+            FileNotFoundError: no member has that name, or one of a type that stands beside images.
+        """
+        try:
+            return divmod(self._numbers[name], _SIZES)
+        except KeyError:
+            reason = f"no such member; {self.damage}" if self.damage else "no such member"
+            if _is_beside_images(name):
+                reason = "no image by its name"
+            path = f"{self._archive}::{name}"
+            raise FileNotFoundError(errno.ENOENT, reason, path) from None
+
+
+def _is_beside_images(name: str) -> bool:
+    return f".{name.rpartition('.')[2].lower()}" in BESIDE_IMAGES
 
 
 _PLACES: dict[_File, tuple[_Version, _Places]] = {}
@@ -110,30 +126,30 @@ def kept_members(archive: str | Path) -> Iterator[tuple[str, Span]]:
 
     An image takes some 150 bytes of memory as long as the process runs.
     """
-    file, places = str(archive), _Places()
+    file = str(archive)
+    places = _Places(file)
     key, version = _identity_of(file)
     for name, span in members(file):
         places.add(name, span)
         yield name, span
-    places.tell(file)
+    places.tell()
     _PLACES[key] = version, places
 
 
-def locate(file: str, member: str) -> Span:
-    """Return where an image lies; only the first call, if any, looks through the archive.
+def locator(file: str) -> Callable[[str], Span]:
+    """Return the function that says where an image of an archive lies, as the archive is now.
+
+    Only the first call, if any, looks through the archive.
 
     Raises:
-        OSError: there is no such member, it is of a type that stands beside images, or the archive
-            cannot be read.
+        OSError: the archive cannot be read; the function: it has no such image.
     """
-    places = _places_in(file)
-    try:
-        return places.span_of(member)
-    except KeyError:
-        reason = f"no such member; {places.damage}" if places.damage else "no such member"
-        if posixpath.splitext(member)[1].lower() in BESIDE_IMAGES:
-            reason = "no image by its name"
-        raise FileNotFoundError(errno.ENOENT, reason, f"{file}::{member}") from None
+    return _places_in(file).locate
+
+
+def locate(file: str, member: str) -> Span:
+    """Return where an image lies, as `locator` does."""
+    return locator(file)(member)
 
 
 def _places_in(file: str) -> _Places:
@@ -143,11 +159,11 @@ def _places_in(file: str) -> _Places:
         kept = _PLACES.get(key)
         if kept and kept[0] == version:
             return kept[1]
-        places = _Places()
+        places = _Places(file)
         try:
             for name, span in members(file):
                 places.add(name, span)
-            places.tell(file)
+            places.tell()
         except ArchiveError as error:
             places.damage = str(error)
         _PLACES[key] = version, places
@@ -166,9 +182,9 @@ def _linked(file: str, links: dict[str, str]) -> Iterator[tuple[str, Span]]:
     """Yield the links of an archive, name → target, with the spans of the files they lead to."""
     targets = set(links.values())
     spans = {
-        name: (header.offset, header.size)
-        for header in headers(file, is_told=False)
-        if header.kind == FILE and (name := posixpath.normpath(header.name)) in targets
+        name: (offset, size)
+        for path, kind, offset, size, _ in headers(file, is_told=False)
+        if kind == FILE and (name := posixpath.normpath(path)) in targets
     }
     target_of = {posixpath.normpath(name): target for name, target in links.items()}
     lost = []

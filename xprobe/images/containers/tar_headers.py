@@ -13,8 +13,7 @@ import re
 import tarfile
 import warnings
 import zlib
-from collections.abc import Iterator
-from typing import NamedTuple
+from collections.abc import Generator, Iterator
 
 from xprobe.base.errors import XprobeError, XprobeWarning
 from xprobe.base.regular import opener
@@ -39,21 +38,10 @@ class ArchiveError(XprobeError):
     """An archive cannot be read, or not to its end; members before that have been yielded."""
 
 
-class Header(NamedTuple):
-    """What the header of a member says.
-
-    Attributes:
-        name: its path.
-        kind: its type, as in `tarfile`; of regular files always `FILE` or `SPARSE`.
-        offset, size: where its content lies, bytes.
-        target: where it leads to, if it is a link.
-    """
-
-    name: str
-    kind: bytes
-    offset: int
-    size: int
-    target: str = ""
+Header = tuple[str, bytes, int, int, str]
+"""What the header of a member says: its path, its type as in `tarfile` (of regular files always
+`FILE` or `SPARSE`), where its content begins and how long it is, bytes, and where a link leads to.
+"""
 
 
 def headers(file: str, *, is_told: bool) -> Iterator[Header]:
@@ -90,21 +78,13 @@ def headers(file: str, *, is_told: bool) -> Iterator[Header]:
                 yield _header_of(member)
                 place = tar.offset
                 if not tar.pax_headers:  # They say something of all members that follow.
-                    for plain in _plain_headers(stream, place, size):
-                        yield plain
-                        place = _end_of(plain)
-                    tar.offset = place
+                    tar.offset = place = yield from _plain_headers(stream, place, size)
             start = _next_start(file, stream, tar.offset, size)
 
 
 def _header_of(member: tarfile.TarInfo) -> Header:
     kind = SPARSE if member.issparse() else FILE if member.isreg() else member.type
-    return Header(member.name, kind, member.offset_data, member.size, member.linkname)
-
-
-def _end_of(header: Header) -> int:
-    """Return where the header after that of a file begins."""
-    return header.offset + header.size + -header.size % _BLOCK
+    return member.name, kind, member.offset_data, member.size, member.linkname
 
 
 # --- plain headers -------------------------------------------------------------------------
@@ -126,34 +106,40 @@ _RECORD = re.compile(rb"(\d{1,3}) [amc]time=[0-9.]+\n")
 _RECORDS = re.compile(rb"(?:\d{1,3} [amc]time=[0-9.]+\n)+\0*")
 
 
-def _plain_headers(stream: _Headers, place: int, size: int) -> Iterator[Header]:
-    """Yield the headers of files from `place` on, up to the first one that is not plain."""
+def _plain_headers(stream: _Headers, place: int, size: int) -> Generator[Header, None, int]:
+    """Yield the headers of files from `place` on; return where the first one is that is not plain.
+
+    Args:
+        stream: the archive.
+        place: where a header begins, bytes.
+        size: length of the archive, bytes.
+    """
     seek, read, fields = stream.seek, super(_Headers, stream).read, _FIELDS.match
     while True:
         seek(place)
         blocks = read(3 * _BLOCK)  # Most extended headers have one block of records.
         match = fields(blocks, 100)
         if match is None:
-            return
-        header = blocks[:_BLOCK]
+            return place
+        start, header = place, blocks[:_BLOCK]
         if match[3] == tarfile.XHDTYPE:
             header = blocks[2 * _BLOCK :]
             records = blocks[_BLOCK : 2 * _BLOCK]
             if not _is_sound(blocks[:_BLOCK], match[2]) or not _are_times(records, match[1]):
-                return
+                return start
             match = fields(header, 100)
             if match is None or match[3] == tarfile.XHDTYPE:
-                return
+                return start
             place += 2 * _BLOCK
         name, _, _ = header[:100].partition(b"\0")
         length, offset = int(match[1], 8), place + _BLOCK
         if not _is_sound(header, match[2]) or not name or name.endswith(b"/"):
-            return
+            return start
         if offset + length > size or match.end() > 500:
-            return
+            return start
         if match[4]:
             name = match[4] + b"/" + name
-        yield Header(name.decode("ascii"), FILE, offset, length)
+        yield name.decode("ascii"), FILE, offset, length, ""
         place = offset + length + -length % _BLOCK
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import unicodedata
 import warnings
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 
 from xprobe.base.errors import XprobeError, XprobeWarning, counted
@@ -15,7 +15,7 @@ from xprobe.images.lists import ARCHIVE
 from xprobe.images.manifest import SOURCES, SPLITS, Row
 from xprobe.images.sources.class_names import class_names
 from xprobe.images.sources.leftovers import SYNTHETIC_TESTS, Kind, LeftOut
-from xprobe.images.sources.splits import SPLIT_OF
+from xprobe.images.sources.splits import SPLIT_OF, VAL
 from xprobe.images.sources.webdataset.samples import NO_LABEL, Label, Sample, samples_in
 from xprobe.images.sources.webdataset.shards import Shard, recognises, shards_of
 
@@ -56,7 +56,7 @@ def read(data: Path, group: str, form: FormConfig) -> tuple[Iterable[Row], Path]
         row
         for shard in shards
         for sample in samples_in(shard.path, form.label_key, left_out)
-        for row in _rows_of(sample, shard, base, names, left_out)
+        if (row := _row_of(sample, shard, names, left_out))
     ]
     names.check()
     if not rows:
@@ -67,29 +67,28 @@ def read(data: Path, group: str, form: FormConfig) -> tuple[Iterable[Row], Path]
     return rows, base
 
 
-def _rows_of(
-    sample: Sample, shard: Shard, base: Path, names: _Names, left_out: LeftOut
-) -> Iterator[Row]:
-    """Yield the row of a picture, unless it is a synthetic one of a part for tests."""
-    path = f"{shard.path.relative_to(base).as_posix()}::{sample.name}"
-    row = {"path": path, "label": names.name_of(sample, shard.path), "source": ""}
-    row |= {"split": shard.split} | sample.columns
+def _row_of(sample: Sample, shard: Shard, names: _Names, left_out: LeftOut) -> Row | None:
+    """Return the row of a picture; None: it is a synthetic one of a part for tests."""
+    path = f"{shard.id}::{sample.name}"
+    label = names.name_of(sample, shard)
+    row = {"id": path, "path": path, "label": label, "source": "", "split": shard.split}
+    if not sample.columns:
+        return row
+    row |= sample.columns
     where = f"{shard.path}::{sample.name}"
-    if row["source"].lower() in ("", *SOURCES):
-        row["source"] = row["source"].lower()
-    else:
+    row["source"] = row["source"].lower()
+    if row["source"] not in ("", *SOURCES):
         left_out.add(_WORDS["source"], where, row["source"])
         row["source"] = ""
     split = row["split"].lower()
-    if split in SPLITS or split in SPLIT_OF:
-        row["split"] = SPLIT_OF.get(split, split)
-    else:
+    row["split"] = SPLIT_OF.get(split, split)
+    if row["split"] not in (*SPLITS, VAL):
         left_out.add(_WORDS["split"], where, row["split"])
         row["split"] = shard.split
-    if row["source"] == "synthetic" and row["split"] not in ("train", "val"):
+    if row["source"] == "synthetic" and row["split"] not in ("train", VAL):
         left_out.add(SYNTHETIC_TESTS, where)
-    else:
-        yield row
+        return None
+    return row
 
 
 class _Names:
@@ -101,14 +100,17 @@ class _Names:
         self._first: dict[bool, str] = {}  # The first class that is a number, and that is a name.
         self._checked: dict[Label, str] = {}
 
-    def name_of(self, sample: Sample, shard: Path) -> str:
+    def name_of(self, sample: Sample, shard: Shard) -> str:
         """Return the class of a picture; a number without a file of names stays for `check`.
 
         Raises:
             XprobeError: its members say two classes, the file has no such number, or a name is none
                 that a class can have.
         """
-        label, where = sample.label, f"{shard}::{sample.name}"
+        label = sample.label
+        if label in self._checked and sample.further in (None, label):
+            return self._checked[label]
+        where = f"{shard.path}::{sample.name}"
         self._first.setdefault(label.is_number, f"{where} ({label.text})")
         name = self._name(label, where)
         if sample.further and sample.further != label:
@@ -186,14 +188,13 @@ def _nothing(data: Path, left_out: LeftOut) -> XprobeError:
 
 def _settle_ids(rows: list[Row], data: Path) -> None:
     """Leave the ids of .json members out if two pictures share one, as where shards count anew."""
-    ids = Counter(row["id"] for row in rows if "id" in row)
-    doubled = [name for name, n in ids.items() if n > 1]
-    if doubled:
+    name, n = Counter(row["id"] for row in rows).most_common(1)[0]
+    if n > 1:
         warnings.warn(
-            f"{data}: several pictures have one id in their .json members, such as {doubled[0]}; "
-            f"their paths are their ids",
+            f"{data}: several pictures have one id in their .json members, such as {name}; their "
+            f"paths are their ids",
             XprobeWarning,
             stacklevel=3,
         )
         for row in rows:
-            row.pop("id", None)
+            row["id"] = row["path"]

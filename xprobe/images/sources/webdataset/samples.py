@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from sys import intern
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 from xprobe.base.errors import XprobeError, first_few
 from xprobe.base.regular import opener
@@ -53,8 +53,7 @@ class Label:
     is_number: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Sample:
+class Sample(NamedTuple):
     """A picture with its class.
 
     Attributes:
@@ -66,8 +65,8 @@ class Sample:
 
     name: str
     label: Label
-    further: Label | None = None
-    columns: dict[str, str] = field(default_factory=dict)
+    further: Label | None
+    columns: dict[str, str]
 
 
 def samples_in(shard: Path, label_key: str, left_out: LeftOut) -> Iterator[Sample]:
@@ -173,7 +172,9 @@ class _Beside:
     def columns_of(self, key: str) -> dict[str, str]:
         """Return columns of the image table; several captions are a JSON list."""
         columns = self._columns.get(key, {})
-        captions = list(dict.fromkeys(filter(None, self._captions.get(key, []))))
+        if key not in self._captions:
+            return columns
+        captions = list(dict.fromkeys(filter(None, self._captions[key])))
         if len(captions) > 1:
             return columns | {"prompt": json.dumps(captions, ensure_ascii=False)}
         return columns | {"prompt": captions[0]} if captions else columns

@@ -27,10 +27,12 @@ class Shard:
 
     Attributes:
         path: its path.
+        id: its path relative to the folder that all shards of the data set lie in.
         split: ``train``, ``val``, ``test`` or ``extra``, by its name or its folder.
     """
 
     path: Path
+    id: str
     split: str
 
 
@@ -69,7 +71,11 @@ def shards_of(data: Path) -> tuple[list[Shard], Path]:
     else:
         paths = files_of(data)
         base = Path(os.path.commonpath([path.parent for path in paths]))
-    return [Shard(path, _split_of(path, base)) for path in sorted(paths)], base
+    shards = [
+        Shard(path, path.relative_to(base).as_posix(), _split_of(path, base))
+        for path in sorted(paths)
+    ]
+    return shards, base
 
 
 def _split_of(path: Path, base: Path) -> str:
