@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from sys import intern
 from typing import Any, BinaryIO, NamedTuple
 
 from xprobe.base.errors import XprobeError, first_few
@@ -26,6 +25,9 @@ _COLUMNS = frozenset(("source", *OPTIONAL, *RECORDED, *DESCRIBED))
 
 # Extensions of members that say something of the picture of their key.
 _CLASS, _JSON, _CAPTIONS = "cls", "json", ("txt", "caption")
+_TEXTS = (_CLASS, _JSON, *_CAPTIONS)
+
+_PICTURE = "picture"
 
 # No text beside a picture needs more; a larger member would fill the memory.
 _MOST_TEXT = 2**24
@@ -115,17 +117,30 @@ def _members_of(shard: Path, left_out: LeftOut) -> tuple[dict[str, str], _Texts]
         if is_leftover(name) or not stem:
             continue
         key = f"{folder}{slash}{stem}"
-        extension = intern(extension.lower())
-        if is_image(base):
+        meaning = _meaning_of(dot + extension)
+        if meaning == _PICTURE:
             if "." in extension or pictures.setdefault(key, name) != name:
                 others.setdefault(key, []).append(name)
-        elif extension in (_CLASS, _JSON, *_CAPTIONS):
-            texts[key, extension] = span
-        elif f".{extension.rpartition('.')[2]}" not in BESIDE_IMAGES or not dot:
-            suffix = f".{extension.rpartition('.')[2]}" if dot else "without suffix"
-            left_out.add(kind_of_file(base), f"{shard}::{name}", suffix)
+        elif meaning in _TEXTS:
+            texts[key, meaning] = span
+        elif meaning:
+            left_out.add(kind_of_file(base), f"{shard}::{name}", meaning)
     _choose_pictures(shard, pictures, others, left_out)
     return pictures, sorted((span, key, extension) for (key, extension), span in texts.items())
+
+
+@lru_cache(maxsize=4096)
+def _meaning_of(extension: str) -> str:
+    """Return `_PICTURE`, one of `_TEXTS`, nothing, or the suffix of what is not read.
+
+    Args:
+        extension: extension of a member with its first dot; empty: it has none.
+    """
+    suffix = f".{extension.rpartition('.')[2]}".lower() if extension else "without suffix"
+    if is_image(f"x{suffix}"):
+        return _PICTURE
+    text = extension[1:].lower()
+    return text if text in _TEXTS else "" if suffix in BESIDE_IMAGES else suffix
 
 
 def _choose_pictures(
@@ -194,7 +209,7 @@ class _Beside:
                     self._captions.setdefault(key, []).append(text)
                 elif extension == _JSON:
                     self._add_json(key, text, where)
-                elif not self._label_key and (label := _label_of(text, where)):
+                elif not self._label_key and (label := _label(text)):
                     self.classes[key] = (label, *self.classes.get(key, ()))
 
     def _add_json(self, key: str, text: str, where: str) -> None:
@@ -247,7 +262,7 @@ def _label_of(value: Any, where: str) -> Label | None:
     """
     if isinstance(value, float) and value.is_integer():
         value = int(value)
-    if value is None or (isinstance(value, str | float) and is_missing(str(value))):
+    if value is None or value != value:  # NaN, as pandas writes it.
         return None
     if isinstance(value, bool) or not isinstance(value, str | int):
         raise XprobeError(
@@ -258,6 +273,8 @@ def _label_of(value: Any, where: str) -> Label | None:
 
 
 @lru_cache(maxsize=4096)
-def _label(text: str) -> Label:
-    """Return a class by its text; pictures of one class share it."""
+def _label(text: str) -> Label | None:
+    """Return a class by its text, which pictures of it share; None: it says that there is none."""
+    if is_missing(text):
+        return None
     return Label(text, text.removeprefix("-").isdecimal() and text.isascii())
