@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import os
 import tarfile
@@ -165,9 +166,52 @@ def test_images_without_classes_have_no_generators(data: Path, xprobe: Callable[
     Path("list.txt").write_text("data/real/a/0.png\n")
     said = error_of(xprobe("embed", "list.txt", "--generator", "x", "--encoder", "pixels"))
     assert said.startswith("error: list.txt: images without classes have neither splits nor")
-    for places in (("data", "list.txt"), ("list.txt", "list.txt")):
-        said = error_of(xprobe("embed", *places, "--encoder", "pixels"))
-        assert said.startswith("error: list.txt: images without classes are embedded alone; run")
+    said = error_of(xprobe("embed", "data", "list.txt", "--encoder", "pixels"))
+    assert said.startswith("error: list.txt: images without classes are embedded alone; run")
+    said = error_of(xprobe("embed", "list.txt", "--augment", "flip", "--encoder", "pixels"))
+    assert "neither prompts nor views" in said
+
+
+def test_shards_are_embedded_in_one_run_by_a_pattern_or_one_by_one(
+    data: Path, xprobe: Callable[..., Ran], tmp_path: Path
+) -> None:
+    for i in range(3):
+        pack(tmp_path / f"{i}.tar", [f"real/a/{i}.png"], data)
+    Path("list.txt").write_text("data/real/b/0.png\n")
+    ran = xprobe("embed", "{0..1}.tar", "2.tar", "list.txt", "--encoder", "pixels", "--json")
+    assert (ran.code, ran.err) == (0, "")
+    assert ran.json["encoders"][0]["embedded"] == 4
+    parts = [
+        xprobe("embed", "{0..2}.tar", "--encoder", "pixels", "--shard", f"{i}/2", "--json").json
+        for i in (1, 2)
+    ]
+    assert sum(part["encoders"][0]["reused"] for part in parts) == 3
+    assert error_of(xprobe("embed", "{0..4}.tar", "--encoder", "pixels")).startswith(
+        "error: {0..4}.tar: 2 of 5 files missing: 3.tar, 4.tar; "
+    )
+
+
+def test_shards_are_read_with_their_classes_where_an_option_needs_them(
+    data: Path, xprobe: Callable[..., Ran], tmp_path: Path
+) -> None:
+    """Without such an option their images are embedded one after another, and no class is read."""
+    for label in ("a", "b"):
+        with tarfile.open(tmp_path / f"{label}.tar", "w") as tar:
+            for i in range(3):
+                tar.add(data / f"real/{label}/{i}.png", f"{label}{i}.png")
+                member = tarfile.TarInfo(f"{label}{i}.cls")
+                member.size = 1
+                tar.addfile(member, io.BytesIO(label.encode()))
+    stream = xprobe("embed", "{a,b}.tar", "--encoder", "pixels", "--json")
+    assert (stream.code, stream.err) == (0, "")
+    views = xprobe("embed", "{a,b}.tar", "--encoder", "pixels", "--augment", "flip", "--views", "1",
+                   "--json")  # fmt: skip
+    assert views.code == 0 and "taken as: WebDataset, 2 classes × 3" in views.err
+    outcome = views.json["encoders"][0]
+    assert (outcome["images"], outcome["reused"], outcome["embedded"]) == (12, 6, 6)
+    said = error_of(xprobe("embed", "a.tar", "--layout", "webdataset", "--label-key", "x",
+                           "--encoder", "pixels"))  # fmt: skip
+    assert "none of its 3 pictures has a class" in said
 
 
 def pack(file: Path, names: list[str], data: Path) -> None:

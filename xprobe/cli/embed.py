@@ -24,15 +24,17 @@ from xprobe.images.sources.registry import forms
 if TYPE_CHECKING:
     from xprobe.features.embed import Embedded
 
-STREAMED = (".tar", ".txt", ".TXT", ".lst")  # files of these types bring images without classes
+# Files of these types bring images without classes; archives may be shards with classes, too.
+LISTS = (".txt", ".TXT", ".lst")
+STREAMED = (".tar", *LISTS)
 
 Images = Annotated[
     list[Path] | None,
     typer.Argument(
         metavar="DATA",
         help=forms(
-            "images without classes: a tar archive (.tar), or a list of paths and archives (.txt, "
-            ".lst)"
+            "images without classes: tar archives (.tar, or shards/{000..012}.tar), or a list of "
+            "paths and archives (.txt, .lst)"
         )
         + f" {SEVERAL}",
         show_default=str(DEFAULT_DATA),
@@ -76,8 +78,8 @@ def embed(
     from xprobe.images import read as manifests
     from xprobe.images import survey
 
-    images: Any = _streamed(chosen, data)
-    if images is None:
+    images: Any = _streamed(chosen, config, data)
+    if not images:
         images = manifests.read(data, whole=False, hashed=False, config=chosen)
         warn(survey.find_problems(images))
     failures_file = failed_file(store, config.shard)
@@ -93,27 +95,34 @@ def embed(
     _check_any_was_read(done, chosen.words(data), is_part=config.shard[1] > 1)
 
 
-def _streamed(chosen: DataConfig, data: Sequence[Path] | None) -> Path | None:
-    """Return the file that brings images without classes; None: DATA is something else.
+def _streamed(
+    chosen: DataConfig, config: EmbedConfig, data: Sequence[Path] | None
+) -> tuple[Path, ...]:
+    """Return the files that bring images without classes; none: DATA is a data set with classes.
+
+    Archives are such files unless an option asks for what only a data set has, or other DATA stands
+    beside them: then they are labelled shards. Lists never are.
 
     Raises:
-        XprobeError: something stands beside it that such images cannot have.
+        XprobeError: lists are embedded in such a way.
     """
     places = chosen.places(data)
-    files = [place for place in places if place.suffix in STREAMED and not place.is_dir()]
-    if not files:
-        return None
-    if len(places) > 1:
+    streamed = [place for place in places if place.suffix in STREAMED and not place.is_dir()]
+    asks_for_set = chosen != DataConfig() or config.needs_set
+    if len(streamed) == len(places) and not asks_for_set:
+        return places
+    lists = [place for place in streamed if place.suffix in LISTS]
+    if lists and len(streamed) < len(places):
         raise XprobeError(
-            f"{files[0]}: images without classes are embedded alone; run the command once for each "
+            f"{lists[0]}: images without classes are embedded alone; run the command once for each "
             f"such file, with one --out"
         )
-    if chosen != DataConfig():
+    if lists:
         raise XprobeError(
-            f"{files[0]}: images without classes have neither splits nor generators; leave "
-            f"--synthetic, --val, --generator, --skip-incomplete and --limit out"
+            f"{lists[0]}: images without classes have neither splits nor generators, neither "
+            f"prompts nor views; leave options of these out, or name a data set with classes"
         )
-    return files[0]
+    return ()
 
 
 def _show_embedded(

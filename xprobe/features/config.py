@@ -163,6 +163,12 @@ class EmbedConfig:
         values=("auto",),
     )  # fmt: skip
 
+    @property
+    def needs_set(self) -> bool:
+        """Whether images need classes or a source: for prompts, views, or to measure samples."""
+        is_measured = self.stretch is not None and self.stretch.is_percentile
+        return bool(self.prompts or self.augment) or is_measured
+
     def __post_init__(self) -> None:
         check_least(self, OptionError)
         check_views(self.augment)

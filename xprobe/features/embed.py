@@ -40,7 +40,7 @@ from xprobe.features.decode_process import (
     Request,
     can_see_elsewhere,
 )
-from xprobe.features.items import Item, ViewId, items_in, items_of
+from xprobe.features.items import Item, Streamed, ViewId, items_in, items_of, words_of
 from xprobe.features.lane import Batch, Embedded, Lane, Rows
 from xprobe.features.reading import reading_of
 from xprobe.features.store import Store
@@ -306,7 +306,7 @@ def _numbered_views(augment: Sequence[str], number: int) -> list[ViewId]:
 
 
 def embed_all(
-    images: Manifest | str | Path,
+    images: Manifest | Streamed,
     names: Sequence[str],
     folder: Path,
     config: EmbedConfig = EmbedConfig(),
@@ -317,7 +317,7 @@ def embed_all(
     """Embed with several encoders at once, and list what failed in the store's failed.csv.
 
     Args:
-        images: a manifest, or a file for `items_in`, which has neither classes nor views.
+        images: a manifest, or files for `items_in`, whose images have neither classes nor views.
         names: names of the encoders; ``ALIAS=name`` also gives one a short name.
         folder: folder of the store.
         config: how images are embedded.
@@ -337,8 +337,8 @@ def embed_all(
         warnings.warn(said, XprobeWarning, stacklevel=2)
     if not isinstance(images, Manifest) and (config.augment or config.prompts):
         raise XprobeError(
-            f"{images}: images without classes have neither prompts nor views; name a folder or a "
-            f"manifest with classes"
+            f"{words_of(images)}: images without classes have neither prompts nor views; name a "
+            f"folder or a manifest with classes"
         )
     words = None
     if isinstance(images, Manifest) and config.prompts:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from posixpath import basename, splitext
@@ -12,6 +12,7 @@ from posixpath import basename, splitext
 from xprobe.base.documents import Document, Number
 from xprobe.base.errors import XprobeWarning, first_few
 from xprobe.images import contents
+from xprobe.images.braces import files_of
 from xprobe.images.containers.tar import ArchiveError, members
 from xprobe.images.formats import (
     BESIDE_IMAGES,
@@ -51,25 +52,41 @@ class Item:
 def items_of(manifest: Manifest, has_views: bool = False) -> Iterator[Item]:
     """Yield the images of a manifest; with `has_views`, the real training images have views."""
     columns = (manifest.id, manifest.path, manifest.sha256, manifest.source, manifest.split)
-    for id_, path, digest, source, split in zip(*columns, strict=True):
+    spans = contents.spans_of(manifest.path)
+    for id_, path, digest, source, split, span in zip(*columns, spans, strict=True):
         is_viewed = has_views and (source, split) == ("real", "train")
-        yield Item(id_, path, digest, is_viewed, contents.span_of(path))
+        yield Item(id_, path, digest, is_viewed, span)
 
 
-def items_in(file: str | Path, unread: list[str] | None = None) -> Iterator[Item]:
-    """Yield the images of a tar archive, or of a text file with a path in each line.
+Streamed = str | Path | Sequence[str | Path]
+"""Files that bring images without classes: archives and lists, or patterns of such files."""
 
-    Paths are relative to the text file, and may lead to archives, too. The list is read as it is
-    needed, and never stands in memory. What a line says wrongly is the fault of its item.
+
+def items_in(files: Streamed, unread: list[str] | None = None) -> Iterator[Item]:
+    """Yield the images of tar archives, and of text files with a path in each line.
+
+    Paths are relative to the text file, and may lead to archives, too. Both are read as they are
+    needed, and never stand in memory. What a line says wrongly is the fault of its item.
 
     Args:
+        files: files one after another, or patterns of files (`braces.files_of`).
         unread: takes a line about each archive that cannot be read to its end, and the images after
             it are yielded, too; without it, such an archive is an error.
 
     Raises:
-        XprobeError: the archive or list cannot be read.
+        XprobeError: files of a pattern are missing, or an archive or list cannot be read.
     """
-    file = Path(file)
+    places = [files] if isinstance(files, str | Path) else files
+    for file in [file for place in places for file in files_of(Path(place))]:
+        yield from _items_of_file(file, unread)
+
+
+def words_of(files: Streamed) -> str:
+    """Return how messages name such files."""
+    return first_few([str(files)] if isinstance(files, str | Path) else map(str, files), 3)
+
+
+def _items_of_file(file: Path, unread: list[str] | None) -> Iterator[Item]:
     if file.suffix == ARCHIVE:
         try:
             yield from _items_of_archive(file)
@@ -82,7 +99,7 @@ def items_in(file: str | Path, unread: list[str] | None = None) -> Iterator[Item
         if fault:
             yield Item(path, path, fault=fault)
         elif path.endswith(ARCHIVE):
-            yield from items_in(file.parent / path, unread)
+            yield from _items_of_file(file.parent / path, unread)
         else:
             yield Item(path, str(file.parent / path))
 

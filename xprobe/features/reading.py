@@ -4,23 +4,22 @@ from __future__ import annotations
 
 import warnings
 from itertools import islice
-from pathlib import Path
 
 from xprobe.base.errors import XprobeError, XprobeWarning
 from xprobe.features.config import Stretch
-from xprobe.features.items import items_in
+from xprobe.features.items import Streamed, items_in, words_of
 from xprobe.images import ranges
 from xprobe.images.manifest import Manifest
 from xprobe.images.samples import Reading
 
 
 def reading_of(
-    images: Manifest | str | Path, bands: tuple[int, ...], stretch: Stretch | None
+    images: Manifest | Streamed, bands: tuple[int, ...], stretch: Stretch | None
 ) -> Reading:
     """Return how samples are decoded; percentiles are measured, and odd samples warned about.
 
     Args:
-        images: a manifest, or a file for `items_in`.
+        images: a manifest, or files for `items_in`.
         bands, stretch: as in `EmbedConfig`.
 
     Raises:
@@ -32,15 +31,15 @@ def reading_of(
     else:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", XprobeWarning)  # The run will warn of these itself.
-            first = [item.path for item in islice(items_in(images, []), ranges.SAMPLED)]
-        problems = ranges.problems_of(first, reading)
+            spans = {item.path: item.span for item in islice(items_in(images, []), ranges.SAMPLED)}
+        problems = ranges.problems_of(list(spans), reading, spans=spans)
     for problem in problems:
         _warn(problem)
     return reading
 
 
 def _limits(
-    images: Manifest | str | Path, bands: tuple[int, ...], stretch: Stretch | None
+    images: Manifest | Streamed, bands: tuple[int, ...], stretch: Stretch | None
 ) -> tuple[float, ...]:
     if stretch is None:
         return ()
@@ -48,8 +47,8 @@ def _limits(
         return stretch.low, stretch.high
     if not isinstance(images, Manifest):
         raise XprobeError(
-            f"{images}: --stretch percentile is measured over real training images, and these are "
-            f"images without classes; name the range as --stretch LOW:HIGH"
+            f"{words_of(images)}: --stretch percentile is measured over real training images, and "
+            f"these are images without classes; name the range as --stretch LOW:HIGH"
         )
     low, high = ranges.percentiles(images, stretch.low, stretch.high, bands)
     _warn(f"the range is --stretch {low:g}:{high:g}; name it so when you embed further images")

@@ -6,8 +6,10 @@ import errno
 import hashlib
 import io
 import os
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from typing import BinaryIO
 from zlib import crc32
 
@@ -53,19 +55,30 @@ def read(path: str, span: Span | None = None, wait: Callable[[float], None] = ti
     raise AssertionError("the last attempt returns or raises")
 
 
-def span_of(path: str) -> Span | None:
-    """Return where an image lies in a file of many; None: not as it is, or it cannot be read.
+def spans_of(paths: Iterable[str]) -> Iterator[Span | None]:
+    """Yield where images lie in files of many; None: not as they are, or they cannot be read.
 
-    Whoever hands a path to other processes hands this on with it, so that they need not look
-    through the whole file again.
+    Whoever hands paths to other processes hands these on with them, so that they need not look
+    through the whole file again. Of members of one file in a row the first alone looks at it.
     """
-    member = member_of(path)
-    if member is None or not member.container.has_spans:
-        return None
-    try:
-        return _locate(member)
-    except OSError:
-        return None
+    beginning, locate = "", _nowhere
+    for path in paths:
+        if not beginning or not path.startswith(beginning):
+            member = member_of(path)
+            if member is None or not member.container.has_spans:
+                yield None
+                continue
+            beginning, locate = f"{member.file}::", _nowhere
+            with suppress(OSError):
+                locate = member.container.locator(member.file)
+        try:
+            yield locate(path[len(beginning) :])
+        except OSError:
+            yield None
+
+
+def _nowhere(_: str) -> Span:
+    raise FileNotFoundError
 
 
 def _locate(member: Member) -> Span:
@@ -80,14 +93,17 @@ def digest(path: str) -> str:
         return ""
 
 
-def stream_of(path: str) -> BinaryIO:
+def stream_of(path: str, span: Span | None = None) -> BinaryIO:
     """Open a file, or the content of a member of a file of many, to read its beginning.
+
+    Args:
+        path, span: as in `read`.
 
     Raises:
         OSError: as in `read`.
     """
     if is_member(path):
-        return io.BytesIO(read(path))
+        return io.BytesIO(read(path, span))
     return open(path, "rb", opener=opener)  # A Path takes no opener.
 
 
@@ -102,13 +118,12 @@ def _read_span(file: str, span: Span | None) -> bytes:
 
     A file object would cost as much again as reading a small image does.
     """
+    if span is not None and _CAN_READ_ANYWHERE:
+        return _read_archive(file, span)
     descriptor, whole = open_regular(file)
     try:
         offset, size = span or (0, whole)
-        if size > MOST_BYTES:
-            raise OSError(errno.EFBIG, f"{size:,} bytes, more than {MOST_BYTES:,} allowed", file)
-        if offset + size > whole:
-            raise OSError(errno.EINVAL, "the archive ends before this member does", file)
+        _check_size(file, offset, size, whole)
         if offset:
             os.lseek(descriptor, offset, os.SEEK_SET)
         content = os.read(descriptor, size)
@@ -117,6 +132,63 @@ def _read_span(file: str, span: Span | None) -> bytes:
         return content
     finally:
         os.close(descriptor)
+
+
+def _check_size(file: str, offset: int, size: int, whole: int) -> None:
+    if size > MOST_BYTES:
+        raise OSError(errno.EFBIG, f"{size:,} bytes, more than {MOST_BYTES:,} allowed", file)
+    if offset + size > whole:
+        raise OSError(errno.EINVAL, "the archive ends before this member does", file)
+
+
+# --- archives ------------------------------------------------------------------------------
+
+_CAN_READ_ANYWHERE = hasattr(os, "pread")
+
+
+class _Archive:
+    """An archive that is open to be read, until nobody refers to it."""
+
+    def __init__(self, file: str) -> None:
+        self._descriptor, _ = open_regular(file)
+        self.identity = _identity(os.fstat(self._descriptor))
+
+    def __del__(self) -> None:
+        with suppress(AttributeError, OSError):  # It may not have been opened.
+            os.close(self._descriptor)
+
+    def read(self, offset: int, size: int) -> bytes:
+        """Return what lies there, or less at the end of the archive."""
+        content = os.pread(self._descriptor, size, offset)
+        while len(content) < size:
+            more = os.pread(self._descriptor, size - len(content), offset + len(content))
+            if not more:
+                break
+            content += more
+        return content
+
+
+# The archive that a thread has read last: to open it takes longer than to read a small image.
+_LAST = threading.local()
+
+
+def _read_archive(file: str, span: Span) -> bytes:
+    """Return a member of an archive, which stays open for the next one."""
+    offset, size = span
+    status = os.stat(file)  # noqa: PTH116  # A Path is slow.
+    archive: _Archive | None = getattr(_LAST, "archive", None)
+    if archive is None or archive.identity != _identity(status):
+        archive = _LAST.archive = _Archive(file)
+    _check_size(file, offset, size, status.st_size)
+    try:
+        return archive.read(offset, size)
+    except OSError:  # The file may be a stale one of a network, and is opened anew.
+        _LAST.archive = None
+        raise
+
+
+def _identity(status: os.stat_result) -> tuple[int, int]:
+    return status.st_dev, status.st_ino
 
 
 def is_of_shard(name: str, shard: int, shards: int) -> bool:

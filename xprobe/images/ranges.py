@@ -6,7 +6,7 @@ of one.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -20,6 +20,7 @@ from PIL import Image, UnidentifiedImageError
 from xprobe.base.arrays import Floats
 from xprobe.base.errors import XprobeError
 from xprobe.images import contents, geotiff
+from xprobe.images.containers.registry import Span
 from xprobe.images.decode import CONVERT, decode
 from xprobe.images.formats import HEAD_BYTES, kind_of, opened
 from xprobe.images.manifest import SOURCES, Manifest
@@ -67,6 +68,8 @@ _OF_HIGH_BYTES_OF_TIFF = (
     f"Pillow keeps the high byte of 16 bits alone; {INSTALL_GEO}, and {_STRETCH}"
 )
 
+_NO_SPANS: Mapping[str, Span | None] = {}
+
 
 @dataclass(frozen=True)
 class Look:
@@ -98,9 +101,19 @@ def problems(manifest: Manifest, reading: Reading) -> list[str]:
     return warnings
 
 
-def problems_of(paths: Sequence[str], reading: Reading, name: str = "images") -> list[str]:
-    """Return the same about any images, which the warnings call `name`."""
-    looks = list(_looks(paths, SAMPLED, reading.bands))
+def problems_of(
+    paths: Sequence[str],
+    reading: Reading,
+    name: str = "images",
+    spans: Mapping[str, Span | None] = _NO_SPANS,
+) -> list[str]:
+    """Return the same about any images, which the warnings call `name`.
+
+    Args:
+        paths, reading, name: the images.
+        spans: where members of archives lie, by path; others are looked for.
+    """
+    looks = list(_looks(paths, SAMPLED, reading.bands, spans))
     return [*_range_problems(looks, reading, name), *_band_problems(looks, reading, name)]
 
 
@@ -179,27 +192,32 @@ def _first_reason(paths: Sequence[str], bands: tuple[int, ...]) -> str:
     return ""
 
 
-def _looks(paths: Sequence[str], most: int, bands: tuple[int, ...]) -> Iterator[Look]:
+def _looks(
+    paths: Sequence[str],
+    most: int,
+    bands: tuple[int, ...],
+    spans: Mapping[str, Span | None] = _NO_SPANS,
+) -> Iterator[Look]:
     """Yield looks at some images of those that may have more than 8 bits or four bands."""
     candidates = [path for path in paths if not path.lower().endswith(_OF_8_BITS)]
     step = max(1, len(candidates) / most)
     chosen = [candidates[int(i * step)] for i in range(min(most, len(candidates)))]
     with ThreadPoolExecutor() as pool:
-        for look in pool.map(partial(_look, bands=bands), chosen):
+        for look in pool.map(partial(_look, bands=bands), chosen, map(spans.get, chosen)):
             if look is not None:
                 yield look
 
 
-def _look(path: str, bands: tuple[int, ...]) -> Look | None:
+def _look(path: str, span: Span | None, bands: tuple[int, ...]) -> Look | None:
     """Return a look at an image, or None at what cannot be used, which is listed elsewhere."""
     try:
-        with contents.stream_of(path) as stream:
+        with contents.stream_of(path, span) as stream:
             suits_gdal = kind_of(stream.read(HEAD_BYTES)) == "TIFF" and geotiff.is_installed()
             stream.seek(0)
             with suppress(UnidentifiedImageError), opened(stream) as image:
                 if not (suits_gdal and bits_of(image) > 8 and not is_deep(image)):
                     return _look_by_pillow(image)
-        return _look_by_gdal(contents.read(path), bands) if suits_gdal else None
+        return _look_by_gdal(contents.read(path, span), bands) if suits_gdal else None
     except Exception:  # As in `decode`.
         return None
 

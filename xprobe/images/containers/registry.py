@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache, partial
 from importlib import import_module
 from typing import Any, NamedTuple
 
 Span = tuple[int, int]
 """Offset and size of a member that lies in its file as it is, in bytes."""
+
+_ANY = ".+"
 
 
 @dataclass(frozen=True)
@@ -29,13 +33,24 @@ class Container:
 
     name: str
     file: str
-    member: str = ".+"
+    member: str = _ANY
     has_spans: bool = False
 
     def locate(self, file: str, member: str) -> Span:
         """Return where a member lies, if this container `has_spans`."""
         span: Span = self._module.locate(file, member)
         return span
+
+    def locator(self, file: str) -> Callable[[str], Span]:
+        """Return the function that says where members of a file lie, if this container `has_spans`.
+
+        A module may have ``locator(file)`` for this, which looks at the file once for many members.
+        """
+        module = self._module
+        if hasattr(module, "locator"):
+            function: Callable[[str], Span] = module.locator(file)
+            return function
+        return partial(self.locate, file)
 
     def read_member(self, file: str, member: str) -> bytes:
         """Return the content of a member, unless this container `has_spans`."""
@@ -71,9 +86,20 @@ class Member(NamedTuple):
 
 def member_of(path: str) -> Member | None:
     """Return what a path ``file::member`` names, or None if it is the path of a file."""
-    if "::" not in path:
+    file, colons, name = path.partition("::")
+    if not colons:
         return None
+    container = _container_of(file)
+    if container is not None and name and container.member == _ANY:
+        return Member(container, file, name)  # Most paths are so, and this is fast.
     match = _MEMBER.search(path)
     if match is None:
         return None
     return Member(_BY_NAME[str(match.lastgroup)], path[: match.end() - 2], path[match.end() :])
+
+
+@lru_cache(maxsize=256)
+def _container_of(file: str) -> Container | None:
+    """Return the kind of file of a name, if its members may be called by numbers."""
+    match = _MEMBER.search(f"{file}::0")
+    return _BY_NAME[str(match.lastgroup)] if match and match.end() == len(file) + 2 else None

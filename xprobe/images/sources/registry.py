@@ -101,6 +101,9 @@ SOURCES_OF_IMAGES: Registry[ImageSource] = Registry(
         _published("ucm-captions", "UCM-Captions"),
         _published("rsicap", "RSICap"),
         _published("imagefolder", "ImageFolder", is_general=True),
+        _published(
+            "webdataset", "WebDataset", "webdataset.rows", takes=("label_key", "classes"),
+        ),
         ImageSource(
             "table", _is_table, _function("table:read_table"),
             "manifest (.csv, .tsv, .jsonl, .json, .parquet)", is_general=True,

@@ -1,0 +1,200 @@
+"""Labelled shards of WebDataset → rows of the image table."""
+
+from __future__ import annotations
+
+import unicodedata
+import warnings
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+
+from xprobe.base.errors import XprobeError, XprobeWarning, counted
+from xprobe.images.classes import composed
+from xprobe.images.config import FormConfig
+from xprobe.images.lists import ARCHIVE
+from xprobe.images.manifest import SOURCES, SPLITS, Row
+from xprobe.images.sources.class_names import class_names
+from xprobe.images.sources.leftovers import SYNTHETIC_TESTS, Kind, LeftOut
+from xprobe.images.sources.splits import SPLIT_OF, VAL
+from xprobe.images.sources.webdataset.samples import NO_LABEL, Label, Sample, samples_in
+from xprobe.images.sources.webdataset.shards import Shard, recognises, shards_of
+
+# Kinds of characters that no name of a class may hold: controls, halves of characters, line ends.
+_CONTROLS = frozenset(("Cc", "Cs", "Zl", "Zp"))
+
+__all__ = ["read", "recognises"]
+
+_WORDS = {
+    "source": Kind(
+        "values of source in .json members", f"they are not used, since none is {SOURCES[0]} or "
+        f"{SOURCES[1]}",
+    ),
+    "split": Kind("values of split in .json members", "the name of the shard decides"),
+}  # fmt: skip
+
+
+def read(data: Path, group: str, form: FormConfig) -> tuple[Iterable[Row], Path]:
+    """Return the rows of labelled shards, and the folder that the shards lie in.
+
+    `shards.recognises` says what DATA may be, and `samples.samples_in` what a shard says. Paths are
+    ``shard.tar::member``.
+
+    Raises:
+        XprobeError: a shard is damaged or missing, no picture has a class, classes are numbers
+            without names, or what members say contradicts each other; a `group` is asked for,
+            which shards have none of.
+    """
+    if group:
+        raise XprobeError(
+            f"{data}: --group {group}: shards are not grouped by a column; write their table with "
+            f"'xprobe scan {data} -o study.csv', and name that as DATA"
+        )
+    shards, base = shards_of(data)
+    left_out = LeftOut()
+    names = _Names(form)
+    rows = [
+        row
+        for shard in shards
+        for sample in samples_in(shard.path, form.label_key, left_out)
+        if (row := _row_of(sample, shard, names, left_out))
+    ]
+    names.check()
+    if not rows:
+        raise _nothing(data, left_out)
+    _settle_ids(rows, data)
+    for line in left_out.lines:
+        warnings.warn(f"{data}: {line}", XprobeWarning, stacklevel=2)
+    return rows, base
+
+
+def _row_of(sample: Sample, shard: Shard, names: _Names, left_out: LeftOut) -> Row | None:
+    """Return the row of a picture; None: it is a synthetic one of a part for tests."""
+    path = f"{shard.id}::{sample.name}"
+    label = names.name_of(sample, shard)
+    row = {"id": path, "path": path, "label": label, "source": "", "split": shard.split}
+    if not sample.columns:
+        return row
+    row |= sample.columns
+    where = f"{shard.path}::{sample.name}"
+    row["source"] = row["source"].lower()
+    if row["source"] not in ("", *SOURCES):
+        left_out.add(_WORDS["source"], where, row["source"])
+        row["source"] = ""
+    split = row["split"].lower()
+    row["split"] = SPLIT_OF.get(split, split)
+    if row["split"] not in (*SPLITS, VAL):
+        left_out.add(_WORDS["split"], where, row["split"])
+        row["split"] = shard.split
+    if row["source"] == "synthetic" and row["split"] not in ("train", VAL):
+        left_out.add(SYNTHETIC_TESTS, where)
+        return None
+    return row
+
+
+class _Names:
+    """Names of the classes, which a data set gives all as names or all as numbers."""
+
+    def __init__(self, form: FormConfig) -> None:
+        self._file = form.classes
+        self._names = class_names(form.classes) if form.classes else []
+        self._first: dict[bool, str] = {}  # The first class that is a number, and that is a name.
+        self._checked: dict[Label, str] = {}
+
+    def name_of(self, sample: Sample, shard: Shard) -> str:
+        """Return the class of a picture; a number without a file of names stays for `check`.
+
+        Raises:
+            XprobeError: its members say two classes, the file has no such number, or a name is none
+                that a class can have.
+        """
+        label = sample.label
+        if label in self._checked and sample.further in (None, label):
+            return self._checked[label]
+        where = f"{shard.path}::{sample.name}"
+        self._first.setdefault(label.is_number, f"{where} ({label.text})")
+        name = self._name(label, where)
+        if sample.further and sample.further != label:
+            other = self._name(sample.further, where)
+            if sample.further.is_number != label.is_number and not self._names:
+                raise self._unnamed(where)
+            if other != name:
+                raise XprobeError(
+                    f"{where}: its .cls says {name}, and its .json {other}; mend one, or say "
+                    f"--label-key, so that the .json alone counts"
+                )
+        return name
+
+    def check(self) -> None:
+        """Refuse numbers beside names, numbers without names, and names without need.
+
+        Raises:
+            XprobeError: classes are so.
+        """
+        if len(self._first) > 1:
+            raise XprobeError(
+                f"classes are numbers in one place and names in another: {self._first[True]} and "
+                f"{self._first[False]}; write them in one way"
+            )
+        if True in self._first and not self._names:
+            raise self._unnamed(self._first[True])
+        if False in self._first and self._names:
+            raise XprobeError(
+                f"--classes {self._file}: the classes have names already, such as "
+                f"{self._first[False]}; leave it out"
+            )
+
+    def _name(self, label: Label, where: str) -> str:
+        if label not in self._checked:
+            text = composed(label.text)
+            if label.is_number:
+                text = str(int(text))
+                if self._names:
+                    text = self._numbered(int(text), where)
+            if "/" in text or any(unicodedata.category(sign) in _CONTROLS for sign in text):
+                raise XprobeError(
+                    f"{where}: the class {text!r:.60} holds a slash or a control character; rename "
+                    f"the class"
+                )
+            self._checked[label] = text
+        return self._checked[label]
+
+    def _numbered(self, number: int, where: str) -> str:
+        if not 0 <= number < len(self._names):
+            raise XprobeError(
+                f"{where}: the class {number}, and {self._file} names "
+                f"{counted(len(self._names), 'class', 'classes')}, from 0 on; complete it"
+            )
+        return self._names[number]
+
+    def _unnamed(self, where: str) -> XprobeError:
+        return XprobeError(
+            f"{where}: the class is a number; say the names with --classes FILE, a name a line, "
+            f"that of class 0 first"
+        )
+
+
+def _nothing(data: Path, left_out: LeftOut) -> XprobeError:
+    """Return the error of shards of which no picture has a class."""
+    n, example = left_out.of_kind(NO_LABEL)
+    if not n:
+        return XprobeError(f"{data}: no pictures in it; name shards that hold some")
+    alone = f"{data}/*{ARCHIVE}" if data.is_dir() else data
+    return XprobeError(
+        f"{data}: none of its {counted(n, 'picture', 'pictures')} has a class, the first is "
+        f"{example}; {NO_LABEL.remedy}; images without classes are embedded with 'xprobe embed "
+        f"{alone}' and no further option"
+    )
+
+
+def _settle_ids(rows: list[Row], data: Path) -> None:
+    """Leave the ids of .json members out if two pictures share one, as where shards count anew."""
+    name, n = Counter(row["id"] for row in rows).most_common(1)[0]
+    if n > 1:
+        warnings.warn(
+            f"{data}: several pictures have one id in their .json members, such as {name}; their "
+            f"paths are their ids",
+            XprobeWarning,
+            stacklevel=3,
+        )
+        for row in rows:
+            row["id"] = row["path"]

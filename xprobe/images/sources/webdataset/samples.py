@@ -1,0 +1,280 @@
+"""The members of a shard by their keys: pictures, and the class and captions beside them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, BinaryIO, NamedTuple
+
+from xprobe.base.errors import XprobeError, first_few
+from xprobe.base.regular import opener
+from xprobe.images.containers.registry import Span
+from xprobe.images.containers.tar import kept_members
+from xprobe.images.formats import BESIDE_IMAGES, is_image, is_leftover
+from xprobe.images.manifest import DESCRIBED, OPTIONAL, RECORDED, is_missing
+from xprobe.images.sources.leftovers import Kind, LeftOut, kind_of_file
+
+LABEL_KEYS = ("label", "cls")
+"""Keys of the class in .json members, the first that is there."""
+
+# Columns of the image table that a .json member may have; its label has keys of its own.
+_COLUMNS = frozenset(("source", *OPTIONAL, *RECORDED, *DESCRIBED))
+
+# Extensions of members that say something of the picture of their key.
+_CLASS, _JSON, _CAPTIONS = "cls", "json", ("txt", "caption")
+_TEXTS = (_CLASS, _JSON, *_CAPTIONS)
+
+_PICTURE = "picture"
+
+# No text beside a picture needs more; a larger member would fill the memory.
+_MOST_TEXT = 2**24
+
+NO_LABEL = Kind(
+    "pictures without a class", "add a .cls or .json of the same key, or say --label-key"
+)
+NO_PICTURE = Kind("classes and captions without a picture", "add the pictures of their keys")
+FURTHER_PICTURES = Kind(
+    "further pictures of a key", "the one whose extension has no further dot is its picture"
+)
+VALUES = Kind("values in .json members that are neither text nor number", "write them as text")
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """The class of a picture, as its shard says it.
+
+    Attributes:
+        text: name or number of the class.
+        is_number: whether it is the number of a class.
+    """
+
+    text: str
+    is_number: bool
+
+
+class Sample(NamedTuple):
+    """A picture with its class.
+
+    Attributes:
+        name: name of the member.
+        label: its class.
+        further: its class as the .json member says it, where the .cls member says one, too.
+        columns: what else is known of it, columns of the image table.
+    """
+
+    name: str
+    label: Label
+    further: Label | None
+    columns: dict[str, str]
+
+
+def samples_in(shard: Path, label_key: str, left_out: LeftOut) -> Iterator[Sample]:
+    """Yield the pictures of a shard that have a class, in the order of the shard.
+
+    The key of a member is its path up to the first dot of its name, its extension all that follows.
+    Members of one key belong together, wherever they stand.
+
+    Args:
+        shard: the archive, whose headers are read once, and then what stands beside pictures.
+        label_key: key of the class in .json members, which alone say it then; empty: the class is
+            that of the .cls member, or else the first of `LABEL_KEYS`.
+        left_out: takes what is left out.
+
+    Raises:
+        ArchiveError: as in `containers.tar.members`; half a shard would be another data set.
+        XprobeError: a key has several pictures, or a text cannot be read.
+    """
+    pictures, texts = _members_of(shard, left_out)
+    beside = _Beside(shard, label_key, left_out)
+    beside.read(texts)
+    del texts
+    for key, name in pictures.items():
+        if key in beside.classes:
+            labels = beside.classes[key]
+            yield Sample(name, labels[0], labels[1] if labels[1:] else None, beside.columns_of(key))
+        else:
+            left_out.add(NO_LABEL, f"{shard}::{name}")
+    lonely = beside.keys - pictures.keys()
+    if lonely:
+        left_out.add(NO_PICTURE, f"{shard}::{min(lonely)}", n=len(lonely))
+
+
+_Texts = list[tuple[Span, str, str]]
+"""Where the texts beside pictures lie, their keys and their extensions."""
+
+
+def _members_of(shard: Path, left_out: LeftOut) -> tuple[dict[str, str], _Texts]:
+    """Return the picture of each key, and the texts beside pictures as they lie in the shard."""
+    pictures: dict[str, str] = {}
+    others: dict[str, list[str]] = {}
+    texts: dict[tuple[str, str], Span] = {}  # Of members that share a name the last one counts.
+    for name, span in kept_members(shard):
+        folder, slash, base = name.rpartition("/")
+        stem, dot, extension = base.partition(".")
+        if is_leftover(name) or not stem:
+            continue
+        key = f"{folder}{slash}{stem}"
+        meaning = _meaning_of(dot + extension)
+        if meaning == _PICTURE:
+            if "." in extension or pictures.setdefault(key, name) != name:
+                others.setdefault(key, []).append(name)
+        elif meaning in _TEXTS:
+            texts[key, meaning] = span
+        elif meaning:
+            left_out.add(kind_of_file(base), f"{shard}::{name}", meaning)
+    _choose_pictures(shard, pictures, others, left_out)
+    return pictures, sorted((span, key, extension) for (key, extension), span in texts.items())
+
+
+@lru_cache(maxsize=4096)
+def _meaning_of(extension: str) -> str:
+    """Return `_PICTURE`, one of `_TEXTS`, nothing, or the suffix of what is not read.
+
+    Args:
+        extension: extension of a member with its first dot; empty: it has none.
+    """
+    suffix = f".{extension.rpartition('.')[2]}".lower() if extension else "without suffix"
+    if is_image(f"x{suffix}"):
+        return _PICTURE
+    text = extension[1:].lower()
+    return text if text in _TEXTS else "" if suffix in BESIDE_IMAGES else suffix
+
+
+def _choose_pictures(
+    shard: Path, pictures: dict[str, str], others: dict[str, list[str]], left_out: LeftOut
+) -> None:
+    """Settle which of several pictures of a key is taken, as `FURTHER_PICTURES` says.
+
+    Raises:
+        XprobeError: that does not decide.
+    """
+    for key, names in others.items():
+        names = list(dict.fromkeys(names))
+        plain = [name for name in names if name.rpartition("/")[2].count(".") == 1]
+        if plain or (key not in pictures and len(names) > 1):
+            every = [pictures[key], *plain] if plain else names
+            raise XprobeError(
+                f"{shard}: the key {key} has several pictures, {first_few(every, 3)}; keep one, or "
+                f"give one alone an extension without a further dot, such as {key}.png"
+            )
+        if key in pictures:
+            left_out.add(FURTHER_PICTURES, f"{shard}::{names[0]}", n=len(names))
+        else:
+            pictures[key] = names[0]
+
+
+# --- what stands beside pictures -----------------------------------------------------------
+
+
+class _Beside:
+    """What the texts of a shard say, by key.
+
+    Attributes:
+        keys: all keys that have a text.
+        classes: classes, that of the .cls member first.
+    """
+
+    def __init__(self, shard: Path, label_key: str, left_out: LeftOut) -> None:
+        self.keys: set[str] = set()
+        self.classes: dict[str, tuple[Label, ...]] = {}
+        self._columns: dict[str, dict[str, str]] = {}
+        self._captions: dict[str, list[str]] = {}
+        self._shard, self._label_key, self._left_out = shard, label_key, left_out
+
+    def columns_of(self, key: str) -> dict[str, str]:
+        """Return columns of the image table; several captions are a JSON list."""
+        columns = self._columns.get(key, {})
+        if key not in self._captions:
+            return columns
+        captions = list(dict.fromkeys(filter(None, self._captions[key])))
+        if len(captions) > 1:
+            return columns | {"prompt": json.dumps(captions, ensure_ascii=False)}
+        return columns | {"prompt": captions[0]} if captions else columns
+
+    def read(self, texts: _Texts) -> None:
+        """Read texts in the order in which they lie in the shard.
+
+        Raises:
+            XprobeError: one is no UTF-8, too long, no JSON, or its class is none.
+        """
+        with open(self._shard, "rb", opener=opener) as stream:  # As in `contents`.
+            for span, key, extension in texts:
+                where = f"{self._shard}::{key}.{extension}"
+                text = _text_at(stream, span, where)
+                self.keys.add(key)
+                if extension in _CAPTIONS:
+                    self._captions.setdefault(key, []).append(text)
+                elif extension == _JSON:
+                    self._add_json(key, text, where)
+                elif not self._label_key and (label := _label(text)):
+                    self.classes[key] = (label, *self.classes.get(key, ()))
+
+    def _add_json(self, key: str, text: str, where: str) -> None:
+        try:
+            values = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise XprobeError(f"{where}: no JSON ({error}); mend or remove it") from error
+        if not isinstance(values, dict):
+            return
+        if columns := self._columns_in(values, key, where):
+            self._columns[key] = columns
+        names = [self._label_key] if self._label_key else LABEL_KEYS
+        label = _label_of(next((values[name] for name in names if name in values), None), where)
+        if label:
+            self.classes[key] = (*self.classes.get(key, ()), label)
+
+    def _columns_in(self, values: dict[str, Any], key: str, where: str) -> dict[str, str]:
+        """Return the columns of the image table in an object; prompts go to the captions."""
+        columns = {}
+        for name in _COLUMNS & values.keys():
+            value = values[name]
+            if name == "prompt":
+                lines = value if isinstance(value, list) else [value]
+                texts = [line.strip() for line in lines if isinstance(line, str)]
+                self._captions.setdefault(key, []).extend(texts)
+            elif isinstance(value, str | int | float) and not isinstance(value, bool):
+                if not is_missing(cell := str(value)):
+                    columns[name] = cell.strip()
+            elif value is not None:
+                self._left_out.add(VALUES, where, name)
+        return columns
+
+
+def _text_at(stream: BinaryIO, span: Span, where: str) -> str:
+    offset, size = span
+    if size > _MOST_TEXT:
+        raise XprobeError(f"{where}: {size:,} bytes, and no text beside a picture needs as much")
+    stream.seek(offset)
+    try:
+        return stream.read(size).decode("utf-8-sig").strip()
+    except UnicodeDecodeError as error:
+        raise XprobeError(f"{where}: no text in UTF-8; write it so") from error
+
+
+def _label_of(value: Any, where: str) -> Label | None:
+    """Return a class, or None where the value says that there is none.
+
+    Raises:
+        XprobeError: it is neither a text nor a whole number.
+    """
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    if value is None or value != value:  # NaN, as pandas writes it.
+        return None
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        raise XprobeError(
+            f"{where}: the class {value!r:.40} is neither a name nor a whole number; if another "
+            f"key has the class, name it with --label-key"
+        )
+    return _label(str(value).strip())
+
+
+@lru_cache(maxsize=4096)
+def _label(text: str) -> Label | None:
+    """Return a class by its text, which pictures of it share; None: it says that there is none."""
+    if is_missing(text):
+        return None
+    return Label(text, text.removeprefix("-").isdecimal() and text.isascii())

@@ -1,0 +1,98 @@
+"""Which shards DATA is, and the split that the name of a shard says."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from xprobe.base.errors import XprobeError
+from xprobe.images.braces import files_of, is_pattern
+from xprobe.images.lists import ARCHIVE
+from xprobe.images.sources.located import MANIFEST
+from xprobe.images.sources.pictures import holds_pictures
+from xprobe.images.sources.splits import SPLIT_OF, split_of
+from xprobe.images.sources.tree import Folder
+
+# Of the names of splits those that stand between others in the names of shards, as in
+# cifar-train-000.tar; shards of the generator flux-dev are no split.
+_WORDS = frozenset(("train", "training", "val", "valid", "validation", "test", "testing"))
+
+
+@dataclass(frozen=True)
+class Shard:
+    """A tar archive of a data set.
+
+    Attributes:
+        path: its path.
+        id: its path relative to the folder that all shards of the data set lie in.
+        split: ``train``, ``val``, ``test`` or ``extra``, by its name or its folder.
+    """
+
+    path: Path
+    id: str
+    split: str
+
+
+def recognises(path: Path) -> bool:
+    """Return whether a path is a shard, a folder of shards, or a pattern of shards.
+
+    A folder of shards holds no pictures and no table, and no folders but those of splits; a pattern
+    is none if a file has that name.
+    """
+    if path.is_dir():
+        return _holds_shards(Folder(str(path)))
+    return path.suffix == ARCHIVE and (path.is_file() or is_pattern(str(path)))
+
+
+def _holds_shards(folder: Folder) -> bool:
+    if MANIFEST in folder.files or not any(_shards_in(folder)):
+        return False
+    others = [inner for inner in folder.folders if not split_of(inner)]
+    return not any(map(folder.holds_picture, folder.files)) and not any(map(holds_pictures, others))
+
+
+def _shards_in(folder: Folder) -> Iterator[Path]:
+    """Yield the shards in a folder and in its folders of splits."""
+    for part in (folder, *filter(split_of, folder.folders)):
+        yield from (Path(part.path, name) for name in part.files if name.endswith(ARCHIVE))
+
+
+def shards_of(data: Path) -> tuple[list[Shard], Path]:
+    """Return the shards that DATA is, by path, and the folder that all of them lie in.
+
+    Raises:
+        XprobeError: shards of a pattern are missing, or the name of one says two splits.
+    """
+    if data.is_dir():
+        base, paths = data, list(_shards_in(Folder(str(data))))
+    else:
+        paths = files_of(data)
+        base = Path(os.path.commonpath([path.parent for path in paths]))
+    shards = [
+        Shard(path, path.relative_to(base).as_posix(), _split_of(path, base))
+        for path in sorted(paths)
+    ]
+    return shards, base
+
+
+def _split_of(path: Path, base: Path) -> str:
+    """Return the split of a shard: what its name says, or else the nearest folder, or else train.
+
+    Raises:
+        XprobeError: the name says two splits.
+    """
+    words = _WORDS.intersection(re.findall("[a-z]+", path.stem.lower()))
+    splits = {SPLIT_OF[word] for word in words}
+    if len(splits) > 1:
+        raise XprobeError(
+            f"{path}: its name says {' and '.join(sorted(splits))}, and a shard is of one split; "
+            f"rename it"
+        )
+    if splits:
+        return splits.pop()
+    folders = [base.resolve().name, *path.relative_to(base).parts[:-1]]
+    named = [SPLIT_OF[name.lower()] for name in folders if name.lower() in SPLIT_OF]
+    return named[-1] if named else "train"
