@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from importlib import import_module
 from typing import Any, NamedTuple
 
@@ -42,13 +43,15 @@ class Container:
         content: bytes = self._module.read_member(file, member)
         return content
 
-    @property
+    @cached_property
     def _module(self) -> Any:
         return import_module(f"xprobe.images.containers.{self.name}")
 
 
 CONTAINERS = (
     Container("tar", r"\.tar", has_spans=True),
+    Container("parquet", r"\.parquet", r"[0-9]+(?:/.+)?"),
+    Container("arrow", r"\.arrow", r"[0-9]+(?:/.+)?", has_spans=True),
 )  # fmt: skip
 
 _BY_NAME = {container.name: container for container in CONTAINERS}
@@ -68,9 +71,20 @@ class Member(NamedTuple):
 
 def member_of(path: str) -> Member | None:
     """Return what a path ``file::member`` names, or None if it is the path of a file."""
-    if "::" not in path:
+    file, colons, name = path.partition("::")
+    if not colons:
         return None
+    container = _container_of(file)
+    if container is not None and name.isdigit():
+        return Member(container, file, name)  # Most paths of rows are so, and this is fast.
     match = _MEMBER.search(path)
     if match is None:
         return None
     return Member(_BY_NAME[str(match.lastgroup)], path[: match.end() - 2], path[match.end() :])
+
+
+@lru_cache(maxsize=256)
+def _container_of(file: str) -> Container | None:
+    """Return the kind of file of a name, if its members may be called by numbers."""
+    match = _MEMBER.search(f"{file}::0")
+    return _BY_NAME[str(match.lastgroup)] if match and match.end() == len(file) + 2 else None

@@ -89,6 +89,10 @@ SOURCES_OF_IMAGES: Registry[ImageSource] = Registry(
             "folder of images",
         ),
         _published("imagefolder", "ImageFolder", is_general=True),
+        _published(
+            "huggingface", "Hugging Face", "huggingface.rows", takes=("columns", "classes")
+        ),
+        _published("hf", "Hugging Face", "huggingface.hub", takes=("columns", "classes")),
         ImageSource(
             "table", _is_table, _function("table:read_table"),
             "manifest (.csv, .tsv, .jsonl, .json, .parquet)", is_general=True,
