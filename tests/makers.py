@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 from zlib import crc32
 
 import numpy as np
-import pytest
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
 import torch
 from msgspec import structs
 from PIL import Image

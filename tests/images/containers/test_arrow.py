@@ -54,7 +54,7 @@ def test_a_file_may_hold_no_content(images: list[bytes | None], tmp_path: Path) 
 def test_compressed_buffers_are_refused_with_the_remedy(codec: str, tmp_path: Path) -> None:
     options = pa.ipc.IpcWriteOptions(compression=codec)
     file = save_rows(rows_of_images([b"x" * 99] * 9), tmp_path / "x.arrow", options=options)
-    with pytest.raises(OSError, match="compressed.*write it uncompressed, or as Parquet"):
+    with pytest.raises(OSError, match=r"compressed.*write it uncompressed, or as Parquet"):
         contents.read(f"{file}::0")
 
 

@@ -71,13 +71,7 @@ def read(data: Path, group: str, form: FormConfig) -> tuple[list[Row], Path]:
     Raises:
         XprobeError: it is not on this machine and cannot be fetched, or cannot be read.
     """
-    match = _NAME.fullmatch(str(data))
-    if match is None:
-        raise XprobeError(
-            f"hf:{data}: name a data set hf:owner/name, with /CONFIG and @REVISION behind it if "
-            f"need be"
-        )
-    named = HubName(*(match[key] or "" for key in ("repository", "part", "revision")))
+    named = _named(str(data))
     snapshot = _snapshot(named)
     name = f"hf:{named.repository}"
     commit = f"{name}@{snapshot.name}"
@@ -87,6 +81,28 @@ def read(data: Path, group: str, form: FormConfig) -> tuple[list[Row], Path]:
         return [row | {"dataset": commit} for row in rows], folder
     rows = read_folder(snapshot, name, group, form, named.part)
     return [row | {"dataset": commit} for row in rows], snapshot
+
+
+def _named(name: str) -> HubName:
+    """Return what ``owner/name[/PART][@REVISION]`` names.
+
+    Raises:
+        XprobeError: it is no such name.
+    """
+    from huggingface_hub.errors import HFValidationError
+    from huggingface_hub.utils import validate_repo_id
+
+    match = _NAME.fullmatch(name)
+    try:
+        if match is None or ".." in (match["part"] or "").split("/"):
+            raise HFValidationError(name)
+        validate_repo_id(match["repository"])
+    except HFValidationError as error:
+        raise XprobeError(
+            f"hf:{name}: name a data set hf:owner/name, with /CONFIG and @REVISION behind it if "
+            f"need be"
+        ) from error
+    return HubName(*(match[key] or "" for key in ("repository", "part", "revision")))
 
 
 def _snapshot(named: HubName) -> Path:
