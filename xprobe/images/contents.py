@@ -6,12 +6,15 @@ import errno
 import hashlib
 import io
 import os
+import threading
 import time
 from collections.abc import Callable
+from functools import lru_cache
 from typing import BinaryIO
 from zlib import crc32
 
 from xprobe.base.regular import open_regular, opener
+from xprobe.images.containers.marks import mark_of
 from xprobe.images.containers.registry import Member, Span, member_of
 
 # A network file system that is away for a moment gives one of these errors.
@@ -42,7 +45,7 @@ def read(path: str, span: Span | None = None, wait: Callable[[float], None] = ti
     for pause in (*PATIENCE_S, None):
         try:
             if member is None:
-                return _read_span(path, span)
+                return _read_file(path) if span is None else _read_span(path, span)
             if span is None and not member.container.has_spans:
                 return member.container.read_member(member.file, member.name)
             return _read_span(member.file, span or _locate(member))
@@ -97,26 +100,78 @@ def reason_of(error: OSError) -> str:
     return text[:1].lower() + text[1:]
 
 
-def _read_span(file: str, span: Span | None) -> bytes:
-    """Return the content of a file, or of a member that the file must be long enough for.
+def _read_file(file: str) -> bytes:
+    """Return the content of a file.
 
     A file object would cost as much again as reading a small image does.
     """
-    descriptor, whole = open_regular(file)
+    descriptor, size = open_regular(file)
     try:
-        offset, size = span or (0, whole)
-        if size > MOST_BYTES:
-            raise OSError(errno.EFBIG, f"{size:,} bytes, more than {MOST_BYTES:,} allowed", file)
-        if offset + size > whole:
-            raise OSError(errno.EINVAL, "the archive ends before this member does", file)
-        if offset:
-            os.lseek(descriptor, offset, os.SEEK_SET)
+        _check_size(size, file)
         content = os.read(descriptor, size)
         while len(content) < size and (more := os.read(descriptor, size - len(content))):
             content += more  # A call may return less than the whole.
         return content
     finally:
         os.close(descriptor)
+
+
+def _read_span(file: str, span: Span) -> bytes:
+    """Return a part of a file, which stays open for the next one."""
+    offset, size = span
+    _check_size(size, file)
+    try:
+        opened = _opened(file, mark_of(file))
+        content = opened.read(size, offset)
+        while len(content) < size and (
+            more := opened.read(size - len(content), offset + len(content))
+        ):
+            content += more
+    except OSError:
+        _opened.cache_clear()  # A network file system may have lost what was open.
+        raise
+    if len(content) < size:
+        raise OSError(errno.EINVAL, "the archive ends before this member does", file)
+    return content
+
+
+def _check_size(size: int, file: str) -> None:
+    if size > MOST_BYTES:
+        raise OSError(errno.EFBIG, f"{size:,} bytes, more than {MOST_BYTES:,} allowed", file)
+
+
+class _OpenFile:
+    """A file that is closed when nobody holds it any more, in whatever thread."""
+
+    def __init__(self, file: str) -> None:
+        self._descriptor, _ = open_regular(file)
+
+    def __del__(self) -> None:
+        if hasattr(self, "_descriptor"):
+            os.close(self._descriptor)
+
+    def read(self, size: int, offset: int) -> bytes:
+        """Return bytes from an offset on, fewer where the file ends."""
+        return _pread(self._descriptor, size, offset)
+
+
+_SEEKING = threading.Lock()
+
+
+def _seek_and_read(descriptor: int, size: int, offset: int) -> bytes:
+    """Do what ``os.pread`` does, where a system lacks it."""
+    with _SEEKING:
+        os.lseek(descriptor, offset, os.SEEK_SET)
+        return os.read(descriptor, size)
+
+
+_pread = getattr(os, "pread", _seek_and_read)
+
+
+@lru_cache(maxsize=16)
+def _opened(file: str, _mark: tuple[int, int]) -> _OpenFile:
+    """Return a file that stays open; a new mark opens it again."""
+    return _OpenFile(file)
 
 
 def is_of_shard(name: str, shard: int, shards: int) -> bool:

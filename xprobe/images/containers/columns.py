@@ -4,11 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
-from typing import Any, NamedTuple
-
-import numpy as np
-
-from xprobe.base.arrays import Bools, Ints
+from typing import Any
 
 BYTES, PATH = "bytes", "path"
 """Fields of the values of an image column, as Hugging Face writes them; either may be null."""
@@ -97,31 +93,11 @@ def column_named(name: str, schema: Any, file: str) -> str:
     return name
 
 
-class Contents(NamedTuple):
-    """Images that lie one after the other in a buffer.
-
-    Attributes:
-        data: the buffer; None: all images are empty or null.
-        edges: (n + 1,) where each image begins in it, and where the last one ends, in bytes.
-        is_null: (n,) whether there is no image.
-    """
-
-    data: Any
-    edges: Ints
-    is_null: Bools
-
-
-def contents_of(values: Any) -> Contents:
-    """Return the images of a part of an image column; what lies in one piece is not copied."""
+def bytes_of(values: Any) -> Any:
+    """Return the bytes of a part of an image column as large binary, without copying them."""
     import pyarrow as pa
 
     if is_struct_of_bytes(values.type):
         # Flattened, a field is null where the struct is.
         values = values.flatten()[values.type.get_field_index(BYTES)]
-    values = values.cast(pa.large_binary())
-    _, ends, data = values.buffers()
-    n = len(values)
-    edges = np.zeros(n + 1, np.int64)
-    if n and ends is not None:
-        edges = np.frombuffer(ends, np.int64)[values.offset : values.offset + n + 1]
-    return Contents(data, edges, values.is_null().to_numpy(zero_copy_only=False))
+    return values.cast(pa.large_binary())
