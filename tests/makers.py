@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Any
 from zlib import crc32
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
 from msgspec import structs
@@ -449,6 +451,39 @@ def featured(
         x[:, 0] -= fingerprint * np.where(is_second, 1, -1) * (np.array(source) == "synthetic")
         store.write_shard(store.add_encoder(name, spec), list(table.sha256), x, {})
     return table, store
+
+
+def rows_of_images(
+    images: Sequence[bytes | None], classes: Sequence[str] = (), **columns: Any
+) -> pa.Table:
+    """Return images and further columns as `datasets` of Hugging Face writes them.
+
+    Args:
+        images: contents of images; None: the image is null.
+        classes: names of classes, which the schema has for the column label; empty: none.
+        columns: columns beside ``image``, as Arrow takes them.
+    """
+    kind = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+    cells = [None if image is None else {"bytes": image, "path": None} for image in images]
+    features: dict[str, Any] = {name: {"dtype": "string", "_type": "Value"} for name in columns}
+    features["image"] = {"_type": "Image"}
+    if classes:
+        features["label"] = {"names": list(classes), "_type": "ClassLabel"}
+    said = {"huggingface": json.dumps({"info": {"features": features}})}
+    table = pa.table({"image": pa.array(cells, kind), **columns})
+    return table.replace_schema_metadata(said)
+
+
+def save_rows(table: pa.Table, file: Path, **options: Any) -> Path:
+    """Write rows as Parquet, or as the stream of a file of ``save_to_disk``, by the suffix."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    if file.suffix == ".parquet":
+        pq.write_table(table, file, **options)
+        return file
+    size = options.pop("max_chunksize", None)
+    with pa.OSFile(str(file), "wb") as sink, pa.ipc.new_stream(sink, table.schema, **options) as w:
+        w.write_table(table, size)
+    return file
 
 
 def scene(seed: int, size: tuple[int, int] = (120, 90)) -> Image.Image:

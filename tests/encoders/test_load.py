@@ -218,7 +218,7 @@ def test_cached_weights_are_used_without_asking_the_network(
     def no_network(*_: object, **__: object) -> None:
         raise AssertionError("asked the network")
 
-    monkeypatch.setattr(weights, "_reachable", no_network)
+    monkeypatch.setattr("xprobe.base.network.is_reachable", no_network)
     monkeypatch.setattr(weights, "cached_file", lambda *_: tiny[1])
     assert weights.hub_file("org/name", ["weights"], "clip-vit-b32") == tiny[1]
 

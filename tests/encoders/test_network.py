@@ -50,13 +50,11 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Path
     """``hub("org/name")``: the folder of a repository in a local hub cache, and no network."""
     from huggingface_hub import constants
 
-    from xprobe.encoders import weights
-
     def no_network(*_: object) -> bool:
         raise AssertionError("asked the network")
 
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
-    monkeypatch.setattr(weights, "_reachable", no_network)
+    monkeypatch.setattr("xprobe.base.network.is_reachable", no_network)
 
     def repository(name: str) -> Path:
         root = tmp_path / "hub" / f"models--{name.replace('/', '--')}"

@@ -44,7 +44,7 @@ def test_what_is_not_whole_is_fetched(cache: Path, monkeypatch: pytest.MonkeyPat
         return str(cache.parent)
 
     monkeypatch.setenv("HF_HUB_OFFLINE", "")
-    monkeypatch.setattr(weights, "_reachable", lambda _: True)
+    monkeypatch.setattr("xprobe.base.network.is_reachable", lambda _: True)
     monkeypatch.setattr("huggingface_hub.snapshot_download", download)
     with pytest.warns(XprobeWarning, match="owner/name is fetched to"):
         assert fetched(COMMIT, is_whole=lambda folder: (folder / "a.bin").exists()) == cache
@@ -69,6 +69,6 @@ def test_what_cannot_be_fetched_gives_the_remedy(
     with pytest.raises(XprobeError, match=f"owner/name is not on this machine, or {words}"):
         fetched("v2")
     monkeypatch.setenv("HF_HUB_OFFLINE", "")
-    monkeypatch.setattr(weights, "_reachable", lambda _: False)
+    monkeypatch.setattr("xprobe.base.network.is_reachable", lambda _: False)
     with pytest.raises(XprobeError, match=r"huggingface\.co cannot be reached"):
         fetched(is_whole=lambda _: False)

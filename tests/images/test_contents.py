@@ -14,6 +14,7 @@ import pytest
 from xprobe.base.errors import XprobeError, XprobeWarning
 from xprobe.base.regular import open_regular
 from xprobe.images import contents
+from xprobe.images.containers import marks
 from xprobe.images.containers.tar import members
 
 
@@ -144,3 +145,39 @@ def test_every_image_is_of_one_part_and_stays_there() -> None:
     assert all(len(parts) == 1 for parts in parts_of.values())
     sizes = [sum(parts == [i] for parts in parts_of.values()) for i in range(1, 8)]
     assert min(sizes) > 100
+
+
+def test_a_part_is_read_the_same_where_a_system_cannot_read_from_a_place(
+    archive: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(contents, "_pread", contents._seek_and_read)
+    for name in ("a/2.png", "a/1.png"):
+        assert contents.read(f"{archive}::{name}") == f"content of {name}".encode()
+
+
+def test_an_archive_that_was_lost_while_open_is_opened_again(
+    archive: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    contents.read(f"{archive}::a/1.png")
+    lost = contents._opened(str(archive), marks.mark_of(str(archive)))
+    waits: list[float] = []
+
+    def read(descriptor: int, size: int, offset: int) -> bytes:
+        if descriptor == lost._descriptor:
+            raise OSError(errno.ESTALE, "stale file handle")
+        return os.pread(descriptor, size, offset)
+
+    monkeypatch.setattr(contents, "_pread", read)
+    assert contents.read(f"{archive}::a/1.png", wait=waits.append) == b"content of a/1.png"
+    assert len(waits) == 1
+
+
+def test_an_archive_that_was_replaced_is_opened_again(
+    archive: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(marks, "FRESH_S", 0)
+    contents.read(f"{archive}::a/1.png")
+    other = archive.with_name("other")
+    other.write_bytes(archive.read_bytes().replace(b"content", b"CONTENT"))
+    other.replace(archive)
+    assert contents.read(f"{archive}::a/1.png") == b"CONTENT of a/1.png"

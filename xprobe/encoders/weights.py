@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import os
-import socket
-import urllib.parse
-import urllib.request
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from xprobe.base.errors import XprobeError, XprobeWarning, first_few, first_line
+from xprobe.base.network import check_network
 from xprobe.encoders.states import State
 
 OPEN_CLIP_FILES = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
@@ -108,7 +106,7 @@ def hub_file(
         f"{encoder}' on one with a network and copy {HF_HUB_CACHE} here; or set HF_ENDPOINT to a "
         f"mirror; or {instead}('--encoder hog' needs no weights)"
     )
-    _check_network(ENDPOINT, missing)
+    check_network(ENDPOINT, missing)
     for name in names:
         try:
             return Path(hf_hub_download(repository, name))
@@ -117,14 +115,6 @@ def hub_file(
         except Exception as error:  # The hub raises a dozen types of errors.
             raise XprobeError(f"{missing} [the download failed: {first_line(error)}]") from error
     raise XprobeError(f"{encoder}: {repository} has no {' or '.join(names)}; it holds no weights")
-
-
-def _check_network(address: str, missing: str) -> None:
-    """Raise an error that says what is missing, unless the hub may be asked and can be reached."""
-    if is_offline():
-        raise XprobeError(f"{missing} [offline, as asked]")
-    if not _reachable(address):
-        raise XprobeError(f"{missing} [{address} cannot be reached]")
 
 
 def hub_folder(
@@ -162,7 +152,7 @@ def hub_folder(
         f"network and copy {HF_HUB_CACHE} here; or set HF_ENDPOINT to a mirror; or name a local "
         f"folder instead"
     )
-    _check_network(ENDPOINT, missing)
+    check_network(ENDPOINT, missing)
     if needed:  # They may be gigabytes.
         warnings.warn(XprobeWarning(f"{repository} is fetched to {HF_HUB_CACHE}"), stacklevel=2)
     try:
@@ -183,8 +173,7 @@ def address_file(url: str, file: Path, encoder: str) -> Path:
     if file.is_file():
         return file
     missing = f"{encoder}: {file} is not on this machine; download {url} to there"
-    if is_offline() or not _reachable(url):
-        raise XprobeError(f"{missing} ('--encoder hog' needs no weights)")
+    check_network(url, f"{missing} ('--encoder hog' needs no weights)")
     file.parent.mkdir(parents=True, exist_ok=True)
     try:
         torch.hub.download_url_to_file(url, str(file), progress=False)
@@ -198,26 +187,3 @@ def torch_cache() -> Path:
     cache = os.environ.get("XDG_CACHE_HOME", "~/.cache")
     home = os.environ.get("TORCH_HOME", f"{cache}/torch")
     return Path(home).expanduser() / "hub" / "checkpoints"
-
-
-def is_offline() -> bool:
-    """Return whether the network must not be asked: ``--offline``, or HF_HUB_OFFLINE is set."""
-    return os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE")
-
-
-def _reachable(url: str, timeout_s: float = 3.0) -> bool:
-    """Return whether a host, or the proxy before it, accepts a connection.
-
-    Where there is no network the hub's own retries take over 20 s; one connection tells as much.
-    """
-    parts = urllib.parse.urlsplit(url)
-    scheme = parts.scheme or "https"
-    proxy = urllib.request.getproxies().get(scheme)
-    if proxy and not urllib.request.proxy_bypass(parts.hostname or ""):
-        parts = urllib.parse.urlsplit(proxy if "//" in proxy else f"//{proxy}")
-    port = parts.port or (80 if parts.scheme == "http" else 443)
-    try:
-        socket.create_connection((parts.hostname or "", port), timeout=timeout_s).close()
-    except OSError:
-        return False
-    return True

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
+from functools import lru_cache
 from typing import BinaryIO
 from zlib import crc32
 
@@ -44,7 +45,7 @@ def read(path: str, span: Span | None = None, wait: Callable[[float], None] = ti
     for pause in (*PATIENCE_S, None):
         try:
             if member is None:
-                return _read_span(path, span)
+                return _read_file(path) if span is None else _read_span(path, span)
             if span is None and not member.container.has_spans:
                 return member.container.read_member(member.file, member.name)
             return _read_span(member.file, span or _locate(member))
@@ -113,19 +114,14 @@ def reason_of(error: OSError) -> str:
     return text[:1].lower() + text[1:]
 
 
-def _read_span(file: str, span: Span | None) -> bytes:
-    """Return the content of a file, or of a member that the file must be long enough for.
+def _read_file(file: str) -> bytes:
+    """Return the content of a file.
 
     A file object would cost as much again as reading a small image does.
     """
-    if span is not None and _CAN_READ_ANYWHERE:
-        return _read_archive(file, span)
-    descriptor, whole = open_regular(file)
+    descriptor, size = open_regular(file)
     try:
-        offset, size = span or (0, whole)
-        _check_size(file, offset, size, whole)
-        if offset:
-            os.lseek(descriptor, offset, os.SEEK_SET)
+        _check_size(size, file)
         content = os.read(descriptor, size)
         while len(content) < size and (more := os.read(descriptor, size - len(content))):
             content += more  # A call may return less than the whole.
@@ -134,61 +130,66 @@ def _read_span(file: str, span: Span | None) -> bytes:
         os.close(descriptor)
 
 
-def _check_size(file: str, offset: int, size: int, whole: int) -> None:
+def _check_size(size: int, file: str) -> None:
     if size > MOST_BYTES:
         raise OSError(errno.EFBIG, f"{size:,} bytes, more than {MOST_BYTES:,} allowed", file)
-    if offset + size > whole:
+
+
+def _read_span(file: str, span: Span) -> bytes:
+    """Return a part of a file, which stays open for the next one."""
+    offset, size = span
+    _check_size(size, file)
+    status = os.stat(file)  # noqa: PTH116  # A Path is slow.
+    try:
+        opened = _opened(file, status.st_dev, status.st_ino)
+        content = opened.read(size, offset)
+        while len(content) < size and (
+            more := opened.read(size - len(content), offset + len(content))
+        ):
+            content += more
+    except OSError:
+        _opened.cache_clear()  # A network file system may have lost what was open.
+        raise
+    if len(content) < size:
         raise OSError(errno.EINVAL, "the archive ends before this member does", file)
+    return content
 
 
-# --- archives ------------------------------------------------------------------------------
-
-_CAN_READ_ANYWHERE = hasattr(os, "pread")
-
-
-class _Archive:
-    """An archive that is open to be read, until nobody refers to it."""
+class _OpenFile:
+    """A file that is closed when nobody holds it any more, in whatever thread."""
 
     def __init__(self, file: str) -> None:
         self._descriptor, _ = open_regular(file)
-        self.identity = _identity(os.fstat(self._descriptor))
 
     def __del__(self) -> None:
-        with suppress(AttributeError, OSError):  # It may not have been opened.
+        if hasattr(self, "_descriptor"):
             os.close(self._descriptor)
 
-    def read(self, offset: int, size: int) -> bytes:
-        """Return what lies there, or less at the end of the archive."""
-        content = os.pread(self._descriptor, size, offset)
-        while len(content) < size:
-            more = os.pread(self._descriptor, size - len(content), offset + len(content))
-            if not more:
-                break
-            content += more
-        return content
+    def read(self, size: int, offset: int) -> bytes:
+        """Return bytes from an offset on, fewer where the file ends."""
+        return _pread(self._descriptor, size, offset)
 
 
-# The archive that a thread has read last: to open it takes longer than to read a small image.
-_LAST = threading.local()
+_SEEKING = threading.Lock()
 
 
-def _read_archive(file: str, span: Span) -> bytes:
-    """Return a member of an archive, which stays open for the next one."""
-    offset, size = span
-    status = os.stat(file)  # noqa: PTH116  # A Path is slow.
-    archive: _Archive | None = getattr(_LAST, "archive", None)
-    if archive is None or archive.identity != _identity(status):
-        archive = _LAST.archive = _Archive(file)
-    _check_size(file, offset, size, status.st_size)
-    try:
-        return archive.read(offset, size)
-    except OSError:  # The file may be a stale one of a network, and is opened anew.
-        _LAST.archive = None
-        raise
+def _seek_and_read(descriptor: int, size: int, offset: int) -> bytes:
+    """Do what ``os.pread`` does, where a system lacks it."""
+    with _SEEKING:
+        os.lseek(descriptor, offset, os.SEEK_SET)
+        return os.read(descriptor, size)
 
 
-def _identity(status: os.stat_result) -> tuple[int, int]:
-    return status.st_dev, status.st_ino
+_pread = getattr(os, "pread", _seek_and_read)
+
+
+@lru_cache(maxsize=16)
+def _opened(file: str, _device: int, _inode: int) -> _OpenFile:
+    """Return a file that stays open, since that takes longer than to read a small image.
+
+    Another file that takes its name has another inode, and is opened anew.
+    """
+    return _OpenFile(file)
 
 
 def is_of_shard(name: str, shard: int, shards: int) -> bool:

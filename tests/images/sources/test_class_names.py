@@ -1,4 +1,4 @@
-"""Names of classes by number, a line each."""
+"""Files with the name of a class a line."""
 
 from __future__ import annotations
 
@@ -10,17 +10,36 @@ from xprobe.base.errors import XprobeError
 from xprobe.images.sources.class_names import class_names
 
 
-def test_the_first_line_is_class_0(tmp_path: Path) -> None:
-    (tmp_path / "x").write_bytes("\ufeffcat\r\n sea lake \r\nöwl\r\n\r\n".encode())
-    assert class_names(tmp_path / "x") == ["cat", "sea lake", "öwl"]
+@pytest.mark.parametrize(
+    "content",
+    [b"cat\nbig dog\n", b"cat\r\nbig dog", b"\xef\xbb\xbfcat\nbig dog\n\n",
+     "cat\nbig dog".encode("utf-16")],
+)  # fmt: skip
+def test_names_stand_one_a_line(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "names.txt").write_bytes(content)
+    assert class_names(tmp_path / "names.txt") == ["cat", "big dog"]
 
 
 @pytest.mark.parametrize(
-    ("text", "said"), [("a\n\nb\n", "line 2: no name"), ("a\nb\na\n", "named twice: a")]
+    ("content", "words"),
+    [
+        (b"", "it names no class; write one a line"),
+        (b"cat\n\ndog\n", "line 2: it is empty"),
+        (b"cat\ndog\ncat\n", "the class 'cat' is there twice; correct the file"),
+        (b"cat\nn/a\n", "'n/a' is no name of a class"),
+        (b"a/b\n", "the class 'a/b' holds /; correct the file"),
+        (b"a\x07b\n", "holds a character that cannot be shown"),
+        (b"caf\xe9 \xff\n", "UTF-8"),
+    ],
 )
-def test_a_list_that_shifts_numbers_is_refused(tmp_path: Path, text: str, said: str) -> None:
-    (tmp_path / "x").write_text(text)
-    with pytest.raises(XprobeError, match=said):
-        class_names(tmp_path / "x")
-    with pytest.raises(XprobeError, match="no such file"):
+def test_what_is_no_list_of_names_is_refused(content: bytes, words: str, tmp_path: Path) -> None:
+    (tmp_path / "names.txt").write_bytes(content)
+    with pytest.raises(XprobeError, match=r"names\.txt.*" + words):
+        class_names(tmp_path / "names.txt")
+
+
+def test_a_file_that_cannot_be_read_is_told(tmp_path: Path) -> None:
+    with pytest.raises(XprobeError, match=r"--classes .*none: it cannot be read \(no such file"):
         class_names(tmp_path / "none")
+    with pytest.raises(XprobeError, match="it cannot be read"):
+        class_names(tmp_path)

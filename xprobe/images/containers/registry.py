@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import cached_property, lru_cache, partial
 from importlib import import_module
 from typing import Any, NamedTuple
 
@@ -57,7 +57,7 @@ class Container:
         content: bytes = self._module.read_member(file, member)
         return content
 
-    @property
+    @cached_property
     def _module(self) -> Any:
         return import_module(f"xprobe.images.containers.{self.name}")
 
@@ -67,6 +67,8 @@ CONTAINERS = (
     Container(
         "batches", r"(?:\A|[/\\:])(?:data_batch_\d+|test_batch|train|test)(?:\.bin)?", r"\d+"
     ),
+    Container("parquet", r"\.parquet", r"[0-9]+(?:/.+)?"),
+    Container("arrow", r"\.arrow", r"[0-9]+(?:/.+)?", has_spans=True),
 )  # fmt: skip
 
 _BY_NAME = {container.name: container for container in CONTAINERS}
@@ -90,7 +92,7 @@ def member_of(path: str) -> Member | None:
     if not colons:
         return None
     container = _container_of(file)
-    if container is not None and name and container.member == _ANY:
+    if container is not None and name and (container.member == _ANY or name.isdigit()):
         return Member(container, file, name)  # Most paths are so, and this is fast.
     match = _MEMBER.search(path)
     if match is None:

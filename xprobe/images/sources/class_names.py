@@ -1,28 +1,63 @@
-"""Names of classes that a data set gives as numbers: a file with a name a line, from 0."""
+"""The names of classes that data sets give as numbers."""
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 from xprobe.base.errors import XprobeError, first_few
-from xprobe.images.text import read_text, unified
+from xprobe.base.regular import check_regular
+from xprobe.images.manifest import is_missing
+from xprobe.images.text import read_text
 
 
 def class_names(file: str | Path) -> list[str]:
-    """Return the names of classes in a file: that of class 0 in the first line, and so on.
-
-    Blank lines at the end are left out.
+    """Return the names of classes in a file, one a line; the first is that of the number 0.
 
     Raises:
-        XprobeError: there is no such file, a line is blank, or two classes have one name.
+        XprobeError: the file cannot be read, is no text in UTF-8 or UTF-16, has no or an empty
+            line, or a name that `check_names` refuses.
     """
     file = Path(file)
-    if not file.is_file():
-        raise XprobeError(f"--classes {file}: no such file; write the name of a class a line")
-    names = [line.strip() for line in unified(read_text(file)).rstrip().split("\n")]
-    for number, name in enumerate(names, 1):
-        if not name:
-            raise XprobeError(f"{file}, line {number}: no name; write the name of a class a line")
-    if doubled := sorted({name for name in names if names.count(name) > 1}):
-        raise XprobeError(f"{file}: classes named twice: {first_few(doubled)}; mend the list")
+    try:
+        check_regular(file)
+        text = read_text(file)
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise XprobeError(f"--classes {file}: it cannot be read ({reason})") from error
+    names = [line.strip(" \t") for line in text.lstrip("\ufeff").splitlines()]
+    while names and not names[-1]:
+        names.pop()
+    if not names:
+        raise XprobeError(f"--classes {file}: it names no class; write one a line")
+    if "" in names:
+        raise XprobeError(
+            f"--classes {file}, line {names.index('') + 1}: it is empty; each line is the name of "
+            f"a class, from 0"
+        )
+    check_names(names, f"--classes {file}", "correct the file")
     return names
+
+
+def check_names(names: Sequence[str], where: str, remedy: str) -> None:
+    """Refuse names of classes that cannot be those of folders and of columns.
+
+    Args:
+        names: the names.
+        where: where they stand, for the message.
+        remedy: what to do, for the message.
+
+    Raises:
+        XprobeError: a name is there twice, is empty or says that there is no value, or holds ``/``
+            or characters that cannot be shown.
+    """
+    twice = [repr(name) for name, n in Counter(names).items() if n > 1]
+    if twice:
+        raise XprobeError(f"{where}: the class {first_few(twice, 3)} is there twice; {remedy}")
+    for name in names:
+        if is_missing(name):
+            raise XprobeError(f"{where}: {name!r} is no name of a class; {remedy}")
+        if "/" in name or not name.isprintable():
+            fault = "/" if "/" in name else "a character that cannot be shown"
+            raise XprobeError(f"{where}: the class {name!r} holds {fault}; {remedy}")

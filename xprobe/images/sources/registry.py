@@ -102,8 +102,12 @@ SOURCES_OF_IMAGES: Registry[ImageSource] = Registry(
         _published("rsicap", "RSICap"),
         _published("imagefolder", "ImageFolder", is_general=True),
         _published(
-            "webdataset", "WebDataset", "webdataset.rows", takes=("label_key", "classes"),
+            "webdataset", "WebDataset", "webdataset.rows", takes=("label_key", "classes")
         ),
+        _published(
+            "huggingface", "Hugging Face", "huggingface.rows", takes=("columns", "classes")
+        ),
+        _published("hf", "Hugging Face", "huggingface.hub", takes=("columns", "classes")),
         ImageSource(
             "table", _is_table, _function("table:read_table"),
             "manifest (.csv, .tsv, .jsonl, .json, .parquet)", is_general=True,

@@ -135,7 +135,7 @@ def read_table(
     unify_events(rows, file)
     _unify_numbers(rows)
     _unify_paths(rows, file)
-    return _regroup(rows, group, file) if group else rows, file.parent
+    return regroup(rows, group, file) if group else rows, file.parent
 
 
 def _check_columns(file: Path, names: Sequence[str]) -> None:
@@ -193,7 +193,7 @@ def _slips(a: str, b: str) -> int:
     return rows[-1][-1]
 
 
-def _regroup(rows: list[Row], column: str, file: Path) -> list[Row]:
+def regroup(rows: list[Row], column: str, file: Path) -> list[Row]:
     """Return rows whose group is their value in another column; no scene may have two values.
 
     The scene of a real image stays known, since synthetic images may name it. One that names it as

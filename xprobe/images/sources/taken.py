@@ -18,6 +18,8 @@ _ORDER = (*SPLITS, "val")
 def taken_as(title: str, data: Path, rows: Sequence[Row]) -> str:
     """Return what DATA was taken as: ``data: taken as: UC Merced, 21 classes × 100``.
 
+    Where its images are all of one named data set, that stands behind the form.
+
     Args:
         title: name of the form, or of the set.
         data: where it lies.
@@ -38,7 +40,9 @@ def taken_as(title: str, data: Path, rows: Sequence[Row]) -> str:
         kind = f" {source}" if source else ""
         by = f" of {generator}" if generator else ""
         words.append(f"{name}{_classes(sizes)}{kind}{by}")
-    return f"{data}: taken as: {title}, {'; '.join(words) or 'no images'}"
+    sets = {row.get("dataset", "") for row in rows} - {title}
+    name = f", {sets.pop()}" if len(sets) == 1 and any(sets) else ""
+    return f"{data}: taken as: {title}{name}, {'; '.join(words) or 'no images'}"
 
 
 def _rank(item: tuple[tuple[str, str, str], Counter[str]]) -> tuple[int, str, str]:

@@ -1,0 +1,32 @@
+"""Paths ``file::member``: which files hold many images, and how their members are named."""
+
+from __future__ import annotations
+
+import pytest
+
+from xprobe.images.containers.registry import member_of
+
+
+@pytest.mark.parametrize(
+    ("path", "kind", "file", "name"),
+    [
+        ("a/x.tar::b/1.png", "tar", "a/x.tar", "b/1.png"),
+        ("x.tar::y.parquet::0", "tar", "x.tar", "y.parquet::0"),
+        ("x.tar::007", "tar", "x.tar", "007"),
+        ("x.parquet::00017", "parquet", "x.parquet", "00017"),
+        ("x.parquet::00017/image", "parquet", "x.parquet", "00017/image"),
+        ("a::b/x.parquet::1", "parquet", "a::b/x.parquet", "1"),
+        ("x.arrow::1", "arrow", "x.arrow", "1"),
+    ],
+)
+def test_members_are_told_by_their_file(path: str, kind: str, file: str, name: str) -> None:
+    member = member_of(path)
+    assert member is not None
+    assert (member.container.name, member.file, member.name) == (kind, file, name)
+
+
+@pytest.mark.parametrize(
+    "path", ["x.tar", "a::b", "x.parquet::", "x.parquet::one", "x.arrow::1/", "x.zip::1"]
+)
+def test_other_paths_are_those_of_files(path: str) -> None:
+    assert member_of(path) is None

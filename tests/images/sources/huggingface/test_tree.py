@@ -1,0 +1,147 @@
+"""Names of the files of data sets: configurations, splits, shards."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from makers import described
+
+from xprobe.base.errors import XprobeError, XprobeWarning
+from xprobe.images.sources.huggingface.card import Card, Configuration
+from xprobe.images.sources.huggingface.tree import (
+    Shard,
+    missing_shard,
+    parquet_shards,
+    saved_shards,
+    shard_names,
+)
+
+
+def splits_of(*names: str, card: Card | None = None, asked: str = "") -> dict[str, str]:
+    """Return the split of each file that is read."""
+    _, shards = parquet_shards("set", names, card or Card(), asked)
+    return {shard.name: shard.split for shard in shards}
+
+
+@pytest.mark.parametrize(
+    "splits",
+    [
+        {"data/train-00000-of-00002.parquet": "train", "data/train-00001-of-00002.parquet": "train",
+         "data/test-00000-of-00001.parquet": "test"},
+        {"data/train-00000-of-00001-0123456789abcdef.parquet": "train"},
+        {"default/train/0000.parquet": "train", "default/train/0001.parquet": "train",
+         "default/validation/0000.parquet": "val"},
+        {"train.parquet": "train", "valid.parquet": "val", "Test.parquet": "test"},
+        {"train/a.parquet": "train", "train/b.parquet": "train", "test/a.parquet": "test"},
+        {"0000.parquet": "", "0001.parquet": ""},
+        {"photos-00000-of-00001.parquet": ""},
+    ],
+)  # fmt: skip
+def test_splits_are_told_by_names(splits: dict[str, str]) -> None:
+    assert splits_of(*splits) == splits
+
+
+def test_other_splits_are_left_out_and_told() -> None:
+    names = ["data/train-00000-of-00001.parquet", "data/sketch-00000-of-00001.parquet"]
+    with pytest.warns(XprobeWarning, match="1 file of other splits .* left out: sketch"):
+        assert splits_of(*names) == {names[0]: "train"}
+    with pytest.raises(XprobeError, match="the splits 'fold1', 'fold2' are neither train"):
+        splits_of("fold1.parquet", "fold2.parquet")
+    with pytest.warns(XprobeWarning, match="partial-train is the first part of a split"):
+        splits = splits_of("a/partial-train/0000.parquet", "a/test/0000.parquet")
+    assert list(splits.values()) == ["train", "test"]
+
+
+def test_several_configurations_are_an_error_unless_one_is_asked_for() -> None:
+    names = ["a/train/0000.parquet", "b/train/0000.parquet", "b/test/0000.parquet"]
+    with pytest.raises(XprobeError, match=r"several configurations, a, b; name .* such as set/a"):
+        splits_of(*names)
+    assert splits_of(*names, asked="b") == {names[1]: "train", names[2]: "test"}
+    with pytest.raises(XprobeError, match="no configuration c; there are a, b"):
+        splits_of(*names, asked="c")
+
+
+def test_the_card_goes_before_the_names() -> None:
+    card = Card((
+        Configuration("small", (("train", "data/s-*"), ("test", "data/t?.parquet"))),
+        Configuration("large", (("train", "big/**/*.parquet"),)),
+    ))  # fmt: skip
+    names = ["data/s-1.parquet", "data/t1.parquet", "data/other.parquet", "big/l.parquet"]
+    small = {names[0]: "train", names[1]: "test"}
+    assert splits_of(*names, card=card, asked="small") == small
+    assert splits_of(*names[:3], card=card) == small
+    assert splits_of(*names, card=card, asked="large") == {names[3]: "train"}
+    with pytest.raises(XprobeError, match="several configurations, small, large"):
+        splits_of(*names, card=card)
+
+
+def test_a_missing_shard_is_named() -> None:
+    names = [f"data/train-{i:05}-of-00003.parquet" for i in (0, 2)]
+    assert missing_shard(names) == "data/train-00001-of-00003.parquet"
+    assert missing_shard(["x-00000-of-00001.parquet", "a.parquet"]) == ""
+    with pytest.raises(XprobeError, match=r"data/train-00001-of-00003\.parquet is missing; copy"):
+        splits_of(*names)
+
+
+def test_folders_of_pictures_are_not_looked_through_to_recognise_others() -> None:
+    tree: dict[str, Any] = {
+        "a.parquet": None, "README.md": None,
+        "b": {"c": ["d.parquet"], "e": {"f": ["too_deep.parquet"]}},
+        "g": ["1.png", "2.png"], "h": ["i.parquet"],
+    }  # fmt: skip
+    assert list(shard_names(described(tree))) == ["a.parquet", "b/c/d.parquet", "h/i.parquet"]
+    assert list(shard_names(described(tree), is_whole=False)) == ["a.parquet", "b/c/d.parquet"]
+
+
+def save_state(folder: Path, *files: str, **further: Any) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    state = {"_data_files": [{"filename": file} for file in files], **further}
+    (folder / "state.json").write_text(json.dumps(state))
+    for file in files:
+        if "/" not in file:
+            (folder / file).touch()
+
+
+def test_files_of_what_was_saved_are_those_that_it_names(tmp_path: Path) -> None:
+    save_state(tmp_path / "one", "a.arrow", _split="validation", _indices_files=[])
+    assert saved_shards(tmp_path / "one") == [Shard("a.arrow", "val")]
+    for split in ("train", "test"):
+        save_state(tmp_path / split, "a.arrow")
+    (tmp_path / "dataset_dict.json").write_text('{"splits": ["train", "test"]}')
+    assert saved_shards(tmp_path) == [
+        Shard("train/a.arrow", "train"),
+        Shard("test/a.arrow", "test"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("state", "words"),
+    [
+        ({"files": ["a.arrow"], "_indices_files": [{"filename": "i"}]}, "flatten_indices"),
+        ({"files": ["../a.arrow"]}, "names no files of rows"),
+        ({"files": []}, "names no files of rows"),
+    ],
+)
+def test_what_cannot_be_told_of_saved_rows_is_refused(
+    state: dict[str, Any], words: str, tmp_path: Path
+) -> None:
+    save_state(tmp_path, *state.pop("files"), **state)
+    with pytest.raises(XprobeError, match=words):
+        saved_shards(tmp_path)
+
+
+def test_what_is_missing_of_saved_rows_is_named(tmp_path: Path) -> None:
+    save_state(tmp_path / "train", "a.arrow")
+    (tmp_path / "train/a.arrow").unlink()
+    with pytest.raises(XprobeError, match=r"train/a\.arrow: this file is missing"):
+        saved_shards(tmp_path / "train")
+    (tmp_path / "dataset_dict.json").write_text('{"splits": ["train", "test"]}')
+    with pytest.raises(XprobeError, match=r"the split test of dataset_dict\.json is missing"):
+        saved_shards(tmp_path)
+    for text in ("{", "[]", '{"splits": ["../x"]}', "{}"):
+        (tmp_path / "dataset_dict.json").write_text(text)
+        with pytest.raises(XprobeError, match=r"dataset_dict\.json: it .*write the data set again"):
+            saved_shards(tmp_path)

@@ -1,0 +1,49 @@
+"""Whether the network may be asked, and answers: one connection, before what retries for long."""
+
+from __future__ import annotations
+
+import os
+import socket
+import urllib.parse
+import urllib.request
+
+from xprobe.base.errors import XprobeError
+
+
+def is_offline() -> bool:
+    """Return whether the network must not be asked: ``--offline``, or HF_HUB_OFFLINE is set."""
+    return os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE")
+
+
+def is_reachable(url: str, timeout_s: float = 3.0) -> bool:
+    """Return whether a host, or the proxy before it, accepts a connection.
+
+    Where there is no network the hub's own retries take over 20 s; one connection tells as much.
+    """
+    parts = urllib.parse.urlsplit(url)
+    scheme = parts.scheme or "https"
+    proxy = urllib.request.getproxies().get(scheme)
+    if proxy and not urllib.request.proxy_bypass(parts.hostname or ""):
+        parts = urllib.parse.urlsplit(proxy if "//" in proxy else f"//{proxy}")
+    port = parts.port or (80 if parts.scheme == "http" else 443)
+    try:
+        socket.create_connection((parts.hostname or "", port), timeout=timeout_s).close()
+    except OSError:
+        return False
+    return True
+
+
+def check_network(url: str, missing: str) -> None:
+    """Refuse to go on unless an address may be asked and can be reached.
+
+    Args:
+        url: the address.
+        missing: what is missing on this machine, and the remedy, for the message.
+
+    Raises:
+        XprobeError: the network must not be asked, or nothing answers.
+    """
+    if is_offline():
+        raise XprobeError(f"{missing} [offline, as asked]")
+    if not is_reachable(url):
+        raise XprobeError(f"{missing} [{url} cannot be reached]")

@@ -1,0 +1,238 @@
+"""Which files of a Hugging Face data set hold its rows, of which split they are; by names alone."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from xprobe.base.errors import XprobeError, XprobeWarning, counted, first_few
+from xprobe.images.formats import is_image
+from xprobe.images.sources.huggingface.card import Card, read_json
+from xprobe.images.sources.splits import SPLIT_OF
+from xprobe.images.sources.tree import Folder
+
+PARQUET = ".parquet"
+
+STATE, SPLITS = "state.json", "dataset_dict.json"
+"""Files that ``save_to_disk`` writes beside the rows of a split, and beside the splits."""
+
+# Folders of data lie no deeper: <configuration>/<split>/0000.parquet.
+_DEPTH = 2
+
+# train-00000-of-00002, which older versions of `datasets` write with 16 further digits.
+_SHARD = re.compile(r"(?P<stem>.*)-(?P<i>\d{5,})-of-(?P<n>\d{5,})(-[0-9a-f]{16})?")
+
+# The hub's conversion of the first part of a large split lies in such a folder.
+_PARTIAL = "partial-"
+
+
+@dataclass(frozen=True)
+class Shard:
+    """A file with rows of a data set.
+
+    Attributes:
+        name: its path relative to the data set's folder, with slashes.
+        split: ``train``, ``val``, ``test`` or ``extra``; empty: not said.
+    """
+
+    name: str
+    split: str = ""
+
+
+def shard_names(folder: Folder, is_whole: bool = True) -> Iterator[str]:
+    """Yield the names of the Parquet files in a folder and in the folders in it, sorted.
+
+    Args:
+        folder: the folder.
+        is_whole: whether to look on where pictures lie, which are of another form of DATA.
+    """
+    stack: list[tuple[Folder, str, int]] = [(folder, "", 0)]
+    while stack:
+        inner, prefix, depth = stack.pop()
+        yield from (prefix + name for name in inner.files if name.endswith(PARQUET))
+        if not is_whole and depth and any(map(is_image, inner.files)):
+            return
+        if depth < _DEPTH:
+            stack += [(f, f"{prefix}{f.name}/", depth + 1) for f in reversed(inner.folders)]
+
+
+def is_saved(folder: Path) -> bool:
+    """Return whether ``save_to_disk`` wrote a folder: a data set, or one of several splits."""
+    return (folder / STATE).is_file() or (folder / SPLITS).is_file()
+
+
+def saved_shards(folder: Path) -> list[Shard]:
+    """Return the files of a data set that ``save_to_disk`` wrote.
+
+    Raises:
+        XprobeError: files are missing, or the rows are chosen by an index.
+    """
+    if not (folder / SPLITS).is_file():
+        state = read_json(folder / STATE)
+        return _shards_of_state(folder, "", split_named(str(state.get("_split") or "")))
+    splits = read_json(folder / SPLITS).get("splits")
+    if not isinstance(splits, list) or not all(map(_is_plain, splits)):
+        raise XprobeError(f"{folder / SPLITS}: it names no splits; write the data set again")
+    for split in splits:
+        if not (folder / split / STATE).is_file():
+            raise XprobeError(
+                f"{folder / split}: the split {split} of {SPLITS} is missing; copy the whole folder"
+            )
+    kept = _known_splits({split: [split] for split in splits}, str(folder))
+    return [
+        shard
+        for split, named in kept.items()
+        for shard in _shards_of_state(folder / split, f"{split}/", named)
+    ]
+
+
+def _shards_of_state(folder: Path, prefix: str, split: str) -> list[Shard]:
+    """Return the files that the state.json of a folder names.
+
+    Raises:
+        XprobeError: there are none, one is missing, or the rows are chosen by an index.
+    """
+    state = read_json(folder / STATE)
+    if state.get("_indices_files") or state.get("_indices_data_files"):
+        raise XprobeError(
+            f"{folder}: its rows are chosen by an index beside them; write it again with "
+            f"flatten_indices().save_to_disk(…)"
+        )
+    files = state.get("_data_files")
+    entries = files if isinstance(files, list) else []
+    names = [str(entry.get("filename")) for entry in entries if isinstance(entry, dict)]
+    if not names or not all(map(_is_plain, names)):
+        raise XprobeError(f"{folder / STATE}: it names no files of rows; write the data set again")
+    for name in names:
+        if not (folder / name).is_file():
+            raise XprobeError(f"{folder / name}: this file is missing; copy the whole folder")
+    return [Shard(prefix + name, split) for name in names]
+
+
+def _is_plain(name: object) -> bool:
+    """Return whether a value is the name of a file or folder beside others."""
+    return isinstance(name, str) and bool(name) and PurePosixPath(name).name == name
+
+
+def parquet_shards(
+    data: str, names: Sequence[str], card: Card, asked: str = ""
+) -> tuple[str, list[Shard]]:
+    """Return the configuration that is read, and its Parquet files.
+
+    Args:
+        data: what messages call the data set.
+        names: names of its Parquet files, relative to its folder.
+        card: what it says of itself.
+        asked: name of a configuration; empty: the only one.
+
+    Raises:
+        XprobeError: there are several configurations, or none of that name; shards are missing; or
+            it cannot be told what the splits are.
+    """
+    by_config = by_configuration(names, card)
+    listed = first_few([name or "." for name in by_config], 10)
+    if asked and asked not in by_config:
+        raise XprobeError(f"{data}: no configuration {asked}; there are {listed}")
+    if not asked and len(by_config) > 1:
+        raise XprobeError(
+            f"{data}: it holds several configurations, {listed}; name the folder of one, such as "
+            f"{data}/{next(filter(None, by_config))}"
+        )
+    config = asked or next(iter(by_config))
+    splits = by_config[config]
+    if missing := missing_shard([name for files in splits.values() for name in files]):
+        raise XprobeError(
+            f"{data}: {missing} is missing; copy the whole data set, or name the files that are to "
+            f"be read"
+        )
+    kept = _known_splits(splits, data)
+    return config, [Shard(n, named) for split, named in kept.items() for n in splits[split]]
+
+
+def by_configuration(names: Sequence[str], card: Card) -> dict[str, dict[str, list[str]]]:
+    """Return files by configuration and by split, as the card says, or else by their names."""
+    said: dict[str, dict[str, list[str]]] = {}
+    for part in card.configurations:
+        for name in names:
+            split = part.split_of(name)
+            if split is not None:
+                split = split or _split_in(name)
+                said.setdefault(part.name, {}).setdefault(split, []).append(name)
+    if said:
+        return said
+    for name in names:
+        folders = PurePosixPath(name).parts[:-1]
+        if folders and _is_split(folders[-1]):
+            folders = folders[:-1]
+        splits = said.setdefault("/".join(folders), {})
+        splits.setdefault(_split_in(name), []).append(name)
+    return said
+
+
+def _split_in(name: str) -> str:
+    """Return what the split of a file is called by its name, or else by the name of its folder."""
+    path = PurePosixPath(name)
+    shard = _SHARD.fullmatch(path.stem)
+    stem = shard["stem"] if shard else path.stem
+    if not SPLIT_OF.get(stem.lower()) and len(path.parts) > 1 and _is_split(path.parts[-2]):
+        return path.parts[-2]
+    return "" if stem.isdigit() else stem
+
+
+def _is_split(name: str) -> bool:
+    return bool(split_named(name))
+
+
+def split_named(name: str) -> str:
+    """Return the split of xprobe that a split of a data set is; ``""`` if it is none."""
+    return SPLIT_OF.get(name.removeprefix(_PARTIAL).lower(), "")
+
+
+def _known_splits(splits: Mapping[str, Sequence[str]], data: str) -> dict[str, str]:
+    """Return split → split of xprobe, for those that take part; the others are told.
+
+    A data set of one split, whatever it is called, is trained with.
+
+    Raises:
+        XprobeError: there are several, and none has a name that is known.
+    """
+    known = {split: named for split in splits if (named := split_named(split))}
+    for split in known:
+        if split.startswith(_PARTIAL):
+            _warn(f"{data}: {split} is the first part of a split that is larger")
+    if len(splits) == 1:
+        return known or dict.fromkeys(splits, "")
+    others = [split for split in splits if split not in known]
+    if not known:
+        raise XprobeError(
+            f"{data}: the splits {first_few(map(repr, others))} are neither train, validation nor "
+            f"test; name the file or folder of one"
+        )
+    if others:
+        n = sum(len(splits[split]) for split in others)
+        _warn(
+            f"{data}: {counted(n, 'file', 'files')} of other splits than train, validation and "
+            f"test left out: {first_few(others)}; name one of them to have it read"
+        )
+    return known
+
+
+def missing_shard(names: Iterable[str]) -> str:
+    """Return the name of a shard that is missing beside others; ``""`` if none is."""
+    numbers: dict[tuple[str, str], set[int]] = {}
+    for name in names:
+        path = PurePosixPath(name)
+        if shard := _SHARD.fullmatch(path.stem):
+            key = str(path.parent / shard["stem"]), shard["n"]
+            numbers.setdefault(key, set()).add(int(shard["i"]))
+    for (start, n), listed in numbers.items():
+        if gaps := set(range(int(n))) - listed:
+            return f"{start}-{min(gaps):0{len(n)}}-of-{n}{PARQUET}"
+    return ""
+
+
+def _warn(message: str) -> None:
+    warnings.warn(message, XprobeWarning, stacklevel=3)
