@@ -22,6 +22,7 @@ from msgspec.structs import replace
 from xprobe.base.errors import XprobeError, XprobeWarning
 from xprobe.encoders.prompts import TextFeatures
 from xprobe.features import upkeep
+from xprobe.features.export import export
 from xprobe.features.aliases import choose_encoders
 from xprobe.features.records import Agreement
 from xprobe.features.shards import StoredEncoder
@@ -71,7 +72,7 @@ def errors_of(folder: Path) -> list[str]:
     attempt(lambda store, encoder: store.read(encoder, IMAGES))
     attempt(lambda store, encoder: store.read_text(encoder, CLASSES))
     attempt(lambda store, _: upkeep.merge(store, Store(copied, create=True)))
-    attempt(lambda store, encoder: upkeep.export(store, encoder, copied / "x.npz", None))
+    attempt(lambda store, encoder: export(store, encoder, copied / "x.npz", None))
     attempt(lambda store, _: store.add_encoder("golden", SPEC))
     attempt(upkeep.collect)  # the last one, since it changes the store
     shutil.rmtree(copied, ignore_errors=True)

@@ -40,7 +40,7 @@ from xprobe.features.decode_process import (
     Request,
     can_see_elsewhere,
 )
-from xprobe.features.items import Item, Streamed, ViewId, items_in, items_of, words_of
+from xprobe.features.items import Item, Streamed, ViewId, items_in, items_of, names_of
 from xprobe.features.lane import Batch, Embedded, Lane, Rows
 from xprobe.features.reading import reading_of
 from xprobe.features.store import Store
@@ -337,7 +337,7 @@ def embed_all(
         warnings.warn(said, XprobeWarning, stacklevel=2)
     if not isinstance(images, Manifest) and (config.augment or config.prompts):
         raise XprobeError(
-            f"{words_of(images)}: images without classes have neither prompts nor views; name a "
+            f"{names_of(images)}: images without classes have neither prompts nor views; name a "
             f"folder or a manifest with classes"
         )
     words = None

@@ -81,7 +81,7 @@ def items_in(files: Streamed, unread: list[str] | None = None) -> Iterator[Item]
         yield from _items_of_file(file, unread)
 
 
-def words_of(files: Streamed) -> str:
+def names_of(files: Streamed) -> str:
     """Return how messages name such files."""
     return first_few([str(files)] if isinstance(files, str | Path) else map(str, files), 3)
 

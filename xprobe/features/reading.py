@@ -7,7 +7,7 @@ from itertools import islice
 
 from xprobe.base.errors import XprobeError, XprobeWarning
 from xprobe.features.config import Stretch
-from xprobe.features.items import Streamed, items_in, words_of
+from xprobe.features.items import Streamed, items_in, names_of
 from xprobe.images import ranges
 from xprobe.images.manifest import Manifest
 from xprobe.images.samples import Reading
@@ -47,7 +47,7 @@ def _limits(
         return stretch.low, stretch.high
     if not isinstance(images, Manifest):
         raise XprobeError(
-            f"{words_of(images)}: --stretch percentile is measured over real training images, and "
+            f"{names_of(images)}: --stretch percentile is measured over real training images, and "
             f"these are images without classes; name the range as --stretch LOW:HIGH"
         )
     low, high = ranges.percentiles(images, stretch.low, stretch.high, bands)

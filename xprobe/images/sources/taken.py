@@ -18,8 +18,6 @@ _ORDER = (*SPLITS, "val")
 def taken_as(title: str, data: Path, rows: Sequence[Row]) -> str:
     """Return what DATA was taken as: ``data: taken as: UC Merced, 21 classes × 100``.
 
-    Where its images are all of one named data set, that stands behind the form.
-
     Args:
         title: name of the form, or of the set.
         data: where it lies.
@@ -40,9 +38,7 @@ def taken_as(title: str, data: Path, rows: Sequence[Row]) -> str:
         kind = f" {source}" if source else ""
         by = f" of {generator}" if generator else ""
         words.append(f"{name}{_classes(sizes)}{kind}{by}")
-    sets = {row.get("dataset", "") for row in rows} - {title}
-    name = f", {sets.pop()}" if len(sets) == 1 and any(sets) else ""
-    return f"{data}: taken as: {title}{name}, {'; '.join(words) or 'no images'}"
+    return f"{data}: taken as: {title}, {'; '.join(words) or 'no images'}"
 
 
 def _rank(item: tuple[tuple[str, str, str], Counter[str]]) -> tuple[int, str, str]:
@@ -73,9 +69,10 @@ def filled_in(rows: Iterable[Row], source: str, title: str, data: Path) -> list[
     kept, tests = [], 0
     licences = licence_of_sets()
     for row in rows:
-        name = row.get("dataset") or title
-        licence = row.get("licence") or licences.get(name, "")
-        further = {"dataset": name} | ({"licence": licence} if licence else {})
+        # A title of a mere form, such as ImageFolder, is the name of no data set.
+        name = row.get("dataset") or (title if title in licences else "")
+        known = {"dataset": name, "licence": row.get("licence") or licences.get(name, "")}
+        further = {column: text for column, text in known.items() if text}
         if not row["source"]:
             further["source"] = source
             if source == "synthetic" and row.get("split", "") not in ("", "train", "val"):
