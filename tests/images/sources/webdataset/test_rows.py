@@ -23,11 +23,12 @@ from xprobe.images.sources.table import write_table
 
 pytestmark = pytest.mark.filterwarnings("ignore:.* taken as. WebDataset")
 
-Members = Sequence[tuple[str, bytes | str | dict[str, Any]]]
+Members = Sequence[tuple[str, Any]]
+"""Names of members, and their content: bytes, text, or a dict that is written as JSON."""
 
 
 def pack(file: Path, members: Members) -> Path:
-    """Write a shard; dicts are written as JSON."""
+    """Write a shard."""
     file.parent.mkdir(parents=True, exist_ok=True)
     with tarfile.open(file, "w") as archive:
         for name, said in members:
