@@ -18,9 +18,9 @@ and medians are shown:
 - ``both``: the one after the other.
 
 ``× folder`` are the seconds of the folder over those of the form: above 1, the form is faster;
-asked: 1, of reading and of both. ``peak_mib`` is the most anonymous memory that both take in a process of its own
-beyond what it has after its imports: the contents of the files are not among it. Forms that this
-xprobe does not read are left out with a line.
+asked: 1, of reading and of both. ``peak_mib`` is the most anonymous memory that both take in a
+process of its own beyond what it has after its imports: the contents of the files are not among it.
+Forms that this xprobe does not read are left out with a line.
 """
 
 from __future__ import annotations

@@ -62,7 +62,8 @@ def spans_of(paths: Iterable[str]) -> Iterator[Span | None]:
     Whoever hands paths to other processes hands these on with them, so that they need not look
     through the whole file again. Of members of one file in a row the first alone looks at it.
     """
-    beginning, locate = "", _nowhere
+    beginning = ""
+    locate: Callable[[str], Span] = _nowhere
     for path in paths:
         if not beginning or not path.startswith(beginning):
             member = member_of(path)

@@ -27,7 +27,7 @@ def packed(rng: np.random.Generator, kind: int) -> bytes:
     with tarfile.open(fileobj=buffer, mode="w", format=kind) as tar:
         for name in NAMES:
             member = tarfile.TarInfo(name)
-            member.mtime, member.uid, member.uname = mtime, 1000, "somebody"  # type: ignore[assignment]
+            member.mtime, member.uid, member.uname = mtime, 1000, "somebody"
             if rng.random() < 0.2:
                 types = (tarfile.SYMTYPE, tarfile.DIRTYPE, tarfile.CONTTYPE, tarfile.AREGTYPE)
                 member.type = types[rng.integers(len(types))]
@@ -119,7 +119,7 @@ def test_tarfile_is_asked_for_the_first_plain_header_alone(
     with tarfile.open(tmp_path / "x.tar", "w", format=kind) as tar:
         for i in range(9):
             member = tarfile.TarInfo(f"{i}.png")
-            member.mtime, member.size = mtime, 600  # type: ignore[assignment]
+            member.mtime, member.size = mtime, 600
             tar.addfile(member, io.BytesIO(bytes(600)))
     asked, parse = [], tarfile.TarInfo.frombuf.__func__  # type: ignore[attr-defined]
 

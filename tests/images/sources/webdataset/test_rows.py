@@ -20,14 +20,16 @@ from xprobe.images.containers import tar
 from xprobe.images.manifest import Row
 from xprobe.images.sources.registry import read_rows
 from xprobe.images.sources.table import write_table
+from xprobe.images.sources.webdataset import samples
 
 pytestmark = pytest.mark.filterwarnings("ignore:.* taken as. WebDataset")
 
-Members = Sequence[tuple[str, bytes | str | dict[str, Any]]]
+Members = Sequence[tuple[str, Any]]
+"""Names of members, and their content: bytes, text, or a dict that is written as JSON."""
 
 
 def pack(file: Path, members: Members) -> Path:
-    """Write a shard; dicts are written as JSON."""
+    """Write a shard."""
     file.parent.mkdir(parents=True, exist_ok=True)
     with tarfile.open(file, "w") as archive:
         for name, said in members:
@@ -196,6 +198,16 @@ def test_each_shard_is_looked_through_once(tmp_path: Path, monkeypatch: pytest.M
     assert looked == [str(tmp_path / "x.tar")]
 
 
+def test_places_of_several_shards_and_files_are_told_apart(tmp_path: Path) -> None:
+    pack(tmp_path / "0.tar", [("0.png", b"a")])
+    pack(tmp_path / "1.tar", [("1.png", b"bc"), ("0.png", b"d")])
+    names = ("0.tar::0.png", "1.tar::1.png", "x", "1.tar::0.png", "1.tar::none", "gone.tar::0.png")
+    paths = [f"{tmp_path}/{name}" for name in names]
+    spans = contents.spans_of(paths)
+    read = [span and contents.read(path, span) for path, span in zip(paths, spans, strict=True)]
+    assert read == [b"a", b"bc", None, b"d", None, None]
+
+
 # --- bad input -----------------------------------------------------------------------------
 
 
@@ -299,6 +311,17 @@ def test_texts_that_cannot_be_read_are_refused(shard: Path, text: Any, said: str
     assert said in refusal(shard)
 
 
+def test_a_long_text_fills_no_memory(shard: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(samples, "_MOST_TEXT", 10)
+    pack(shard, [("0.png", b"x"), ("0.cls", "eleven long")])
+    assert f"{shard}::0.cls: 11 bytes" in refusal(shard)
+
+
+def test_one_name_in_two_forms_of_unicode_is_one_class(shard: Path) -> None:
+    pack(shard, [("0.png", b"x"), ("0.cls", "caf\u00e9"), ("1.png", b"x"), ("1.cls", "cafe\u0301")])
+    assert set(labels(shard).values()) == {"caf\u00e9"}
+
+
 def test_a_json_that_is_no_object_says_nothing(shard: Path) -> None:
     assert labels(pack(shard, [("0.png", b"x"), ("0.cls", "cat"), ("0.json", "[1]")])) == {
         "0.png": "cat"
@@ -357,8 +380,8 @@ def test_links_lead_to_files_of_the_archive_and_devices_are_none(shard: Path) ->
 
 
 def test_members_that_are_no_pictures_are_counted(shard: Path) -> None:
-    others: Members = [("0.heic", b"x"), ("README", b"x"), ("0.npy", b"x"), ("._0.png", b"x"),
-                       (".DS_Store", b"x"), ("000.target.cls", b"x")]  # fmt: skip
+    names = ("0.heic", "README", "0.npy", "__MACOSX/0.png", ".DS_Store", "000.target.cls")
+    others = [(name, b"x") for name in names]
     rows, words = rows_of(pack(shard, [*labelled(), *others]))
     assert len(rows) == 4
     assert len(words) == 2

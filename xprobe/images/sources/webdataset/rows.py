@@ -146,10 +146,8 @@ class _Names:
     def _name(self, label: Label, where: str) -> str:
         if label not in self._checked:
             text = composed(label.text)
-            if label.is_number:
-                text = str(int(text))
-                if self._names:
-                    text = self._numbered(int(text), where)
+            if label.is_number and self._names:
+                text = self._numbered(int(text), where)
             if "/" in text or any(unicodedata.category(sign) in _CONTROLS for sign in text):
                 raise XprobeError(
                     f"{where}: the class {text!r:.60} holds a slash or a control character; rename "
