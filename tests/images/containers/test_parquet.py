@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import random
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -141,3 +143,19 @@ def test_what_is_no_file_is_refused_without_waiting(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "x.parquet")
     with pytest.raises(OSError, match="not a regular file, but a named pipe"):
         contents.read(f"{tmp_path}/x.parquet::0")
+
+
+def test_a_file_system_that_failed_for_a_moment_is_asked_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parquet, "_BATCH_BYTES", 100)
+    file = save_rows(rows_of_images(IMAGES), tmp_path / "x.parquet")
+    contents.read(f"{file}::00")
+    (column,) = [column for column in parquet._COLUMNS.values() if column._file == str(file)]
+
+    def failing() -> Iterator[Any]:
+        raise OSError(errno.EIO, "away")
+        yield
+
+    column._stream = failing()
+    assert contents.read(f"{file}::49", wait=lambda _: None) == IMAGES[49]
