@@ -22,8 +22,8 @@ from msgspec.structs import replace
 from xprobe.base.errors import XprobeError, XprobeWarning
 from xprobe.encoders.prompts import TextFeatures
 from xprobe.features import upkeep
-from xprobe.features.export import export
 from xprobe.features.aliases import choose_encoders
+from xprobe.features.export import export
 from xprobe.features.records import Agreement
 from xprobe.features.shards import StoredEncoder
 from xprobe.features.store import Store

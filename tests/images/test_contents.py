@@ -159,7 +159,8 @@ def test_an_archive_that_was_lost_while_open_is_opened_again(
     archive: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     contents.read(f"{archive}::a/1.png")
-    lost = contents._opened(str(archive), marks.mark_of(str(archive)))
+    status = archive.stat()
+    lost = contents._opened(str(archive), status.st_dev, status.st_ino)
     waits: list[float] = []
 
     def read(descriptor: int, size: int, offset: int) -> bytes:

@@ -39,6 +39,7 @@ class ImageSource:
             is said, since it is a form of xprobe's.
         is_general: whether any DATA may have this form by chance: it is read so only where no other
             source recognises it.
+        is_name: whether DATA is a name in this form, and no path.
         takes: names of the fields of `FormConfig` that the source uses.
     """
 
@@ -48,6 +49,7 @@ class ImageSource:
     words: str = ""
     title: str = ""
     is_general: bool = False
+    is_name: bool = False
     takes: tuple[str, ...] = ()
 
 
@@ -107,7 +109,9 @@ SOURCES_OF_IMAGES: Registry[ImageSource] = Registry(
         _published(
             "huggingface", "Hugging Face", "huggingface.rows", takes=("columns", "classes")
         ),
-        _published("hf", "Hugging Face", "huggingface.hub", takes=("columns", "classes")),
+        _published(
+            "hf", "Hugging Face", "huggingface.hub", is_name=True, takes=("columns", "classes")
+        ),
         ImageSource(
             "table", _is_table, _function("table:read_table"),
             "manifest (.csv, .tsv, .jsonl, .json, .parquet)", is_general=True,
@@ -201,9 +205,11 @@ def _asked_for(row: ImageSource, path: Path) -> tuple[ImageSource, Path]:
     """Return a source that is asked for by name, and the path that it reads.
 
     Raises:
-        XprobeError: it is of a published form, and the path leads nowhere, nor is it a pattern.
+        XprobeError: it reads paths of a published form, and this one leads nowhere, nor is it a
+            pattern.
     """
-    if row.title and not path.exists() and not row.recognises(path):
+    is_path = row.title and not row.is_name
+    if is_path and not path.exists() and not row.recognises(path):
         raise _missing(path)
     return row, path
 
