@@ -73,7 +73,7 @@ def test_what_is_in_the_cache_is_read_offline_and_its_commit_recorded(snapshot: 
     names = ["data/train-00000-of-00002.parquet", "data/train-00001-of-00002.parquet"]
     put(snapshot, *names, card="---\nlicense: cc-by-4.0\n---\n")
     name = f"hf:owner/name@{COMMIT}"
-    words = f"hf:owner/name: taken as: Hugging Face, {name}, 2 classes × 2$"
+    words = rf"hf:owner/name: taken as: {name} \(Hugging Face\), 2 classes × 2$"
     with pytest.warns(XprobeNote, match=words):
         images = xprobe.read("hf:owner/name")
     assert images.id.tolist() == [f"{name}::{i}" for name in names for i in range(2)]
