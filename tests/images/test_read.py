@@ -275,6 +275,19 @@ def test_a_file_name_that_is_no_text_is_read_and_never_a_traceback(make_data: Ma
             assert read(file).fingerprint == manifest.fingerprint
 
 
+def test_the_parts_of_a_study_are_in_one_order_whatever_they_are_called(tmp_path: Path) -> None:
+    """So that one set of images has one result to the bit in every form."""
+    parts = [("real", "extra"), ("real", "train"), ("synthetic", "train"), ("real", "test")]
+    for names in ("abcd", "dcba", "cadb"):
+        rows = [
+            {"path": f"{name}{i}.png", "label": "x", "source": source, "split": split}
+            for name, (source, split) in zip(names, parts, strict=True)
+            for i in range(2)
+        ]
+        images = read(table(tmp_path / names, rows), whole=False)
+        assert images.id.tolist() == [row["path"] for row in rows]
+
+
 def test_the_order_of_the_rows_changes_nothing(tmp_path: Path) -> None:
     rows = [row(f"{i}.png", group=f"g{i // 2}") for i in range(6)]
     rows += [row("s.png", source="synthetic", parent="g1"), row("t.png", source="synthetic")]

@@ -62,7 +62,7 @@ def test_folders_of_splits_may_be_named(tmp_path: Path, make_data: MakeData) -> 
         (data / split).rename(sorted_by_split / split)
     with pytest.warns(XprobeWarning, match="eurosat/train and .*/eurosat/test as splits"):
         manifest = read_named(real=sorted_by_split, synthetic=f"g={data}/synthetic")
-    assert manifest.id[0] == "real/test/a/0.png"
+    assert manifest.id[0] == "real/train/a/0.png"
     assert list(manifest.split).count("test") == 2
     with pytest.raises(XprobeError, match=r"--test .*: .*/eurosat/test is this split already"):
         read_named(real=sorted_by_split, test=sorted_by_split / "test")

@@ -71,7 +71,7 @@ def test_shards_are_read_as_one_table(shards: Path) -> None:
     words = r": taken as: Hugging Face, train: 2 classes × 4 real; test: 2 classes × 2 real$"
     with pytest.warns(XprobeNote, match=words.replace(" real", "")):
         images = xprobe.read(shards)
-    assert images.id[0] == "data/test-00000-of-00001.parquet::0"
+    assert images.id[0] == "data/train-00000-of-00002.parquet::0"
     assert images.path[0] == str(shards / images.id[0])
     assert all(images.sha256) and images.classes == ("cat", "dog")
     assert set(images.source) == {"real"} and set(images.column("licence")) == {"mit"}
