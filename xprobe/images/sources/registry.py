@@ -132,8 +132,8 @@ def forms(*others: str) -> str:
     """
     first, *rows = (row.words for row in SOURCES_OF_IMAGES.rows.values() if row.words)
     published = "a data set as it is (such as ImageFolder, hf:owner/name, shards/{000..012}.tar)"
-    *parts, last = (first.capitalize(), *(f"a {words}" for words in rows), published, *others)
-    return f"{', '.join(parts)}, or {last}."
+    parts = [first.capitalize(), *(f"a {words}" for words in rows), published, *others]
+    return f"{', '.join(parts[:-1])}, or {parts[-1]}."
 
 
 def read_rows(
