@@ -71,6 +71,12 @@ def study(
     return ready(tmp_path / "data", tmp_path, make_data_in)
 
 
+@pytest.fixture
+def no_shortcuts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave out the search for shortcuts, the longest step, for tests of other parts."""
+    monkeypatch.setattr("xprobe.distance.run.find_shortcuts", lambda *_: [])
+
+
 @pytest.fixture(scope="module")
 def measured(make_data_in: MakeData, tmp_path_factory: pytest.TempPathFactory) -> Measured:
     """The same study for all tests, which leave it as it is."""
@@ -127,6 +133,7 @@ def test_the_same_seed_gives_the_same_and_other_metrics_change_nothing(measured:
     assert run(metrics=("energy",), seed=1).distances != alone.distances
 
 
+@pytest.mark.usefixtures("no_shortcuts")
 def test_a_class_that_a_generator_has_none_of_is_a_row_with_its_reason(measured: Measured) -> None:
     table, _, run, *_ = measured
     lacking = table.select((table.generator != "good") | (table.label != "b"))
@@ -135,6 +142,7 @@ def test_a_class_that_a_generator_has_none_of_is_a_row_with_its_reason(measured:
     assert row.reason
 
 
+@pytest.mark.usefixtures("no_shortcuts")
 def test_edits_are_compared_with_the_true_image_of_their_scene(measured: Measured) -> None:
     table, store, run, _, overall = measured
     group = [
@@ -174,19 +182,22 @@ def test_edits_are_compared_with_the_true_image_of_their_scene(measured: Measure
     assert "paired" not in {r.metric for r in overall.distances}
 
 
+@pytest.mark.usefixtures("no_shortcuts")
 def test_images_are_looked_for_by_their_prompts_where_the_store_has_texts(study: Any) -> None:
     table, store, run = study
+    quick = {"by_class": False, "metrics": ("precision",)}
     (encoder,) = store.encoders()
     is_good = table.generator == "good"
     cells = np.where(is_good, [f"image {i}" for i in range(len(table))], "").astype(object)
     first, second = np.flatnonzero(is_good)[:2]
     cells[second] = json.dumps([cells[first], cells[second]])
     prompted = replace(table, prompt=frozen_strings(cells))
-    assert not [row for row in run(prompted, by_class=False).distances if row.metric == "r_at_1"]
+    before = run(prompted, **quick).distances
+    assert not [row for row in before if row.metric == "r_at_1"]
     chosen = prompted.select(is_good)
     features = store.read(encoder, chosen)[0].x
     put_texts(encoder, [f"image {i}" for i in np.flatnonzero(is_good)], features, 1.0)
-    document = run(prompted, by_class=False)
+    document = run(prompted, **quick)
     row = by(document)["good", None, "r_at_1"]
     assert ("thief", None, "r_at_1") not in by(document)  # Its images have no prompts.
     assert (row.value, row.n, row.n_real, row.n_synthetic) == (1, 16, 0, 16)
@@ -194,8 +205,8 @@ def test_images_are_looked_for_by_their_prompts_where_the_store_has_texts(study:
     assert row.ci_low < 1
     assert row.assumption == "given these prompts"  # They are fewer than ten a class.
     assert not any("R@1" in text for text in document.warnings)
-    plain = [r for r in run(table, by_class=False).distances if r.generator == "thief"]
-    assert plain == [r for r in document.distances if r.generator == "thief"]
+    others = [row for row in before if row.generator == "thief"]
+    assert others == [row for row in document.distances if row.generator == "thief"]
 
 
 def test_shortcuts_are_told_as_warnings(study: Any, tmp_path: Path) -> None:
@@ -212,6 +223,7 @@ def test_shortcuts_are_told_as_warnings(study: Any, tmp_path: Path) -> None:
     assert "images: file format, " in text and "bytes per pixel" in text and "_" not in text
 
 
+@pytest.mark.usefixtures("no_shortcuts")
 def test_features_that_are_zeros_are_a_warning(study: Any) -> None:
     table, store, run = study
     encoder = store.add_encoder(
@@ -270,6 +282,7 @@ def test_the_map_has_every_source_and_shows_the_largest_axis_first(measured: Mea
     assert abs(np.corrcoef(x, y)[0, 1]) < 1e-3
 
 
+@pytest.mark.usefixtures("no_shortcuts")
 def test_the_report_shows_maps_and_examples(study: Any, tmp_path: Path) -> None:
     table, store, run = study
     config = SweepConfig(ratios=(0.5,), repeats=1, folds=2, inner_folds=2, c_grid=(1.0,))
@@ -290,6 +303,7 @@ def test_the_report_shows_maps_and_examples(study: Any, tmp_path: Path) -> None:
     assert str(tmp_path) not in shown
 
 
+@pytest.mark.usefixtures("no_shortcuts")
 def test_examples_of_images_that_may_not_be_passed_on_are_not_drawn(
     study: Any, tmp_path: Path
 ) -> None:
@@ -321,6 +335,7 @@ def test_examples_of_images_that_may_not_be_passed_on_are_not_drawn(
     assert f"Synthetic images and the nearest real ones: {n} pictures are left out" in page
 
 
+@pytest.mark.usefixtures("no_shortcuts")
 def test_the_index_of_each_encoder_is_read_once(
     study: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -336,6 +351,7 @@ def test_the_index_of_each_encoder_is_read_once(
     assert len(keys) == len(set(keys)) == 2
 
 
+@pytest.mark.usefixtures("no_shortcuts")
 def test_nothing_is_measured_of_null_edits_and_they_are_no_copies(
     measured: Measured, make_data_in: MakeData
 ) -> None:

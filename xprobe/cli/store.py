@@ -168,12 +168,14 @@ def export(
         raise XprobeError(f"{folder} has several encoders of that name; name one of {names}")
     is_all = data is None and chosen == DataConfig()
     manifest = None if is_all else manifests.read(data, whole=False, config=chosen)
+    said: tuple[str, ...] = ()
+    with_content: int | None = None
     if target.suffix:
         if images is not None:
             raise OptionError(f"--images is for a data set, a folder, and {target} is a file")
         from xprobe.features.export import export as export_one
 
-        rows, said, with_content = export_one(store, one, target, manifest), (), None
+        rows = export_one(store, one, target, manifest)
     else:
         if manifest is None:
             raise XprobeError(

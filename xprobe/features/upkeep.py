@@ -138,15 +138,15 @@ def verify(store: Store, encoder: StoredEncoder, progress: Progress = no_progres
                 unreadable.append((str(file), str(error)))
             except XprobeError as error:
                 damaged.append((str(file), str(error).removeprefix(f"{file}: ")))
-    torn, away = check_texts(encoder)
+    damaged_texts, unreadable_texts = check_texts(encoder)
     return Verified(
         name=encoder.name,
         alias=alias,
         key=encoder.key,
         rows=rows,
         shards=shards,
-        damaged=(*damaged, *torn),
-        unreadable=(*unreadable, *away),
+        damaged=(*damaged, *damaged_texts),
+        unreadable=(*unreadable, *unreadable_texts),
         orphans=tuple(
             str(file) for file in listed(encoder.folder / "shards", ".h5") if file.name not in named
         ),

@@ -34,29 +34,34 @@ class FormConfig:
     """What is said of the form of DATA where it does not say it itself.
 
     Attributes:
-        layout: name of the source that reads DATA (`sources.registry`); empty: what fits it.
+        layout: name of the source that reads DATA (`sources.registry`); empty: what fits it. It
+            says nothing of what stands beside DATA.
         columns: (column of xprobe, column of the data set), for Hugging Face's data sets: ``image``
-            or a column of an image table, such as ``label`` and ``source``.
+            or a column of an image table, such as ``label`` and ``source``; ``-`` for the latter
+            says that no column is taken.
         label_key: key of the class in the .json members of WebDataset shards; empty: ``label`` or
             ``cls``.
-        classes: file with the name of a class a line, for classes that are given as numbers, from
-            0; empty: none.
+        classes: text file of the names of classes that a set numbers: a name a line, that of class
+            0 first; empty: none.
     """
 
     layout: str = option(
-        "", "Form of DATA, where several fit or none is recognised, such as imagefolder.",
+        "", "Form of DATA, such as imagefolder, webdataset or huggingface, where xprobe does not "
+        "tell it itself; docs/guide/datasets.md lists all.",
         metavar="NAME", shown="the one that fits",
     )  # fmt: skip
     columns: tuple[tuple[str, str], ...] = option(
-        (), "Columns of a Hugging Face data set, such as image=picture,label=species.",
+        (), "Columns of a Hugging Face data set, by the names that xprobe has for them, such as "
+        "image=picture,label=species; NAME=- takes no column for NAME.",
         metavar="LIST", parse=_parse_columns, shown="as they are called",
     )  # fmt: skip
     label_key: str = option(
-        "", "Key of the class in the .json members of WebDataset shards.",
+        "", "Key in the .json members of WebDataset shards whose value is the class.",
         metavar="KEY", shown="label or cls",
     )  # fmt: skip
     classes: str = option(
-        "", "File with the name of a class a line, for classes given as numbers, from 0.",
+        "", "Text file that names the classes where Hugging Face or WebDataset sets number them: a "
+        "name a line, that of class 0 first.",
         metavar="FILE", shown="none",
     )  # fmt: skip
 
@@ -81,14 +86,14 @@ class DataConfig:
     """
 
     real: tuple[str, ...] = option(
-        (), "In place of DATA: folder of real images, of class folders or of splits, or their "
-        "manifest; repeat for several.",
+        (), "In place of DATA: folder of real images, of class folders or of splits, their "
+        "manifest, or a data set as it is; repeat for several.",
         metavar="DIR",
     )  # fmt: skip
     synthetic: tuple[str, ...] = option(
-        (), "Beside DATA or --real: folder of synthetic images, or their manifest; NAME=DIR for "
-        "those of one generator; repeat for several. A manifest.csv in the folder says what they "
-        "are.",
+        (), "Beside DATA or --real: folder of synthetic images, their manifest, or a data set as "
+        "it is; NAME=DIR for those of one generator; repeat for several. A manifest.csv in the "
+        "folder says what they are.",
         metavar="NAME=DIR",
     )  # fmt: skip
     test: tuple[str, ...] = option(
@@ -136,8 +141,13 @@ class DataConfig:
         """Return DATA, by default `DEFAULT_DATA`; none where folders stand in its place.
 
         Raises:
-            OptionError: both are given, or DATA is an empty list.
+            OptionError: both are given, or a form of DATA without DATA, or DATA is an empty list.
         """
+        if self.real and self.form.layout:
+            raise OptionError(
+                f"--layout is the form of DATA, and --real takes the place of DATA; write the form "
+                f"before the path instead, --real {self.form.layout}:{self.real[0]}"
+            )
         if data is None:
             return () if self.real else (DEFAULT_DATA,)
         places = tuple(map(Path, (data,) if isinstance(data, str | Path) else data))

@@ -27,8 +27,8 @@ def test_names_stand_one_a_line(content: bytes, tmp_path: Path) -> None:
         (b"cat\n\ndog\n", "line 2: it is empty"),
         (b"cat\ndog\ncat\n", "the class 'cat' is there twice; correct the file"),
         (b"cat\nn/a\n", "'n/a' is no name of a class"),
-        (b"a/b\n", "the class 'a/b' holds /; correct the file"),
-        (b"a\x07b\n", "holds a character that cannot be shown"),
+        (b"a/b\n", "the class 'a/b' holds a slash or a control character; correct"),
+        (b"a\x07b\n", "holds a slash or a control character"),
         (b"caf\xe9 \xff\n", "UTF-8"),
     ],
 )

@@ -10,7 +10,7 @@ import pytest
 from makers import MakeData
 
 from xprobe.base.errors import OptionError, XprobeError, XprobeWarning
-from xprobe.images.config import DataConfig
+from xprobe.images.config import DataConfig, FormConfig
 from xprobe.images.manifest import Manifest
 from xprobe.images.read import read
 from xprobe.images.sources.table import write_table
@@ -197,3 +197,11 @@ def test_data_and_named_folders_exclude_each_other(data: Path) -> None:
         read(data, config=DataConfig(real=("x",)))
     with pytest.raises(OptionError, match="together with --real"):
         DataConfig(test=("x",))
+
+
+def test_a_form_of_data_is_refused_where_named_folders_take_its_place() -> None:
+    config = DataConfig(real=("x",), form=FormConfig(layout="imagefolder"))
+    with pytest.raises(
+        OptionError, match="write the form before the path instead, --real imagefolder:x"
+    ):
+        read(config=config)

@@ -129,6 +129,8 @@ def test_what_nothing_recognises_is_answered_with_the_forms(tmp_path: Path) -> N
         xprobe.read(tmp_path / "a.xlsx")
     with pytest.raises(XprobeError, match="few:nowhere: no such folder or manifest file; make"):
         xprobe.read("few:nowhere")
+    with pytest.raises(XprobeError, match=r"gone\.tar: no such file; correct its path"):
+        xprobe.read("gone.tar")
     with pytest.raises(XprobeError, match=r"gone\.csv: no such manifest file; correct its path"):
         xprobe.read("gone.csv")
     with pytest.raises(XprobeError, match=r"x/\*/manifest\.csv: no folder .*; the shell puts"):

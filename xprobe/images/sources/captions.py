@@ -50,14 +50,14 @@ _OUTSIDE = Kind(
     "captions whose file name leads out of the folder", "name pictures as they lie in it"
 )
 _ABSENT = Kind("captions of pictures that are not in the folder", "see whether all was unpacked")
-_WORDLESS = Kind("captions that are empty or no text", "correct them in the JSON file")
-_TORN = Kind("pictures that are listed in two splits", "list each of them in one split")
+_EMPTY = Kind("captions that are empty or no text", "correct them in the JSON file")
+_IN_TWO_SPLITS = Kind("pictures that are listed in two splits", "list each of them in one split")
 _UNLISTED = Kind("pictures that have no entry in the JSON file", "add entries for them")
 _UNCLASSED = Kind(
     "pictures of unknown class",
     "list them with their classes in a table, and name that as DATA, if they are to count",
 )
-_DOUBTFUL = Kind(
+_AMBIGUOUS = Kind(
     "captions of a file name that pictures of several classes have",
     "write the name in the JSON file with the folder of the class, as forest/1.jpg",
 )
@@ -179,7 +179,7 @@ def read(data: Path, group: str, form: str, classes: Classes) -> tuple[list[Row]
     rows = []
     for name, entry in listed.items():
         if len(entry.splits) > 1:
-            left_out.add(_TORN, f"{place.path}/{name}")
+            left_out.add(_IN_TWO_SPLITS, f"{place.path}/{name}")
         elif label_of and name not in label_of:
             left_out.add(_UNCLASSED, f"{place.path}/{name}")
         else:
@@ -195,10 +195,10 @@ def _tell(file: Path, left_out: LeftOut, rows: Sequence[Row]) -> None:
     """Warn of what is left out, of pictures without captions, and of missing classes."""
     for line in left_out.lines:
         warnings.warn(line, XprobeWarning, stacklevel=4)
-    if bare := [row["path"] for row in rows if not row["prompt"]]:
+    if uncaptioned := [row["path"] for row in rows if not row["prompt"]]:
         warnings.warn(
-            f"{file}: {counted(len(bare), 'picture', 'pictures')} without a caption, such as "
-            f"{bare[0]}",
+            f"{file}: {counted(len(uncaptioned), 'picture', 'pictures')} without a caption, such "
+            f"as {uncaptioned[0]}",
             XprobeWarning,
             stacklevel=4,
         )
@@ -255,9 +255,11 @@ def read_entries(file: Path, left_out: LeftOut) -> dict[str, Entry]:
         raise XprobeError(
             f"{file}: no whole JSON ({error}); it may have been cut, so fetch it again"
         ) from error
-    form, listed = _listed(content)
+    form, listed = _entries_in(content)
     if listed is None:
-        raise XprobeError(f"{file}: no list of captions, which is {' or '.join(_all_words())}")
+        raise XprobeError(
+            f"{file}: no list of captions, which is {' or '.join(map(_words_of, _FORMS))}"
+        )
     entries: dict[str, Entry] = {}
     for raw in listed:
         filename = raw.get("filename") if isinstance(raw, dict) else None
@@ -274,15 +276,11 @@ def read_entries(file: Path, left_out: LeftOut) -> dict[str, Entry]:
             if words := _words_in(text):
                 entry.captions[words] = None
             else:
-                left_out.add(_WORDLESS, f"{file}: {filename}")
+                left_out.add(_EMPTY, f"{file}: {filename}")
     return entries
 
 
-def _all_words() -> list[str]:
-    return [_words_of(form) for form in _FORMS]
-
-
-def _listed(content: Any) -> tuple[str, list[Any] | None]:
+def _entries_in(content: Any) -> tuple[str, list[Any] | None]:
     """Return the form of a JSON document and its entries; None if it is of another form."""
     if isinstance(content, dict):
         images = content.get("images")
@@ -358,19 +356,20 @@ def add_captions(rows: Iterable[Row], folder: Path) -> list[Row]:
         by_name.setdefault(names[-1], []).append(i)
     captions: dict[int, dict[str, None]] = {}
     for file in files:
-        left_out, n = LeftOut(), len(captions)
+        left_out, n_before = LeftOut(), len(captions)
         for filename, entry in read_entries(file, left_out).items():
             names = filename.split("/")
             fitting = [i for i in by_name.get(names[-1], ()) if parts[i][-len(names) :] == names]
             if len(fitting) > 1:
                 labels = first_few([rows[i]["label"] for i in fitting], 3)
-                left_out.add(_DOUBTFUL, f"{filename} ({labels})")
+                left_out.add(_AMBIGUOUS, f"{filename} ({labels})")
             elif fitting:
                 captions.setdefault(fitting[0], {}).update(entry.captions)
             else:
                 left_out.add(_ABSENT, f"{file}: {filename}")
         for line in left_out.lines:
             warnings.warn(line, XprobeWarning, stacklevel=3)
-        said = f"{file}: captions of {counted(len(captions) - n, 'picture', 'pictures')}"
+        n = len(captions) - n_before
+        said = f"{file}: captions of {counted(n, 'picture', 'pictures')}"
         warnings.warn(f"{said} of {len(rows):,}", XprobeNote, stacklevel=3)
     return [row | {"prompt": cell_of(list(captions.get(i, ())))} for i, row in enumerate(rows)]

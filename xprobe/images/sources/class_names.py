@@ -1,7 +1,8 @@
-"""The names of classes that data sets give as numbers."""
+"""Names of classes: what none of them may hold, and those of classes that are given as numbers."""
 
 from __future__ import annotations
 
+import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,6 +11,14 @@ from xprobe.base.errors import XprobeError, first_few
 from xprobe.base.regular import check_regular
 from xprobe.images.manifest import is_missing
 from xprobe.images.text import read_text
+
+# Kinds of characters that break lines of text: controls, halves of characters, ends of lines.
+_CONTROLS = frozenset(("Cc", "Cs", "Zl", "Zp"))
+
+
+def is_class_name(text: str) -> bool:
+    """Return whether a text holds neither a slash, as folders in folders do, nor a control."""
+    return "/" not in text and not any(unicodedata.category(sign) in _CONTROLS for sign in text)
 
 
 def class_names(file: str | Path) -> list[str]:
@@ -49,8 +58,8 @@ def check_names(names: Sequence[str], where: str, remedy: str) -> None:
         remedy: what to do, for the message.
 
     Raises:
-        XprobeError: a name is there twice, is empty or says that there is no value, or holds ``/``
-            or characters that cannot be shown.
+        XprobeError: a name is there twice, is empty or says that there is no value, or is none by
+            `is_class_name`.
     """
     twice = [repr(name) for name, n in Counter(names).items() if n > 1]
     if twice:
@@ -58,6 +67,7 @@ def check_names(names: Sequence[str], where: str, remedy: str) -> None:
     for name in names:
         if is_missing(name):
             raise XprobeError(f"{where}: {name!r} is no name of a class; {remedy}")
-        if "/" in name or not name.isprintable():
-            fault = "/" if "/" in name else "a character that cannot be shown"
-            raise XprobeError(f"{where}: the class {name!r} holds {fault}; {remedy}")
+        if not is_class_name(name):
+            raise XprobeError(
+                f"{where}: the class {name!r} holds a slash or a control character; {remedy}"
+            )

@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     Reader = Callable[[Path, str, FormConfig], tuple[Iterable[Row], Path]]
 
 
+# Suffixes of files that are data sets, besides those of tables.
+_DATA_FILES = (".tar", ".tgz", ".gz", ".arrow")
+
+
 @dataclass(frozen=True)
 class ImageSource:
     """A form of DATA: how images, and what is known of them, lie on disk.
@@ -128,8 +132,8 @@ def forms(*others: str) -> str:
     """
     first, *rows = (row.words for row in SOURCES_OF_IMAGES.rows.values() if row.words)
     published = "a data set as it is (such as ImageFolder, hf:owner/name, shards/{000..012}.tar)"
-    *parts, last = (first.capitalize(), *(f"a {words}" for words in rows), published, *others)
-    return f"{', '.join(parts)}, or {last}."
+    parts = [first.capitalize(), *(f"a {words}" for words in rows), published, *others]
+    return f"{', '.join(parts[:-1])}, or {parts[-1]}."
 
 
 def read_rows(
@@ -243,12 +247,16 @@ def check_form(places: Iterable[Path], form: FormConfig) -> None:
     taken = {name for row in sources for name in row.takes}
     for name in asked:
         if name not in taken:
-            takers = [row.name for row in SOURCES_OF_IMAGES.rows.values() if name in row.takes]
+            takers = [row for row in SOURCES_OF_IMAGES.rows.values() if name in row.takes]
             raise OptionError(
-                f"--{name.replace('_', '-')} is for {' and '.join(takers)}, and this was taken as "
-                f"{' and '.join(dict.fromkeys(row.title or row.name for row in sources))}; leave "
-                f"it out, or say --layout NAME"
+                f"--{name.replace('_', '-')} is for {_titles(takers)}, and this was taken as "
+                f"{_titles(sources)}; leave it out, or, if DATA is {_titles(takers[:1])}, add "
+                f"--layout {takers[0].name}"
             )
+
+
+def _titles(rows: Iterable[ImageSource]) -> str:
+    return " and ".join(dict.fromkeys(row.title or row.name for row in rows))
 
 
 def _missing(data: Path) -> XprobeError:
@@ -263,6 +271,8 @@ def _missing(data: Path) -> XprobeError:
         )
     if data.suffix.lower() in SUFFIXES:
         return XprobeError(f"{data}: no such manifest file; correct its path")
+    if data.suffix.lower() in _DATA_FILES:
+        return XprobeError(f"{data}: no such file; correct its path")
     return XprobeError(
         f"{data}: no such folder or manifest file; make {data}/{LAYOUT}, or name another DATA"
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import unicodedata
 import warnings
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -11,6 +10,7 @@ from pathlib import Path
 from xprobe.base.errors import XprobeError, XprobeWarning, counted
 from xprobe.images.licence import licence_of_sets
 from xprobe.images.manifest import SPLITS, Row
+from xprobe.images.sources.class_names import is_class_name
 
 _ORDER = (*SPLITS, "val")
 
@@ -91,13 +91,13 @@ def filled_in(rows: Iterable[Row], source: str, title: str, data: Path) -> list[
 
 
 def _check_classes(names: Iterable[str], data: Path) -> None:
-    """Refuse names of classes that would break lines of text, or name a folder in a folder.
+    """Refuse what is no name of a class by `is_class_name`.
 
     Raises:
         XprobeError: there is one.
     """
     for name in sorted(names):
-        if "/" in name or any(unicodedata.category(sign) in ("Cc", "Zl", "Zp") for sign in name):
+        if not is_class_name(name):
             raise XprobeError(
                 f"{data}: the class {name!r} has a slash or a control character in its name; "
                 f"rename it in the data set, or in a manifest of it"

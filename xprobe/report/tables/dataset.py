@@ -177,10 +177,11 @@ class _Columns:
         import pyarrow as pa
 
         self._rows, self._with_images = rows, with_images
-        # What the split and a path on this machine say, the data set has in another way.
-        apart = ("label", "path", "split")
+        # The label is a column of numbers, the split is that of a file, and a path of this machine
+        # leads nowhere elsewhere.
+        replaced = ("label", "path", "split")
         names = (*rows.columns(), *rows.further)
-        self._texts = [n for n in names if n not in apart and any(rows.column(n))]
+        self._texts = [n for n in names if n not in replaced and any(rows.column(n))]
         fields = [("label", pa.int64()), *((name, pa.string()) for name in self._texts)]
         types: dict[str, Any] = {"label": {"names": list(rows.classes), "_type": "ClassLabel"}}
         types |= {name: {"dtype": "string", "_type": "Value"} for name in self._texts}

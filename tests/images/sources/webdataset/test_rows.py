@@ -409,5 +409,8 @@ def test_options_of_shards_are_refused_where_there_are_none(tmp_path: Path) -> N
     (tmp_path / "data/real/a").mkdir(parents=True)
     (tmp_path / "data/real/a/0.png").write_bytes(b"x")
     config = DataConfig(form=FormConfig(label_key="x"))
-    with pytest.raises(OptionError, match="--label-key is for webdataset"):
+    with pytest.raises(
+        OptionError,
+        match="if DATA is WebDataset, add --layout webdataset",
+    ):
         xprobe.read(tmp_path / "data", config=config)

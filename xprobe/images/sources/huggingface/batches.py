@@ -47,8 +47,8 @@ def rows_in(file: Path) -> ParquetRows | ArrowRows:
 
 
 @contextmanager
-def _told(file: Path) -> Iterator[None]:
-    """Tell in one line what the libraries say of a file that cannot be read."""
+def _errors_explained(file: Path) -> Iterator[None]:
+    """Turn what the libraries say of a file that cannot be read into one line."""
     try:
         yield
     except UNREADABLE as error:
@@ -70,7 +70,7 @@ class ParquetRows:
         import pyarrow.parquet as pq
 
         self._file = file
-        with _told(file):
+        with _errors_explained(file):
             check_regular(file)
             self._parquet = pq.ParquetFile(
                 file, pre_buffer=False, buffer_size=2**20, page_checksum_verification=True
@@ -97,7 +97,7 @@ class ParquetRows:
         is_struct = is_struct_of_bytes(self.schema.field(image).type)
         content = f"{image}.{BYTES}" if is_struct else image
         groups = range(self._parquet.metadata.num_row_groups)
-        with _told(self._file):
+        with _errors_explained(self._file):
             for nulls, alike in groupby(groups, key=lambda i: self._nulls(i, content)):
                 fields = list(columns)
                 if nulls != _NONE and is_struct:
@@ -134,7 +134,7 @@ class ArrowRows:
 
     def __init__(self, file: Path) -> None:
         self._file = file
-        with _told(file), Stream(file) as stream:
+        with _errors_explained(file), Stream(file) as stream:
             self.schema: Any = stream.schema
             self.n = sum(batch.num_rows for batch in stream.batches())
 
@@ -146,7 +146,7 @@ class ArrowRows:
 
     def batches(self, columns: Sequence[str], image: str) -> Iterator[Batch]:
         """Yield the rows, of these columns, as `ParquetRows.batches` does."""
-        with _told(self._file), Stream(self._file) as stream:
+        with _errors_explained(self._file), Stream(self._file) as stream:
             for records in stream.batches():
                 yield _batch(records, columns, image)
 

@@ -47,7 +47,8 @@ def shard_names(folder: Folder, is_whole: bool = True) -> Iterator[str]:
 
     Args:
         folder: the folder.
-        is_whole: whether to look on where pictures lie, which are of another form of DATA.
+        is_whole: whether all folders are searched; else the search ends at the first one that
+            holds pictures, since the whole is then of another form, and may be long to search.
     """
     stack: list[tuple[Folder, str, int]] = [(folder, "", 0)]
     while stack:

@@ -54,10 +54,10 @@ def _listed(names: set[str], folder: Folder) -> dict[str, str]:
             continue
         for file in files:
             listed = names.intersection(map(str.strip, read_text(file).splitlines()))
-            if torn := sorted(listed & label_of.keys()):
+            if double := sorted(listed & label_of.keys()):
                 raise XprobeError(
-                    f"{file}: lists {torn[0]}, which {label_of[torn[0]]}.txt lists, too; keep it "
-                    f"in one class"
+                    f"{file}: lists {double[0]}, which {label_of[double[0]]}.txt lists, too; keep "
+                    f"it in one class"
                 )
             label_of |= dict.fromkeys(listed, file.stem)
     return label_of

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import unicodedata
 import warnings
 from collections import Counter
 from collections.abc import Iterable
@@ -13,14 +12,11 @@ from xprobe.images.classes import composed
 from xprobe.images.config import FormConfig
 from xprobe.images.lists import ARCHIVE
 from xprobe.images.manifest import SOURCES, SPLITS, Row
-from xprobe.images.sources.class_names import class_names
+from xprobe.images.sources.class_names import class_names, is_class_name
 from xprobe.images.sources.leftovers import SYNTHETIC_TESTS, Kind, LeftOut
 from xprobe.images.sources.splits import SPLIT_OF, VAL
 from xprobe.images.sources.webdataset.samples import NO_LABEL, Label, Sample, samples_in
 from xprobe.images.sources.webdataset.shards import Shard, recognises, shards_of
-
-# Kinds of characters that no name of a class may hold: controls, halves of characters, line ends.
-_CONTROLS = frozenset(("Cc", "Cs", "Zl", "Zp"))
 
 __all__ = ["read", "recognises"]
 
@@ -148,7 +144,7 @@ class _Names:
             text = composed(label.text)
             if label.is_number and self._names:
                 text = self._numbered(int(text), where)
-            if "/" in text or any(unicodedata.category(sign) in _CONTROLS for sign in text):
+            if not is_class_name(text):
                 raise XprobeError(
                     f"{where}: the class {text!r:.60} holds a slash or a control character; rename "
                     f"the class"

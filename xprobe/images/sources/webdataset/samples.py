@@ -33,7 +33,8 @@ _PICTURE = "picture"
 _MOST_TEXT = 2**24
 
 NO_LABEL = Kind(
-    "pictures without a class", "add a .cls or .json of the same key, or say --label-key"
+    "pictures without a class",
+    "add a .cls or .json of the same key, or say with --label-key which key of the .json has it",
 )
 NO_PICTURE = Kind("classes and captions without a picture", "add the pictures of their keys")
 FURTHER_PICTURES = Kind(
