@@ -80,7 +80,8 @@ def read(
     if hashed and not any(manifest.sha256):
         raise XprobeError(
             f"{where}: none of the {len(manifest)} files can be read, the first is "
-            f"{manifest.path[0]}; paths are relative to the folder of the manifest"
+            f"{manifest.path[0]} ({_reason_of(manifest.path[0])}); paths are relative to the "
+            f"folder of the manifest"
         )
     manifest = choose_generators(manifest, config, where)
     check_classes(manifest, where, whole)
@@ -163,6 +164,15 @@ def _manifest_of_rows(rows: Iterable[Row], hashed: bool) -> Manifest:
         columns[name] = [columns[name][i] for i in order]
     further = {name: [values[i] for i in order] for name, values in further.items()}
     return Manifest(**columns, further=further)  # type: ignore[arg-type]  # Manifest freezes them.
+
+
+def _reason_of(path: str) -> str:
+    """Return why a content cannot be read."""
+    try:
+        contents.read(path)
+    except OSError as error:
+        return contents.reason_of(error)
+    return "it can be read now"
 
 
 def _further_columns(rows: Sequence[Row]) -> dict[str, list[str]]:
