@@ -196,7 +196,7 @@ class _Machine:
             raise PickleError(f"it sets what is inside of a value of type {_words(value)}")
 
     def _count(self, content: Any) -> None:
-        """Count the bytes that are copied of a value; one that is named often would fill the memory.
+        """Count the bytes that are copied of a value; of one that is named often there is no end.
 
         Raises:
             PickleError: they are more than the whole pickle has.

@@ -6,6 +6,7 @@ import re
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path, PurePosixPath
 
 from xprobe.base.errors import XprobeError, XprobeWarning, counted, first_few
@@ -229,8 +230,9 @@ def missing_shard(names: Iterable[str]) -> str:
             key = str(path.parent / shard["stem"]), shard["n"]
             numbers.setdefault(key, set()).add(int(shard["i"]))
     for (start, n), listed in numbers.items():
-        if gaps := set(range(int(n))) - listed:
-            return f"{start}-{min(gaps):0{len(n)}}-of-{n}{PARQUET}"
+        first = next(i for i in count() if i not in listed)
+        if first < int(n):
+            return f"{start}-{first:0{len(n)}}-of-{n}{PARQUET}"
     return ""
 
 
