@@ -253,6 +253,20 @@ def test_columns_of_an_image_table_are_taken(tmp_path: Path) -> None:
     assert "the column captions is of lists of text" in error_of(file, "id=captions")
 
 
+def test_texts_that_no_table_can_hold_are_refused(tmp_path: Path) -> None:
+    file = save_rows(cats_and_dogs(group=["a", "b", "c\0", "d"]), tmp_path / "x.parquet")
+    said = error_of(file)
+    assert said.startswith("x.parquet::2: its group holds NUL or half a character: name another")
+
+
+@pytest.mark.parametrize("said", ["[" * 100_000, "1", "[]", '{"info": []}', '{"info": {}}'])
+def test_a_description_of_columns_may_be_odd(said: str, tmp_path: Path) -> None:
+    table = cats_and_dogs().replace_schema_metadata({"huggingface": said})
+    with pytest.warns(XprobeWarning, match="numbers without names"):
+        rows, _ = read(save_rows(table, tmp_path / "x.parquet"), "", FormConfig())
+    assert labels_of(rows) == ["0", "1", "1", "0"]
+
+
 def test_a_caption_that_looks_like_a_list_is_one_caption(tmp_path: Path) -> None:
     table = cats_and_dogs(prompt=[['["a"]'], ["[", '["b"]'], ["c"], None])
     rows = rows_in(save_rows(table, tmp_path / "x.parquet"))

@@ -153,6 +153,14 @@ def test_a_caption_that_looks_like_a_list_is_one_caption(shard: Path) -> None:
     assert captions == [['["a"]'], ['["a"]'], ["a", "b"], []]  # The cell of a table holds two.
 
 
+@pytest.mark.parametrize("text", ["a\\u0000", "\\ud800"])
+@pytest.mark.parametrize("name", ["id", "prompt"])
+def test_texts_that_no_table_can_hold_are_refused(shard: Path, name: str, text: str) -> None:
+    about = f'{{"label": "cat", "{name}": "{text}"}}'
+    said = refusal(pack(shard, [("0.png", b"x"), ("0.json", about)]))
+    assert said == f"{shard}::0.json: its {name} holds NUL or half a character; write it otherwise"
+
+
 def test_a_number_in_json_may_be_written_with_a_point(shard: Path, classes: FormConfig) -> None:
     pack(shard, [("0.png", b"x"), ("0.json", {"label": 1.0})])
     assert labels(shard, classes) == {"0.png": "dog"}

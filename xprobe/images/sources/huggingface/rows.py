@@ -33,6 +33,7 @@ from xprobe.images.sources.huggingface.tree import (
 from xprobe.images.sources.leftovers import SYNTHETIC_TESTS, Kind, LeftOut
 from xprobe.images.sources.table import regroup
 from xprobe.images.sources.tree import Folder
+from xprobe.images.text import is_whole
 
 ARROW = ".arrow"
 
@@ -307,8 +308,13 @@ def _check_row(row: Row, path: str, shard: Shard) -> None:
     """Check the source and the split of a row, and write the split as xprobe calls it.
 
     Raises:
-        XprobeError: one of them is unknown.
+        XprobeError: one of them is unknown, or a column holds what no table can.
     """
+    for name, text in row.items():
+        if name != "path" and not is_whole(text):
+            raise XprobeError(
+                f"{path}: its {name} holds NUL or half a character: {_ALTERNATIVE.format(name)}"
+            )
     if row["source"] not in ("", *SOURCES):
         raise XprobeError(
             f"{path}: source {row['source']!r}; it is {' or '.join(SOURCES)}: "

@@ -75,7 +75,7 @@ def saved_shards(folder: Path) -> list[Shard]:
         state = read_json(folder / STATE)
         return _shards_of_state(folder, "", split_named(str(state.get("_split") or "")))
     splits = read_json(folder / SPLITS).get("splits")
-    if not isinstance(splits, list) or not all(map(_is_plain, splits)):
+    if not isinstance(splits, list) or not splits or not all(map(_is_plain, splits)):
         raise XprobeError(f"{folder / SPLITS}: it names no splits; write the data set again")
     for split in splits:
         if not (folder / split / STATE).is_file():

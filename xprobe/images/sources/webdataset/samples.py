@@ -17,6 +17,7 @@ from xprobe.images.containers.tar import kept_members
 from xprobe.images.formats import BESIDE_IMAGES, is_image, is_leftover
 from xprobe.images.manifest import DESCRIBED, OPTIONAL, RECORDED, is_missing
 from xprobe.images.sources.leftovers import Kind, LeftOut, kind_of_file
+from xprobe.images.text import is_whole
 
 LABEL_KEYS = ("label", "cls")
 """Keys of the class in .json members, the first that is there."""
@@ -235,13 +236,25 @@ class _Beside:
                 lines = captions_of(value) if isinstance(value, str) else value
                 lines = lines if isinstance(lines, list) else []
                 texts = [line.strip() for line in lines if isinstance(line, str)]
+                _check_whole(name, "".join(texts), where)
                 self._captions.setdefault(key, []).extend(texts)
             elif isinstance(value, str | int | float) and not isinstance(value, bool):
                 if not is_missing(cell := str(value)):
+                    _check_whole(name, cell, where)
                     columns[name] = cell.strip()
             elif value is not None:
                 self._left_out.add(VALUES, where, name)
         return columns
+
+
+def _check_whole(name: str, text: str, where: str) -> None:
+    """Refuse a cell that no table can hold.
+
+    Raises:
+        XprobeError: it is one.
+    """
+    if not is_whole(text):
+        raise XprobeError(f"{where}: its {name} holds NUL or half a character; write it otherwise")
 
 
 def _text_at(stream: BinaryIO, span: Span, where: str) -> str:
