@@ -14,6 +14,7 @@ from xprobe.images.captions import captions_of, cell_of
     [
         ("", []), ("  ", []), ("a river", ["a river"]), ('["a", "b"]', ["a", "b"]), ("[]", []),
         ("[sic] a river", ["[sic] a river"]), ("[1, 2]", ["[1, 2]"]),
+        pytest.param("[" * 100_000, ["[" * 100_000], id="deep"),
     ],
 )  # fmt: skip
 def test_a_cell_holds_one_caption_or_a_list(cell: str, captions: list[str]) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from xprobe.base.errors import XprobeError
-from xprobe.images.text import lines_of, read_text, start_of
+from xprobe.images.text import is_whole, lines_of, read_text, start_of
 
 ENCODINGS = ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be"]
 TEXT = "path,é\nŝ\n漢,1"
@@ -62,3 +62,9 @@ def test_the_start_of_a_text_leaves_out_a_character_that_is_cut(tmp_path: Path) 
     assert [start_of(file, n) for n in (0, 1, 2, 3, 9)] == ["", "a", "a", "aé", "aé"]
     file.write_text("aé", "utf-16")
     assert start_of(file, 5) == "a"
+
+
+@pytest.mark.parametrize("text", ["", "a", "über\n", "日本", "\U0001f600"])
+def test_whole_texts(text: str) -> None:
+    assert is_whole(text)
+    assert not is_whole(f"{text}\0") and not is_whole(f"{text}\ud83d")

@@ -11,7 +11,7 @@ def captions_of(cell: str) -> list[str]:
     if cell.startswith("["):
         try:
             captions = json.loads(cell)
-        except ValueError:
+        except (ValueError, RecursionError):
             return [cell]
         if isinstance(captions, list) and all(isinstance(text, str) for text in captions):
             return [text for text in captions if text.strip()]

@@ -80,7 +80,8 @@ def read(
     if hashed and not any(manifest.sha256):
         raise XprobeError(
             f"{where}: none of the {len(manifest)} files can be read, the first is "
-            f"{manifest.path[0]}; paths are relative to the folder of the manifest"
+            f"{manifest.path[0]} ({_reason_of(manifest.path[0])}); paths are relative to the "
+            f"folder of the manifest"
         )
     manifest = choose_generators(manifest, config, where)
     check_classes(manifest, where, whole)
@@ -175,6 +176,15 @@ def _part(columns: Mapping[str, Sequence[str]], i: int) -> int:
     if split in ("extra", "test"):
         return 0 if split == "extra" else 3
     return 1 if columns["source"][i] == "real" else 2
+
+
+def _reason_of(path: str) -> str:
+    """Return why a content cannot be read."""
+    try:
+        contents.read(path)
+    except OSError as error:
+        return contents.reason_of(error)
+    return "it can be read now"
 
 
 def _further_columns(rows: Sequence[Row]) -> dict[str, list[str]]:

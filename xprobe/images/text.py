@@ -73,3 +73,17 @@ def lines_of(file: Path) -> Iterator[str]:
     with file.open(encoding=encoding, errors=errors) as lines:
         for line in lines:
             yield line.rstrip("\n")
+
+
+def is_encodable(text: str) -> bool:
+    """Return whether a text can be written as UTF-8, unlike halves of characters of UTF-16."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def is_whole(text: str) -> bool:
+    """Return whether a text can stand in any table: it is encodable, and has no NUL in it."""
+    return "\0" not in text and is_encodable(text)

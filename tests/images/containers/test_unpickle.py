@@ -176,3 +176,16 @@ def test_damage_raises_no_other_error() -> None:
             unpickle(bytes(damaged))
         except PickleError as error:
             assert str(error)
+
+
+def test_a_text_that_many_arrays_are_made_of_takes_no_memory() -> None:
+    text = b"X" + pack("<I", 1000) + b"a" * 1000 + b"q\x01"
+    array = (
+        b"cnumpy.core.multiarray\n_reconstruct\n(cnumpy\nndarray\nK\x00\x85U\x01btR"
+        b"(K\x01M\xe8\x03\x85cnumpy\ndtype\nU\x02u1\x85R\x89h\x01tb"
+    )
+    assert len(unpickle(b"\x80\x02(" + text + array + b"t.")) == 2
+    shared = b"\x80\x02(C\x04abcdq\x01" + array.replace(b"M\xe8\x03", b"K\x04") * 200 + b"t."
+    assert len(unpickle(shared)) == 201  # Arrays of bytes share them.
+    with pytest.raises(PickleError, match="it makes bytes of more text than it holds"):
+        unpickle(b"\x80\x02(" + text + array * 200 + b"t.")

@@ -28,7 +28,7 @@ def features_of(schema: Any) -> dict[str, Any]:
     """Return how Hugging Face describes the columns of a schema, by name; none if it does not."""
     try:
         features = json.loads((schema.metadata or {})[_FEATURES])["info"]["features"]
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, RecursionError):
         return {}
     return features if isinstance(features, dict) else {}
 

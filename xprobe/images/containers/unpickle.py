@@ -83,7 +83,7 @@ class _Machine:
         self._stack: list[Any] = []
         self._marks: list[int] = []
         self._memory: dict[int, Any] = {}
-        self._encodable = size  # No text is encoded that is longer than the whole pickle.
+        self._copied = size  # So many bytes may be copied out of its values, each once.
 
     def do(self, name: str, argument: Any) -> None:
         """Carry out an instruction of `pickletools.opcodes`."""
@@ -181,10 +181,8 @@ class _Machine:
         arguments, named = self.pop(), self.pop()
         if not isinstance(named, _Named) or named.call is None or not isinstance(arguments, tuple):
             raise PickleError("it calls something that is none of NumPy's arrays")
-        if named.call is _encoded:
-            self._encodable -= len(arguments[0])
-            if self._encodable < 0:
-                raise PickleError("it encodes more text than it holds")
+        if named.call in (_encoded, _array_of):
+            self._count(arguments[0])
         self._stack.append(named.call(*arguments))
 
     def build(self, _argument: Any) -> None:
@@ -192,9 +190,21 @@ class _Machine:
         state = self.pop()
         value = self._stack[-1]
         if isinstance(value, _Array) and isinstance(state, tuple):
+            self._count(state[-1])
             value.fill(*state)
         elif not isinstance(value, _Type):
             raise PickleError(f"it sets what is inside of a value of type {_words(value)}")
+
+    def _count(self, content: Any) -> None:
+        """Count the bytes that are copied of a value; of one that is named often there is no end.
+
+        Raises:
+            PickleError: they are more than the whole pickle has.
+        """
+        if isinstance(content, str | bytearray):  # An array of bytes shares them.
+            self._copied -= len(content)
+        if self._copied < 0:
+            raise PickleError("it makes bytes of more text than it holds")
 
     def _extend(self, values: list[Any]) -> None:
         target = self._stack[-1]

@@ -42,6 +42,7 @@ from xprobe.images.manifest import (
 from xprobe.images.paths import as_on_disk, why_no_path, with_slashes
 from xprobe.images.sources.cells import Cells, check_suffix, read_cells
 from xprobe.images.sources.splits import SPLIT_OF, VAL
+from xprobe.images.text import is_encodable
 
 _KNOWN = (*REQUIRED, *OPTIONAL, *RECORDED)
 
@@ -141,7 +142,7 @@ def read_table(
 def _check_columns(file: Path, names: Sequence[str]) -> None:
     further = [name for name in names if name not in (*_KNOWN, *DESCRIBED)]
     for name in further:
-        if not _is_text(name):
+        if not is_encodable(name):
             raise XprobeError(f"{file}: the name of the column {name!r} is no text; rename it")
         for known in _KNOWN:
             if _is_misspelt(name, known):
@@ -281,7 +282,7 @@ def _clean_cell(name: str, value: Any, where: str) -> str:
     text = value if isinstance(value, str) else _text_of(value)
     if is_used and isinstance(value, dict | list):
         raise XprobeError(f"{where}: {name} is {value!r:.40}, and no text")
-    if not text.isascii() and not _is_text(text):
+    if not text.isascii() and not is_encodable(text):
         raise XprobeError(f"{where}: {name} {text!r:.40} holds characters that are no text")
     if not is_used:
         return text
@@ -305,15 +306,6 @@ def _text_of(value: Any) -> str:
     if isinstance(value, dict | list):
         return json.dumps(value, ensure_ascii=False, default=str)
     return str(value)
-
-
-def _is_text(text: str) -> bool:
-    """Return whether a text can be written as UTF-8, unlike halves of characters of UTF-16."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def unify_labels(rows: Sequence[Row], file: object) -> None:

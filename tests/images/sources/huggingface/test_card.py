@@ -86,6 +86,23 @@ def test_a_head_that_is_no_yaml_is_refused(tmp_path: Path) -> None:
             card_of(tmp_path, text)
 
 
+def test_aliases_may_repeat_what_was_said(tmp_path: Path) -> None:
+    files = "[&one {split: train, path: a-*}, *one]"
+    card = card_of(tmp_path, f"---\nconfigs:\n- data_files: {files}\n---\n")
+    assert card.configurations[0].files == (("train", "a-*"), ("train", "a-*"))
+
+
+@pytest.mark.parametrize("key", ["license", "x", "<<"])
+def test_aliases_that_fill_the_memory_are_refused(key: str, tmp_path: Path) -> None:
+    lines = ["a0: &a0 {x: 1}"]
+    for i in range(12):
+        lines.append(f"a{i + 1}: &a{i + 1} [{', '.join([f'*a{i}'] * 10)}]")
+    with pytest.raises(XprobeError, match="more than a million values, its aliases written out"):
+        card_of(tmp_path, "\n".join(["---", *lines, f"{key}: *a12", "---", ""]))
+    with pytest.raises(XprobeError, match=r"the alias \*a names nothing before it, or itself"):
+        card_of(tmp_path, "---\nlicense: &a [*a]\n---\n")
+
+
 def test_class_names_of_what_was_saved_stand_in_its_description(tmp_path: Path) -> None:
     assert read_info(tmp_path) == {}
     (tmp_path / "dataset_info.json").write_text(

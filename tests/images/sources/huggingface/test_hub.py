@@ -121,8 +121,9 @@ def test_synthetic_images_may_be_a_data_set_of_the_hub(snapshot: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["name", "owner/", "owner/na me", "owner/name@", "owner/a--b", "owner/x/../.."]
-)
+    "name", ["name", "owner/", "owner/na me", "owner/name@", "owner/a--b", "owner/x/../..",
+             "owner/x@../refs"]
+)  # fmt: skip
 def test_what_is_no_name_is_refused(name: str) -> None:
     assert error_of(name).startswith(f"hf:{Path(name)}: name a data set hf:owner/name, with")
 

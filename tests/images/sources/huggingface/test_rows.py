@@ -13,6 +13,7 @@ from makers import rows_of_images, save_rows
 
 import xprobe
 from xprobe.base.errors import OptionError, XprobeError, XprobeNote, XprobeWarning
+from xprobe.images.captions import captions_of
 from xprobe.images.config import DataConfig, FormConfig
 from xprobe.images.manifest import Row
 from xprobe.images.sources.huggingface.rows import read, recognises
@@ -250,6 +251,37 @@ def test_columns_of_an_image_table_are_taken(tmp_path: Path) -> None:
     assert prompts == ['["one", "two"]', None, "three"]
     assert "id" not in rows_in(file, "id=-")[0]
     assert "the column captions is of lists of text" in error_of(file, "id=captions")
+
+
+def test_texts_that_no_table_can_hold_are_refused(tmp_path: Path) -> None:
+    file = save_rows(cats_and_dogs(group=["a", "b", "c\0", "d"]), tmp_path / "x.parquet")
+    said = error_of(file)
+    assert said.startswith("x.parquet::2: its group holds NUL or half a character: name another")
+
+
+@pytest.mark.parametrize("said", ["[" * 100_000, "1", "[]", '{"info": []}', '{"info": {}}'])
+def test_a_description_of_columns_may_be_odd(said: str, tmp_path: Path) -> None:
+    table = cats_and_dogs().replace_schema_metadata({"huggingface": said})
+    with pytest.warns(XprobeWarning, match="numbers without names"):
+        rows, _ = read(save_rows(table, tmp_path / "x.parquet"), "", FormConfig())
+    assert labels_of(rows) == ["0", "1", "1", "0"]
+
+
+def test_a_caption_that_looks_like_a_list_is_one_caption(tmp_path: Path) -> None:
+    table = cats_and_dogs(prompt=[['["a"]'], ["[", '["b"]'], ["c"], None])
+    rows = rows_in(save_rows(table, tmp_path / "x.parquet"))
+    captions = [captions_of(row.get("prompt", "")) for row in rows]
+    assert captions == [['["a"]'], ["[", '["b"]'], ["c"], []]
+
+
+def test_an_arrow_file_that_cannot_be_read_says_why(tmp_path: Path) -> None:
+    file = save_rows(cats_and_dogs(), tmp_path / "x.arrow")
+    content = file.read_bytes()
+    for damaged, words in ((content[:-9], "damaged Arrow stream"), (b"", "the file is empty"),
+                           (b"ARROW1\0\0" + content, "random-access form")):  # fmt: skip
+        file.write_bytes(damaged)
+        with pytest.raises(XprobeError, match=words):
+            read_rows(file, "", FormConfig())
 
 
 def test_values_that_say_nothing_to_xprobe_are_refused_with_the_remedy(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 from makers import FAST, Ran, error_of, write_cifar
 
 import xprobe
-from xprobe.base.errors import XprobeError
+from xprobe.base.errors import XprobeError, XprobeWarning
 from xprobe.images.config import DataConfig, FormConfig
 
 Run = Callable[..., Ran]
@@ -127,6 +127,14 @@ def test_batches_and_names_of_classes_that_do_not_fit(
     assert f"{names}: the names of classes are empty or double ('a')" in refused(folder)
     odd = write_cifar(tmp_path / "odd", form, ["a/b", "c"])
     assert "the class 'a/b' has a slash or a control character in its name" in refused(odd)
+
+
+@pytest.mark.parametrize("form", ["binary", "python"])
+def test_a_batch_that_is_missing_before_others_is_told(tmp_path: Path, form: str) -> None:
+    parts = ("data_batch_1", "data_batch_99999999999", "test_batch")
+    folder = write_cifar(tmp_path / "x", form, parts=parts)
+    with pytest.warns(XprobeWarning, match="/: data_batch_2 is missing, and batches of higher"):
+        assert len(xprobe.read(folder)) == 12
 
 
 def test_names_of_classes_that_are_none(tmp_path: Path) -> None:

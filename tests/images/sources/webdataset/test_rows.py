@@ -15,6 +15,7 @@ import pytest
 import xprobe
 from xprobe.base.errors import OptionError, XprobeError
 from xprobe.images import contents
+from xprobe.images.captions import captions_of
 from xprobe.images.config import DataConfig, FormConfig
 from xprobe.images.containers import tar
 from xprobe.images.manifest import Row
@@ -140,6 +141,24 @@ def test_captions_are_the_prompt_and_columns_of_the_table_are_kept(shard: Path) 
     assert rows[1]["prompt"] == "a cat"
     assert "prompt" not in rows[2]
     assert {"url", "licence"}.isdisjoint(rows[0])
+
+
+def test_a_caption_that_looks_like_a_list_is_one_caption(shard: Path) -> None:
+    members = [("0.png", b"x"), ("0.cls", "cat"), ("0.txt", '["a"]'),
+               ("1.png", b"x"), ("1.json", {"label": "cat", "prompt": ['["a"]']}),
+               ("2.png", b"x"), ("2.json", {"label": "cat", "prompt": '["a", "b"]'}),
+               ("3.png", b"x"), ("3.json", {"label": "cat", "prompt": 3})]  # fmt: skip
+    rows, _ = rows_of(pack(shard, members))
+    captions = [captions_of(row.get("prompt", "")) for row in rows]
+    assert captions == [['["a"]'], ['["a"]'], ["a", "b"], []]  # The cell of a table holds two.
+
+
+@pytest.mark.parametrize("text", ["a\\u0000", "\\ud800"])
+@pytest.mark.parametrize("name", ["id", "prompt"])
+def test_texts_that_no_table_can_hold_are_refused(shard: Path, name: str, text: str) -> None:
+    about = f'{{"label": "cat", "{name}": "{text}"}}'
+    said = refusal(pack(shard, [("0.png", b"x"), ("0.json", about)]))
+    assert said == f"{shard}::0.json: its {name} holds NUL or half a character; write it otherwise"
 
 
 def test_a_number_in_json_may_be_written_with_a_point(shard: Path, classes: FormConfig) -> None:

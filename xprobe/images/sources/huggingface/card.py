@@ -16,6 +16,9 @@ README = "README.md"
 
 INFO = "dataset_info.json"
 
+# Far more than the head of any README.md says; what aliases repeat counts anew.
+_MOST_VALUES = 10**6
+
 _HEAD = re.compile(r"\ufeff?---[ \t]*\r?\n(.*?)\r?\n---[ \t]*(\r?\n|\Z)", re.DOTALL)
 
 ClassNames = Mapping[str, tuple[str, ...]]
@@ -90,15 +93,46 @@ def _parsed(text: str) -> Mapping[str, Any]:
     """Return the head of a README.md.
 
     Raises:
-        ValueError: it is no YAML.
+        ValueError: it is no YAML, or its aliases stand for too much.
     """
     import yaml
 
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:
-        head = yaml.load(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+        _check_aliases(yaml.parse(text, loader))
+        head = yaml.load(text, loader)
     except (yaml.YAMLError, RecursionError) as error:
         raise ValueError(str(error)) from error
     return head if isinstance(head, dict) else {}
+
+
+def _check_aliases(events: Iterable[Any]) -> None:
+    """Refuse YAML whose aliases, written out, would be more than memory holds.
+
+    Raises:
+        ValueError: they stand for more than `_MOST_VALUES`, or for what they stand in themselves.
+    """
+    import yaml
+
+    sizes: dict[str, int] = {}
+    opened: list[tuple[str, int]] = []
+    total = 0  # Values so far, aliases written out.
+    for event in events:
+        anchor, start = getattr(event, "anchor", None), total
+        if isinstance(event, yaml.CollectionStartEvent):
+            opened.append((anchor, total))
+        elif isinstance(event, yaml.CollectionEndEvent):
+            anchor, start = opened.pop()
+        if isinstance(event, yaml.AliasEvent):
+            if anchor not in sizes:
+                raise ValueError(f"the alias *{anchor} names nothing before it, or itself")
+            total += sizes[anchor]
+        else:
+            total += 1
+            if anchor and not isinstance(event, yaml.CollectionStartEvent):
+                sizes[anchor] = total - start
+        if total > _MOST_VALUES:
+            raise ValueError("it has more than a million values, its aliases written out")
 
 
 def _configurations(head: Mapping[str, Any]) -> Iterator[Configuration]:

@@ -94,7 +94,7 @@ def _named(name: str) -> HubName:
 
     match = _NAME.fullmatch(name)
     try:
-        if match is None or ".." in (match["part"] or "").split("/"):
+        if match is None or ".." in re.split("[/@]", name):
             raise HFValidationError(name)
         validate_repo_id(match["repository"])
     except HFValidationError as error:

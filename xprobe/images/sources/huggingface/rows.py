@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import warnings
 from collections import Counter
@@ -12,6 +11,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from xprobe.base.errors import XprobeError, XprobeNote, XprobeWarning, first_few
+from xprobe.images.captions import cell_of
 from xprobe.images.classes import composed
 from xprobe.images.config import FormConfig
 from xprobe.images.containers.columns import image_columns, is_binary, name_of_cell
@@ -33,6 +33,7 @@ from xprobe.images.sources.huggingface.tree import (
 from xprobe.images.sources.leftovers import SYNTHETIC_TESTS, Kind, LeftOut
 from xprobe.images.sources.table import regroup
 from xprobe.images.sources.tree import Folder
+from xprobe.images.text import is_whole
 
 ARROW = ".arrow"
 
@@ -49,7 +50,8 @@ _ALTERNATIVE = "name another column with --columns {0}=…, or none with --colum
 def recognises(path: Path) -> bool:
     """Return whether a path is a data set in Parquet that holds images, or one saved to disk."""
     if path.is_file():
-        return path.suffix in (PARQUET, ARROW) and _holds_images(path, is_sure=False)
+        # A damaged table may be Parquet, too; no other source reads Arrow.
+        return path.suffix in (PARQUET, ARROW) and _holds_images(path, path.suffix == ARROW)
     if not path.is_dir():
         return False
     if is_saved(path):
@@ -294,8 +296,7 @@ class _Cells:
         if value is None or value != value:  # NaN, which pandas writes where there is no value.
             return ""
         if isinstance(value, list):
-            texts = [text for text in value if text]
-            return json.dumps(texts, ensure_ascii=False) if len(texts) > 1 else "".join(texts)
+            return cell_of([text for text in value if text])
         names = self._names.get(column, ())
         if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < len(names):
             return names[value]
@@ -307,8 +308,13 @@ def _check_row(row: Row, path: str, shard: Shard) -> None:
     """Check the source and the split of a row, and write the split as xprobe calls it.
 
     Raises:
-        XprobeError: one of them is unknown.
+        XprobeError: one of them is unknown, or a column holds what no table can.
     """
+    for name, text in row.items():
+        if name != "path" and not is_whole(text):
+            raise XprobeError(
+                f"{path}: its {name} holds NUL or half a character: {_ALTERNATIVE.format(name)}"
+            )
     if row["source"] not in ("", *SOURCES):
         raise XprobeError(
             f"{path}: source {row['source']!r}; it is {' or '.join(SOURCES)}: "

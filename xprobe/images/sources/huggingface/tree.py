@@ -6,6 +6,7 @@ import re
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path, PurePosixPath
 
 from xprobe.base.errors import XprobeError, XprobeWarning, counted, first_few
@@ -75,7 +76,7 @@ def saved_shards(folder: Path) -> list[Shard]:
         state = read_json(folder / STATE)
         return _shards_of_state(folder, "", split_named(str(state.get("_split") or "")))
     splits = read_json(folder / SPLITS).get("splits")
-    if not isinstance(splits, list) or not all(map(_is_plain, splits)):
+    if not isinstance(splits, list) or not splits or not all(map(_is_plain, splits)):
         raise XprobeError(f"{folder / SPLITS}: it names no splits; write the data set again")
     for split in splits:
         if not (folder / split / STATE).is_file():
@@ -230,8 +231,9 @@ def missing_shard(names: Iterable[str]) -> str:
             key = str(path.parent / shard["stem"]), shard["n"]
             numbers.setdefault(key, set()).add(int(shard["i"]))
     for (start, n), listed in numbers.items():
-        if gaps := set(range(int(n))) - listed:
-            return f"{start}-{min(gaps):0{len(n)}}-of-{n}{PARQUET}"
+        first = next(i for i in count() if i not in listed)
+        if first < int(n):
+            return f"{start}-{first:0{len(n)}}-of-{n}{PARQUET}"
     return ""
 
 

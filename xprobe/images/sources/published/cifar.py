@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Callable, Iterable, Iterator
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 
-from xprobe.base.errors import XprobeError
+from xprobe.base.errors import XprobeError, XprobeWarning
 from xprobe.images.config import FormConfig
 from xprobe.images.containers import batches
 from xprobe.images.containers.batches import BatchError
@@ -115,8 +117,10 @@ class CifarForm:
                 f"beside the batches"
             )
         names = self.names(f"{place.path}{place.cifar.classes}", place.cifar)
+        files = place.cifar.batches_in(place.files)
+        _warn_of_gaps(place.path, files)
         rows = []
-        for file in place.cifar.batches_in(place.files):
+        for file in files:
             labels = batches.labels_of(f"{place.path}{file}")
             split = "test" if file.startswith("test") else "train"
             for number, label in enumerate(labels):
@@ -161,6 +165,19 @@ class CifarForm:
 
     def _example(self) -> str:
         return "data_batch_1.bin" if "bin" in self.sets[0].batch else "data_batch_1"
+
+
+def _warn_of_gaps(path: str, files: Sequence[str]) -> None:
+    """Warn if a batch is missing before the last one that is there, by their numbers."""
+    numbers = {int(match[1]) for file in files if (match := re.match(r"data_batch_(\d+)", file))}
+    first = next(i for i in count(1) if i not in numbers)
+    if first < max(numbers, default=0):
+        warnings.warn(
+            f"{path}: data_batch_{first} is missing, and batches of higher numbers are there; "
+            f"fetch or unpack the data set again if it is to count",
+            XprobeWarning,
+            stacklevel=4,
+        )
 
 
 def checked_names(file: str, names: list[str]) -> list[str]:

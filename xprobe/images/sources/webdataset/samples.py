@@ -11,11 +11,13 @@ from typing import Any, BinaryIO, NamedTuple
 
 from xprobe.base.errors import XprobeError, first_few
 from xprobe.base.regular import opener
+from xprobe.images.captions import captions_of, cell_of
 from xprobe.images.containers.registry import Span
 from xprobe.images.containers.tar import kept_members
 from xprobe.images.formats import BESIDE_IMAGES, is_image, is_leftover
 from xprobe.images.manifest import DESCRIBED, OPTIONAL, RECORDED, is_missing
 from xprobe.images.sources.leftovers import Kind, LeftOut, kind_of_file
+from xprobe.images.text import is_whole
 
 LABEL_KEYS = ("label", "cls")
 """Keys of the class in .json members, the first that is there."""
@@ -190,10 +192,8 @@ class _Beside:
         columns = self._columns.get(key, {})
         if key not in self._captions:
             return columns
-        captions = list(dict.fromkeys(filter(None, self._captions[key])))
-        if len(captions) > 1:
-            return columns | {"prompt": json.dumps(captions, ensure_ascii=False)}
-        return columns | {"prompt": captions[0]} if captions else columns
+        cell = cell_of(list(dict.fromkeys(filter(None, self._captions[key]))))
+        return columns | {"prompt": cell} if cell else columns
 
     def read(self, texts: _Texts) -> None:
         """Read texts in the order in which they lie in the shard.
@@ -233,15 +233,29 @@ class _Beside:
         for name in _COLUMNS & values.keys():
             value = values[name]
             if name == "prompt":
-                lines = value if isinstance(value, list) else [value]
+                # A text may be the cell of a table, which holds several captions.
+                lines = captions_of(value) if isinstance(value, str) else value
+                lines = lines if isinstance(lines, list) else []
                 texts = [line.strip() for line in lines if isinstance(line, str)]
+                _check_whole(name, "".join(texts), where)
                 self._captions.setdefault(key, []).extend(texts)
             elif isinstance(value, str | int | float) and not isinstance(value, bool):
                 if not is_missing(cell := str(value)):
+                    _check_whole(name, cell, where)
                     columns[name] = cell.strip()
             elif value is not None:
                 self._left_out.add(VALUES, where, name)
         return columns
+
+
+def _check_whole(name: str, text: str, where: str) -> None:
+    """Refuse a cell that no table can hold.
+
+    Raises:
+        XprobeError: it is one.
+    """
+    if not is_whole(text):
+        raise XprobeError(f"{where}: its {name} holds NUL or half a character; write it otherwise")
 
 
 def _text_at(stream: BinaryIO, span: Span, where: str) -> str:
