@@ -17,7 +17,7 @@ from xprobe.base.arrays import UNREADABLE, Ints
 from xprobe.base.errors import first_line
 from xprobe.base.regular import check_regular
 from xprobe.images.containers.columns import bytes_of, column_named
-from xprobe.images.containers.marks import mark_of
+from xprobe.images.containers.marks import Mark, mark_of
 from xprobe.images.containers.registry import Span
 
 # A stream ends in the mark of a message, and the length of none.
@@ -120,7 +120,7 @@ class _Spans(NamedTuple):
 
 
 @lru_cache(maxsize=64)
-def _spans(file: str, column: str, _mark: tuple[int, int]) -> _Spans:
+def _spans(file: str, column: str, _mark: Mark) -> _Spans:
     """Return where the images of a column lie; a new mark renews what is cached."""
     with Stream(file) as stream:
         name = column_named(column, stream.schema, file)
