@@ -19,7 +19,7 @@ from xprobe.base.arrays import UNREADABLE
 from xprobe.base.errors import first_line
 from xprobe.base.regular import check_regular
 from xprobe.images.containers.columns import BYTES, bytes_of, column_named, is_struct_of_bytes
-from xprobe.images.containers.marks import mark_of
+from xprobe.images.containers.marks import Mark, mark_of
 
 # So many bytes of decoded images stay in memory, of all files together.
 KEPT_BYTES = 64 * 2**20
@@ -41,15 +41,21 @@ def read_member(file: str, member: str) -> bytes:
         OSError: there is no such row or column, there is no image in it, or the file cannot be
             read.
     """
-    row, _, column = member.partition("/")
+    number, _, name = member.partition("/")
+    row = int(number)
     try:
-        with _LOCK:
-            content = _column(file, column).image(int(row))
+        key = file, name, mark_of(file)
+        column = _COLUMNS.get(key)
+        batch = column.kept(row) if column else None
+        if batch is None:
+            with _LOCK:
+                batch = _column(key).batch(row)
     except UNREADABLE as error:
         if isinstance(error, OSError) and error.errno:
             raise
         reason = f"damaged Parquet: {first_line(error)}"
         raise OSError(errno.EINVAL, reason, f"{file}::{member}") from error
+    content = batch.images[row - batch.start]
     if content is None:
         raise OSError(errno.ENODATA, "no image: it is null", f"{file}::{member}")
     return content
@@ -94,19 +100,24 @@ class _Column:
         self._batches: dict[int, _Batch] = {}
         self._starts: list[int] = []
 
-    def image(self, row: int) -> bytes | None:
-        """Return the image in a row, None for null."""
-        position = bisect_right(self._starts, row) - 1
-        if position >= 0:
-            batch = self._batches[self._starts[position]]
-            if row < batch.stop:
-                return batch.images[row - batch.start]
+    def kept(self, row: int) -> _Batch | None:
+        """Return the batch of a row if it is in memory.
+
+        Most images are so, and threads need not wait for each other: to take a lock for each image
+        takes longer than to look for it. Meanwhile another thread may let go of the batch.
+        """
+        starts = self._starts
+        position = bisect_right(starts, row) - 1
+        batch = self._batches.get(starts[position]) if position >= 0 else None
+        return batch if batch and row < batch.stop else None
+
+    def batch(self, row: int) -> _Batch:
+        """Return the batch of a row, for one thread at a time."""
         if row >= self._firsts[-1]:
             raise OSError(
                 errno.ENOENT, f"no such row; the file has {self._firsts[-1]:,}", self._file
             )
-        batch = self._decoded_to(row)
-        return batch.images[row - batch.start]
+        return self.kept(row) or self._decoded_to(row)
 
     def _decoded_to(self, row: int) -> _Batch:
         """Decode forward to a row, from where the stream is or from the start of its row group."""
@@ -160,18 +171,20 @@ class _Kept(NamedTuple):
     size: int
 
 
+_Key = tuple[str, str, Mark]
+"""A file, the name of a column in it, and the mark by which a changed file is another one."""
+
 # One thread decodes at a time, which takes far less time than decoding the images does.
 _LOCK = threading.Lock()
-_COLUMNS: OrderedDict[tuple[str, str, tuple[int, int]], _Column] = OrderedDict()
+_COLUMNS: OrderedDict[_Key, _Column] = OrderedDict()
 _KEPT: deque[_Kept] = deque()
 
 
-def _column(file: str, name: str) -> _Column:
+def _column(key: _Key) -> _Column:
     """Return a column of a file, which is opened anew if it changed."""
-    key = file, name, mark_of(file)
     column = _COLUMNS.get(key)
     if column is None:
-        column = _COLUMNS[key] = _Column(file, name)
+        column = _COLUMNS[key] = _Column(*key[:2])
         while len(_COLUMNS) > _OPEN_FILES:
             _close(_COLUMNS.popitem(last=False)[1])
     else:
