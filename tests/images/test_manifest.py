@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from makers import MakeManifest
 
 from xprobe.base.errors import XprobeError
+from xprobe.images.manifest import id_of
 
 SOURCE = ["real", "synthetic", "synthetic"]
 
@@ -26,3 +29,11 @@ def test_controls_stand_apart_and_decide_the_study(make_manifest: MakeManifest) 
     assert table.is_control.tolist() == [False, True, False]
     assert table.without_controls().id.tolist() == ["i0", "i2"]
     assert table.fingerprint != plain.fingerprint
+
+
+@pytest.mark.parametrize(
+    "path", ["a/b.png", "a//b.png", "./b.png", "a/./b.png", "/a/b", "a/.b", "x.tar::./b", "a/", "."]
+)
+def test_a_path_is_an_id_as_it_is_written_plainly(path: str) -> None:
+    assert id_of({"path": path}) == Path(path).as_posix()
+    assert id_of({"path": path, "id": "7"}) == "7"

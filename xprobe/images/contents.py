@@ -15,7 +15,8 @@ from typing import BinaryIO
 from zlib import crc32
 
 from xprobe.base.regular import open_regular, opener
-from xprobe.images.containers.registry import Member, Span, member_of
+from xprobe.images.containers.marks import Mark, mark_of
+from xprobe.images.containers.registry import Span, member_of
 
 # A network file system that is away for a moment gives one of these errors.
 _PASSING_ERRORS = frozenset(
@@ -46,9 +47,10 @@ def read(path: str, span: Span | None = None, wait: Callable[[float], None] = ti
         try:
             if member is None:
                 return _read_file(path) if span is None else _read_span(path, span)
-            if span is None and not member.container.has_spans:
-                return member.container.read_member(member.file, member.name)
-            return _read_span(member.file, span or _locate(member))
+            container, file, name = member
+            if span is None and not container.has_spans:
+                return container.read_member(file, name)
+            return _read_span(file, span or container.locate(file, name))
         except OSError as error:
             if error.errno not in _PASSING_ERRORS or pause is None:
                 raise
@@ -63,28 +65,22 @@ def spans_of(paths: Iterable[str]) -> Iterator[Span | None]:
     through the whole file again. Of members of one file in a row the first alone looks at it.
     """
     beginning = ""
-    locate: Callable[[str], Span] = _nowhere
+    locate: Callable[[str], Span] | None = None
     for path in paths:
         if not beginning or not path.startswith(beginning):
             member = member_of(path)
-            if member is None or not member.container.has_spans:
+            if member is None:
                 yield None
                 continue
-            beginning, locate = f"{member.file}::", _nowhere
-            with suppress(OSError):
-                locate = member.container.locator(member.file)
+            container, file, _ = member
+            beginning, locate = f"{file}::", None
+            if container.has_spans:
+                with suppress(OSError):
+                    locate = container.locator(file)
         try:
-            yield locate(path[len(beginning) :])
+            yield locate(path[len(beginning) :]) if locate else None
         except OSError:
             yield None
-
-
-def _nowhere(_: str) -> Span:
-    raise FileNotFoundError
-
-
-def _locate(member: Member) -> Span:
-    return member.container.locate(member.file, member.name)
 
 
 def digest(path: str) -> str:
@@ -140,9 +136,8 @@ def _read_span(file: str, span: Span) -> bytes:
     """Return a part of a file, which stays open for the next one."""
     offset, size = span
     _check_size(size, file)
-    status = os.stat(file)  # noqa: PTH116  # A Path is slow.
     try:
-        opened = _opened(file, status.st_dev, status.st_ino)
+        opened = _opened(file, mark_of(file))
         content = opened.read(size, offset)
         while len(content) < size and (
             more := opened.read(size - len(content), offset + len(content))
@@ -185,10 +180,10 @@ _pread = getattr(os, "pread", _seek_and_read)
 
 
 @lru_cache(maxsize=16)
-def _opened(file: str, _device: int, _inode: int) -> _OpenFile:
+def _opened(file: str, _mark: Mark) -> _OpenFile:
     """Return a file that stays open, since that takes longer than to read a small image.
 
-    Another file that takes its name has another inode, and is opened anew.
+    Another file that takes its name has another mark, and is opened anew.
     """
     return _OpenFile(file)
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import os
 import random
+import subprocess
+import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -159,3 +161,23 @@ def test_a_file_system_that_failed_for_a_moment_is_asked_again(
 
     column._stream = failing()
     assert contents.read(f"{file}::49", wait=lambda _: None) == IMAGES[49]
+
+
+@pytest.mark.parametrize("name", ["x.parquet", "x.arrow"])
+def test_no_library_of_tables_is_imported_to_read_an_image(name: str, tmp_path: Path) -> None:
+    file = save_rows(rows_of_images([b"x", None]), tmp_path / name)
+    code = f"""
+import sys
+from xprobe.images import contents
+assert contents.read({f"{file}::0"!r}) == b"x"
+assert not {{"pandas", "pyarrow.compute"}} & set(sys.modules)
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_images_with_and_without_nulls_are_those_that_arrow_lists() -> None:
+    for values in ([b"a", None, b"", b"bcd", None], [b"a", b"bc"], [None, None], []):
+        for kind in (pa.binary(), pa.large_binary()):
+            for start in range(len(values) + 1):
+                part = pa.array(values, kind)[start:]
+                assert parquet._images_in(part) == values[start:]

@@ -22,7 +22,7 @@ from xprobe.images.containers.registry import member_of
 def test_members_are_told_by_their_file(path: str, kind: str, file: str, name: str) -> None:
     member = member_of(path)
     assert member is not None
-    assert (member.container.name, member.file, member.name) == (kind, file, name)
+    assert (member[0].name, *member[1:]) == (kind, file, name)
 
 
 @pytest.mark.parametrize(

@@ -111,6 +111,22 @@ def test_plain_headers_are_read_as_tarfile_reads_them_whatever_the_damage(
             assert seen(file) == by_tarfile(file)
 
 
+def test_a_header_unlike_the_one_before_it_is_read_as_tarfile_reads_it(
+    tmp_path: Path, by_tarfile: Callable[[Path], Seen]
+) -> None:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.USTAR_FORMAT) as tar:
+        for i in range(3):
+            tar.addfile(tarfile.TarInfo(f"{i}.png"))
+    content, file = buffer.getvalue(), tmp_path / "x.tar"
+    for place in range(0, BLOCK, 3):
+        for sign in (b"=", b"1"):
+            header = bytearray(content[2 * BLOCK : 3 * BLOCK])
+            header[place : place + 1] = sign
+            file.write_bytes(content[: 2 * BLOCK] + sealed(bytes(header)) + content[3 * BLOCK :])
+            assert seen(file) == by_tarfile(file)
+
+
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("mtime", [1, 1.5])
 def test_tarfile_is_asked_for_the_first_plain_header_alone(

@@ -16,8 +16,8 @@ import numpy as np
 from xprobe.base.arrays import UNREADABLE, Ints
 from xprobe.base.errors import first_line
 from xprobe.base.regular import check_regular
-from xprobe.images.containers.columns import bytes_of, column_named
-from xprobe.images.containers.marks import mark_of
+from xprobe.images.containers.columns import bytes_of, column_named, edges_of, nulls_of
+from xprobe.images.containers.marks import Mark, mark_of
 from xprobe.images.containers.registry import Span
 
 # A stream ends in the mark of a message, and the length of none.
@@ -120,7 +120,7 @@ class _Spans(NamedTuple):
 
 
 @lru_cache(maxsize=64)
-def _spans(file: str, column: str, _mark: tuple[int, int]) -> _Spans:
+def _spans(file: str, column: str, _mark: Mark) -> _Spans:
     """Return where the images of a column lie; a new mark renews what is cached."""
     with Stream(file) as stream:
         name = column_named(column, stream.schema, file)
@@ -137,12 +137,12 @@ def _spans_in(values: Any, stream: Stream) -> _Spans:
         OSError: they do not lie in the file as they are.
     """
     images = bytes_of(values)
-    n, (_, ends, data) = len(images), images.buffers()
-    is_null = images.is_null().to_numpy(zero_copy_only=False)
+    n, (_, _, data) = len(images), images.buffers()
+    is_null = nulls_of(images)
     if not n or data is None or not data.size:  # Images are empty or null.
         return _Spans(np.zeros(n, np.int64), np.where(is_null, -1, 0))
     start = data.address - stream.address
     if not 0 <= start < stream.size:
         raise OSError(errno.EINVAL, _NOT_IN_PLACE, stream.file)
-    edges = np.frombuffer(ends, np.int64)[images.offset : images.offset + n + 1]
+    edges = edges_of(images)
     return _Spans(start + edges[:-1], np.where(is_null, -1, np.diff(edges)))

@@ -13,11 +13,14 @@ FRESH_S = 0.01
 
 _MOST_MARKS = 1024
 
-_marks: dict[str, tuple[float, int, int]] = {}
+Mark = tuple[int, int, int, int]
+"""Device and inode of a file, the time of its last change in nanoseconds, and its size in bytes."""
+
+_marks: dict[str, tuple[float, Mark]] = {}
 
 
-def mark_of(file: str) -> tuple[int, int]:
-    """Return the time, in nanoseconds, and the size, in bytes, of a file.
+def mark_of(file: str) -> Mark:
+    """Return what is another one as soon as a file is changed or replaced.
 
     Raises:
         OSError: there is no such file.
@@ -28,5 +31,6 @@ def mark_of(file: str) -> tuple[int, int]:
         status = os.stat(file)  # noqa: PTH116  # It is a text.
         if len(_marks) >= _MOST_MARKS:
             _marks.clear()
-        known = _marks[file] = now, status.st_mtime_ns, status.st_size
-    return known[1], known[2]
+        mark = status.st_dev, status.st_ino, status.st_mtime_ns, status.st_size
+        known = _marks[file] = now, mark
+    return known[1]

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, lru_cache, partial
 from importlib import import_module
-from typing import Any, NamedTuple
+from typing import Any
 
 Span = tuple[int, int]
 """Offset and size of a member that lies in its file as it is, in bytes."""
@@ -52,10 +52,11 @@ class Container:
             return function
         return partial(self.locate, file)
 
-    def read_member(self, file: str, member: str) -> bytes:
-        """Return the content of a member, unless this container `has_spans`."""
-        content: bytes = self._module.read_member(file, member)
-        return content
+    @cached_property
+    def read_member(self) -> Callable[[str, str], bytes]:
+        """The function of a file and a member that returns the content, unless it `has_spans`."""
+        function: Callable[[str, str], bytes] = self._module.read_member
+        return function
 
     @cached_property
     def _module(self) -> Any:
@@ -78,12 +79,8 @@ _MEMBER = re.compile(
 )
 
 
-class Member(NamedTuple):
-    """An image in a container."""
-
-    container: Container
-    file: str
-    name: str
+Member = tuple[Container, str, str]
+"""An image in a container: its kind, its file, and the name of the image in it."""
 
 
 def member_of(path: str) -> Member | None:
@@ -93,11 +90,11 @@ def member_of(path: str) -> Member | None:
         return None
     container = _container_of(file)
     if container is not None and name and (container.member == _ANY or name.isdigit()):
-        return Member(container, file, name)  # Most paths are so, and this is fast.
+        return container, file, name  # Most paths are so, and this is fast.
     match = _MEMBER.search(path)
     if match is None:
         return None
-    return Member(_BY_NAME[str(match.lastgroup)], path[: match.end() - 2], path[match.end() :])
+    return _BY_NAME[str(match.lastgroup)], path[: match.end() - 2], path[match.end() :]
 
 
 @lru_cache(maxsize=256)

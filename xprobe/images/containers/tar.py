@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import os
 import posixpath
 import tarfile
 import threading
@@ -12,6 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from xprobe.base.errors import XprobeWarning, first_few
+from xprobe.images.containers.marks import Mark, mark_of
 from xprobe.images.containers.registry import Span
 from xprobe.images.containers.tar_headers import FILE, SPARSE, ArchiveError, headers
 from xprobe.images.formats import BESIDE_IMAGES
@@ -57,12 +57,6 @@ def members(archive: str | Path) -> Iterator[tuple[str, Span]]:
 
 
 # --- places that are kept ------------------------------------------------------------------
-
-_File = tuple[int, int]
-"""What is equal for two paths to one archive."""
-
-_Version = tuple[int, int]
-"""Time of the last change of an archive, ns, and its size, bytes."""
 
 # A span is kept as one number, offset * _SIZES + size: a third of the memory of a pair.
 _SIZES = 2**40
@@ -117,7 +111,8 @@ def _is_beside_images(name: str) -> bool:
     return f".{name.rpartition('.')[2].lower()}" in BESIDE_IMAGES
 
 
-_PLACES: dict[_File, tuple[_Version, _Places]] = {}
+# Device and inode of an archive, equal for two paths to it → its mark, and what lies in it.
+_PLACES: dict[tuple[int, int], tuple[Mark, _Places]] = {}
 _LOOKING = threading.Lock()
 
 
@@ -128,12 +123,12 @@ def kept_members(archive: str | Path) -> Iterator[tuple[str, Span]]:
     """
     file = str(archive)
     places = _Places(file)
-    key, version = _identity_of(file)
+    mark = mark_of(file)
     for name, span in members(file):
         places.add(name, span)
         yield name, span
     places.tell()
-    _PLACES[key] = version, places
+    _PLACES[mark[:2]] = mark, places
 
 
 def locator(file: str) -> Callable[[str], Span]:
@@ -154,10 +149,10 @@ def locate(file: str, member: str) -> Span:
 
 def _places_in(file: str) -> _Places:
     """Return the places in an archive; a new time or size renews what is kept."""
-    key, version = _identity_of(file)
+    mark = mark_of(file)
     with _LOOKING:
-        kept = _PLACES.get(key)
-        if kept and kept[0] == version:
+        kept = _PLACES.get(mark[:2])
+        if kept and kept[0] == mark:
             return kept[1]
         places = _Places(file)
         try:
@@ -166,13 +161,8 @@ def _places_in(file: str) -> _Places:
             places.tell()
         except ArchiveError as error:
             places.damage = str(error)
-        _PLACES[key] = version, places
+        _PLACES[mark[:2]] = mark, places
         return places
-
-
-def _identity_of(file: str) -> tuple[_File, _Version]:
-    status = os.stat(file)  # noqa: PTH116  # A Path is slow.
-    return (status.st_dev, status.st_ino), (status.st_mtime_ns, status.st_size)
 
 
 # --- links ---------------------------------------------------------------------------------

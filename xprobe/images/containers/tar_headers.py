@@ -101,6 +101,11 @@ _FIELDS = re.compile(
     re.DOTALL,
 )
 
+# The fields that differ from one header to the next: the size, and the checksum. Their place, and
+# that of the fields between the name and the size; all from the type on are equal, too.
+_NUMBERS = re.compile(rb"([0-7]{11})[ \0][0-7]{11}[ \0]([0-7]{6})(?:\0 | \0)")
+_OWNER, _SIZE_OFFSET, _REST = slice(100, 124), 124, slice(156, _BLOCK)
+
 # Records of an extended header that say nothing of where a member lies or what it is called.
 _RECORD = re.compile(rb"(\d{1,3}) [amc]time=[0-9.]+\n")
 _RECORDS = re.compile(rb"(?:\d{1,3} [amc]time=[0-9.]+\n)+\0*")
@@ -115,30 +120,40 @@ def _plain_headers(stream: _Headers, place: int, size: int) -> Generator[Header,
         size: length of the archive, bytes.
     """
     seek, read, fields = stream.seek, super(_Headers, stream).read, _FIELDS.match
+    owner = rest = prefix = b""  # of the last plain header
     while True:
         seek(place)
         blocks = read(3 * _BLOCK)  # Most extended headers have one block of records.
-        match = fields(blocks, 100)
-        if match is None:
-            return place
         start, header = place, blocks[:_BLOCK]
-        if match[3] == tarfile.XHDTYPE:
-            header = blocks[2 * _BLOCK :]
-            records = blocks[_BLOCK : 2 * _BLOCK]
-            if not _is_sound(blocks[:_BLOCK], match[2]) or not _are_times(records, match[1]):
+        # Compared with a header known to be plain, one takes 1 µs; to match all its fields, 2.4.
+        if header[_REST] == rest and header[_OWNER] == owner:
+            match = _NUMBERS.match(header, _SIZE_OFFSET)
+            if match is None:
                 return start
-            match = fields(header, 100)
-            if match is None or match[3] == tarfile.XHDTYPE:
+        else:
+            match = fields(blocks, 100)
+            if match is None:
                 return start
-            place += 2 * _BLOCK
+            if match[3] == tarfile.XHDTYPE:
+                header = blocks[2 * _BLOCK :]
+                records = blocks[_BLOCK : 2 * _BLOCK]
+                if not _is_sound(blocks[:_BLOCK], match[2]) or not _are_times(records, match[1]):
+                    return start
+                match = fields(header, 100)
+                if match is None or match[3] == tarfile.XHDTYPE:
+                    return start
+                place += 2 * _BLOCK
+            if match.end() > 500:
+                return start
+            owner, rest, prefix = header[_OWNER], header[_REST], match[4]
         name, _, _ = header[:100].partition(b"\0")
         length, offset = int(match[1], 8), place + _BLOCK
         if not _is_sound(header, match[2]) or not name or name.endswith(b"/"):
             return start
-        if offset + length > size or match.end() > 500:
+        if offset + length > size:
             return start
-        if match[4]:
-            name = match[4] + b"/" + name
+        if prefix:
+            name = prefix + b"/" + name
         yield name.decode("ascii"), FILE, offset, length, ""
         place = offset + length + -length % _BLOCK
 

@@ -366,7 +366,8 @@ def _path_relative_to(path: str, base: Path) -> str:
     """Return a path relative to a folder; the name of a member in its file stays as it is."""
     member = member_of(path)
     if member is not None:
-        return f"{_path_relative_to(member.file, base)}::{member.name}"
+        _, archive, name = member
+        return f"{_path_relative_to(archive, base)}::{name}"
     try:
         return Path(path).relative_to(base).as_posix()
     except ValueError:

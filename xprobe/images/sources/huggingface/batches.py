@@ -12,7 +12,7 @@ from xprobe.base.arrays import UNREADABLE
 from xprobe.base.errors import XprobeError, first_line
 from xprobe.base.regular import check_regular
 from xprobe.images.containers.arrow import Stream
-from xprobe.images.containers.columns import BYTES, PATH, is_struct_of_bytes
+from xprobe.images.containers.columns import BYTES, PATH, is_struct_of_bytes, nulls_of
 from xprobe.images.sources.huggingface.tree import PARQUET
 
 _ROWS = 10_000
@@ -172,7 +172,7 @@ def _paths(images: Any) -> dict[int, str | None]:
         names = [images.type.field(i).name for i in range(images.type.num_fields)]
         fields = dict(zip(names, images.flatten(), strict=True))
     content, paths = fields.get(BYTES, fields.get("")), fields.get(PATH)
-    rows = range(len(images))
+    rows: Sequence[int] = range(len(images))
     if content is not None:
-        rows = content.is_null().to_numpy(zero_copy_only=False).nonzero()[0].tolist()
+        rows = nulls_of(content).nonzero()[0].tolist()
     return {i: paths[i].as_py() if paths is not None else None for i in rows}
