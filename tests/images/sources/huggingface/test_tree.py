@@ -143,7 +143,7 @@ def test_what_is_missing_of_saved_rows_is_named(tmp_path: Path) -> None:
     (tmp_path / "dataset_dict.json").write_text('{"splits": ["train", "test"]}')
     with pytest.raises(XprobeError, match=r"the split test of dataset_dict\.json is missing"):
         saved_shards(tmp_path)
-    for text in ("{", "[]", '{"splits": ["../x"]}', "{}"):
+    for text in ("{", "[]", '{"splits": ["../x"]}', '{"splits": []}', "{}"):
         (tmp_path / "dataset_dict.json").write_text(text)
         with pytest.raises(XprobeError, match=r"dataset_dict\.json: it .*write the data set again"):
             saved_shards(tmp_path)

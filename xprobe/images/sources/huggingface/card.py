@@ -118,7 +118,7 @@ def _check_aliases(events: Iterable[Any]) -> None:
     opened: list[tuple[str, int]] = []
     total = 0  # Values so far, aliases written out.
     for event in events:
-        anchor, start = getattr(event, "anchor", None), total
+        anchor, start = getattr(event, "anchor", None) or "", total
         if isinstance(event, yaml.CollectionStartEvent):
             opened.append((anchor, total))
         elif isinstance(event, yaml.CollectionEndEvent):
