@@ -65,6 +65,16 @@ def test_the_name_and_the_licence_of_a_set() -> None:
     ] == [("EuroSAT", "MIT"), ("RSICD", "unknown"), ("EuroSAT", "mine"), ("mine", None)]
 
 
+def test_synthetic_images_in_the_form_of_a_set_are_none_of_it() -> None:
+    rows = [*rows_of("a"), *rows_of("a", dataset="CIFAR-10"), *rows_of("a", dataset="hf:a/b@0")]
+    kept = filled_in(rows, "synthetic", "EuroSAT", DATA)
+    assert [(row.get("dataset", ""), row.get("licence")) for row in kept] == [
+        ("", None), ("", None), ("hf:a/b@0", None),
+    ]  # fmt: skip
+    stated = filled_in(rows_of("a", source="synthetic"), "real", "CIFAKE", DATA)
+    assert [(row["dataset"], row["licence"]) for row in stated] == [("CIFAKE", "MIT")]
+
+
 @pytest.mark.parametrize("name", ["a/b", "a\nb", "a\x1b[31m", "a\u2028b"])
 def test_a_class_that_no_folder_could_be_called_as_is_refused(name: str) -> None:
     with pytest.raises(

@@ -16,7 +16,7 @@ from xprobe.images.sources.folder import rows_of
 from xprobe.images.sources.layout import Layout
 from xprobe.images.sources.leftovers import LeftOut
 from xprobe.images.sources.located import MANIFEST, below_synthetic, located, once
-from xprobe.images.sources.registry import is_prefixed, particular, read_rows
+from xprobe.images.sources.registry import is_prefixed, read_rows, specific_sources
 from xprobe.images.sources.splits import Split
 from xprobe.images.sources.synthetic import only_of, tell_use
 from xprobe.images.sources.tree import Folder
@@ -39,7 +39,7 @@ def read_named(config: DataConfig, labels: Iterable[str] = (), group: str = "") 
         XprobeError: there is no such folder or table, or it has another layout.
     """
     layout = Layout()
-    asked = _Asked(group, replace(config.form, layout=""))
+    asked = _SetOptions(group, replace(config.form, layout=""))
     rows = [*_from_tables("real", config.real, asked)]
     for folder in _folders("real", config.real, group):
         layout.add_real(folder)
@@ -70,7 +70,7 @@ def read_named(config: DataConfig, labels: Iterable[str] = (), group: str = "") 
 
 
 @dataclass(frozen=True)
-class _Asked:
+class _SetOptions:
     """What options say of tables and sets: the column of groups, and their form."""
 
     group: str
@@ -90,7 +90,7 @@ def sets_named(config: DataConfig) -> list[Path]:
 def _is_set(place: str | Path) -> bool:
     """Return whether a path is a table or a published set, and no mere folder of class folders."""
     path = Path(place)
-    return path.is_file() or any(row.title for row in particular(path)) or is_prefixed(path)
+    return path.is_file() or any(row.title for row in specific_sources(path)) or is_prefixed(path)
 
 
 def labels_trained_on(rows: Iterable[Row]) -> set[str]:
@@ -152,7 +152,7 @@ def _table_of(place: str | Path) -> Path:
 
 
 def _synthetic(
-    places: Sequence[str], generator: str, asked: _Asked, left_out: LeftOut
+    places: Sequence[str], generator: str, asked: _SetOptions, left_out: LeftOut
 ) -> Iterator[Row]:
     """Yield the synthetic images of tables, of published sets, and of folders that have a table.
 
@@ -182,7 +182,7 @@ def _synthetic(
         yield from rows
 
 
-def _from_tables(source: str, places: Sequence[str | Path], asked: _Asked) -> Iterator[Row]:
+def _from_tables(source: str, places: Sequence[str | Path], asked: _SetOptions) -> Iterator[Row]:
     """Yield the rows of one source from the tables and sets among some paths, not from folders."""
     for table in once(place for place in places if _is_set(place)):
         rows, base = read_rows(table, asked.group, asked.form, source)

@@ -171,8 +171,7 @@ def source_of(data: Path, form: FormConfig) -> tuple[ImageSource, Path]:
     """Return the source that reads DATA, and the path that it reads.
 
     What options say goes first, then the name before a colon of a path that does not exist, then
-    the one source of xprobe that is `particular` to it, then the general ones, then those of other
-    packages.
+    the one of `specific_sources`, then the general ones, then those of other packages.
 
     Raises:
         XprobeError: there is no such source, or none or several recognise the path.
@@ -188,7 +187,7 @@ def source_of(data: Path, form: FormConfig) -> tuple[ImageSource, Path]:
     if is_prefixed(data):
         name, _, rest = str(data).partition(":")
         return _asked_for(sources[name], Path(rest))
-    fitting = particular(data)
+    fitting = specific_sources(data)
     if len(fitting) > 1:
         names = " and ".join(f"{row.title or row.name} ({row.name})" for row in fitting)
         raise XprobeError(
@@ -224,7 +223,7 @@ def is_prefixed(data: Path) -> bool:
     return bool(colon) and not data.exists() and name in SOURCES_OF_IMAGES.names()
 
 
-def particular(data: Path) -> list[ImageSource]:
+def specific_sources(data: Path) -> list[ImageSource]:
     """Return the sources of xprobe that recognise DATA and are not general.
 
     A form of xprobe's, which has no title, goes before published ones.

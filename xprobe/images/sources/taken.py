@@ -71,8 +71,11 @@ def filled_in(rows: Iterable[Row], source: str, title: str, data: Path) -> list[
     for row in rows:
         # A title of a mere form, such as ImageFolder, is the name of no data set.
         name = row.get("dataset") or (title if title in licences else "")
-        known = {"dataset": name, "licence": row.get("licence") or licences.get(name, "")}
-        further = {column: text for column, text in known.items() if text}
+        if not row["source"] and source == "synthetic" and name in licences:
+            name = ""  # Such images lie as those of the set do, and are none of it.
+        licence = row.get("licence") or licences.get(name, "")
+        known = {"dataset": name, "licence": licence}
+        further = {column: text for column, text in known.items() if text or column in row}
         if not row["source"]:
             further["source"] = source
             if source == "synthetic" and row.get("split", "") not in ("", "train", "val"):

@@ -92,16 +92,18 @@ def samples_in(shard: Path, label_key: str, left_out: LeftOut) -> Iterator[Sampl
         XprobeError: a key has several pictures, or a text cannot be read.
     """
     pictures, texts = _members_of(shard, left_out)
-    beside = _Beside(shard, label_key, left_out)
-    beside.read(texts)
+    annotations = _Annotations(shard, label_key, left_out)
+    annotations.read(texts)
     del texts
     for key, name in pictures.items():
-        if key in beside.classes:
-            labels = beside.classes[key]
-            yield Sample(name, labels[0], labels[1] if labels[1:] else None, beside.columns_of(key))
+        if key in annotations.classes:
+            labels = annotations.classes[key]
+            yield Sample(
+                name, labels[0], labels[1] if labels[1:] else None, annotations.columns_of(key)
+            )
         else:
             left_out.add(NO_LABEL, f"{shard}::{name}")
-    lonely = beside.keys - pictures.keys()
+    lonely = annotations.keys - pictures.keys()
     if lonely:
         left_out.add(NO_PICTURE, f"{shard}::{min(lonely)}", n=len(lonely))
 
@@ -173,7 +175,7 @@ def _choose_pictures(
 # --- what stands beside pictures -----------------------------------------------------------
 
 
-class _Beside:
+class _Annotations:
     """What the texts of a shard say, by key.
 
     Attributes:
