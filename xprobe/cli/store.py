@@ -17,8 +17,11 @@ from xprobe.cli.printing import notes, out, print_json, print_table, warn
 from xprobe.images.config import DataConfig
 
 if TYPE_CHECKING:
+    from xprobe.cli.outputs import StoreExport
     from xprobe.features.catalogue import UnusableEncoder
+    from xprobe.features.shards import StoredEncoder
     from xprobe.features.store import Store
+    from xprobe.images.manifest import Manifest
 
 store_app = typer.Typer(
     cls=Group, rich_markup_mode=None, add_completion=False, no_args_is_help=True
@@ -156,7 +159,6 @@ def export(
     as_json: Json = False,
 ) -> None:
     """Write the features of an encoder into one file, or with its images as a data set."""
-    from xprobe.cli import outputs
     from xprobe.features.store import Store
     from xprobe.images import read as manifests
 
@@ -168,34 +170,49 @@ def export(
         raise XprobeError(f"{folder} has several encoders of that name; name one of {names}")
     is_all = data is None and chosen == DataConfig()
     manifest = None if is_all else manifests.read(data, whole=False, config=chosen)
-    said: tuple[str, ...] = ()
-    with_content: int | None = None
+    if target.suffix and images is not None:
+        raise OptionError(f"--images is for a data set, a folder, and {target} is a file")
     if target.suffix:
-        if images is not None:
-            raise OptionError(f"--images is for a data set, a folder, and {target} is a file")
-        from xprobe.features.export import export as export_one
-
-        rows = export_one(store, one, target, manifest)
+        done = _exported_file(target, store, one, manifest)
     else:
-        if manifest is None:
-            raise XprobeError(
-                f"{target}: a data set needs its images; name them with --data, or a file to write "
-                f"features alone, such as {target}.npz"
-            )
-        from xprobe.report.tables.dataset import write_dataset
-
-        written = write_dataset(target, manifest, store, one, images, progress.bar)
-        rows, said, with_content = written.rows, tuple(written.sentences), written.with_content
+        done = _exported_dataset(target, store, one, manifest, images)
     if as_json:
-        print_json(
-            outputs.StoreExport(
-                file=str(target), name=one.name, key=one.key, rows=rows, images=with_content,
-                warnings=said,
-            )
-        )  # fmt: skip
+        print_json(done)
         return
-    out.print(f"wrote {target}: {counted(rows, 'row', 'rows')} of {store.titles()[one.key]}")
-    warn(said)
+    out.print(f"wrote {target}: {counted(done.rows, 'row', 'rows')} of {store.titles()[one.key]}")
+    warn(done.warnings)
+
+
+def _exported_file(
+    file: Path, store: Store, encoder: StoredEncoder, images: Manifest | None
+) -> StoreExport:
+    from xprobe.cli import outputs
+    from xprobe.features.export import export
+
+    rows = export(store, encoder, file, images)
+    return outputs.StoreExport(file=str(file), name=encoder.name, key=encoder.key, rows=rows)
+
+
+def _exported_dataset(
+    folder: Path,
+    store: Store,
+    encoder: StoredEncoder,
+    images: Manifest | None,
+    with_images: bool | None,
+) -> StoreExport:
+    from xprobe.cli import outputs
+    from xprobe.report.tables.dataset import write_dataset
+
+    if images is None:
+        raise XprobeError(
+            f"{folder}: a data set needs its images; name them with --data, or a file to write "
+            f"features alone, such as {folder}.npz"
+        )
+    written = write_dataset(folder, images, store, encoder, with_images, progress.bar)
+    return outputs.StoreExport(
+        file=str(folder), name=encoder.name, key=encoder.key, rows=written.rows,
+        images=written.with_content, warnings=tuple(written.sentences),
+    )  # fmt: skip
 
 
 def gc(folder: Folder = DEFAULT, as_json: Json = False) -> None:
