@@ -40,9 +40,8 @@ def test_the_damage_of_tiles_adds_up() -> None:
 
 
 def test_no_image_of_xbd_may_be_passed_on() -> None:
-    assert {r["licence"]: r["mark"] for r in packed_table("licences")} == {
-        "xBD": "no-redistribution"
-    }
+    marks = {row["licence"]: row["mark"] for row in packed_table("licences") if row["mark"]}
+    assert marks == {"xBD": "no-redistribution"}
 
 
 def test_the_published_table_has_its_means() -> None:
