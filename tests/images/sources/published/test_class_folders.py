@@ -177,7 +177,8 @@ def test_a_set_as_synthetic_images(
     made = images.select(images.source == "synthetic")
     assert set(made.generator) == {"sim"}
     assert made.id.tolist()[0] == "synthetic/sim/AnnualCrop/AnnualCrop_1.jpg"
-    assert set(made.column("licence")) == {"MIT"}
+    # They are called as EuroSAT's are, and are none of it.
+    assert set(made.column("licence")) == set(made.column("dataset")) == {""}
 
 
 def test_the_classes_of_the_published_sets() -> None:
