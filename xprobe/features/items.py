@@ -63,10 +63,11 @@ Streamed = str | Path | Sequence[str | Path]
 
 
 def items_in(files: Streamed, unread: list[str] | None = None) -> Iterator[Item]:
-    """Yield the images of tar archives, and of text files with a path in each line.
+    """Yield the images in tar archives, and those that text files name, one path a line.
 
-    Paths are relative to the text file, and may lead to archives, too. Both are read as they are
-    needed, and never stand in memory. What a line says wrongly is the fault of its item.
+    The paths in a text file are relative to it, and may also name archives. Archives and text files
+    are read piece by piece, so that memory does not depend on their size. A line that can name no
+    image becomes an item whose `fault` says why.
 
     Args:
         files: files one after another, or patterns of files (`braces.files_of`).

@@ -55,7 +55,7 @@ def locate(file: str, member: str) -> Span:
 
 
 class Stream:
-    """An open stream of record batches, as a context.
+    """An Arrow file of record batches, open for reading; ``with`` closes it.
 
     Attributes:
         file: path of the file.

@@ -256,7 +256,10 @@ def _is_binary(file: str) -> bool:
 
 
 def _label_bytes(file: str) -> int:
-    """Return how many bytes stand before the pixels: CIFAR-100's are a coarse and a fine label."""
+    """Return how many bytes of a binary record are labels; the pixels follow them.
+
+    A record of CIFAR-10 has one label, one of CIFAR-100 a coarse and then a fine one.
+    """
     return 1 if "batch" in posixpath.basename(Path(file).as_posix()) else 2
 
 
@@ -312,7 +315,7 @@ def unpickled(file: str) -> dict[str, object]:
 
     Raises:
         OSError: it cannot be read.
-        BatchError: it is damaged, or holds anything else than values.
+        BatchError: the pickle is damaged, or `unpickle` refuses what it holds.
     """
     with opened(file) as stream:
         if (size := stream.seek(0, io.SEEK_END)) > _MOST_BYTES:

@@ -218,7 +218,7 @@ def _close(column: _Column) -> None:
 
 
 def _keep(column: _Column, batch: _Batch) -> None:
-    """Note a batch that stays in memory, and let go of the oldest ones."""
+    """Record that a batch is in memory, and remove the oldest batches beyond `KEPT_BYTES`."""
     _KEPT.append(_Kept(column, batch.start, sum(map(len, filter(None, batch.images)))))
     size = sum(kept.size for kept in _KEPT)
     while size > KEPT_BYTES and len(_KEPT) > 1:

@@ -89,8 +89,9 @@ def _header_of(member: tarfile.TarInfo) -> Header:
 
 # --- plain headers -------------------------------------------------------------------------
 
-# The fields of a plain header behind its name: octal numbers of the usual width, an ASCII prefix.
-# Groups are the size, the checksum, the type and the prefix.
+# What follows the name in a plain header: octal numbers of the usual width, and a prefix in ASCII
+# that belongs before the name. The expression's four groups capture the size, the checksum, the
+# type and the prefix.
 _FIELDS = re.compile(
     rb"(?:[0-7]{7}[ \0]|[0-7]{6} \0){3}"  # mode, uid, gid
     rb"([0-7]{11})[ \0][0-7]{11}[ \0]"  # size, mtime

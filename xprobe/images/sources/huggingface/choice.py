@@ -189,10 +189,15 @@ def kind_of(type_: Any) -> str:
 
 
 def check_alike(first: Choice, other: Choice, files: tuple[str, str]) -> None:
-    """Refuse two files of a data set whose columns that are used are not alike.
+    """Check that two files of a data set can be read in the same way.
+
+    Args:
+        first, other: the columns that are used of either file.
+        files: their names, for the message.
 
     Raises:
-        XprobeError: a column is used of one alone, or its values are others.
+        XprobeError: a column that is used is missing in one of the files, has another type there,
+            or other names of classes.
     """
     pairs = {"image": (first.image, other.image), "label": (first.label, other.label)}
     names = sorted({*first.others, *other.others})

@@ -44,7 +44,7 @@ class Shard:
 
 
 def shard_names(folder: Folder, is_whole: bool = True) -> Iterator[str]:
-    """Yield the names of the Parquet files in a folder and in the folders in it, sorted.
+    """Yield the paths, relative to a folder, of the Parquet files in it and in its subfolders.
 
     Args:
         folder: the folder.

@@ -22,7 +22,7 @@ def read(data: Path, group: str, form: FormConfig) -> tuple[Iterable[Row], Path]
     """Return the rows of the set, and note which bands make a picture.
 
     Raises:
-        XprobeError: as of every set of class folders.
+        XprobeError: DATA is another set, or a `group` is asked for; see `ClassFolders.read`.
     """
     rows = _SET.read(data, group, form)
     warnings.warn(

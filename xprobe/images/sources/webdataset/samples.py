@@ -89,7 +89,8 @@ def samples_in(shard: Path, label_key: str, left_out: LeftOut) -> Iterator[Sampl
 
     Raises:
         ArchiveError: as in `containers.tar.members`; half a shard would be another data set.
-        XprobeError: a key has several pictures, or a text cannot be read.
+        XprobeError: one key has several pictures and no rule chooses among them; or a .cls, .json
+            or caption member is not valid.
     """
     pictures, texts = _members_of(shard, left_out)
     annotations = _Annotations(shard, label_key, left_out)

@@ -55,7 +55,7 @@ def _holds_shards(folder: Folder) -> bool:
 
 
 def _shards_in(folder: Folder) -> Iterator[Path]:
-    """Yield the shards in a folder and in its folders of splits."""
+    """Yield the shards that lie in a folder, or in folders in it that are called train, val, …"""
     for part in (folder, *filter(split_of, folder.folders)):
         yield from (Path(part.path, name) for name in part.files if name.endswith(ARCHIVE))
 
@@ -82,7 +82,7 @@ def _split_of(path: Path, base: Path) -> str:
     """Return the split of a shard: what its name says, or else the nearest folder, or else train.
 
     Raises:
-        XprobeError: the name says two splits.
+        XprobeError: the file's name has the words of two splits, such as train and test.
     """
     words = _WORDS.intersection(re.findall("[a-z]+", path.stem.lower()))
     splits = {SPLIT_OF[word] for word in words}
