@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import pytest
 from makers import put_traps
 
 from xprobe.base.errors import XprobeError
+from xprobe.engine import processes
 from xprobe.engine.base import Advance, Engine, OneByOne, Work
 from xprobe.engine.handover import read_handover, write_handover
 from xprobe.engine.processes import Processes, local_engine
@@ -90,6 +92,18 @@ def test_whoever_closes_the_iterator_leaves_no_process_behind() -> None:
     results.close()  # type: ignore[attr-defined]
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)
+
+
+def test_items_that_were_not_sent_to_a_process_yet_are_dropped_in_silence(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    raised: list[threading.ExceptHookArgs] = []
+    monkeypatch.setattr(threading, "excepthook", raised.append)
+    monkeypatch.setattr(processes, "_AHEAD", 30)  # This is more than loky sends ahead.
+    results = Processes(2).run(sums(np.ones(2)), range(90))
+    next(results)
+    results.close()  # type: ignore[attr-defined]
+    assert raised == []
 
 
 def test_processes_stay_for_the_next_work_unless_it_needs_others() -> None:

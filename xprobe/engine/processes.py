@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import queue
 import signal
 import sys
 import threading
@@ -10,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -133,6 +135,11 @@ class _Pool:
     def end(self) -> None:
         """End all processes at once, whatever they do."""
         if self.executor is not None:
+            # The shutdown drops all items, but not the numbers of those that wait to be sent to a
+            # worker. loky's thread would look for these items, fail, and print a traceback.
+            with suppress(queue.Empty):
+                while True:
+                    self.executor._work_ids.get_nowait()
             self.executor.shutdown(kill_workers=True)
         self.executor = None
 
