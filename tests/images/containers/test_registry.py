@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from xprobe.images.containers.registry import member_of
+from xprobe.images.containers.registry import archive_of, member_of
 
 
 @pytest.mark.parametrize(
@@ -30,3 +30,16 @@ def test_members_are_told_by_their_file(path: str, kind: str, file: str, name: s
 )
 def test_other_paths_are_those_of_files(path: str) -> None:
     assert member_of(path) is None
+
+
+def test_members_that_are_called_by_numbers_are_others_in_another_order() -> None:
+    paths = ["x.tar::1", "x.parquet::1", "x.arrow::1/image", "data_batch_1.bin::1"]
+    members = [member_of(path) for path in paths]
+    assert [m is not None and m[0].is_numbered for m in members] == [False, True, True, True]
+
+
+def test_a_file_in_a_compressed_archive_is_told_by_both_names() -> None:
+    file = "a::b/cifar.tar.gz::c/data_batch_1"
+    assert archive_of(file) == ("a::b/cifar.tar.gz", "c/data_batch_1")
+    assert archive_of("a::b/data_batch_1") is None
+    assert archive_of("cifar.tgz") is None

@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 
 from xprobe.base.errors import XprobeError, first_line
 from xprobe.base.regular import opener
+from xprobe.images.containers.registry import archive_of
 from xprobe.images.containers.unpickle import PickleError, unpickle
 
 _SIDE_PX = 32
@@ -39,8 +40,6 @@ _MOST_BYTES = 2**29
 
 # So many headers of an archive tell what it is, unless a large file of another name comes first.
 _FEW, _LARGE = 16, 2**20
-
-_ARCHIVE = re.compile(r"(?P<archive>.*?\.(?:tar\.gz|tgz))::(?P<member>.+)", re.DOTALL)
 
 _BATCH = re.compile(r"(?:data_batch_\d+|test_batch|train|test)(?:\.bin)?")
 
@@ -101,7 +100,7 @@ _BATCHES: _Kept[Batch] = _Kept(6)
 
 def is_archive(file: str) -> bool:
     """Return whether a file is called as a compressed archive is."""
-    return _ARCHIVE.fullmatch(f"{file}::x") is not None
+    return archive_of(f"{file}::x") is not None
 
 
 def labels_of(file: str) -> list[int]:
@@ -147,13 +146,13 @@ def opened(file: str) -> BinaryIO:
     Raises:
         OSError: it cannot be read.
     """
-    match = _ARCHIVE.fullmatch(file)
-    if match is None:
+    archive = archive_of(file)
+    if archive is None:
         return open(file, "rb", buffering=0, opener=opener)  # A Path takes no opener.
-    contents = files_in(match["archive"])
-    if match["member"] not in contents:
+    contents = files_in(archive[0])
+    if archive[1] not in contents:
         raise FileNotFoundError(errno.ENOENT, "no such file in the archive", file)
-    return io.BytesIO(contents[match["member"]])
+    return io.BytesIO(contents[archive[1]])
 
 
 def files_in(archive: str) -> dict[str, bytes]:
@@ -287,8 +286,7 @@ def _no_record(file: str, member: str) -> FileNotFoundError:
 
 
 def _pickled(file: str) -> Batch:
-    match = _ARCHIVE.fullmatch(file)
-    place, member = match.groups() if match else (file, "")
+    place, member = archive_of(file) or (file, "")
     return _BATCHES.get(place, member, lambda: _read_pickled(file))
 
 

@@ -36,6 +36,11 @@ class Container:
     member: str = _ANY
     has_spans: bool = False
 
+    @property
+    def is_numbered(self) -> bool:
+        """Whether members are called by their place, which is another image's in another order."""
+        return self.member != _ANY
+
     def locate(self, file: str, member: str) -> Span:
         """Return where a member lies, if this container `has_spans`."""
         span: Span = self._module.locate(file, member)
@@ -79,6 +84,8 @@ _MEMBER = re.compile(
 )
 
 
+_COMPRESSED = re.compile(r"(.*?\.(?:tar\.gz|tgz))::(.+)", re.DOTALL)
+
 Member = tuple[Container, str, str]
 """An image in a container: its kind, its file, and the name of the image in it."""
 
@@ -95,6 +102,15 @@ def member_of(path: str) -> Member | None:
     if match is None:
         return None
     return _BY_NAME[str(match.lastgroup)], path[: match.end() - 2], path[match.end() :]
+
+
+def archive_of(file: str) -> tuple[str, str] | None:
+    """Return the compressed archive that a file lies in, and its name there; None: in none.
+
+    Such is the file of an image ``cifar-10-python.tar.gz::cifar-10-batches-py/data_batch_1::17``.
+    """
+    match = _COMPRESSED.fullmatch(file)
+    return (match[1], match[2]) if match else None
 
 
 @lru_cache(maxsize=256)

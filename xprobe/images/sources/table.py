@@ -41,10 +41,11 @@ from xprobe.images.manifest import (
 )
 from xprobe.images.paths import as_on_disk, why_no_path, with_slashes
 from xprobe.images.sources.cells import Cells, check_suffix, read_cells
+from xprobe.images.sources.numbered import FILE_DIGEST, check_digests, digests_of
 from xprobe.images.sources.splits import SPLIT_OF, VAL
 from xprobe.images.text import is_encodable
 
-_KNOWN = (*REQUIRED, *OPTIONAL, *RECORDED)
+_KNOWN = (*REQUIRED, *OPTIONAL, *RECORDED, FILE_DIGEST)
 
 _POINTED = re.compile(r"([+-]?\d+)\.0+")
 
@@ -79,6 +80,8 @@ def _rows_of(manifest: Manifest, base: Path) -> tuple[list[str], list[Row]]:
     """Return the names of the columns of a manifest in a file, and its rows."""
     names = ("id", *REQUIRED, "group", "parent", "generator", "split", "prompt", "polygons")
     columns = {name: getattr(manifest, name) for name in names} | dict(manifest.further)
+    if any(digests := digests_of(manifest.path)):
+        columns[FILE_DIGEST] = digests
     rows = []
     for i in range(len(manifest)):
         row = {name: values[i] for name, values in columns.items()}
@@ -118,7 +121,7 @@ def read_table(
 
     Raises:
         XprobeError: the file cannot be read, columns are missing or nearly have the name of
-            another, or cells do not fit.
+            another, cells do not fit, or a file whose rows it names was written anew.
     """
     try:
         names, cells = read_cells(file, _KNOWN)
@@ -136,6 +139,7 @@ def read_table(
     unify_events(rows, file)
     _unify_numbers(rows)
     _unify_paths(rows, file)
+    check_digests(rows, file)
     return regroup(rows, group, file) if group else rows, file.parent
 
 
