@@ -21,6 +21,23 @@ def test_scan_writes_a_manifest_that_the_other_commands_take(
     assert xprobe("sweep", "manifest.csv", *FAST).code == 0
 
 
+def test_a_table_that_was_corrected_by_hand_is_not_written_over(
+    data: Path, xprobe: Callable[..., Ran]
+) -> None:
+    xprobe("scan", "-o", "m.csv")
+    said = xprobe("scan", "-o", "m.csv")
+    assert (said.code, said.out.splitlines()[-1]) == (0, "nothing new: m.csv had all of it")
+    file = Path("m.csv")
+    corrected = file.read_text().replace("real/a/0.png,a,", "real/a/0.png,b,")
+    file.write_text(corrected)
+    assert "m.csv is there, and says otherwise of 1 images, such as" in error_of(
+        xprobe("scan", "-o", "m.csv")
+    )
+    assert file.read_text() == corrected
+    assert xprobe("scan", "m.csv", "-o", "m.csv").code == 0
+    assert file.read_text() == corrected
+
+
 def test_equal_content_is_a_warning(data: Path, xprobe: Callable[..., Ran]) -> None:
     content = (data / "real/a/0.png").read_bytes()
     (data / "synthetic/a/copy.png").write_bytes(content)

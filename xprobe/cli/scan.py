@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 from warnings import catch_warnings
 
 import typer
@@ -12,6 +13,9 @@ from xprobe.base.errors import XprobeError, XprobeNote, counted, first_few
 from xprobe.cli.options import Data, Json, filled_in, table_file
 from xprobe.cli.printing import notes, print_json, print_table, tell, warn
 from xprobe.images.config import DataConfig
+
+if TYPE_CHECKING:
+    from xprobe.images.manifest import Manifest
 
 
 @filled_in(images=DataConfig)
@@ -29,7 +33,6 @@ def scan(
     from xprobe.images import ranges, survey
     from xprobe.images import read as manifests
     from xprobe.images.samples import AS_IT_IS
-    from xprobe.images.sources import table
 
     with catch_warnings(record=True) as caught:
         manifest = manifests.read(data, whole=False, config=images)
@@ -53,8 +56,7 @@ def scan(
         shown = [f"{id_} ({reason})" for id_, reason in unusable.items()]
         files = counted(len(unusable), "file holds", "files hold")
         warnings.append(f"{files} no readable image: {first_few(shown, 3)}")
-    if output is not None:
-        table.write_table(manifest, output)
+    is_new = output is not None and _write(manifest, output, data or ())
     if as_json:
         print_json(
             outputs.Scan(
@@ -69,4 +71,20 @@ def scan(
     print_table(tables.of_formats(formats))
     warn(warnings)
     if output is not None:
-        notes.print(f"wrote {output}")
+        notes.print(f"wrote {output}" if is_new else f"nothing new: {output} had all of it")
+
+
+def _write(manifest: Manifest, output: Path, data: Sequence[Path]) -> bool:
+    """Write the table, and return whether it is new.
+
+    A file that is there may have been corrected by hand, so that nothing that it says is lost. Of a
+    table that is DATA itself, all was read.
+    """
+    from xprobe.images.sources.numbered import FILE_DIGEST
+    from xprobe.images.sources.rewrite import rewrite_table
+    from xprobe.images.sources.table import write_table
+
+    if output.resolve() in {path.resolve() for path in data}:
+        write_table(manifest, output)
+        return True
+    return rewrite_table(manifest, output, facts=(FILE_DIGEST,))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from xprobe.images.containers.registry import archive_of, member_of
+from xprobe.images.containers.registry import archive_of, file_of, member_of
 
 
 @pytest.mark.parametrize(
@@ -43,3 +43,8 @@ def test_a_file_in_a_compressed_archive_is_told_by_both_names() -> None:
     assert archive_of(file) == ("a::b/cifar.tar.gz", "c/data_batch_1")
     assert archive_of("a::b/data_batch_1") is None
     assert archive_of("cifar.tgz") is None
+
+
+def test_the_file_on_disk_is_that_of_all_members() -> None:
+    paths = ["a/1.png", "a::b/x.tar::1.png", "c.tgz::d/data_batch_1::7"]
+    assert [file_of(path) for path in paths] == ["a/1.png", "a::b/x.tar", "c.tgz"]

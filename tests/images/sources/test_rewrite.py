@@ -65,3 +65,16 @@ def test_what_is_no_table_stays(make_manifest: MakeManifest, tmp_path: Path) -> 
     with pytest.raises(XprobeError, match="in the place of the table to write"):
         rewrite_table(table(make_manifest, tmp_path, "1.png"), file)
     assert file.read_text() == "no table\n"
+
+
+def test_a_row_of_an_archive_that_is_there_is_not_lost(
+    make_manifest: MakeManifest, tmp_path: Path
+) -> None:
+    file = tmp_path / "manifest.csv"
+    (tmp_path / "x.tar").write_bytes(b"archive")
+    paths = [f"{tmp_path}/x.tar::{i}.png" for i in range(2)]
+    rewrite_table(make_manifest(["a", "b"], path=paths), file)
+    with pytest.raises(XprobeError, match=r"x\.tar::1\.png \(not in the new table\)"):
+        rewrite_table(make_manifest(["a"], path=paths[:1]), file)
+    (tmp_path / "x.tar").unlink()
+    assert rewrite_table(make_manifest(["a"], path=paths[:1]), file)

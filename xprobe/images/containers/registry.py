@@ -113,6 +113,15 @@ def archive_of(file: str) -> tuple[str, str] | None:
     return (match[1], match[2]) if match else None
 
 
+def file_of(path: str) -> str:
+    """Return the file on disk that an image lies in: of a member, the file of many images."""
+    member = member_of(path)
+    if member is None:
+        return path
+    archive = archive_of(member[1])
+    return archive[0] if archive else member[1]
+
+
 @lru_cache(maxsize=256)
 def _container_of(file: str) -> Container | None:
     """Return the kind of file of a name, if its members may be called by numbers."""

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from xprobe.base.errors import XprobeError, cannot_read
 from xprobe.images.containers.digests import sampled_digest
-from xprobe.images.containers.registry import archive_of, member_of
+from xprobe.images.containers.registry import file_of, member_of
 from xprobe.images.manifest import Row
 
 FILE_DIGEST = "file_digest"
@@ -58,10 +58,7 @@ def check_digests(rows: Sequence[Row], table: Path) -> None:
 def _numbered_file(path: str) -> str:
     """Return the file on disk of an image that is called by a number in it; else ``""``."""
     member = member_of(path)
-    if member is None or not member[0].is_numbered:
-        return ""
-    archive = archive_of(member[1])
-    return archive[0] if archive else member[1]
+    return file_of(path) if member and member[0].is_numbered else ""
 
 
 def _digest(file: str) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from xprobe.base.errors import XprobeError, first_few
+from xprobe.images.containers.registry import file_of
 from xprobe.images.manifest import Manifest
 from xprobe.images.sources.cells import Cells, check_suffix, read_cells
 from xprobe.images.sources.table import write_table
@@ -68,7 +69,7 @@ def _lost(
     for row in old:
         path = row.get("path")
         if path not in new:
-            if path is None or (folder / str(path)).exists():
+            if path is None or (folder / file_of(str(path))).exists():
                 lost.append(f"{path or 'a row without path'} (not in the new table)")
             continue
         names = [
