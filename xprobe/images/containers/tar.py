@@ -35,12 +35,17 @@ def members(archive: str | Path) -> Iterator[tuple[str, Span]]:
             is damage, or no end as a tar has it.
         OSError: the file cannot be read, or is no regular one.
     """
-    file = str(archive)
+    for name, span, _ in _files(str(archive)):
+        yield name, span
+
+
+def _files(file: str) -> Iterator[tuple[str, Span, bytes | None]]:
+    """Yield what `members` does, and the content where it was read with the header."""
     links: dict[str, str] = {}
     odd: list[str] = []
-    for name, kind, offset, size, target in headers(file, is_told=True):
+    for name, kind, offset, size, target, content in headers(file, is_told=True):
         if kind == FILE:
-            yield name, (offset, size)
+            yield name, (offset, size), content
         elif kind == tarfile.LNKTYPE:
             links[name] = posixpath.normpath(target)
         elif kind == tarfile.SYMTYPE:
@@ -52,8 +57,8 @@ def members(archive: str | Path) -> Iterator[tuple[str, Span]]:
             f"{file}: {len(odd)} members of a type that cannot be read, such as sparse files, are "
             f"left out: {first_few(odd, 3)}; pack them with plain 'tar -cf'"
         )
-    if links:
-        yield from _linked(file, links)
+    for name, span in _linked(file, links) if links else ():
+        yield name, span, None
 
 
 # --- places that are kept ------------------------------------------------------------------
@@ -116,17 +121,19 @@ _PLACES: dict[tuple[int, int], tuple[Mark, _Places]] = {}
 _LOOKING = threading.Lock()
 
 
-def kept_members(archive: str | Path) -> Iterator[tuple[str, Span]]:
+def kept_members(archive: str | Path) -> Iterator[tuple[str, Span, bytes | None]]:
     """Yield what `members` does, and keep where images lie, which `locate` need not look for then.
 
-    An image takes some 150 bytes of memory as long as the process runs.
+    With it comes the content of a file that is so small that it was read with its header, of most
+    texts beside images; else None. An image takes some 150 bytes of memory as long as the process
+    runs.
     """
     file = str(archive)
     places = _Places(file)
     mark = mark_of(file)
-    for name, span in members(file):
+    for name, span, content in _files(file):
         places.add(name, span)
-        yield name, span
+        yield name, span, content
     places.tell()
     _PLACES[mark[:2]] = mark, places
 
@@ -173,7 +180,7 @@ def _linked(file: str, links: dict[str, str]) -> Iterator[tuple[str, Span]]:
     targets = set(links.values())
     spans = {
         name: (offset, size)
-        for path, kind, offset, size, _ in headers(file, is_told=False)
+        for path, kind, offset, size, _, _ in headers(file, is_told=False)
         if kind == FILE and (name := posixpath.normpath(path)) in targets
     }
     target_of = {posixpath.normpath(name): target for name, target in links.items()}

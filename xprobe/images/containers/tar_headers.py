@@ -38,9 +38,10 @@ class ArchiveError(XprobeError):
     """An archive cannot be read, or not to its end; members before that have been yielded."""
 
 
-Header = tuple[str, bytes, int, int, str]
+Header = tuple[str, bytes, int, int, str, bytes | None]
 """What the header of a member says: its path, its type as in `tarfile` (of regular files always
 `FILE` or `SPARSE`), where its content begins and how long it is, bytes, and where a link leads to.
+The last is the content, if the file is so small that it was read with the header; else None.
 """
 
 
@@ -84,7 +85,7 @@ def headers(file: str, *, is_told: bool) -> Iterator[Header]:
 
 def _header_of(member: tarfile.TarInfo) -> Header:
     kind = SPARSE if member.issparse() else FILE if member.isreg() else member.type
-    return member.name, kind, member.offset_data, member.size, member.linkname
+    return member.name, kind, member.offset_data, member.size, member.linkname, None
 
 
 # --- plain headers -------------------------------------------------------------------------
@@ -124,7 +125,8 @@ def _plain_headers(stream: _Headers, place: int, size: int) -> Generator[Header,
     owner = rest = prefix = b""  # of the last plain header
     while True:
         seek(place)
-        blocks = read(3 * _BLOCK)  # Most extended headers have one block of records.
+        # Most extended headers have one block of records, and a text beside an image needs no more.
+        blocks = read(3 * _BLOCK)
         start, header = place, blocks[:_BLOCK]
         # Compared with a header known to be plain, one takes 1 µs; to match all its fields, 2.4.
         if header[_REST] == rest and header[_OWNER] == owner:
@@ -155,7 +157,9 @@ def _plain_headers(stream: _Headers, place: int, size: int) -> Generator[Header,
             return start
         if prefix:
             name = prefix + b"/" + name
-        yield name.decode("ascii"), FILE, offset, length, ""
+        is_here = place == start and length <= 2 * _BLOCK
+        content = blocks[_BLOCK : _BLOCK + length] if is_here else None
+        yield name.decode("ascii"), FILE, offset, length, "", content
         place = offset + length + -length % _BLOCK
 
 

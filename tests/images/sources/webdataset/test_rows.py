@@ -331,9 +331,22 @@ def test_texts_that_cannot_be_read_are_refused(shard: Path, text: Any, said: str
 
 
 def test_a_long_text_fills_no_memory(shard: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(samples, "_MOST_TEXT", 10)
-    pack(shard, [("0.png", b"x"), ("0.cls", "eleven long")])
-    assert f"{shard}::0.cls: 11 bytes" in refusal(shard)
+    monkeypatch.setattr(samples, "_MOST_TEXT", 2000)
+    pack(shard, [("0.png", b"x"), ("0.cls", "c" * 2001)])
+    assert f"{shard}::0.cls: 2,001 bytes" in refusal(shard)
+
+
+@pytest.mark.parametrize("size", [1, 511, 512, 513, 1024, 1025, 1536, 5000])
+@pytest.mark.parametrize("form", [tarfile.USTAR_FORMAT, tarfile.PAX_FORMAT])
+def test_texts_of_any_size_are_whole(shard: Path, size: int, form: int) -> None:
+    text = "".join(f"{i} " for i in range(size))[:size].strip() or "0"
+    with tarfile.open(shard, "w", format=form) as tar:
+        for name, content in (("0.png", b"x"), ("0.cls", b"cat"), ("0.txt", text.encode())):
+            member = tarfile.TarInfo(name)
+            member.size, member.mtime = len(content), 0.5  # This needs an extended header in pax.
+            tar.addfile(member, io.BytesIO(content))
+    ((row,), _) = rows_of(shard)
+    assert (row["label"], row["prompt"]) == ("cat", text)
 
 
 def test_one_name_in_two_forms_of_unicode_is_one_class(shard: Path) -> None:

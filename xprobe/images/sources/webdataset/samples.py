@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import codecs
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
@@ -109,16 +110,16 @@ def samples_in(shard: Path, label_key: str, left_out: LeftOut) -> Iterator[Sampl
         left_out.add(NO_PICTURE, f"{shard}::{min(lonely)}", n=len(lonely))
 
 
-_Texts = list[tuple[Span, str, str]]
-"""Where the texts beside pictures lie, their keys and their extensions."""
+_Text = tuple[Span, bytes | None, str, str]
+"""A text beside a picture: its place, its content if it is known, its key and its extension."""
 
 
-def _members_of(shard: Path, left_out: LeftOut) -> tuple[dict[str, str], _Texts]:
+def _members_of(shard: Path, left_out: LeftOut) -> tuple[dict[str, str], list[_Text]]:
     """Return the picture of each key, and the texts beside pictures as they lie in the shard."""
     pictures: dict[str, str] = {}
     others: dict[str, list[str]] = {}
-    texts: dict[tuple[str, str], Span] = {}  # Of members that share a name the last one counts.
-    for name, span in kept_members(shard):
+    texts: dict[tuple[str, str], _Text] = {}  # Of members that share a name the last one counts.
+    for name, span, content in kept_members(shard):
         folder, slash, base = name.rpartition("/")
         stem, dot, extension = base.partition(".")
         if is_leftover(name) or not stem:
@@ -129,11 +130,11 @@ def _members_of(shard: Path, left_out: LeftOut) -> tuple[dict[str, str], _Texts]
             if "." in extension or pictures.setdefault(key, name) != name:
                 others.setdefault(key, []).append(name)
         elif meaning in _TEXTS:
-            texts[key, meaning] = span
+            texts[key, meaning] = span, content, key, meaning
         elif meaning:
             left_out.add(kind_of_file(base), f"{shard}::{name}", meaning)
     _choose_pictures(shard, pictures, others, left_out)
-    return pictures, sorted((span, key, extension) for (key, extension), span in texts.items())
+    return pictures, sorted(texts.values(), key=itemgetter(0))
 
 
 @lru_cache(maxsize=4096)
@@ -199,16 +200,18 @@ class _Annotations:
         cell = cell_of(list(dict.fromkeys(filter(None, self._captions[key]))))
         return columns | {"prompt": cell} if cell else columns
 
-    def read(self, texts: _Texts) -> None:
-        """Read texts in the order in which they lie in the shard.
+    def read(self, texts: Iterable[_Text]) -> None:
+        """Read texts, which are in the order in which they lie in the shard.
 
         Raises:
             XprobeError: one is no UTF-8, too long, no JSON, or its class is none.
         """
         with open(self._shard, "rb", opener=opener) as stream:  # As in `contents`.
-            for span, key, extension in texts:
+            for span, content, key, extension in texts:
                 where = f"{self._shard}::{key}.{extension}"
-                text = _text_at(stream, span, where)
+                if content is None:
+                    content = _content_at(stream, span, where)
+                text = _decoded(content, where)
                 self.keys.add(key)
                 if extension in _CAPTIONS:
                     self._captions.setdefault(key, []).append(text)
@@ -262,14 +265,18 @@ def _check_whole(name: str, text: str, where: str) -> None:
         raise XprobeError(f"{where}: its {name} holds NUL or half a character; write it otherwise")
 
 
-def _text_at(stream: BinaryIO, span: Span, where: str) -> str:
+def _content_at(stream: BinaryIO, span: Span, where: str) -> bytes:
     offset, size = span
     if size > _MOST_TEXT:
         raise XprobeError(f"{where}: {size:,} bytes, and no text beside a picture needs as much")
     stream.seek(offset)
+    return stream.read(size)
+
+
+def _decoded(content: bytes, where: str) -> str:
     try:
         # Python's "utf-8-sig" is not written in C, and takes as long as all the rest.
-        return stream.read(size).removeprefix(codecs.BOM_UTF8).decode().strip()
+        return content.removeprefix(codecs.BOM_UTF8).decode().strip()
     except UnicodeDecodeError as error:
         raise XprobeError(f"{where}: no text in UTF-8; write it so") from error
 
