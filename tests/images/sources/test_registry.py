@@ -129,6 +129,16 @@ def test_what_nothing_recognises_is_answered_with_the_forms(tmp_path: Path) -> N
         xprobe.read(tmp_path / "a.xlsx")
     with pytest.raises(XprobeError, match="few:nowhere: no such folder or manifest file; make"):
         xprobe.read("few:nowhere")
+    for name, words in (
+        ("imgfolder:x", r"no form of data is called so \(did you mean imagefolder or .* there are"),
+        ("https://x.org/a.tar", "an address is not opened; download it, and name the file"),
+        ("sdxl=out/x", "are named by the option, --synthetic sdxl=out/x"),
+    ):
+        with pytest.raises(XprobeError, match=words):
+            xprobe.read(name)
+    (tmp_path / "real/a").mkdir(parents=True)
+    with pytest.raises(XprobeError, match="--synthetic sdxl=out/x"):
+        xprobe.read([tmp_path, "sdxl=out/x"])
     with pytest.raises(XprobeError, match=r"gone\.tar: no such file; correct its path"):
         xprobe.read("gone.tar")
     with pytest.raises(XprobeError, match=r"gone\.csv: no such manifest file; correct its path"):

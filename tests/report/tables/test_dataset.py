@@ -72,7 +72,7 @@ def test_the_rows_are_the_images_with_their_features(images: Manifest, tmp_path:
 def test_images_whose_licence_is_not_known_are_left_out(images: Manifest, tmp_path: Path) -> None:
     written = write(images, tmp_path)
     assert (written.with_content, written.withheld) == (5, {"": 5})
-    assert written.sentences[0].startswith("5 images are left out")
+    assert written.sentences[0].startswith("5 images have a row without a picture")
     assert "state it in the column licence" in written.sentences[0]
     rows, _ = rows_of(tmp_path, "train")
     assert all((row["image"] is not None) == (row["licence"] == OPEN) for row in rows)
@@ -129,7 +129,7 @@ def test_the_command(images: Manifest, tmp_path: Path, xprobe: Xprobe) -> None:
     out = str(tmp_path / "set")
     ran = xprobe(*export, out, *data)
     assert ran.code == 0 and f"wrote {out}: 10 rows of pixels" in ran.out
-    assert "10 images are left out" in ran.err
+    assert "10 images have a row without a picture" in ran.err
     json = xprobe(*export, out, *data, "--images", "--json").json
     assert (json["file"], json["rows"], json["images"]) == (out, 10, 10)
     assert "a data set needs its images" in xprobe(*export, out).err

@@ -65,8 +65,8 @@ class Written:
         if self.withheld:
             names = [f"{n:,} {name or 'without a licence'}" for name, n in self.withheld.items()]
             said.append(
-                f"{counted(sum(self.withheld.values()), 'image is', 'images are')} left out, and "
-                f"stand in the table alone, since no licence that is known lets them be passed on: "
+                f"{counted(sum(self.withheld.values()), 'image has', 'images have')} a row without "
+                f"a picture, since no licence that is known lets it be passed on: "
                 f"{first_few(names)}; state it in the column licence of a manifest, or use --images"
             )
         if self.strict:

@@ -125,7 +125,7 @@ def test_synthetic_images_may_be_a_data_set_of_the_hub(snapshot: Path) -> None:
              "owner/x@../refs"]
 )  # fmt: skip
 def test_what_is_no_name_is_refused(name: str) -> None:
-    assert error_of(name).startswith(f"hf:{Path(name)}: name a data set hf:owner/name, with")
+    assert error_of(name).startswith(f"hf:{Path(name)}: name a data set as its page on")
 
 
 def test_what_is_missing_gives_the_remedy(snapshot: Path, monkeypatch: pytest.MonkeyPatch) -> None:
