@@ -16,7 +16,6 @@ from xprobe.images.classes import lacking, missing_classes
 from xprobe.images.decode import UnusableImageError, probe
 from xprobe.images.manifest import EMPTY_FILE, SOURCES, Manifest
 
-
 # Formats whose files keep every pixel: TIFF may be compressed as JPEG, and seldom is.
 _LOSSLESS = ("BMP", "DIB", "PNG", "PPM", "TIFF")
 
