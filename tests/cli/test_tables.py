@@ -33,15 +33,17 @@ def test_counts_have_a_row_a_class_and_a_column_each_part() -> None:
     rows = [
         count("a", 1000, "extra"), count("a", 7, "test"), count("a", 20),
         count("a", 4, generator="sd"), count("a", 2, generator="sd", control="null-edit"),
-        count("b", 30), count("b", 5, generator="sd"),
+        count("b", 30), count("b", 5, generator="sd"), count("b", 6, generator="default"),
     ]  # fmt: skip
     sheet = of_counts(rows)
     columns, cells = read(sheet)
-    assert sheet.title == "1,068 images of 2 classes"
-    assert columns == ["class", "real train", "real test", "real extra", "sd", "sd null-edit"]
+    assert sheet.title == "1,074 images of 2 classes"
+    assert columns == [
+        "class", "real train", "real test", "real extra", "sd", "sd null-edit", "synthetic"
+    ]  # fmt: skip
     assert cells == {
-        "a": ["20", "7", "1000", "4", "2"], "b": ["30", "–", "–", "5", "–"],
-        "all": ["50", "7", "1000", "9", "2"],
+        "a": ["20", "7", "1000", "4", "2", "–"], "b": ["30", "–", "–", "5", "–", "6"],
+        "all": ["50", "7", "1000", "9", "2", "6"],
     }  # fmt: skip
 
 

@@ -11,6 +11,7 @@ from xprobe.base.errors import counted
 from xprobe.base.visible import visible
 from xprobe.cli.sheets import Sheet
 from xprobe.design.setting import head_title, setting_title
+from xprobe.images.manifest import DEFAULT_GENERATOR
 
 if TYPE_CHECKING:
     from xprobe.design.power import Detectable
@@ -62,7 +63,8 @@ def of_counts(rows: Sequence[Count]) -> Sheet:
     order = {"train": 0, "test": 1}
     parts: dict[str, Counter[str]] = {}
     for row in sorted(rows, key=lambda row: (row.source, order.get(row.split, 2))):
-        words = (row.generator, row.control) if row.generator else (row.source, row.split)
+        generator = "synthetic" if row.generator == DEFAULT_GENERATOR else row.generator
+        words = (generator, row.control) if generator else (row.source, row.split)
         parts.setdefault(" ".join(filter(None, words)), Counter())[row.class_] += row.n
     labels = list(dict.fromkeys(row.class_ for row in rows))
     cells = [[label, *(counts[label] or None for counts in parts.values())] for label in labels]
