@@ -104,11 +104,11 @@ def test_a_source_is_a_row(make_data: MakeData, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setitem(SOURCES_OF_IMAGES.rows, "few", row)  # type: ignore[arg-type]
     images = xprobe.read(f"few:{data}", group="event")
     assert images.id.tolist() == ["real/a/0.png", "real/a/1.png", "synthetic/a/0.png"]
-    assert set(images.label) == {"event"}  # the source is given the column of groups
+    assert set(images.label) == {"event"}  # read is given the column of groups
 
 
 def test_the_help_of_commands_is_made_from_the_rows(monkeypatch: pytest.MonkeyPatch) -> None:
-    # The folder of one published set is no form of DATA that everybody needs to read of.
+    # The help does not tell of xBD's folder, which few people have.
     rows = SOURCES_OF_IMAGES.rows.values()
     assert [row.name for row in rows if not (row.words or row.title)] == ["xbd"]
     row = ImageSource("few", Path.is_file, lambda path, group, form: ([], path), "list (.few)")

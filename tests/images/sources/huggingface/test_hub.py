@@ -213,5 +213,5 @@ def test_what_the_hub_refuses_is_told_with_the_remedy(network: Network) -> None:
         OSError: "[the download failed: OSError]",
     }
     for kind, words in refusals.items():
-        network.error = kind.__new__(kind)  # The hub makes them of answers of its servers.
+        network.error = kind.__new__(kind)  # Its initialiser needs a server's answer.
         assert words in error_of("owner/name@v2")

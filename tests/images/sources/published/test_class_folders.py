@@ -177,7 +177,7 @@ def test_a_set_as_synthetic_images(
     made = images.select(images.source == "synthetic")
     assert set(made.generator) == {"sim"}
     assert made.id.tolist()[0] == "synthetic/sim/AnnualCrop/AnnualCrop_1.jpg"
-    # They are called as EuroSAT's are, and are none of it.
+    # Their files are called as EuroSAT's, and they are no images of EuroSAT.
     assert set(made.column("licence")) == set(made.column("dataset")) == {""}
 
 
