@@ -361,7 +361,8 @@ def test_a_real_class_that_a_generator_lacks_is_refused(make_data: Make, part: s
 def test_a_class_without_training_images_is_refused(make_data: Make, part: str) -> None:
     data = make_data(**{part: 1})
     put(data / part / "c" / "0.png")
-    with pytest.raises(XprobeError, match=f"'c' of {part} has no real images to train on"):
+    said = f"'c' of {part} has no real images to train on; classes of real are a, b; rename the"
+    with pytest.raises(XprobeError, match=said):
         read(data)
 
 
