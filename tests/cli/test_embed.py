@@ -211,7 +211,7 @@ def test_shards_are_read_with_their_classes_where_an_option_needs_them(
     assert (outcome["images"], outcome["reused"], outcome["embedded"]) == (12, 6, 6)
     said = error_of(xprobe("embed", "a.tar", "--layout", "webdataset", "--label-key", "x",
                            "--encoder", "pixels"))  # fmt: skip
-    assert "none of its 3 pictures has a class" in said
+    assert "none of its 3 pictures has a .json with the key" in said
 
 
 def pack(file: Path, names: list[str], data: Path) -> None:

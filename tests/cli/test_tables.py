@@ -8,7 +8,8 @@ import sys
 from makers import changed, claimed, make_study, with_null_edits
 
 from xprobe.cli.sheets import Sheet
-from xprobe.cli.tables import of_families, of_family, of_place, side_by_side
+from xprobe.cli.tables import of_counts, of_families, of_family, of_place, side_by_side
+from xprobe.images.survey import Count
 from xprobe.results.distance import PlaceRow
 from xprobe.results.families import families
 
@@ -22,6 +23,28 @@ def test_what_only_lists_loads_no_scipy() -> None:
     code = "import sys\nimport xprobe.cli.outputs, xprobe.cli.tables\nprint('scipy' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert (done.returncode, done.stdout, done.stderr) == (0, "False\n", "")
+
+
+def test_counts_have_a_row_a_class_and_a_column_each_part() -> None:
+    def count(label: str, n: int, split: str = "train", **of: str) -> Count:
+        source = "synthetic" if of else "real"
+        return Count(class_=label, source=source, split=split, n=n, **of)
+
+    rows = [
+        count("a", 1000, "extra"), count("a", 7, "test"), count("a", 20),
+        count("a", 4, generator="sd"), count("a", 2, generator="sd", control="null-edit"),
+        count("b", 30), count("b", 5, generator="sd"), count("b", 6, generator="default"),
+    ]  # fmt: skip
+    sheet = of_counts(rows)
+    columns, cells = read(sheet)
+    assert sheet.title == "1,074 images of 2 classes"
+    assert columns == [
+        "class", "real train", "real test", "real extra", "sd", "sd null-edit", "synthetic"
+    ]  # fmt: skip
+    assert cells == {
+        "a": ["20", "7", "1000", "4", "2", "–"], "b": ["30", "–", "–", "5", "–", "6"],
+        "all": ["50", "7", "1000", "9", "2", "6"],
+    }  # fmt: skip
 
 
 def test_a_mix_has_the_study_wide_p_beside_its_familys() -> None:

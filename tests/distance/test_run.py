@@ -16,6 +16,7 @@ from msgspec import structs
 from PIL import Image
 
 from xprobe.base.arrays import frozen_strings
+from xprobe.base.errors import XprobeError
 from xprobe.design.config import SweepConfig
 from xprobe.distance.run import measure_domain
 from xprobe.engine.execution import Execution
@@ -87,6 +88,14 @@ def measured(make_data_in: MakeData, tmp_path_factory: pytest.TempPathFactory) -
 
 def by(document: Distances) -> dict[tuple[Any, ...], Any]:
     return {(r.generator, r.class_, r.metric): r for r in document.distances}
+
+
+def test_without_synthetic_images_there_is_nothing_to_measure(measured: Measured) -> None:
+    table = measured.table
+    with pytest.raises(
+        XprobeError, match=r"no synthetic images .* beside DATA, --synthetic NAME=D"
+    ):
+        measured.run(table.select(table.source == "real"))
 
 
 def test_every_generator_and_class_has_its_rows(measured: Measured) -> None:

@@ -161,7 +161,7 @@ def test_transformers_text_features_are_transformers(tmp_path: Path) -> None:
 @pytest.mark.parametrize("layer", [None, "pooled"])
 def test_an_encoder_without_a_text_side_says_so(layer: str | None, tiny: tuple[Any, str]) -> None:
     encoder = encoders.load("hog") if layer is None else encoders.load(tiny[1], layer=layer)
-    with pytest.raises(XprobeError, match="no text side; leave out --prompts"):
+    with pytest.raises(XprobeError, match="images alone, no texts; leave out --prompts"):
         encoder.embed_text(["a photo"])
 
 

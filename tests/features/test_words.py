@@ -27,7 +27,7 @@ FEATURES = {
 
 
 class Spoken:
-    """An encoder of nothing but four texts."""
+    """An encoder that knows four texts alone."""
 
     def __init__(self) -> None:
         self.said: list[str] = []

@@ -1,4 +1,4 @@
-"""Whether the network may be asked, and answers: one connection, before what retries for long."""
+"""Whether the network may be asked, and whether it answers, before a library tries it for long."""
 
 from __future__ import annotations
 
@@ -18,7 +18,11 @@ def is_offline() -> bool:
 def is_reachable(url: str, timeout_s: float = 3.0) -> bool:
     """Return whether a host, or the proxy before it, accepts a connection.
 
-    Where there is no network the hub's own retries take over 20 s; one connection tells as much.
+    Without a network, the hub's library retries for over 20 s; one connection tells as much.
+
+    Args:
+        url: an address at the host.
+        timeout_s: how long to wait for the connection, seconds.
     """
     parts = urllib.parse.urlsplit(url)
     scheme = parts.scheme or "https"

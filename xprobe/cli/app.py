@@ -76,7 +76,7 @@ COMMANDS = (
         "xprobe distance data --drop-leaks clean.csv", "xprobe.cli.distance:distance",
     ),
     CommandRow(
-        "report", "Write the answer: index.html, summary.md, figures and tables.",
+        "report", "Write the answer of the sweeps: index.html, summary.md, figures and tables.",
         "xprobe report --cost-real 2 --cost-synthetic 0.1", "xprobe.cli.report:report",
     ),
     CommandRow(

@@ -40,8 +40,8 @@ ResultFolders = Annotated[
     list[Path] | None,
     typer.Option(
         "--results",
-        help="Folder of predictions, studies and distances; repeat for several, which are taken "
-        "together. Default: results.",
+        help="Folder that sweep and distance wrote to: predictions, studies and distances; repeat "
+        "for several, which are taken together. Default: results.",
     ),
 ]
 Settings = Annotated[

@@ -65,9 +65,7 @@ def scan(
             )
         )  # fmt: skip
         return
-    control = ("control",) if any(row.control for row in counts) else ()
-    columns = ("class", "source", "generator", *control, "split", "n")
-    print_table(tables.of_rows(counted(len(manifest), "image", "images"), columns, counts))
+    print_table(tables.of_counts(counts))
     print_table(tables.of_formats(formats))
     warn(warnings)
     if output is not None:

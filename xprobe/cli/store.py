@@ -144,8 +144,8 @@ def export(
     data: Annotated[
         list[Path] | None,
         typer.Option(
-            help="Folder or manifest, repeat for several: its images alone, with labels and all "
-            "columns."
+            help="What other commands take as DATA, such as a folder or a manifest; repeat for "
+            "several: the features of these images alone, with labels and all columns."
         ),
     ] = None,
     images: Annotated[

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from xprobe.base.documents import Document, to_json
+from xprobe.base.errors import counted
 from xprobe.base.visible import visible
 from xprobe.cli.sheets import Sheet
 from xprobe.design.setting import head_title, setting_title
+from xprobe.images.manifest import DEFAULT_GENERATOR
 
 if TYPE_CHECKING:
     from xprobe.design.power import Detectable
     from xprobe.images.sources.xbd.selection import Step
-    from xprobe.images.survey import Shape
+    from xprobe.images.survey import Count, Shape
     from xprobe.results.distance import DistanceRow, LeakRow, PlaceRow
     from xprobe.results.families import Family
     from xprobe.results.rows import DataValue, MixComparison, Result
@@ -53,6 +56,22 @@ def of_rows(
         title, names, [[len(c) if isinstance(c, list) else c for c in row] for row in cells],
         [column.replace("_", " ") for column in spare],
     )  # fmt: skip
+
+
+def of_counts(rows: Sequence[Count]) -> Sheet:
+    """Return the table of `survey.counts`: a row a class, a column each part of the images."""
+    order = {"train": 0, "test": 1}
+    parts: dict[str, Counter[str]] = {}
+    for row in sorted(rows, key=lambda row: (row.source, order.get(row.split, 2))):
+        generator = "synthetic" if row.generator == DEFAULT_GENERATOR else row.generator
+        words = (generator, row.control) if generator else (row.source, row.split)
+        parts.setdefault(" ".join(filter(None, words)), Counter())[row.class_] += row.n
+    labels = list(dict.fromkeys(row.class_ for row in rows))
+    cells = [[label, *(counts[label] or None for counts in parts.values())] for label in labels]
+    total = sum(counts.total() for counts in parts.values())
+    title = f"{counted(total, 'image', 'images')} of {counted(len(labels), 'class', 'classes')}"
+    every = ["all", *(counts.total() for counts in parts.values())]
+    return table(title, ["class", *parts], [*cells, every])
 
 
 def of_formats(rows: Sequence[Shape]) -> Sheet:

@@ -28,6 +28,7 @@ from xprobe.design.seen import Left
 from xprobe.design.setting import Setting
 from xprobe.design.shares import share_warnings
 from xprobe.design.sizes import closer_sizes
+from xprobe.images.classes import check_synthetic
 from xprobe.images.manifest import Manifest
 from xprobe.learners.kinds import kind_of
 
@@ -106,11 +107,7 @@ def make_design(
     spare = folds.held_back(every, real, most, stream(config.seed, "held back"))
     extra = [*manifest.id[manifest.split == "extra"], *spare.id]
     synthetic = manifest.select(manifest.source == "synthetic")
-    if not len(synthetic):
-        raise XprobeError(
-            "no synthetic images to compare with; put them into "
-            "synthetic/[<generator>/]<class>/… and embed them"
-        )
+    check_synthetic(synthetic)
     if sources is None:
         sources = manifest.select(manifest.source == "real")
     if config.require_lineage:

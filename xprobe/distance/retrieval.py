@@ -26,14 +26,15 @@ _SLACK = 1e-6
 def retrieval(image: Floats, text: Floats, prompts: Sequence[Ints], unit: Ints) -> Distance:
     """Return R@1: the share of images whose nearest text, by cosine, is one of their own.
 
-    Of texts that are equally near one is drawn, so that the value is what is expected of that. The
+    Where several texts are equally near, an image counts as the share of its own among these. The
     floor is the chance level, the mean share of an image's own texts among all.
 
     Args:
         image: (m, d) features of images, of length 1.
         text: (c, d) features of different texts in the same space, of length 1.
         prompts: (m,) rows of the texts that each image was made with, one or more.
-        unit: (m,) numbers of the units of the images, which the interval keeps whole.
+        unit: (m,) number of the unit of each image, such as its scene; the interval takes units
+            for independent, and not images.
     """
     m, c = len(image), len(text)
     units = len(np.unique(unit))
@@ -52,7 +53,7 @@ def retrieval(image: Floats, text: Floats, prompts: Sequence[Ints], unit: Ints) 
 
 
 def _hits(image: Floats, text: Floats, prompts: Sequence[Ints]) -> NDArray[np.float64]:
-    """Return (m,) the probability that the text that an image finds is one of its own."""
+    """Return (m,) of each image the share of its own texts among those that are nearest to it."""
     hit = np.zeros(len(image))
     for start in range(0, len(image), _BLOCK):
         cosine = image[start : start + _BLOCK] @ text.T

@@ -35,6 +35,7 @@ from xprobe.features.shards import Index, StoredEncoder
 from xprobe.features.store import Store
 from xprobe.features.texts import read_texts
 from xprobe.images.captions import captions_of
+from xprobe.images.classes import check_synthetic
 from xprobe.images.manifest import Manifest
 from xprobe.images.samples import AS_IT_IS, Reading
 from xprobe.learners.problem import unit_rows
@@ -91,18 +92,19 @@ def measure_domain(
 
     Returns:
         The document (docs/reference/results.md), and the manifest without the copies.
+
+    Raises:
+        XprobeError: there are no synthetic images, or no encoder has features of the images.
     """
+    check_synthetic(manifest)
     chosen = choose_encoders(store, manifest, encoders)
     reading = _reading_of([encoder.spec for encoder, _ in chosen])
     studied = manifest.without_controls()
     leaks = _leaks_in(studied, reading, workers, progress)
     clean = leaks.without(manifest)
-    rows: list[DistanceRow] = []
-    place: list[PlaceRow] = []
-    examples: list[Example] = []
-    maps: list[FeatureMap] = []
-    said: list[str] = []
-    usable = [manifest, clean]
+    rows, place = list[DistanceRow](), list[PlaceRow]()
+    examples, maps = list[Example](), list[FeatureMap]()
+    said, usable = list[str](), [manifest, clean]
     for encoder, index in chosen:
         measured = _Measured(store, encoder, index, manifest, clean, seed)
         parts = measured.parts(by_class)
@@ -120,7 +122,7 @@ def measure_domain(
         said += measured.warnings
     facts = all_facts(list(studied.path), workers, progress, reading)
     shortcuts = find_shortcuts(studied, facts, stream(seed, "shortcuts"))
-    document = Distances(
+    return Distances(
         version=DISTANCE_VERSION,
         **provenance.call(),
         fingerprint=manifest.fingerprint,
@@ -138,8 +140,7 @@ def measure_domain(
             *_place_warnings(place),
             *said,
         ),
-    )
-    return document, clean
+    ), clean
 
 
 def _reading_of(specs: Sequence[EncoderSpec]) -> Reading:

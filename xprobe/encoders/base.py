@@ -57,7 +57,10 @@ class Encoder(ABC):
         Raises:
             XprobeError: the encoder has no text side, or its tokenizer is not on this machine.
         """
-        raise XprobeError(f"{self.spec.source} has no text side; leave out --prompts")
+        raise XprobeError(
+            f"{self.spec.source} embeds images alone, no texts; leave out --prompts, or take an "
+            f"encoder with a text side, such as clip-vit-b32"
+        )
 
     def see_through(
         self, codec: str, resampling: str, exact: Encoder | None, reading: Reading = AS_IT_IS

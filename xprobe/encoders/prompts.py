@@ -77,9 +77,10 @@ def read(name: str) -> Prompts:
         return Prompts(name, tuple(built_in[name]), {})
     file = packed(f"prompts/classes/{name}.json") if name in PROMPTS else Path(name)
     if not file.is_file():
+        known = (*PROMPTS, CAPTIONS)
         raise XprobeError(
-            f"unknown prompts {name!r}{did_you_mean(name, PROMPTS)}; there are "
-            f"{', '.join(PROMPTS)}, {CAPTIONS}, or name a JSON file"
+            f"unknown prompts {name!r}{did_you_mean(name, known)}; there are {', '.join(known)}, "
+            f"or name a JSON file"
         )
     try:
         content: Any = json.loads(file.read_text(encoding="utf-8"))

@@ -41,7 +41,8 @@ def choose_encoders(
             warnings.warn(f"{unusable}; until then it is left out", XprobeWarning, stacklevel=2)
     if not chosen:
         raise XprobeError(
-            f"{store.folder} has no features of these images; run 'xprobe embed' first"
+            f"{store.folder} has no features of these images; run 'xprobe embed' first, and name "
+            f"the same images"
         )
     return chosen
 

@@ -26,8 +26,15 @@ def export(store: Store, encoder: StoredEncoder, file: str | Path, images: Manif
     hold arrays of numbers alone: ``x``, ``sha256`` (n, 32), and ``label`` as positions in the list
     of classes, which is in the metadata.
 
+    Args:
+        store: the store.
+        encoder: the encoder in it.
+        file: the file to write; its suffix says in which format.
+        images: the images whose features are written; None: all that the store has.
+
     Raises:
-        XprobeError: a suffix not in `EXPORTS`, or images that have no features.
+        XprobeError: the suffix is not in `EXPORTS`; or images were never embedded, or none of them
+            can be.
     """
     file = Path(file)
     if file.suffix not in EXPORTS:

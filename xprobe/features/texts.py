@@ -24,7 +24,7 @@ from xprobe.features.inside import listed, read_bytes
 from xprobe.features.records import VERSION, TextsRecord
 from xprobe.features.shards import StoredEncoder
 
-# A run that is killed loses the texts of one file at most.
+# A file has so many texts, so that a run that is killed loses no more.
 FILE_ROWS = 1024
 
 # `gc` makes many small files into files of so many texts.
@@ -73,14 +73,14 @@ def embed_texts(
     progress: Progress = no_progress,
     title: str = "",
 ) -> Texts:
-    """Embed each text that the store lacks of an encoder, and return all that it has then.
+    """Embed the texts that the store lacks, and return all texts that it then has of an encoder.
 
     Args:
         embed_text: gives the features (n, d) of texts, and the logit scale.
         encoder: the encoder in the store.
         texts: the texts; equal ones are embedded once.
-        progress: how long work is shown.
-        title: what the progress is called.
+        progress: shows how far the work has come.
+        title: what the work is called there.
 
     Raises:
         XprobeError: the encoder has no text side, or a text has no finite feature.
@@ -120,6 +120,7 @@ def put_texts(encoder: StoredEncoder, texts: Sequence[str], x: Floats, logit_sca
 
 
 def _put(encoder: StoredEncoder, digests: Sequence[str], x: Floats, logit_scale: float) -> Path:
+    """Write features of length 1 by the digests of their texts, and return the file."""
     folder = encoder.folder / "texts"
     folder.mkdir(parents=True, exist_ok=True)
     discard_stale(folder)
@@ -150,6 +151,7 @@ def read_texts(encoder: StoredEncoder) -> Texts:
 
 
 def _joined(encoder: StoredEncoder, parts: Sequence[Texts]) -> Texts:
+    """Return several files' texts as one; of a text in several of them the first row counts."""
     if not parts:
         return Texts({}, np.empty((0, encoder.spec.dim), dtype=np.float32))
     row_of: dict[str, int] = {}
@@ -162,7 +164,10 @@ def _joined(encoder: StoredEncoder, parts: Sequence[Texts]) -> Texts:
 
 
 def _parts(encoder: StoredEncoder) -> list[tuple[Path, Texts]]:
-    """Return what each file of texts holds; reading begins anew where `gather_texts` works."""
+    """Return the files of texts and what each holds.
+
+    If a file vanishes meanwhile, `gather_texts` is at work: all of them are read again.
+    """
     while True:
         try:
             return [(file, _texts_in(encoder, file, read_bytes(file))) for file in _files(encoder)]
@@ -206,7 +211,7 @@ def _texts_in(encoder: StoredEncoder, file: Path, content: bytes) -> Texts:
 
 
 Faults = list[tuple[str, str]]
-"""Files, and what is wrong with each."""
+"""Pairs of a file, and what is wrong with it."""
 
 
 def check_texts(encoder: StoredEncoder) -> tuple[Faults, Faults]:
@@ -238,7 +243,7 @@ def copy_texts(encoder: StoredEncoder, target: StoredEncoder) -> int:
 
 
 def gather_texts(encoder: StoredEncoder) -> None:
-    """Make small files of texts into large ones, which count before the small ones are deleted.
+    """Write the texts of small files into large ones, and then delete the small ones.
 
     Raises:
         XprobeError: a file of texts is damaged, or cannot be read now; then nothing is changed.

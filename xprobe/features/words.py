@@ -1,4 +1,4 @@
-"""What the classes of a table are in words, and which of its texts are embedded as they are."""
+"""The texts of an image table that are embedded: classes in words, prompts, and captions."""
 
 from __future__ import annotations
 
@@ -38,7 +38,14 @@ class Words:
     def embed(
         self, encoder: Encoder, stored: StoredEncoder, store: Store, progress: Progress, title: str
     ) -> None:
-        """Put text features of the classes, and of all texts that the store lacks, into the store.
+        """Embed the classes, and the texts that the store lacks, and put the features into it.
+
+        Args:
+            encoder: the encoder, which embeds texts.
+            stored: the same encoder in the store.
+            store: the store.
+            progress: shows how far the work has come.
+            title: what the work is called there.
 
         Raises:
             XprobeError: the encoder has no text side.

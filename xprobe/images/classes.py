@@ -68,11 +68,20 @@ def check_classes(manifest: Manifest, data: object, whole: bool) -> None:
         if unknown := sorted(labels - real):
             raise XprobeError(
                 f"{data}: class {first_few(map(repr, unknown))} of {part} has no real images to "
-                f"train on{did_you_mean(unknown[0], real, 1)}; add them to real, or remove the "
-                f"class"
+                f"train on{did_you_mean(unknown[0], real, 1)}; classes of real are "
+                f"{first_few(sorted(real))}; rename the class, add it to real, or remove it"
             )
     if whole and (missing := missing_classes(manifest)):
         raise XprobeError(f"{data}: {_incomplete(missing, generators(manifest))}")
+
+
+def check_synthetic(manifest: Manifest) -> None:
+    """Raise if there is no synthetic image to compare with the real ones."""
+    if not (manifest.source == "synthetic").any():
+        raise XprobeError(
+            "no synthetic images to compare with; name them beside DATA, --synthetic NAME=DIR, or "
+            "put them into synthetic/[<generator>/]<class>/…, and embed them"
+        )
 
 
 def _classes_of_parts(manifest: Manifest) -> dict[str, set[str]]:

@@ -97,9 +97,9 @@ def _rows(config: DataConfig, data: Data, group: str) -> list[Row]:
     parts: list[list[Row]] = []
     places = once(config.places(data))
     check_form([*places, *sets_named(config)], config.form)
+    if len(places) > 1:
+        _check_are_told(places, config)
     for place in places:
-        if len(places) > 1:
-            _check_is_told(place, config)
         plain, base = read_rows(place, group, config.form)
         part = list(located(plain, base, str(place)))
         is_whole = any(row["source"] == "real" for row in part)
@@ -114,19 +114,20 @@ def _rows(config: DataConfig, data: Data, group: str) -> list[Row]:
     return joined(parts)
 
 
-def _check_is_told(place: Path, config: DataConfig) -> None:
+def _check_are_told(places: Iterable[Path], config: DataConfig) -> None:
     """Refuse a folder of mere class folders among several DATA, of which nothing says what it is.
 
     Raises:
-        XprobeError: its images may be real or synthetic.
+        XprobeError: its images may be real or synthetic; or one of DATA is not there.
     """
-    source, _ = source_of(place, config.form)
-    if source.is_general and source.title and not config.form.layout:
-        raise XprobeError(
-            f"{place}: class folders, and nothing says whether their images are real or synthetic; "
-            f"if they are real, name all real ones with --real in place of DATA; if they are of "
-            f"synthetic ones, name them beside DATA, --synthetic NAME={place}"
-        )
+    sources = [(place, source_of(place, config.form)[0]) for place in places]
+    for place, source in sources:
+        if source.is_general and source.title and not config.form.layout:
+            raise XprobeError(
+                f"{place}: class folders, and nothing says whether their images are real or "
+                f"synthetic; if they are real, name all real ones with --real in place of DATA; if "
+                f"they are of synthetic ones, name them beside DATA, --synthetic NAME={place}"
+            )
 
 
 def _manifest_of_rows(rows: Iterable[Row], hashed: bool) -> Manifest:

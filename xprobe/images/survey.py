@@ -16,6 +16,9 @@ from xprobe.images.classes import lacking, missing_classes
 from xprobe.images.decode import UnusableImageError, probe
 from xprobe.images.manifest import EMPTY_FILE, SOURCES, Manifest
 
+# Formats whose files keep every pixel: TIFF may be compressed as JPEG, and seldom is.
+_LOSSLESS = ("BMP", "DIB", "PNG", "PPM", "TIFF")
+
 
 class Count(Document, frozen=True, kw_only=True):
     """How many images there are of a class, source, generator and split.
@@ -143,12 +146,19 @@ def find_problems(manifest: Manifest) -> list[str]:
 
 
 def codec_problems(formats: Sequence[Shape]) -> list[str]:
-    """Return a warning if a classifier may tell the sources apart by their file formats alone."""
+    """Return a warning if a classifier may tell the sources apart by their file formats alone.
+
+    Formats that keep every pixel leave no trace in the pixels, so that they count as one.
+    """
     kinds = {s: {row.format for row in formats if row.source == s} for s in SOURCES}
-    if not all(kinds.values()) or kinds["real"] == kinds["synthetic"]:
+    traces = [{"" if kind in _LOSSLESS else kind for kind in kinds[s]} for s in SOURCES]
+    if not all(traces) or traces[0] == traces[1]:
         return []
     said = " but ".join(f"{s} images are {first_few(sorted(kinds[s]))}" for s in SOURCES)
-    return [f"{said}: traces of compression can tell them apart"]
+    return [
+        f"{said}: traces of compression can tell them apart; to rule that out, embed all of them "
+        f"through one codec, too, with --match-codec jpeg-90"
+    ]
 
 
 def _problems_of_copies(manifest: Manifest, rows: list[int]) -> Iterator[tuple[str, str]]:

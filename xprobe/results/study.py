@@ -42,8 +42,9 @@ class EncoderUsed(Document, frozen=True, kw_only=True):
 
     Attributes:
         label: its name, with digits of its key if the store has another one of that name.
-        alias: short name by which people read it; empty if an older xprobe made the study.
-        name: the name it was embedded under.
+        alias: short name in tables and figures; empty if an older xprobe made the study.
+        name: the name under which images were embedded with it.
+        key: digest of its ``EncoderSpec``.
     """
 
     OPTIONAL: ClassVar[tuple[str, ...]] = ("alias", *EncoderSpec.OPTIONAL)
@@ -102,8 +103,10 @@ class LicenceCount(Document, frozen=True, kw_only=True):
     """How many images of a source (``real`` or ``synthetic``) a licence counts for.
 
     Attributes:
-        licence: its name, that of the source image where an edit may be passed on no more than it;
-            empty: none is known.
+        licence: its name; empty: none is known. An edit counts under the licence of its source
+            image where that is the stricter one.
+        source: ``real`` or ``synthetic``.
+        n: number of images.
     """
 
     licence: str
@@ -151,6 +154,9 @@ class ImagesStudied(Document, frozen=True, kw_only=True):
     """The image table of a study, in numbers.
 
     Attributes:
+        fingerprint: digest of the table.
+        classes: names of the classes.
+        counts: how many images there are of each class, source, generator and split.
         licences: the licences of the images; empty where no image has any.
         makers: who made synthetic images, under which terms; empty where the table does not say.
         datasets: the data sets that images are of; empty where the table does not say.
@@ -170,12 +176,25 @@ class Study(Document, frozen=True, kw_only=True):
     """What a sweep answered for one encoder, one learner and one part of the real images.
 
     Attributes:
-        key: digest of what it answers, for which its files are named; empty in version 1.
+        version: version of this form, `STUDY_VERSION`.
+        key: digest of the question that it answers, after which its files are named; empty in
+            version 1.
         hits: digest of the file of its hits (`results.hits`); empty in version 1.
         seeds: seeds whose repeats are pooled in it; empty in version 1.
+        created: time at which it was made, in ISO 8601.
+        command: the command line that made it.
+        encoder: the encoder whose features heads were trained on.
         protocol: how it was tested, in words.
         versions, commit, platform: what computed it; `commit` is None outside of a git checkout.
+        config: the options of the sweep.
+        generators: names of the generators.
+        manifest: the images.
+        results: a row for each setting and metric.
         comparisons: mixes against each other and against controls.
+        classes: a row for each setting and class.
+        settings: a row for each setting, with its confusion matrix.
+        runs: a row for each fold, repeat and setting.
+        warnings: what the user was warned of.
         prompts: the prompts of the zero-shot row.
         data_value: what mixes and alternatives are worth, in a study on a learning curve; None in
             others.
@@ -347,7 +366,7 @@ def load_studies(results: Results) -> list[Study]:
 
 
 def without_held(studies: Sequence[Study]) -> list[Study]:
-    """Return those of all studies whose repeats no other one holds, the newest first."""
+    """Return the studies whose repeats no other one has pooled, the newest first."""
     # Of studies alike but for the seed, one with more seeds holds what those with fewer hold.
     kept: list[Study] = []
     for study in sorted(studies, key=lambda study: -len(study.seeds)):
@@ -415,10 +434,11 @@ def newest(studies: Sequence[Study], encoders: Sequence[str] = ()) -> list[Study
 
 
 def names_of_kind(study: Study) -> list[tuple[str, str, Number, int]]:
-    """Return by what studies are told apart of which the newest counts: encoder, head and part.
+    """Return two names of a study's kind: encoder (by label, and by key), head and part.
 
-    An encoder's label changes when another of its name joins it; its key does not. Studies of a
-    kind have the first name, by the label, or the second one, by the key, in common.
+    Of the studies of a kind the newest counts. An encoder's label changes when the store gets
+    another encoder of its name, and its key does not: two studies are of a kind if they have either
+    name in common.
     """
     fraction, train_per_class = study.part
     kind = study.config.head, fraction, train_per_class or 0

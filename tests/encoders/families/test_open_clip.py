@@ -86,7 +86,7 @@ def test_a_checkpoint_gives_the_features_of_its_tower(
     np.testing.assert_allclose(features(encoder, pictures), expected, rtol=1e-4, atol=1e-5)
     assert encoder.has_text == has_text
     if not has_text:
-        with pytest.raises(XprobeError, match="no text side; leave out --prompts"):
+        with pytest.raises(XprobeError, match="images alone, no texts; leave out --prompts"):
             encoder.embed_text(["a"])
 
 

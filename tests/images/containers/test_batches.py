@@ -198,4 +198,4 @@ def test_threads_wait_for_the_one_that_reads(tmp_path: Path) -> None:
     second.join(60)
     assert values == [1, 1]
     assert kept.get(str(file), "another", lambda: 3) == 3
-    assert kept.get(str(file), "", lambda: 4) == 4  # The first made place for it.
+    assert kept.get(str(file), "", lambda: 4) == 4  # It was dropped for the other one.

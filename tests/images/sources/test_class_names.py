@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from xprobe.base.errors import XprobeError
-from xprobe.images.sources.class_names import class_names
+from xprobe.base.errors import XprobeError, XprobeWarning
+from xprobe.images.sources.class_names import class_names, tell_unused
 
 
 @pytest.mark.parametrize(
@@ -36,6 +36,13 @@ def test_what_is_no_list_of_names_is_refused(content: bytes, words: str, tmp_pat
     (tmp_path / "names.txt").write_bytes(content)
     with pytest.raises(XprobeError, match=r"names\.txt.*" + words):
         class_names(tmp_path / "names.txt")
+
+
+def test_a_name_that_no_image_has_is_told(tmp_path: Path) -> None:
+    (tmp_path / "names.txt").write_text("cat\ndog\nhorse\n")
+    with pytest.warns(XprobeWarning, match="shards has no image of dog, horse; check that the fir"):
+        tell_unused(tmp_path / "names.txt", ["cat", "cat"], Path("shards"))
+    tell_unused(tmp_path / "names.txt", ["horse", "dog", "cat"], Path("shards"))
 
 
 def test_a_file_that_cannot_be_read_is_told(tmp_path: Path) -> None:

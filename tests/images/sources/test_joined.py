@@ -171,4 +171,4 @@ def test_tables_whose_guessed_generators_have_one_name_are_told() -> None:
     guessed = {GUESSED: "out"}
     with pytest.warns(XprobeWarning, match="a, b: they name no generator, and count as one, out,"):
         joined([edits("a", **guessed), edits("b", **guessed)])
-    joined([edits("a", **guessed), edits("b")])  # What is said is meant.
+    joined([edits("a", **guessed), edits("b")])  # One table names it itself.

@@ -294,6 +294,15 @@ def test_a_class_that_is_spelled_otherwise_is_named(name: str) -> None:
         read({"real": CLASSES, "synthetic": {name: FILES, "b": FILES}})
 
 
+def test_a_generator_of_other_classes_is_told_with_those_of_both() -> None:
+    said = (
+        "data/synthetic/g is no class of real, and its folders c, d are none either; the classes "
+        "of real are a, b: call the folders as these, or remove them"
+    )
+    with pytest.raises(XprobeError, match=said):
+        read({"real": CLASSES, "synthetic": {"g": {"c": FILES, "d": FILES}}})
+
+
 def test_images_of_no_class_are_counted() -> None:
     loose = {**CLASSES, "9.png": None, "notes.txt": None}
     _, said = read({"real": loose, "synthetic": {"g": loose, "8.png": None}})

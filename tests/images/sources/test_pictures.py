@@ -47,7 +47,7 @@ def test_a_mask_beside_its_picture_is_left_out(name: str) -> None:
     pictures, said = read(["1.jpg", name, "2.jpg"])
     assert pictures == ["1.jpg", "2.jpg"]
     assert said[0].startswith(f"left out label masks: 1, such as a/{name}; to keep")
-    assert read(["3.jpg", name]) == (["3.jpg", name], [])  # a mask of nothing is a picture
+    assert read(["3.jpg", name]) == (["3.jpg", name], [])  # 1.jpg, which it would mask, is missing
 
 
 @pytest.mark.parametrize("tree", [{"1.jpg": None, "thumbs": ["1.jpg"]}, ["1.jpg", "1_thumb.jpg"]])

@@ -53,9 +53,9 @@ def settled(*rows: Row) -> Row:
         ("edit/1.png", "s/x/e1"),
         ("../y/0001.png", "s/y/y1"),
         ("y1", "s/y/y1"),  # the id of a synthetic image of another table
-        ("0001.png", "0001.png"),  # its path is no name outside of its table
+        ("0001.png", "0001.png"),  # a path that leads to it from its own table alone
         ("outside", "outside"),
-        ("self", "self"),  # it is called as its parent, which is another image
+        ("self", "self"),  # its id is the name of its parent, which is another image
     ],
 )
 def test_a_parent_is_sought_in_its_table_then_in_others(parent: str, meant: str) -> None:

@@ -104,11 +104,11 @@ def test_a_source_is_a_row(make_data: MakeData, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setitem(SOURCES_OF_IMAGES.rows, "few", row)  # type: ignore[arg-type]
     images = xprobe.read(f"few:{data}", group="event")
     assert images.id.tolist() == ["real/a/0.png", "real/a/1.png", "synthetic/a/0.png"]
-    assert set(images.label) == {"event"}  # the source is given the column of groups
+    assert set(images.label) == {"event"}  # read is given the column of groups
 
 
 def test_the_help_of_commands_is_made_from_the_rows(monkeypatch: pytest.MonkeyPatch) -> None:
-    # The folder of one published set is no form of DATA that everybody needs to read of.
+    # The help does not tell of xBD's folder, which few people have.
     rows = SOURCES_OF_IMAGES.rows.values()
     assert [row.name for row in rows if not (row.words or row.title)] == ["xbd"]
     row = ImageSource("few", Path.is_file, lambda path, group, form: ([], path), "list (.few)")
@@ -129,6 +129,16 @@ def test_what_nothing_recognises_is_answered_with_the_forms(tmp_path: Path) -> N
         xprobe.read(tmp_path / "a.xlsx")
     with pytest.raises(XprobeError, match="few:nowhere: no such folder or manifest file; make"):
         xprobe.read("few:nowhere")
+    for name, words in (
+        ("imgfolder:x", r"no form of data is called so \(did you mean imagefolder or .* there are"),
+        ("https://x.org/a.tar", "an address is not opened; download it, and name the file"),
+        ("sdxl=out/x", "are named by the option, --synthetic sdxl=out/x"),
+    ):
+        with pytest.raises(XprobeError, match=words):
+            xprobe.read(name)
+    (tmp_path / "real/a").mkdir(parents=True)
+    with pytest.raises(XprobeError, match="--synthetic sdxl=out/x"):
+        xprobe.read([tmp_path, "sdxl=out/x"])
     with pytest.raises(XprobeError, match=r"gone\.tar: no such file; correct its path"):
         xprobe.read("gone.tar")
     with pytest.raises(XprobeError, match=r"gone\.csv: no such manifest file; correct its path"):

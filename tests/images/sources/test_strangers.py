@@ -38,6 +38,15 @@ BOTH = {"real": CLASSES, "synthetic": CLASSES}
         ),
         ({"images": FILES, "masks": FILES}, "data holds images beside their labels"),
         ({"real.zip": None}, "unpack data/real.zip, if the images are in it"),
+        (
+            {"train": {"a": FILES}, "test": {"a": FILES}},
+            "there are splits train, test of one class alone, a; add images of another class; a",
+        ),
+        ({"0.png": None}, "it holds images and no class folders, so name the folder above it"),
+        (
+            {"0.png": None, "images.csv": None},
+            "if data/images.csv is the table of the images, name that file as DATA; a study",
+        ),
         ({}, "data: no folder data/real; a study needs data/real/<class>"),
     ],
 )

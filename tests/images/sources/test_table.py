@@ -211,7 +211,7 @@ def test_labels_that_are_one_number_are_one_class(tmp_path: Path, suffix: str) -
         rows, _ = read_table(table(tmp_path, rows_of(label=labels), suffix))
     assert [row["label"] for row in rows] == ["1"] * 3
     rows, _ = read_table(table(tmp_path, rows_of(label=["1.0"] * 3), suffix))
-    assert [row["label"] for row in rows] == ["1.0"] * 3  # One spelling needs no other.
+    assert [row["label"] for row in rows] == ["1.0"] * 3  # Where all agree, the spelling stays.
 
 
 def test_letters_are_one_class_composed_or_not(tmp_path: Path) -> None:

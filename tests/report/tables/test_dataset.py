@@ -34,9 +34,9 @@ def images(make_data: MakeData, tmp_path: Path) -> Manifest:
     return replace(images, further={"licence": licence})
 
 
-def write(images: Manifest, tmp_path: Path, asked: bool | None = None) -> Written:
+def write(images: Manifest, tmp_path: Path, with_images: bool | None = None) -> Written:
     store = Store(tmp_path / "store")
-    return write_dataset(tmp_path / "out", images, store, store.encoders()[0], asked)
+    return write_dataset(tmp_path / "out", images, store, store.encoders()[0], with_images)
 
 
 def rows_of(tmp_path: Path, split: str) -> tuple[list[dict[str, Any]], dict[str, Any]]:
@@ -48,7 +48,7 @@ def rows_of(tmp_path: Path, split: str) -> tuple[list[dict[str, Any]], dict[str,
 
 
 def test_the_rows_are_the_images_with_their_features(images: Manifest, tmp_path: Path) -> None:
-    written = write(images, tmp_path, asked=True)
+    written = write(images, tmp_path, with_images=True)
     assert (written.rows, written.with_content, written.sentences) == (10, 10, [])
     store = Store(tmp_path / "store")
     features, _ = store.read(store.encoders()[0], images)
@@ -72,7 +72,7 @@ def test_the_rows_are_the_images_with_their_features(images: Manifest, tmp_path:
 def test_images_whose_licence_is_not_known_are_left_out(images: Manifest, tmp_path: Path) -> None:
     written = write(images, tmp_path)
     assert (written.with_content, written.withheld) == (5, {"": 5})
-    assert written.sentences[0].startswith("5 images are left out")
+    assert written.sentences[0].startswith("5 images have a row without a picture")
     assert "state it in the column licence" in written.sentences[0]
     rows, _ = rows_of(tmp_path, "train")
     assert all((row["image"] is not None) == (row["licence"] == OPEN) for row in rows)
@@ -86,15 +86,15 @@ def test_images_that_may_not_be_passed_on_are_named_where_they_are_asked_for(
 ) -> None:
     images = replace(images, further={"licence": [SECRET] * len(images)})
     assert write(images, tmp_path).with_content == 0
-    written = write(images, tmp_path, asked=True)
+    written = write(images, tmp_path, with_images=True)
     assert written.with_content == 10
     assert "not be passed on (xBD): keep it to yourself" in written.sentences[0]
-    assert write(images, tmp_path, asked=False).sentences == []
+    assert write(images, tmp_path, with_images=False).sentences == []
 
 
 def test_an_image_that_is_gone_is_a_row_without_it(images: Manifest, tmp_path: Path) -> None:
     Path(images.path[0]).unlink()
-    written = write(images, tmp_path, asked=True)
+    written = write(images, tmp_path, with_images=True)
     assert (written.rows, written.with_content, written.unreadable) == (10, 9, 1)
     assert written.sentences == ["1 image could not be read any more"]
 
@@ -104,7 +104,7 @@ def test_files_are_closed_at_their_size_and_numbered(
 ) -> None:
     monkeypatch.setattr(dataset, "FILE_BYTES", 1)
     monkeypatch.setattr(dataset, "ROWS_OF_GROUP", 3)
-    write(images, tmp_path, asked=True)
+    write(images, tmp_path, with_images=True)
     names = sorted(file.name for file in (tmp_path / "out" / "data").iterdir())
     assert names == ["test-00000-of-00001.parquet"] + [
         f"train-{i:05d}-of-00003.parquet" for i in range(3)
@@ -113,13 +113,13 @@ def test_files_are_closed_at_their_size_and_numbered(
 
 
 def test_only_a_former_data_set_is_replaced(images: Manifest, tmp_path: Path) -> None:
-    write(images, tmp_path, asked=False)
+    write(images, tmp_path, with_images=False)
     before = sorted((tmp_path / "out").rglob("*"))
-    write(images, tmp_path, asked=False)
+    write(images, tmp_path, with_images=False)
     assert sorted((tmp_path / "out").rglob("*")) == before
     (tmp_path / "out" / "mine.txt").write_text("mine")
     with pytest.raises(XprobeError, match=r"out holds other files \(README.md, data, mine.txt\)"):
-        write(images, tmp_path, asked=False)
+        write(images, tmp_path, with_images=False)
     assert (tmp_path / "out" / "mine.txt").read_text() == "mine"
 
 
@@ -129,7 +129,7 @@ def test_the_command(images: Manifest, tmp_path: Path, xprobe: Xprobe) -> None:
     out = str(tmp_path / "set")
     ran = xprobe(*export, out, *data)
     assert ran.code == 0 and f"wrote {out}: 10 rows of pixels" in ran.out
-    assert "10 images are left out" in ran.err
+    assert "10 images have a row without a picture" in ran.err
     json = xprobe(*export, out, *data, "--images", "--json").json
     assert (json["file"], json["rows"], json["images"]) == (out, 10, 10)
     assert "a data set needs its images" in xprobe(*export, out).err
@@ -142,7 +142,7 @@ def test_the_datasets_library_opens_it(
 ) -> None:
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     datasets = pytest.importorskip("datasets")
-    write(images, tmp_path, asked=True)
+    write(images, tmp_path, with_images=True)
     opened = datasets.load_dataset(str(tmp_path / "out"), cache_dir=str(tmp_path / "cache"))
     assert {split: part.num_rows for split, part in opened.items()} == {"train": 8, "test": 2}
     assert opened["train"].features["label"].names == ["a", "b"]

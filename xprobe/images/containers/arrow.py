@@ -20,7 +20,7 @@ from xprobe.images.containers.columns import bytes_of, column_named, edges_of, n
 from xprobe.images.containers.marks import Mark, mark_of
 from xprobe.images.containers.registry import Span
 
-# A stream ends in the mark of a message, and the length of none.
+# A stream ends with what begins a message, and the length 0 of a message that does not follow.
 _END = b"\xff\xff\xff\xff\0\0\0\0"
 
 # Files of the random-access form begin so.

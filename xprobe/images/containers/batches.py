@@ -38,7 +38,7 @@ _HEADER = f"P6\n{_SIDE_PX} {_SIDE_PX}\n255\n".encode()
 # Pickles, and all that an archive holds; the largest that is published has 187 million bytes.
 _MOST_BYTES = 2**29
 
-# So many headers of an archive tell what it is, unless a large file of another name comes first.
+# To tell what an archive is, so many of its headers are read, up to the first file of this size.
 _FEW, _LARGE = 16, 2**20
 
 _BATCH = re.compile(r"(?:data_batch_\d+|test_batch|train|test)(?:\.bin)?")
@@ -62,12 +62,13 @@ class Batch(NamedTuple):
 
 
 class _Kept(Generic[Value]):
-    """What was read of files that are still the same, as much as fits; each is read once.
+    """A cache of what was read of files; a file that has changed is read again.
 
-    Threads that ask for the same file wait for the first: each would fill the memory else.
+    Threads that ask for the same file wait for the first one, since each that reads it fills the
+    memory anew.
 
     Args:
-        most: of how many files it is kept.
+        most: number of files of which it keeps what was read, the last ones used.
     """
 
     def __init__(self, most: int) -> None:
@@ -81,7 +82,7 @@ class _Kept(Generic[Value]):
         self._lock = Lock()
 
     def get(self, file: str, member: str, read: Callable[[], Value]) -> Value:
-        """Return what a function reads of a file, or of a member of it, whatever leads there."""
+        """Return what `read` returns of a file or of a member of it, kept or read now."""
         status = Path(file).stat()
         key = status.st_dev, status.st_ino, status.st_mtime_ns, status.st_size, member
         with self._lock:
@@ -255,7 +256,7 @@ def _is_binary(file: str) -> bool:
 
 
 def _label_bytes(file: str) -> int:
-    """Return how many bytes of a binary record are labels; the pixels follow them.
+    """Return how many bytes a binary record has for labels, before its pixels.
 
     A record of CIFAR-10 has one label, one of CIFAR-100 a coarse and then a fine one.
     """

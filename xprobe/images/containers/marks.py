@@ -1,6 +1,7 @@
-"""Marks of files by which a changed one is known, asked of the disk a hundred times a second.
+"""Marks of files, which change when a file does, so that nothing outdated is read from memory.
 
-To ask for every image would take as long as to read one from a file of its own.
+The disk is asked for a mark a hundred times a second at most: to ask it for every image would take
+as long as to read one from a file of its own.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ _marks: dict[str, tuple[float, Mark]] = {}
 
 
 def mark_of(file: str) -> Mark:
-    """Return what is another one as soon as a file is changed or replaced.
+    """Return the mark of a file; it differs after the file was changed or replaced.
 
     Raises:
         OSError: there is no such file.

@@ -29,7 +29,7 @@ from xprobe.images.containers.columns import (
 from xprobe.images.containers.marks import Mark, mark_of
 
 # So many bytes of decoded images stay in memory, of all files together: for threads that lag
-# behind, and rows out of order. To come by 4 KiB of memory takes 4 µs, and these are used again.
+# behind, and rows out of order. More would be slower: new memory costs 4 µs for each 4 KiB.
 KEPT_BYTES = 16 * 2**20
 
 # A batch has about so many bytes, and at least one image.

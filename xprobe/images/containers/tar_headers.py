@@ -243,7 +243,7 @@ def _check_extensions(file: str, stream: _Headers, start: int, end: int) -> None
 
 
 def _are_records(content: bytes) -> bool:
-    """Return whether a content is made of records ``length key=value`` (POSIX pax), and nothing."""
+    """Return whether a content is made of records ``length key=value`` (POSIX pax) alone."""
     place = 0
     while place < len(content):
         match = re.compile(rb"(\d{1,9}) [^=]+=").match(content, place)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import unicodedata
+import warnings
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from xprobe.base.errors import XprobeError, first_few
+from xprobe.base.errors import XprobeError, XprobeWarning, first_few
 from xprobe.base.regular import check_regular
+from xprobe.images.classes import composed
 from xprobe.images.manifest import is_missing
 from xprobe.images.text import read_text
 
@@ -47,6 +49,25 @@ def class_names(file: str | Path) -> list[str]:
         )
     check_names(names, f"--classes {file}", "correct the file")
     return names
+
+
+def tell_unused(file: str | Path, labels: Iterable[str], data: Path) -> None:
+    """Warn of names of classes that no image has, since a line too many shifts all after it.
+
+    Args:
+        file: the file of ``--classes``.
+        labels: the classes of the images.
+        data: the data set of the images, for the message.
+    """
+    used = set(labels)
+    unused = [name for name in class_names(file) if composed(name) not in used]
+    if unused:
+        warnings.warn(
+            f"--classes {file}: {data} has no image of {first_few(unused)}; check that the first "
+            f"line names class 0, and that no line is missing or too many",
+            XprobeWarning,
+            stacklevel=3,
+        )
 
 
 def check_names(names: Sequence[str], where: str, remedy: str) -> None:

@@ -1,7 +1,7 @@
 """Several tables as one: images that are given twice, ids that clash, parents in other tables.
 
-No image of an earlier table is called otherwise because of a later one, so that a further table
-changes nothing of what is done with others.
+A later table never changes the id of an image of an earlier one, so that what was computed of the
+earlier tables stays.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def joined(parts: Sequence[Sequence[Row]]) -> list[Row]:
 
 
 def _told_apart(parts: Iterable[Sequence[Row]]) -> list[Row]:
-    """Return rows whose table has another name where an earlier part has read it, too."""
+    """Return rows whose table has another name if an earlier part has read it, too."""
     rows: list[Row] = []
     known: set[str] = set()
     for part in parts:

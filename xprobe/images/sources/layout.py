@@ -324,6 +324,12 @@ class Layout:
                 f"{folder.path} and the class {alike[0]} of real differ only in how they are "
                 f"written; give both one name"
             )
+        if folder.folders:
+            raise XprobeError(
+                f"{folder.path} is no class of real{did_you_mean(label, labels)}, and its folders "
+                f"{first_few(map(name_of, folder.folders))} are none either; the classes of real "
+                f"are {first_few(sorted(labels))}: call the folders as these, or remove them"
+            )
         raise XprobeError(
             f"{folder.path} is no class of real{did_you_mean(label, labels)}, nor a "
             f"generator with class folders; add real images of that class, or remove it"

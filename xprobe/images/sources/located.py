@@ -1,8 +1,8 @@
 """Rows of one table as rows among others: with absolute paths, ids, and the table that they are of.
 
-What a table without real images calls its images says little beside others: files that generators
-make are numbered alike. So such images are called as in the folder of a study,
-``synthetic/<generator>/<id>``, which depends on no other table.
+Generators number their files alike, so that tables of synthetic images alone often have the same
+ids. Beside other tables such images get the ids that they would have in the folder of a study,
+``synthetic/<generator>/<id>``, which depend on no other table.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def absolute(root: str, path: str) -> str:
 
 
 def below_synthetic(rows: Sequence[Row], prefix: str = "") -> list[Row]:
-    """Return synthetic images by the ids that they have in a folder, which tell tables apart.
+    """Return rows of synthetic images with the ids that they would have in the folder of a study.
 
     Rows without a generator are of the one that `name_of` calls the table. Ids that begin with
     ``synthetic/`` are such ids already, and a generator that ids begin with is not written twice.
@@ -97,7 +97,10 @@ def once(places: Iterable[str | Path]) -> list[Path]:
 
 
 def name_of(table: str) -> str:
-    """Return what a DATA is called beside others: its folder, or its file if it has a name."""
+    """Return what a DATA is called beside others: its folder or file, without a table's suffix.
+
+    A table that is called `MANIFEST`, as many are, has the name of its folder.
+    """
     path = Path(table).resolve()
     if path.suffix.lower() not in SUFFIXES:
         return path.name

@@ -31,7 +31,7 @@ class References:
         self._folders: dict[str, str] = {}
 
     def place(self, path: str) -> str:
-        """Return a path as all spell it that lead to one file, links in its folders resolved."""
+        """Return a path with the links in its folders resolved, equal for all paths to one file."""
         folder, name = os.path.split(path)
         if folder not in self._folders:
             self._folders[folder] = os.path.realpath(folder)
@@ -97,7 +97,7 @@ class References:
         return next((meant for meant in synthetic if meant and meant != id_), name)
 
     def _group(self, row: Row, _id: str) -> str:
-        """Return the group of an image, in which an id is that which the image has now."""
+        """Return the group of an image; if it is the id of an image, the id which that has now."""
         name, table = row["group"], row[TABLE]
         if row["source"] == "real":
             return self._renamed.get((table, name), name)

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 # Suffixes of files that are data sets, besides those of tables.
 _DATA_FILES = (".tar", ".tgz", ".gz", ".arrow")
 
+# What addresses in the network begin with, before the colon.
+_PROTOCOLS = ("http", "https", "ftp", "s3", "gs")
+
 
 @dataclass(frozen=True)
 class ImageSource:
@@ -156,6 +159,10 @@ def read_rows(
     row, path = source_of(data, form)
     plain, base = row.read(path, group, form)
     rows = list(plain)
+    if form.classes and "classes" in row.takes:
+        from xprobe.images.sources.class_names import tell_unused
+
+        tell_unused(form.classes, (row["label"] for row in rows), data)
     if row.title:
         from xprobe.images.sources.captions import add_captions
         from xprobe.images.sources.taken import filled_in, taken_as
@@ -179,10 +186,7 @@ def source_of(data: Path, form: FormConfig) -> tuple[ImageSource, Path]:
     sources = SOURCES_OF_IMAGES
     if form.layout:
         if form.layout not in sources.names():
-            raise OptionError(
-                f"--layout {form.layout}: unknown{did_you_mean(form.layout, sources.names())}; "
-                f"there are {', '.join(sources.names())}"
-            )
+            raise OptionError(f"--layout {form.layout}: {_no_form(form.layout)}")
         return _asked_for(sources[form.layout], data)
     if is_prefixed(data):
         name, _, rest = str(data).partition(":")
@@ -268,6 +272,17 @@ def _missing(data: Path) -> XprobeError:
             f"{data}: no folder or manifest has such a name; the shell puts names in place of a "
             f"pattern, unless there are none or the pattern is quoted"
         )
+    name, colon, _ = str(data).partition(":")
+    if colon and name.lower() in _PROTOCOLS:
+        return XprobeError(f"{data}: an address is not opened; download it, and name the file")
+    if colon and did_you_mean(name, SOURCES_OF_IMAGES.names()):
+        return XprobeError(f"{data}: {_no_form(name)}")
+    name, equals, _ = str(data).partition("=")
+    if equals and "/" not in name:
+        return XprobeError(
+            f"{data}: no such folder or manifest file; synthetic images are named by the option, "
+            f"--synthetic {data}"
+        )
     if data.suffix.lower() in SUFFIXES:
         return XprobeError(f"{data}: no such manifest file; correct its path")
     if data.suffix.lower() in _DATA_FILES:
@@ -284,7 +299,16 @@ def _unknown(data: Path) -> XprobeError:
         from xprobe.images.sources.tree import Folder
 
         return no_real_folder(Folder(str(data)))
-    return XprobeError(f"{data}: a manifest is a .csv, .tsv, .jsonl, .json or .parquet file")
+    return XprobeError(
+        f"{data}: no form of data fits this file: a manifest is a .csv, .tsv, .jsonl, .json or "
+        f".parquet file; images are named by their folder, and archives such as .zip are unpacked "
+        f"first"
+    )
+
+
+def _no_form(name: str) -> str:
+    known = SOURCES_OF_IMAGES.names()
+    return f"no form of data is called so{did_you_mean(name, known)}; there are {', '.join(known)}"
 
 
 def _in_order() -> Iterator[ImageSource]:

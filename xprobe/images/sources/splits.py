@@ -138,7 +138,7 @@ def _check_that_none_is_a_split(named: list[Folder], others: list[Folder], known
 
 
 def _check_that_all_are_splits(named: list[Folder]) -> None:
-    """Raise if a folder that is called as a split is holds no class folders."""
+    """Raise if a folder with the name of a split holds no class folders."""
     for folder in named:
         if not names_inside(folder):
             beside = [other.name for other in named if other is not folder]

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from pathlib import Path
 
 from xprobe.base.errors import XprobeError, first_few
 from xprobe.images.decode import is_image
 from xprobe.images.manifest import LAYOUT
+from xprobe.images.sources.cells import SUFFIXES
 from xprobe.images.sources.leftovers import ARCHIVES, kind_of_file
 from xprobe.images.sources.pictures import is_plain, kind_of_folder
 from xprobe.images.sources.splits import Split, in_order, names_inside, split_of
@@ -79,6 +81,14 @@ def _seen(data: Folder) -> str:
             f"--synthetic NAME=DIR; if they are of synthetic ones, name them beside DATA, "
             f"--synthetic NAME={data.path}; "
         )
+    tables = [name for name in data.files if Path(name).suffix.lower() in SUFFIXES]
+    if tables:
+        return f"if {data.path}/{tables[0]} is the table of the images, name that file as DATA; "
+    if any(map(is_image, data.files)):
+        return (
+            "it holds images and no class folders, so name the folder above it, if it is that of "
+            "a class, or sort its images into folders of their classes; "
+        )
     return ""
 
 
@@ -89,6 +99,11 @@ def _seen_splits(splits: Sequence[Split]) -> str:
         for split in splits
     ]
     classes = sorted({name for split in splits for name in names_inside(split.folder)})
+    if len(classes) == 1:
+        return (
+            f"there are splits {first_few(split.folder.name for split in splits)} of one class "
+            f"alone, {classes[0]}; add images of another class; "
+        )
     words = f" of the classes {first_few(classes)}" if classes else ""
     return (
         f"there are splits {first_few(split.folder.name for split in splits)}{words}; no study can "

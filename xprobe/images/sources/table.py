@@ -172,8 +172,8 @@ def _check_columns(file: Path, names: Sequence[str]) -> None:
 def _is_misspelt(name: str, known: str) -> bool:
     """Return whether the name of a column may be meant for a known one, within two slips.
 
-    Names of four letters and less are near to many words, and a required column that is misspelt
-    shows itself as missing, so that little is taken for one.
+    Names of four letters or fewer are near to many words and count only if they are equal. For a
+    required column one slip counts: if it is misspelt, it is missing, which is told anyway.
     """
     name = name.strip().lower()
     slips = 1 if known in REQUIRED else 2

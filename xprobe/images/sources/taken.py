@@ -54,7 +54,7 @@ def _classes(sizes: Counter[str]) -> str:
 
 
 def filled_in(rows: Iterable[Row], source: str, title: str, data: Path) -> list[Row]:
-    """Return rows with a source, where the set says none, its name, and its licence if it is known.
+    """Return rows with source, data set and licence, where the set itself does not state them.
 
     Args:
         rows: the images.
@@ -72,7 +72,7 @@ def filled_in(rows: Iterable[Row], source: str, title: str, data: Path) -> list[
         # A title of a mere form, such as ImageFolder, is the name of no data set.
         name = row.get("dataset") or (title if title in licences else "")
         if not row["source"] and source == "synthetic" and name in licences:
-            name = ""  # Such images lie as those of the set do, and are none of it.
+            name = ""  # Synthetic images in the form of a set are no images of that set.
         licence = row.get("licence") or licences.get(name, "")
         known = {"dataset": name, "licence": licence}
         further = {column: text for column, text in known.items() if text or column in row}

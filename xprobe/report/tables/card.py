@@ -10,27 +10,27 @@ CARD = "README.md"
 MARK = "xprobe"
 """The tag by which a card is known as one that xprobe wrote."""
 
-# What the hub calls licences, of those that data/tables/licences.csv names.
+# Licences of data/tables/licences.csv that the hub knows by the same name.
 _HUB_LICENCES = frozenset(
     ("mit", "apache-2.0", "cc0-1.0", "cc-by-4.0", "cc-by-sa-4.0", "cc-by-nc-4.0", "cc-by-nc-sa-4.0")
 )
 
 Files = Mapping[str, str]
-"""Pattern of files by the name of a split."""
+"""Name of a split → pattern of its files."""
 
 
 def card(
     configurations: Mapping[str, Files], title: str, lines: Sequence[str], licences: Iterable[str]
 ) -> bytes:
-    """Return the content of a card.
+    """Return the content of a card: what the datasets library must know, and then text for people.
 
     Args:
-        configurations: files by split, by the name under which ``load_dataset(folder, name)`` opens
-            them; the first is the default one.
-        title: what the folder holds, its heading.
-        lines: paragraphs in Markdown below it.
-        licences: licences of what the folder holds, an empty one is not known; none: it holds
-            nothing that stands under one.
+        configurations: name of a part of the data set, by which ``load_dataset(folder, name)``
+            opens it → its files; the first part is opened without a name.
+        title: the heading.
+        lines: paragraphs below it, in Markdown.
+        licences: licences of the images in the folder; an empty text is a licence that is not
+            known. Without any, the card says nothing of licences.
     """
     head = [f"tags: [{MARK}]"]
     if names := set(licences):
@@ -58,5 +58,5 @@ def _hub_licence(licences: set[str]) -> str:
 
 
 def _quoted(text: str) -> str:
-    """Return a text as YAML has it, of which JSON's texts are a part."""
+    """Return a text as YAML writes it, which takes it as JSON does, too."""
     return json.dumps(text, ensure_ascii=False)

@@ -1,8 +1,8 @@
 """Images and features → a folder that Hugging Face's datasets library opens from disk.
 
-``datasets.load_dataset(folder)`` has the splits train, test, extra and pre as far as there are
-images of them. Parquet files hold the rows, with the classes' names in the metadata of their
-schema, as that library itself writes them.
+``datasets.load_dataset(folder)`` returns those of the splits train, test, extra and pre that have
+images. Parquet files hold the rows, with the classes' names in the metadata of their schema, as
+that library itself writes them.
 """
 
 from __future__ import annotations
@@ -30,12 +30,14 @@ from xprobe.images.licence import is_redistributable, is_withheld
 from xprobe.images.manifest import SPLITS, Manifest
 from xprobe.report.tables.card import CARD, card, is_card
 
-# As the datasets library writes rows with images, so that one is read without many others.
+# Rows of a row group of Parquet, which is the least that a reader reads. The datasets library, too,
+# writes as many where rows hold images.
 ROWS_OF_GROUP = 100
 
-# A file is closed at this size, before it is compressed.
+# A file is closed when its rows have this size, before they are compressed.
 FILE_BYTES = 2**28
 
+# Name of the column of features.
 FEATURES = "x"
 
 
@@ -48,7 +50,7 @@ class Written:
         with_content: number of images whose content is in it.
         withheld: licence → number of images whose content is left out because of it; ``""``: no
             licence is known.
-        strict: licences of images in it that may not be passed on.
+        strict: licences of images whose content is in it, and which may not be passed on.
         unreadable: number of images whose content could not be read any more.
     """
 
@@ -65,8 +67,8 @@ class Written:
         if self.withheld:
             names = [f"{n:,} {name or 'without a licence'}" for name, n in self.withheld.items()]
             said.append(
-                f"{counted(sum(self.withheld.values()), 'image is', 'images are')} left out, and "
-                f"stand in the table alone, since no licence that is known lets them be passed on: "
+                f"{counted(sum(self.withheld.values()), 'image has', 'images have')} a row without "
+                f"a picture, since no licence that is known lets it be passed on: "
                 f"{first_few(names)}; state it in the column licence of a manifest, or use --images"
             )
         if self.strict:
@@ -84,22 +86,25 @@ def write_dataset(
     images: Manifest,
     store: Store,
     encoder: StoredEncoder,
-    asked: bool | None = None,
+    with_images: bool | None = None,
     progress: Progress = no_progress,
 ) -> Written:
     """Write the images of a manifest with their features as a data set, whole or not at all.
+
+    Images without features are left out.
 
     Args:
         folder: folder to write; one that such a data set was written to before is replaced.
         images: the images.
         store: the store of their features.
         encoder: the encoder in it.
-        asked: whether the images themselves are in it, and not their columns and features alone;
-            None: those whose licence is known to let them be passed on.
-        progress: shows how far it has come.
+        with_images: whether the data set has the content of the images, beside their columns and
+            features; None: it has that of the images whose licence lets it be passed on.
+        progress: shows how far the work has come.
 
     Raises:
-        XprobeError: the folder holds something else, or images have no features.
+        XprobeError: the folder holds something else; or images were never embedded, or none of
+            them can be.
     """
     _check_free(folder)
     features, failed = store.read(encoder, images)
@@ -107,7 +112,7 @@ def write_dataset(
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".tmp-{folder.name}-") as place:
         new = Path(place, folder.name)
-        written = _write_parts(new, rows, features.x, asked, progress)
+        written = _write_parts(new, rows, features.x, with_images, progress)
         put(new / CARD, _card_of(new, rows, encoder, written))
         if folder.exists():
             shutil.rmtree(folder)
@@ -131,12 +136,15 @@ def _check_free(folder: Path) -> None:
 
 
 def _write_parts(
-    folder: Path, rows: Manifest, x: Floats, asked: bool | None, progress: Progress
+    folder: Path, rows: Manifest, x: Floats, with_images: bool | None, progress: Progress
 ) -> Written:
     """Write the Parquet files of all splits."""
     licence = licences(rows)
     is_held = np.array(
-        [is_redistributable(name) is True if asked is None else asked for name in licence],
+        [
+            is_redistributable(name) is True if with_images is None else with_images
+            for name in licence
+        ],
         dtype=bool,
     )
     columns = _Columns(rows, x.shape[1], with_images=bool(is_held.any()))
@@ -153,7 +161,7 @@ def _write_parts(
                 writer.add(columns.batch(group, x[group], images))
                 advance(len(group))
             writer.finish()
-    withheld = Counter(licence[~is_held].tolist() if asked is None else [])
+    withheld = Counter(licence[~is_held].tolist() if with_images is None else [])
     return Written(
         rows=len(rows),
         with_content=read,
@@ -164,6 +172,7 @@ def _write_parts(
 
 
 def _content_of(path: str) -> bytes | None:
+    """Return the bytes of an image, or None if it cannot be read any more."""
     try:
         return contents.read(path)
     except OSError:
@@ -177,8 +186,8 @@ class _Columns:
         import pyarrow as pa
 
         self._rows, self._with_images = rows, with_images
-        # The label is a column of numbers, the split is that of a file, and a path of this machine
-        # leads nowhere elsewhere.
+        # A label is written as a number and a split as the name of a file; a path leads to a file
+        # of this machine alone.
         replaced = ("label", "path", "split")
         names = (*rows.columns(), *rows.further)
         self._texts = [n for n in names if n not in replaced and any(rows.column(n))]
@@ -216,7 +225,10 @@ class _Columns:
 
 
 class _Files:
-    """The Parquet files of a split, each closed at `FILE_BYTES`; their names count them at last."""
+    """The Parquet files of a split, each closed at `FILE_BYTES`.
+
+    Only `finish` knows how many there are, which the name of each says.
+    """
 
     def __init__(self, folder: Path, split: str, schema: Any) -> None:
         self._folder, self._split, self._schema = folder, split, schema
@@ -250,14 +262,15 @@ class _Files:
 
 
 def _card_of(folder: Path, rows: Manifest, encoder: StoredEncoder, written: Written) -> bytes:
+    """Return README.md of a data set, whose Parquet files are in its folder already."""
     splits = list(_splits(folder))
     files = {split: f"data/{split}-*.parquet" for split in splits}
     n = counted(written.rows, "image", "images")
     classes = counted(len(rows.classes), "class", "classes")
     lines = [
         f"{n} of {classes}, with the features of the encoder {encoder.name} in the column "
-        f"{FEATURES}. Those of the source synthetic are of the split train, since tests are on "
-        f"real images.",
+        f"{FEATURES}. The column source says which images are real and which are synthetic. "
+        f"Synthetic images are in the split train, since tests are on real images alone.",
         '```python\nimport datasets\n\ndata = datasets.load_dataset("PATH OF THIS FOLDER")\n```',
         *written.sentences,
     ]
@@ -265,5 +278,6 @@ def _card_of(folder: Path, rows: Manifest, encoder: StoredEncoder, written: Writ
 
 
 def _splits(folder: Path) -> Iterator[str]:
+    """Return the splits that have files in the folder of a data set."""
     names = {file.name.partition("-")[0] for file in (folder / "data").iterdir()}
     return (split for split in SPLITS if split in names)

@@ -88,10 +88,11 @@ def _write_card(out: Path, files: Sequence[Path]) -> list[str]:
     # The library opens files of one format in a folder.
     tables = {file.stem: {"train": file.name} for file in files if file.suffix == ".csv"}
     lines = [
-        f"Tables of a report of xprobe: {', '.join(tables)}.",
+        f"Tables of a report of xprobe, each of which opens by its name: {', '.join(tables)}. All "
+        f"rows are in a split train, since the library names one.",
         '```python\nimport datasets\n\nresults = datasets.load_dataset("PATH OF THIS FOLDER", '
         '"results", split="train")\n```',
-        'Files of Parquet open with `load_dataset("parquet", data_files="results.parquet")`.',
+        'Parquet files open with `load_dataset("parquet", data_files="results.parquet")`.',
     ]
     put(place, card(tables, "Do synthetic images help?", lines, ()))
     return []

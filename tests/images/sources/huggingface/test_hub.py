@@ -125,7 +125,7 @@ def test_synthetic_images_may_be_a_data_set_of_the_hub(snapshot: Path) -> None:
              "owner/x@../refs"]
 )  # fmt: skip
 def test_what_is_no_name_is_refused(name: str) -> None:
-    assert error_of(name).startswith(f"hf:{Path(name)}: name a data set hf:owner/name, with")
+    assert error_of(name).startswith(f"hf:{Path(name)}: name a data set as its page on")
 
 
 def test_what_is_missing_gives_the_remedy(snapshot: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -213,5 +213,5 @@ def test_what_the_hub_refuses_is_told_with_the_remedy(network: Network) -> None:
         OSError: "[the download failed: OSError]",
     }
     for kind, words in refusals.items():
-        network.error = kind.__new__(kind)  # The hub makes them of answers of its servers.
+        network.error = kind.__new__(kind)  # Its initialiser needs a server's answer.
         assert words in error_of("owner/name@v2")

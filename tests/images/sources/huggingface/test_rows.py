@@ -158,7 +158,7 @@ def test_numbers_without_names_are_classes_unless_a_file_names_them(tmp_path: Pa
     assert labels_of(rows) == ["0", "2", "1", "0"]
     (tmp_path / "names.txt").write_text("a\nb\n")
     said = error_of(file, classes=str(tmp_path / "names.txt"))
-    assert "x.parquet::1: its class is 2, and there are 2 names of classes" in said
+    assert "x.parquet::1: its class is 2, and names are known of the classes 0 to 1" in said
     (tmp_path / "names.txt").write_text("a\nb\nc\n")
     rows = rows_in(file, classes=str(tmp_path / "names.txt"))
     assert labels_of(rows) == ["a", "c", "b", "a"]
@@ -239,7 +239,7 @@ def test_columns_of_an_image_table_are_taken(tmp_path: Path) -> None:
         warnings.simplefilter("always")
         rows, _ = read_rows(file, "", FormConfig())
     words = " ".join(str(warning.message) for warning in told)
-    assert "columns that are not used: caption, captions; --columns takes them" in words
+    assert "columns that are not used: caption, captions; to use one, say what it is" in words
     assert "synthetic images of splits that are not trained with: 1, such as x.parquet::3" in words
     assert [row["id"] for row in rows] == ["w", "x", "y"]
     assert [row["split"] for row in rows] == ["train", "val", ""]
@@ -250,7 +250,7 @@ def test_columns_of_an_image_table_are_taken(tmp_path: Path) -> None:
     prompts = [row.get("prompt") for row in rows_in(file, "prompt=captions")]
     assert prompts == ['["one", "two"]', None, "three"]
     assert "id" not in rows_in(file, "id=-")[0]
-    assert "the column captions is of lists of text" in error_of(file, "id=captions")
+    assert "the column captions holds lists of text" in error_of(file, "id=captions")
 
 
 def test_texts_that_no_table_can_hold_are_refused(tmp_path: Path) -> None:

@@ -82,7 +82,7 @@ def test_a_missing_shard_is_named() -> None:
     names = [f"data/train-{i:05}-of-00003.parquet" for i in (0, 2)]
     assert missing_shard(names) == "data/train-00001-of-00003.parquet"
     assert missing_shard(["x-00000-of-00001.parquet", "a.parquet"]) == ""
-    many = "9" * 15  # Their numbers alone would fill the memory.
+    many = "9" * 15  # All numbers up to this one would fill the memory.
     assert missing_shard([f"x-00000-of-{many}.parquet"]) == f"x-{1:015}-of-{many}.parquet"
     with pytest.raises(XprobeError, match=r"data/train-00001-of-00003\.parquet is missing; copy"):
         splits_of(*names)

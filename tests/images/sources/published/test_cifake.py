@@ -22,7 +22,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::xprobe.base.errors.XprobeWarnin
 
 @pytest.fixture
 def make_cifake(tmp_path: Path, save_picture: SavePicture) -> Callable[..., Path]:
-    """Return CIFAKE with so many pictures of each class in each part, some more are fake."""
+    """Return CIFAKE with `n` real and 2 `n` fake pictures of each class in each part."""
 
     def make(
         n: int = 1, numbers: tuple[int, ...] = tuple(range(1, 11)), real: str = "REAL"

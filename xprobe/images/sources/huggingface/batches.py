@@ -38,7 +38,7 @@ class Batch(NamedTuple):
 
 
 def rows_in(file: Path) -> ParquetRows | ArrowRows:
-    """Open a file of rows; it is a context.
+    """Return a context manager that opens a file of rows and closes it again.
 
     Raises:
         XprobeError: it cannot be read.

@@ -91,7 +91,7 @@ def chosen(schema: Any, form: FormConfig, file: str) -> Choice:
                 kinds[column] = kind
             elif name in named:
                 raise XprobeError(
-                    f"{file}: the column {column} is of {kind}, and no {name} of an image; leave "
+                    f"{file}: the column {column} holds {kind}, and no {name} of an image; leave "
                     f"{name}={column} out of --columns"
                 )
     others = {name: column for name, column in others.items() if column not in (image, label)
@@ -166,7 +166,7 @@ def _kind_of_label(type_: Any, label: str, file: str) -> str:
     if is_text or pa.types.is_integer(plain):
         return kind
     raise XprobeError(
-        f"{file}: the column {label} is of {type_}, and a class is a text or a whole number; name "
+        f"{file}: the column {label} holds {type_}, and a class is a text or a whole number; name "
         f"another column with --columns label=…"
     )
 

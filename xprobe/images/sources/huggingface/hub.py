@@ -99,8 +99,8 @@ def _named(name: str) -> HubName:
         validate_repo_id(match["repository"])
     except HFValidationError as error:
         raise XprobeError(
-            f"hf:{name}: name a data set hf:owner/name, with /CONFIG and @REVISION behind it if "
-            f"need be"
+            f"hf:{name}: name a data set as its page on the hub does, owner and name, such as "
+            f"hf:owner/name, with /CONFIG and @REVISION behind it if need be"
         ) from error
     return HubName(*(match[key] or "" for key in ("repository", "part", "revision")))
 

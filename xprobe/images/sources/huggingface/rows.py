@@ -141,7 +141,10 @@ def read_folder(
         return read_shards(DataSet(folder, name, names, card.licence), shards, group, form)
     files = list(shard_names(Folder(str(folder))))
     if not files:
-        raise XprobeError(f"{name}: no {PARQUET} files in it, nor a data set saved to disk")
+        raise XprobeError(
+            f"{name}: no {PARQUET} files in it, nor a data set saved to disk; name the folder that "
+            f"holds them, or leave --layout out"
+        )
     part, shards = parquet_shards(name, files, card, configuration)
     names = {**read_info(folder), **card.names_in(part)}
     return read_shards(DataSet(folder, name, names, card.licence), shards, group, form)
@@ -179,8 +182,8 @@ def read_shards(data: DataSet, shards: Sequence[Shard], group: str, form: FormCo
     _check_ids(rows, data)
     if unused:
         warnings.warn(
-            f"{data.name}: columns that are not used: {first_few(unused, 20)}; --columns takes "
-            f"them, such as prompt={unused[0]}",
+            f"{data.name}: columns that are not used: {first_few(unused, 20)}; to use one, say "
+            f"what it is, such as --columns prompt={unused[0]}",
             XprobeNote,
             stacklevel=3,
         )
@@ -286,8 +289,8 @@ class _Cells:
             return str(value)
         if not 0 <= value < len(self._labels):
             raise XprobeError(
-                f"{path}: its class is {value}, and there are {len(self._labels)} names of "
-                f"classes, from 0; correct it, or name all in a file, --classes FILE"
+                f"{path}: its class is {value}, and names are known of the classes 0 to "
+                f"{len(self._labels) - 1} alone; name all classes in the file of --classes"
             )
         return composed(self._labels[value])
 

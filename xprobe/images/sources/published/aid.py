@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-
 from xprobe.images.sources.published.class_folders import ClassFolders
 
 _CLASSES = frozenset(
@@ -14,6 +12,6 @@ _CLASSES = frozenset(
      "StorageTanks", "Viaduct")
 )  # fmt: skip
 
-_SET = ClassFolders("AID", _CLASSES, lambda folder: rf"{re.escape(folder.lower())}_\d+\.jpg")
+_SET = ClassFolders("AID", _CLASSES, lambda folder: f"{folder.lower()}_<n>.jpg")
 
 recognises, read = _SET.recognises, _SET.read

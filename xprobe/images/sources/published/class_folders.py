@@ -23,6 +23,9 @@ from xprobe.images.sources.tree import Folder
 # Folders that hold nothing but a folder are looked into so far.
 _MOST_WRAPPERS = 8
 
+# Stands for a number in the names of pictures.
+_NUMBER = re.compile("<(n+)>")
+
 
 @dataclass(frozen=True)
 class ClassFolders:
@@ -31,8 +34,8 @@ class ClassFolders:
     Attributes:
         title: name of the set.
         classes: names of the folders of its classes.
-        picture: function that returns how the pictures in a folder of a name are called, a regular
-            expression.
+        picture: function that takes the name of a class folder and returns how its pictures are
+            called, such as ``Forest_<n>.jpg``: ``<n>`` is a number, ``<nnn>`` one of three digits.
         label: function that returns the class of a folder.
     """
 
@@ -55,7 +58,8 @@ class ClassFolders:
         )
 
     def _are_named_as(self, folder: str, names: list[str]) -> bool:
-        picture = re.compile(self.picture(folder))
+        form = re.escape(self.picture(folder))
+        picture = re.compile(_NUMBER.sub(lambda match: _digits(len(match[1])), form))
         return all(picture.fullmatch(name) for name in names)
 
     def read(self, data: Path, group: str, form: FormConfig) -> tuple[Iterable[Row], Path]:
@@ -68,9 +72,10 @@ class ClassFolders:
             raise XprobeError(f"{data}: --group {group}: a folder has no columns")
         if not self.recognises(data):
             name = sorted(self.classes)[0]
+            example = _NUMBER.sub(lambda match: "1".zfill(len(match[1])), self.picture(name))
             raise XprobeError(
                 f"{data}: no {self.title}: that has two or more of its class folders, such as "
-                f"{name}, and nothing but pictures named {self.picture(name)} in them; leave "
+                f"{name}, and in them nothing but pictures that are named like {example}; leave "
                 f"--layout out to have it read by what it is"
             )
         folder = unwrapped(Folder(str(data)))
@@ -79,6 +84,10 @@ class ClassFolders:
         return [
             row | {"source": "", "label": self.label(row["label"])} for row in rows_of(layout)
         ], data
+
+
+def _digits(n: int) -> str:
+    return r"\d+" if n == 1 else rf"\d{{{n}}}"
 
 
 def unwrapped(folder: Folder) -> Folder:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-
 from xprobe.images.sources.published.class_folders import ClassFolders
 
 CLASSES = frozenset(
@@ -11,6 +9,6 @@ CLASSES = frozenset(
      "PermanentCrop", "Residential", "River", "SeaLake")
 )  # fmt: skip
 
-_SET = ClassFolders("EuroSAT", CLASSES, lambda folder: rf"{re.escape(folder)}_\d+\.jpg")
+_SET = ClassFolders("EuroSAT", CLASSES, lambda folder: f"{folder}_<n>.jpg")
 
 recognises, read = _SET.recognises, _SET.read

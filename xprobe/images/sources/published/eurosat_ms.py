@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import warnings
 from collections.abc import Iterable
 from pathlib import Path
@@ -13,7 +12,7 @@ from xprobe.images.manifest import Row
 from xprobe.images.sources.published.class_folders import ClassFolders
 from xprobe.images.sources.published.eurosat import CLASSES
 
-_SET = ClassFolders("EuroSAT, 13 bands", CLASSES, lambda folder: rf"{re.escape(folder)}_\d+\.tif")
+_SET = ClassFolders("EuroSAT, 13 bands", CLASSES, lambda folder: f"{folder}_<n>.tif")
 
 recognises = _SET.recognises
 

@@ -44,7 +44,7 @@ def _is_of_classes(folders: list[Folder]) -> bool:
 
 
 def read(data: Path, group: str, form: FormConfig) -> tuple[Iterable[Row], Path]:
-    """Return the rows of an ImageFolder, whose images are of the source that they are named as.
+    """Return the rows of an ImageFolder, whose place on the command line decides their source.
 
     Raises:
         XprobeError: a `group` is asked for, which folders have none of; DATA is no such folder; or

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-
 from xprobe.images.sources.published.class_folders import ClassFolders
 
 _CLASSES = frozenset(
@@ -17,6 +15,6 @@ _CLASSES = frozenset(
      "thermal_power_station", "wetland")
 )  # fmt: skip
 
-_SET = ClassFolders("NWPU-RESISC45", _CLASSES, lambda folder: rf"{re.escape(folder)}_\d{{3}}\.jpg")
+_SET = ClassFolders("NWPU-RESISC45", _CLASSES, lambda folder: f"{folder}_<nnn>.jpg")
 
 recognises, read = _SET.recognises, _SET.read

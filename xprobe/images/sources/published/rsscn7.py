@@ -9,7 +9,7 @@ _CLASSES = frozenset(
 )
 
 _SET = ClassFolders(
-    "RSSCN7", _CLASSES, lambda folder: rf"{folder[0]}\d{{3}}\.jpg", lambda folder: folder[1:]
+    "RSSCN7", _CLASSES, lambda folder: f"{folder[0]}<nnn>.jpg", lambda folder: folder[1:]
 )
 
 recognises, read = _SET.recognises, _SET.read

@@ -40,7 +40,7 @@ def read(data: Path, group: str, form: FormConfig) -> tuple[list[Row], Path]:
 
 
 def _classes(names: Sequence[str], folder: Folder) -> dict[str, str]:
-    """Return the classes of UC Merced if the pictures are all of its, by number; else none."""
+    """Return the classes of pictures by their numbers, if all of UC Merced are there; else none."""
     n = len(_CLASSES) * _PER_CLASS
     number_of = {name: int(name.partition(".")[0]) for name in names if _NAME.fullmatch(name)}
     if len(names) != n or set(number_of.values()) != set(range(1, n + 1)):

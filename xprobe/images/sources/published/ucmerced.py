@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-
 from xprobe.images.sources.published.class_folders import ClassFolders
 
 _CLASSES = frozenset(
@@ -13,6 +11,6 @@ _CLASSES = frozenset(
      "sparseresidential", "storagetanks", "tenniscourt")
 )  # fmt: skip
 
-_SET = ClassFolders("UC Merced", _CLASSES, lambda folder: rf"{re.escape(folder)}\d{{2}}\.tif")
+_SET = ClassFolders("UC Merced", _CLASSES, lambda folder: f"{folder}<nn>.tif")
 
 recognises, read = _SET.recognises, _SET.read

@@ -56,7 +56,7 @@ def read(data: Path, group: str, form: FormConfig) -> tuple[Iterable[Row], Path]
     ]
     names.check()
     if not rows:
-        raise _nothing(data, left_out)
+        raise _nothing(data, bool(shards), form.label_key, left_out)
     _settle_ids(rows, data)
     for line in left_out.lines:
         warnings.warn(f"{data}: {line}", XprobeWarning, stacklevel=2)
@@ -155,23 +155,34 @@ class _Names:
     def _numbered(self, number: int, where: str) -> str:
         if not 0 <= number < len(self._names):
             raise XprobeError(
-                f"{where}: the class {number}, and {self._file} names "
-                f"{counted(len(self._names), 'class', 'classes')}, from 0 on; complete it"
+                f"{where}: its class is {number}, and {self._file} names the classes 0 to "
+                f"{len(self._names) - 1} alone; name all classes there"
             )
         return self._names[number]
 
     def _unnamed(self, where: str) -> XprobeError:
         return XprobeError(
-            f"{where}: the class is a number; say the names with --classes FILE, a name a line, "
-            f"that of class 0 first"
+            f"{where}: its class is a number; name the classes in a file, a name a line, that of "
+            f"class 0 first, and say --classes FILE"
         )
 
 
-def _nothing(data: Path, left_out: LeftOut) -> XprobeError:
-    """Return the error of shards of which no picture has a class."""
+def _nothing(data: Path, has_shards: bool, label_key: str, left_out: LeftOut) -> XprobeError:
+    """Return the error of DATA without shards, or of shards of which no picture has a class."""
+    if not has_shards:
+        return XprobeError(
+            f"{data}: no shards (*{ARCHIVE}) in it; name the folder that holds them, or leave "
+            f"--layout out"
+        )
     n, example = left_out.of_kind(NO_LABEL)
     if not n:
         return XprobeError(f"{data}: no pictures in it; name shards that hold some")
+    if label_key:
+        return XprobeError(
+            f"{data}: none of its {counted(n, 'picture', 'pictures')} has a .json with the key "
+            f"{label_key}, the first is {example}; correct --label-key, or leave it out to take "
+            f"the classes of .cls members"
+        )
     alone = f"{data}/*{ARCHIVE}" if data.is_dir() else data
     return XprobeError(
         f"{data}: none of its {counted(n, 'picture', 'pictures')} has a class, the first is "
