@@ -100,7 +100,7 @@ def test_only_data_sets_of_images_are_recognised(shards: Path, tmp_path: Path) -
     numbers = save_rows(pa.table({"x": [1]}), tmp_path / "other/numbers.parquet")
     assert not recognises(numbers) and not recognises(numbers.parent)
     assert not recognises(tmp_path / "none") and not recognises(shards / "README.md")
-    table = cats_and_dogs(path=["a"] * 4, source=["real"] * 4)
+    table = pa.table({"path": ["a"], "label": ["b"], "source": ["real"], "hash": [b"c"]})
     assert not recognises(save_rows(table, tmp_path / "manifest.parquet"))
     file.write_bytes(b"PAR1")
     assert not recognises(file) and recognises(file.parent)
@@ -409,3 +409,20 @@ def test_synthetic_images_are_named_beside_real_ones(shards: Path, tmp_path: Pat
     synthetic = images.select(images.source == "synthetic")
     assert synthetic.id.tolist() == ["synthetic/sd/made.parquet::0", "synthetic/sd/made.parquet::1"]
     assert set(synthetic.generator) == {"sd"} and all(synthetic.sha256)
+
+
+def test_class_names_of_the_card_and_of_the_rows_must_be_the_same(shards: Path) -> None:
+    names = "features: [{name: label, dtype: {class_label: {names: {0: dog, 1: cat}}}}]"
+    (shards / "README.md").write_text(f"---\ndataset_info: {{{names}}}\n---\n")
+    assert "label are dog, cat in README.md and cat, dog in data/" in error_of(shards)
+    (shards / "names.txt").write_text("Katze\nHund\n")
+    said = "its classes are dog, cat, and Katze, Hund in this study, as --classes"
+    with pytest.warns(XprobeWarning, match=said):
+        rows, _ = read(shards, "", FormConfig(classes=str(shards / "names.txt")))
+    assert set(labels_of(rows)) == {"Katze", "Hund"}
+
+
+def test_images_beside_columns_of_a_manifest_are_no_manifest(tmp_path: Path) -> None:
+    columns = {"path": ["x.png"] * 4, "source": ["real"] * 4}
+    file = save_rows(cats_and_dogs(**columns), tmp_path / "data.parquet")
+    assert recognises(file) and recognises(tmp_path)

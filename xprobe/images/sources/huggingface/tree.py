@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 
 from xprobe.base.errors import XprobeError, XprobeWarning, counted, first_few
 from xprobe.images.formats import is_image
-from xprobe.images.sources.huggingface.card import Card, read_json
+from xprobe.images.sources.huggingface.card import README, Card, read_json
 from xprobe.images.sources.splits import SPLIT_OF
 from xprobe.images.sources.tree import Folder
 
@@ -140,10 +140,16 @@ def parquet_shards(
         raise XprobeError(f"{data}: no configuration {asked}; there are {listed}")
     if not asked and len(by_config) > 1:
         raise XprobeError(
-            f"{data}: it holds several configurations, {listed}; name the folder of one, such as "
-            f"{data}/{next(filter(None, by_config))}"
+            f"{data}: it holds several configurations, {listed}; "
+            f"{_how_to_name_one(by_config, data)}"
         )
     config = asked or next(iter(by_config))
+    read = {name for splits in by_config.values() for files in splits.values() for name in files}
+    if unlisted := [name for name in names if name not in read]:
+        _warn(
+            f"{data}: {counted(len(unlisted), 'file', 'files')} that {README} does not list left "
+            f"out: {first_few(unlisted)}; name one of them to have it read"
+        )
     splits = by_config[config]
     if missing := missing_shard([name for files in splits.values() for name in files]):
         raise XprobeError(
@@ -154,14 +160,26 @@ def parquet_shards(
     return config, [Shard(n, named) for split, named in kept.items() for n in splits[split]]
 
 
+def _how_to_name_one(by_config: Mapping[str, Mapping[str, Sequence[str]]], data: str) -> str:
+    """Return how one of several configurations is named, which need not be folders."""
+    name, splits = next((name, splits) for name, splits in by_config.items() if name)
+    (first, *_), *_ = splits.values()
+    if first.startswith(f"{name}/"):
+        return f"name the folder of one, such as {data}/{name}"
+    return f"name a file of one, such as {data}/{first}, or copy its files into a folder"
+
+
 def by_configuration(names: Sequence[str], card: Card) -> dict[str, dict[str, list[str]]]:
-    """Return files by configuration and by split, as the card says, or else by their names."""
+    """Return files by configuration and by split, as the card says, or else by their names.
+
+    Raises:
+        XprobeError: the card lists a file in two splits that a study keeps apart.
+    """
     said: dict[str, dict[str, list[str]]] = {}
     for part in card.configurations:
         for name in names:
-            split = part.split_of(name)
-            if split is not None:
-                split = split or _split_in(name)
+            if splits := part.splits_of(name):
+                split = _only_split(splits, name) or _split_in(name)
                 said.setdefault(part.name, {}).setdefault(split, []).append(name)
     if said:
         return said
@@ -172,6 +190,21 @@ def by_configuration(names: Sequence[str], card: Card) -> dict[str, dict[str, li
         splits = said.setdefault("/".join(folders), {})
         splits.setdefault(_split_in(name), []).append(name)
     return said
+
+
+def _only_split(splits: Sequence[str], name: str) -> str:
+    """Return which of the splits that a file is listed in is meant: one that a study knows.
+
+    Raises:
+        XprobeError: a study knows several of them, such as train and test.
+    """
+    known = {split_named(split): split for split in splits if split_named(split)}
+    if len(known) > 1:
+        raise XprobeError(
+            f"{README} lists {name} in the splits {' and '.join(known.values())}, and no image may "
+            f"be of both; correct {README}, or name the files of one split"
+        )
+    return next(iter(known.values()), splits[0])
 
 
 def _split_in(name: str) -> str:
