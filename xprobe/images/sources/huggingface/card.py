@@ -90,14 +90,21 @@ def read_card(folder: Path) -> Card:
 
 
 def _parsed(text: str) -> Mapping[str, Any]:
-    """Return the head of a README.md.
+    """Return the head of a README.md, whose values are texts as they are written, or null.
+
+    Elsewhere YAML takes the class ``no`` for a truth value, and ``010`` for eight.
 
     Raises:
         ValueError: it is no YAML, or its aliases stand for too much.
     """
     import yaml
 
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    kept = {
+        sign: [(tag, form) for tag, form in forms if tag.endswith((":null", ":merge"))]
+        for sign, forms in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+    base = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    loader: Any = type("Texts", (base,), {"yaml_implicit_resolvers": kept})
     try:
         _check_aliases(yaml.parse(text, loader))
         head = yaml.load(text, loader)

@@ -143,8 +143,9 @@ def read_folder(
     card = read_card(folder)
     if is_saved(folder):
         shards = saved_shards(folder)
-        stated = ((INFO, read_info((folder / shards[0].name).parent)),)
-        return read_shards(DataSet(folder, name, stated, card.licence), shards, group, form)
+        info = read_info((folder / shards[0].name).parent)
+        data = DataSet(folder, name, ((INFO, info),), card.licence)
+        return read_shards(data, shards, group, form)
     files = list(shard_names(Folder(str(folder))))
     if not files:
         raise XprobeError(f"{name}: no {PARQUET} files in it, nor a data set saved to disk")

@@ -178,8 +178,8 @@ def by_configuration(names: Sequence[str], card: Card) -> dict[str, dict[str, li
     said: dict[str, dict[str, list[str]]] = {}
     for part in card.configurations:
         for name in names:
-            if splits := part.splits_of(name):
-                split = _only_split(splits, name) or _split_in(name)
+            if listed := part.splits_of(name):
+                split = _only_split(listed, name) or _split_in(name)
                 said.setdefault(part.name, {}).setdefault(split, []).append(name)
     if said:
         return said
