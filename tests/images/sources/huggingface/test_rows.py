@@ -426,3 +426,9 @@ def test_images_beside_columns_of_a_manifest_are_no_manifest(tmp_path: Path) -> 
     columns = {"path": ["x.png"] * 4, "source": ["real"] * 4}
     file = save_rows(cats_and_dogs(**columns), tmp_path / "data.parquet")
     assert recognises(file) and recognises(tmp_path)
+
+
+def test_pictures_that_no_row_leads_to_are_told(shards: Path) -> None:
+    (shards / "data/stray.png").write_bytes(b"")
+    with pytest.warns(XprobeNote, match=r"left out pictures beside the rows: 1, such as .*stray"):
+        read(shards, "", FormConfig())

@@ -14,11 +14,13 @@ from xprobe.base.errors import XprobeError, XprobeWarning
 from xprobe.images.sources.huggingface.card import Card, Configuration
 from xprobe.images.sources.huggingface.tree import (
     Shard,
+    count_others,
     missing_shard,
     parquet_shards,
     saved_shards,
     shard_names,
 )
+from xprobe.images.sources.leftovers import LeftOut
 
 
 def splits_of(*names: str, card: Card | None = None, asked: str = "") -> dict[str, str]:
@@ -180,3 +182,17 @@ def test_what_is_missing_of_saved_rows_is_named(tmp_path: Path) -> None:
         (tmp_path / "dataset_dict.json").write_text(text)
         with pytest.raises(XprobeError, match=r"dataset_dict\.json: it .*write the data set again"):
             saved_shards(tmp_path)
+
+
+def test_what_may_hold_images_and_is_no_part_of_the_rows_is_counted() -> None:
+    tree: dict[str, Any] = {
+        "a.parquet": None, "README.md": None, "b.PARQUET": None, "c.tar.gz": None,
+        "d": ["e.parquet", "f.arrow", "g.parq", "1.png", "2.png"],
+    }  # fmt: skip
+    left_out = LeftOut()
+    count_others(described(tree), {"d/1.png"}, left_out)
+    assert sorted(line.partition(", such")[0] for line in left_out.lines) == [
+        "left out archives: 1 (1 .gz)",
+        "left out files of rows whose names do not end in .parquet: 3",
+        "left out pictures beside the rows: 1",
+    ]

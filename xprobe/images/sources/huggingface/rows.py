@@ -30,6 +30,7 @@ from xprobe.images.sources.huggingface.choice import (
 from xprobe.images.sources.huggingface.tree import (
     PARQUET,
     Shard,
+    count_others,
     is_saved,
     parquet_shards,
     saved_shards,
@@ -151,7 +152,12 @@ def read_folder(
         raise XprobeError(f"{name}: no {PARQUET} files in it, nor a data set saved to disk")
     part, shards = parquet_shards(name, files, card, configuration)
     stated = ((INFO, read_info(folder)), (README, card.names_in(part)))
-    return read_shards(DataSet(folder, name, stated, card.licence), shards, group, form)
+    rows = read_shards(DataSet(folder, name, stated, card.licence), shards, group, form)
+    left_out = LeftOut()
+    count_others(Folder(str(folder)), {row["path"] for row in rows}, left_out)
+    for line in left_out.lines:
+        warnings.warn(f"{name}: {line}", XprobeNote, stacklevel=3)
+    return rows
 
 
 def read_shards(data: DataSet, shards: Sequence[Shard], group: str, form: FormConfig) -> list[Row]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path, PurePosixPath
@@ -12,6 +12,7 @@ from pathlib import Path, PurePosixPath
 from xprobe.base.errors import XprobeError, XprobeWarning, counted, first_few
 from xprobe.images.formats import is_image
 from xprobe.images.sources.huggingface.card import README, Card, read_json
+from xprobe.images.sources.leftovers import ARCHIVES, Kind, LeftOut, kind_of_file
 from xprobe.images.sources.splits import SPLIT_OF
 from xprobe.images.sources.tree import Folder
 
@@ -28,6 +29,12 @@ _SHARD = re.compile(r"(?P<stem>.*)-(?P<i>\d{5,})-of-(?P<n>\d{5,})(-[0-9a-f]{16})
 
 # The hub's conversion of the first part of a large split lies in such a folder.
 _PARTIAL = "partial-"
+
+# Names of files that may hold rows end so, in any case.
+_OF_ROWS = (PARQUET, ".parq", ".arrow")
+
+_PICTURES = Kind("pictures beside the rows", "name their folder as DATA, too")
+_OTHER_ROWS = Kind(f"files of rows whose names do not end in {PARQUET}", "rename or name them")
 
 
 @dataclass(frozen=True)
@@ -51,14 +58,40 @@ def shard_names(folder: Folder, is_whole: bool = True) -> Iterator[str]:
         is_whole: whether all folders are searched; else the search ends at the first one that
             holds pictures, since the whole is then of another form, and may be long to search.
     """
+    for inner, prefix in _folders_in(folder):
+        yield from (prefix + name for name in inner.files if name.endswith(PARQUET))
+        if not is_whole and prefix and any(map(is_image, inner.files)):
+            return
+
+
+def _folders_in(folder: Folder) -> Iterator[tuple[Folder, str]]:
+    """Yield a folder and those in it, and what the paths of files in each of them begin with."""
     stack: list[tuple[Folder, str, int]] = [(folder, "", 0)]
     while stack:
         inner, prefix, depth = stack.pop()
-        yield from (prefix + name for name in inner.files if name.endswith(PARQUET))
-        if not is_whole and depth and any(map(is_image, inner.files)):
-            return
+        yield inner, prefix
         if depth < _DEPTH:
             stack += [(f, f"{prefix}{f.name}/", depth + 1) for f in reversed(inner.folders)]
+
+
+def count_others(folder: Folder, read: Collection[str], left_out: LeftOut) -> None:
+    """Count what may hold images in a folder of Parquet files, and is no part of its rows.
+
+    Args:
+        folder: the folder.
+        read: paths of pictures that rows lead to.
+        left_out: takes what is no part.
+    """
+    for inner, prefix in _folders_in(folder):
+        for name in inner.files:
+            path = f"{inner.path}/{name}"
+            if is_image(name):
+                if prefix + name not in read:
+                    left_out.add(_PICTURES, path)
+            elif kind_of_file(name) is ARCHIVES:
+                left_out.add_file(path)
+            elif name.lower().endswith(_OF_ROWS) and not name.endswith(PARQUET):
+                left_out.add(_OTHER_ROWS, path)
 
 
 def is_saved(folder: Path) -> bool:
