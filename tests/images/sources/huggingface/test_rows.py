@@ -140,7 +140,7 @@ def test_images_without_a_label_are_left_out_and_counted(tmp_path: Path) -> None
     file = save_rows(rows_of_images(IMAGES, label=["", "a", None, "b"]), tmp_path / "y.parquet")
     assert labels_of(rows_in(file)) == ["a", "b"]
     file = save_rows(cats_and_dogs([-1] * 4), tmp_path / "z.parquet")
-    assert "there are no images with a label" in error_of(file)
+    assert "label in it: left out images without a label: 4, such as" in error_of(file)
 
 
 @pytest.mark.parametrize(
@@ -333,10 +333,10 @@ def of_paths(paths: list[str | None], contents: list[bytes | None]) -> pa.Table:
 def test_images_may_be_files_of_the_data_set(suffix: str, groups: int, tmp_path: Path) -> None:
     (tmp_path / "img").mkdir()
     (tmp_path / "data").mkdir()
-    for name in ("img/1.png", "data/2.png"):
+    for name in ("img/1.png", "img/3.png", "data/2.png"):
         (tmp_path / name).write_bytes(b"x")
     (tmp_path.parent / "outside.png").write_bytes(b"x")
-    kept: list[str | None] = ["img/1.png", "2.png", "gone.png", str(tmp_path / "img/1.png"), "in"]
+    kept: list[str | None] = ["img/1.png", "2.png", "gone.png", str(tmp_path / "img/3.png"), "in"]
     unsafe = ["../outside.png", str(tmp_path.parent / "outside.png"), "https://x.org/1.png",
               "a\0b", "data/../../outside.png", "..\\\\outside.png"]  # fmt: skip
     table = of_paths([*kept, *unsafe, None], [None] * 4 + [b"bytes"] + [None] * (len(unsafe) + 1))
@@ -352,7 +352,7 @@ def test_images_may_be_files_of_the_data_set(suffix: str, groups: int, tmp_path:
         rows, _ = read(data, "", FormConfig())
     if suffix == ".parquet":
         assert [row["path"] for row in rows] == [
-            "img/1.png", "data/2.png", "data/gone.png", "img/1.png", "data/train.parquet::04"
+            "img/1.png", "data/2.png", "data/gone.png", "img/3.png", "data/train.parquet::04"
         ]  # fmt: skip
     words = " ".join(str(warning.message) for warning in told)
     n = len(unsafe) + (suffix == ".arrow")  # img lies outside the folder that was saved
@@ -390,7 +390,10 @@ def test_damaged_and_empty_files_are_told(shards: Path, tmp_path: Path) -> None:
     said = error_of(saved)
     assert "its end is missing" in said and "\n" not in said
     empty = save_rows(cats_and_dogs().slice(0, 0), tmp_path / "empty.parquet")
-    assert "there are no images with a label in it" in error_of(empty)
+    assert "there are no images with a label in it: it has no rows" in error_of(empty)
+    captions = of_paths(["1.png", "2.png", "1.png"], [None] * 3)
+    said = error_of(save_rows(captions, tmp_path / "captions.parquet"))
+    assert "several rows lead to one file: 1.png; keep a row for each file" in said
     (tmp_path / "nothing").mkdir()
     assert "no .parquet files in it" in error_of(tmp_path / "nothing")
 

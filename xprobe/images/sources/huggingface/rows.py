@@ -188,10 +188,11 @@ def read_shards(data: DataSet, shards: Sequence[Shard], group: str, form: FormCo
     cells = _Cells(data, choices[0], _labels(data, choices[0], names, form), names)
     left_out = LeftOut()
     rows = [row for shard in shards for row in cells.rows_of(shard, left_out)]
+    if not rows:
+        why = "; ".join(left_out.lines) or "it has no rows"
+        raise XprobeError(f"{data.name}: there are no images with a label in it: {why}")
     for line in left_out.lines:
         _warn(f"{data.name}: {line}")
-    if not rows:
-        raise XprobeError(f"{data.name}: there are no images with a label in it; name another")
     _check_ids(rows, data)
     if unused:
         warnings.warn(
@@ -386,12 +387,18 @@ def _check_ids(rows: Sequence[Row], data: DataSet) -> None:
     """Refuse a column of ids that does not tell the images apart.
 
     Raises:
-        XprobeError: two images have one id.
+        XprobeError: two images have one id, or are one file.
     """
     twice = [name for name, n in Counter(row["id"] for row in rows if "id" in row).items() if n > 1]
     if twice:
         raise XprobeError(
             f"{data.name}: ids given twice: {first_few(twice)}; {_ALTERNATIVE.format('id')}"
+        )
+    places = Counter(row["path"] for row in rows if "id" not in row)
+    if shared := [path for path, n in places.items() if n > 1]:
+        raise XprobeError(
+            f"{data.name}: several rows lead to one file: {first_few(shared)}; keep a row for each "
+            f"file, with its captions as a list"
         )
 
 
