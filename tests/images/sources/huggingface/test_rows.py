@@ -110,6 +110,11 @@ def test_a_file_that_is_named_alone_is_trained_with(shards: Path) -> None:
     rows = rows_in(shards / "data/test-00000-of-00001.parquet")
     assert {row["split"] for row in rows} == {""}
     assert rows[3]["path"] == "test-00000-of-00001.parquet::3"
+    files = sorted((shards / "data").iterdir())
+    with pytest.raises(
+        XprobeError, match=r"test-.*: its name says test, and files .* trained with"
+    ):
+        xprobe.read(files)
 
 
 def test_row_numbers_sort_as_rows_do(tmp_path: Path) -> None:

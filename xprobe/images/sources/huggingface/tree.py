@@ -250,6 +250,11 @@ def _split_in(name: str) -> str:
     return "" if stem.isdigit() else stem
 
 
+def split_by_name(name: str) -> str:
+    """Return the split of xprobe that the name of a file says; ``""`` if it says none."""
+    return split_named(_split_in(name))
+
+
 def _is_split(name: str) -> bool:
     return bool(split_named(name))
 
