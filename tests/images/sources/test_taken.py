@@ -53,6 +53,8 @@ def test_synthetic_images_of_a_test_part_are_left_out() -> None:
     with pytest.warns(XprobeWarning, match="data: 2 synthetic images of a test part left out"):
         kept = filled_in(rows, "synthetic", "x", DATA)
     assert [row["split"] for row in kept] == ["train", "val"]
+    with pytest.raises(XprobeError, match="data: all of its synthetic images are of a test part"):
+        filled_in(rows_of("a", split="test"), "synthetic", "x", DATA)
 
 
 def test_the_name_and_the_licence_of_a_set() -> None:

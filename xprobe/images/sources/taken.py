@@ -68,7 +68,8 @@ def filled_in(rows: Iterable[Row], source: str, title: str, data: Path) -> list[
         data: where it lies, for the message.
 
     Raises:
-        XprobeError: a class has a name that no folder could have.
+        XprobeError: a class has a name that no folder could have, or all images are synthetic ones
+            of a test part.
     """
     rows = list(rows)
     _tell_of_detection(rows, source, data)
@@ -89,6 +90,11 @@ def filled_in(rows: Iterable[Row], source: str, title: str, data: Path) -> list[
                 continue
         kept.append(row | further)
     _check_classes({row["label"] for row in kept}, data)
+    if tests and not kept:
+        raise XprobeError(
+            f"{data}: all of its synthetic images are of a test part, and tests are on real images "
+            f"alone; name those of a training part"
+        )
     if tests:
         warnings.warn(
             f"{data}: {counted(tests, 'synthetic image', 'synthetic images')} of a test part left "
