@@ -27,6 +27,7 @@ from xprobe.images.manifest import (
 )
 from xprobe.images.parents import tie
 from xprobe.images.selection import choose_generators, settle_validation, take_few
+from xprobe.images.sources.huggingface.tree import split_by_name
 from xprobe.images.sources.joined import joined
 from xprobe.images.sources.located import below_synthetic, located, once
 from xprobe.images.sources.named import labels_trained_on, read_named, sets_named
@@ -115,13 +116,21 @@ def _rows(config: DataConfig, data: Data, group: str) -> list[Row]:
 
 
 def _check_are_told(places: Iterable[Path], config: DataConfig) -> None:
-    """Refuse a folder of mere class folders among several DATA, of which nothing says what it is.
+    """Refuse one of several DATA of which nothing says what it is.
 
     Raises:
-        XprobeError: its images may be real or synthetic; or one of DATA is not there.
+        XprobeError: it is a folder of mere class folders, whose images may be real or synthetic; it
+            is a file for tests of a Hugging Face data set, which would be trained with by itself;
+            or one of DATA is not there.
     """
-    sources = [(place, source_of(place, config.form)[0]) for place in places]
-    for place, source in sources:
+    sources = [(place, *source_of(place, config.form)) for place in places]
+    for place, source, path in sources:
+        if source.name == "huggingface" and path.is_file() and split_by_name(path.name) == "test":
+            raise XprobeError(
+                f"{place}: its name says test, and files that are named one by one are trained "
+                f"with; name the folder that they lie in, or --real for those to train on and "
+                f"--test {place}"
+            )
         if source.is_general and source.title and not config.form.layout:
             raise XprobeError(
                 f"{place}: class folders, and nothing says whether their images are real or "

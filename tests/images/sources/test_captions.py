@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from makers import SavePicture
 
-from xprobe.base.errors import XprobeError
+from xprobe.base.errors import XprobeError, XprobeNote, XprobeWarning
 from xprobe.images import read as manifests
 from xprobe.images.captions import captions_of
 from xprobe.images.config import DataConfig, FormConfig
@@ -260,3 +260,27 @@ def test_deep_nesting_is_no_traceback(tmp_path: Path) -> None:
     (tmp_path / "deep.json").write_text('{"images": ' + "[" * 200_000)
     with pytest.raises(XprobeError, match="no whole JSON"):
         read_entries(tmp_path / "deep.json", LeftOut())
+
+
+def test_splits_of_a_list_beside_class_folders_are_told_not_to_count(tmp_path: Path) -> None:
+    rows = [{"path": f"{c}/{c}.png", "label": c, "source": "", "split": "train"} for c in "ab"]
+    entries = (entry("a.png", "x", split="test"), entry("b.png", "y", split="train"))
+    (tmp_path / "a.json").write_text(listed(*entries))
+    words = r"left out splits .* not those of the folders: 1, such as .*a\.json: a\.png"
+    with (
+        pytest.warns(XprobeWarning, match=words),
+        pytest.warns(XprobeNote, match=r"captions of 2 pictures of 2"),
+    ):
+        assert [row["split"] for row in add_captions(rows, tmp_path)] == ["train", "train"]
+
+
+def test_a_second_list_counts_the_pictures_that_it_has_captions_of(tmp_path: Path) -> None:
+    rows = [{"path": "a/a.png", "label": "a", "source": "", "split": ""}]
+    for name in "ab":
+        (tmp_path / f"{name}.json").write_text(listed(entry("a.png", name)))
+    with (
+        pytest.warns(XprobeNote, match=r"a\.json: captions of 1 picture of 1"),
+        pytest.warns(XprobeNote, match=r"b\.json: captions of 1 picture of 1"),
+    ):
+        (row,) = add_captions(rows, tmp_path)
+    assert captions_of(row["prompt"]) == ["a", "b"]

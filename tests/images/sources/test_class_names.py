@@ -30,6 +30,11 @@ def test_names_stand_one_a_line(content: bytes, tmp_path: Path) -> None:
         (b"a/b\n", "the class 'a/b' holds a slash or a control character; correct"),
         (b"a\x07b\n", "holds a slash or a control character"),
         (b"caf\xe9 \xff\n", "UTF-8"),
+        (
+            b"1 cat\n0 dog\n",
+            "each line begins with a number, such as '1 cat'; write the names alone",
+        ),
+        (b"1: cat\n2: dog\n", "each line begins with a number"),
     ],
 )
 def test_what_is_no_list_of_names_is_refused(content: bytes, words: str, tmp_path: Path) -> None:
@@ -50,3 +55,8 @@ def test_a_file_that_cannot_be_read_is_told(tmp_path: Path) -> None:
         class_names(tmp_path / "none")
     with pytest.raises(XprobeError, match="it cannot be read"):
         class_names(tmp_path)
+
+
+def test_names_may_begin_with_numbers_that_are_none_of_a_list(tmp_path: Path) -> None:
+    (tmp_path / "names.txt").write_text("2 doors\n4 doors\n")
+    assert class_names(tmp_path / "names.txt") == ["2 doors", "4 doors"]

@@ -53,6 +53,8 @@ def test_synthetic_images_of_a_test_part_are_left_out() -> None:
     with pytest.warns(XprobeWarning, match="data: 2 synthetic images of a test part left out"):
         kept = filled_in(rows, "synthetic", "x", DATA)
     assert [row["split"] for row in kept] == ["train", "val"]
+    with pytest.raises(XprobeError, match="data: all of its synthetic images are of a test part"):
+        filled_in(rows_of("a", split="test"), "synthetic", "x", DATA)
 
 
 def test_the_name_and_the_licence_of_a_set() -> None:
@@ -83,3 +85,14 @@ def test_a_class_that_no_folder_could_be_called_as_is_refused(name: str) -> None
         filled_in(rows_of("b", name), "real", "x", DATA)
     assert str(error.value).isprintable()
     assert filled_in(rows_of("été", "a\u00a0b", "a b"), "real", "x", DATA)
+
+
+@pytest.mark.parametrize("names", [("FAKE", "REAL"), ("ai", "nature"), ("real", "synthetic")])
+def test_classes_that_tell_real_from_synthetic_are_told(names: tuple[str, str]) -> None:
+    said = (
+        f"data: its classes are {names[0]} and {names[1]}, and all of its images are taken as real"
+    )
+    with pytest.warns(XprobeWarning, match=said):
+        filled_in(rows_of(*names), "real", "x", DATA)
+    filled_in(rows_of(*names, source="real"), "real", "x", DATA)
+    filled_in(rows_of(*names, "cat"), "real", "x", DATA)

@@ -57,6 +57,10 @@ _UNCLASSED = Kind(
     "pictures of unknown class",
     "list them with their classes in a table, and name that as DATA, if they are to count",
 )
+_OTHER_SPLITS = Kind(
+    "splits of the JSON file that are not those of the folders",
+    "sort the pictures into train and test if these splits are to count",
+)
 _AMBIGUOUS = Kind(
     "captions of a file name that pictures of several classes have",
     "write the name in the JSON file with the folder of the class, as forest/1.jpg",
@@ -356,7 +360,7 @@ def add_captions(rows: Iterable[Row], folder: Path) -> list[Row]:
         by_name.setdefault(names[-1], []).append(i)
     captions: dict[int, dict[str, None]] = {}
     for file in files:
-        left_out, n_before = LeftOut(), len(captions)
+        left_out, captioned = LeftOut(), set[int]()
         for filename, entry in read_entries(file, left_out).items():
             names = filename.split("/")
             fitting = [i for i in by_name.get(names[-1], ()) if parts[i][-len(names) :] == names]
@@ -364,12 +368,14 @@ def add_captions(rows: Iterable[Row], folder: Path) -> list[Row]:
                 labels = first_few([rows[i]["label"] for i in fitting], 3)
                 left_out.add(_AMBIGUOUS, f"{filename} ({labels})")
             elif fitting:
+                captioned.add(fitting[0])
                 captions.setdefault(fitting[0], {}).update(entry.captions)
+                if entry.splits - {rows[fitting[0]].get("split") or "train"}:
+                    left_out.add(_OTHER_SPLITS, f"{file}: {filename}")
             else:
                 left_out.add(_ABSENT, f"{file}: {filename}")
         for line in left_out.lines:
             warnings.warn(line, XprobeWarning, stacklevel=3)
-        n = len(captions) - n_before
-        said = f"{file}: captions of {counted(n, 'picture', 'pictures')}"
+        said = f"{file}: captions of {counted(len(captioned), 'picture', 'pictures')}"
         warnings.warn(f"{said} of {len(rows):,}", XprobeNote, stacklevel=3)
     return [row | {"prompt": cell_of(list(captions.get(i, ())))} for i, row in enumerate(rows)]

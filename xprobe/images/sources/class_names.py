@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 import warnings
 from collections import Counter
@@ -17,6 +18,9 @@ from xprobe.images.text import read_text
 # Kinds of characters that break lines of text: controls, halves of characters, ends of lines.
 _CONTROLS = frozenset(("Cc", "Cs", "Zl", "Zp"))
 
+# A line of a list that is numbered, from 0, from 1 or in any order: ``1 cat``, ``0: dog``.
+_NUMBERED = re.compile(r"(\d{1,9})[\s:,;=]+\S")
+
 
 def is_class_name(text: str) -> bool:
     """Return whether a text holds neither a slash, as folders in folders do, nor a control."""
@@ -28,7 +32,7 @@ def class_names(file: str | Path) -> list[str]:
 
     Raises:
         XprobeError: the file cannot be read, is no text in UTF-8 or UTF-16, has no or an empty
-            line, or a name that `check_names` refuses.
+            line, numbers all lines, or has a name that `check_names` refuses.
     """
     file = Path(file)
     try:
@@ -46,6 +50,11 @@ def class_names(file: str | Path) -> list[str]:
         raise XprobeError(
             f"--classes {file}, line {names.index('') + 1}: it is empty; each line is the name of "
             f"a class, from 0"
+        )
+    if _are_numbered(names):
+        raise XprobeError(
+            f"--classes {file}: each line begins with a number, such as {names[0]!r:.40}; write "
+            f"the names alone, that of class 0 first"
         )
     check_names(names, f"--classes {file}", "correct the file")
     return names
@@ -68,6 +77,13 @@ def tell_unused(file: str | Path, labels: Iterable[str], data: Path) -> None:
             XprobeWarning,
             stacklevel=3,
         )
+
+
+def _are_numbered(names: Sequence[str]) -> bool:
+    """Return whether the names, two or more, begin with the numbers from 0 or 1 on."""
+    numbers = sorted(int(match[1]) for name in names if (match := _NUMBERED.match(name)))
+    n = len(names)
+    return n > 1 and numbers in (list(range(n)), list(range(1, n + 1)))
 
 
 def check_names(names: Sequence[str], where: str, remedy: str) -> None:

@@ -14,6 +14,10 @@ from xprobe.images.sources.class_names import is_class_name
 
 _ORDER = (*SPLITS, "val")
 
+# Names of the two classes of sets that are made to tell synthetic images from real ones.
+_REAL = frozenset(("real", "nature", "natural", "human"))
+_FAKE = frozenset(("fake", "synthetic", "generated", "ai", "ai-generated"))
+
 
 def taken_as(title: str, data: Path, rows: Sequence[Row]) -> str:
     """Return what DATA was taken as: ``data: taken as: UC Merced, 21 classes × 100``.
@@ -64,8 +68,11 @@ def filled_in(rows: Iterable[Row], source: str, title: str, data: Path) -> list[
         data: where it lies, for the message.
 
     Raises:
-        XprobeError: a class has a name that no folder could have.
+        XprobeError: a class has a name that no folder could have, or all images are synthetic ones
+            of a test part.
     """
+    rows = list(rows)
+    _tell_of_detection(rows, source, data)
     kept, tests = [], 0
     licences = licence_of_sets()
     for row in rows:
@@ -83,6 +90,11 @@ def filled_in(rows: Iterable[Row], source: str, title: str, data: Path) -> list[
                 continue
         kept.append(row | further)
     _check_classes({row["label"] for row in kept}, data)
+    if tests and not kept:
+        raise XprobeError(
+            f"{data}: all of its synthetic images are of a test part, and tests are on real images "
+            f"alone; name those of a training part"
+        )
     if tests:
         warnings.warn(
             f"{data}: {counted(tests, 'synthetic image', 'synthetic images')} of a test part left "
@@ -91,6 +103,20 @@ def filled_in(rows: Iterable[Row], source: str, title: str, data: Path) -> list[
             stacklevel=3,
         )
     return kept
+
+
+def _tell_of_detection(rows: Sequence[Row], source: str, data: Path) -> None:
+    """Warn of classes that tell real images from synthetic ones, which is not what classes are."""
+    names = sorted({row["label"] for row in rows if not row["source"]})
+    words = {name.casefold() for name in names}
+    if len(names) == 2 and words & _REAL and words & _FAKE:
+        warnings.warn(
+            f"{data}: its classes are {names[0]} and {names[1]}, and all of its images are taken "
+            f"as {source}; if these words say which images are synthetic, write a table with "
+            f"'xprobe scan {data} -o study.csv', and say so in its column source",
+            XprobeWarning,
+            stacklevel=4,
+        )
 
 
 def _check_classes(names: Iterable[str], data: Path) -> None:

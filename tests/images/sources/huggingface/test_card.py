@@ -109,3 +109,12 @@ def test_class_names_of_what_was_saved_stand_in_its_description(tmp_path: Path) 
         '{"features": {"a": {"names": ["x", "y"], "_type": "ClassLabel"}, "b": {"dtype": "z"}}}'
     )
     assert read_info(tmp_path) == {"a": ("x", "y")}
+
+
+def test_names_of_classes_are_as_they_are_written(tmp_path: Path) -> None:
+    names = "[no, On, 010, 1_0, 1e3, 2026-01-02, '7', 3]"
+    head = f"features: [{{name: label, dtype: {{class_label: {{names: {names}}}}}}}]"
+    (tmp_path / "README.md").write_text(f"---\nlicense: null\ndataset_info: {{{head}}}\n---\n")
+    card = read_card(tmp_path)
+    written = ("no", "On", "010", "1_0", "1e3", "2026-01-02", "7", "3")
+    assert card.names_in("") == {"label": written} and card.licence == ""

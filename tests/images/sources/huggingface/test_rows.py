@@ -100,7 +100,7 @@ def test_only_data_sets_of_images_are_recognised(shards: Path, tmp_path: Path) -
     numbers = save_rows(pa.table({"x": [1]}), tmp_path / "other/numbers.parquet")
     assert not recognises(numbers) and not recognises(numbers.parent)
     assert not recognises(tmp_path / "none") and not recognises(shards / "README.md")
-    table = cats_and_dogs(path=["a"] * 4, source=["real"] * 4)
+    table = pa.table({"path": ["a"], "label": ["b"], "source": ["real"], "hash": [b"c"]})
     assert not recognises(save_rows(table, tmp_path / "manifest.parquet"))
     file.write_bytes(b"PAR1")
     assert not recognises(file) and recognises(file.parent)
@@ -110,6 +110,11 @@ def test_a_file_that_is_named_alone_is_trained_with(shards: Path) -> None:
     rows = rows_in(shards / "data/test-00000-of-00001.parquet")
     assert {row["split"] for row in rows} == {""}
     assert rows[3]["path"] == "test-00000-of-00001.parquet::3"
+    files = sorted((shards / "data").iterdir())
+    with pytest.raises(
+        XprobeError, match=r"test-.*: its name says test, and files .* trained with"
+    ):
+        xprobe.read(files)
 
 
 def test_row_numbers_sort_as_rows_do(tmp_path: Path) -> None:
@@ -140,7 +145,7 @@ def test_images_without_a_label_are_left_out_and_counted(tmp_path: Path) -> None
     file = save_rows(rows_of_images(IMAGES, label=["", "a", None, "b"]), tmp_path / "y.parquet")
     assert labels_of(rows_in(file)) == ["a", "b"]
     file = save_rows(cats_and_dogs([-1] * 4), tmp_path / "z.parquet")
-    assert "there are no images with a label" in error_of(file)
+    assert "label in it: left out images without a label: 4, such as" in error_of(file)
 
 
 @pytest.mark.parametrize(
@@ -333,10 +338,10 @@ def of_paths(paths: list[str | None], contents: list[bytes | None]) -> pa.Table:
 def test_images_may_be_files_of_the_data_set(suffix: str, groups: int, tmp_path: Path) -> None:
     (tmp_path / "img").mkdir()
     (tmp_path / "data").mkdir()
-    for name in ("img/1.png", "data/2.png"):
+    for name in ("img/1.png", "img/3.png", "data/2.png"):
         (tmp_path / name).write_bytes(b"x")
     (tmp_path.parent / "outside.png").write_bytes(b"x")
-    kept: list[str | None] = ["img/1.png", "2.png", "gone.png", str(tmp_path / "img/1.png"), "in"]
+    kept: list[str | None] = ["img/1.png", "2.png", "gone.png", str(tmp_path / "img/3.png"), "in"]
     unsafe = ["../outside.png", str(tmp_path.parent / "outside.png"), "https://x.org/1.png",
               "a\0b", "data/../../outside.png", "..\\\\outside.png"]  # fmt: skip
     table = of_paths([*kept, *unsafe, None], [None] * 4 + [b"bytes"] + [None] * (len(unsafe) + 1))
@@ -352,7 +357,7 @@ def test_images_may_be_files_of_the_data_set(suffix: str, groups: int, tmp_path:
         rows, _ = read(data, "", FormConfig())
     if suffix == ".parquet":
         assert [row["path"] for row in rows] == [
-            "img/1.png", "data/2.png", "data/gone.png", "img/1.png", "data/train.parquet::04"
+            "img/1.png", "data/2.png", "data/gone.png", "img/3.png", "data/train.parquet::04"
         ]  # fmt: skip
     words = " ".join(str(warning.message) for warning in told)
     n = len(unsafe) + (suffix == ".arrow")  # img lies outside the folder that was saved
@@ -390,7 +395,10 @@ def test_damaged_and_empty_files_are_told(shards: Path, tmp_path: Path) -> None:
     said = error_of(saved)
     assert "its end is missing" in said and "\n" not in said
     empty = save_rows(cats_and_dogs().slice(0, 0), tmp_path / "empty.parquet")
-    assert "there are no images with a label in it" in error_of(empty)
+    assert "there are no images with a label in it: it has no rows" in error_of(empty)
+    captions = of_paths(["1.png", "2.png", "1.png"], [None] * 3)
+    said = error_of(save_rows(captions, tmp_path / "captions.parquet"))
+    assert "several rows lead to one file: 1.png; keep a row for each file" in said
     (tmp_path / "nothing").mkdir()
     assert "no .parquet files in it" in error_of(tmp_path / "nothing")
 
@@ -409,3 +417,26 @@ def test_synthetic_images_are_named_beside_real_ones(shards: Path, tmp_path: Pat
     synthetic = images.select(images.source == "synthetic")
     assert synthetic.id.tolist() == ["synthetic/sd/made.parquet::0", "synthetic/sd/made.parquet::1"]
     assert set(synthetic.generator) == {"sd"} and all(synthetic.sha256)
+
+
+def test_class_names_of_the_card_and_of_the_rows_must_be_the_same(shards: Path) -> None:
+    names = "features: [{name: label, dtype: {class_label: {names: {0: dog, 1: cat}}}}]"
+    (shards / "README.md").write_text(f"---\ndataset_info: {{{names}}}\n---\n")
+    assert "label are dog, cat in README.md and cat, dog in data/" in error_of(shards)
+    (shards / "names.txt").write_text("Katze\nHund\n")
+    said = "its classes are dog, cat, and Katze, Hund in this study, as --classes"
+    with pytest.warns(XprobeWarning, match=said):
+        rows, _ = read(shards, "", FormConfig(classes=str(shards / "names.txt")))
+    assert set(labels_of(rows)) == {"Katze", "Hund"}
+
+
+def test_images_beside_columns_of_a_manifest_are_no_manifest(tmp_path: Path) -> None:
+    columns = {"path": ["x.png"] * 4, "source": ["real"] * 4}
+    file = save_rows(cats_and_dogs(**columns), tmp_path / "data.parquet")
+    assert recognises(file) and recognises(tmp_path)
+
+
+def test_pictures_that_no_row_leads_to_are_told(shards: Path) -> None:
+    (shards / "data/stray.png").write_bytes(b"")
+    with pytest.warns(XprobeNote, match=r"left out pictures beside the rows: 1, such as .*stray"):
+        read(shards, "", FormConfig())

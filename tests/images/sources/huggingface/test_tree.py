@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,13 @@ from xprobe.base.errors import XprobeError, XprobeWarning
 from xprobe.images.sources.huggingface.card import Card, Configuration
 from xprobe.images.sources.huggingface.tree import (
     Shard,
+    count_others,
     missing_shard,
     parquet_shards,
     saved_shards,
     shard_names,
 )
+from xprobe.images.sources.leftovers import LeftOut
 
 
 def splits_of(*names: str, card: Card | None = None, asked: str = "") -> dict[str, str]:
@@ -71,11 +74,43 @@ def test_the_card_goes_before_the_names() -> None:
     ))  # fmt: skip
     names = ["data/s-1.parquet", "data/t1.parquet", "data/other.parquet", "big/l.parquet"]
     small = {names[0]: "train", names[1]: "test"}
-    assert splits_of(*names, card=card, asked="small") == small
-    assert splits_of(*names[:3], card=card) == small
-    assert splits_of(*names, card=card, asked="large") == {names[3]: "train"}
-    with pytest.raises(XprobeError, match="several configurations, small, large"):
+    with pytest.warns(XprobeWarning, match="1 file .* left out: data/other.parquet; name"):
+        assert splits_of(*names, card=card, asked="small") == small
+    del names[2]
+    assert splits_of(*names[:2], card=card) == small
+    assert splits_of(*names, card=card, asked="large") == {names[2]: "train"}
+    files = r"small, large; name a file of one, such as set/data/s-1\.parquet"
+    with pytest.raises(XprobeError, match=files):
         splits_of(*names, card=card)
+
+
+def test_a_file_that_is_listed_in_two_splits_must_not_leak_from_one_to_the_other() -> None:
+    names = ["test.parquet", "train.parquet"]
+    every, test = ("train", "*.parquet"), ("test", "test*")
+    with pytest.raises(XprobeError, match=r"lists test\.parquet in the splits train and test"):
+        splits_of(*names, card=Card((Configuration("default", (every, test)),)))
+    card = Card((Configuration("default", (("all", "*.parquet"), ("train", "train*"), test)),))
+    assert splits_of(*names, card=card) == {"test.parquet": "test", "train.parquet": "train"}
+
+
+@pytest.mark.parametrize(
+    ("pattern", "files"),
+    [
+        ("train*", ["train.parquet"]),
+        ("*.parquet", ["train.parquet"]),
+        ("*/*.parquet", ["train_old/0.parquet"]),
+        ("**", ["train.parquet", "train_old/0.parquet", "a/b/[1].parquet"]),
+        ("**/*.parquet", ["train.parquet", "train_old/0.parquet", "a/b/[1].parquet"]),
+        ("a/**/?1].parquet", ["a/b/[1].parquet"]),
+        ("a/**", ["a/b/[1].parquet"]),
+    ],
+)
+def test_a_star_ends_at_a_slash(pattern: str, files: list[str]) -> None:
+    names = ["train.parquet", "train_old/0.parquet", "a/b/[1].parquet"]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        read = splits_of(*names, card=Card((Configuration("x", (("train", pattern),)),)))
+    assert list(read) == files
 
 
 def test_a_missing_shard_is_named() -> None:
@@ -147,3 +182,17 @@ def test_what_is_missing_of_saved_rows_is_named(tmp_path: Path) -> None:
         (tmp_path / "dataset_dict.json").write_text(text)
         with pytest.raises(XprobeError, match=r"dataset_dict\.json: it .*write the data set again"):
             saved_shards(tmp_path)
+
+
+def test_what_may_hold_images_and_is_no_part_of_the_rows_is_counted() -> None:
+    tree: dict[str, Any] = {
+        "a.parquet": None, "README.md": None, "b.PARQUET": None, "c.tar.gz": None,
+        "d": ["e.parquet", "f.arrow", "g.parq", "1.png", "2.png"],
+    }  # fmt: skip
+    left_out = LeftOut()
+    count_others(described(tree), {"d/1.png"}, left_out)
+    assert sorted(line.partition(", such")[0] for line in left_out.lines) == [
+        "left out archives: 1 (1 .gz)",
+        "left out files of rows whose names do not end in .parquet: 3",
+        "left out pictures beside the rows: 1",
+    ]

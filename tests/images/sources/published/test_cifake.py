@@ -149,3 +149,15 @@ def test_other_folders_are_not_cifake(
 def test_it_has_no_columns(make_cifake: Callable[..., Path]) -> None:
     with pytest.raises(XprobeError, match="--group event: a folder has no columns"):
         xprobe.read(make_cifake(), group="event")
+
+
+def test_numbered_pictures_of_another_set_are_no_airplanes(
+    xprobe: Run, make_cifake: Callable[..., Path]
+) -> None:
+    make_cifake(3, (1,))
+    assert error_of(xprobe("scan", "x")) == (
+        "error: x: it has the folders of CIFAKE, and by their names all pictures are of its class "
+        "airplane; if REAL and FAKE are its classes, say --layout imagefolder"
+    )
+    said = "x: its classes are FAKE and REAL, and all of its images are taken as real"
+    assert said in xprobe("scan", "x", "--layout", "imagefolder").err

@@ -75,3 +75,11 @@ def test_names_of_one_kind_are_no_class(rsicd: Path) -> None:
     assert set(images.label) == {"unlabelled"}
     with pytest.raises(XprobeError, match="a study compares classes, and no class is known"):
         manifests.read(rsicd)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_lists_of_splits_beside_it_are_no_lists_of_classes(rsicd: Path) -> None:
+    (rsicd / "splits").mkdir()
+    (rsicd / "splits/train.txt").write_text("\n".join(NAMES[::2]))
+    (rsicd / "splits/Test.txt").write_text("\n".join(NAMES[1::2]))
+    assert set(manifests.read(rsicd, whole=False).label) == {"beach", "park"}

@@ -8,8 +8,18 @@ import pytest
 
 from xprobe.base.errors import XprobeError
 from xprobe.images.config import FormConfig
+from xprobe.images.sources.leftovers import LeftOut
 from xprobe.images.sources.registry import source_of
-from xprobe.images.sources.webdataset.shards import recognises, shards_of
+from xprobe.images.sources.webdataset.shards import Shard, recognises
+from xprobe.images.sources.webdataset.shards import shards_of as shards_and_left_out_of
+
+
+def shards_of(data: Path) -> tuple[list[Shard], Path]:
+    """Return the shards of DATA where nothing is left out."""
+    left_out = LeftOut()
+    shards = shards_and_left_out_of(data, left_out)
+    assert not left_out.lines
+    return shards
 
 
 def touch(*files: Path) -> None:
@@ -68,11 +78,11 @@ def test_the_name_of_a_shard_says_its_split(tmp_path: Path, name: str, split: st
 
 
 def test_else_the_folder_says_it(tmp_path: Path) -> None:
-    touch(tmp_path / "test/a/train-0.tar", tmp_path / "test/a/1.tar")
-    shards, _ = shards_of(tmp_path / "test/a/{train-0,1}.tar")
-    assert [shard.split for shard in shards] == ["train", "train"]
-    touch(tmp_path / "test/2.tar")
-    for data in (tmp_path / "test", tmp_path / "test/2.tar"):
+    touch(tmp_path / "test/a/val-0.tar", tmp_path / "test/a/1.tar")
+    shards, _ = shards_of(tmp_path / "test/a/{val-0,1}.tar")
+    assert [shard.split for shard in shards] == ["train", "val"]
+    touch(tmp_path / "b/test/2.tar")
+    for data in (tmp_path / "b/test", tmp_path / "b/test/2.tar"):
         assert shards_of(data)[0][0].split == "test"
 
 
@@ -80,3 +90,26 @@ def test_a_name_of_two_splits_is_refused(tmp_path: Path) -> None:
     touch(tmp_path / "train-val-0.tar")
     with pytest.raises(XprobeError, match=r"its name says train and val"):
         shards_of(tmp_path)
+
+
+def test_shards_that_say_no_split_are_left_out_beside_those_to_train_on(tmp_path: Path) -> None:
+    touch(*(tmp_path / f"{name}-0.tar" for name in ("train", "test", "eval", "cifarTest")))
+    left_out = LeftOut()
+    shards, _ = shards_and_left_out_of(tmp_path, left_out)
+    assert [shard.split for shard in shards] == ["test", "train"]
+    (line,) = left_out.lines
+    assert "say no split, beside others that say train: 2, such as" in line
+    for name in ("train-0.tar", "cifarTest-0.tar"):
+        (tmp_path / name).unlink()
+    assert [shard.split for shard in shards_of(tmp_path)[0]] == ["train", "test"]
+
+
+def test_what_may_be_shards_in_a_folder_and_is_not_read_is_counted(tmp_path: Path) -> None:
+    touch(*(tmp_path / name for name in ("0.tar", "1.TAR", "2.tar.gz", "more/3.tar", "x.idx")))
+    touch(tmp_path / "train/4.tgz")
+    left_out = LeftOut()
+    shards, _ = shards_and_left_out_of(tmp_path, left_out)
+    assert [shard.id for shard in shards] == ["0.tar"]
+    archives, folders = left_out.lines
+    assert "left out archives: 3 (1 .tar, 1 .gz, 1 .tgz)" in archives
+    assert "folders that are not called as splits: 1, such as" in folders

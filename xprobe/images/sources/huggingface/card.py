@@ -37,9 +37,9 @@ class Configuration:
     name: str
     files: tuple[tuple[str, str], ...]
 
-    def split_of(self, file: str) -> str | None:
-        """Return the split of a file, ``""`` if none is said; None: it is not of this one."""
-        return next((split for split, pattern in self.files if _fits(file, pattern)), None)
+    def splits_of(self, file: str) -> list[str]:
+        """Return the splits that a file is listed in, ``""`` for one that is not said."""
+        return [split for split, pattern in self.files if _fits(file, pattern)]
 
     def is_whole(self, files: Iterable[str]) -> bool:
         """Return whether all that it lists is among some files, as far as patterns tell."""
@@ -90,14 +90,21 @@ def read_card(folder: Path) -> Card:
 
 
 def _parsed(text: str) -> Mapping[str, Any]:
-    """Return the head of a README.md.
+    """Return the head of a README.md, whose values are texts as they are written, or null.
+
+    Elsewhere YAML takes the class ``no`` for a truth value, and ``010`` for eight.
 
     Raises:
         ValueError: it is no YAML, or its aliases stand for too much.
     """
     import yaml
 
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    kept = {
+        sign: [(tag, form) for tag, form in forms if tag.endswith((":null", ":merge"))]
+        for sign, forms in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+    base = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    loader: Any = type("Texts", (base,), {"yaml_implicit_resolvers": kept})
     try:
         _check_aliases(yaml.parse(text, loader))
         head = yaml.load(text, loader)
@@ -220,8 +227,18 @@ def _names_in(names: Any) -> tuple[str, ...]:
 
 
 def _fits(file: str, pattern: str) -> bool:
-    """Return whether a pattern names a file; two stars stand for any folders, and for none."""
-    return fnmatchcase(file, pattern) or fnmatchcase(file, pattern.replace("**/", ""))
+    """Return whether a pattern names a file; one star stands for no slash.
+
+    Two stars between slashes stand for any folders, and for none.
+    """
+    first, *patterns = pattern.split("/")
+    name, *names = file.split("/")
+    if first == "**" and patterns:
+        rests = ("/".join((name, *names)[i:]) for i in range(len(names) + 1))
+        return any(_fits(rest, "/".join(patterns)) for rest in rests)
+    if not names or not patterns:
+        return first == "**" or (names == patterns and fnmatchcase(name, first))
+    return fnmatchcase(name, first) and _fits("/".join(names), "/".join(patterns))
 
 
 def _dicts(values: Any) -> list[Mapping[str, Any]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -196,8 +196,8 @@ def check_alike(first: Choice, other: Choice, files: tuple[str, str]) -> None:
         files: their names, for the message.
 
     Raises:
-        XprobeError: a column that is used is missing in one of the files, has another type there,
-            or other names of classes.
+        XprobeError: a column that is used is missing in one of the files, or has another type
+            there.
     """
     pairs = {"image": (first.image, other.image), "label": (first.label, other.label)}
     names = sorted({*first.others, *other.others})
@@ -214,13 +214,29 @@ def check_alike(first: Choice, other: Choice, files: tuple[str, str]) -> None:
                 f"the shards differ: the {name} ({a}) is {kinds[0]} in {files[0]} and {kinds[1]} "
                 f"in {files[1]}; write them alike"
             )
-        classes = first.class_names.get(a), other.class_names.get(a)
-        if all(classes) and classes[0] != classes[1]:
-            raise XprobeError(
-                f"the shards differ: the classes of {a} are {_names(classes[0])} in {files[0]} and "
-                f"{_names(classes[1])} in {files[1]}; write them alike"
-            )
 
 
-def _names(classes: tuple[str, ...] | None) -> str:
-    return first_few(classes or (), 3)
+def agreed_names(
+    stated: Iterable[tuple[str, ClassNames]], columns: Iterable[str]
+) -> dict[str, tuple[str, ...]]:
+    """Return the names of classes in columns, which must be the same wherever they are stated.
+
+    Args:
+        stated: files of a data set, and the names that each of them states.
+        columns: the columns.
+
+    Raises:
+        XprobeError: two files state different names.
+    """
+    first: dict[str, tuple[str, tuple[str, ...]]] = {}
+    columns = set(columns)
+    for file, names in stated:
+        for column in columns & names.keys():
+            place, known = first.setdefault(column, (file, names[column]))
+            if known != names[column]:
+                raise XprobeError(
+                    f"the classes of {column} are {first_few(known, 3)} in {place} and "
+                    f"{first_few(names[column], 3)} in {file}; write them alike, or name those of "
+                    f"the class in a file, --classes FILE"
+                )
+    return {column: known for column, (_, known) in first.items()}

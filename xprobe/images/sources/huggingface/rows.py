@@ -6,7 +6,7 @@ import os
 import warnings
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -19,11 +19,18 @@ from xprobe.images.manifest import REQUIRED, SOURCES, Row, is_missing
 from xprobe.images.paths import why_no_path
 from xprobe.images.sources.class_names import check_names, class_names
 from xprobe.images.sources.huggingface.batches import Batch, rows_in
-from xprobe.images.sources.huggingface.card import ClassNames, read_card, read_info
-from xprobe.images.sources.huggingface.choice import NUMBER, Choice, check_alike, chosen
+from xprobe.images.sources.huggingface.card import INFO, README, ClassNames, read_card, read_info
+from xprobe.images.sources.huggingface.choice import (
+    NUMBER,
+    Choice,
+    agreed_names,
+    check_alike,
+    chosen,
+)
 from xprobe.images.sources.huggingface.tree import (
     PARQUET,
     Shard,
+    count_others,
     is_saved,
     parquet_shards,
     saved_shards,
@@ -82,10 +89,10 @@ def _holds_images(file: Path, is_sure: bool) -> bool:
             schema = rows.schema
     except XprobeError:
         return is_sure
-    names = set(schema.names)
-    if names.issuperset(REQUIRED):
-        return False
-    return bool(image_columns(schema)) or any(is_binary(field.type) for field in schema)
+    if image_columns(schema):
+        return True
+    is_table = set(schema.names).issuperset(REQUIRED)
+    return not is_table and any(is_binary(field.type) for field in schema)
 
 
 @dataclass(frozen=True)
@@ -95,13 +102,13 @@ class DataSet:
     Attributes:
         folder: the folder that it lies in.
         name: what messages call it.
-        class_names: names of classes by column, which count where files say nothing.
+        stated: files beside its rows, and the names of classes that each of them states by column.
         licence: name of its licence; empty: not said.
     """
 
     folder: Path
     name: str
-    class_names: ClassNames = field(default_factory=dict)
+    stated: tuple[tuple[str, ClassNames], ...] = ()
     licence: str = ""
 
 
@@ -137,8 +144,9 @@ def read_folder(
     card = read_card(folder)
     if is_saved(folder):
         shards = saved_shards(folder)
-        names = read_info((folder / shards[0].name).parent)
-        return read_shards(DataSet(folder, name, names, card.licence), shards, group, form)
+        info = read_info((folder / shards[0].name).parent)
+        data = DataSet(folder, name, ((INFO, info),), card.licence)
+        return read_shards(data, shards, group, form)
     files = list(shard_names(Folder(str(folder))))
     if not files:
         raise XprobeError(
@@ -146,8 +154,13 @@ def read_folder(
             f"holds them, or leave --layout out"
         )
     part, shards = parquet_shards(name, files, card, configuration)
-    names = {**read_info(folder), **card.names_in(part)}
-    return read_shards(DataSet(folder, name, names, card.licence), shards, group, form)
+    stated = ((INFO, read_info(folder)), (README, card.names_in(part)))
+    rows = read_shards(DataSet(folder, name, stated, card.licence), shards, group, form)
+    left_out = LeftOut()
+    count_others(Folder(str(folder)), {row["path"] for row in rows}, left_out)
+    for line in left_out.lines:
+        warnings.warn(f"{name}: {line}", XprobeNote, stacklevel=3)
+    return rows
 
 
 def read_shards(data: DataSet, shards: Sequence[Shard], group: str, form: FormConfig) -> list[Row]:
@@ -169,16 +182,20 @@ def read_shards(data: DataSet, shards: Sequence[Shard], group: str, form: FormCo
             used = {choices[-1].image, *choices[-1].used}
             unused += [name for name in opened.schema.names if name not in (*used, *unused)]
         check_alike(choices[0], choices[-1], (shards[0].name, shard.name))
-    names = dict(data.class_names)
-    for choice in choices:
-        names |= choice.class_names
+    in_files = zip((shard.name for shard in shards), (c.class_names for c in choices), strict=True)
+    stated = (*data.stated, *in_files)
+    named_by_user = {choices[0].label} if form.classes else set()
+    names = agreed_names(stated, {*choices[0].used} - named_by_user)
+    if form.classes:
+        _tell_replaced(data, choices[0].label, stated, form.classes)
     cells = _Cells(data, choices[0], _labels(data, choices[0], names, form), names)
     left_out = LeftOut()
     rows = [row for shard in shards for row in cells.rows_of(shard, left_out)]
+    if not rows:
+        why = "; ".join(left_out.lines) or "it has no rows"
+        raise XprobeError(f"{data.name}: there are no images with a label in it: {why}")
     for line in left_out.lines:
         _warn(f"{data.name}: {line}")
-    if not rows:
-        raise XprobeError(f"{data.name}: there are no images with a label in it; name another")
     _check_ids(rows, data)
     if unused:
         warnings.warn(
@@ -218,6 +235,19 @@ def _labels(
             f"write a file with a name a line, from 0, and say --classes FILE"
         )
     return known
+
+
+def _tell_replaced(
+    data: DataSet, label: str, stated: Iterable[tuple[str, ClassNames]], classes: str
+) -> None:
+    """Warn if a user's names of classes differ from those that the data set states itself."""
+    given = tuple(class_names(classes))
+    others = [names[label] for _, names in stated if names.get(label, given) != given]
+    if others:
+        _warn(
+            f"{data.name}: its classes are {first_few(others[0], 3)}, and "
+            f"{first_few(given, 3)} in this study, as --classes {classes} says"
+        )
 
 
 class _Cells:
@@ -360,12 +390,18 @@ def _check_ids(rows: Sequence[Row], data: DataSet) -> None:
     """Refuse a column of ids that does not tell the images apart.
 
     Raises:
-        XprobeError: two images have one id.
+        XprobeError: two images have one id, or are one file.
     """
     twice = [name for name, n in Counter(row["id"] for row in rows if "id" in row).items() if n > 1]
     if twice:
         raise XprobeError(
             f"{data.name}: ids given twice: {first_few(twice)}; {_ALTERNATIVE.format('id')}"
+        )
+    places = Counter(row["path"] for row in rows if "id" not in row)
+    if shared := [path for path, n in places.items() if n > 1]:
+        raise XprobeError(
+            f"{data.name}: several rows lead to one file: {first_few(shared)}; keep a row for each "
+            f"file, with its captions as a list"
         )
 
 

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path, PurePosixPath
 
 from xprobe.base.errors import XprobeError, XprobeWarning, counted, first_few
 from xprobe.images.formats import is_image
-from xprobe.images.sources.huggingface.card import Card, read_json
+from xprobe.images.sources.huggingface.card import README, Card, read_json
+from xprobe.images.sources.leftovers import ARCHIVES, Kind, LeftOut, kind_of_file
 from xprobe.images.sources.splits import SPLIT_OF
 from xprobe.images.sources.tree import Folder
 
@@ -28,6 +29,12 @@ _SHARD = re.compile(r"(?P<stem>.*)-(?P<i>\d{5,})-of-(?P<n>\d{5,})(-[0-9a-f]{16})
 
 # The hub's conversion of the first part of a large split lies in such a folder.
 _PARTIAL = "partial-"
+
+# Names of files that may hold rows end so, in any case.
+_OF_ROWS = (PARQUET, ".parq", ".arrow")
+
+_PICTURES = Kind("pictures beside the rows", "name their folder as DATA, too")
+_OTHER_ROWS = Kind(f"files of rows whose names do not end in {PARQUET}", "rename or name them")
 
 
 @dataclass(frozen=True)
@@ -51,14 +58,40 @@ def shard_names(folder: Folder, is_whole: bool = True) -> Iterator[str]:
         is_whole: whether all folders are searched; else the search ends at the first one that
             holds pictures, since the whole is then of another form, and may be long to search.
     """
+    for inner, prefix in _folders_in(folder):
+        yield from (prefix + name for name in inner.files if name.endswith(PARQUET))
+        if not is_whole and prefix and any(map(is_image, inner.files)):
+            return
+
+
+def _folders_in(folder: Folder) -> Iterator[tuple[Folder, str]]:
+    """Yield a folder and those in it, and what the paths of files in each of them begin with."""
     stack: list[tuple[Folder, str, int]] = [(folder, "", 0)]
     while stack:
         inner, prefix, depth = stack.pop()
-        yield from (prefix + name for name in inner.files if name.endswith(PARQUET))
-        if not is_whole and depth and any(map(is_image, inner.files)):
-            return
+        yield inner, prefix
         if depth < _DEPTH:
             stack += [(f, f"{prefix}{f.name}/", depth + 1) for f in reversed(inner.folders)]
+
+
+def count_others(folder: Folder, read: Collection[str], left_out: LeftOut) -> None:
+    """Count what may hold images in a folder of Parquet files, and is no part of its rows.
+
+    Args:
+        folder: the folder.
+        read: paths of pictures that rows lead to.
+        left_out: takes what is no part.
+    """
+    for inner, prefix in _folders_in(folder):
+        for name in inner.files:
+            path = f"{inner.path}/{name}"
+            if is_image(name):
+                if prefix + name not in read:
+                    left_out.add(_PICTURES, path)
+            elif kind_of_file(name) is ARCHIVES:
+                left_out.add_file(path)
+            elif name.lower().endswith(_OF_ROWS) and not name.endswith(PARQUET):
+                left_out.add(_OTHER_ROWS, path)
 
 
 def is_saved(folder: Path) -> bool:
@@ -140,10 +173,16 @@ def parquet_shards(
         raise XprobeError(f"{data}: no configuration {asked}; there are {listed}")
     if not asked and len(by_config) > 1:
         raise XprobeError(
-            f"{data}: it holds several configurations, {listed}; name the folder of one, such as "
-            f"{data}/{next(filter(None, by_config))}"
+            f"{data}: it holds several configurations, {listed}; "
+            f"{_how_to_name_one(by_config, data)}"
         )
     config = asked or next(iter(by_config))
+    read = {name for splits in by_config.values() for files in splits.values() for name in files}
+    if unlisted := [name for name in names if name not in read]:
+        _warn(
+            f"{data}: {counted(len(unlisted), 'file', 'files')} that {README} does not list left "
+            f"out: {first_few(unlisted)}; name one of them to have it read"
+        )
     splits = by_config[config]
     if missing := missing_shard([name for files in splits.values() for name in files]):
         raise XprobeError(
@@ -154,14 +193,26 @@ def parquet_shards(
     return config, [Shard(n, named) for split, named in kept.items() for n in splits[split]]
 
 
+def _how_to_name_one(by_config: Mapping[str, Mapping[str, Sequence[str]]], data: str) -> str:
+    """Return how one of several configurations is named, which need not be folders."""
+    name, splits = next((name, splits) for name, splits in by_config.items() if name)
+    (first, *_), *_ = splits.values()
+    if first.startswith(f"{name}/"):
+        return f"name the folder of one, such as {data}/{name}"
+    return f"name a file of one, such as {data}/{first}, or copy its files into a folder"
+
+
 def by_configuration(names: Sequence[str], card: Card) -> dict[str, dict[str, list[str]]]:
-    """Return files by configuration and by split, as the card says, or else by their names."""
+    """Return files by configuration and by split, as the card says, or else by their names.
+
+    Raises:
+        XprobeError: the card lists a file in two splits that a study keeps apart.
+    """
     said: dict[str, dict[str, list[str]]] = {}
     for part in card.configurations:
         for name in names:
-            split = part.split_of(name)
-            if split is not None:
-                split = split or _split_in(name)
+            if listed := part.splits_of(name):
+                split = _only_split(listed, name) or _split_in(name)
                 said.setdefault(part.name, {}).setdefault(split, []).append(name)
     if said:
         return said
@@ -174,6 +225,21 @@ def by_configuration(names: Sequence[str], card: Card) -> dict[str, dict[str, li
     return said
 
 
+def _only_split(splits: Sequence[str], name: str) -> str:
+    """Return which of the splits that a file is listed in is meant: one that a study knows.
+
+    Raises:
+        XprobeError: a study knows several of them, such as train and test.
+    """
+    known = {split_named(split): split for split in splits if split_named(split)}
+    if len(known) > 1:
+        raise XprobeError(
+            f"{README} lists {name} in the splits {' and '.join(known.values())}, and no image may "
+            f"be of both; correct {README}, or name the files of one split"
+        )
+    return next(iter(known.values()), splits[0])
+
+
 def _split_in(name: str) -> str:
     """Return what the split of a file is called by its name, or else by the name of its folder."""
     path = PurePosixPath(name)
@@ -182,6 +248,11 @@ def _split_in(name: str) -> str:
     if not SPLIT_OF.get(stem.lower()) and len(path.parts) > 1 and _is_split(path.parts[-2]):
         return path.parts[-2]
     return "" if stem.isdigit() else stem
+
+
+def split_by_name(name: str) -> str:
+    """Return the split of xprobe that the name of a file says; ``""`` if it says none."""
+    return split_named(_split_in(name))
 
 
 def _is_split(name: str) -> bool:

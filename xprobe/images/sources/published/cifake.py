@@ -42,8 +42,9 @@ def read(data: Path, group: str, form: FormConfig) -> tuple[Iterable[Row], Path]
     """Return the rows of CIFAKE: what is fake is of the generator cifake, and none is tested on.
 
     Raises:
-        XprobeError: a `group` is asked for, which folders have none of; DATA is another set; or no
-            picture has a name of CIFAKE's.
+        XprobeError: a `group` is asked for, which folders have none of; DATA is another set; no
+            picture has a name of CIFAKE's; or all are of one class, as where pictures of another
+            set are numbered.
     """
     if group:
         raise XprobeError(f"{data}: --group {group}: a folder has no columns")
@@ -60,6 +61,11 @@ def read(data: Path, group: str, form: FormConfig) -> tuple[Iterable[Row], Path]
             f"{data}: it has the folders of CIFAKE, and no picture called as there, 0000.jpg or "
             f"0000 (2).jpg to (10), which says its class; if REAL and FAKE are its classes, say "
             f"--layout imagefolder"
+        )
+    if len(labels := {row["label"] for row in rows}) == 1:
+        raise XprobeError(
+            f"{data}: it has the folders of CIFAKE, and by their names all pictures are of its "
+            f"class {labels.pop()}; if REAL and FAKE are its classes, say --layout imagefolder"
         )
     for line in left_out.lines:
         warnings.warn(line, XprobeWarning, stacklevel=2)

@@ -15,6 +15,7 @@ from xprobe.base.errors import XprobeError
 from xprobe.images.config import FormConfig
 from xprobe.images.manifest import Row
 from xprobe.images.sources import captions
+from xprobe.images.sources.splits import SPLIT_OF
 from xprobe.images.sources.tree import Folder
 from xprobe.images.text import read_text
 
@@ -50,7 +51,8 @@ def _listed(names: set[str], folder: Folder) -> dict[str, str]:
     label_of: dict[str, str] = {}
     for inner in folder.folders:
         files = [Path(inner.path, name) for name in inner.files if name.lower().endswith(".txt")]
-        if len(files) < 2 or len(files) < len(inner.files):
+        are_of_splits = all(file.stem.lower() in SPLIT_OF for file in files)
+        if len(files) < 2 or len(files) < len(inner.files) or are_of_splits:
             continue
         for file in files:
             listed = names.intersection(map(str.strip, read_text(file).splitlines()))

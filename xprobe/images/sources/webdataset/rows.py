@@ -28,6 +28,9 @@ _WORDS = {
     "split": Kind("values of split in .json members", "the name of the shard decides"),
 }  # fmt: skip
 
+# No number of a class has more; Python refuses to read those of some thousands.
+_MOST_DIGITS = 20
+
 
 def read(data: Path, group: str, form: FormConfig) -> tuple[Iterable[Row], Path]:
     """Return the rows of labelled shards, and the folder that the shards lie in.
@@ -45,8 +48,8 @@ def read(data: Path, group: str, form: FormConfig) -> tuple[Iterable[Row], Path]
             f"{data}: --group {group}: shards are not grouped by a column; write their table with "
             f"'xprobe scan {data} -o study.csv', and name that as DATA"
         )
-    shards, base = shards_of(data)
     left_out = LeftOut()
+    shards, base = shards_of(data, left_out)
     names = _Names(form)
     rows = [
         row
@@ -107,7 +110,7 @@ class _Names:
         if label in self._checked and sample.further in (None, label):
             return self._checked[label]
         where = f"{shard.path}::{sample.name}"
-        self._first.setdefault(label.is_number, f"{where} ({label.text})")
+        self._first.setdefault(label.is_number, f"{where} ({label.text:.40})")
         name = self._name(label, where)
         if sample.further and sample.further != label:
             other = self._name(sample.further, where)
@@ -143,7 +146,7 @@ class _Names:
         if label not in self._checked:
             text = composed(label.text)
             if label.is_number and self._names:
-                text = self._numbered(int(text), where)
+                text = self._numbered(text, where)
             if not is_class_name(text):
                 raise XprobeError(
                     f"{where}: the class {text!r:.60} holds a slash or a control character; rename "
@@ -152,10 +155,11 @@ class _Names:
             self._checked[label] = text
         return self._checked[label]
 
-    def _numbered(self, number: int, where: str) -> str:
+    def _numbered(self, text: str, where: str) -> str:
+        number = int(text) if len(text) < _MOST_DIGITS else -1
         if not 0 <= number < len(self._names):
             raise XprobeError(
-                f"{where}: its class is {number}, and {self._file} names the classes 0 to "
+                f"{where}: its class is {text:.40}, and {self._file} names the classes 0 to "
                 f"{len(self._names) - 1} alone; name all classes there"
             )
         return self._names[number]
