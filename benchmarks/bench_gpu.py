@@ -105,7 +105,7 @@ HELPERS = [
     Part("train alone", "gpu.finetunes:train_alone"),
 ]
 PLANTED = {
-    what: Part(f"planted {what}", "bench_gpu:plant", what, limit_s=3)
+    what: Part(f"planted {what}", "bench_gpu:plant", what, limit_s=3 if what == "hang" else 120)
     for what in ("raise", "hang", "kill")
 }
 
