@@ -81,7 +81,8 @@ class Whole:
             self.do([*EMBED, "--shard", part, "--out", store])
         shutil.copytree(folder, folder.with_name("begun"))
         self.do(EMBED)
-        load(folder, SWEEP, ["report"])
+        slow = ("torch", "matplotlib.figure", "pyarrow.parquet", "jinja2")
+        load(folder, SWEEP, ["report"], libraries=slow)
         shutil.rmtree(folder / "results")
         self.rows = rows_of(folder)
         self.results = json.loads(self.do(SWEEP).out)["results"]
