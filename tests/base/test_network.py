@@ -30,9 +30,7 @@ def test_a_host_is_asked_unless_it_must_not_be(
 
 
 def test_a_host_that_does_not_answer_is_named(address: str) -> None:
-    with (
-        socket.socket() as deaf
-    ):  # It keeps the port from others.
+    with socket.socket() as deaf:  # It keeps the port from others.
         deaf.bind(("127.0.0.1", 0))
         closed = f"http://127.0.0.1:{deaf.getsockname()[1]}"
         with pytest.raises(XprobeError, match=rf"gone \[{closed} cannot be reached\]$"):
