@@ -47,7 +47,7 @@ def small_shards() -> None:
     from xprobe.features import lane
 
     lane.SHARD_ROWS, lane.FIRST_SHARD_S, lane.SHARD_S = 4, 0.0, 0.0
-    lock.BEAT_S, lock.STALE_S = 0.2, 3.0
+    lock.BEAT_S = 0.2
 
 
 def rows_of(folder: Path, store: str = "features") -> dict[str, bytes]:
