@@ -107,6 +107,8 @@ def test_the_example_of_the_page_runs(
     make_data: MakeData, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(make_data(real=5, synthetic=10).parent)
+    # Worker processes would take longer to begin than all of the work.
+    monkeypatch.setenv("LOKY_MAX_CPU_COUNT", "1")
     (example,) = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), flags=re.S)
     space: dict[str, object] = {}
     exec(example, space)

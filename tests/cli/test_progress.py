@@ -67,6 +67,7 @@ def test_work_says_how_far_it_is(clock: Callable[[float], None]) -> None:
     assert unknown.line() == "read: 1 (0.0025/s, 7 min so far)"
 
 
+@pytest.mark.usefixtures("clock")
 def test_long_work_beats_where_stderr_is_no_terminal_and_short_work_is_silent(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -9,7 +9,7 @@ import resource
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -104,11 +104,14 @@ def run(arguments: list[str], folder: Path, prepare: Callable[[], None] = lambda
     return Child(arguments, folder, folder / ".log", prepare).wait()
 
 
-def load(folder: Path, *commands: list[str]) -> None:
+def load(folder: Path, *commands: list[str], libraries: Sequence[str] = ()) -> None:
     """Load what commands load when they run in a folder, so that children have it from the start.
 
     The parent itself runs none of them: a thread that one of them starts would not be in a child.
+    `libraries` are slow ones among what they load: otherwise a child would load them, too.
     """
+    for name in libraries:
+        importlib.import_module(name)
     names = folder / ".modules"
 
     def tell() -> None:

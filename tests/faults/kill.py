@@ -47,7 +47,7 @@ def small_shards() -> None:
     from xprobe.features import lane
 
     lane.SHARD_ROWS, lane.FIRST_SHARD_S, lane.SHARD_S = 4, 0.0, 0.0
-    lock.BEAT_S, lock.STALE_S = 0.2, 3.0
+    lock.BEAT_S = 0.2
 
 
 def rows_of(folder: Path, store: str = "features") -> dict[str, bytes]:
@@ -81,7 +81,8 @@ class Whole:
             self.do([*EMBED, "--shard", part, "--out", store])
         shutil.copytree(folder, folder.with_name("begun"))
         self.do(EMBED)
-        load(folder, SWEEP, ["report"])
+        slow = ("torch", "matplotlib.figure", "pyarrow.parquet", "jinja2")
+        load(folder, SWEEP, ["report"], libraries=slow)
         shutil.rmtree(folder / "results")
         self.rows = rows_of(folder)
         self.results = json.loads(self.do(SWEEP).out)["results"]

@@ -295,7 +295,8 @@ class Stores:
             arguments = ["embed", "--encoder", "pixels", "--workers", "1", "--shard", part]
             assert run(arguments, folder).code == 0
         self.rows = self.exported(folder)
-        load(folder, [*self.SWEEP], [*self.DISTANCE])
+        slow = ("torch", "sklearn.linear_model", "sklearn.model_selection")
+        load(folder, [*self.SWEEP], [*self.DISTANCE], libraries=slow)
         shutil.rmtree(folder / "results")
         self.results = json.loads(run([*self.SWEEP], folder).out)["results"]
         shutil.rmtree(folder / "results")

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.random import Generator
-from scipy import stats
+from scipy.special import ndtri, stdtrit
 
 from xprobe.base.arrays import Floats, Ints
 from xprobe.distance import kernels
@@ -64,7 +64,7 @@ class Resampled:
         if self.drawn.shape[1] > 1 and self.units >= FEWEST_UNITS and row.value is not None:
             draw_sums = replace(sums, drawn=sums.drawn[:, count:])
             drawn = kernels.bootstrap(self.pairs, draw_sums, self.drawn)
-            wider = stats.t.ppf(0.975, self.units - 1) / stats.norm.ppf(0.975)
+            wider = stdtrit(self.units - 1, 0.975) / ndtri(0.975)
             wider *= np.sqrt(self.units / (self.units - 1))
             ends = np.nanquantile(drawn[1:] - drawn[0], [0.025, 0.975], method="weibull")
             off = ends * np.sqrt(self.share)

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
-from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax
 
 from xprobe.base.arrays import Bools, Floats, Ints
@@ -256,6 +255,8 @@ def fit_temperature(logits: Floats, y: Ints, present: Ints, weight: Floats | Non
         present: classes that have training images; the others' logits do not count.
         weight: (n,) how often each row counts; None: once.
     """
+    from scipy.optimize import minimize_scalar
+
     known = np.isin(y, present)
     known_logits = logits[known][:, present].astype(np.float64)
     place = np.searchsorted(present, y[known])

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.random import Generator
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
 
 from xprobe.base.arrays import Ints
 
@@ -77,7 +76,9 @@ def rank_correlation(x: ArrayLike, y: ArrayLike, rng: Generator) -> Correlation 
 
 def _standard_ranks(values: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the ranks within each row, less their mean, of length 1."""
-    ranks = stats.rankdata(values, axis=1)
+    from scipy.stats import rankdata
+
+    ranks = rankdata(values, axis=1)
     ranks -= ranks.mean(axis=1, keepdims=True)
     return np.asarray(ranks / np.linalg.norm(ranks, axis=1, keepdims=True))
 

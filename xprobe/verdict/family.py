@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.random import Generator
-from scipy import special, stats
+from scipy import special
 
 from xprobe.base.arrays import Bools, Ints
 from xprobe.verdict.errors import Vector, mean_differences
@@ -136,7 +136,7 @@ def compare(
 
 def quantile(level: float, df: Vector | float) -> Vector:
     """Return the |t| whose two-sided p is `level`."""
-    return np.asarray(stats.t.isf(level / 2, df))
+    return np.asarray(-special.stdtrit(df, level / 2))
 
 
 def detectable_times(critical: Vector | float, df: Vector | float) -> Vector:

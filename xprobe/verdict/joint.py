@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
-from scipy import special, stats
+from scipy import special
 
 from xprobe.base.arrays import Floats
 
@@ -92,7 +92,7 @@ def step_down(p: Vector, correlation: Vector, rng: Generator, draws: int = DRAWS
 
 def two_sided(t: Floats, df: Floats | float) -> Vector:
     """Return the two-sided p of differences of so many standard errors."""
-    return np.asarray(2 * stats.t.sf(np.abs(t), df))
+    return np.asarray(2 * special.stdtr(df, -np.abs(t)))
 
 
 def _level(smallest: Vector, alpha: float) -> float:

@@ -6,10 +6,7 @@ import csv
 import functools
 import io
 import json
-import os
 import shutil
-import subprocess
-import sys
 import warnings
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -19,8 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from draw_map import ROOT
-from makers import letters, save_pipeline, text_encoder
+from makers import Ran, letters, save_pipeline, text_encoder
 from PIL import Image
 
 from xprobe.base.errors import XprobeError, XprobeWarning
@@ -435,16 +431,22 @@ def test_the_revision_of_a_folder_tells_weights_apart(copied: Callable[..., Path
 
 # --- the whole way ---
 
-SCRIPT = """
-xprobe generate study.csv --provider diffusers --model "$MODEL" --prompts prompts.txt \\
-  --per-image 2 --param num_inference_steps=2 --device cpu -o edits
-xprobe embed study.csv edits/manifest.csv --encoder hog
-xprobe sweep study.csv edits/manifest.csv --ratios 1 --folds 2 --repeats 1 --c-grid 1 --workers 1
-xprobe report
+COMMANDS = """
+generate study.csv --provider diffusers --model MODEL --prompts prompts.txt --per-image 2
+  --param num_inference_steps=2 --device cpu -o edits
+embed study.csv edits/manifest.csv --encoder hog --workers 1
+sweep study.csv edits/manifest.csv --ratios 1 --folds 2 --repeats 1 --c-grid 1 --workers 1
+report
 """
 
 
-def test_from_images_before_the_event_to_a_report_offline(pipelines: Path, tmp_path: Path) -> None:
+def test_from_images_before_the_event_to_a_report_offline(
+    pipelines: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    xprobe: Callable[..., Ran],
+) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     rows = ["path,label,source,split,group,event"]
     for i in range(8):
         label, scene = ("flooding", "wind")[i % 2], f"scene{i}"
@@ -453,15 +455,9 @@ def test_from_images_before_the_event_to_a_report_offline(pipelines: Path, tmp_p
             rows.append(f"{scene}-{split}.png,{label},real,{split},{scene},event{i % 4}")
     (tmp_path / "study.csv").write_text("\n".join(rows))
     (tmp_path / "prompts.txt").write_text("make it suffer from {class}\n{class}, seen from above\n")
-    setting = os.environ | {
-        "MODEL": str(pipelines / "edit"), "PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1",
-        "PYTHON": sys.executable,
-    }  # fmt: skip
-    shell = 'set -eu\nxprobe() { "$PYTHON" -m xprobe "$@"; }\n' + SCRIPT
-    ran = subprocess.run(
-        ["bash", "-c", shell], cwd=tmp_path, capture_output=True, text=True, env=setting
-    )
-    assert ran.returncode == 0, ran.stdout + ran.stderr
+    for command in COMMANDS.replace("\n ", "").strip().splitlines():
+        ran = xprobe(*command.replace("MODEL", str(pipelines / "edit")).split())
+        assert ran.code == 0, ran.err
     with (tmp_path / "edits/manifest.csv").open() as file:
         edits = list(csv.DictReader(file))
     assert len(edits) == 16

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 from PIL import Image, JpegImagePlugin
-from scipy.stats import norm
+from scipy.special import ndtri
 
 from xprobe.base.arrays import Bools, Floats, Ints, Strings, frozen_strings
 from xprobe.base.progress import Progress, no_progress
@@ -382,7 +382,7 @@ def auc_interval(score: Floats, positive: Bools, group: NDArray[Any]) -> tuple[f
     total = np.bincount(code, (share - auc) * weight)
     g = len(total)
     spread = float(np.sqrt((total**2).sum() * g / max(g - 1, 1)))
-    half = float(norm.ppf(0.975)) * spread
+    half = float(ndtri(0.975)) * spread
     fewest = min(len(set(code[positive])), len(set(code[~positive])))
     low = min(auc - half, 0.025 ** (1 / fewest))
     return auc, max(0.0, low), min(1.0, auc + half)
