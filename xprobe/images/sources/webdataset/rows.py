@@ -12,7 +12,7 @@ from xprobe.images.classes import composed
 from xprobe.images.config import FormConfig
 from xprobe.images.lists import ARCHIVE
 from xprobe.images.manifest import SOURCES, SPLITS, Row
-from xprobe.images.sources.class_names import class_names, is_class_name
+from xprobe.images.sources.class_names import check_signs, class_names
 from xprobe.images.sources.leftovers import SYNTHETIC_TESTS, Kind, LeftOut
 from xprobe.images.sources.splits import SPLIT_OF, VAL
 from xprobe.images.sources.webdataset.samples import NO_LABEL, Label, Sample, samples_in
@@ -147,11 +147,7 @@ class _Names:
             text = composed(label.text)
             if label.is_number and self._names:
                 text = self._numbered(text, where)
-            if not is_class_name(text):
-                raise XprobeError(
-                    f"{where}: the class {text!r:.60} holds a slash or a control character; rename "
-                    f"the class"
-                )
+            check_signs(text, where, "rename the class")
             self._checked[label] = text
         return self._checked[label]
 
