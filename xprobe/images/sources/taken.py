@@ -11,8 +11,9 @@ from xprobe.base.errors import XprobeError, XprobeWarning, counted
 from xprobe.images.licence import licence_of_sets
 from xprobe.images.manifest import SPLITS, Row
 from xprobe.images.sources.class_names import check_signs
+from xprobe.images.sources.splits import VAL, is_trained_with
 
-_ORDER = (*SPLITS, "val")
+_ORDER = (*SPLITS, VAL)
 
 # Names of the two classes of sets that are made to tell synthetic images from real ones.
 _REAL = frozenset(("real", "nature", "natural", "human"))
@@ -85,7 +86,7 @@ def filled_in(rows: Iterable[Row], source: str, title: str, data: Path) -> list[
         further = {column: text for column, text in known.items() if text or column in row}
         if not row["source"]:
             further["source"] = source
-            if source == "synthetic" and row.get("split", "") not in ("", "train", "val"):
+            if source == "synthetic" and not is_trained_with(row.get("split", "")):
                 tests += 1
                 continue
         kept.append(row | further)

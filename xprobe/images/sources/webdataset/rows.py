@@ -14,7 +14,7 @@ from xprobe.images.lists import ARCHIVE
 from xprobe.images.manifest import SOURCES, SPLITS, Row
 from xprobe.images.sources.class_names import check_signs, class_names
 from xprobe.images.sources.leftovers import SYNTHETIC_TESTS, Kind, LeftOut
-from xprobe.images.sources.splits import SPLIT_OF, VAL
+from xprobe.images.sources.splits import SPLIT_OF, VAL, is_trained_with
 from xprobe.images.sources.webdataset.samples import NO_LABEL, Label, Sample, samples_in
 from xprobe.images.sources.webdataset.shards import Shard, recognises, shards_of
 
@@ -84,7 +84,7 @@ def _row_of(sample: Sample, shard: Shard, names: _Names, left_out: LeftOut) -> R
     if row["split"] not in (*SPLITS, VAL):
         left_out.add(_WORDS["split"], where, row["split"])
         row["split"] = shard.split
-    if row["source"] == "synthetic" and row["split"] not in ("train", VAL):
+    if row["source"] == "synthetic" and not is_trained_with(row["split"]):
         left_out.add(SYNTHETIC_TESTS, where)
         return None
     return row
