@@ -148,7 +148,8 @@ def read_folder(
         info = read_info((folder / shards[0].name).parent)
         data = DataSet(folder, name, ((INFO, info),), card.licence)
         return read_shards(data, shards, group, form)
-    files = list(shard_names(Folder(str(folder))))
+    root = Folder(str(folder))
+    files = list(shard_names(root))
     if not files:
         raise XprobeError(
             f"{name}: no {PARQUET} files in it, nor a data set saved to disk; name the folder that "
@@ -158,7 +159,7 @@ def read_folder(
     stated = ((INFO, read_info(folder)), (README, card.names_in(part)))
     rows = read_shards(DataSet(folder, name, stated, card.licence), shards, group, form)
     left_out = LeftOut()
-    count_others(Folder(str(folder)), {row["path"] for row in rows}, left_out)
+    count_others(root, {row["path"] for row in rows}, left_out)
     for line in left_out.lines:
         warnings.warn(f"{name}: {line}", XprobeNote, stacklevel=3)
     return rows
@@ -195,8 +196,7 @@ def read_shards(data: DataSet, shards: Sequence[Shard], group: str, form: FormCo
     if not rows:
         why = "; ".join(left_out.lines) or "it has no rows"
         raise XprobeError(f"{data.name}: there are no images with a label in it: {why}")
-    for line in left_out.lines:
-        _warn(f"{data.name}: {line}")
+    left_out.tell(data.name)
     _check_ids(rows, data)
     if unused:
         warnings.warn(

@@ -61,8 +61,7 @@ def read(data: Path, group: str, form: FormConfig) -> tuple[Iterable[Row], Path]
     if not rows:
         raise _nothing(data, bool(shards), form.label_key, left_out)
     _settle_ids(rows, data)
-    for line in left_out.lines:
-        warnings.warn(f"{data}: {line}", XprobeWarning, stacklevel=2)
+    left_out.tell(str(data))
     return rows, base
 
 
