@@ -16,6 +16,7 @@ from xprobe.images.containers import batches
 from xprobe.images.containers.batches import BatchError
 from xprobe.images.manifest import Row
 from xprobe.images.sources.class_names import check_names
+from xprobe.images.sources.table import check_no_group
 from xprobe.images.sources.tree import Folder
 
 _AGAIN = "fetch or unpack the data set again"
@@ -100,8 +101,7 @@ class CifarForm:
             XprobeError: a `group` is asked for; there is no set, or more than one; or a file of it
                 is missing, damaged, or does not fit the others.
         """
-        if group:
-            raise XprobeError(f"{data}: --group {group}: a batch of CIFAR has no columns")
+        check_no_group(data, group, "a batch of CIFAR has no columns")
         places = self._places(data)
         if len(places) != 1:
             raise XprobeError(

@@ -15,6 +15,7 @@ from xprobe.images.manifest import SOURCES, SPLITS, Row
 from xprobe.images.sources.class_names import check_signs, class_names
 from xprobe.images.sources.leftovers import SYNTHETIC_TESTS, Kind, LeftOut
 from xprobe.images.sources.splits import SPLIT_OF, VAL, is_trained_with
+from xprobe.images.sources.table import check_no_group
 from xprobe.images.sources.webdataset.samples import NO_LABEL, Label, Sample, samples_in
 from xprobe.images.sources.webdataset.shards import Shard, recognises, shards_of
 
@@ -43,11 +44,7 @@ def read(data: Path, group: str, form: FormConfig) -> tuple[Iterable[Row], Path]
             without names, or what members say contradicts each other; a `group` is asked for,
             which shards have none of.
     """
-    if group:
-        raise XprobeError(
-            f"{data}: --group {group}: shards are not grouped by a column; write their table with "
-            f"'xprobe scan {data} -o study.csv', and name that as DATA"
-        )
+    check_no_group(data, group, "shards are not grouped by a column")
     left_out = LeftOut()
     shards, base = shards_of(data, left_out)
     names = _Names(form)
