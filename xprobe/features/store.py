@@ -406,8 +406,8 @@ class Store:
                 raise ValueError("features of other classes")
         except (*UNREADABLE, MemoryError) as error:
             raise XprobeError(
-                f"{file}: damaged ({first_line(error)}); delete it and run 'xprobe embed --prompts' "
-                f"again"
+                f"{file}: damaged ({first_line(error)}); delete it and run 'xprobe embed "
+                f"--prompts' again"
             ) from error
         return text
 
