@@ -46,7 +46,7 @@ def export(store: Store, encoder: StoredEncoder, file: str | Path, images: Manif
         x = index.stored_rows(digests, encoder.spec.dim)[np.arange(len(digests))]
     else:
         features, failed = store.read(encoder, images)
-        kept = images.select(~np.isin(images.id.astype(str), list(failed)))
+        kept = images.without(failed)
         x, digests = features.x, kept.sha256.tolist()
         columns = {name: kept.column(name) for name in (*kept.columns(), *kept.further)}
     columns = {**columns, "sha256": frozen_strings(digests)}
