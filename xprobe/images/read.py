@@ -6,7 +6,6 @@ import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from itertools import chain
 from pathlib import Path
 
 from xprobe.base.errors import OptionError, XprobeError, XprobeWarning
@@ -100,7 +99,7 @@ def _rows(config: DataConfig, data: Data, group: str) -> list[Row]:
     """
     parts: list[list[Row]] = []
     places = once(config.places(data))
-    check_form(chain(places, sets_named(config)), config.form)
+    check_form([*places, *sets_named(config)], config.form)
     if len(places) > 1:
         _check_are_told(places, config)
     for place in places:

@@ -6,7 +6,6 @@ import warnings
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import chain
 from pathlib import Path
 
 from xprobe.base.errors import XprobeError, XprobeWarning, first_few
@@ -78,12 +77,14 @@ class _SetOptions:
     form: FormConfig
 
 
-def sets_named(config: DataConfig) -> Iterator[Path]:
-    """Yield the tables and published sets among what options name; the others are folders."""
-    synthetic = chain.from_iterable(_by_generator(config.synthetic).values())
-    for place in (*config.real, *config.test, *config.extra, *synthetic):
-        if _is_set(place):
-            yield Path(place)
+def sets_named(config: DataConfig) -> list[Path]:
+    """Return the tables and published sets among what options name; the others are folders."""
+    synthetic = [place for places in _by_generator(config.synthetic).values() for place in places]
+    return [
+        Path(place)
+        for place in (*config.real, *config.test, *config.extra, *synthetic)
+        if _is_set(place)
+    ]
 
 
 def _is_set(place: str | Path) -> bool:
