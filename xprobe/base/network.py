@@ -9,20 +9,22 @@ import urllib.request
 
 from xprobe.base.errors import XprobeError
 
+# So long a connection is waited for, seconds.
+_TIMEOUT_S = 3.0
+
 
 def is_offline() -> bool:
     """Return whether the network must not be asked: ``--offline``, or HF_HUB_OFFLINE is set."""
     return os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE")
 
 
-def is_reachable(url: str, timeout_s: float = 3.0) -> bool:
+def is_reachable(url: str) -> bool:
     """Return whether a host, or the proxy before it, accepts a connection.
 
     Without a network, the hub's library retries for over 20 s; one connection tells as much.
 
     Args:
         url: an address at the host.
-        timeout_s: how long to wait for the connection, seconds.
     """
     parts = urllib.parse.urlsplit(url)
     scheme = parts.scheme or "https"
@@ -31,7 +33,7 @@ def is_reachable(url: str, timeout_s: float = 3.0) -> bool:
         parts = urllib.parse.urlsplit(proxy if "//" in proxy else f"//{proxy}")
     port = parts.port or (80 if parts.scheme == "http" else 443)
     try:
-        socket.create_connection((parts.hostname or "", port), timeout=timeout_s).close()
+        socket.create_connection((parts.hostname or "", port), timeout=_TIMEOUT_S).close()
     except OSError:
         return False
     return True

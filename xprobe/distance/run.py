@@ -184,7 +184,7 @@ class _Measured:
         self.warnings = remarks_on([features.x], self.title)
         self.seed = seed
         self.encoder, self.texts = encoder, read_texts(encoder)
-        self.readable = manifest.select(~np.isin(manifest.id.astype(str), list(failed)))
+        self.readable = manifest.without(failed)
         self.usable = self.readable.without_controls()
         self.x = unit_rows(features.x[~self.readable.is_control])
         self.copies = ~np.isin(self.usable.id.astype(str), clean.id.astype(str))

@@ -10,7 +10,7 @@ import numpy as np
 from xprobe.base.arrays import Columns, Floats, frozen_strings
 from xprobe.base.errors import XprobeError
 from xprobe.features.hdf5 import write_datasets
-from xprobe.features.shards import StoredEncoder
+from xprobe.features.shards import StoredEncoder, raw_digests
 from xprobe.features.store import Store
 from xprobe.images.manifest import Manifest
 
@@ -46,7 +46,7 @@ def export(store: Store, encoder: StoredEncoder, file: str | Path, images: Manif
         x = index.stored_rows(digests, encoder.spec.dim)[np.arange(len(digests))]
     else:
         features, failed = store.read(encoder, images)
-        kept = images.select(~np.isin(images.id.astype(str), list(failed)))
+        kept = images.without(failed)
         x, digests = features.x, kept.sha256.tolist()
         columns = {name: kept.column(name) for name in (*kept.columns(), *kept.further)}
     columns = {**columns, "sha256": frozen_strings(digests)}
@@ -87,8 +87,7 @@ def _as_parquet(file: Path, x: Floats, columns: Columns, encoder: StoredEncoder)
 def _as_safetensors(file: Path, x: Floats, columns: Columns, encoder: StoredEncoder) -> None:
     from safetensors.numpy import save_file
 
-    raw = bytes.fromhex("".join(columns["sha256"]))
-    tensors = {"x": x, "sha256": np.frombuffer(raw, dtype=np.uint8).reshape(-1, 32).copy()}
+    tensors = {"x": x, "sha256": raw_digests(columns["sha256"]).copy()}
     about = _name_and_key(encoder)
     if "label" in columns:
         names, label = np.unique(columns["label"].astype(str), return_inverse=True)

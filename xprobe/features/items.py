@@ -109,7 +109,7 @@ def _items_of_archive(file: Path) -> Iterator[Item]:
     """Yield the images of an archive; what looks like no image, and should, is counted.
 
     Raises:
-        ArchiveError, OSError: as in `archives.members`.
+        ArchiveError, OSError: as in `containers.tar.members`.
     """
     left_out: Counter[str] = Counter()
     for name, span in members(file):

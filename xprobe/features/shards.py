@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -374,6 +374,11 @@ class StoredRows:
         return x
 
 
+def raw_digests(digests: Iterable[str]) -> NDArray[np.uint8]:
+    """Return n digests in hex digits as their bytes, (n, 32)."""
+    return np.frombuffer(bytes.fromhex("".join(digests)), dtype=np.uint8).reshape(-1, 32)
+
+
 def shard_bytes(encoder: StoredEncoder, digests: Sequence[str], x: Floats) -> bytes:
     """Build a shard in memory: equal content gives equal bytes, and a full disk a plain error."""
     x = np.ascontiguousarray(x, dtype=np.float32)
@@ -381,12 +386,11 @@ def shard_bytes(encoder: StoredEncoder, digests: Sequence[str], x: Floats) -> by
         raise ValueError(f"x of shape {x.shape} for {len(digests)} images of {encoder.name}")
     if not np.isfinite(x).all():
         raise XprobeError(f"{encoder.name} gave features that are not finite; try --precision fp32")
-    raw = np.frombuffer(bytes.fromhex("".join(digests)), dtype=np.uint8).reshape(-1, 32)
     buffer = io.BytesIO()
     with h5py.File(buffer, "w", libver=("earliest", "v110")) as h5:
         h5.attrs["format"] = FORMAT
         h5.attrs["version"] = VERSION
         h5.attrs["encoder"] = encoder.key
-        h5.create_dataset("sha256", data=raw, track_times=False)
+        h5.create_dataset("sha256", data=raw_digests(digests), track_times=False)
         h5.create_dataset("x", data=x, track_times=False)
     return buffer.getvalue()

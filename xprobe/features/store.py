@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from xprobe.base import documents
 from xprobe.base.arrays import UNREADABLE, Floats, Strings, digest_of, frozen_strings
 from xprobe.base.atomic import create_if_absent, discard_stale, put
-from xprobe.base.errors import XprobeError, did_you_mean, first_few
+from xprobe.base.errors import XprobeError, did_you_mean, first_few, first_line
 from xprobe.encoders.names import Named, titles_of
 from xprobe.encoders.prompts import TextFeatures
 from xprobe.encoders.spec import EncoderSpec
@@ -405,9 +405,9 @@ class Store:
             if text.classes != tuple(classes) or text.x.ndim != 2:
                 raise ValueError("features of other classes")
         except (*UNREADABLE, MemoryError) as error:
-            reason = (str(error).splitlines() or [type(error).__name__])[0]
             raise XprobeError(
-                f"{file}: damaged ({reason}); delete it and run 'xprobe embed --prompts' again"
+                f"{file}: damaged ({first_line(error)}); delete it and run 'xprobe embed "
+                f"--prompts' again"
             ) from error
         return text
 

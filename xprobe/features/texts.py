@@ -18,11 +18,11 @@ import numpy as np
 from xprobe.base import documents
 from xprobe.base.arrays import UNREADABLE, Floats
 from xprobe.base.atomic import create_if_absent, discard_stale
-from xprobe.base.errors import UnreadableError, XprobeError
+from xprobe.base.errors import UnreadableError, XprobeError, first_line
 from xprobe.base.progress import Progress, no_progress
 from xprobe.features.inside import listed, read_bytes
 from xprobe.features.records import VERSION, TextsRecord
-from xprobe.features.shards import StoredEncoder
+from xprobe.features.shards import StoredEncoder, raw_digests
 
 # A file has so many texts, so that a run that is killed loses no more.
 FILE_ROWS = 1024
@@ -125,10 +125,9 @@ def _put(encoder: StoredEncoder, digests: Sequence[str], x: Floats, logit_scale:
     folder.mkdir(parents=True, exist_ok=True)
     discard_stale(folder)
     record = TextsRecord(version=VERSION, encoder=encoder.key, logit_scale=logit_scale)
-    raw = np.frombuffer(bytes.fromhex("".join(digests)), dtype=np.uint8).reshape(-1, 32)
     about = np.array(json.dumps(documents.to_json(record)))
     buffer = io.BytesIO()
-    np.savez(buffer, sha256=raw, x=x.astype(np.float32), about=about)
+    np.savez(buffer, sha256=raw_digests(digests), x=x.astype(np.float32), about=about)
     content = buffer.getvalue()
     file = folder / _name_of(content)
     create_if_absent(file, content)
@@ -198,9 +197,9 @@ def _texts_in(encoder: StoredEncoder, file: Path, content: bytes) -> Texts:
         if raw.dtype != np.uint8 or raw.shape[1:] != (32,) or not np.isfinite(x).all():
             raise ValueError("no digests, or features that are not finite")
     except (*UNREADABLE, MemoryError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise XprobeError(
-            f"{file}: damaged ({reason}); delete it and run 'xprobe embed --prompts' again"
+            f"{file}: damaged ({first_line(error)}); delete it and run 'xprobe embed --prompts' "
+            f"again"
         ) from error
     digests = (one.tobytes().hex() for one in raw)
     row_of = {digest: row for row, digest in enumerate(digests)}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 
@@ -118,6 +118,10 @@ class Manifest:
         columns = {name: getattr(self, name)[rows] for name in self.columns()}
         further = {name: values[rows] for name, values in self.further.items()}
         return Manifest(**columns, classes=self.classes, further=further, limit=self.limit)
+
+    def without(self, ids: Iterable[str]) -> Manifest:
+        """Return the images of other ids than these, such as those of images that failed."""
+        return self.select(~np.isin(self.id.astype(str), list(ids)))
 
     def column(self, name: str) -> Strings:
         """Return a column (n,) by name, empty texts where the table has none of that name."""

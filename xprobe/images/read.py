@@ -33,6 +33,7 @@ from xprobe.images.sources.located import below_synthetic, located, once
 from xprobe.images.sources.named import labels_trained_on, read_named, sets_named
 from xprobe.images.sources.registry import check_form, read_rows, source_of
 from xprobe.images.sources.table import unify_labels
+from xprobe.images.sources.tree import folders_listed_once
 
 
 def read(
@@ -89,6 +90,7 @@ def read(
     return manifest
 
 
+@folders_listed_once()
 def _rows(config: DataConfig, data: Data, group: str) -> list[Row]:
     """Return the rows of all that DATA and options name, as those of one table.
 

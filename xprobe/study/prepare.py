@@ -122,7 +122,7 @@ def prepare(
         if not asked:
             continue
         ids, stored, failed = store.locate(encoder, manifest, index)
-        usable = manifest.select(~np.isin(manifest.id.astype(str), list(failed)))
+        usable = manifest.without(failed)
         _check_usable(manifest, usable, failed, labels[encoder.key])
         views = _count_views(usable, index, config)
         label, title = labels[encoder.key], titles[encoder.key]

@@ -16,7 +16,7 @@ from makers import pickled_by_python_2, write_cifar
 from PIL import Image
 
 from xprobe.images import contents
-from xprobe.images.containers import batches
+from xprobe.images.containers import batches, marks
 from xprobe.images.containers.batches import BatchError, labels_of
 from xprobe.images.decode import probe
 
@@ -124,6 +124,7 @@ def test_a_pickled_batch_that_is_cut_or_an_attack(tmp_path: Path) -> None:
 def test_an_archive_that_is_cut_damaged_or_too_large(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(marks, "FRESH_S", 0.0)
     archive = packed(write_cifar(tmp_path / "x", "binary"), tmp_path / "x.tar.gz")
     content, name = archive.read_bytes(), f"{archive}::x/data_batch_1.bin"
     assert len(labels_of(name)) == 4
@@ -156,6 +157,7 @@ def test_a_file_is_read_once_whatever_leads_there(
     folder = write_cifar(tmp_path / "x", "python")
     archive = packed(folder, tmp_path / "x.tar.gz")
     (tmp_path / "link").symlink_to(folder)
+    monkeypatch.setattr(marks, "FRESH_S", 0.0)
     read: list[str] = []
     for name in ("_read_pickled", "_files_in"):
         function = getattr(batches, name)

@@ -80,7 +80,7 @@ def test_synthetic_images_in_the_form_of_a_set_are_none_of_it() -> None:
 @pytest.mark.parametrize("name", ["a/b", "a\nb", "a\x1b[31m", "a\u2028b"])
 def test_a_class_that_no_folder_could_be_called_as_is_refused(name: str) -> None:
     with pytest.raises(
-        XprobeError, match=r"data: the class '.*' has a slash or a control"
+        XprobeError, match=r"data: the class '.*' holds a slash or a control"
     ) as error:
         filled_in(rows_of("b", name), "real", "x", DATA)
     assert str(error.value).isprintable()

@@ -12,6 +12,7 @@ import pytest
 from makers import SavePicture
 
 from xprobe.base.errors import XprobeError
+from xprobe.images.config import DataConfig
 from xprobe.images.read import read
 from xprobe.images.sources.tree import Folder, Listing
 
@@ -146,3 +147,29 @@ def test_a_file_is_a_picture_by_its_suffix_or_by_what_it_holds(
     folder = Folder(str(tmp_path))
     pictures = [name for name in (*folder.files, "gone") if folder.holds_picture(name)]
     assert sorted(pictures) == ["0.png", "1", "2.heif", "3.dat"]
+
+
+@pytest.mark.filterwarnings("ignore:.*taken as")
+@pytest.mark.parametrize("option", ["DATA", "--real"])
+def test_a_folder_is_listed_once_in_each_reading_however_many_sources_are_asked_for_it(
+    tmp_path: Path, save_picture: SavePicture, monkeypatch: pytest.MonkeyPatch, option: str
+) -> None:
+    data, listed, scandir = tmp_path / "data", list[str](), os.scandir
+    for label in ("cat", "dog"):
+        save_picture(data / label / "1.png")
+
+    def record(path: str) -> Any:
+        listed.append(str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", record)
+
+    def images() -> int:
+        if option == "DATA":
+            return len(read(data, whole=False))
+        return len(read(whole=False, config=DataConfig(real=(str(data),))))
+
+    assert images() == 2
+    assert sorted(listed) == [str(data), str(data / "cat"), str(data / "dog")]
+    save_picture(data / "dog" / "2.png", colour=9)
+    assert images() == 3

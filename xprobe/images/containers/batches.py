@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 
 from xprobe.base.errors import XprobeError, first_line
 from xprobe.base.regular import opener
+from xprobe.images.containers.marks import Mark, mark_of
 from xprobe.images.containers.registry import archive_of
 from xprobe.images.containers.unpickle import PickleError, unpickle
 
@@ -73,7 +74,7 @@ class _Kept(Generic[Value]):
 
     def __init__(self, most: int) -> None:
         self._most = most
-        self._values: OrderedDict[tuple[object, ...], Value] = OrderedDict()
+        self._values: OrderedDict[tuple[Mark, str], Value] = OrderedDict()
         self._unlock()
         if hasattr(os, "register_at_fork"):  # No thread of a copied process holds the lock.
             os.register_at_fork(after_in_child=self._unlock)
@@ -83,8 +84,7 @@ class _Kept(Generic[Value]):
 
     def get(self, file: str, member: str, read: Callable[[], Value]) -> Value:
         """Return what `read` returns of a file or of a member of it, kept or read now."""
-        status = Path(file).stat()
-        key = status.st_dev, status.st_ino, status.st_mtime_ns, status.st_size, member
+        key = mark_of(file), member
         with self._lock:
             if key not in self._values:
                 while len(self._values) >= self._most:

@@ -21,6 +21,7 @@ from xprobe.images.manifest import UNLABELLED, Row
 from xprobe.images.sources.leftovers import Kind, LeftOut
 from xprobe.images.sources.pictures import holds_pictures, holds_pictures_itself, kind_of_folder
 from xprobe.images.sources.splits import SPLIT_OF
+from xprobe.images.sources.table import check_no_group
 from xprobe.images.sources.tree import Folder
 from xprobe.images.text import read_text, start_of
 
@@ -154,8 +155,7 @@ def read(data: Path, group: str, form: str, classes: Classes) -> tuple[list[Row]
         XprobeError: a `group` is asked for; there is no such file, or several; it is of another
             form; or the pictures lie in several folders.
     """
-    if group:
-        raise XprobeError(f"{data}: --group {group}: lists of captions have no columns")
+    check_no_group(data, group, "lists of captions have no columns")
     base = data if data.is_dir() else data.parent
     folder, left_out = Folder(str(base)), LeftOut()
     file = _list_of(data, folder, form)
@@ -197,8 +197,7 @@ def read(data: Path, group: str, form: str, classes: Classes) -> tuple[list[Row]
 
 def _tell(file: Path, left_out: LeftOut, rows: Sequence[Row]) -> None:
     """Warn of what is left out, of pictures without captions, and of missing classes."""
-    for line in left_out.lines:
-        warnings.warn(line, XprobeWarning, stacklevel=4)
+    left_out.tell()
     if uncaptioned := [row["path"] for row in rows if not row["prompt"]]:
         warnings.warn(
             f"{file}: {counted(len(uncaptioned), 'picture', 'pictures')} without a caption, such "
@@ -374,8 +373,7 @@ def add_captions(rows: Iterable[Row], folder: Path) -> list[Row]:
                     left_out.add(_OTHER_SPLITS, f"{file}: {filename}")
             else:
                 left_out.add(_ABSENT, f"{file}: {filename}")
-        for line in left_out.lines:
-            warnings.warn(line, XprobeWarning, stacklevel=3)
+        left_out.tell()
         said = f"{file}: captions of {counted(len(captioned), 'picture', 'pictures')}"
         warnings.warn(f"{said} of {len(rows):,}", XprobeNote, stacklevel=3)
     return [row | {"prompt": cell_of(list(captions.get(i, ())))} for i, row in enumerate(rows)]

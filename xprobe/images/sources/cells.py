@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from xprobe.base.arrays import UNREADABLE
-from xprobe.base.errors import XprobeError, XprobeWarning, first_few
+from xprobe.base.errors import XprobeError, XprobeWarning, first_few, first_line
 from xprobe.base.regular import check_regular
 from xprobe.images.text import read_text, unified
 
@@ -178,5 +178,4 @@ def _read_parquet(file: Path) -> tuple[list[str], list[Cells]]:
             table = parquet.read()
         return table.column_names, table.to_pylist()
     except UNREADABLE as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise XprobeError(f"{file}: cannot be read as a manifest: {reason}") from error
+        raise XprobeError(f"{file}: cannot be read as a manifest: {first_line(error)}") from error

@@ -22,9 +22,21 @@ _CONTROLS = frozenset(("Cc", "Cs", "Zl", "Zp"))
 _NUMBERED = re.compile(r"(\d{1,9})[\s:,;=]+\S")
 
 
-def is_class_name(text: str) -> bool:
-    """Return whether a text holds neither a slash, as folders in folders do, nor a control."""
-    return "/" not in text and not any(unicodedata.category(sign) in _CONTROLS for sign in text)
+def check_signs(name: str, where: str, remedy: str) -> None:
+    """Refuse the name of a class with a slash, as folders in folders have, or a control.
+
+    Args:
+        name: the name.
+        where: where it stands, for the message.
+        remedy: what to do, for the message.
+
+    Raises:
+        XprobeError: it has one.
+    """
+    if "/" in name or any(unicodedata.category(sign) in _CONTROLS for sign in name):
+        raise XprobeError(
+            f"{where}: the class {name!r:.60} holds a slash or a control character; {remedy}"
+        )
 
 
 def class_names(file: str | Path) -> list[str]:
@@ -95,8 +107,8 @@ def check_names(names: Sequence[str], where: str, remedy: str) -> None:
         remedy: what to do, for the message.
 
     Raises:
-        XprobeError: a name is there twice, is empty or says that there is no value, or is none by
-            `is_class_name`.
+        XprobeError: a name is there twice, is empty or says that there is no value, or is refused
+            by `check_signs`.
     """
     twice = [repr(name) for name, n in Counter(names).items() if n > 1]
     if twice:
@@ -104,7 +116,4 @@ def check_names(names: Sequence[str], where: str, remedy: str) -> None:
     for name in names:
         if is_missing(name):
             raise XprobeError(f"{where}: {name!r} is no name of a class; {remedy}")
-        if not is_class_name(name):
-            raise XprobeError(
-                f"{where}: the class {name!r} holds a slash or a control character; {remedy}"
-            )
+        check_signs(name, where, remedy)

@@ -15,6 +15,7 @@ from xprobe.images.sources.pictures import Picture, holds_pictures, pictures_of,
 from xprobe.images.sources.splits import Split, names_inside, split_of
 from xprobe.images.sources.strangers import no_real_folder, unread_folders
 from xprobe.images.sources.synthetic import has_manifest, rows_of_manifest, rows_of_whole
+from xprobe.images.sources.table import check_no_group
 from xprobe.images.sources.tree import Folder
 
 
@@ -42,11 +43,7 @@ def read_folder(
     folder = Folder(str(data), place=str(data.resolve()))
     if has_manifest(folder) and not any(inner.name.lower() == "real" for inner in folder.folders):
         return rows_of_whole(folder, group), data
-    if group:
-        raise XprobeError(
-            f"{data}: --group {group}: a folder has no columns; write a manifest with 'xprobe scan "
-            f"{data} -o manifest.csv', add the column {group} to it, and name it as DATA"
-        )
+    check_no_group(data, group)
     return rows_of(layout_of(folder)), data
 
 

@@ -28,7 +28,14 @@ from xprobe.images.sources.pictures import (
     kind_of_folder,
     masks_beside,
 )
-from xprobe.images.sources.splits import Split, names_inside, split_of, splits_below, splits_in
+from xprobe.images.sources.splits import (
+    Split,
+    is_trained_with,
+    names_inside,
+    split_of,
+    splits_below,
+    splits_in,
+)
 from xprobe.images.sources.synthetic import TabledFolder, has_manifest, is_begun
 from xprobe.images.sources.tree import Folder
 
@@ -217,10 +224,10 @@ class Layout:
     def _to_train_on(self, splits: list[Split]) -> list[Split]:
         """Return the splits that synthetic images may belong to; tests are on real ones alone."""
         for split in splits:
-            if split.name not in ("train", "val"):
+            if not is_trained_with(split.name):
                 n = sum(_count(inner) for inner, _ in split.folder.walk())
                 self.left_out.add(SYNTHETIC_TESTS, split.folder.path, n=n)
-        used = [split for split in splits if split.name in ("train", "val")]
+        used = [split for split in splits if is_trained_with(split.name)]
         self._read["synthetic"] += used
         return used
 
@@ -243,7 +250,7 @@ class Layout:
             if inner not in masks:
                 classes += self._classes_of(inner, source, split, generator)
         self.classes += classes
-        if source == "real" and split in ("train", "val"):
+        if source == "real" and is_trained_with(split):
             self.labels |= {part.label for part in classes}
         return classes
 

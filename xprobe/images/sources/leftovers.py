@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import warnings
 from collections import Counter
 from dataclasses import dataclass
 
-from xprobe.base.errors import first_few
+from xprobe.base.errors import XprobeWarning, first_few
 
 
 @dataclass(frozen=True)
@@ -90,6 +91,11 @@ class LeftOut:
             f"{self._example[kind]}; {kind.remedy}"
             for kind, counts in self._counts.items()
         ]
+
+    def tell(self, where: str = "") -> None:
+        """Warn of what was left out; `where` goes before each line, if it is not empty."""
+        for line in self.lines:
+            warnings.warn(f"{where}: {line}" if where else line, XprobeWarning, stacklevel=4)
 
 
 def _sorts(counts: Counter[str]) -> str:

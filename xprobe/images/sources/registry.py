@@ -34,7 +34,7 @@ class ImageSource:
         name: name by which users choose this source, ``<name>:<DATA>`` or ``--layout <name>``.
         recognises: function that says whether an existing path has this form; it should look at
             little more than names. Sources of xprobe are also asked of paths that do not exist,
-            which may be patterns.
+            which may be patterns. None: DATA is a name in this form, and no path.
         read: ``read(data, group, form)`` returns rows, and the folder that their paths are relative
             to. A row maps columns of `manifest.REQUIRED` and `manifest.OPTIONAL` to text; an empty
             source says that the set does not tell real images from synthetic ones, so that the
@@ -46,18 +46,20 @@ class ImageSource:
             is said, since it is a form of xprobe's.
         is_general: whether any DATA may have this form by chance: it is read so only where no other
             source recognises it.
-        is_name: whether DATA is a name in this form, and no path.
         takes: names of the fields of `FormConfig` that the source uses.
     """
 
     name: str
-    recognises: Callable[[Path], bool]
+    recognises: Callable[[Path], bool] | None
     read: Reader
     words: str = ""
     title: str = ""
     is_general: bool = False
-    is_name: bool = False
     takes: tuple[str, ...] = ()
+
+    def fits(self, path: Path) -> bool:
+        """Return whether the source recognises a path."""
+        return self.recognises is not None and self.recognises(path)
 
 
 def _is_table(path: Path) -> bool:
@@ -116,8 +118,9 @@ SOURCES_OF_IMAGES: Registry[ImageSource] = Registry(
         _published(
             "huggingface", "Hugging Face", "huggingface.rows", takes=("columns", "classes")
         ),
-        _published(
-            "hf", "Hugging Face", "huggingface.hub", is_name=True, takes=("columns", "classes")
+        ImageSource(
+            "hf", None, _function("huggingface.hub:read"), title="Hugging Face",
+            takes=("columns", "classes"),
         ),
         ImageSource(
             "table", _is_table, _function("table:read_table"),
@@ -203,7 +206,7 @@ def source_of(data: Path, form: FormConfig) -> tuple[ImageSource, Path]:
     if not data.exists():
         raise _missing(data)
     for row in _in_order():
-        if row.recognises(data):
+        if row.fits(data):
             return row, data
     raise _unknown(data)
 
@@ -215,8 +218,8 @@ def _asked_for(row: ImageSource, path: Path) -> tuple[ImageSource, Path]:
         XprobeError: it reads paths of a published form, and this one leads nowhere, nor is it a
             pattern.
     """
-    is_path = row.title and not row.is_name
-    if is_path and not path.exists() and not row.recognises(path):
+    is_path = row.title and row.recognises is not None
+    if is_path and not path.exists() and not row.fits(path):
         raise _missing(path)
     return row, path
 
@@ -233,8 +236,8 @@ def specific_sources(data: Path) -> list[ImageSource]:
     A form of xprobe's, which has no title, goes before published ones.
     """
     rows = [row for row in SOURCES_OF_IMAGES.rows.values() if not row.is_general]
-    fitting = [row for row in rows if not row.title and row.recognises(data)][:1]
-    return fitting or [row for row in rows if row.title and row.recognises(data)]
+    fitting = [row for row in rows if not row.title and row.fits(data)][:1]
+    return fitting or [row for row in rows if row.title and row.fits(data)]
 
 
 def check_form(places: Iterable[Path], form: FormConfig) -> None:
@@ -243,14 +246,16 @@ def check_form(places: Iterable[Path], form: FormConfig) -> None:
     Raises:
         OptionError: an option is given that no source of these places takes.
     """
-    asked = [name for name in ("columns", "label_key", "classes") if getattr(form, name)]
+    rows = SOURCES_OF_IMAGES.rows.values()
+    names = dict.fromkeys(name for row in rows for name in row.takes)
+    asked = [name for name in names if getattr(form, name)]
     if not asked:
         return
     sources = [source_of(place, form)[0] for place in places]
     taken = {name for row in sources for name in row.takes}
     for name in asked:
         if name not in taken:
-            takers = [row for row in SOURCES_OF_IMAGES.rows.values() if name in row.takes]
+            takers = [row for row in rows if name in row.takes]
             raise OptionError(
                 f"--{name.replace('_', '-')} is for {_titles(takers)}, and this was taken as "
                 f"{_titles(sources)}; leave it out, or, if DATA is {_titles(takers[:1])}, add "

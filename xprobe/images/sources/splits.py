@@ -42,6 +42,11 @@ class Split:
     folder: Folder
 
 
+def is_trained_with(split: str) -> bool:
+    """Return whether synthetic images may be of a split; ``""`` stands for train."""
+    return split in ("", "train", VAL)
+
+
 def split_of(folder: Folder) -> str:
     """Return the split that a folder is called by; ``""`` if it is called otherwise."""
     return SPLIT_OF.get(folder.name.lower(), "")

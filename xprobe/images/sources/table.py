@@ -198,6 +198,24 @@ def _slips(a: str, b: str) -> int:
     return rows[-1][-1]
 
 
+def check_no_group(data: Path, group: str, why: str = "a folder has no columns") -> None:
+    """Refuse a column of groups for DATA that is no table, with the way to make a table of it.
+
+    Args:
+        data: DATA.
+        group: the column that ``--group`` names; empty: none.
+        why: why DATA has no such column, for the message.
+
+    Raises:
+        XprobeError: there is a `group`.
+    """
+    if group:
+        raise XprobeError(
+            f"{data}: --group {group}: {why}; write a manifest with 'xprobe scan {data} -o "
+            f"manifest.csv', add the column {group} to it, and name it as DATA"
+        )
+
+
 def regroup(rows: list[Row], column: str, file: Path) -> list[Row]:
     """Return rows whose group is their value in another column; no scene may have two values.
 

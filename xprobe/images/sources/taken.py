@@ -10,9 +10,10 @@ from pathlib import Path
 from xprobe.base.errors import XprobeError, XprobeWarning, counted
 from xprobe.images.licence import licence_of_sets
 from xprobe.images.manifest import SPLITS, Row
-from xprobe.images.sources.class_names import is_class_name
+from xprobe.images.sources.class_names import check_signs
+from xprobe.images.sources.splits import VAL, is_trained_with
 
-_ORDER = (*SPLITS, "val")
+_ORDER = (*SPLITS, VAL)
 
 # Names of the two classes of sets that are made to tell synthetic images from real ones.
 _REAL = frozenset(("real", "nature", "natural", "human"))
@@ -85,11 +86,12 @@ def filled_in(rows: Iterable[Row], source: str, title: str, data: Path) -> list[
         further = {column: text for column, text in known.items() if text or column in row}
         if not row["source"]:
             further["source"] = source
-            if source == "synthetic" and row.get("split", "") not in ("", "train", "val"):
+            if source == "synthetic" and not is_trained_with(row.get("split", "")):
                 tests += 1
                 continue
         kept.append(row | further)
-    _check_classes({row["label"] for row in kept}, data)
+    for name in sorted({row["label"] for row in kept}):
+        check_signs(name, str(data), "rename it in the data set, or in a manifest of it")
     if tests and not kept:
         raise XprobeError(
             f"{data}: all of its synthetic images are of a test part, and tests are on real images "
@@ -117,17 +119,3 @@ def _tell_of_detection(rows: Sequence[Row], source: str, data: Path) -> None:
             XprobeWarning,
             stacklevel=4,
         )
-
-
-def _check_classes(names: Iterable[str], data: Path) -> None:
-    """Refuse what is no name of a class by `is_class_name`.
-
-    Raises:
-        XprobeError: there is one.
-    """
-    for name in sorted(names):
-        if not is_class_name(name):
-            raise XprobeError(
-                f"{data}: the class {name!r} has a slash or a control character in its name; "
-                f"rename it in the data set, or in a manifest of it"
-            )

@@ -8,6 +8,8 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Callable, Hashable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -39,6 +41,23 @@ class Listing:
 
 Lister = Callable[[str], Listing]
 
+# What folders were found to hold, by path, while `folders_listed_once` is in force; else None.
+_LISTINGS: ContextVar[dict[str, Listing] | None] = ContextVar("_LISTINGS", default=None)
+
+
+@contextmanager
+def folders_listed_once() -> Iterator[None]:
+    """Within ``with``, ask the disk once what a folder holds, however often it is listed.
+
+    Each source of images lists DATA to say whether it recognises it. In a folder of many files, or
+    in the network, a listing takes long.
+    """
+    token = _LISTINGS.set({})
+    try:
+        yield
+    finally:
+        _LISTINGS.reset(token)
+
 
 def list_folder(path: str) -> Listing:
     """Return what a folder on disk holds.
@@ -47,6 +66,15 @@ def list_folder(path: str) -> Listing:
         XprobeError: it cannot be listed, or holds a link without suffix that leads nowhere, which
             may have been a folder.
     """
+    listings = _LISTINGS.get()
+    if listings is None:
+        return _listing_on_disk(path)
+    if path not in listings:
+        listings[path] = _listing_on_disk(path)
+    return listings[path]
+
+
+def _listing_on_disk(path: str) -> Listing:
     folders: list[str] = []
     files: list[str] = []
     try:

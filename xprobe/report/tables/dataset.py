@@ -108,7 +108,7 @@ def write_dataset(
     """
     _check_free(folder)
     features, failed = store.read(encoder, images)
-    rows = images.select(~np.isin(images.id.astype(str), list(failed)))
+    rows = images.without(failed)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".tmp-{folder.name}-") as place:
         new = Path(place, folder.name)

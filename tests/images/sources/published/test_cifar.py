@@ -124,9 +124,9 @@ def test_batches_and_names_of_classes_that_do_not_fit(
     assert f"the names of the classes are missing; put {names} beside" in refused(folder)
     double = write_cifar(tmp_path / "double", form, ["a", "a"]) / names
     shutil.copy(double, folder)
-    assert f"{names}: the names of classes are empty or double ('a')" in refused(folder)
+    assert f"{names}: the class 'a' is there twice; fetch" in refused(folder)
     odd = write_cifar(tmp_path / "odd", form, ["a/b", "c"])
-    assert "the class 'a/b' has a slash or a control character in its name" in refused(odd)
+    assert "the class 'a/b' holds a slash or a control character" in refused(odd)
 
 
 @pytest.mark.parametrize("form", ["binary", "python"])
@@ -143,10 +143,10 @@ def test_names_of_classes_that_are_none(tmp_path: Path) -> None:
         (folder / "batches.meta").write_bytes(pickle.dumps(value, 2))
         assert "batches.meta: it holds no list label_names" in refused(folder)
     (folder / "batches.meta").write_bytes(pickle.dumps({"label_names": []}, 2))
-    assert "batches.meta: the names of classes are missing" in refused(folder)
+    assert "batches.meta: it names no class; fetch" in refused(folder)
     binary = write_cifar(tmp_path / "y", "binary")
     (binary / "batches.meta.txt").write_text("a\n\nb\n")
-    assert "batches.meta.txt: the names of classes are empty or double ('')" in refused(binary)
+    assert "batches.meta.txt: '' is no name of a class; fetch" in refused(binary)
 
 
 def test_damaged_batches(tmp_path: Path) -> None:

@@ -442,7 +442,7 @@ def test_a_shard_that_is_cut_is_an_error_that_names_it_and_the_byte(shard: Path,
 
 def test_shards_have_no_column_to_group_by(shard: Path) -> None:
     pack(shard, labelled())
-    with pytest.raises(XprobeError, match=r"--group event: .*xprobe scan .*-o study\.csv"):
+    with pytest.raises(XprobeError, match=r"--group event: .*xprobe scan .*-o manifest\.csv"):
         xprobe.read(shard, group="event")
 
 

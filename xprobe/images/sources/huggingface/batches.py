@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import cached_property
 from itertools import groupby
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -129,14 +130,18 @@ class ArrowRows:
 
     Attributes:
         schema: Arrow's schema.
-        n: how many there are.
     """
 
     def __init__(self, file: Path) -> None:
         self._file = file
         with _errors_explained(file), Stream(file) as stream:
             self.schema: Any = stream.schema
-            self.n = sum(batch.num_rows for batch in stream.batches())
+
+    @cached_property
+    def n(self) -> int:
+        """How many rows there are; the whole stream is searched for its batches."""
+        with _errors_explained(self._file), Stream(self._file) as stream:
+            return sum(batch.num_rows for batch in stream.batches())
 
     def __enter__(self) -> ArrowRows:
         return self

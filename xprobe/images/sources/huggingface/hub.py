@@ -53,11 +53,6 @@ class HubName:
         return f"hf:{self.repository}{part}{f'@{self.revision}' if self.revision else ''}"
 
 
-def recognises(_path: Path) -> bool:
-    """Return False: a data set of the hub is known by the ``hf:`` before its name alone."""
-    return False
-
-
 def read(data: Path, group: str, form: FormConfig) -> tuple[list[Row], Path]:
     """Return the rows of a data set of the hub, and the folder of its snapshot on this machine.
 

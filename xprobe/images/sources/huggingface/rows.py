@@ -38,6 +38,7 @@ from xprobe.images.sources.huggingface.tree import (
     split_named,
 )
 from xprobe.images.sources.leftovers import SYNTHETIC_TESTS, Kind, LeftOut
+from xprobe.images.sources.splits import is_trained_with
 from xprobe.images.sources.table import regroup
 from xprobe.images.sources.tree import Folder
 from xprobe.images.text import is_whole
@@ -147,7 +148,8 @@ def read_folder(
         info = read_info((folder / shards[0].name).parent)
         data = DataSet(folder, name, ((INFO, info),), card.licence)
         return read_shards(data, shards, group, form)
-    files = list(shard_names(Folder(str(folder))))
+    root = Folder(str(folder))
+    files = list(shard_names(root))
     if not files:
         raise XprobeError(
             f"{name}: no {PARQUET} files in it, nor a data set saved to disk; name the folder that "
@@ -157,7 +159,7 @@ def read_folder(
     stated = ((INFO, read_info(folder)), (README, card.names_in(part)))
     rows = read_shards(DataSet(folder, name, stated, card.licence), shards, group, form)
     left_out = LeftOut()
-    count_others(Folder(str(folder)), {row["path"] for row in rows}, left_out)
+    count_others(root, {row["path"] for row in rows}, left_out)
     for line in left_out.lines:
         warnings.warn(f"{name}: {line}", XprobeNote, stacklevel=3)
     return rows
@@ -194,8 +196,7 @@ def read_shards(data: DataSet, shards: Sequence[Shard], group: str, form: FormCo
     if not rows:
         why = "; ".join(left_out.lines) or "it has no rows"
         raise XprobeError(f"{data.name}: there are no images with a label in it: {why}")
-    for line in left_out.lines:
-        _warn(f"{data.name}: {line}")
+    left_out.tell(data.name)
     _check_ids(rows, data)
     if unused:
         warnings.warn(
@@ -272,10 +273,9 @@ class _Cells:
                 for i in range(batch.n):
                     path = f"{shard.name}::{name_of_cell(start + i, width, column)}"
                     row = self._row(batch, i, path, shard)
-                    kind = row if isinstance(row, Kind) else _kind_left_out(row)
-                    if kind is not None:
-                        left_out.add(kind, path)
-                    elif not isinstance(row, Kind):
+                    if isinstance(row, Kind):
+                        left_out.add(row, path)
+                    else:
                         yield row
                 start += batch.n
 
@@ -299,6 +299,8 @@ class _Cells:
         if self._data.licence:
             row.setdefault("licence", self._data.licence)
         _check_row(row, path, shard)
+        if row["source"] == "synthetic" and not is_trained_with(row["split"]):
+            return SYNTHETIC_TESTS
         return row
 
     def _label(self, value: Any, path: str) -> str:
@@ -361,12 +363,6 @@ def _check_row(row: Row, path: str, shard: Shard) -> None:
                 f"{_ALTERNATIVE.format('split')}"
             )
         row["split"] = split
-
-
-def _kind_left_out(row: Row) -> Kind | None:
-    """Return why a row is left out; None: it is not."""
-    is_test = row["split"] in ("test", "extra")
-    return SYNTHETIC_TESTS if row["source"] == "synthetic" and is_test else None
 
 
 def _place(base: Path, shard: str, path: str) -> str:

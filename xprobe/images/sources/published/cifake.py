@@ -7,15 +7,15 @@ has no number.
 from __future__ import annotations
 
 import re
-import warnings
 from collections.abc import Iterable
 from pathlib import Path
 
-from xprobe.base.errors import XprobeError, XprobeWarning
+from xprobe.base.errors import XprobeError
 from xprobe.images.config import FormConfig
 from xprobe.images.decode import is_image
 from xprobe.images.manifest import Row, as_text
 from xprobe.images.sources.leftovers import HIDDEN, SYNTHETIC_TESTS, Kind, LeftOut
+from xprobe.images.sources.table import check_no_group
 from xprobe.images.sources.tree import Folder
 
 _CLASSES = (
@@ -46,8 +46,7 @@ def read(data: Path, group: str, form: FormConfig) -> tuple[Iterable[Row], Path]
             picture has a name of CIFAKE's; or all are of one class, as where pictures of another
             set are numbered.
     """
-    if group:
-        raise XprobeError(f"{data}: --group {group}: a folder has no columns")
+    check_no_group(data, group)
     parts = _splits_in(Folder(str(data), place=str(data.resolve())))
     if parts is None:
         raise XprobeError(
@@ -67,8 +66,7 @@ def read(data: Path, group: str, form: FormConfig) -> tuple[Iterable[Row], Path]
             f"{data}: it has the folders of CIFAKE, and by their names all pictures are of its "
             f"class {labels.pop()}; if REAL and FAKE are its classes, say --layout imagefolder"
         )
-    for line in left_out.lines:
-        warnings.warn(line, XprobeWarning, stacklevel=2)
+    left_out.tell()
     return rows, data
 
 

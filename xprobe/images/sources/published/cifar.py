@@ -15,7 +15,11 @@ from xprobe.images.config import FormConfig
 from xprobe.images.containers import batches
 from xprobe.images.containers.batches import BatchError
 from xprobe.images.manifest import Row
+from xprobe.images.sources.class_names import check_names
+from xprobe.images.sources.table import check_no_group
 from xprobe.images.sources.tree import Folder
+
+_AGAIN = "fetch or unpack the data set again"
 
 
 @dataclass(frozen=True)
@@ -74,7 +78,8 @@ class CifarForm:
 
     Attributes:
         sets: the sets, whose files have other names.
-        names: function that returns the names of the classes in a file.
+        names: function that returns the names of the classes in a file, in the order of their
+            numbers.
     """
 
     sets: tuple[CifarSet, ...]
@@ -96,8 +101,7 @@ class CifarForm:
             XprobeError: a `group` is asked for; there is no set, or more than one; or a file of it
                 is missing, damaged, or does not fit the others.
         """
-        if group:
-            raise XprobeError(f"{data}: --group {group}: a batch of CIFAR has no columns")
+        check_no_group(data, group, "a batch of CIFAR has no columns")
         places = self._places(data)
         if len(places) != 1:
             raise XprobeError(
@@ -116,7 +120,11 @@ class CifarForm:
                 f"{place.path}: the names of the classes are missing; put {place.cifar.classes} "
                 f"beside the batches"
             )
-        names = self.names(f"{place.path}{place.cifar.classes}", place.cifar)
+        names_file = f"{place.path}{place.cifar.classes}"
+        names = self.names(names_file, place.cifar)
+        if not names:
+            raise XprobeError(f"{names_file}: it names no class; {_AGAIN}")
+        check_names(names, names_file, _AGAIN)
         files = place.cifar.batches_in(place.files)
         _warn_of_gaps(place.path, files)
         rows = []
@@ -127,8 +135,7 @@ class CifarForm:
                 if not 0 <= label < len(names):
                     raise BatchError(
                         f"{place.path}{file}: image {number} is of class {label}, and "
-                        f"{place.cifar.classes} names {len(names)} classes, from 0; fetch or "
-                        f"unpack the data set again"
+                        f"{place.cifar.classes} names {len(names)} classes, from 0; {_AGAIN}"
                     )
                 rows.append({
                     "path": f"{place.inside}{file}::{number:0{len(str(len(labels)))}}",
@@ -178,18 +185,3 @@ def _warn_of_gaps(path: str, files: Sequence[str]) -> None:
             XprobeWarning,
             stacklevel=4,
         )
-
-
-def checked_names(file: str, names: list[str]) -> list[str]:
-    """Return the names of classes, in the order of their numbers.
-
-    Raises:
-        BatchError: there are none, or one is empty or stands twice.
-    """
-    odd = next((name for i, name in enumerate(names) if not name or name in names[:i]), None)
-    if odd is not None or not names:
-        raise BatchError(
-            f"{file}: the names of classes are {'missing' if not names else 'empty or double'}"
-            f"{f' ({odd!r})' if odd is not None else ''}; fetch or unpack the data set again"
-        )
-    return names

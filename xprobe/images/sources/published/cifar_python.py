@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from xprobe.images.containers.batches import BatchError, as_text, unpickled
-from xprobe.images.sources.published.cifar import CifarForm, CifarSet, checked_names
+from xprobe.images.sources.published.cifar import CifarForm, CifarSet
 
 
 def _names_in(file: str, cifar: CifarSet) -> list[str]:
@@ -18,7 +18,7 @@ def _names_in(file: str, cifar: CifarSet) -> list[str]:
             f"{file}: it holds no list {cifar.key} of the names of classes; fetch or unpack the "
             f"data set again"
         )
-    return checked_names(file, [as_text(name) for name in names])
+    return [as_text(name) for name in names]
 
 
 _FORM = CifarForm(

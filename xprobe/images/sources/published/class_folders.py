@@ -18,6 +18,7 @@ from xprobe.images.decode import is_image
 from xprobe.images.manifest import Row
 from xprobe.images.sources.folder import rows_of
 from xprobe.images.sources.layout import Layout
+from xprobe.images.sources.table import check_no_group
 from xprobe.images.sources.tree import Folder
 
 # Folders that hold nothing but a folder are looked into so far.
@@ -68,8 +69,7 @@ class ClassFolders:
         Raises:
             XprobeError: a `group` is asked for, which folders have none of; or DATA is another set.
         """
-        if group:
-            raise XprobeError(f"{data}: --group {group}: a folder has no columns")
+        check_no_group(data, group)
         if not self.recognises(data):
             name = sorted(self.classes)[0]
             example = _NUMBER.sub(lambda match: "1".zfill(len(match[1])), self.picture(name))

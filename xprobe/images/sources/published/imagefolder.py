@@ -12,6 +12,7 @@ from xprobe.images.sources.folder import rows_of
 from xprobe.images.sources.layout import Layout
 from xprobe.images.sources.pictures import holds_pictures, holds_pictures_itself, kind_of_folder
 from xprobe.images.sources.splits import split_of
+from xprobe.images.sources.table import check_no_group
 from xprobe.images.sources.tree import Folder
 
 
@@ -50,8 +51,7 @@ def read(data: Path, group: str, form: FormConfig) -> tuple[Iterable[Row], Path]
         XprobeError: a `group` is asked for, which folders have none of; DATA is no such folder; or
             a folder cannot be listed or told.
     """
-    if group:
-        raise XprobeError(f"{data}: --group {group}: a folder has no columns")
+    check_no_group(data, group)
     if not recognises(data):
         raise XprobeError(
             f"{data}: no ImageFolder: that has two or more class folders that hold pictures "

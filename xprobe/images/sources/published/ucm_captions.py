@@ -15,16 +15,10 @@ from xprobe.base.errors import XprobeNote
 from xprobe.images.config import FormConfig
 from xprobe.images.manifest import Row
 from xprobe.images.sources import captions
+from xprobe.images.sources.published.ucmerced import CLASSES
 from xprobe.images.sources.tree import Folder
 
 _NAME = re.compile(r"\d+\.tiff?", re.IGNORECASE)
-
-_CLASSES = (
-    "agricultural", "airplane", "baseballdiamond", "beach", "buildings", "chaparral",
-    "denseresidential", "forest", "freeway", "golfcourse", "harbor", "intersection",
-    "mediumresidential", "mobilehomepark", "overpass", "parkinglot", "river", "runway",
-    "sparseresidential", "storagetanks", "tenniscourt",
-)  # fmt: skip
 
 _PER_CLASS = 100
 
@@ -41,7 +35,7 @@ def read(data: Path, group: str, form: FormConfig) -> tuple[list[Row], Path]:
 
 def _classes(names: Sequence[str], folder: Folder) -> dict[str, str]:
     """Return the classes of pictures by their numbers, if all of UC Merced are there; else none."""
-    n = len(_CLASSES) * _PER_CLASS
+    n = len(CLASSES) * _PER_CLASS
     number_of = {name: int(name.partition(".")[0]) for name in names if _NAME.fullmatch(name)}
     if len(names) != n or set(number_of.values()) != set(range(1, n + 1)):
         said = (
@@ -52,7 +46,7 @@ def _classes(names: Sequence[str], folder: Folder) -> dict[str, str]:
         return {}
     said = (
         f"{folder.path}: the classes are those of UC Merced, whose {n:,} images these are in its "
-        f"order: 1.tif to {_PER_CLASS}.tif {_CLASSES[0]}, and so on"
+        f"order: 1.tif to {_PER_CLASS}.tif {CLASSES[0]}, and so on"
     )
     warnings.warn(said, XprobeNote, stacklevel=4)
-    return {name: _CLASSES[(number - 1) // _PER_CLASS] for name, number in number_of.items()}
+    return {name: CLASSES[(number - 1) // _PER_CLASS] for name, number in number_of.items()}

@@ -12,9 +12,10 @@ from xprobe.images.classes import composed
 from xprobe.images.config import FormConfig
 from xprobe.images.lists import ARCHIVE
 from xprobe.images.manifest import SOURCES, SPLITS, Row
-from xprobe.images.sources.class_names import class_names, is_class_name
+from xprobe.images.sources.class_names import check_signs, class_names
 from xprobe.images.sources.leftovers import SYNTHETIC_TESTS, Kind, LeftOut
-from xprobe.images.sources.splits import SPLIT_OF, VAL
+from xprobe.images.sources.splits import SPLIT_OF, VAL, is_trained_with
+from xprobe.images.sources.table import check_no_group
 from xprobe.images.sources.webdataset.samples import NO_LABEL, Label, Sample, samples_in
 from xprobe.images.sources.webdataset.shards import Shard, recognises, shards_of
 
@@ -43,11 +44,7 @@ def read(data: Path, group: str, form: FormConfig) -> tuple[Iterable[Row], Path]
             without names, or what members say contradicts each other; a `group` is asked for,
             which shards have none of.
     """
-    if group:
-        raise XprobeError(
-            f"{data}: --group {group}: shards are not grouped by a column; write their table with "
-            f"'xprobe scan {data} -o study.csv', and name that as DATA"
-        )
+    check_no_group(data, group, "shards are not grouped by a column")
     left_out = LeftOut()
     shards, base = shards_of(data, left_out)
     names = _Names(form)
@@ -61,8 +58,7 @@ def read(data: Path, group: str, form: FormConfig) -> tuple[Iterable[Row], Path]
     if not rows:
         raise _nothing(data, bool(shards), form.label_key, left_out)
     _settle_ids(rows, data)
-    for line in left_out.lines:
-        warnings.warn(f"{data}: {line}", XprobeWarning, stacklevel=2)
+    left_out.tell(str(data))
     return rows, base
 
 
@@ -84,7 +80,7 @@ def _row_of(sample: Sample, shard: Shard, names: _Names, left_out: LeftOut) -> R
     if row["split"] not in (*SPLITS, VAL):
         left_out.add(_WORDS["split"], where, row["split"])
         row["split"] = shard.split
-    if row["source"] == "synthetic" and row["split"] not in ("train", VAL):
+    if row["source"] == "synthetic" and not is_trained_with(row["split"]):
         left_out.add(SYNTHETIC_TESTS, where)
         return None
     return row
@@ -147,11 +143,7 @@ class _Names:
             text = composed(label.text)
             if label.is_number and self._names:
                 text = self._numbered(text, where)
-            if not is_class_name(text):
-                raise XprobeError(
-                    f"{where}: the class {text!r:.60} holds a slash or a control character; rename "
-                    f"the class"
-                )
+            check_signs(text, where, "rename the class")
             self._checked[label] = text
         return self._checked[label]
 

@@ -83,8 +83,9 @@ def shards_of(data: Path, left_out: LeftOut) -> tuple[list[Shard], Path]:
         XprobeError: shards of a pattern are missing, or the name of one says two splits.
     """
     if data.is_dir():
-        base, paths = data, list(_shards_in(Folder(str(data))))
-        _count_others(Folder(str(data)), left_out)
+        folder = Folder(str(data))
+        base, paths = data, list(_shards_in(folder))
+        _count_others(folder, left_out)
     else:
         paths = files_of(data)
         base = Path(os.path.commonpath([path.parent for path in paths]))
