@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import codecs
 import json
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from operator import itemgetter
@@ -22,7 +23,7 @@ from xprobe.images.sources.leftovers import Kind, LeftOut, kind_of_file
 from xprobe.images.text import is_whole
 
 LABEL_KEYS = ("label", "cls")
-"""Keys of the class in .json members, the first that is there."""
+"""Keys of the class in .json members, of which the first counts that says one."""
 
 # Columns of the image table that a .json member may have; its label has keys of its own.
 _COLUMNS = frozenset(("source", *OPTIONAL, *RECORDED, *DESCRIBED))
@@ -222,16 +223,17 @@ class _Annotations:
 
     def _add_json(self, key: str, text: str, where: str) -> None:
         try:
-            values = json.loads(text)
+            values = json.loads(text, object_pairs_hook=_Pairs)
         except (ValueError, RecursionError) as error:
             raise XprobeError(f"{where}: no JSON ({error}); mend or remove it") from error
-        if not isinstance(values, dict):
+        if not isinstance(values, _Pairs):
             return
+        names = (self._label_key,) if self._label_key else LABEL_KEYS
+        values = _values_of(values, names, where)
         if columns := self._columns_in(values, key, where):
             self._columns[key] = columns
-        names = [self._label_key] if self._label_key else LABEL_KEYS
-        label = _label_of(next((values[name] for name in names if name in values), None), where)
-        if label:
+        labels = (_label_of(values[name], where) for name in names if name in values)
+        if label := next(filter(None, labels), None):
             self.classes[key] = (*self.classes.get(key, ()), label)
 
     def _columns_in(self, values: dict[str, Any], key: str, where: str) -> dict[str, str]:
@@ -253,6 +255,24 @@ class _Annotations:
             elif value is not None:
                 self._left_out.add(VALUES, where, name)
         return columns
+
+
+class _Pairs(list[tuple[str, Any]]):
+    """The keys and values of an object, in which a key may be twice."""
+
+
+def _values_of(pairs: _Pairs, label_keys: Collection[str], where: str) -> dict[str, Any]:
+    """Return the value of each key of an object.
+
+    Raises:
+        XprobeError: a key of the class, or of a column, is there twice, so that its value is open.
+    """
+    values = dict(pairs)
+    if len(values) < len(pairs):
+        keys = [key for key, _ in pairs if key in label_keys or key in _COLUMNS]
+        if twice := [key for key, n in Counter(keys).items() if n > 1]:
+            raise XprobeError(f"{where}: the key {twice[0]} is there twice; remove one")
+    return values
 
 
 def _check_whole(name: str, text: str, where: str) -> None:
