@@ -121,6 +121,6 @@ def test_a_column_of_the_table_never_takes_the_place_of_what_is_exported(
 ) -> None:
     images = replace(manifest_of("c", "a"), further={name: ["1", "2"]})
     file = tmp_path / f"features{suffix}"
-    with pytest.raises(XprobeError, match="has a column .* rename it in the table"):
+    with pytest.raises(XprobeError, match=r"has a column .* rename it in the table"):
         export(*filled, file, images)
     assert not file.exists()

@@ -475,7 +475,7 @@ def test_a_label_that_says_no_class_leaves_it_to_cls(tmp_path: Path, none: str |
 def test_a_key_that_counts_must_not_be_there_twice(tmp_path: Path) -> None:
     for said in ('{"label": "cat", "label": "dog"}', '{"label": "cat", "prompt": 1, "prompt": 2}'):
         shard = pack(tmp_path / "a.tar", [("0.png", b"x"), ("0.json", said)])
-        with pytest.raises(XprobeError, match="a.tar::0.json: the key .* is there twice; remove"):
+        with pytest.raises(XprobeError, match=r"a\.tar::0\.json: the key .* is there twice"):
             rows_of(shard)
     said = '{"label": "cat", "exif": 1, "exif": 2, "further": {"label": 1, "label": 2}}'
     shard = pack(tmp_path / "a.tar", [("0.png", b"x"), ("0.json", said)])
