@@ -78,3 +78,13 @@ def test_a_row_of_an_archive_that_is_there_is_not_lost(
         rewrite_table(make_manifest(["a"], path=paths[:1]), file)
     (tmp_path / "x.tar").unlink()
     assert rewrite_table(make_manifest(["a"], path=paths[:1]), file)
+
+
+def test_a_table_is_read_by_its_separator(make_manifest: MakeManifest, tmp_path: Path) -> None:
+    images = table(make_manifest, tmp_path, "1.png", "2.png")
+    assert rewrite_table(images, tmp_path / "manifest.tsv")
+    assert not rewrite_table(images, tmp_path / "manifest.tsv")
+    file = tmp_path / "manifest.csv"
+    file.write_text("path;label;source\n1.png;a;synthetic\n")  # As spreadsheets write it.
+    assert rewrite_table(images, file)
+    assert "g/2.png,2.png,a" in file.read_text()

@@ -9,7 +9,7 @@ from typing import Any
 
 from xprobe.base.errors import XprobeError, first_few
 from xprobe.images.containers.registry import file_of
-from xprobe.images.manifest import Manifest
+from xprobe.images.manifest import OPTIONAL, REQUIRED, Manifest
 from xprobe.images.sources.cells import Cells, check_suffix, read_cells
 from xprobe.images.sources.table import write_table
 
@@ -37,7 +37,7 @@ def rewrite_table(manifest: Manifest, file: Path, facts: Collection[str] = ()) -
     temporary = file.with_name(f".tmp-{uuid.uuid4().hex}{file.suffix}")
     try:
         write_table(manifest, temporary)
-        rows = read_cells(temporary)[1]
+        rows = _cells_of(temporary)
         if lost := _lost(_rows_of(file), {row["path"]: row for row in rows}, file.parent, facts):
             raise XprobeError(
                 f"{file} is there, and says otherwise of {len(lost)} images, such as "
@@ -53,12 +53,16 @@ def rewrite_table(manifest: Manifest, file: Path, facts: Collection[str] = ()) -
 
 def _rows_of(file: Path) -> list[Cells]:
     try:
-        return read_cells(file)[1]
+        return _cells_of(file)
     except XprobeError as error:
         raise XprobeError(
             f"{error}; it is in the place of the table to write: remove or rename it, or choose "
             f"another file with -o"
         ) from error
+
+
+def _cells_of(file: Path) -> list[Cells]:
+    return read_cells(file, (*REQUIRED, *OPTIONAL))[1]
 
 
 def _lost(

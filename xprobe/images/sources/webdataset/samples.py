@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import codecs
 import json
-from collections import Counter
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Iterable, Iterator, Set
 from dataclasses import dataclass
 from functools import lru_cache
 from operator import itemgetter
@@ -192,6 +191,8 @@ class _Annotations:
         self._columns: dict[str, dict[str, str]] = {}
         self._captions: dict[str, list[str]] = {}
         self._shard, self._label_key, self._left_out = shard, label_key, left_out
+        self._label_keys = (label_key,) if label_key else LABEL_KEYS
+        self._keys = {*self._label_keys, *_COLUMNS}
 
     def columns_of(self, key: str) -> dict[str, str]:
         """Return columns of the image table; several captions are a JSON list."""
@@ -223,16 +224,15 @@ class _Annotations:
 
     def _add_json(self, key: str, text: str, where: str) -> None:
         try:
-            values = json.loads(text, object_pairs_hook=_Pairs)
+            values = json.loads(text)
         except (ValueError, RecursionError) as error:
             raise XprobeError(f"{where}: no JSON ({error}); mend or remove it") from error
-        if not isinstance(values, _Pairs):
+        if not isinstance(values, dict):
             return
-        names = (self._label_key,) if self._label_key else LABEL_KEYS
-        values = _values_of(values, names, where)
+        _check_once(values.keys() & self._keys, text, where)
         if columns := self._columns_in(values, key, where):
             self._columns[key] = columns
-        labels = (_label_of(values[name], where) for name in names if name in values)
+        labels = (_label_of(values[name], where) for name in self._label_keys if name in values)
         if label := next(filter(None, labels), None):
             self.classes[key] = (*self.classes.get(key, ()), label)
 
@@ -257,22 +257,18 @@ class _Annotations:
         return columns
 
 
-class _Pairs(list[tuple[str, Any]]):
-    """The keys and values of an object, in which a key may be twice."""
-
-
-def _values_of(pairs: _Pairs, label_keys: Collection[str], where: str) -> dict[str, Any]:
-    """Return the value of each key of an object.
+def _check_once(names: Set[str], text: str, where: str) -> None:
+    """Refuse an object that has one of some keys twice, so that it is open which value counts.
 
     Raises:
-        XprobeError: a key of the class, or of a column, is there twice, so that its value is open.
+        XprobeError: it has.
     """
-    values = dict(pairs)
-    if len(values) < len(pairs):
-        keys = [key for key, _ in pairs if key in label_keys or key in _COLUMNS]
-        if twice := [key for key, n in Counter(keys).items() if n > 1]:
-            raise XprobeError(f"{where}: the key {twice[0]} is there twice; remove one")
-    return values
+    # Most texts name no key twice, not even inside of another object, and need not be read again.
+    for name in names:
+        if text.count(f'"{name}"') > 1:
+            keys = [key for key, _ in json.loads(text, object_pairs_hook=list)]
+            if keys.count(name) > 1:
+                raise XprobeError(f"{where}: the key {name} is there twice; remove one")
 
 
 def _check_whole(name: str, text: str, where: str) -> None:
