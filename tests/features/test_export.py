@@ -109,3 +109,18 @@ def test_an_export_to_hdf5_needs_no_lock(tmp_path: Path) -> None:
         write_datasets(file, {"x": np.eye(3)[0]}, {})
     with h5py.File(file) as h5:
         assert h5["x"][:].tolist() == [1, 0, 0]
+
+
+@pytest.mark.parametrize(
+    ("suffix", "name"),
+    [(s, n) for s in (".h5", ".npz", ".parquet") for n in ("x", "sha256")]
+    + [(".npz", "file"), (".npz", "key"), (".h5", ".")],
+)
+def test_a_column_of_the_table_never_takes_the_place_of_what_is_exported(
+    filled: tuple[Store, StoredEncoder], tmp_path: Path, suffix: str, name: str
+) -> None:
+    images = replace(manifest_of("c", "a"), further={name: ["1", "2"]})
+    file = tmp_path / f"features{suffix}"
+    with pytest.raises(XprobeError, match=r"has a column .* rename it in the table"):
+        export(*filled, file, images)
+    assert not file.exists()

@@ -381,6 +381,10 @@ GOOD = [row("1.png"), row("2.png"), row("3.png", source="synthetic")]
         ([*GOOD, row("4.png", label="")], "row 4: label is empty"),
         ([*GOOD, row("4.png", label="  ")], "row 4: label is empty"),
         ([{"path": "1.png", "label": "a"}], "column source is missing"),
+        (
+            [{"file_name": "1.png", "label": "a"}],
+            "column path, source is missing; rename file_name to path; the columns are",
+        ),
         ([], "."),
         ([row("3.png", source="synthetic")], "no real images to train on"),
     ],
@@ -902,3 +906,16 @@ def test_an_event_that_tables_spell_otherwise_is_one_group(tmp_path: Path) -> No
         manifest = read([one, two], whole=False, group="event")
     assert sorted(manifest.group) == ["Big_Storm", "Big_Storm", "flood", "flood"]
     assert manifest.column("event").tolist() == manifest.group.tolist()
+
+
+def test_a_row_for_each_caption_of_a_picture_is_told(tmp_path: Path) -> None:
+    texts = {"a": ("one", "two", ""), "b": ("one", "one")}
+    rows = [
+        {"path": f"{name}{i}.png", "label": name, "source": "real", "prompt": text}
+        for name, several in texts.items()
+        for i, text in enumerate(several)
+    ]
+    for row in rows:
+        put(tmp_path / row["path"], row["label"].encode())
+    with pytest.warns(XprobeWarning, match="1 real image is the same .* other captions, .*a1.png;"):
+        read(table(tmp_path, rows), whole=False)

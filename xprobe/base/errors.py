@@ -62,6 +62,8 @@ _REMEDIES = {
     "everything that was finished is kept",
     errno.EDQUOT: "your disk quota is used up; free some space and run the command again: "
     "everything that was finished is kept",
+    errno.EFBIG: "the file system, or 'ulimit -f', allows no file as large as this; choose another "
+    "folder, or raise the limit",
     errno.EACCES: "permission denied; choose a folder that you may write to",
     errno.EPERM: "permission denied; choose a folder that you may write to",
     errno.EROFS: "the file system is read-only; choose another folder",

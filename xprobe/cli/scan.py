@@ -85,4 +85,4 @@ def _write(manifest: Manifest, output: Path, data: Sequence[Path]) -> bool:
     if output.resolve() in {path.resolve() for path in data}:
         write_table(manifest, output)
         return True
-    return rewrite_table(manifest, output, facts=(FILE_DIGEST,))
+    return rewrite_table(manifest, output, facts=(FILE_DIGEST,), tells_added=True)

@@ -16,6 +16,32 @@ from xprobe.images.manifest import Manifest
 
 EXPORTS = (".h5", ".hdf5", ".npz", ".parquet", ".safetensors")
 
+FEATURES = "x"
+"""Name of the column of features."""
+
+# Columns of a table that an export would write over, or that a format has no room for.
+_TAKEN = (FEATURES, "sha256", "image")
+_TAKEN_IN_NPZ = ("encoder", "key", "file", "allow_pickle")
+
+
+def check_columns(images: Manifest, target: Path) -> None:
+    """Refuse images whose table has a column that would stand in the place of what is exported.
+
+    Args:
+        images: the images.
+        target: file or folder that is to be written.
+
+    Raises:
+        XprobeError: there is one.
+    """
+    taken = (*_TAKEN, *(_TAKEN_IN_NPZ if target.suffix == ".npz" else ()))
+    for name in images.further:
+        if name in taken or not name.strip("./"):
+            raise XprobeError(
+                f"{target}: the table of the images has a column {name!r}, which is no name for a "
+                f"further column there; rename it in the table"
+            )
+
 
 def export(store: Store, encoder: StoredEncoder, file: str | Path, images: Manifest | None) -> int:
     """Write the features of an encoder into one file, and return the number of rows.
@@ -33,8 +59,8 @@ def export(store: Store, encoder: StoredEncoder, file: str | Path, images: Manif
         images: the images whose features are written; None: all that the store has.
 
     Raises:
-        XprobeError: the suffix is not in `EXPORTS`; or images were never embedded, or none of them
-            can be.
+        XprobeError: the suffix is not in `EXPORTS`; images were never embedded, or none of them
+            can be; or their table has a column that cannot be written (`check_columns`).
     """
     file = Path(file)
     if file.suffix not in EXPORTS:
@@ -45,6 +71,7 @@ def export(store: Store, encoder: StoredEncoder, file: str | Path, images: Manif
         digests = sorted(index.rows)
         x = index.stored_rows(digests, encoder.spec.dim)[np.arange(len(digests))]
     else:
+        check_columns(images, file)
         features, failed = store.read(encoder, images)
         kept = images.without(failed)
         x, digests = features.x, kept.sha256.tolist()
@@ -65,7 +92,7 @@ def _name_and_key(encoder: StoredEncoder) -> dict[str, str]:
 
 
 def _as_hdf5(file: Path, x: Floats, columns: Columns, encoder: StoredEncoder) -> None:
-    write_datasets(file, {"x": x, **columns}, _name_and_key(encoder))
+    write_datasets(file, {FEATURES: x, **columns}, _name_and_key(encoder))
 
 
 def _as_npz(file: Path, x: Floats, columns: Columns, encoder: StoredEncoder) -> None:

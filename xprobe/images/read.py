@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
-from xprobe.base.errors import OptionError, XprobeError, XprobeWarning
+from xprobe.base.errors import OptionError, XprobeError, XprobeWarning, counted, first_few
 from xprobe.images import contents
 from xprobe.images.classes import check_classes
 from xprobe.images.config import WIDER, Data, DataConfig
@@ -170,6 +170,7 @@ def _manifest_of_rows(rows: Iterable[Row], hashed: bool) -> Manifest:
         with ThreadPoolExecutor() as pool:
             columns["sha256"] = list(pool.map(contents.digest, columns["path"]))
         _warn_of_unreadable(columns, tables)
+        _warn_of_captions_apart(columns)
         tie(columns, paths, scenes, tables)
     order = sorted(range(len(columns["id"])), key=lambda i: (_part(columns, i), columns["id"][i]))
     for name in columns:
@@ -221,6 +222,32 @@ def _warn_of_unreadable(columns: Mapping[str, Sequence[str]], tables: Sequence[s
         warnings.warn(
             f"{table}: none of its {len(paths[table])} files can be read, the first is "
             f"{paths[table][0]}; paths are relative to the folder of the table",
+            XprobeWarning,
+            stacklevel=4,
+        )
+
+
+def _warn_of_captions_apart(columns: Mapping[str, Sequence[str]]) -> None:
+    """Warn of real images that are there once for each of their captions.
+
+    They stay as they are, since some sets hold a picture twice, which no table can tell from this.
+    """
+    names = ("source", "label", "split", "sha256")
+    rows: dict[tuple[str, ...], list[int]] = {}
+    for i, picture in enumerate(zip(*(columns[name] for name in names), strict=True)):
+        if picture[0] == "real" and picture[-1] and columns["prompt"][i]:
+            rows.setdefault(picture, []).append(i)
+    again = [
+        columns["id"][i]
+        for first, *others in rows.values()
+        for i in others
+        if columns["prompt"][i] != columns["prompt"][first]
+    ]
+    if again:
+        warnings.warn(
+            f"{counted(len(again), 'real image is', 'real images are')} the same file as another "
+            f"one of other captions, and count as images of their own: {first_few(again, 3)}; give "
+            f"each picture one row, with its captions as a JSON list in the column prompt",
             XprobeWarning,
             stacklevel=4,
         )

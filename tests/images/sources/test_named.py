@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 from warnings import catch_warnings, simplefilter
@@ -9,7 +10,7 @@ from warnings import catch_warnings, simplefilter
 import pytest
 from makers import MakeData
 
-from xprobe.base.errors import OptionError, XprobeError, XprobeWarning
+from xprobe.base.errors import OptionError, XprobeError, XprobeNote, XprobeWarning
 from xprobe.images.config import DataConfig, FormConfig
 from xprobe.images.manifest import Manifest
 from xprobe.images.read import read
@@ -205,3 +206,19 @@ def test_a_form_of_data_is_refused_where_named_folders_take_its_place() -> None:
         OptionError, match="write the form before the path instead, --real imagefolder:x"
     ):
         read(config=config)
+
+
+def test_lists_of_captions_in_named_folders_caption_their_pictures(
+    data: Path, tmp_path: Path
+) -> None:
+    listed = [{"filename": "a/0.png", "text_output": "An a."}]
+    (data / "synthetic" / "x" / "captions.json").write_text(json.dumps(listed))
+    (data / "real" / "captions.json").write_text(json.dumps(listed))
+    with pytest.warns(XprobeNote) as told:
+        images = read_named(
+            real=data / "real", synthetic=[f"x={data}/synthetic/x", f"y={data}/synthetic/y"]
+        )
+    said = [str(warning.message).rpartition("/")[2] for warning in told]
+    assert said == [f"captions.json: captions of 1 picture of {n}" for n in (6, 16)]
+    captioned = {id_: text for id_, text in zip(images.id, images.prompt, strict=True) if text}
+    assert captioned == {"real/a/0.png": "An a.", "synthetic/x/a/0.png": "An a."}

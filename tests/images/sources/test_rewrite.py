@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from makers import MakeManifest
 
-from xprobe.base.errors import XprobeError
+from xprobe.base.errors import XprobeError, XprobeWarning
 from xprobe.images.manifest import Manifest
 from xprobe.images.sources.rewrite import rewrite_table
 
@@ -78,3 +78,24 @@ def test_a_row_of_an_archive_that_is_there_is_not_lost(
         rewrite_table(make_manifest(["a"], path=paths[:1]), file)
     (tmp_path / "x.tar").unlink()
     assert rewrite_table(make_manifest(["a"], path=paths[:1]), file)
+
+
+def test_a_table_is_read_by_its_separator(make_manifest: MakeManifest, tmp_path: Path) -> None:
+    images = table(make_manifest, tmp_path, "1.png", "2.png")
+    assert rewrite_table(images, tmp_path / "manifest.tsv")
+    assert not rewrite_table(images, tmp_path / "manifest.tsv")
+    file = tmp_path / "manifest.csv"
+    file.write_text("path;label;source\n1.png;a;synthetic\n")  # As spreadsheets write it.
+    assert rewrite_table(images, file)
+    assert "g/2.png,2.png,a" in file.read_text()
+
+
+def test_rows_that_come_back_are_told_where_that_is_asked_for(
+    make_manifest: MakeManifest, tmp_path: Path
+) -> None:
+    file = tmp_path / "manifest.csv"
+    images = table(make_manifest, tmp_path, "1.png", "2.png")
+    rewrite_table(images, file)
+    file.write_text("".join(file.read_text().splitlines(keepends=True)[:-1]))
+    with pytest.warns(XprobeWarning, match="1 image was not in it and is now: 2.png; rows that"):
+        assert rewrite_table(images, file, tells_added=True)

@@ -47,6 +47,15 @@ BOTH = {"real": CLASSES, "synthetic": CLASSES}
             {"0.png": None, "images.csv": None},
             "if data/images.csv is the table of the images, name that file as DATA; a study",
         ),
+        (
+            {"a": {"b": {"c": ["train.parquet"]}}},
+            "there are .parquet files in data/a/b/c; if they hold images, name it as DATA",
+        ),
+        (
+            {part: ["0.png", "metadata.jsonl"] for part in ("train", "test")},
+            "data/test/metadata.jsonl says .* rename its column file_name to path, add .* name "
+            "--test data/test/metadata.jsonl --real data/train/metadata.jsonl;",
+        ),
         ({}, "data: no folder data/real; a study needs data/real/<class>"),
     ],
 )

@@ -147,3 +147,13 @@ def test_the_datasets_library_opens_it(
     assert {split: part.num_rows for split, part in opened.items()} == {"train": 8, "test": 2}
     assert opened["train"].features["label"].names == ["a", "b"]
     assert opened["train"][0]["image"].mode == "RGB"
+
+
+@pytest.mark.parametrize("name", ["x", "image", "sha256"])
+def test_a_column_of_the_table_never_takes_the_place_of_what_is_written(
+    images: Manifest, tmp_path: Path, name: str
+) -> None:
+    images = replace(images, further={name: ["1"] * len(images)})
+    with pytest.raises(XprobeError, match=f"has a column '{name}', .* rename it in the table"):
+        write(images, tmp_path)
+    assert not (tmp_path / "out").exists()

@@ -16,6 +16,8 @@ from xprobe.images.sources.leftovers import (
     HIDDEN,
     LOOSE,
     MASKS,
+    METADATA,
+    METADATA_FILES,
     OTHERS,
     SYNTHETIC_TESTS,
     LeftOut,
@@ -284,6 +286,8 @@ class Layout:
         for name in folder.files:
             if is_image(name):
                 self.left_out.add(LOOSE, f"{folder.path}/{name}")
+            elif name in METADATA_FILES:
+                self.left_out.add(METADATA, f"{folder.path}/{name}")
             elif kind_of_file(name) is not OTHERS:  # such as the archive of a class
                 self.left_out.add_file(f"{folder.path}/{name}")
         for name in folder.hidden:

@@ -34,6 +34,11 @@ OTHERS = Kind(
     "files that are no images by their name", "rename images among them, such as to 1.png"
 )
 LOOSE = Kind("images that lie in no class folder", "move them into the folder of their class")
+METADATA = Kind(
+    "tables of Hugging Face's imagefolder beside class folders",
+    "the folders say the classes; to use its columns, rename file_name to path, add source (real "
+    "or synthetic), and name the table as DATA",
+)
 UNLISTED = Kind(
     "images that the manifest.csv of their folder does not list",
     "add rows for them, or give that file another name to have the folders read",
@@ -53,6 +58,10 @@ _KIND_OF |= dict.fromkeys(
 _KIND_OF |= dict.fromkeys(
     ("mp4", "avi", "mov", "mkv", "webm", "mpg", "mpeg", "m4v", "wmv", "flv"), VIDEOS
 )
+
+
+METADATA_FILES = ("metadata.csv", "metadata.jsonl", "metadata.parquet")
+"""Names of the tables in which Hugging Face's imagefolder says more of pictures."""
 
 
 def kind_of_file(name: str) -> Kind:

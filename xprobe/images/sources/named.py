@@ -12,6 +12,7 @@ from xprobe.base.errors import XprobeError, XprobeWarning, first_few
 from xprobe.images.classes import composed
 from xprobe.images.config import DataConfig, FormConfig
 from xprobe.images.manifest import TABLE, Row
+from xprobe.images.sources.captions import add_captions
 from xprobe.images.sources.folder import rows_of
 from xprobe.images.sources.layout import Layout
 from xprobe.images.sources.leftovers import LeftOut
@@ -66,7 +67,18 @@ def read_named(config: DataConfig, labels: Iterable[str] = (), group: str = "") 
             else:
                 layout.add_synthetic(folder)
     yield from rows
-    yield from located(rows_of(layout, group), Path(), first_few(config.places_named, 3))
+    rows = list(located(rows_of(layout, group), Path(), first_few(config.places_named, 3)))
+    for place in _places_of(config):
+        if place.is_dir() and not _is_set(place):
+            rows = _captioned(rows, place)
+    yield from rows
+
+
+def _captioned(rows: list[Row], folder: Path) -> list[Row]:
+    """Return rows, those of a folder with the captions that a JSON file in it has of them."""
+    start = f"{folder.resolve()}/"
+    captioned = iter(add_captions([r for r in rows if r["path"].startswith(start)], folder))
+    return [next(captioned) if row["path"].startswith(start) else row for row in rows]
 
 
 @dataclass(frozen=True)
@@ -79,12 +91,13 @@ class _SetOptions:
 
 def sets_named(config: DataConfig) -> list[Path]:
     """Return the tables and published sets among what options name; the others are folders."""
+    return [place for place in _places_of(config) if _is_set(place)]
+
+
+def _places_of(config: DataConfig) -> list[Path]:
+    """Return the paths that options name, without the names of generators."""
     synthetic = [place for places in _by_generator(config.synthetic).values() for place in places]
-    return [
-        Path(place)
-        for place in (*config.real, *config.test, *config.extra, *synthetic)
-        if _is_set(place)
-    ]
+    return list(map(Path, (*config.real, *config.test, *config.extra, *synthetic)))
 
 
 def _is_set(place: str | Path) -> bool:

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import uuid
+import warnings
 from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
-from xprobe.base.errors import XprobeError, first_few
+from xprobe.base.errors import XprobeError, XprobeWarning, counted, first_few
 from xprobe.images.containers.registry import file_of
-from xprobe.images.manifest import Manifest
+from xprobe.images.manifest import OPTIONAL, REQUIRED, Manifest
 from xprobe.images.sources.cells import Cells, check_suffix, read_cells
 from xprobe.images.sources.table import write_table
 
 
-def rewrite_table(manifest: Manifest, file: Path, facts: Collection[str] = ()) -> bool:
+def rewrite_table(
+    manifest: Manifest, file: Path, facts: Collection[str] = (), *, tells_added: bool = False
+) -> bool:
     """Write a table, and return whether it is new or differs from the one that was there.
 
     A file that is there is replaced if the new table has all that it says: images may be added to
@@ -25,6 +28,8 @@ def rewrite_table(manifest: Manifest, file: Path, facts: Collection[str] = ()) -
         manifest: the table.
         file: where it goes.
         facts: columns that nobody corrects by hand, which may change.
+        tells_added: whether a warning names images that are added to a file that is there: rows
+            that somebody took out of it come back so.
 
     Raises:
         XprobeError: the file says what the new table does not, or it is no table.
@@ -37,12 +42,15 @@ def rewrite_table(manifest: Manifest, file: Path, facts: Collection[str] = ()) -
     temporary = file.with_name(f".tmp-{uuid.uuid4().hex}{file.suffix}")
     try:
         write_table(manifest, temporary)
-        rows = read_cells(temporary)[1]
-        if lost := _lost(_rows_of(file), {row["path"]: row for row in rows}, file.parent, facts):
+        rows = _cells_of(temporary)
+        old = _rows_of(file)
+        if lost := _lost(old, {row["path"]: row for row in rows}, file.parent, facts):
             raise XprobeError(
                 f"{file} is there, and says otherwise of {len(lost)} images, such as "
                 f"{first_few(lost, 3)}; remove or rename it, or choose another file with -o"
             )
+        if tells_added:
+            _tell_added(old, rows, file)
         is_new = temporary.read_bytes() != file.read_bytes()
         if is_new:
             temporary.replace(file)
@@ -53,12 +61,28 @@ def rewrite_table(manifest: Manifest, file: Path, facts: Collection[str] = ()) -
 
 def _rows_of(file: Path) -> list[Cells]:
     try:
-        return read_cells(file)[1]
+        return _cells_of(file)
     except XprobeError as error:
         raise XprobeError(
             f"{error}; it is in the place of the table to write: remove or rename it, or choose "
             f"another file with -o"
         ) from error
+
+
+def _tell_added(old: Sequence[Cells], new: Sequence[Cells], file: Path) -> None:
+    known = {row["path"] for row in old}
+    if added := [str(row["path"]) for row in new if row["path"] not in known]:
+        warnings.warn(
+            f"{file}: {counted(len(added), 'image was', 'images were')} not in it and "
+            f"{'is' if len(added) == 1 else 'are'} now: {first_few(added, 3)}; rows that you took "
+            f"out yourself are back, so take them out again",
+            XprobeWarning,
+            stacklevel=3,
+        )
+
+
+def _cells_of(file: Path) -> list[Cells]:
+    return read_cells(file, (*REQUIRED, *OPTIONAL))[1]
 
 
 def _lost(

@@ -9,12 +9,15 @@ from xprobe.base.errors import XprobeError, first_few
 from xprobe.images.decode import is_image
 from xprobe.images.manifest import LAYOUT
 from xprobe.images.sources.cells import SUFFIXES
-from xprobe.images.sources.leftovers import ARCHIVES, kind_of_file
+from xprobe.images.sources.huggingface.tree import PARQUET
+from xprobe.images.sources.leftovers import ARCHIVES, METADATA_FILES, kind_of_file
 from xprobe.images.sources.pictures import is_plain, kind_of_folder
 from xprobe.images.sources.splits import Split, in_order, names_inside, split_of
 from xprobe.images.sources.tree import Folder
 
-_LEVELS = 3  # A folder that nothing reads is looked into no deeper.
+# A folder that nothing reads is looked into no deeper.
+_LEVELS = 3
+_LEVELS_OF_PARQUET = 6
 
 
 def unread_folders(data: Folder, read: Collection[Folder], labels: Collection[str]) -> list[str]:
@@ -43,9 +46,8 @@ def no_real_folder(data: Folder) -> XprobeError:
 
 def _seen(data: Folder) -> str:
     """Return what is there in place of a folder real, and the way on; empty if there is nothing."""
-    archives = [name for name in data.files if kind_of_file(name) is ARCHIVES]
-    if archives:
-        return f"unpack {data.path}/{archives[0]}, if the images are in it; "
+    if said := _seen_files(data):
+        return said
     folders = [folder for folder in data.folders if _is_of_images(folder)]
     deeper = [inner for folder in folders for inner in folder.folders if _is_called(inner, "real")]
     if len(deeper) == 1 and not split_of(folders[0]):
@@ -84,10 +86,32 @@ def _seen(data: Folder) -> str:
     tables = [name for name in data.files if Path(name).suffix.lower() in SUFFIXES]
     if tables:
         return f"if {data.path}/{tables[0]} is the table of the images, name that file as DATA; "
+    if place := _place_of_parquet(data):
+        return f"there are {PARQUET} files in {place}; if they hold images, name it as DATA; "
     if any(map(is_image, data.files)):
         return (
             "it holds images and no class folders, so name the folder above it, if it is that of "
             "a class, or sort its images into folders of their classes; "
+        )
+    return ""
+
+
+def _seen_files(data: Folder) -> str:
+    """Return what to do with archives, and with tables that say what pictures are."""
+    archives = [name for name in data.files if kind_of_file(name) is ARCHIVES]
+    if archives:
+        return f"unpack {data.path}/{archives[0]}, if the images are in it; "
+    if tables := [
+        (split_of(folder), f"{folder.path}/{name}")
+        for folder in (data, *data.folders)
+        for name in folder.files
+        if name in METADATA_FILES
+    ]:
+        named = [f"--{'test' if split == 'test' else 'real'} {file}" for split, file in tables]
+        return (
+            f"{tables[0][1]} says what the pictures are, in the form of Hugging Face's "
+            f"imagefolder; rename its column file_name to path, add the columns label and source "
+            f"(real or synthetic) that it lacks, and name {' '.join(named)}; "
         )
     return ""
 
@@ -139,3 +163,14 @@ def _is_of_images(folder: Folder, levels: int = _LEVELS) -> bool:
         )
     except XprobeError:
         return False
+
+
+def _place_of_parquet(folder: Folder, levels: int = _LEVELS_OF_PARQUET) -> str:
+    """Return the first folder below one that holds Parquet files; ``""`` if none does."""
+    try:
+        if any(name.endswith(PARQUET) for name in folder.files):
+            return folder.path
+        inner = (_place_of_parquet(f, levels - 1) for f in folder.folders if levels > 1)
+        return next(filter(None, inner), "")
+    except XprobeError:
+        return ""

@@ -156,8 +156,10 @@ def _check_columns(file: Path, names: Sequence[str]) -> None:
                 )
     missing = [name for name in REQUIRED if name not in names]
     if missing:
+        is_metadata = "path" in missing and "file_name" in names  # Of Hugging Face's imagefolder.
+        remedy = "rename file_name to path; " if is_metadata else ""
         raise XprobeError(
-            f"{file}: the column {first_few(missing)} is missing; the columns are "
+            f"{file}: the column {first_few(missing)} is missing; {remedy}the columns are "
             f"{', '.join(REQUIRED)} and optionally {', '.join((*OPTIONAL, *RECORDED))}; there are "
             f"{first_few(names, 10) or 'none'}"
         )

@@ -23,6 +23,7 @@ from xprobe.base.atomic import put
 from xprobe.base.errors import XprobeError, counted, first_few
 from xprobe.base.progress import Progress, no_progress
 from xprobe.design.lineage import licences
+from xprobe.features.export import FEATURES, check_columns
 from xprobe.features.shards import StoredEncoder
 from xprobe.features.store import Store
 from xprobe.images import contents
@@ -36,9 +37,6 @@ ROWS_OF_GROUP = 100
 
 # A file is closed when its rows have this size, before they are compressed.
 FILE_BYTES = 2**28
-
-# Name of the column of features.
-FEATURES = "x"
 
 
 @dataclass(frozen=True)
@@ -103,10 +101,11 @@ def write_dataset(
         progress: shows how far the work has come.
 
     Raises:
-        XprobeError: the folder holds something else; or images were never embedded, or none of
-            them can be.
+        XprobeError: the folder holds something else; images were never embedded, or none of them
+            can be; or their table has a column that cannot be written (`check_columns`).
     """
     _check_free(folder)
+    check_columns(images, folder)
     features, failed = store.read(encoder, images)
     rows = images.without(failed)
     folder.parent.mkdir(parents=True, exist_ok=True)

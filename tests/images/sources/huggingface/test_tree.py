@@ -188,11 +188,13 @@ def test_what_may_hold_images_and_is_no_part_of_the_rows_is_counted() -> None:
     tree: dict[str, Any] = {
         "a.parquet": None, "README.md": None, "b.PARQUET": None, "c.tar.gz": None,
         "d": ["e.parquet", "f.arrow", "g.parq", "1.png", "2.png"],
+        "h": {"i": {"j": ["k.parquet", "3.png"]}},
     }  # fmt: skip
     left_out = LeftOut()
     count_others(described(tree), {"d/1.png"}, left_out)
     assert sorted(line.partition(", such")[0] for line in left_out.lines) == [
+        "left out .parquet files more than 2 folders deep: 1",
         "left out archives: 1 (1 .gz)",
         "left out files of rows whose names do not end in .parquet: 3",
-        "left out pictures beside the rows: 1",
+        "left out pictures beside the rows: 2",
     ]

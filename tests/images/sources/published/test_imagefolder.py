@@ -83,3 +83,12 @@ def test_it_has_no_columns(xprobe: Run, make_folder: Callable[..., None]) -> Non
     make_folder("pets")
     ran = xprobe("sweep", "pets", "--group", "event")
     assert "pets: --group event: a folder has no columns" in error_of(ran)
+
+
+def test_a_table_beside_class_folders_is_told(
+    xprobe: Run, tmp_path: Path, make_folder: Callable[..., None]
+) -> None:
+    make_folder("pets")
+    (tmp_path / "pets" / "metadata.csv").write_text("file_name,label\na/0.png,b\n")
+    ran = xprobe("scan", "pets")
+    assert "left out tables of Hugging Face's imagefolder beside class folders: 1, such" in ran.err

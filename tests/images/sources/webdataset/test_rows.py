@@ -463,3 +463,20 @@ def test_a_number_of_a_class_may_have_as_many_digits_as_it_likes(
     said = refusal(pack(shard, [("0.png", b"x"), ("0.cls", "1" * 5000)]), classes)
     assert f"its class is {'1' * 40}, and" in said
     assert len(said) < 500
+
+
+@pytest.mark.parametrize("none", [None, "", "nan"])
+def test_a_label_that_says_no_class_leaves_it_to_cls(tmp_path: Path, none: str | None) -> None:
+    said = [(f"{i}.json", {"label": none, "cls": "cat"}) for i in range(2)]
+    shard = pack(tmp_path / "a.tar", [("0.png", b"x"), ("1.png", b"y"), *said])
+    assert [row["label"] for row in rows_of(shard)[0]] == ["cat", "cat"]
+
+
+def test_a_key_that_counts_must_not_be_there_twice(tmp_path: Path) -> None:
+    for said in ('{"label": "cat", "label": "dog"}', '{"label": "cat", "prompt": 1, "prompt": 2}'):
+        shard = pack(tmp_path / "a.tar", [("0.png", b"x"), ("0.json", said)])
+        with pytest.raises(XprobeError, match=r"a\.tar::0\.json: the key .* is there twice"):
+            rows_of(shard)
+    said = '{"label": "cat", "exif": 1, "exif": 2, "further": {"label": 1, "label": 2}}'
+    shard = pack(tmp_path / "a.tar", [("0.png", b"x"), ("0.json", said)])
+    assert [row["label"] for row in rows_of(shard)[0]] == ["cat"]

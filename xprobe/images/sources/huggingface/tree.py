@@ -34,6 +34,9 @@ _PARTIAL = "partial-"
 _OF_ROWS = (PARQUET, ".parq", ".arrow")
 
 _PICTURES = Kind("pictures beside the rows", "name their folder as DATA, too")
+_TOO_DEEP = Kind(
+    f"{PARQUET} files more than {_DEPTH} folders deep", "name the folder that they lie in"
+)
 _OTHER_ROWS = Kind(f"files of rows whose names do not end in {PARQUET}", "rename or name them")
 
 
@@ -82,12 +85,14 @@ def count_others(folder: Folder, read: Collection[str], left_out: LeftOut) -> No
         read: paths of pictures that rows lead to.
         left_out: takes what is no part.
     """
-    for inner, prefix in _folders_in(folder):
+    for inner, names in folder.walk():
         for name in inner.files:
             path = f"{inner.path}/{name}"
             if is_image(name):
-                if prefix + name not in read:
+                if "/".join((*names, name)) not in read:
                     left_out.add(_PICTURES, path)
+            elif name.endswith(PARQUET) and len(names) > _DEPTH:
+                left_out.add(_TOO_DEEP, path)
             elif kind_of_file(name) is ARCHIVES:
                 left_out.add_file(path)
             elif name.lower().endswith(_OF_ROWS) and not name.endswith(PARQUET):

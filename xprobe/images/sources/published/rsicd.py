@@ -8,10 +8,11 @@ no class.
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
-from xprobe.base.errors import XprobeError
+from xprobe.base.errors import XprobeError, XprobeWarning, counted, first_few
 from xprobe.images.config import FormConfig
 from xprobe.images.manifest import Row
 from xprobe.images.sources import captions
@@ -43,7 +44,16 @@ def _classes(names: Sequence[str], folder: Folder) -> dict[str, str]:
     label_of = {name: match[1] for name in names if (match := _CLASSED.fullmatch(name))}
     if len(set(label_of.values())) < 2:
         label_of = {}
-    return label_of | _listed(set(names), folder)
+    listed = _listed(set(names), folder)
+    if contrary := [name for name in listed if label_of.get(name, listed[name]) != listed[name]]:
+        warnings.warn(
+            f"{folder.path}: the lists of classes say another class than the file name of "
+            f"{counted(len(contrary), 'picture', 'pictures')}, and are taken: "
+            f"{first_few([f'{name} ({listed[name]})' for name in contrary], 3)}",
+            XprobeWarning,
+            stacklevel=3,
+        )
+    return label_of | listed
 
 
 def _listed(names: set[str], folder: Folder) -> dict[str, str]:

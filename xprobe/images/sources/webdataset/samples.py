@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import codecs
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Set
 from dataclasses import dataclass
 from functools import lru_cache
 from operator import itemgetter
@@ -22,7 +22,7 @@ from xprobe.images.sources.leftovers import Kind, LeftOut, kind_of_file
 from xprobe.images.text import is_whole
 
 LABEL_KEYS = ("label", "cls")
-"""Keys of the class in .json members, the first that is there."""
+"""Keys of the class in .json members, of which the first counts that says one."""
 
 # Columns of the image table that a .json member may have; its label has keys of its own.
 _COLUMNS = frozenset(("source", *OPTIONAL, *RECORDED, *DESCRIBED))
@@ -191,6 +191,8 @@ class _Annotations:
         self._columns: dict[str, dict[str, str]] = {}
         self._captions: dict[str, list[str]] = {}
         self._shard, self._label_key, self._left_out = shard, label_key, left_out
+        self._label_keys = (label_key,) if label_key else LABEL_KEYS
+        self._keys = {*self._label_keys, *_COLUMNS}
 
     def columns_of(self, key: str) -> dict[str, str]:
         """Return columns of the image table; several captions are a JSON list."""
@@ -227,11 +229,11 @@ class _Annotations:
             raise XprobeError(f"{where}: no JSON ({error}); mend or remove it") from error
         if not isinstance(values, dict):
             return
+        _check_once(values.keys() & self._keys, text, where)
         if columns := self._columns_in(values, key, where):
             self._columns[key] = columns
-        names = [self._label_key] if self._label_key else LABEL_KEYS
-        label = _label_of(next((values[name] for name in names if name in values), None), where)
-        if label:
+        labels = (_label_of(values[name], where) for name in self._label_keys if name in values)
+        if label := next(filter(None, labels), None):
             self.classes[key] = (*self.classes.get(key, ()), label)
 
     def _columns_in(self, values: dict[str, Any], key: str, where: str) -> dict[str, str]:
@@ -253,6 +255,20 @@ class _Annotations:
             elif value is not None:
                 self._left_out.add(VALUES, where, name)
         return columns
+
+
+def _check_once(names: Set[str], text: str, where: str) -> None:
+    """Refuse an object that has one of some keys twice, so that it is open which value counts.
+
+    Raises:
+        XprobeError: it has.
+    """
+    # Most texts name no key twice, not even inside of another object, and need not be read again.
+    for name in names:
+        if text.count(f'"{name}"') > 1:
+            keys = [key for key, _ in json.loads(text, object_pairs_hook=list)]
+            if keys.count(name) > 1:
+                raise XprobeError(f"{where}: the key {name} is there twice; remove one")
 
 
 def _check_whole(name: str, text: str, where: str) -> None:
