@@ -38,7 +38,7 @@ class Container:
 
     @property
     def is_numbered(self) -> bool:
-        """Whether members are called by their place, which is another image's in another order."""
+        """Whether members are called by their place, where another image may come to stand."""
         return self.member != _ANY
 
     def locate(self, file: str, member: str) -> Span:
@@ -83,7 +83,7 @@ _MEMBER = re.compile(
     "|".join(f"(?P<{c.name}>(?:{c.file})::(?={c.member}\\Z))" for c in CONTAINERS), re.DOTALL
 )
 
-
+# A file in a compressed archive: the archive, and the name of the file in it.
 _COMPRESSED = re.compile(r"(.*?\.(?:tar\.gz|tgz))::(.+)", re.DOTALL)
 
 Member = tuple[Container, str, str]

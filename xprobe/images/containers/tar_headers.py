@@ -125,7 +125,8 @@ def _plain_headers(stream: _Headers, place: int, size: int) -> Generator[Header,
     owner = rest = prefix = b""  # of the last plain header
     while True:
         seek(place)
-        # Most extended headers have one block of records, and a text beside an image needs no more.
+        # Behind a header, two blocks hold most texts beside images, or the records of an extended
+        # header and the header that follows them.
         blocks = read(3 * _BLOCK)
         start, header = place, blocks[:_BLOCK]
         # Compared with a header known to be plain, one takes 1 µs; to match all its fields, 2.4.

@@ -1,7 +1,7 @@
 """Images that a table names by a number in a file: the table knows the file again by its digest.
 
-``train.parquet::00017`` is whatever image is in that row. The label of the table would be given to
-another image, in silence, if the file was written anew in another order.
+``train.parquet::00017`` is whatever image is in that row. If the file is written anew in another
+order, the table gives its labels to other images, and nothing shows it.
 """
 
 from __future__ import annotations
