@@ -121,7 +121,8 @@ def _plain_headers(stream: _Headers, place: int, size: int) -> Generator[Header,
         place: where a header begins, bytes.
         size: length of the archive, bytes.
     """
-    seek, read, fields = stream.seek, super(_Headers, stream).read, _FIELDS.match
+    seek, read = stream.seek, super(_Headers, stream).read
+    fields, numbers = _FIELDS.match, _NUMBERS.match
     owner = rest = prefix = b""  # of the last plain header
     while True:
         seek(place)
@@ -130,8 +131,8 @@ def _plain_headers(stream: _Headers, place: int, size: int) -> Generator[Header,
         blocks = read(3 * _BLOCK)
         start, header = place, blocks[:_BLOCK]
         # Compared with a header known to be plain, one takes 1 µs; to match all its fields, 2.4.
-        if header[_REST] == rest and header[_OWNER] == owner:
-            match = _NUMBERS.match(header, _SIZE_OFFSET)
+        if rest and blocks.startswith(rest, _REST.start) and blocks.startswith(owner, _OWNER.start):
+            match = numbers(blocks, _SIZE_OFFSET)
             if match is None:
                 return start
         else:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import codecs
 import json
 from collections.abc import Iterable, Iterator, Set
-from dataclasses import dataclass
 from functools import lru_cache
 from operator import itemgetter
 from pathlib import Path
@@ -47,8 +46,7 @@ FURTHER_PICTURES = Kind(
 VALUES = Kind("values in .json members that are neither text nor number", "write them as text")
 
 
-@dataclass(frozen=True, slots=True)
-class Label:
+class Label(NamedTuple):
     """The class of a picture, as its shard says it.
 
     Attributes:
