@@ -24,7 +24,7 @@ from xprobe.features.inside import listed, read_bytes
 from xprobe.features.records import VERSION, TextsRecord
 from xprobe.features.shards import StoredEncoder, raw_digests
 
-# A file has so many texts, so that a run that is killed loses no more.
+# Number of texts in a file: a run that is killed loses those of one file at most.
 FILE_ROWS = 1024
 
 # `gc` makes many small files into files of so many texts.

@@ -366,8 +366,8 @@ def load_studies(results: Results) -> list[Study]:
 
 
 def without_held(studies: Sequence[Study]) -> list[Study]:
-    """Return the studies whose repeats no other one has pooled, the newest first."""
-    # Of studies alike but for the seed, one with more seeds holds what those with fewer hold.
+    """Return the studies, the newest first, without those whose repeats another one contains."""
+    # A study with the seeds 0 and 1 contains the repeats of the same study with the seed 0 alone.
     kept: list[Study] = []
     for study in sorted(studies, key=lambda study: -len(study.seeds)):
         if holder_of(study, kept) is None:

@@ -119,5 +119,6 @@ def mcnemar(hit_real: Bools, hit: Bools) -> float:
     fewer, more = sorted((gained, lost))
     if more - fewer < 2:
         return 1.0
-    # An incomplete beta function is the chance that at most so few of all coins fall that way.
+    # The sum of the binomial probabilities of 0 to `fewer` heads among all coins is a value of the
+    # incomplete beta function.
     return float(2 * betainc(more, fewer + 1, 0.5))

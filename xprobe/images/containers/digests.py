@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 
-from xprobe.base.regular import open_regular
+from xprobe.base.regular import opener
 
 _PIECES = 16
 
@@ -17,7 +17,7 @@ _PIECE_BYTES = 2**16
 
 
 def sampled_digest(file: str) -> str:
-    """Return a digest of the size of a file and of 16 pieces of it: 16 hex digits.
+    """Return 16 hex digits, a digest of the size of a file and of 16 pieces of its content.
 
     The pieces have 64 KiB each, from the beginning of the file to its end, at even distances. So a
     file of many GiB takes as little time as one of a MiB, which is read whole. Rows in another
@@ -26,13 +26,11 @@ def sampled_digest(file: str) -> str:
     Raises:
         OSError: the file cannot be read.
     """
-    descriptor, size = open_regular(file)
-    try:
+    with open(file, "rb", opener=opener) as stream:  # A Path takes no opener.
+        size = os.fstat(stream.fileno()).st_size
         last = max(size - _PIECE_BYTES, 0)
         digest = hashlib.sha256(str(size).encode())
         for i in range(_PIECES):
-            os.lseek(descriptor, last * i // (_PIECES - 1), os.SEEK_SET)
-            digest.update(os.read(descriptor, _PIECE_BYTES))
-        return digest.hexdigest()[:16]
-    finally:
-        os.close(descriptor)
+            stream.seek(last * i // (_PIECES - 1))
+            digest.update(stream.read(_PIECE_BYTES))
+    return digest.hexdigest()[:16]

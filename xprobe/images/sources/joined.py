@@ -47,7 +47,7 @@ def joined(parts: Sequence[Sequence[Row]]) -> list[Row]:
 
 
 def _told_apart(parts: Iterable[Sequence[Row]]) -> list[Row]:
-    """Return rows whose table has another name if an earlier part has read it, too."""
+    """Return the rows of all parts; a table that is read again has another name in them."""
     rows: list[Row] = []
     known: set[str] = set()
     for part in parts:

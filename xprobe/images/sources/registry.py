@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 # Suffixes of files that are data sets, besides those of tables.
 _DATA_FILES = (".tar", ".tgz", ".gz", ".arrow")
 
-# What addresses in the network begin with, before the colon.
+# An address in the network begins with one of these words and a colon.
 _PROTOCOLS = ("http", "https", "ftp", "s3", "gs")
 
 

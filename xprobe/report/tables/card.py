@@ -10,7 +10,7 @@ CARD = "README.md"
 MARK = "xprobe"
 """The tag by which a card is known as one that xprobe wrote."""
 
-# Licences of data/tables/licences.csv that the hub knows by the same name.
+# Licences that have the same name on the hub as in data/tables/licences.csv.
 _HUB_LICENCES = frozenset(
     ("mit", "apache-2.0", "cc0-1.0", "cc-by-4.0", "cc-by-sa-4.0", "cc-by-nc-4.0", "cc-by-nc-sa-4.0")
 )

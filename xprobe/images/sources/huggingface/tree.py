@@ -78,12 +78,12 @@ def _folders_in(folder: Folder) -> Iterator[tuple[Folder, str]]:
 
 
 def count_others(folder: Folder, read: Collection[str], left_out: LeftOut) -> None:
-    """Count what may hold images in a folder of Parquet files, and is no part of its rows.
+    """Count the files in a folder of Parquet files that may hold images and are not read.
 
     Args:
         folder: the folder.
         read: paths of pictures that rows lead to.
-        left_out: takes what is no part.
+        left_out: takes what is counted.
     """
     for inner, names in folder.walk():
         for name in inner.files:
@@ -231,7 +231,9 @@ def by_configuration(names: Sequence[str], card: Card) -> dict[str, dict[str, li
 
 
 def _only_split(splits: Sequence[str], name: str) -> str:
-    """Return which of the splits that a file is listed in is meant: one that a study knows.
+    """Return one of the splits that README.md lists a file in.
+
+    A split that a study knows, such as train, goes before those of other names.
 
     Raises:
         XprobeError: a study knows several of them, such as train and test.

@@ -34,7 +34,7 @@ def read(data: Path, group: str, form: FormConfig) -> tuple[list[Row], Path]:
 
 
 def _classes(names: Sequence[str], folder: Folder) -> dict[str, str]:
-    """Return the classes of pictures by their numbers, if all of UC Merced are there; else none."""
+    """Return name of a picture → its class, if all pictures of UC Merced are there; else none."""
     n = len(CLASSES) * _PER_CLASS
     number_of = {name: int(name.partition(".")[0]) for name in names if _NAME.fullmatch(name)}
     if len(names) != n or set(number_of.values()) != set(range(1, n + 1)):

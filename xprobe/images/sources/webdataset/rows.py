@@ -164,7 +164,7 @@ class _Names:
 
 
 def _nothing(data: Path, has_shards: bool, label_key: str, left_out: LeftOut) -> XprobeError:
-    """Return the error of DATA without shards, or of shards of which no picture has a class."""
+    """Return the error for DATA that has no shards, or shards in which no picture has a class."""
     if not has_shards:
         return XprobeError(
             f"{data}: no shards (*{ARCHIVE}) in it; name the folder that holds them, or leave "
